@@ -1,1 +1,1 @@
-"""Deploys: their steps, what an archive may hold, and how releases are named and kept."""
+"""Deploys: their steps, what an archive may contain, and how releases are named and kept."""

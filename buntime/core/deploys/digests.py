@@ -1,4 +1,4 @@
-"""The digest of an archive, as a field of a request tells it (RFC 9530)."""
+"""The digest of an archive, from a request's header field (RFC 9530)."""
 
 import base64
 import binascii
@@ -11,9 +11,9 @@ _DIGEST_BYTES = 32
 
 
 def digest_in(field: str | None) -> str | None:
-    """`"sha-256=:47DEQ…=:"` -> "e3b0c4…", in hex; None where none by SHA-256 is told.
+    """`"sha-256=:47DEQ…=:"` -> "e3b0c4…", in hex; None where no SHA-256 digest is given.
 
-    Raises ClientFault (400) for one that is none.
+    Raises ClientFault (400) for an invalid one.
     """
     match = _SHA_256.search(field or "")
     if match is None:

@@ -1,19 +1,20 @@
-"""What an archive may hold: its members one after the other, and what is written for each.
+"""What an archive may contain: checks its members one by one, and says what to write for each.
 
-Whoever sends an archive may be hostile, so nothing of it is believed. Each member is admitted, or
+The sender of an archive may be hostile, so nothing in it is trusted. Each member is admitted, or
 the archive is refused, before anything of the member is written:
 
-- A path is relative and has no "..", no control characters, no backslash, no more than PATH_MAX
-  bytes. It is not there already, in this spelling or in one that another file system would take for
-  the same (upper case, composed letters). What stands above it is a folder, and no link.
-- Folders, files, links and hard links alone; nothing with setuid, setgid or a device's number.
-- A link leads inside. ".." stands at its beginning alone and climbs no higher than the top: a path
-  that goes down and up again would mean another place where a link lies on its way. Links are made
-  after all else, so nothing is written through one.
-- At most so many files, folders and links; so many bytes, in all and for each byte of the archive.
+- A path is relative, without "..", control characters and backslashes, and at most PATH_MAX bytes
+  long. It is not a duplicate, neither in this spelling nor in one that some file system treats as
+  the same (upper case, composed letters). Above it there are only folders, no links.
+- Only folders, files, links and hard links; nothing with setuid, setgid or a device number.
+- A link stays inside. ".." may only be at its beginning and climb no higher than the top: a path
+  that goes down and up again would mean another place if there is a link on its way. Links are made
+  last, so nothing is written through one.
+- Limits on the number of files, folders and links; and on bytes, in total and per byte of the
+  archive.
 
-A single folder at the top, as forges put into their archives, is left out ("stripped"). Whether
-there is one is known at the end, so links are judged then.
+A single folder at the top, which forges put into their archives, is removed ("stripped"). Only the
+end of the archive shows whether there is one, so links are checked then.
 """
 
 import unicodedata
@@ -26,20 +27,20 @@ from buntime.core.values.regex import regex
 from buntime.core.values.tuples import NamedTuple
 
 FILES_MAX = 20_000
-RATIO_MAX = 100  # bytes for each byte of the archive
-RATIO_FREE_BYTES = 10_000_000  # so much may come of the smallest archive: a log compresses well
-PATH_MAX = 1024  # bytes; deeper than any package
-NAME_MAX = 255  # bytes, of one name: what file systems take
-DEPTH_MAX = 64  # folders, one in the other; who removes them has a descriptor for each
-TARGET_MAX = 1024  # bytes, of a link
+RATIO_MAX = 100  # bytes per byte of the archive
+RATIO_FREE_BYTES = 10_000_000  # always allowed, however small the archive is: a log compresses well
+PATH_MAX = 1024  # bytes; longer than in any package
+NAME_MAX = 255  # bytes per name: the limit of file systems
+DEPTH_MAX = 64  # nested folders; removing them takes a descriptor for each
+TARGET_MAX = 1024  # bytes, for a link
 _SHOWN_CHARS = 100
 
 _SET_ID = 0o6000
 _EXECUTABLE = 0o100
-# What tools of macOS add to archives, and what is no part of any app.
+# What macOS tools add to archives, and what is part of no app.
 _LITTER = frozenset(("__MACOSX",))
 _DRIVE = regex(r"[A-Za-z]:")
-# Line and paragraph separators, and what turns text around: a name must not look like another.
+# Line and paragraph separators, and direction marks: a name must not look like another.
 _MISLEADING = frozenset("\u2028\u2029\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
 
 
@@ -57,32 +58,32 @@ class Kind(Enum):
 
 
 class Member(NamedTuple):
-    """A member as the archive has it."""
+    """A member as it is in the archive."""
 
     name: str
     kind: Kind
-    size_bytes: int = 0  # as its header says
+    size_bytes: int = 0  # as in its header
     mode: int = 0o644
-    target: str = ""  # of a link; of a hard link the name of another member
+    target: str = ""  # for a link; for a hard link the name of another member
 
 
 class Entry(NamedTuple):
-    """What is to be written, by the names of its path from the top; `()` is the top itself."""
+    """What to write, as the names in its path from the top; `()` is the top itself."""
 
     parts: tuple[str, ...]
     kind: Kind
     size_bytes: int
     is_executable: bool
-    target: tuple[str, ...] = ()  # of a hard link
+    target: tuple[str, ...] = ()  # for a hard link
 
     @property
     def mode(self) -> int:
-        """Rights of the file: all may read, as the app may have a user of its own."""
+        """Permissions of the file: everybody may read, because the app may have its own user."""
         return 0o755 if self.is_executable else 0o644
 
 
 class Link(NamedTuple):
-    """A link that is to be made at the end, and the member that it is."""
+    """A link to be made at the end, and its member."""
 
     parts: tuple[str, ...]
     target: str
@@ -90,7 +91,7 @@ class Link(NamedTuple):
 
 @frozen()
 class Bounds:
-    """What an archive may come to."""
+    """The limits for an archive."""
 
     unpacked_bytes: int
     files: int = FILES_MAX
@@ -98,7 +99,7 @@ class Bounds:
 
 
 class ArchiveFault(ClientFault):
-    """The archive is refused: 422, and a code for each reason."""
+    """The archive is refused: 422, with a code for each reason."""
 
     def __init__(self, code: str, message: str) -> None:
         super().__init__(422, code, message)
@@ -120,7 +121,7 @@ class Intake:
 
     @property
     def names(self) -> Mapping[tuple[str, ...], Kind]:
-        """All that was admitted, and the folders above, by their paths."""
+        """Everything that was admitted, and the folders above, by path."""
         return self._kinds
 
     def admit(self, member: Member) -> Entry | None:
@@ -146,7 +147,7 @@ class Intake:
         return Entry(parts, member.kind, member.size_bytes, bool(member.mode & _EXECUTABLE), target)
 
     def count(self, size_bytes: int, name: str) -> None:
-        """So many bytes more come of the archive. Raises ArchiveFault where these are too many."""
+        """Count bytes that came out of the archive. Raises ArchiveFault if there are too many."""
         self.size_bytes += size_bytes
         if self.size_bytes > self._bounds.unpacked_bytes:
             raise ArchiveFault(
@@ -162,7 +163,7 @@ class Intake:
             )
 
     def top(self) -> str | None:
-        """The single folder at the top, which is left out; None if there is none."""
+        """The single folder at the top, which is removed; None if there is none."""
         tops = {parts[0] for parts in self._kinds}
         if len(tops) != 1:
             return None
@@ -179,7 +180,7 @@ class Intake:
         return tuple(self._links)
 
     def files(self) -> tuple[str, ...]:
-        """Paths of all files and links as they lie in the app's folder: "static/site.css"."""
+        """The paths of all files and links as they are in the app's folder: "static/site.css"."""
         left_out = 0 if self.top() is None else 1
         return tuple(
             "/".join(parts[left_out:])
@@ -218,7 +219,8 @@ class Intake:
 
 
 def path_of(name: str) -> tuple[str, ...]:
-    """`"./src/app.py"` -> ("src", "app.py"), "./" -> (). Raises ArchiveFault where it is none."""
+    """`"./src/app.py"` -> ("src", "app.py"), "./" -> (). Raises ArchiveFault for an invalid
+    path."""
     if not name.isprintable() or "\\" in name:
         _check_letters(name)
     if name.startswith("/") or _DRIVE.match(name):
@@ -310,7 +312,7 @@ def _clash(one: tuple[str, ...], other: tuple[str, ...]) -> ArchiveFault:
 
 
 def _folded(name: str) -> str:
-    """The same for all names that some file system takes for one."""
+    """The same result for all names that some file system treats as one."""
     return name if name.isascii() and name.islower() else _fold(name)
 
 
@@ -319,6 +321,6 @@ def _fold(name: str) -> str:
 
 
 def _shown(name: str) -> str:
-    """A name as any log can show it."""
+    """A name in a form that is safe in any log."""
     text = name if len(name) <= _SHOWN_CHARS else f"{name[: _SHOWN_CHARS - 1]}…"
     return text if text.isprintable() and text else ascii(text)

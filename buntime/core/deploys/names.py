@@ -1,4 +1,4 @@
-"""How releases are named on disk, and what an address of the API may say of one.
+"""How releases are named on disk, and which names the API accepts.
 
 .releases/shop/1.2.0-3f2a81c09d4e/           the files of a release, where they stay
 .releases/@acme+blog/1.2.0-3f2a81c09d4e/     no name of an app has a "+"
@@ -17,9 +17,9 @@ from buntime.core.values.wording import shown
 
 RECORD = ".json"
 LOCK = ".lock"
-WITHHELD = "withheld"  # the versions that ranges do not choose, a line each
+WITHHELD = "withheld"  # the versions that ranges do not choose, one per line
 
-_DIGEST_CHARS = 12  # of 64: tells two contents of one version apart, nothing more
+_DIGEST_CHARS = 12  # of 64: only has to tell two contents of one version apart
 _FOLDER = regex(rf"(.+)-([0-9a-f]{{{_DIGEST_CHARS}}})")
 _PREVIEW = regex(r"[0-9A-Za-z][0-9A-Za-z-]{0,39}")
 
@@ -33,12 +33,12 @@ class Release(NamedTuple):
 
     @property
     def folder(self) -> str:
-        """Below the folder of its app: "1.2.0-3f2a81c09d4e"."""
+        """Its folder, below that of its app: "1.2.0-3f2a81c09d4e"."""
         return f"{self.version}-{self.digest[:_DIGEST_CHARS]}"
 
     @property
     def path(self) -> str:
-        """Below the worker folder: ".releases/shop/1.2.0-3f2a81c09d4e"."""
+        """Its path, below the worker folder: ".releases/shop/1.2.0-3f2a81c09d4e"."""
         return f"{RELEASES}/{folder_of_app(self.app)}/{self.folder}"
 
 
@@ -53,33 +53,33 @@ def app_of_folder(folder: str) -> str:
 
 
 def split_folder(folder: str) -> tuple[str, str] | None:
-    """`"1.2.0-3f2a81c09d4e"` -> ("1.2.0", "3f2a81c09d4e"); None for what is no release."""
+    """`"1.2.0-3f2a81c09d4e"` -> ("1.2.0", "3f2a81c09d4e"); None for anything else."""
     match = _FOLDER.fullmatch(folder)
     return (match[1], match[2]) if match and is_version(match[1]) else None
 
 
 def link_target(release: Release) -> str:
-    """Where `shop/1.2.0` leads to: "../.releases/shop/1.2.0-3f2a81c09d4e".
+    """The target of the link `shop/1.2.0`: "../.releases/shop/1.2.0-3f2a81c09d4e".
 
-    Relative, so that the worker folder may be moved. Of "@acme/shop" a level more.
+    Relative, so that the worker folder can be moved. For "@acme/shop" it has one level more.
     """
     return f"{'../' * (release.app.count('/') + 1)}{release.path}"
 
 
 def flat_link_target(release: Release) -> str:
-    """The same of a link that stands beside the app's folder, `shop@1.2.0`."""
+    """The same for a link beside the app's folder, `shop@1.2.0`."""
     return f"{'../' * release.app.count('/')}{release.path}"
 
 
 def leads_to(target: str) -> str | None:
-    """The folder of the release that a link leads to: "1.2.0-3f2a81c09d4e"; None if to none."""
+    """The release's folder that a link leads to: "1.2.0-3f2a81c09d4e"; None if it leads to none."""
     parts = target.rsplit("/", 3)
     is_ours = len(parts) >= 3 and parts[-3].rpartition("/")[2] == RELEASES
     return parts[-1] if is_ours and split_folder(parts[-1]) else None
 
 
 def check_names(app: str, version: str) -> None:
-    """Raises ClientFault (400) where nothing can be deployed as this."""
+    """Raises ClientFault (400) where an app or version of this name cannot be deployed."""
     if not is_app_name(app):
         raise ClientFault(
             400,

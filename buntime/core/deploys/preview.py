@@ -1,6 +1,6 @@
-"""Opening a preview: by a link with a token, and then by the cookie that it was changed for.
+"""Opening a preview: by a link with a token, which is then exchanged for a cookie.
 
-/shop@0.0.0-preview.pr-12/?preview=TOKEN    303 to the same without it, and the cookie
+/shop@0.0.0-preview.pr-12/?preview=TOKEN    303 to the same URL without it, and the cookie
 """
 
 import hashlib
@@ -15,19 +15,19 @@ _TOKEN = regex(r"[A-Za-z0-9_-]{20,100}")
 
 
 class Offered(NamedTuple):
-    """What a request bears: a token, and the target without it where it was there."""
+    """What a request carries: a token, and the target without it if it was there."""
 
     token: str
     target: str | None = None
 
 
 def hash_of(token: str) -> str:
-    """SHA-256 in hex, which is what is kept of a token."""
+    """SHA-256 in hex, which is stored instead of a token."""
     return hashlib.sha256(token.encode("ascii", "replace")).hexdigest()
 
 
 def offered(target: str, headers: Iterable[tuple[str, str]]) -> Offered | None:
-    """The token of a request, by its target, "/shop@…/a?preview=x&b=1", or its cookies."""
+    """The token of a request, from its target, "/shop@…/a?preview=x&b=1", or its cookies."""
     path, _, query = target.partition("?")
     pieces = query.split("&")
     for piece in pieces:
@@ -44,6 +44,6 @@ def offered(target: str, headers: Iterable[tuple[str, str]]) -> Offered | None:
 
 
 def cookie_for(token: str, base: str, *, is_secure: bool) -> str:
-    """The field's value: for the paths of this preview alone."""
+    """The field's value, which is valid only for the paths of this preview."""
     secure = "; Secure" if is_secure else ""
     return f"{COOKIE}={token}; Path={base}/; HttpOnly; SameSite=Lax{secure}"

@@ -5,27 +5,27 @@ from collections.abc import Iterable, Set
 from buntime.core.apps.versions import sort_key
 from buntime.core.values.frozen import frozen
 
-PINNED_S = 86_400.0  # a version that a request has named so lately stays
+PINNED_S = 86_400.0  # a version that a request named within this time stays
 
 
 @frozen()
 class Kept:
-    """A version that a deploy made. Times in seconds since 1970."""
+    """A version made by a deploy. Times are in seconds since 1970."""
 
     version: str
     deployed_s: float
-    active_s: float = 0.0  # when it was made active last; 0 for never
-    asked_s: float = 0.0  # when a request has named it last
+    active_s: float = 0.0  # when it was last made active; 0 for never
+    asked_s: float = 0.0  # when a request last named it
     has_workers: bool = False
-    expires_s: float = 0.0  # of a preview
+    expires_s: float = 0.0  # for a preview
 
 
 def surplus(kept: Iterable[Kept], *, active: str | None, keep: int, now: float) -> tuple[str, ...]:
-    """The versions that go, the one that was in use longest ago first.
+    """The versions to remove, the one that was in use longest ago first.
 
-    Of those that do not expire, `keep` stay at the most, the active one among them. One that cannot
-    go, as it is active, was asked for by its version within a day or has workers, stays beyond.
-    Previews go at their time, and count for nothing else.
+    Of those that do not expire, at most `keep` stay, including the active one. Versions that cannot
+    be removed, because they are active, were requested by version within a day or have workers,
+    stay in addition. Previews are removed at their time, and do not count otherwise.
     """
     versions = list(kept)
     expired = [each.version for each in versions if 0.0 < each.expires_s <= now]
@@ -40,9 +40,9 @@ def surplus(kept: Iterable[Kept], *, active: str | None, keep: int, now: float) 
 def target_of_rollback(
     kept: Iterable[Kept], *, active: str | None, withheld: Set[str]
 ) -> str | None:
-    """The version that was active before the active one; None where there was none.
+    """The version that was active before the active one; None if there was none.
 
-    One that was rolled back from, `withheld`, is none to go back to.
+    A version in `withheld`, which was rolled back from, does not count.
     """
     before = [
         each

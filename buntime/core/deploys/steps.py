@@ -1,4 +1,4 @@
-"""The steps of a deploy: where it stands, what may come next, and where it failed.
+"""The steps of a deploy: where it is, what may come next, and where it failed.
 
     BEGUN─>RECEIVED─>UNPACKED─>CHECKED─>INSTALLING─>RELEASING─>BOOTED─>PROBED─>ACTIVE
       │          │                      ├─> TRIED, a dry run
@@ -7,21 +7,21 @@
 Activating a version, or rolling back to one, goes from BEGUN to CHECKED: its content is there.
 
 Invariants: each step is reached at most once, and none after the deploy has ended or failed. Until
-ACTIVE nothing that others see has changed. What fails is the step that was tried, not the last one
-that was reached: a worker that does not load the app has failed at BOOTED.
+ACTIVE nothing that others see has changed. A failure belongs to the step that was tried, not to the
+last one that was reached: a worker that cannot load the app has failed at BOOTED.
 """
 
 from enum import Enum
 
 
 class Step(Enum):
-    """By the word that programs see."""
+    """The values are the words that programs see."""
 
     BEGUN = "begun"  # allowed, and waiting for its turn
     RECEIVED = "received"
     UNPACKED = "unpacked"
     CHECKED = "checked"  # its manifest can be served under this name
-    INSTALLING = "installing"  # its packages
+    INSTALLING = "installing"  # its packages are installed
     RELEASING = "releasing"  # its `release` command runs
     BOOTED = "booted"  # a worker has loaded it
     PROBED = "probed"  # that worker has answered `check`
@@ -32,7 +32,7 @@ class Step(Enum):
 
 _ENDS = frozenset((Step.ACTIVE, Step.TRIED, Step.UNCHANGED))
 
-# A static site has no worker; an app without `autoInstall`, `release` and `check` not those steps.
+# A static site has no worker; an app without `autoInstall`, `release` or `check` skips that step.
 _NEXT = {
     Step.BEGUN: {Step.RECEIVED, Step.CHECKED, Step.UNCHANGED},
     Step.RECEIVED: {Step.UNPACKED, Step.UNCHANGED},
@@ -64,13 +64,13 @@ class Progress:
         return not self.is_over and step in _NEXT[self.step]
 
     def reach(self, step: Step) -> None:
-        """It has come to `step`. Raises ValueError where the table has no such way."""
+        """It has reached `step`. Raises ValueError where the table does not allow that."""
         if not self.may_reach(step):
             raise ValueError(f"no way to {step.value} from {self!r}")
         self.step = step
 
     def fail(self, step: Step) -> None:
-        """It could not come to `step`. Raises ValueError after its end."""
+        """It could not reach `step`. Raises ValueError after its end."""
         if self.is_over:
             raise ValueError(f"{self!r} is over")
         self.failed_at = step

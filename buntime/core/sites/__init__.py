@@ -1,1 +1,1 @@
-"""What a static site answers, without files: paths, ranges, conditions, media types."""
+"""How a static site answers, without its files: paths, ranges, conditions, media types."""

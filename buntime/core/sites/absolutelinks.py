@@ -1,4 +1,4 @@
-"""Which links of a page leave the base that its app is at: `src="/assets/index.js"`."""
+"""Finds links in a page that leave its app's base: `src="/assets/index.js"`."""
 
 import re
 
@@ -6,7 +6,7 @@ from buntime.core.values.regex import regex
 
 _READ_BYTES = 256 * 1024
 _MOST = 5
-# What a page loads, or leads to; "//host" is another site.
+# What a page loads or links to; "//host" is another site.
 _LINK = regex(
     rb"""<(?:script|link|img|a|source|iframe)\b[^<>]{0,2000}?\s(?:src|href)\s*=\s*["']?"""
     rb"""(/(?!/)[^"'\s>]{0,500})""",

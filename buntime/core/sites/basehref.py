@@ -1,9 +1,10 @@
-"""Where `<base href>` goes in an HTML page, so that its relative links hold under any mount.
+"""Where to put `<base href>` in an HTML page, so that its relative links work wherever it is
+mounted.
 
-A small tokenizer after the HTML standard (13.2.5), over bytes: comments, doctype, tags with
-quoted attributes, and elements whose content is text. It reads the head of a page only and stops
-at the first tag that belongs to the body. Each byte is looked at once, so that a page made of
-half-open quotes costs no more than any other.
+A small tokenizer that follows the HTML standard (13.2.5), over bytes: comments, doctype, tags with
+quoted attributes, and elements whose content is text. It reads only the head of a page and stops at
+the first tag that belongs to the body. Each byte is looked at once, so a page of half-open quotes
+costs no more than any other.
 """
 
 import re
@@ -12,7 +13,7 @@ from collections.abc import Sequence
 from buntime.core.values.regex import regex
 
 _BOM = b"\xef\xbb\xbf"
-# In UTF-16 and UTF-32, "<" is not one byte: such pages are left as they are.
+# In UTF-16 and UTF-32, "<" is not one byte: such pages are left unchanged.
 _WIDE_BOMS = (b"\xff\xfe", b"\xfe\xff", b"\x00\x00\xfe\xff")
 
 _SPACE = rb"[\t\n\f\r ]"
@@ -25,19 +26,19 @@ _ATTRIBUTE = regex(
     rb"""(?:"[^"]*+(?:"|\Z)|'[^']*+(?:'|\Z)|[^\t\n\f\r >"'][^\t\n\f\r >]*+|))?+"""
 )
 _TAG_END = regex(rb"[\t\n\f\r /]*+>")
-# What stands inside these is text, or does nothing where scripts run.
+# What is inside these is text, or has no effect where scripts run.
 _RAW_TEXT = frozenset((b"script", b"style", b"title", b"noscript", b"noframes", b"template"))
 _IN_HEAD = _RAW_TEXT | {b"html", b"head", b"base", b"basefont", b"bgsound", b"link", b"meta"}
-# Behind which of these a <base> goes: the highest that the page has.
+# A <base> goes after one of these: the one with the highest rank in the page.
 _RANKS = {b"!doctype": 1, b"html": 2, b"head": 3}
-# How much of a page is read: a <base> stands early, before the links that it is for. Bounds the
-# time that a page made to be slow can take to 0.2 s; the usual head takes 0.1 ms.
+# How much of a page is read: a <base> must come early, before the links it is for. This limits the
+# time for a malicious page to 0.2 s; a usual head takes 0.1 ms.
 _READ_MAX_BYTES = 128 * 1024
 
 
 def base_tag(base: str) -> bytes:
     """ "/shop@1" -> b'<base href="/shop@1/">', escaped."""
-    import html  # brings the table of all entities, a quarter of a bare interpreter's start
+    import html  # loads the table of all entities, a quarter of a bare interpreter's start
 
     href = html.escape(f"{base}/", quote=True)
     return f'<base href="{href}">'.encode("ascii", "xmlcharrefreplace")
@@ -46,10 +47,10 @@ def base_tag(base: str) -> bytes:
 def with_base(
     fields: Sequence[Sequence[str]], body: bytes, base: str
 ) -> tuple[list[Sequence[str]], bytes]:
-    """An app's whole answer with a `<base>` tag in its page, if it is one that can take it.
+    """An app's whole answer with a `<base>` tag in its page, if the page can take one.
 
-    `fields` are (name, value). A Content-Length goes, for it is no longer true. Those that
-    are no texts are left for the answer to refuse.
+    `fields` are (name, value). A Content-Length is removed, since it is no longer right. Fields
+    that are not text are left for the answer to refuse.
     """
     if not all(type(name) is type(value) is str for name, value in fields):
         return list(fields), body
@@ -63,9 +64,9 @@ def with_base(
 
 
 def insertion_point(page: bytes) -> int | None:
-    """Where a `<base>` tag goes: behind <head>, else <html>, else the doctype, else at the start.
+    """Where a `<base>` tag goes: after <head>, else <html>, else the doctype, else at the start.
 
-    None where there must be none: the page has a <base href> of its own, or is no text in an
+    None where there must be none: the page has its own <base href>, or is not text in an
     ASCII-compatible encoding.
     """
     if page.startswith(_WIDE_BOMS):
@@ -88,10 +89,11 @@ def insertion_point(page: bytes) -> int | None:
 
 
 def _read_token(page: bytes, start: int) -> tuple[bytes, int, bool] | None:
-    """The token at the "<" at `start`: (its lower-case name, where it ends, has it an href).
+    """The token at the "<" at `start`: (its lower-case name, where it ends, whether it has an
+    href).
 
-    The name is b"" for a comment. None where the head ends here: at a "<" that is just text, or
-    in a token that the page does not end.
+    The name is b"" for a comment. None where the head ends here: at a "<" that is just text, or at
+    a token that the page does not finish.
     """
     if page.startswith(b"<!--", start):
         comment = _COMMENT.match(page, start)

@@ -1,4 +1,4 @@
-"""For how long the files of a site may be cached, and by whom (RFC 9111 5.2)."""
+"""How long the files of a site may be cached, and by whom (RFC 9111 5.2)."""
 
 from buntime.core.sites.fingerprint import is_content_hashed
 from buntime.core.sites.mediatypes import HTML
@@ -7,13 +7,13 @@ _YEAR_S = 365 * 24 * 3600
 
 
 def cache_control(name: str, content_type: str, *, private: bool) -> str:
-    """For how long the file `name` may be cached, and by whom.
+    """How long the file `name` may be cached, and by whom.
 
-    - A page names the hashed files of one build, so it is asked for anew each time.
+    - A page names the hashed files of one build, so it is requested anew each time.
     - A file with its content's hash in its name never changes.
-    - Any other may change with each deployment: kept, but only used after a 304.
-    `private` keeps all of it out of shared caches. A site that needs a key must say so: "public"
-    would let a cache hand its files to those without one.
+    - Any other file may change with each deployment: it is stored, but only used after a 304.
+      `private` keeps all of it out of shared caches. A site that needs a key must say so: with
+      "public" a cache could give its files to clients without one.
     """
     scope = "private" if private else "public"
     if content_type == HTML:

@@ -1,7 +1,7 @@
-"""Conditional requests (RFC 9110 13): does the client have it, or must it not get it?
+"""Conditional requests (RFC 9110 13): does the client have it already, or must it not get it?
 
-All functions take `fields`, a mapping of lower-case names to values where the values of a
-repeated field are joined by ", ".
+All functions take `fields`, a mapping of lower-case names to values, with the values of a repeated
+field joined by ", ".
 """
 
 from collections.abc import Mapping
@@ -12,16 +12,16 @@ from buntime.core.values.regex import regex
 from buntime.core.values.tuples import NamedTuple
 
 # entity-tag = [ "W/" ] DQUOTE *etagc DQUOTE (RFC 9110 8.8.3)
-# Caches send a few tags of some 40 characters. A list that is longer matches nothing.
+# Caches send a few tags of about 40 characters. A longer list matches nothing.
 _TAGS_MAX_CHARS = 4096
 _ENTITY_TAG = regex(r'(W/)?("[\x21\x23-\x7e\x80-\xff]*")')
 
 
 class Validators(NamedTuple):
-    """What tells one state of a representation from another.
+    """Identifies one state of a representation.
 
     `etag` is strong and quoted. `modified_s` is whole seconds since 1970, None where the file's
-    time says nothing; `last_modified` is the same as text, "" for None.
+    time means nothing; `last_modified` is the same as text, "" for None.
     """
 
     etag: str
@@ -30,7 +30,7 @@ class Validators(NamedTuple):
 
 
 class Verdict(Enum):
-    """What the conditions of a request make of it."""
+    """The result of a request's conditions."""
 
     SEND = auto()
     NOT_MODIFIED = auto()
@@ -38,10 +38,10 @@ class Verdict(Enum):
 
 
 def judge(fields: Mapping[str, str], validators: Validators) -> Verdict:
-    """The verdict on a GET or HEAD, conditions taken in the order of RFC 9110 13.2.2.
+    """The verdict on a GET or HEAD; conditions are checked in the order of RFC 9110 13.2.2.
 
-    Its fifth step, If-Range, is `range_applies`. A date that cannot be read is no condition; an
-    entity-tag that cannot be read matches nothing.
+    Its fifth step, If-Range, is `range_applies`. An unreadable date is no condition; an unreadable
+    entity-tag matches nothing.
     """
     if "if-match" in fields:
         if not _matches(fields["if-match"], validators.etag, weakly=False):
@@ -57,9 +57,9 @@ def judge(fields: Mapping[str, str], validators: Validators) -> Verdict:
 
 
 def range_applies(fields: Mapping[str, str], validators: Validators) -> bool:
-    """Does If-Range, where given, let the Range field count (RFC 9110 13.1.5)?
+    """Does If-Range, if given, let the Range field apply (RFC 9110 13.1.5)?
 
-    A weak tag never does. A date must be the very Last-Modified: an earlier or a later one
+    With a weak tag it never does. A date must be exactly the Last-Modified: an earlier or later one
     proves nothing about the bytes that the client already has.
     """
     known = fields.get("if-range")
@@ -71,7 +71,7 @@ def range_applies(fields: Mapping[str, str], validators: Validators) -> bool:
 
 
 def _matches(tags: str, etag: str, *, weakly: bool) -> bool:
-    """Is `etag` on a list like `W/"a", "b"`, or is the list `*`?"""
+    """Is `etag` in a list like `W/"a", "b"`, or is the list `*`?"""
     if tags.strip(" \t") == "*":
         return True
     if len(tags) > _TAGS_MAX_CHARS or etag not in tags:
@@ -80,7 +80,7 @@ def _matches(tags: str, etag: str, *, weakly: bool) -> bool:
 
 
 def _is_newer(validators: Validators, date: str | None) -> bool | None:
-    """Was the file changed after `date`? None where there is nothing to compare."""
+    """Was the file changed after `date`? None if there is nothing to compare."""
     if date is None or validators.modified_s is None:
         return None
     if date == validators.last_modified:  # what browsers send back: no need to parse it

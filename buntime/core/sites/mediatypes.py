@@ -6,14 +6,14 @@ DEFAULT_TYPE = "application/octet-stream"
 HTML = "text/html; charset=utf-8"
 
 _BY_EXTENSION = {**{ext: f"{kind}; charset=utf-8" for ext, kind in TEXT.items()}, **BINARY}
-# Names that are fixed by whoever asks for them, and have no extension.
+# Fixed names without an extension, defined by the clients that request them.
 _BY_NAME = {"apple-app-site-association": "application/json; charset=utf-8"}
 
 
 def content_type(name: str) -> str:
     """ "app.min.JS" -> "text/javascript; charset=utf-8"; unknown -> "application/octet-stream".
 
-    With `nosniff`, an unknown type is offered as a download and never run as a page.
+    With `nosniff`, a browser offers an unknown type as a download and never runs it as a page.
     """
     stem, dot, extension = name.rpartition(".")
     if not dot or not stem:

@@ -1,17 +1,17 @@
-"""Byte ranges (RFC 9110 14): which bytes a Range field asks for, and how several are framed."""
+"""Byte ranges (RFC 9110 14): which bytes a Range field requests, and how several are framed."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
 
 from buntime.core.values.regex import regex
 
-# More ranges than any player or reader of PDF files asks for at once; each costs a part.
+# More ranges than any player or PDF reader requests at once; each one costs a part.
 RANGES_MAX = 16
-# Two ranges this near are sent as one: the head of a part would take more bytes than the gap.
+# Two ranges this close are sent as one: the head of a part would be longer than the gap.
 GAP_MAX_BYTES = 80
 
 _SPEC = regex(r"([0-9]*)-([0-9]*)")
-# int() refuses 4300 digits and more, and no file has 10**18 bytes: it stands for "beyond".
+# int() refuses 4300 digits or more, and no file has 10**18 bytes: means "beyond the end".
 _BEYOND = 10**18
 
 
@@ -27,12 +27,12 @@ class Span(NamedTuple):
 
 
 def select(value: str, size: int) -> tuple[Span, ...] | None:
-    """The spans that a Range field asks for of `size` bytes.
+    """The spans of `size` bytes that a Range field requests.
 
-    "bytes=0-9,-5" of 100 -> (Span(0, 10), Span(95, 5)). () where none can be satisfied (416).
-    None where the field is to be ignored: malformed, another unit, more than RANGES_MAX ranges,
-    ranges that overlap so much that they ask for more bytes than there are, or an empty file
-    (clients that add Range to all they ask for want the empty file then, not an error).
+    "bytes=0-9,-5" of 100 -> (Span(0, 10), Span(95, 5)). () where none can be satisfied (416). None
+    where the field must be ignored: malformed, another unit, more than RANGES_MAX ranges, ranges
+    that overlap so much that they request more bytes than there are, or an empty file (clients that
+    always send Range want the empty file then, not an error).
     """
     unit, _, range_set = value.partition("=")
     specs = [spec for spec in (item.strip(" \t") for item in range_set.split(",")) if spec]
@@ -62,13 +62,13 @@ def content_range(span: Span, size: int) -> str:
 def part_heads(
     spans: Sequence[Span], size: int, content_type: str, boundary: str
 ) -> tuple[list[bytes], bytes]:
-    """What goes before each span in a multipart/byteranges body, and what ends it."""
+    """What precedes each span in a multipart/byteranges body, and what ends the body."""
     heads = [
         f"\r\n--{boundary}\r\nContent-Type: {content_type}\r\n"
         f"Content-Range: {content_range(span, size)}\r\n\r\n".encode("ascii")
         for span in spans
     ]
-    heads[0] = heads[0][2:]  # the first delimiter needs no line break before it
+    heads[0] = heads[0][2:]  # the first delimiter needs no preceding line break
     return heads, f"\r\n--{boundary}--\r\n".encode("ascii")
 
 
@@ -88,7 +88,7 @@ def _number(digits: str) -> int:
 
 
 def _coalesce(spans: Sequence[Span]) -> list[Span]:
-    """Merge spans that overlap or nearly touch; the order stays that of the request."""
+    """Merge spans that overlap or nearly touch; keeps the order of the request."""
     merged: list[Span] = []
     for span in spans:
         near = [

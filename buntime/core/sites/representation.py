@@ -1,4 +1,4 @@
-"""One form of a file, as HTTP names it, and what is sent of it for a given request."""
+"""One form of a file, as HTTP calls it, and what to send of it for a given request."""
 
 from collections.abc import Mapping
 from typing import NamedTuple
@@ -8,25 +8,25 @@ from buntime.core.sites.conditions import Validators, Verdict, judge, range_appl
 from buntime.core.sites.ranges import Span, content_range, part_heads, select
 from buntime.sdk.files import http_date
 
-# Fields of an answer that a 304 repeats (RFC 9110 15.4.5).
+# Header fields that a 304 repeats (RFC 9110 15.4.5).
 _OF_304 = frozenset(("cache-control", "etag", "vary"))
 
 Fields = tuple[tuple[str, str], ...]
 
 
 class Representation(NamedTuple):
-    """A file in one coding: its size in bytes, and all header fields that can be known ahead."""
+    """A file in one coding: its size in bytes, and all header fields that are known beforehand."""
 
     size: int
     content_type: str
     coding: str
     validators: Validators
-    headers: Fields  # of a 200
-    unchanged_headers: Fields  # of a 304
+    headers: Fields  # for a 200
+    unchanged_headers: Fields  # for a 304
 
 
 class Plan(NamedTuple):
-    """What to send: all of the body (`spans` is None), some spans of it, or nothing, ()."""
+    """What to send: the whole body (`spans` is None), some spans of it, or nothing, ()."""
 
     status: int
     headers: Fields
@@ -46,9 +46,9 @@ def describe(
 ) -> Representation:
     """A representation with its headers built once.
 
-    `etag` is strong and quoted, `modified_s` seconds since 1970 (None: tell no date), `coding`
-    "br", "gzip" or "". `varies` tells that the same path has other codings too. `more` are fields
-    that somebody wants beside these, or in their place; names in lower case.
+    `etag` is strong and quoted, `modified_s` seconds since 1970 (None: send no date), `coding`
+    "br", "gzip" or "". `varies` means that the same path has other codings too. `more` are
+    additional fields, which replace those of the same name; names in lower case.
     """
     content_type = dict(more).get("content-type", content_type)
     validators = Validators(etag, modified_s, "" if modified_s is None else http_date(modified_s))
@@ -72,8 +72,8 @@ def describe(
 def plan(method: str, fields: Mapping[str, str], form: Representation) -> Plan:
     """What a GET or HEAD with these conditional fields gets of `form`.
 
-    `fields` maps lower-case names to values, repeats joined by ", ". Raises ClientFault: 412
-    where a precondition fails, 416 where no range can be satisfied.
+    `fields` maps lower-case names to values, repeats joined by ", ". Raises ClientFault: 412 if a
+    precondition fails, 416 if no range can be satisfied.
     """
     if not fields:
         return Plan(200, form.headers, None)
@@ -87,13 +87,13 @@ def plan(method: str, fields: Mapping[str, str], form: Representation) -> Plan:
         )
     if verdict is Verdict.NOT_MODIFIED:
         return Plan(304, form.unchanged_headers, ())
-    # RFC 9110 14.2: a Range has a meaning with GET only.
+    # RFC 9110 14.2: Range only has a meaning with GET.
     if method == "GET" and "range" in fields and range_applies(fields, form.validators):
         spans = select(fields["range"], form.size)
         if spans == ():
             raise _not_satisfiable(form.size)
-        # Several parts of a coded file: RFC 9110 leaves open whether Content-Encoding would speak
-        # of the parts or of the multipart around them, so the whole file goes out.
+        # Several parts of an encoded file: RFC 9110 does not say whether Content-Encoding would
+        # describe the parts or the multipart around them, so the whole file is sent.
         if spans is not None and (len(spans) == 1 or not form.coding):
             return Plan(206, form.headers, spans)
     return Plan(200, form.headers, None)
@@ -109,7 +109,8 @@ def single_part_headers(form: Representation, span: Span) -> list[tuple[str, str
 def multipart(
     form: Representation, spans: tuple[Span, ...], boundary: str
 ) -> tuple[list[tuple[str, str]], list[bytes], bytes]:
-    """The fields of a 206 with several spans, what goes before each of them, and what ends it."""
+    """The fields of a 206 with several spans, what precedes each of them, and what ends the
+    body."""
     heads, tail = part_heads(spans, form.size, form.content_type, boundary)
     length = sum(map(len, heads)) + sum(span.length for span in spans) + len(tail)
     kind = f"multipart/byteranges; boundary={boundary}"

@@ -1,12 +1,12 @@
-"""Who gets the shell in the place of a page, and under which name the shell loads the page itself.
+"""Who gets the shell instead of a page, and at which path the shell loads the page itself.
 
     GET /keyval/queues                                      a browser's address bar: the shell
     GET /.well-known/buntime/frame/keyval/queues            the shell's frame: the page
     GET /keyval/keyval.js, /keyval/api/…, a fetch, curl     what is there
 
-Browsers tell by Sec-Fetch-Dest what they load for: over https and on localhost, and Safari from
-16.4 on. Without it, what asks for HTML is taken for a document, and a shell that finds itself in a
-frame says so to the one above it.
+Browsers say in Sec-Fetch-Dest what they load something for: over https and on localhost, and Safari
+from 16.4 on. Without it, a request for HTML counts as one for a document, and a shell that finds
+itself in a frame reports that to the shell above it.
 """
 
 from collections.abc import Iterable
@@ -15,7 +15,7 @@ from buntime.core.access.paths import plain_path
 from buntime.core.http1.negotiation import accepts_html
 
 FRAME_ALIAS = "/.well-known/buntime/frame"
-# What the answer depends on, whichever it is.
+# What the answer depends on, whichever one it is.
 VARY = ("vary", "Sec-Fetch-Dest, Accept")
 
 SANDBOX = "sandbox allow-scripts allow-forms allow-popups allow-downloads"
@@ -31,18 +31,18 @@ def framed_target(target: str) -> str | None:
 
 
 def framed_fields(headers: tuple[tuple[str, str], ...]) -> tuple[tuple[str, str], ...]:
-    """The fields of what the shell loads for a frame: also where the browser does not say that it
-    is for one, nobody is led to another page in there."""
+    """The fields of a request that the shell makes for a frame. Even if the browser does not say
+    that it is for a frame, nobody inside one is redirected to another page."""
     if any(name == "sec-fetch-dest" for name, _ in headers):
         return headers
     return (*headers, ("sec-fetch-dest", "iframe"))
 
 
 def may_be_shell(method: str, rest: str) -> bool:
-    """Whether what is asked for can be a page. `rest` is the path below its base.
+    """Whether the request can be for a page. `rest` is the path below its base.
 
-    Not what is downloaded or comes back from elsewhere: a path whose last segment has an extension,
-    other than html. What lies below a plugin's `routes` is not asked about here.
+    Not for downloads or for data: a path whose last segment has an extension other than html. Paths
+    below a plugin's `routes` are not checked here.
     """
     if method not in ("GET", "HEAD"):
         return False
@@ -51,7 +51,7 @@ def may_be_shell(method: str, rest: str) -> bool:
 
 
 def is_for_window(headers: Iterable[tuple[str, str]]) -> bool:
-    """Whether a browser asks for what its window is to show, going by lower-case names."""
+    """Whether a browser requests the content of its window; names are in lower case."""
     found = {name: value for name, value in headers if name in ("sec-fetch-dest", "accept")}
     destination = found.get("sec-fetch-dest")
     if destination is not None:

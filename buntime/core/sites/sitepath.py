@@ -1,7 +1,7 @@
 """Paths of a static site: which file a raw path may name, and when the entrypoint answers instead.
 
-`core/access/paths` decodes a path. What is refused, there or here, is answered like a file that is
-not there, so that nobody learns which of the two it is.
+`core/access/paths` decodes a path. Whatever is refused, there or here, gets the same answer as a
+missing file, so that nobody can tell the two apart.
 """
 
 from collections.abc import Iterable
@@ -14,7 +14,7 @@ from buntime.core.http1.negotiation import accepts_html
 from buntime.core.sites.publishing import is_hidden, is_manifest
 from buntime.core.values.regex import regex
 
-# The header fields that have a say in an answer; all others are skipped unread.
+# The header fields that affect an answer; all others are skipped unread.
 _CONDITIONAL = frozenset(
     (
         "if-match",
@@ -31,7 +31,7 @@ _QUERY = regex(r"[!-~]*")
 
 
 class SitePath(NamedTuple):
-    """A path that may be looked up: ("docs", "a.html"); `is_folder`: it ended in a slash."""
+    """A path to look up: ("docs", "a.html"); `is_folder`: it ended in a slash."""
 
     segments: tuple[str, ...]
     is_folder: bool
@@ -44,7 +44,7 @@ class SitePath(NamedTuple):
 
 
 class Asked(NamedTuple):
-    """What the header fields of a request say, repeats joined by ", "."""
+    """What a request's header fields say, repeats joined by ", "."""
 
     conditions: dict[str, str]
     accept: str
@@ -85,10 +85,10 @@ def split_path(raw: str) -> SitePath | None:
 
 
 def is_navigation(asked: Asked, path: SitePath) -> bool:
-    """Is this a person going to a page, not a page loading its parts?
+    """Is this a person going to a page, rather than a page loading its parts?
 
-    Only then the entrypoint may answer for a path that has no file: a script or an image that
-    is missing must be a 404, not a page.
+    Only then may the entrypoint answer for a path without a file: a missing script or image must be
+    a 404, not a page.
     """
     if not accepts_html(asked.accept) or asked.fetch_mode not in ("", "navigate"):
         return False
@@ -96,10 +96,10 @@ def is_navigation(asked: Asked, path: SitePath) -> bool:
 
 
 def folder_location(base: str, path: SitePath, query: str) -> str:
-    """Where a folder is, with its slash: "/shop" and ("docs",) -> "/shop/docs/".
+    """The location of a folder, with its slash: "/shop" and ("docs",) -> "/shop/docs/".
 
     Encoded anew from the decoded segments, and never beginning with two slashes, which a browser
-    would take for another host. A query that cannot stand in a header is dropped.
+    would take for another host. A query that cannot be written in a header is dropped.
     """
     location = "".join([base, *(f"/{quote(segment, safe='')}" for segment in path.segments), "/"])
     location = "/" + location.lstrip("/\\")
@@ -107,12 +107,12 @@ def folder_location(base: str, path: SitePath, query: str) -> str:
 
 
 def not_found() -> ClientFault:
-    """The same for a file that is missing and for a path that is refused."""
+    """The same error for a missing file and for a refused path."""
     return ClientFault(404, "not_found", "this site has no such page or file; check the path")
 
 
 def check_method(method: str) -> None:
-    """Raise ClientFault(405) for all but GET and HEAD."""
+    """Raise ClientFault(405) for anything but GET and HEAD."""
     if method not in ("GET", "HEAD"):
         raise ClientFault(
             405,
@@ -123,5 +123,5 @@ def check_method(method: str) -> None:
 
 
 def _may_be_served(segments: list[str]) -> bool:
-    # With a leading dot go ".", "..", .git, .env and .DS_Store.
+    # Refusing a leading dot covers ".", "..", .git, .env and .DS_Store.
     return "" not in segments and not is_hidden(segments) and not is_manifest(segments)

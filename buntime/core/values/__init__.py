@@ -1,1 +1,1 @@
-"""Kinds of plain values, and how they are written: durations, sizes, enumerations in words."""
+"""Kinds of plain values, and how they are written: durations, sizes, lists of words."""

@@ -1,8 +1,8 @@
-"""A token bucket: so much at once, and so much a second in the long run."""
+"""A token bucket: an amount at once, and a rate in the long run."""
 
 
 class TokenBucket:
-    """Holds up to `burst` tokens and gains `rate` of them a second; it begins full.
+    """Holds up to `burst` tokens and gains `rate` of them a second; it starts full.
 
     >>> bucket = TokenBucket(rate=10.0, burst=100.0, now=0.0)
     >>> bucket.take(150, now=0.0), bucket.take(1, now=0.0), bucket.take(100, now=5.0)
@@ -21,16 +21,16 @@ class TokenBucket:
         return f"TokenBucket({self._tokens:.0f} of {self._burst:.0f}, {self._rate:g}/s)"
 
     def take(self, wanted: int, now: float) -> int:
-        """Take up to `wanted` tokens; returns how many there were, in whole ones."""
+        """Take up to `wanted` tokens; returns how many were taken, as a whole number."""
         self._refill(now)
         taken = min(wanted, int(self._tokens))
         self._tokens -= taken
         return taken
 
     def spend(self, amount: int, now: float) -> None:
-        """Take `amount` tokens, though there may be fewer: then there are none for a while.
+        """Take `amount` tokens, even if there are fewer: then there are none for a while.
 
-        The debt is at most one burst, so that what was spent once is not paid for ever.
+        The debt is at most one burst, so that one expense does not last forever.
         """
         self._refill(now)
         self._tokens = max(self._tokens - amount, -self._burst)
@@ -41,7 +41,7 @@ class TokenBucket:
         return self._tokens >= 1
 
     def is_full(self, now: float) -> bool:
-        """Is nothing missing of the burst?"""
+        """Is the full burst available?"""
         self._refill(now)
         return self._tokens >= self._burst
 

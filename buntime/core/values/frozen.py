@@ -1,9 +1,10 @@
-"""`@frozen`: a frozen dataclass that is quick to declare, for what a start declares by the dozen.
+"""`@frozen`: a frozen dataclass that is quick to declare, since a start-up declares dozens.
 
-`dataclasses.dataclass` writes the methods of each class as text and compiles it, 0.5 ms a class.
-Here they are the same functions for all classes and go by the fields. To make a value takes some
-microseconds more for it: what is made for each request is a NamedTuple. All else is as with a
-dataclass: `field`, `replace`, `fields` and `asdict` are those of `dataclasses`.
+`dataclasses.dataclass` writes the methods of each class as text and compiles it, which takes 0.5 ms
+per class. Here all classes share the same functions, which loop over the fields. In return,
+creating a value takes some microseconds more: whatever is created for each request is a NamedTuple.
+Everything else is as with a dataclass: `field`, `replace`, `fields` and `asdict` are those of
+`dataclasses`.
 """
 
 from collections.abc import Callable, Sequence
@@ -18,7 +19,7 @@ _T = TypeVar("_T")
 def frozen(*, kw_only: bool = False, eq: bool = True) -> Callable[[type[_T]], type[_T]]:
     """`@frozen()` for a class with annotated fields; without `eq` its values compare by identity.
 
-    Methods that the class has itself stay, and `__post_init__` is called.
+    Methods that the class defines itself are kept, and `__post_init__` is called.
     """
 
     def made(cls: type[_T]) -> type[_T]:

@@ -1,6 +1,6 @@
-"""What the values of settings and manifests may be: each kind checks one value and converts it.
+"""Kinds of values in settings and manifests: each one checks a value and converts it.
 
-A parser raises BadValue; whoever calls it knows which key or variable it was, and where it stands.
+A parser raises BadValue; the caller knows which key or variable it was, and where.
 """
 
 import re
@@ -16,11 +16,11 @@ from buntime.core.values.units import (
 )
 from buntime.core.values.wording import shown, suggestion
 
-Parser = Callable[[Any], Any]  # from what YAML or the environment holds to what a field holds
+Parser = Callable[[Any], Any]  # from a YAML or environment value to a field's value
 
 
 def whole_number(minimum: int, maximum: int | None = None) -> Parser:
-    """An int within the bounds, and nothing that merely looks like one."""
+    """An int within the limits, and nothing that merely looks like one."""
     bounds = f"{minimum} or more" if maximum is None else f"from {minimum} to {maximum}"
 
     def parse(value: Any) -> int:
@@ -61,14 +61,14 @@ def size(minimum_bytes: int, maximum_bytes: int | None = None) -> Parser:
 
 
 def yes_or_no(value: object) -> bool:
-    """A YAML boolean; the text "true" is none."""
+    """A YAML boolean; the text "true" does not count."""
     if not isinstance(value, bool):
         raise BadValue(f"{shown(value)} is neither true nor false; write one of them")
     return value
 
 
 def user_name(value: object) -> str:
-    """A user of the system: `"nobody"`, `"1000:1000"`."""
+    """A user of the operating system: `"nobody"`, `"1000:1000"`."""
     form = r"[0-9]{1,9}:[0-9]{1,9}|[A-Za-z_][A-Za-z0-9_.-]*\$?"
     if not isinstance(value, str) or not re.fullmatch(form, value):
         raise BadValue(f"{shown(value)} is not a user; write a name, or numbers like 1000:1000")
@@ -76,7 +76,7 @@ def user_name(value: object) -> str:
 
 
 def one_of(*words: str) -> Parser:
-    """One of a few words, in any case of letters: `"INFO"` -> "info"."""
+    """One of a few words, in upper or lower case: `"INFO"` -> "info"."""
     allowed = f"{', '.join(words[:-1])} or {words[-1]}"
 
     def parse(value: object) -> str:

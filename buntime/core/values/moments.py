@@ -1,4 +1,4 @@
-"""Moments as JSON and people write them: RFC 3339, in UTC."""
+"""Points in time as JSON and people write them: RFC 3339, in UTC."""
 
 import re
 from datetime import UTC, datetime
@@ -14,7 +14,7 @@ _MOMENT = regex(
 
 
 def iso_moment(seconds: float) -> str:
-    """Seconds since 1970 as `"2026-11-27T02:11:58Z"`; a part of a second is dropped."""
+    """Seconds since 1970 as `"2026-11-27T02:11:58Z"`; fractions of a second are dropped."""
     return datetime.fromtimestamp(int(seconds), UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
@@ -23,6 +23,6 @@ def parse_moment(text: str) -> float:
     if _MOMENT.fullmatch(text):
         try:
             return datetime.fromisoformat(text.upper()).timestamp()
-        except (ValueError, OverflowError):  # a 31st of February
+        except (ValueError, OverflowError):  # such as the 31st of February
             pass
     raise BadValue(f"{shown(text)} is not a moment; write one like {MOMENT_FORM}")

@@ -1,8 +1,8 @@
-"""Counts what may happen often, and has it told seldom."""
+"""Counts something that may happen often, and reports it seldom."""
 
 
 class Tally:
-    """A number that only grows, and how much of it has not been told of.
+    """A number that only grows, and how much of it has not been reported.
 
     >>> tally = Tally(every_s=60.0)
     >>> tally.add(now=5.0), tally.add(now=6.0), tally.add(now=7.0), tally.add(now=66.0), tally.total
@@ -12,7 +12,7 @@ class Tally:
     __slots__ = ("_every_s", "_told", "_told_s", "total")
 
     def __init__(self, *, every_s: float) -> None:
-        """It is told at once, and then again `every_s` at the earliest."""
+        """The first event is reported at once, later ones at intervals of at least `every_s`."""
         self.total = 0
         self._every_s = every_s
         self._told = 0
@@ -22,7 +22,7 @@ class Tally:
         return f"Tally({self.total}, {self.total - self._told} untold)"
 
     def add(self, now: float) -> int:
-        """It has happened once more; returns how many to tell of now, 0 where it is too early."""
+        """It has happened once more; returns how many to report now, 0 if it is too early."""
         self.total += 1
         if self._told_s is not None and now - self._told_s < self._every_s:
             return 0

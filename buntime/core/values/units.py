@@ -1,6 +1,6 @@
 """Durations and sizes as people write them: `"30s"` -> 30.0, `"10mb"` -> 10485760, and back.
 
-Settings and manifests share these. A number without a unit is seconds, or bytes.
+Settings and manifests share these. A number without a unit means seconds, or bytes.
 """
 
 import re
@@ -12,7 +12,7 @@ from buntime.core.values.wording import shown
 DURATION_FORMS = 'seconds, or "500ms", "30s", "5m", "1h", "2d", "1w"'
 SIZE_FORMS = 'bytes, or "64kb", "10mb", "1gb"'
 
-# Milliseconds, so that every unit is a whole number; largest first, for `format_duration`.
+# In milliseconds, so that every unit is a whole number; largest first, for `format_duration`.
 _DURATION_UNITS_MS = {
     "w": 604_800_000,
     "d": 86_400_000,
@@ -23,7 +23,7 @@ _DURATION_UNITS_MS = {
 }
 _SIZE_UNITS_BYTES = {"gb": 1 << 30, "mb": 1 << 20, "kb": 1 << 10, "b": 1}
 
-# At most 15 digits: what a float holds exactly, and no number that takes long to convert.
+# At most 15 digits: a float holds these exactly, and they convert quickly.
 _NUMBER = r"([0-9]{1,15})(?:\.([0-9]{1,9}))?\s*"
 _LARGEST = 10**15
 _DURATION = regex(_NUMBER + "(ms|[smhdw]|)", re.IGNORECASE | re.ASCII)
@@ -31,7 +31,7 @@ _SIZE = regex(_NUMBER + "([kmg]?b|)", re.IGNORECASE | re.ASCII)
 
 
 class BadValue(ValueError):
-    """A value is not of its kind; the sentence shows what came and says what is allowed."""
+    """A value is not of its kind; the message shows the value and says what is allowed."""
 
 
 def parse_duration(value: int | float | str) -> float:
@@ -61,7 +61,7 @@ def format_duration(seconds: float) -> str:
 def parse_size(value: int | str) -> int:
     """Bytes, in steps of 1024: `"10mb"` -> 10485760, `"1.5kb"` -> 1536, `512` -> 512.
 
-    A part of a byte is dropped. Raises BadValue.
+    Fractions of a byte are dropped. Raises BadValue.
     """
     if isinstance(value, str) and (match := _SIZE.fullmatch(value.strip())):
         whole, fraction, unit = match.groups("")
@@ -81,5 +81,5 @@ def format_size(size_bytes: int) -> str:
 
 
 def _is_number(value: object) -> TypeGuard[int | float]:
-    """True and False are numbers to Python, and a slip in a file."""
+    """Excludes True and False: they are numbers to Python, but mistakes in a file."""
     return isinstance(value, int | float) and not isinstance(value, bool)

@@ -1,11 +1,11 @@
-"""Where one event of a state table leads, as a dict that is looked up by the state before.
+"""The transitions for one event of a state table, as a dict from the state before to the one after.
 
     TRANSITIONS = {State.IDLE: {Event.ASSIGN: State.BUSY}, ...}
     ASSIGN = Ways(TRANSITIONS, Event.ASSIGN, "a worker")
     state = ASSIGN[state]
 
-An event that a state has no entry for is a bug, and raises. A look-up costs 50 ns; one by way of a
-function and two members of enums costs ten times that, which a request would pay for eight times.
+An event for which a state has no entry is a bug, and raises. A look-up costs 50 ns; with a function
+and two enum members it would cost ten times that, eight times per request.
 """
 
 from collections.abc import Mapping
@@ -17,11 +17,11 @@ _Event = TypeVar("_Event", bound=Enum)
 
 
 class LifecycleError(AssertionError):
-    """An event met a state that has no entry for it: a bug of the runtime."""
+    """An event met a state that has no entry for it: a bug in the runtime."""
 
 
 class Ways(dict[_State, _State]):
-    """The states behind one event, by the states before it."""
+    """The states after one event, by the states before it."""
 
     def __init__(
         self, transitions: Mapping[_State, Mapping[_Event, _State]], event: _Event, what: str

@@ -1,10 +1,10 @@
-"""Words of error messages: what came, and what was perhaps meant."""
+"""Words for error messages: the value that came, and what was probably meant."""
 
 from collections.abc import Iterable
 
-_TEXT_CHARS = 60  # of a faulty value are shown; what is wrong is seen in these or not at all
-_MANY = 20  # names are more than help whoever is told which one was perhaps meant
-_WORD_CHARS = 40  # longer is no slip of a known word, and comparing takes square time
+_TEXT_CHARS = 60  # of a faulty value; an error that these do not show would not be seen anyway
+_MANY = 20  # more names than this are no help beside the probable one
+_WORD_CHARS = 40  # a longer word is no typo of a known one, and comparing takes quadratic time
 
 
 def shown(value: object) -> str:
@@ -30,13 +30,13 @@ def shown(value: object) -> str:
 def counted(count: int, one: str, many: str = "") -> str:
     """A number with its noun: `(1, "fault")` -> `"1 fault"`, 2 -> `"2 faults"`, 0 -> `"no faults"`.
 
-    `many` is for nouns that take more than an s: `counted(2, "entry", "entries")`.
+    `many` is for irregular plurals: `counted(2, "entry", "entries")`.
     """
     return f"1 {one}" if count == 1 else f"{count or 'no'} {many or one + 's'}"
 
 
 def suggestion(word: str, known: Iterable[str]) -> str:
-    """`"; did you mean timeout?"`, or nothing where no known word is near."""
+    """`"; did you mean timeout?"`, or nothing if no known word is close."""
     meant = nearest(word, known)
     return f"; did you mean {meant}?" if meant else ""
 
@@ -44,7 +44,8 @@ def suggestion(word: str, known: Iterable[str]) -> str:
 def unknown_key(key: str, known: Iterable[str], what: str = "key") -> str:
     """`"unknown key 'timout'; did you mean timeout? (allowed are timeout, ttl)"`.
 
-    `what` is another word for the key: an option. A long list is left out where one word is near.
+    `what` is another word for the key, such as option. A long list is left out if one word is
+    close.
     """
     known = tuple(known)
     meant = suggestion(key, known)
@@ -57,11 +58,11 @@ def unknown_key(key: str, known: Iterable[str], what: str = "key") -> str:
 
 
 def nearest(word: str, known: Iterable[str]) -> str | None:
-    """The word of `known` that `word` is a slip of, or None: `"idle_timout"` -> `"idleTimeout"`.
+    """The word in `known` of which `word` is a typo, or None: `"idle_timout"` -> `"idleTimeout"`.
 
     Case and punctuation do not count; six letters of ten must agree, as difflib counts them.
     """
-    # 1 ms at each start, for a slip.
+    # Imported here to save 1 ms at each start; only needed for a typo.
     from difflib import get_close_matches
 
     plain = _plain(word)
