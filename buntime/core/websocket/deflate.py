@@ -1,17 +1,18 @@
 """permessage-deflate (RFC 7692): what to agree on with a client, and zlib in both directions.
 
-wsproto's own PerMessageDeflate (1.3.2) is not used, since it
+wsproto's own PerMessageDeflate (1.3.2) is not used, because it
 
-- takes the rest of a compressed message for plain once a ping came between two fragments,
+- treats the rest of a compressed message as plain after a ping between two fragments,
 - loses what follows a block with BFINAL (RFC 7692 7.2.3.5), then fails the next message,
 - raises ValueError for an offer of `client_max_window_bits=x`, and accepts parameters that are
   unknown, repeated or lack their value, where RFC 7692 5.1 wants the offer declined,
-- inflates without a bound: a frame of 64 KiB becomes 64 MiB in one step,
-- takes 256 KiB of memory to compress, and compresses "ok" to something longer.
+- inflates without a limit: a frame of 64 KiB becomes 64 MiB in one step,
+- takes 256 KiB of memory to compress, and makes "ok" longer.
 
-Memory of a connection, in each direction from its first compressed message on:
+Memory of a connection, per direction, from its first compressed message on:
 
     deflating   38 KiB: a window of 2^12 bytes with memory level 5
+    inflating   11 KiB if the client grants client_max_window_bits (browsers do), else 39 KiB
     inflating   11 KiB where the client grants client_max_window_bits (browsers do), else 39 KiB
 """
 
@@ -24,22 +25,22 @@ from buntime.core.values.regex import regex
 
 NAME = "permessage-deflate"
 
-# The window of what is sent, and what is asked of clients that let it be asked. 2^12 bytes and
-# memory level 5 compress chat messages to 11 % and prose to 46 % of their size; 2^15 and 8, zlib's
-# own choice, to 11 % and 44 % with seven times the memory.
+# The window for sending, also requested of clients that allow it. 2^12 bytes and memory level 5
+# compress chat messages to 11 % and prose to 46 % of their size; zlib's defaults, 2^15 and 8, to 11
+# % and 44 % with seven times the memory.
 WINDOW_BITS = 12
 _MEMORY_LEVEL = 5
-# 40 MB/s of prose where zlib's default, 6, does 27 and gains 3 % of size; small ones cost 4 us.
+# 40 MB/s of prose where zlib's default, 6, does 27 and saves 3 % more; small ones cost 4 us.
 _LEVEL = 3
-# zlib has no raw deflate with a window of 2^8 bytes, so such an offer is declined; it inflates it.
+# zlib cannot deflate raw with a window of 2^8 bytes, so such an offer is declined; it can inflate.
 _SERVER_WINDOW_BITS_MIN = 9
 _INFLATE_WINDOW_BITS_MIN = 9
 _LARGEST_WINDOW_BITS = 15
 
-# RFC 7692 7.2.1: what ends a sync flush, taken off each message and put back to inflate it.
+# RFC 7692 7.2.1: ends a sync flush; removed from each message and added back to inflate it.
 _TAIL = b"\x00\x00\xff\xff"
-# bytes given to zlib at once. It copies what it leaves unread, so that a bomb given whole would be
-# copied for each piece that is taken of it.
+# Bytes given to zlib at once. It copies its unread input, so a bomb given as a whole would be
+# copied for each piece that is taken from it.
 _STEP = 4096
 
 # RFC 6455 9.1: extension-token *( ";" token [ "=" ( token | quoted-string ) ] )
@@ -55,14 +56,14 @@ _CLIENT_BITS = "client_max_window_bits"
 
 
 class Offer(NamedTuple):
-    """One extension that a client offers, its parameters in order: ("server_...", "10")."""
+    """One extension that a client offers, with its parameters in order: ("server_...", "10")."""
 
     name: str
     parameters: tuple[tuple[str, str | None], ...]
 
 
 class Agreement(NamedTuple):
-    """How both sides compress; `answer` is the value of Sec-WebSocket-Extensions that says so."""
+    """How both sides compress; `answer` is the Sec-WebSocket-Extensions value that says so."""
 
     answer: str
     server_keeps_context: bool
@@ -74,7 +75,7 @@ class Agreement(NamedTuple):
 def parse_offers(value: str) -> list[Offer]:
     """`"permessage-deflate; client_max_window_bits, x"` -> two offers (RFC 6455 9.1).
 
-    Raises ValueError where the value is not what the grammar allows.
+    Raises ValueError where the value does not follow the grammar.
     """
     offers = []
     position = _skip(value, 0)
@@ -110,7 +111,7 @@ def _parameter_value(found: re.Match[str]) -> str | None:
 
 
 def negotiate(offers: list[Offer]) -> Agreement | None:
-    """The first offer of permessage-deflate that can be met, in the client's order of liking."""
+    """The first acceptable offer of permessage-deflate, in the client's order of preference."""
     for offer in offers:
         if offer.name == NAME:
             agreement = _agree(offer)
@@ -120,7 +121,7 @@ def negotiate(offers: list[Offer]) -> Agreement | None:
 
 
 def _agree(offer: Offer) -> Agreement | None:
-    """None where the offer is invalid or cannot be met, so that the next is tried (7.1)."""
+    """None where the offer is invalid or cannot be met, so that the next one is tried (7.1)."""
     given = dict(offer.parameters)
     if len(given) < len(offer.parameters) or not given.keys() <= {
         *_FLAGS,
@@ -154,7 +155,7 @@ def _agree(offer: Offer) -> Agreement | None:
 
 
 class Deflater:
-    """Compresses the messages of one connection, a message in any number of pieces."""
+    """Compresses the messages of one connection; a message may come in any number of pieces."""
 
     __slots__ = ("_keeps_context", "_window_bits", "_zlib")
 
@@ -164,7 +165,7 @@ class Deflater:
         self._zlib: zlib._Compress | None = None
 
     def compress(self, data: bytes, end: bool) -> bytes:
-        """What to send of this piece; b"" where zlib keeps it back until more comes."""
+        """What to send for this piece; b"" while zlib holds it back."""
         if self._zlib is None:
             self._zlib = zlib.compressobj(_LEVEL, zlib.DEFLATED, -self._window_bits, _MEMORY_LEVEL)
         compressed = self._zlib.compress(data)
@@ -176,7 +177,7 @@ class Deflater:
 
 
 class Inflater:
-    """Inflates the messages of one connection, never more at once than it is asked for."""
+    """Inflates the messages of one connection, never more at once than requested."""
 
     __slots__ = (
         "_ends",
@@ -203,16 +204,16 @@ class Inflater:
         self.is_drained = True
 
     def feed(self, data: bytes, end: bool) -> None:
-        """Take the next piece of a message; the last one must have been taken out whole."""
+        """Take the next piece of a message; the previous one must have been taken completely."""
         self._input = data + _TAIL if end else data
         self._position = 0
         self._ends = end
         self.is_drained = False
 
     def take(self, limit: int) -> bytes:
-        """1 to `limit` bytes, which is above 0; fewer only where they are the last of the piece.
+        """1 to `limit` bytes, which is above 0; fewer only at the end of the piece.
 
-        Raises zlib.error for what is no deflate.
+        Raises zlib.error for data that is not deflate.
         """
         taken = []
         while limit:
@@ -230,7 +231,7 @@ class Inflater:
             self._position += len(step) - len(unread)
             taken.append(inflated)
             limit -= len(inflated)
-            # An output that is full may hide more of it, also where all input is read.
+            # A full output may mean that more is pending, even if all input is read.
             if limit and self._position == len(self._input):
                 self._finish()
                 break

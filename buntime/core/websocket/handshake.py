@@ -6,7 +6,7 @@
     <-                                   accept_response(upgrade, ...) -> bytes
     HTTP/1.1 101 Switching Protocols     then frames: WebSocket(upgrade.agreement)
 
-A head that is no handshake at all, or one of another version, gets 426, which says what to speak;
+A head that is not a handshake, or one of another version, gets 426, which says what is spoken here;
 a malformed handshake gets 400.
 """
 
@@ -31,14 +31,14 @@ _KEY = regex(r"[A-Za-z0-9+/]{22}==")  # 16 bytes in base64
 _TOKEN = regex(TOKEN)
 _PREFIX = "sec-websocket-"
 _SUBPROTOCOL = _PREFIX + "protocol"
-_LIST_MAX_CHARS = 2048  # of extensions, or of subprotocols; browsers send 45, and some tokens
+_LIST_MAX_CHARS = 2048  # of extensions, or of subprotocols; browsers send 45, or some tokens
 
 
 class Upgrade(NamedTuple):
-    """A valid handshake: what the client offers, and what was agreed on about compression."""
+    """A valid handshake: what the client offers, and what was agreed about compression."""
 
     key: str
-    subprotocols: tuple[str, ...]  # in the client's order of liking
+    subprotocols: tuple[str, ...]  # in the client's order of preference
     agreement: "Agreement | None"
 
 
@@ -65,7 +65,7 @@ def check_upgrade(head: Head, upgrade: str, *, compress: bool = True) -> Upgrade
     keys = fields.get("key", [])
     if len(keys) != 1 or _KEY.fullmatch(keys[0]) is None:
         raise _malformed("Sec-WebSocket-Key must be 16 bytes in base64, once")
-    # Its frames can be compressed: nothing that a start needs.
+    # Its frames may be compressed. A start-up needs none of this.
     from buntime.core.websocket.deflate import negotiate, parse_offers
 
     extensions = ", ".join(fields.get("extensions", []))
@@ -123,7 +123,7 @@ def accept_response(
 def with_subprotocol(
     fields: Iterable[tuple[str, str] | list[str]], subprotocol: str | None
 ) -> list[tuple[str, str]]:
-    """The fields of the head that opens it, as who looks at it sees them."""
+    """The fields of the head that opens it, in the form that hooks see."""
     seen = [(name, value) for name, value in fields]
     return seen if subprotocol is None else [*seen, (_SUBPROTOCOL, subprotocol)]
 
@@ -138,7 +138,7 @@ def split_subprotocol(
 
 
 def accept_key(key: str) -> str:
-    """The proof that this server read the handshake (RFC 6455 4.2.2, 5.4)."""
+    """The proof that this server has read the handshake (RFC 6455 4.2.2, 5.4)."""
     digest = hashlib.sha1(key.encode("ascii") + _GUID, usedforsecurity=False).digest()
     return base64.b64encode(digest).decode("ascii")
 
@@ -158,7 +158,7 @@ def _parse_subprotocols(values: list[str]) -> tuple[str, ...]:
     if len(listed) > _LIST_MAX_CHARS:
         raise _malformed("Sec-WebSocket-Protocol is too long")
     stripped = [element.strip(" \t") for element in listed.split(",")]
-    names = [name for name in stripped if name]  # RFC 9110 5.6.1.2: empty elements are skipped
+    names = [name for name in stripped if name]  # RFC 9110 5.6.1.2: skip empty elements
     for name in names:
         if _TOKEN.fullmatch(name) is None:
             raise _malformed(f"the subprotocol {name!r} is not a token")

@@ -1,13 +1,13 @@
-"""The messages that come in on a WebSocket: from the payloads of frames to pieces for an app.
+"""Incoming messages of a WebSocket: from the payloads of frames to pieces for an app.
 
     credit = ...
-    start(frame), hand_on() ...   until hand_on() says False, or no frame is left
+    start(frame), hand_on() ...   until hand_on() returns False, or no frame is left
     end_turn() -> pieces
 
-A payload is handed on as far as the turn's credit goes; what is left waits as it came, and a
-compressed one is not inflated before its turn. Small fragments are joined, since on the channel a
-piece costs more than a fragment. A message is checked while it comes: its size before more of it
-is inflated, its UTF-8 at the first byte that cannot be.
+A payload is passed on as far as the turn's credit allows; the rest waits in the form received, and
+a compressed one is not inflated before its turn. Small fragments are joined, because on the channel
+a piece costs more than a fragment. A message is checked while it arrives: its size before more of
+it is inflated, its UTF-8 at the first invalid byte.
 """
 
 import codecs
@@ -25,9 +25,9 @@ _KINDS: dict[Opcode, Kind] = {Opcode.TEXT: "text", Opcode.BINARY: "bytes"}
 
 
 class Piece(NamedTuple):
-    """A piece of a message, MAX_PAYLOAD bytes at most; the last one has `end`.
+    """A piece of a message, at most MAX_PAYLOAD bytes; the last one has `end`.
 
-    Text is UTF-8, found valid up to here; a piece may end inside of a character.
+    Text is UTF-8, valid up to here; a piece may end inside a character.
     """
 
     kind: Kind
@@ -36,7 +36,7 @@ class Piece(NamedTuple):
 
 
 class Incoming:
-    """The message that is coming in, and what of it waits for credit."""
+    """The message that is arriving, and the part of it that waits for credit."""
 
     __slots__ = (
         "_compressed",
@@ -63,15 +63,15 @@ class Incoming:
         # per message
         self._kind: Kind | None = None
         self._compressed: Inflater | None = None
-        self._size = 0  # bytes of it so far, inflated
-        self._split_character = b""  # what ended a payload and is no whole character yet
+        self._size = 0  # bytes of the message so far, inflated
+        self._split_character = b""  # the end of a payload that is not a whole character yet
         # per payload
         self._payload = b""
         self._ends = False
         # per turn
         self.credit = 0  # bytes; each piece costs its size and MESSAGE_OVERHEAD
         self._pieces: list[Piece] = []
-        self._is_paid = False  # is the overhead of the piece in _parts taken off the credit?
+        self._is_paid = False  # has the credit paid for the overhead of the piece in _parts?
         self._parts: list[bytes] = []
         self._parts_bytes = 0
 
@@ -81,7 +81,7 @@ class Incoming:
     def start(self, frame: Frame, compressed: bool, following_bytes: int) -> None:
         """Take the payload of a data frame, or what has arrived of it.
 
-        `compressed` is RSV1 of the frame; `following_bytes` are still to come. Raises ParseFailed.
+        `compressed` is RSV1 of the frame; `following_bytes` are still missing. Raises ParseFailed.
         """
         payload: bytes = frame.payload  # type: ignore[assignment]  # a FrameProtocol's has others
         if frame.opcode is Opcode.CONTINUATION:
@@ -104,7 +104,7 @@ class Incoming:
                 raise self._too_big()
 
     def hand_on(self) -> bool:
-        """Hand on what waits; False where the credit ends before it. Raises ParseFailed."""
+        """Pass on what waits; False where the credit does not suffice. Raises ParseFailed."""
         if self._ends and not self._is_paid and self._compressed is None:
             size = len(self._payload)
             if size <= MAX_PAYLOAD and size + MESSAGE_OVERHEAD <= self.credit:
@@ -130,7 +130,7 @@ class Incoming:
         return True
 
     def _hand_on_whole(self) -> None:
-        """What most messages need, in one step; the others take a dozen calls."""
+        """All that most messages need, in one step; the others take a dozen calls."""
         payload = self._payload
         if self._kind == "text":
             self._check_text(payload, end=True)
@@ -149,7 +149,7 @@ class Incoming:
         return pieces
 
     def discard(self) -> None:
-        """Hand on nothing more; what comes is still told apart, to find the closing frame."""
+        """Pass on nothing more; frames are still parsed, to find the closing one."""
         self._discards = True
         self._compressed = None
         self._payload = b""
@@ -158,14 +158,14 @@ class Incoming:
         self._forget()
 
     def _forget(self) -> None:
-        """The payload is done with, and with the last one the message."""
+        """The payload is finished, and with its last one the message."""
         if self._ends:
             self._kind = None
             self._compressed = None
             self._ends = False
 
     def _find_room(self) -> int:
-        """How many bytes the piece may take now."""
+        """How many more bytes the piece may take now."""
         if self._parts_bytes == MAX_PAYLOAD:
             self._close_piece(end=False)
         if not (self._is_paid or self._pay()):
@@ -180,7 +180,7 @@ class Incoming:
         return True
 
     def _take(self, room: int) -> bytes:
-        """Up to `room` bytes of what waits."""
+        """Up to `room` bytes of the waiting data."""
         if self._compressed is None:
             data = self._payload[:room]
             self._payload = self._payload[room:]
@@ -208,7 +208,7 @@ class Incoming:
         except UnicodeDecodeError as exc:
             raise _no_text(exc.reason) from exc
         self._split_character = data[valid_bytes:]
-        # CPython waits for the third byte of a surrogate, which the second gives away.
+        # CPython waits for the third byte of a surrogate, though the second already shows it.
         if self._split_character[:1] == b"\xed" and self._split_character[1:] >= b"\xa0":
             raise _no_text("surrogates not allowed")
 

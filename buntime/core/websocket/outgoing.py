@@ -1,7 +1,7 @@
-"""What goes out on a WebSocket: frames as bytes (RFC 6455 5.2), a message in one or more of them.
+"""Outgoing messages of a WebSocket: frames as bytes (RFC 6455 5.2), one or more per message.
 
 wsproto's writer is not used: it wants text as str, where the channel carries bytes that may end
-inside of a character, and it compresses what is too small for it.
+inside a character, and it compresses messages that are too small for it.
 """
 
 import struct
@@ -12,7 +12,7 @@ from buntime.core.values.wording import shown
 from buntime.core.websocket.deflate import Deflater
 from buntime.core.websocket.incoming import Kind
 
-# bytes. Deflate makes most messages below this longer, or saves less than its 4 us are worth.
+# bytes. Deflate makes most smaller messages longer, or saves too little for its 4 us.
 COMPRESSED_MIN_BYTES = 64
 
 _FIN = 0x80
@@ -22,7 +22,7 @@ _OPCODES: dict[Kind, int] = {"text": Opcode.TEXT.value, "bytes": Opcode.BINARY.v
 
 
 def write_frame(first_byte: int, payload: bytes) -> bytes:
-    """A frame of the server's, so without a mask."""
+    """A frame from the server, and therefore without a mask."""
     length = len(payload)
     if length < 126:
         return bytes((first_byte, length)) + payload
@@ -32,12 +32,12 @@ def write_frame(first_byte: int, payload: bytes) -> bytes:
 
 
 def write_control(opcode: Opcode, payload: bytes) -> bytes:
-    """A closing frame, a ping or a pong; `payload` has 125 bytes at most."""
+    """A closing frame, a ping or a pong; `payload` has at most 125 bytes."""
     return bytes((_FIN | opcode, len(payload))) + payload
 
 
 class Outgoing:
-    """The message that is going out."""
+    """The message that is being sent."""
 
     __slots__ = ("_compresses", "_deflater", "_kind", "_opcode")
 
@@ -47,12 +47,12 @@ class Outgoing:
         # per message
         self._kind: Kind | None = None
         self._compresses: Deflater | None = None
-        self._opcode = 0  # of its next frame, with RSV1
+        self._opcode = 0  # of its next frame, including RSV1
 
     def write_piece(self, kind: Kind, data: bytes, end: bool) -> bytes:
-        """The frame of a piece, b"" where there is nothing to send yet.
+        """The frame for a piece; b"" where there is nothing to send yet.
 
-        Raises ValueError for a `kind` that is none, or not that of the message under way.
+        Raises ValueError for an unknown `kind`, or one that differs from the message under way.
         """
         if self._kind is None:
             if kind not in _OPCODES:

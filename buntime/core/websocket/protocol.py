@@ -4,20 +4,20 @@
            <── outgoing() ───────────── pongs and the answer to PeerClosed
            <── send_piece(), send_ping(), close() ───────────────────────────────────── app
 
-wsproto's FrameDecoder parses frames: lengths, masks, opcodes, reserved bits. What stands above
-frames is done by `incoming.py`, not by wsproto.connection.Connection, for three reasons. It
-hands on text as str, where the channel carries bytes. It decodes all it has, where the worker has
-so much credit and no more. And it takes 28 us to echo a small message, where this takes 18.
+wsproto's FrameDecoder parses frames: lengths, masks, opcodes, reserved bits. Everything above
+frames is in `incoming.py`, not in wsproto.connection.Connection, for three reasons: that class
+passes on text as str, where the channel carries bytes; it decodes everything it has, where the
+worker's credit is limited; and it takes 28 us to echo a small message, where this code takes 18.
 
-Memory. What `receive` was given and could not hand on is kept as it came: a caller that stops
-reading while `is_blocked` keeps no more than one read of it. Of compressed data no more is
-inflated than there is credit for, MAX_PAYLOAD at a time, whatever it would become.
+Memory. What `receive` was given and could not pass on is kept in the form received: a caller that
+stops reading while `is_blocked` keeps no more than one read of it. Compressed data is inflated only
+as far as there is credit, MAX_PAYLOAD at a time, however large it would become.
 
-Order. What `outgoing` gives is written before the events are looked at. Once `state` is CLOSED,
-end the TCP connection behind what is written, and not by a reset, which would take it away.
+Order. Write what `outgoing` returns before looking at the events. Once `state` is CLOSED, end the
+TCP connection after the written data, and not by a reset, which would discard that data.
 
-A peer that breaks a rule has sent messages before, to which the app may have an answer on its way.
-So after Failed nothing more is read, but the app's answers still go out, until `close` is called.
+A peer that breaks a rule has sent messages before, and the app's answer to them may be on its way.
+So after Failed nothing more is read, but the app's answers are still sent until `close` is called.
 """
 
 from dataclasses import dataclass
@@ -52,7 +52,7 @@ __all__ = [
     "WebSocket",
 ]
 
-# bytes of one message, inflated. RFC 6455 10.4 leaves the bound to us.
+# Bytes of one message, inflated. RFC 6455 10.4 leaves the limit to us.
 MESSAGE_MAX_BYTES = 16 * 1024 * 1024
 
 _FRAMES_AT_ONCE = 64
@@ -61,24 +61,24 @@ _REASON_MAX_BYTES = 123  # a control frame holds 125, and the code takes two
 
 
 class State(Enum):
-    """How far the closing handshake is (RFC 6455 7)."""
+    """How far the closing handshake has come (RFC 6455 7)."""
 
     OPEN = auto()
-    CLOSING = auto()  # our closing frame is out, the peer's has not come
-    FAILED = auto()  # the peer broke a rule: nothing more is read, `close` is to tell it so
-    CLOSED = auto()  # nothing more is read, nothing more is sent
+    CLOSING = auto()  # our closing frame is sent, the peer's has not arrived
+    FAILED = auto()  # the peer broke a rule: nothing more is read, `close` will say so
+    CLOSED = auto()  # nothing more is read or sent
 
 
 class Step(Enum):
     """What moves a WebSocket from one state to the next."""
 
     CLOSE_SENT = auto()
-    CLOSE_RECEIVED = auto()  # and answered, unless ours went first
+    CLOSE_RECEIVED = auto()  # and answered, unless ours was first
     RULE_BROKEN = auto()
 
 
-# 7.1.7: after a broken rule the peer's answer to our closing frame is not waited for. Not modelled:
-# time and TCP. The caller bounds how long a peer may take in CLOSING, and an app in FAILED.
+# 7.1.7: after a broken rule we do not wait for the peer's answer to our closing frame. Not
+# modelled: time and TCP. The caller limits the peer's time in CLOSING, and the app's in FAILED.
 _NEXT: dict[State, dict[Step, State]] = {
     State.OPEN: {
         Step.CLOSE_SENT: State.CLOSING,
@@ -93,14 +93,14 @@ _NEXT: dict[State, dict[Step, State]] = {
 
 @dataclass(frozen=True, slots=True)
 class Ponged:
-    """The peer answered a ping, or sent a pong by itself."""
+    """The peer answered a ping, or sent a pong unasked."""
 
     data: bytes
 
 
 @dataclass(frozen=True, slots=True)
 class PeerClosed:
-    """The peer closed, with code 1005 where it gave none; an unfinished message has no end."""
+    """The peer closed, with code 1005 if it gave none; an unfinished message gets no end."""
 
     code: int
     reason: str
@@ -108,7 +108,7 @@ class PeerClosed:
 
 @dataclass(frozen=True, slots=True)
 class Failed:
-    """The peer broke the protocol or a limit; `close` will tell it so with this code."""
+    """The peer broke the protocol or a limit; `close` will send it this code."""
 
     code: int
     reason: str
@@ -135,7 +135,7 @@ class WebSocket:
     def __init__(
         self, agreement: Agreement | None = None, *, message_max_bytes: int = MESSAGE_MAX_BYTES
     ) -> None:
-        """`agreement` is what the handshake found about compression."""
+        """`agreement` is the result of the handshake about compression."""
         inflater = deflater = None
         if agreement is not None:
             inflater = Inflater(
@@ -145,11 +145,11 @@ class WebSocket:
                 agreement.server_window_bits, keeps_context=agreement.server_keeps_context
             )
         self.state = State.OPEN
-        self.is_blocked = False  # more would be handed on, had there been credit
-        self.has_more = False  # frames wait that were too many for one `receive`
+        self.is_blocked = False  # more would be passed on if there were credit
+        self.has_more = False  # more frames wait than one `receive` handles
         self._incoming = Incoming(inflater, message_max_bytes)
         self._outgoing = Outgoing(deflater)
-        # wsproto tells RSV1 to extensions alone, and refuses it where there is none.
+        # wsproto reports RSV1 only to extensions, and refuses it if there is none.
         self._rsv1 = None if agreement is None else _Rsv1()
         self._decoder = FrameDecoder(client=False, extensions=[self._rsv1] if self._rsv1 else [])
         self._unsent = bytearray()
@@ -159,11 +159,12 @@ class WebSocket:
         return f"WebSocket({self.state.name}, {self._incoming!r})"
 
     def receive(self, data: bytes, credit: int) -> list[Event]:
-        """Take what the peer sent, and hand on what may be.
+        """Take what the peer sent, and pass on what may be passed on.
 
         The pieces cost at most `credit` together, each its size and MESSAGE_OVERHEAD. While
-        `is_blocked`, read no more from the peer; call with b"" once there is credit. The same
-        with `has_more`, once others have had their turn: frames that hand on nothing are many.
+        `is_blocked`, read no more from the peer; call this with b"" once there is credit. With
+        `has_more` do the same after other connections have had their turn: there may be many frames
+        that pass on nothing.
         """
         if self.state is State.FAILED or self.state is State.CLOSED:
             return []
@@ -182,7 +183,7 @@ class WebSocket:
         return [*pieces, *events]
 
     def outgoing(self) -> bytes:
-        """What is to be written at once, after each `receive`."""
+        """What to write at once, after each `receive`."""
         if not self._unsent:
             return b""
         unsent = bytes(self._unsent)
@@ -190,25 +191,25 @@ class WebSocket:
         return unsent
 
     def send_piece(self, kind: Kind, data: bytes, end: bool) -> bytes:
-        """What to write of a piece of a message: b"" once a closing frame is out.
+        """What to write for a piece of a message: b"" once a closing frame is sent.
 
-        Text is UTF-8, a piece of it may end inside of a character. Raises ValueError for a kind
-        that is not that of the message under way.
+        Text is UTF-8, and a piece of it may end inside a character. Raises ValueError for a kind
+        that differs from that of the message under way.
         """
         if self.state is State.CLOSING or self.state is State.CLOSED:
             return b""
         return self._outgoing.write_piece(kind, data, end)
 
     def send_ping(self) -> bytes:
-        """What to write as a ping: b"" where no answer would be read."""
+        """What to write as a ping: b"" if an answer would not be read."""
         return write_control(Opcode.PING, b"") if self.state is State.OPEN else b""
 
     def close(self, code: int = closecodes.NORMAL, reason: str = "") -> bytes:
-        """What to write to close: b"" once a closing frame is out.
+        """What to write to close: b"" once a closing frame is sent.
 
-        After Failed its code and reason are sent, whatever is asked. A `reason` beyond 123 bytes
-        is cut. Then call `receive(b"", 0)`: the peer's closing frame may have waited behind
-        messages that are now dropped. Raises ValueError for a code that cannot be sent.
+        After Failed, its code and reason are sent instead of the arguments. A `reason` longer than
+        123 bytes is cut. Then call `receive(b"", 0)`: the peer's closing frame may have waited
+        behind messages that are now dropped. Raises ValueError for a code that cannot be sent.
         """
         if not closecodes.may_send(code):
             raise ValueError(f"{code} cannot close a WebSocket; 1000 or 3000 to 4999 can")
@@ -235,7 +236,7 @@ class WebSocket:
                 if self._is_last(frame, events):
                     return
                 continue
-            header = decoder.header  # None once all of its frame has come
+            header = decoder.header  # None once the whole frame has arrived
             self._incoming.start(
                 frame,
                 compressed=self._rsv1 is not None and self._rsv1.is_set,
@@ -247,7 +248,8 @@ class WebSocket:
         self.has_more = True
 
     def _is_last(self, frame: Frame, events: list[Event]) -> bool:
-        """Carry out a control frame, between any two others; says if it was the closing one."""
+        """Carry out a control frame, which may come between others; returns whether it was the
+        closing one."""
         payload = cast(bytes, frame.payload)  # only a FrameProtocol gives other types
         if frame.opcode is Opcode.PONG:
             events.append(Ponged(payload))
@@ -270,7 +272,7 @@ class WebSocket:
 
 
 class _Rsv1(Extension):
-    """To wsproto an extension: says where RSV1 may stand, and keeps whether it stood there."""
+    """To wsproto an extension: says where RSV1 is allowed, and remembers whether it was set."""
 
     name = "rsv1"
 
@@ -290,7 +292,7 @@ class _Rsv1(Extension):
         rsv: RsvBits,
         payload_length: int,
     ) -> CloseReason | RsvBits:
-        """RFC 7692 6: on the first frame of a message; wsproto refuses it elsewhere."""
+        """RFC 7692 6: only on the first frame of a message; wsproto refuses it elsewhere."""
         self.is_set = rsv.rsv1
         return RsvBits(opcode is Opcode.TEXT or opcode is Opcode.BINARY, False, False)
 
