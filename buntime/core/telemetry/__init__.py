@@ -1,1 +1,1 @@
-"""Log records, metrics, and what a service manager is told."""
+"""Log records, metrics, and messages to a service manager."""

@@ -1,15 +1,14 @@
-"""A line of an app's log: the JSON line of the log with a number in front.
+"""A line of an app's log: the JSON line of the runtime's log with a number in front.
 
     {"seq":1772368496789000,"time":"2026-03-01T12:34:56.789Z","level":"info","event":"app.output",...
 
-`seq` rises from line to line, over all apps and over restarts, so it is a place to go on from. A
-runtime begins with the microseconds since the epoch and counts by one: it would have to write more
+`seq` increases from line to line, over all apps and restarts, so readers can continue from it. A
+runtime starts at the microseconds since the epoch and counts by one: it would have to write more
 than a million lines a second to overtake the clock.
 
-What stands in front has the same width in each line. So level, time and number are read at their
-place, from the raw bytes; of an app's own text nothing can stand there. Likewise a field's name
-with its quotes and its colon is in a line only where it is a field: a quote inside of a text is
-written `\\"`.
+The part in front has the same width in each line, so level, time and number are read at fixed
+positions of the raw bytes, where an app's own text can never be. Likewise, a field's name with its
+quotes and its colon occurs in a line only as a field: a quote inside a text is written `\\"`.
 """
 
 from collections.abc import Callable, Mapping
@@ -24,12 +23,12 @@ _LEVEL_AT = _TIME.stop + len('","level":"')
 HEAD_BYTES = _LEVEL_AT + 1
 _FIRST_LETTERS = {level.word[:1].encode(): level for level in Level}
 
-# The log of what is of no app: the runtime's own.
+# The log of what belongs to no app: the runtime's own.
 RUNTIME = ""
 
 
 def app_of(fields: Mapping[str, object]) -> str:
-    """Whose log a record with these fields belongs into: "shop", "plugin:audit", `RUNTIME`."""
+    """The log to which a record with these fields belongs: "shop", "plugin:audit", `RUNTIME`."""
     app = fields.get("app")
     if isinstance(app, str):
         return name_of(app)
@@ -44,37 +43,37 @@ def name_of(key: str) -> str:
 
 
 def numbered(line: str, seq: int) -> bytes:
-    """A line of the log, which is an object of JSON in ASCII, with its number and its newline."""
+    """A line of the log, which is an ASCII JSON object, with its number and its newline."""
     return b'{"seq":%d,%b\n' % (seq, line[1:].encode("ascii"))
 
 
 def seq_of(line: bytes) -> int:
-    """The number of a line; 0 for what is no such line, such as one that was torn."""
+    """The number of a line; 0 for anything else, such as a torn line."""
     digits = line[_SEQ]
     return int(digits) if len(digits) == 16 and digits.isdigit() else 0
 
 
 def time_of(line: bytes) -> bytes:
-    """`b"2026-03-01T12:34:56.789Z"`: such texts have the order of the times."""
+    """`b"2026-03-01T12:34:56.789Z"`: such texts sort by time."""
     return line[_TIME]
 
 
 def time_text(seconds: float) -> bytes:
-    """Seconds since the epoch as `time_of` gives them."""
+    """Seconds since the epoch in the form of `time_of`."""
     moment = datetime.fromtimestamp(seconds, UTC)
     return f"{moment:%Y-%m-%dT%H:%M:%S}.{moment.microsecond // 1000:03d}Z".encode()
 
 
 class LineFilter(NamedTuple):
-    """Which lines somebody wants; each of them has to be fulfilled."""
+    """Which lines somebody wants; all conditions must be met."""
 
-    level: Level = Level.DEBUG  # at least
+    level: Level = Level.DEBUG  # at least this level
     request: str = ""  # the id of a request
-    since: bytes = b""  # as `time_of` has it
+    since: bytes = b""  # as `time_of` returns it
     version: str = ""
 
     def compiled(self) -> Callable[[bytes], bool]:
-        """What tells of a line whether it is wanted."""
+        """A function that says whether a line is wanted."""
         letters = b"".join(
             letter for letter, level in _FIRST_LETTERS.items() if level >= self.level
         )

@@ -1,7 +1,7 @@
-"""Why workers of apps have ended: what is left of them for who asks later.
+"""Why workers of apps have ended, kept for people who ask later.
 
-An end that somebody may want to look into has its cause, its words and, where one was asked for,
-the stacks; it is kept apart from those that come with time, which would push it out.
+An end that somebody may want to examine has its cause, a text and, if requested, the stacks. Such
+ends are kept apart from routine ones, which would push them out.
 """
 
 from buntime.core.telemetry.meters import Cause
@@ -9,17 +9,17 @@ from buntime.core.telemetry.recent import Recent
 from buntime.core.values.tuples import NamedTuple
 
 APPS_MAX = 1000
-FAILED_MAX = 20  # of one version of an app
+FAILED_MAX = 20  # per version of an app
 ENDED_MAX = 5
 CHARS_MAX = 8_000_000
 STACK_MAX_CHARS = 64_000
 
-# Ends that were meant.
+# Ends that were intended.
 PLANNED = frozenset({Cause.ENDED, Cause.IDLE})
 
 
 class Autopsy(NamedTuple):
-    """How one worker has ended."""
+    """How one worker ended."""
 
     worker: str  # "w12"
     pid: int
@@ -28,7 +28,7 @@ class Autopsy(NamedTuple):
     why: str  # "killed by SIGKILL", "recycled by an operator"
     age_s: float
     served: int
-    lost: int  # requests that it had in hand
+    lost: int  # requests that it was working on
     stack: str
 
     @property
@@ -36,7 +36,7 @@ class Autopsy(NamedTuple):
         return self.cause in PLANNED
 
     def to_json(self, version: str | None) -> dict[str, object]:
-        """As the API tells it."""
+        """The form in which the API returns it."""
         return {
             "worker": self.worker,
             "pid": self.pid,
@@ -66,11 +66,11 @@ class Autopsies:
         return f"Autopsies({self._failed!r}, {self._ended!r})"
 
     def will_end(self, worker: str, cause: Cause, why: str) -> None:
-        """Why a worker is about to end by this cause, if it does."""
+        """Note why a worker is about to end by this cause, if it does."""
         self._why[worker, cause] = why
 
     def take_why(self, worker: str, cause: Cause) -> str:
-        """What was told of that, if anything; the worker has ended."""
+        """The worker has ended: the reason noted before, if any."""
         if not self._why:
             return ""
         told = [self._why.pop((worker, each), "") for each in Cause]
@@ -82,7 +82,7 @@ class Autopsies:
         recent.put(key, (autopsy.worker, autopsy.at), autopsy, len(autopsy.stack))
 
     def of_app(self, name: str) -> list[tuple[str | None, Autopsy]]:
-        """Those of all versions of an app, each with its version, the newest first."""
+        """The autopsies of all versions of an app, each with its version, the newest first."""
         found = [
             (key[len(name) + 1 :] or None, autopsy)
             for recent in (self._failed, self._ended)
@@ -92,9 +92,9 @@ class Autopsies:
         return sorted(found, key=lambda each: -each[1].at)
 
     def failed_since(self, at: float) -> dict[str, int]:
-        """How many workers have failed since then, by the keys of apps."""
+        """How many workers have failed since then, by app key."""
         counts = {
             key: sum(each.at >= at for each in self._failed.of([key]))
-            for key in self._failed.keys()  # noqa: SIM118  # no mapping
+            for key in self._failed.keys()  # noqa: SIM118  # not a mapping
         }
         return {key: count for key, count in counts.items() if count}

@@ -1,4 +1,4 @@
-"""What is told of the jobs and processes of apps, beside what is told of their requests."""
+"""Metrics of apps' jobs and processes, besides those of their requests."""
 
 from collections.abc import Iterable, Mapping
 
@@ -60,10 +60,10 @@ class ProcessRow(NamedTuple):
 
 
 def processes_to_json(rows: Iterable[ProcessRow]) -> dict[str, object]:
-    """By app and process: "shop:worker"."""
+    """The values by app and process: "shop:worker"."""
     return {f"{row.app}:{row.process}": values_to_json(row.values) for row in rows}
 
 
 def jobs_to_json(rows: Iterable[JobRow]) -> dict[str, object]:
-    """By app and job: "shop:clean"."""
+    """The values by app and job: "shop:clean"."""
     return {f"{row.app}:{row.job}": values_to_json(row.values) for row in rows}

@@ -1,7 +1,7 @@
-"""The errors of apps, each kind once with how often it came: for who asks later than it was logged.
+"""The errors of apps, each kind once with its count, for people who ask after they were logged.
 
-Errors are of one kind where the same exception comes from the same line of code; where there is no
-stack, where their words are the same but for numbers.
+Errors are of the same kind if the same exception comes from the same line of code; without a stack,
+if their messages are the same except for numbers.
 """
 
 from hashlib import sha256
@@ -11,9 +11,9 @@ from buntime.core.values.regex import regex
 from buntime.core.values.tuples import NamedTuple
 
 APPS_MAX = 1000
-EACH_MAX = 20  # kinds of errors of one version of an app
-CHARS_MAX = 8_000_000  # of all stacks
-STACK_MAX_CHARS = 20_000  # its end is kept: what was called last
+EACH_MAX = 20  # kinds of errors per version of an app
+CHARS_MAX = 8_000_000  # for all stacks together
+STACK_MAX_CHARS = 20_000  # the end is kept: what was called last
 MESSAGE_MAX_CHARS = 2000
 
 _NUMBERS = regex(r"\d+")
@@ -22,12 +22,12 @@ _FRAME_AT = regex(r'  File "([^"\n]{1,1000})", line (\d+)(?:, in ([^\n]{1,200}))
 
 
 class ErrorGroup(NamedTuple):
-    """`kind` is "boot" or "request"; message, stack and request are those of the last one."""
+    """`kind` is "boot" or "request"; message, stack and request are those of the latest error."""
 
     id: str
     kind: str
     message: str
-    where: str  # "app.py:12 in buy", "" where that is not known
+    where: str  # "app.py:12 in buy"; "" if unknown
     times: int
     first_at: float  # seconds since 1970
     last_at: float
@@ -35,7 +35,7 @@ class ErrorGroup(NamedTuple):
     stack: str
 
     def to_json(self, version: str | None) -> dict[str, object]:
-        """As the API tells it."""
+        """The form in which the API returns it."""
         return {
             "id": self.id,
             "kind": self.kind,
@@ -62,7 +62,7 @@ class ErrorGroups:
     def note(
         self, key: str, kind: str, message: str, stack: str, request_id: str, now: float
     ) -> None:
-        """It happened at `now`, seconds since 1970."""
+        """Note an error that happened at `now`, in seconds since 1970."""
         stack, message = stack[-STACK_MAX_CHARS:], message[:MESSAGE_MAX_CHARS]
         where = place_of(stack)
         number = _fingerprint(kind, message, where)
@@ -74,7 +74,7 @@ class ErrorGroups:
         self._recent.put(key, number, group, len(stack) + len(message))
 
     def of_app(self, name: str) -> list[tuple[str | None, ErrorGroup]]:
-        """Those of all versions of an app, each with its version, the newest first."""
+        """The errors of all versions of an app, each with its version, the newest first."""
         found = [
             (key[len(name) + 1 :] or None, group)
             for key in self._recent.keys_of(name)
@@ -84,7 +84,7 @@ class ErrorGroups:
 
 
 def place_of(stack: str) -> str:
-    """Where the innermost frame of a traceback is: "/apps/shop/app.py:12 in buy"."""
+    """The place of a traceback's innermost frame: "/apps/shop/app.py:12 in buy"."""
     begin = stack.rfind(_FRAME)
     found = _FRAME_AT.match(stack, begin) if begin >= 0 else None
     if found is None:

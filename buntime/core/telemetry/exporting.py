@@ -1,7 +1,7 @@
-"""What becomes of a batch that a collector did not take: when it is tried again, and when not.
+"""What happens to a batch that a collector did not accept: when to try again, and when to give up.
 
 OTLP/HTTP: 429, 502, 503 and 504 are tried again, when Retry-After says or after a pause that
-doubles; so is a connection that could not be made or was cut. All else is final.
+doubles; so is a connection that failed or was cut. All other results are final.
 """
 
 from datetime import UTC, datetime
@@ -12,17 +12,17 @@ from buntime.core.values.tuples import NamedTuple
 RETRIED = frozenset((429, 502, 503, 504))
 _FIRST_PAUSE_S = 1.0
 _LONGEST_PAUSE_S = 30.0
-# A batch that is older than that makes room for younger ones.
+# A batch that is older than this makes room for newer ones.
 GIVE_UP_S = 60.0
 
 
 class Outcome(NamedTuple):
-    """What came of one try. `status` is 0 where there was no answer, `error` says why then."""
+    """The result of one try. `status` is 0 if there was no answer; then `error` says why."""
 
     status: int
     error: str = ""
     retry_after: str | None = None
-    rejected: int = 0  # of a batch that was taken
+    rejected: int = 0  # items of a batch that was accepted
 
     @property
     def is_taken(self) -> bool:
@@ -35,7 +35,7 @@ class Outcome(NamedTuple):
 
 
 def pause_s(outcome: Outcome, tries: int, *, now: float, luck: float) -> float:
-    """How long to wait behind so many tries; `now` in seconds since the epoch, `luck` 0 to 1."""
+    """How long to wait after this many tries; `now` in seconds since the epoch, `luck` 0 to 1."""
     told = _told_s(outcome.retry_after, now)
     if told is not None:
         return min(told, GIVE_UP_S)
@@ -44,7 +44,7 @@ def pause_s(outcome: Outcome, tries: int, *, now: float, luck: float) -> float:
 
 
 def _told_s(text: str | None, now: float) -> float | None:
-    """`"120"`, or a date."""
+    """Reads Retry-After: `"120"`, or a date."""
     if text is None:
         return None
     text = text.strip()

@@ -1,7 +1,7 @@
-"""What a metric is: its name, kind and scope; and what its values are.
+"""What a metric is: its name, kind and scope, and its values.
 
-Names follow the rules of Prometheus: a prefix, the unit at the end, `_total` for what only grows.
-In JSON they are the same in camel case, without the prefix and `_total`: `requestDurationSeconds`.
+Names follow the rules of Prometheus: a prefix, the unit at the end, `_total` for counters. In JSON
+they are in camel case, without the prefix and `_total`: `requestDurationSeconds`.
 """
 
 import re
@@ -19,7 +19,7 @@ _PREFIX = "buntime_"
 
 
 class Kind(Enum):
-    """What the numbers of a family are."""
+    """What a family's numbers mean."""
 
     COUNTER = "counter"
     GAUGE = "gauge"
@@ -27,15 +27,15 @@ class Kind(Enum):
 
 
 class Scope(Enum):
-    """What a value is told for."""
+    """What each value is for."""
 
-    APP = "app"  # each version of each app, and what belongs to none
-    WORKERS = "workers"  # the same, but for static sites, which have no workers
-    PLUGIN = "plugin"  # each plugin that was found
+    APP = "app"  # each version of each app, and everything that belongs to none
+    WORKERS = "workers"  # the same, except static sites, which have no workers
+    PLUGIN = "plugin"  # each plugin that is installed
     HOOK = "hook"  # each hook of a plugin that was asked
     JOB = "job"  # each job of an app
     PROCESS = "process"  # each process of an app
-    RUNTIME = "runtime"  # as a whole
+    RUNTIME = "runtime"  # the whole runtime
 
 
 LABELS: Mapping[Scope, tuple[str, ...]] = {
@@ -50,7 +50,7 @@ LABELS: Mapping[Scope, tuple[str, ...]] = {
 
 
 class Family(NamedTuple):
-    """One metric. `label` tells its values apart, beside those of its scope."""
+    """One metric. `label` distinguishes its values, besides the labels of its scope."""
 
     name: str
     kind: Kind
@@ -66,12 +66,12 @@ class Family(NamedTuple):
 
 
 def values_to_json(values: Mapping[Family, Value]) -> dict[str, object]:
-    """The values by the names that they have in JSON."""
+    """The values by their names in JSON."""
     return {family.json_name: _to_json(value) for family, value in values.items()}
 
 
 def by_label(counts: Mapping[L, int]) -> dict[str, float]:
-    """Counts by the text of what is counted."""
+    """Counts by label value."""
     return {str(name): count for name, count in counts.items()}
 
 

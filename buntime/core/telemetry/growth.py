@@ -1,6 +1,6 @@
-"""By how much the counters of apps have grown since somebody looked at them last.
+"""How much the counters of apps have grown since somebody last looked.
 
-Requests pay nothing for it: what `meters` counts anyway is compared with what it was.
+This costs requests nothing: it compares what `meters` counts anyway with its earlier values.
 """
 
 from collections.abc import Iterable, Mapping
@@ -9,12 +9,12 @@ from buntime.core.telemetry.histogram import DURATION_BOUNDS
 from buntime.core.telemetry.meters import Meter
 from buntime.core.values.tuples import NamedTuple
 
-PLUGIN = "plugin:"  # before the names of plugins, among those of apps
+PLUGIN = "plugin:"  # in front of plugins' names, among those of apps
 BUCKETS = len(DURATION_BOUNDS) + 1
 
 
 class Grown(NamedTuple):
-    """Requests, those of them that were answered 5xx, and how many fell into each bucket of
+    """Requests, how many of them were answered with 5xx, and how many fell into each bucket of
     DURATION_BOUNDS (WebSockets and event streams into none)."""
 
     requests: int
@@ -26,7 +26,7 @@ NOTHING = Grown(0, 0, (0,) * BUCKETS)
 
 
 class Growth:
-    """One who looks; each has his own."""
+    """The state of one reader; each reader has its own."""
 
     def __init__(self) -> None:
         self._seen: dict[Meter, Grown] = {}
@@ -35,9 +35,9 @@ class Growth:
         return f"Growth({len(self._seen)} meters)"
 
     def take(self, meters: Iterable[Meter]) -> dict[str, Grown]:
-        """What has come since the last call, by the names of apps; those without any are missing.
+        """The growth since the last call, by app name; apps without any are missing.
 
-        What is of no app (health, the runtime's own pages) is not in it.
+        Requests that belong to no app (health, the runtime's own pages) are not included.
         """
         seen: dict[Meter, Grown] = {}
         grown: dict[str, Grown] = {}
@@ -56,14 +56,14 @@ class Growth:
 
 
 def plus(one: Grown, other: Grown) -> Grown:
-    """Both together."""
+    """The sum of both."""
     counts = tuple(a + b for a, b in zip(one.counts, other.counts, strict=True))
     return Grown(one.requests + other.requests, one.errors + other.errors, counts)
 
 
 def total_of(grown: Mapping[str, Grown]) -> Grown:
-    """All apps together, by their names. Plugins are in it for themselves alone: who looks at the
-    panel loads its pages, and would see nothing but that."""
+    """The sum of all apps, without plugins: people who look at the panel load its pages, and would
+    see little else."""
     together = NOTHING
     for name, each in grown.items():
         if not name.startswith(PLUGIN):

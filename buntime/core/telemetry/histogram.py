@@ -1,10 +1,10 @@
-"""A histogram as Prometheus has it: how many values were at most each bound, and their sum."""
+"""A histogram as in Prometheus: how many values were at most each bound, and their sum."""
 
 from bisect import bisect_left
 from collections.abc import Iterator, Sequence
 from itertools import accumulate
 
-# Seconds. Each is the upper end of a bucket, which holds values up to and with it.
+# Seconds. Each is the upper end of a bucket, which includes that value.
 DURATION_BOUNDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
 WAIT_BOUNDS = (0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 BOOT_BOUNDS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
@@ -16,7 +16,7 @@ class Histogram:
     __slots__ = ("bounds", "counts", "sum")
 
     def __init__(self, bounds: tuple[float, ...]) -> None:
-        """`bounds` ascend; what is above the last one is counted too."""
+        """`bounds` are in ascending order; values above the last one are counted too."""
         self.bounds = bounds
         self.counts = [0] * (len(bounds) + 1)
         self.sum = 0.0
@@ -33,12 +33,12 @@ class Histogram:
         return sum(self.counts)
 
     def buckets(self) -> Iterator[tuple[str, int]]:
-        """Each bound, and how many values were at most that: ("0.005", 3), ..., ("+Inf", 9)."""
+        """Each bound, with the number of values up to it: ("0.005", 3), ..., ("+Inf", 9)."""
         names = (*map(repr, self.bounds), "+Inf")
         return zip(names, accumulate(self.counts), strict=True)
 
     def copy(self) -> "Histogram":
-        """As it is now; what is observed later does not change it."""
+        """The current state; later observations do not change it."""
         copied = Histogram(self.bounds)
         copied.counts = self.counts.copy()
         copied.sum = self.sum
@@ -46,9 +46,10 @@ class Histogram:
 
 
 def quantile(bounds: Sequence[float], counts: Sequence[int], share: float) -> float | None:
-    """A value below which so much of them lies, 0.95; None where there are none.
+    """The value below which this share of them is, such as 0.95; None if there are no values.
 
-    Inside of a bucket values are taken to lie evenly; what is above the last bound is that.
+    Inside a bucket values are assumed to be spread evenly; above the last bound, that bound is
+    returned.
     """
     wanted = share * sum(counts)
     if not wanted:

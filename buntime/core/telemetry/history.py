@@ -1,7 +1,7 @@
-"""The last hour in points of ten seconds: what was asked of each app, and what it took.
+"""The last hour in points of ten seconds: the requests to each app, and what they took.
 
-A ring of numbers for all apps together, and one for each of those that have most to do: 26 KB
-each, APPS_MAX of them, whatever the number of apps and requests.
+One ring of numbers for all apps together, and one for each of the busiest apps: 26 KB each,
+APPS_MAX of them, however many apps and requests there are.
 
     point    0      1      2          359
              |      |      |    ...    |  <- the newest, then from the start again
@@ -22,7 +22,7 @@ APPS_MAX = 100
 
 
 class Track:
-    """The ring of one app, or of some together."""
+    """The ring of one app, or of several together."""
 
     __slots__ = ("counts", "errors", "memory_bytes", "requests", "workers")
 
@@ -34,13 +34,13 @@ class Track:
         self.counts = array("I", bytes(array("I").itemsize * POINTS * BUCKETS))
 
     def put(self, point: int, grown: Grown, held: Held) -> None:
-        """Set a point, over what was there an hour ago."""
+        """Set a point, overwriting the one from an hour ago."""
         self.requests[point], self.errors[point] = grown.requests, grown.errors
         self.workers[point], self.memory_bytes[point] = held.workers, held.memory_bytes
         self.counts[point * BUCKETS : (point + 1) * BUCKETS] = array("I", grown.counts)
 
     def copy(self) -> "Track":
-        """As it is now."""
+        """A copy of the current state."""
         copied = Track.__new__(Track)
         for name in Track.__slots__:
             setattr(copied, name, getattr(self, name)[:])
@@ -51,16 +51,16 @@ class Track:
 
 
 class Hour(NamedTuple):
-    """A copy of it, which nothing changes any more: `told` may run in any thread."""
+    """An immutable copy of the hour: `told` may run in any thread."""
 
-    total: Track | None  # of all apps; None: the sum of `apps` is wanted
+    total: Track | None  # for all apps; None: use the sum of `apps`
     apps: Mapping[str, Track]
-    points: Sequence[int]  # those that are over, the oldest first
+    points: Sequence[int]  # the completed ones, the oldest first
 
     def told(self, step_points: int = 1, *, has_apps: bool = True) -> dict[str, Any]:
-        """As the API tells it, with so many points put together to one; without `has_apps` the
-        total alone. A hundred apps in 360 points take 0.3 s."""
-        first = len(self.points) % step_points  # the oldest may be of less: the newest is whole
+        """The form that the API returns, with `step_points` points merged into one; without
+        `has_apps` only the total. A hundred apps in 360 points take 0.3 s."""
+        first = len(self.points) % step_points  # the oldest may cover fewer: the newest is complete
         ends = range(first or step_points, len(self.points) + 1, step_points)
         steps = [self.points[max(0, end - step_points) : end] for end in ends]
         total = [self.total] if self.total is not None else [*self.apps.values()]
@@ -72,22 +72,22 @@ class Hour(NamedTuple):
 
 
 class History:
-    """The hour, as it goes on."""
+    """The hour, continuously updated."""
 
     def __init__(self) -> None:
         self.growth = Growth()  # from point to point
         self._total = Track()
         self._apps: dict[str, Track] = {}
-        self._number = 0  # of the newest point, from the start
+        self._number = 0  # of the newest point, counted from the start
         self._taken_s: float | None = None
 
     def __repr__(self) -> str:
         return f"History({self._number} points, {len(self._apps)} apps)"
 
     def take(self, grown: Mapping[str, Grown], held: Mapping[str, Held], now: float) -> None:
-        """A point has ended at `now`: what has come since the one before, and what there is.
+        """A point ended at `now`: what has come since the previous one, and what there is.
 
-        Where the caller comes late the points between are empty.
+        If the caller is late, the points in between are empty.
         """
         passed = 1
         if self._taken_s is not None:
@@ -102,7 +102,7 @@ class History:
             del self._apps[name]
 
     def hour(self, apps: Iterable[str] | None = None) -> Hour:
-        """All of it, or what there is of these apps alone."""
+        """The whole hour, or only that of these apps."""
         count = min(self._number, POINTS)
         points = [(self._number - count + 1 + n) % POINTS for n in range(count)]
         if apps is None:
@@ -113,7 +113,7 @@ class History:
         )
 
     def lately(self, points: int) -> dict[str, tuple[int, int]]:
-        """Requests and errors of each app in so many of the last points."""
+        """The requests and errors of each app in the last `points` points."""
         first = max(self._number - points + 1, 1)
         last = [number % POINTS for number in range(first, self._number + 1)]
         return {
@@ -123,7 +123,7 @@ class History:
 
     @property
     def names(self) -> Sequence[str]:
-        """The apps that it has something of."""
+        """The apps in the history."""
         return [*self._apps]
 
     def _put(self, grown: Mapping[str, Grown], held: Mapping[str, Held]) -> None:
@@ -141,7 +141,7 @@ class History:
             track.put(point, grown.get(name, NOTHING), held.get(name, Held()))
 
     def _to_begin(self, new: set[str], grown: Mapping[str, Grown]) -> Sequence[str]:
-        """Whose ring begins: those with most requests take the places of those with fewer."""
+        """The apps whose ring begins: those with the most requests replace those with fewer."""
         if not new:
             return ()
         by_requests = sorted(new, key=lambda name: -grown.get(name, NOTHING).requests)
@@ -159,7 +159,7 @@ class History:
 
 
 def _told(tracks: Sequence[Track], steps: Sequence[Sequence[int]]) -> dict[str, list[Any]]:
-    """Sums of requests; of workers and memory the most that there were at once."""
+    """Sums of requests; for workers and memory the highest number at one time."""
     counts = [_counts(tracks, points) for points in steps]
     return {
         "requests": [_sum(tracks, points, "requests") for points in steps],
@@ -190,6 +190,6 @@ def _counts(tracks: Sequence[Track], points: Sequence[int]) -> list[int]:
 
 
 def ms_below(counts: Sequence[int], share: float) -> float | None:
-    """In how many milliseconds so much of them was answered, about."""
+    """Roughly the milliseconds within which this share of requests was answered."""
     seconds = quantile(DURATION_BOUNDS, counts, share)
     return None if seconds is None else round(seconds * 1000, 1)

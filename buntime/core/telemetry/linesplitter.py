@@ -1,19 +1,19 @@
 """Turns what apps print into lines of text, in bounded memory."""
 
-# A longer line is cut into pieces: 16 KiB is what Docker takes as one line too.
+# A longer line is cut into pieces: Docker also treats 16 KiB as one line.
 LINE_BYTES = 16 * 1024
 
 
 class LineSplitter:
-    """Turns the bytes of an app's stdout or stderr into lines of text, however they are cut.
+    """Turns the bytes of an app's stdout or stderr into lines of text, however the bytes are split.
 
-    A line above LINE_BYTES comes in pieces, so an app that never ends its line costs no more
+    A line longer than LINE_BYTES comes in pieces, so an app that never ends its line takes no more
     memory than that. Bytes that are not UTF-8 are written as `\\xff`.
     """
 
     def __init__(self) -> None:
         self._rest = b""
-        self._is_skipping = False  # until the end of a line of which a part was passed over
+        self._is_skipping = False  # until the end of a line that was partly skipped
 
     def feed(self, data: bytes) -> list[str]:
         """The lines that this piece of output completes, without their newlines."""
@@ -31,25 +31,25 @@ class LineSplitter:
         return lines
 
     def skip(self, data: bytes) -> int:
-        """Pass over this piece of output; returns how many lines it ends, none of them made.
+        """Skip this piece of output; returns how many lines it ends, without creating them.
 
-        What is left of a line that it cuts is passed over as well, up to that line's end.
+        The rest of a line that it cuts is skipped too, up to that line's end.
         """
         self._rest = b""
         self._is_skipping = not data.endswith(b"\n")
         return data.count(b"\n")
 
     def flush(self) -> list[str]:
-        """The last line, where it was not ended; for the end of the output."""
+        """The last line, if it has no newline; for the end of the output."""
         rest, self._rest = self._rest, b""
         return [_decode(rest)] if rest else []
 
 
 def _cut_pieces(line: bytes, pieces: list[str]) -> bytes:
-    """Move all but the last LINE_BYTES of a line to `pieces`; returns what is left of it."""
+    """Move all but the last LINE_BYTES of a line to `pieces`; returns the rest."""
     while len(line) > LINE_BYTES:
         cut = LINE_BYTES
-        # Not inside a character: 10xxxxxx continues one, and no character has more than 3 of them.
+        # Not inside a character: 10xxxxxx continues one, with at most 3 such bytes per character.
         while cut > LINE_BYTES - 3 and line[cut] & 0xC0 == 0x80:
             cut -= 1
         pieces.append(_decode(line[:cut]))

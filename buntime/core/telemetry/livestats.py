@@ -1,4 +1,4 @@
-"""What goes on now, as those who watch are told it: rates of the last seconds, by app."""
+"""What is happening now, for people who watch: rates of the last seconds, by app."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -8,11 +8,11 @@ from buntime.core.telemetry.history import ms_below
 from buntime.core.telemetry.meters import Held
 from buntime.core.values.tuples import NamedTuple
 
-APPS_MAX = 500  # of whom is told; those with most requests
+APPS_MAX = 500  # the most that are listed, those with the most requests
 
 
 class Now(NamedTuple):
-    """One moment: what has come in so many seconds, what there is, and what waits."""
+    """One moment: what came in the last seconds, what there is, and what waits."""
 
     seconds: float
     grown: Mapping[str, Grown]
@@ -20,10 +20,10 @@ class Now(NamedTuple):
     queued: Mapping[str, int]
 
     def told(self, sees: Callable[[str], bool] | None) -> dict[str, Any]:
-        """`{"total": {...}, "apps": {"shop": {...}}}` of the apps that somebody sees, None: all.
+        """`{"total": {...}, "apps": {"shop": {...}}}` of the apps that somebody may see; None: all.
 
-        What is of no app, spares, is in the total of who sees all. Apps that have nothing are
-        missing.
+        What belongs to no app, such as spares, is in the total only for those who may see
+        everything. Idle apps are left out.
         """
         names = {*self.grown, *self.held, *self.queued}
         if sees is not None:

@@ -1,8 +1,7 @@
 """The names of apps' log files: `"@acme/shop"` <-> `"@acme+shop.log"`.
 
-Whatever an app is called, its file lies in the folder, is no hidden one, and is no other app's:
-what is no plain character is written like `%2F`, and a name that is too long for a file ends in a
-hash.
+Whatever an app's name is, its file is in the folder, is not hidden, and belongs to no other app:
+special characters are written like `%2F`, and a name that is too long for a file ends in a hash.
 """
 
 from hashlib import sha256
@@ -13,24 +12,24 @@ from buntime.core.values.regex import regex
 
 _SUFFIX = ".log"
 _RUNTIME = "+runtime"
-_SAFE = "@~"  # beside letters, digits, "_", "." and "-"
-# A file's name has 255 bytes at most, with the number behind the suffix.
+_SAFE = "@~"  # besides letters, digits, "_", "." and "-"
+# A file name has at most 255 bytes, including the number after the suffix.
 _LONGEST = 200
 _KEPT = 100
 _HASH_DIGITS = 32
-_CUT = "++"  # a "+" of a name is written otherwise
+_CUT = "++"  # a "+" in a name is escaped
 _FILE = regex(r"(?P<name>[^/]+)\.log(?:\.(?P<number>[1-9][0-9]?))?")
 
 
 def file_of(app: str) -> str:
-    """The file that an app's log goes to."""
+    """The file of an app's log."""
     return _stem_of(app) + _SUFFIX
 
 
 def parse_file(file: str) -> tuple[str | None, int] | None:
     """`"shop.log.2"` -> ("shop", 2), `"shop.log"` -> ("shop", 0); None for any other file.
 
-    The app is None where its name was too long, and stands in the lines alone.
+    The app is None if its name was too long; then only the lines have it.
     """
     match = _FILE.fullmatch(file)
     if match is None:

@@ -1,8 +1,8 @@
-"""What is counted of each app while it is served.
+"""Counts what happens in each app while it is served.
 
-Counters live as long as the runtime, not as long as a worker, and never go back. They are plain
-numbers in slots: a request costs a look-up and two calls, about 1 us in all. `core/metrics` says
-what they are called outside.
+Counters live as long as the runtime, not as long as a worker, and never decrease. They are plain
+numbers in slots: a request costs a look-up and two calls, about 1 us in total. `metrics` defines
+their public names.
 """
 
 from collections.abc import Callable, Iterator
@@ -12,13 +12,13 @@ from buntime.core.apps.app import App
 from buntime.core.telemetry.histogram import BOOT_BOUNDS, DURATION_BOUNDS, WAIT_BOUNDS, Histogram
 from buntime.core.values.tuples import NamedTuple
 
-# An app without a request for so long is asked for at a sweep, and dropped where it is gone.
+# After this long without a request, a sweep checks whether the app still exists.
 GONE_AFTER_S = 600.0
-_ASKED_MAX = 16  # in one sweep: each may cost a look at the disk
+_ASKED_MAX = 16  # per sweep: each check may access the disk
 
 
 class Held(NamedTuple):
-    """What an app takes up at a moment."""
+    """What an app uses at a moment."""
 
     workers: int = 0
     memory_bytes: int = 0
@@ -31,16 +31,16 @@ class Cause(StrEnum):
     IDLE = "idle"  # as it was told to, after idleTimeout
     BOOT = "boot"  # the app could not be loaded
     BOOT_TIMEOUT = "boot_timeout"  # killed: it took too long to load
-    STUCK = "stuck"  # killed: a request's time passed, and it did not let go
+    STUCK = "stuck"  # killed: a request timed out, and the worker did not let go
     MEMORY = "memory"  # killed: far above its maxMemory
-    PROTOCOL = "protocol"  # killed: it said what no worker says, or more than it may
+    PROTOCOL = "protocol"  # killed: it sent what no worker sends, or more than it may
     UNRESPONSIVE = "unresponsive"  # killed: it did not end when told to
     EXIT = "exit"  # it ended by itself
     SIGNAL = "signal"  # killed: by the kernel, by a crash in C, by someone; its channel broke
 
 
 class Drop(StrEnum):
-    """Why a request left the queue without having been given to a worker."""
+    """Why a request left the queue without being given to a worker."""
 
     REFUSED = "refused"  # the queue is full, or boots fail and the next one is not due
     TIMEOUT = "timeout"
@@ -56,14 +56,15 @@ class Cut(StrEnum):
 
 
 class Slow(StrEnum):
-    """What a client was too slow with, while what it took was short."""
+    """What a client was too slow at, while a resource that it used was scarce."""
 
     BODY = "body"
     ANSWER = "answer"
 
 
 class Meter:
-    """The counters of one version of an app; the one without a name is of what is of no app."""
+    """The counters of one version of an app; the one without a name counts what belongs to no
+    app."""
 
     __slots__ = (
         "boot_seconds",
@@ -90,13 +91,13 @@ class Meter:
         self.name = name
         self.version = version
         self.has_workers = has_workers
-        self.last_s = 0.0  # the last request's end, or when it was seen to exist
+        self.last_s = 0.0  # the end of the last request, or when the app was last seen to exist
         # requests
-        self.requests = [0] * 10  # by the first digit of their status
+        self.requests = [0] * 10  # by the first digit of the status
         self.duration = Histogram(DURATION_BOUNDS)
         self.cuts = dict.fromkeys(Cut, 0)
         self.slow = dict.fromkeys(Slow, 0)
-        self.received_bytes = 0  # of requests that have ended
+        self.received_bytes = 0  # for requests that have ended
         self.sent_bytes = 0
         # their way through the pool
         self.queue_wait = Histogram(WAIT_BOUNDS)
@@ -115,8 +116,8 @@ class Meter:
     def on_end(
         self, status: int, now: float, seconds: float | None, received: int, sent: int
     ) -> None:
-        """A request has ended at `now`. `seconds` is None where they say nothing of the app:
-        WebSockets and event streams last as long as their client likes."""
+        """A request has ended at `now`. `seconds` is None where the duration says nothing about the
+        app: WebSockets and event streams last as long as their client likes."""
         self.requests[status // 100] += 1
         self.received_bytes += received
         self.sent_bytes += sent
@@ -125,16 +126,16 @@ class Meter:
             self.duration.observe(seconds)
 
     def on_boot(self, seconds: float) -> None:
-        """A worker has loaded the app, so long after it was told to."""
+        """A worker has loaded the app, this long after it was told to."""
         self.boots_loaded += 1
         self.boot_seconds.observe(seconds)
 
 
 class Meters:
-    """The meters of all apps that had a request, or a worker, and still exist."""
+    """The meters of all apps that had a request or a worker, and still exist."""
 
     def __init__(self) -> None:
-        self.of_none = Meter("", None, has_workers=True)  # spares, health, what no app is asked
+        self.of_none = Meter("", None, has_workers=True)  # spares, health, requests for no app
         self._by_key: dict[str, Meter] = {}
         self._asked_s: dict[str, float] = {}
 
@@ -162,9 +163,9 @@ class Meters:
     ) -> list[str]:
         """Drop apps that are gone; returns their keys.
 
-        Those without a request for GONE_AFTER_S are asked for, the longest not asked first.
-        `is_used(meter)`: has it a worker or a request at this moment? `exists(name, version)` may
-        look at the disk.
+        Apps without a request for GONE_AFTER_S are checked, the longest unchecked ones first.
+        `is_used(meter)`: does it have a worker or a request at this moment? `exists(name, version)`
+        may look at the disk.
         """
         dropped = []
         due = [key for key, meter in self._by_key.items() if self._is_due(key, meter, now)]

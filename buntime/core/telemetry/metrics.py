@@ -1,4 +1,4 @@
-"""What is told of the runtime to those who watch it: names, meanings, and values at one moment.
+"""The metrics of the runtime: names, meanings, and values at one moment.
 
 `FAMILIES` is the list, in the order of `/metrics` and of docs/metrics.md.
 """
@@ -14,7 +14,7 @@ from buntime.core.telemetry.meters import Meter
 from buntime.core.telemetry.pluginmetrics import PLUGIN_FAMILIES, PluginRow
 from buntime.core.values.tuples import NamedTuple
 
-# What a worker of an app can be at a moment; a spare has no app, and one that is gone is no more.
+# The states of an app's worker; a spare has no app, and a worker that is gone does not exist.
 _STATES_OF_APP = tuple(state.value for state in State if state not in (State.SPARE, State.GONE))
 
 
@@ -174,7 +174,7 @@ FAMILIES = (
 
 @dataclass(slots=True)
 class Live:
-    """What goes on at this moment, of one app: nothing that is counted, but looked up."""
+    """What is going on in one app at this moment: not counted, but looked up."""
 
     requests: int = 0
     websockets: int = 0
@@ -185,7 +185,7 @@ class Live:
 
 
 class Row(NamedTuple):
-    """The values of one version of one app; name and version are "" for what is of no app."""
+    """The values of one version of one app; name and version are "" for what belongs to no app."""
 
     name: str
     version: str
@@ -196,13 +196,13 @@ class Snapshot(NamedTuple):
     """All values at one moment."""
 
     rows: Sequence[Row]
-    whole: Mapping[Family, Value]  # those of Scope.RUNTIME
+    whole: Mapping[Family, Value]  # for Scope.RUNTIME
     plugins: Sequence[PluginRow] = ()
     jobs: Sequence[JobRow] = ()
     processes: Sequence[ProcessRow] = ()
 
     def values(self) -> Iterator[tuple[list[str], Mapping[Family, Value]]]:
-        """What belongs together, each with the values of its scope's labels."""
+        """Groups of values, each with the values of its scope's labels."""
         yield [], self.whole
         for row in self.rows:
             yield [row.name, row.version], row.values
@@ -217,7 +217,7 @@ class Snapshot(NamedTuple):
 
 
 def row_of(meter: Meter, live: Live) -> Row:
-    """The values of one app. A static site has none that are about workers."""
+    """The values of one app. A static site has none about workers."""
     values: dict[Family, Value] = {
         REQUESTS: {f"{digit}xx": meter.requests[digit] for digit in range(1, 6)},
         DURATION: meter.duration.copy(),
@@ -246,7 +246,7 @@ def row_of(meter: Meter, live: Live) -> Row:
 
 
 def rows_to_json(rows: Iterable[Row]) -> dict[str, object]:
-    """By the app's key, "shop@1.2.0", "" for what is of no app."""
+    """By app key, "shop@1.2.0"; "" for what belongs to no app."""
     return {
         f"{row.name}@{row.version}" if row.version else row.name: values_to_json(row.values)
         for row in rows

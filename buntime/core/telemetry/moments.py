@@ -1,4 +1,4 @@
-"""Moments as operators write them: `"2026-03-01T12:00:00Z"`, `"15m"` ago."""
+"""Points in time as operators write them: `"2026-03-01T12:00:00Z"`, `"15m"` ago."""
 
 from datetime import UTC, datetime
 
@@ -6,12 +6,12 @@ from buntime.core.values.regex import regex
 from buntime.core.values.units import BadValue, parse_duration
 from buntime.core.values.wording import shown
 
-# Of a time with a zone, "12:00:00+01:00": a plus that was not escaped is a space in a query.
+# In a time with a zone, "12:00:00+01:00": an unescaped plus is a space in a query.
 _LOST_PLUS = regex(r"(?<=[0-9]) (?=[0-9]{2}:[0-9]{2}\Z)")
 
 
 def parse_moment(text: str, now: float) -> float:
-    """Seconds since the epoch; a time without a zone is in UTC. Raises BadValue."""
+    """Seconds since the epoch; a time without a zone is UTC. Raises BadValue."""
     try:
         return max(now - parse_duration(text), 0.0)
     except BadValue:

@@ -1,8 +1,8 @@
-"""Traces and logs as OTLP has them in JSON, of opentelemetry-proto 1.x.
+"""Traces and logs in OTLP's JSON form, by opentelemetry-proto 1.x.
 
-Ids are hex digits and numbers of 64 bits are texts, as "JSON Protobuf Encoding" in its
-specification says. The names of attributes are those of the semantic conventions for HTTP; what
-these have no name for begins with "buntime.".
+Ids are hex digits and 64-bit numbers are texts, as "JSON Protobuf Encoding" in the specification
+says. Attribute names are those of the semantic conventions for HTTP; names for anything else begin
+with "buntime.".
 """
 
 import json
@@ -18,31 +18,31 @@ TRACES_PATH, LOGS_PATH = "/v1/traces", "/v1/logs"
 _SERVER = 2  # SPAN_KIND_SERVER
 _ERROR = 2  # STATUS_CODE_ERROR
 _SAMPLED = 1
-# What is no method of these would be a name without end.
+# Other methods would make an unlimited number of span names.
 _METHODS = frozenset("GET HEAD POST PUT DELETE CONNECT OPTIONS TRACE PATCH QUERY".split())
 _SEVERITIES = {Level.DEBUG: 5, Level.INFO: 9, Level.WARN: 13, Level.ERROR: 17}
 _TEXT_MAX_CHARS = 4096
 
 
 class EndedSpan(NamedTuple):
-    """A request that was answered, in the words of its access line."""
+    """An answered request, in the words of its access line."""
 
     trace_id: str
     span_id: str
     parent_id: str
     state: str
     entry: AccessEntry
-    base: str  # of the app, "/shop"; "" for none
+    base: str  # the app's, "/shop"; "" for none
     scheme: str
     protocol: str  # "1.1"
-    queue_s: float | None  # None where it came to no worker
+    queue_s: float | None  # None if no worker got it
     is_cold: bool
-    boot_ms: float | None = None  # of the worker that was cold; None of one that loaded nothing
-    job: str = ""  # whose request it is
+    boot_ms: float | None = None  # of a worker that was cold; None for one that loaded nothing
+    job: str = ""  # the job that made the request
 
 
 def resource(attributes: Mapping[str, str | int]) -> Json:
-    """Who tells all of this."""
+    """The sender of this data."""
     return {"attributes": _attributes(attributes)}
 
 
@@ -154,7 +154,7 @@ def _address(host: str) -> Json:
 
 
 def _attributes(values: Mapping[str, object]) -> list[Json]:
-    """Those that are there."""
+    """The attributes that have a value."""
     return [
         {"key": key, "value": _value(value)} for key, value in values.items() if value is not None
     ]
@@ -173,7 +173,7 @@ def _value(value: object) -> Json:
 
 
 def _text(value: object) -> str:
-    """Bounded, and without half of a surrogate pair, which no UTF-8 has."""
+    """Limited in length, and without half of a surrogate pair, which UTF-8 cannot encode."""
     try:
         text = value if isinstance(value, str) else repr(value)
     except Exception:  # noqa: BLE001  # an object's own code may raise anything

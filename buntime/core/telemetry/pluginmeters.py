@@ -1,7 +1,7 @@
-"""What is counted of each plugin: its hooks, the calls of its services, its starts, its notices.
+"""Counts what happens in each plugin: its hooks, calls of its services, its starts, its notices.
 
-Counters live as long as the plugin's folder is there, not as long as a process of it, and never go
-back. Each word that may be a label is of a list here: none is a caller's or a plugin's to choose.
+Counters live as long as the plugin's folder exists, not as long as its process, and never decrease.
+Every possible label is in a list here: callers and plugins cannot invent any.
 """
 
 from collections.abc import Collection
@@ -13,34 +13,34 @@ VERDICTS = ("continue", "respond", "change", "done")
 
 
 class Failure(StrEnum):
-    """What came of a hook in the place of a verdict."""
+    """The result of a hook that gave no verdict."""
 
     RAISED = "raised"
     LATE = "late"
-    BAD = "bad"  # it said what it must not
+    BAD = "bad"  # it returned something forbidden
     DIED = "died"  # its process ended meanwhile
-    AWAY = "away"  # it was not asked: nothing of it serves, or it has no slot
+    AWAY = "away"  # it was not asked: the plugin does not serve, or has no slot
 
 
 class Outcome(StrEnum):
-    """What came of a call of a service."""
+    """The result of a call to a service."""
 
     OK = "ok"
-    ERROR = "error"  # of the method
+    ERROR = "error"  # raised by the method
     LATE = "late"
     AWAY = "away"
     BUSY = "busy"
     MOVED = "moved"
-    GIVEN_UP = "given_up"  # by who called
+    GIVEN_UP = "given_up"  # by the caller
 
 
 class HookMeter:
-    """Of one hook."""
+    """The counters of one hook."""
 
     __slots__ = ("failures", "seconds", "verdicts")
 
     def __init__(self) -> None:
-        self.seconds = Histogram(WAIT_BOUNDS)  # of each that was asked
+        self.seconds = Histogram(WAIT_BOUNDS)  # each time that it was asked
         self.verdicts = dict.fromkeys(VERDICTS, 0)
         self.failures = dict.fromkeys(Failure, 0)
 
@@ -53,14 +53,14 @@ class HookMeter:
         self.seconds.observe(seconds)
 
     def on_failure(self, kind: Failure, seconds: float | None = None) -> None:
-        """`seconds` is None where it was not asked."""
+        """`seconds` is None if it was not asked."""
         self.failures[kind] += 1
         if seconds is not None:
             self.seconds.observe(seconds)
 
 
 class PluginMeter:
-    """Of one plugin."""
+    """The counters of one plugin."""
 
     __slots__ = (
         "call_seconds",
@@ -76,8 +76,8 @@ class PluginMeter:
     )
 
     def __init__(self) -> None:
-        self.hooks: dict[str, HookMeter] = {}  # by name, those that were asked once
-        self.kept_hits = 0  # requests for which a kept verdict held
+        self.hooks: dict[str, HookMeter] = {}  # by name, those asked at least once
+        self.kept_hits = 0  # requests answered by a cached verdict
         self.kept_misses = 0
         self.calls = dict.fromkeys(Outcome, 0)
         self.call_seconds = Histogram(WAIT_BOUNDS)
@@ -91,20 +91,20 @@ class PluginMeter:
         return f"PluginMeter({list(self.hooks)}, {sum(self.calls.values())} calls)"
 
     def hook(self, name: str) -> HookMeter:
-        """`name` is that of a hook, as the runtime asks for it."""
+        """`name` is a hook's, as the runtime calls it."""
         meter = self.hooks.get(name)
         if meter is None:
             meter = self.hooks[name] = HookMeter()
         return meter
 
     def on_call(self, outcome: Outcome, seconds: float) -> None:
-        """A call of one of its services has ended for who made it."""
+        """A call of one of its services has ended for the caller."""
         self.calls[outcome] += 1
         self.call_seconds.observe(seconds)
 
 
 class PluginMeters:
-    """The meters of all plugins that are there."""
+    """The meters of all installed plugins."""
 
     def __init__(self) -> None:
         self._by_name: dict[str, PluginMeter] = {}
@@ -113,13 +113,13 @@ class PluginMeters:
         return f"PluginMeters({list(self._by_name)})"
 
     def of(self, name: str) -> PluginMeter:
-        """`name` is that of a plugin which is, or was, there."""
+        """`name` is that of a plugin that is, or was, installed."""
         meter = self._by_name.get(name)
         if meter is None:
             meter = self._by_name[name] = PluginMeter()
         return meter
 
     def keep(self, names: Collection[str]) -> None:
-        """Only these are there still."""
+        """Only these still exist."""
         for name in self._by_name.keys() - names:
             del self._by_name[name]

@@ -1,4 +1,4 @@
-"""What is told of plugins, beside what is told of their workers as of those of apps."""
+"""Metrics of plugins, besides those about their workers, which they share with apps."""
 
 from collections.abc import Iterable, Mapping
 
@@ -82,7 +82,7 @@ PLUGIN_FAMILIES = (
 
 
 class PluginRow(NamedTuple):
-    """The values of one plugin, and by name of each hook that was asked."""
+    """The values of one plugin, and of each of its hooks that was asked, by name."""
 
     name: str
     values: Mapping[Family, Value]
@@ -90,7 +90,7 @@ class PluginRow(NamedTuple):
 
 
 def plugin_row(name: str, meter: PluginMeter, *, generation: int, is_up: bool) -> PluginRow:
-    """The values of one plugin; `generation` is 0 where none has served."""
+    """The values of one plugin; `generation` is 0 if none has served."""
     values: dict[Family, Value] = {
         PLUGIN_UP: int(is_up),
         PLUGIN_GENERATION: generation,
@@ -113,7 +113,7 @@ def plugin_row(name: str, meter: PluginMeter, *, generation: int, is_up: bool) -
 
 
 def plugins_to_json(rows: Iterable[PluginRow]) -> dict[str, object]:
-    """By name; `hooks` of each by theirs."""
+    """By name; the `hooks` of each plugin by their names."""
     return {
         row.name: {
             **values_to_json(row.values),

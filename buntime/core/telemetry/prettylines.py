@@ -1,6 +1,6 @@
-"""A line of an app's log, once it has been read as JSON, as people read it: what the runtime would
-have written in its pretty form. What comes may be anything; nothing of it reaches the terminal as
-a control character.
+"""Turns a line of an app's log, already parsed from JSON, into text for people, as the runtime
+would have written it in its pretty form. The line may contain anything; no control character
+reaches the terminal.
 """
 
 from collections.abc import Mapping
@@ -25,7 +25,7 @@ def pretty_line(told: Mapping[str, Any], colour: bool) -> str:
     if told.get("event") == "request.access":
         try:
             return format_access_pretty(_access(told, time), colour)
-        except (KeyError, TypeError, ValueError):  # another version's, or nobody's
+        except (KeyError, TypeError, ValueError):  # from another version, or not a log line
             pass
     fields = {key: value for key, value in told.items() if key not in _HEAD}
     message = str(told.get("message", ""))

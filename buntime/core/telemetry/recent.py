@@ -1,7 +1,7 @@
-"""The last things that were noted of each app, within bounds whatever apps do.
+"""The most recent notes about each app, within limits whatever apps do.
 
-So many of each app, of so many apps, and so many characters in all: where one is reached, the app
-that was noted of the longest ago loses its oldest.
+There are limits on the notes per app, on apps, and on characters in total. When one is reached, the
+app whose last note is the oldest loses its oldest note.
 """
 
 from collections import OrderedDict
@@ -19,20 +19,21 @@ class Recent(Generic[_T]):
         self._apps_max = apps_max
         self._chars_max = chars_max
         self._chars = 0
-        # Those of an app, and the apps, in the order in which they were noted of last.
+        # The notes of each app, and the apps, both ordered by their last change.
         self._apps: OrderedDict[str, OrderedDict[object, tuple[int, _T]]] = OrderedDict()
 
     def __repr__(self) -> str:
         return f"Recent({len(self._apps)} apps, {self._chars} characters)"
 
     def get(self, key: str, number: object) -> _T | None:
-        """What is noted by this id."""
+        """The note with this id."""
         its = self._apps.get(key)
         found = its.get(number) if its is not None else None
         return found[1] if found is not None else None
 
     def put(self, key: str, number: object, value: _T, chars: int) -> None:
-        """Note it as the newest, in the place of what had this id; it is so many characters."""
+        """Add the newest note, replacing any with the same id; `chars` is its size in
+        characters."""
         its = self._apps.setdefault(key, OrderedDict())
         self._apps.move_to_end(key)
         if number in its:
@@ -45,12 +46,12 @@ class Recent(Generic[_T]):
             self._drop_oldest(next(iter(self._apps)))
 
     def of(self, keys: Iterable[str]) -> list[_T]:
-        """All that is noted of these, of each the newest first."""
+        """All notes about these apps, for each app the newest first."""
         its = (self._apps[key] for key in keys if key in self._apps)
         return [value for each in its for _, value in reversed(each.values())]
 
     def keys_of(self, name: str) -> list[str]:
-        """The keys of an app's versions that something is noted of: "shop", "shop@1.2.0"."""
+        """The keys of an app's versions that have notes: "shop", "shop@1.2.0"."""
         return [key for key in self._apps if key == name or key.rpartition("@")[0] == name]
 
     def keys(self) -> list[str]:

@@ -1,9 +1,9 @@
 """Log records, and the forms in which they are written: JSON lines, pretty text, the journal's.
 
-A record is written by another thread than the one that made it, so it holds values that do not
-change any more. Formatting is pure and takes any value: what a client, an app or a faulty object
-puts into a record can neither break a line in two, nor reach a terminal as a control sequence,
-nor stop the log.
+Another thread writes a record than the one that made it, so its values must not change any more.
+Formatting is pure and accepts any value: whatever a client, an app or a faulty object puts into a
+record, it can neither break a line in two, nor reach a terminal as a control sequence, nor stop the
+log.
 """
 
 import json
@@ -18,12 +18,12 @@ from typing import NamedTuple, Protocol, Self
 from buntime.core.errors import UsageError
 from buntime.core.values.regex import regex
 
-# An unknown object in a field is written by its repr, up to this many characters.
+# An unknown object in a field is written as its repr, up to this many characters.
 REPR_CHARS = 1000
 
 
 class Level(IntEnum):
-    """How much a record matters; `word` is how it is written and how the settings name it."""
+    """How important a record is; `word` is its name in the log and in the settings."""
 
     word: str
 
@@ -57,23 +57,23 @@ _TOLD = {
 
 
 def told_level(line: str, default: Level) -> tuple[Level, str]:
-    """The level that a line tells in front, and the line without it: `"<4>full"`."""
+    """The level that a line begins with, and the line without it: `"<4>full"`."""
     if line[:1] == "<" and line[2:3] == ">" and line[1] in _TOLD:
         return _TOLD[line[1]], line[3:]
     return default, line
 
 
 class Tell(Protocol):
-    """How code that has no log of its own says what happened: `Log.info`, `Log.warn`."""
+    """How code without a log of its own reports events: `Log.info`, `Log.warn`."""
 
     def __call__(self, event: str, message: str, /, **fields: object) -> None: ...
 
 
 class Record(NamedTuple):
-    """One thing that happened.
+    """One event.
 
-    `event` is a code such as "worker.died" that stays as it is, for programs; `message` says the
-    same to people, in words that may change.
+    `event` is a stable code for programs, such as "worker.died"; `message` says the same to people,
+    in words that may change.
     """
 
     time: float  # seconds since the epoch
@@ -84,11 +84,11 @@ class Record(NamedTuple):
 
 
 class AccessEntry(NamedTuple):
-    """One request that was answered; it is logged at level info.
+    """One answered request; it is logged at level info.
 
-    `path` may bear its query: it is cut off when written, for queries hold secrets. `host` is what
-    the client has addressed, "" where it named none. What a request did not come to (an unknown
-    app has no version, a static site no worker) is None.
+    `path` may contain its query, which is cut off when written, because queries can contain
+    secrets. `host` is the host that the client addressed, "" if it named none. Anything that does
+    not apply to the request (an unknown app has no version, a static site no worker) is None.
     """
 
     time: float  # seconds since the epoch, when the answer ended
@@ -103,7 +103,7 @@ class AccessEntry(NamedTuple):
     bytes: int  # of the answer's body, as sent
     ms: float  # from the request's head to the last byte of the answer
     client: str | None
-    trace_id: str = ""  # 32 hex digits, where requests are traced
+    trace_id: str = ""  # 32 hex digits, if requests are traced
     span_id: str = ""  # 16
 
 
@@ -118,8 +118,8 @@ _RESERVED = frozenset(("time", "level", "event", "message"))
 def format_json(record: Record) -> str:
     """One line of JSON without its newline, in ASCII: time, level, event, message, the fields.
 
-    A field named like one of the first four gets a `_` behind its name. A value that JSON has no
-    form for (NaN and infinities too) is written as its repr.
+    A field with the name of one of the first four gets a `_` after its name. A value that JSON
+    cannot express (including NaN and infinities) is written as its repr.
     """
     fields = record.fields
     if not _RESERVED.isdisjoint(fields):
@@ -137,7 +137,7 @@ def format_access_json(entry: AccessEntry) -> str:
     """One line of JSON without its newline.
 
     Built by hand: 2.6 µs, where json.dumps of the same fields takes 8 (CPython 3.11). The writer
-    shares the interpreter with the loop, so this is time that requests wait.
+    shares the interpreter with the loop, so requests wait for this.
     """
     time, request_id, method, host, path, app, version, worker, status, size, ms, client, *_ = entry
     return (
@@ -156,7 +156,7 @@ def _json_trace(entry: AccessEntry) -> str:
     return f',"trace_id":{_quote(entry.trace_id)},"span_id":{_quote(entry.span_id)}'
 
 
-@lru_cache(maxsize=1024)  # the workers there are; saves 0.4 µs
+@lru_cache(maxsize=1024)  # one per worker; saves 0.4 µs
 def _json_origin(app: str | None, version: str | None, worker: str | None) -> str:
     return f'"app":{_json(app)},"version":{_json(version)},"worker":{_json(worker)},'
 
@@ -176,7 +176,7 @@ def _json(value: object) -> str:
         return _quote(value)
     try:
         return str(value) if type(value) is int else _encoder.encode(value)
-    except Exception:  # noqa: BLE001  # an object's own code may raise anything, the log goes on
+    except Exception:  # noqa: BLE001  # an object's own code may raise anything; the log goes on
         return _quote(_repr(value))
 
 
@@ -195,17 +195,17 @@ def _iso_time(time: float) -> str:
     return _iso_milli(int(time * 1000))
 
 
-@lru_cache(maxsize=8)  # under load several lines come in one millisecond
+@lru_cache(maxsize=8)  # under load several lines fall into one millisecond
 def _iso_milli(millis: int) -> str:
     second, milli = divmod(millis, 1000)
     return f"{_iso_second(second)}{_MILLIS[milli]}Z"
 
 
-# A lookup, for f"{milli:03d}" alone takes a tenth of an access line's time.
+# A table, because f"{milli:03d}" alone takes a tenth of an access line's time.
 _MILLIS = tuple(f".{milli:03d}" for milli in range(1000))
 
 
-@lru_cache(maxsize=8)  # lines come in the order of time, thousands in one second
+@lru_cache(maxsize=8)  # lines come in order of time, thousands a second
 def _iso_second(second: int) -> str:
     return datetime.fromtimestamp(second, UTC).strftime("%Y-%m-%dT%H:%M:%S")
 
@@ -225,8 +225,8 @@ _STATUS_COLOURS = {2: _GREEN, 3: _CYAN, 4: _YELLOW, 5: _RED}
 def format_pretty(record: Record, colour: bool) -> str:
     """`12:34:56.789 WARN  text key=value`, in local time, without the last newline.
 
-    Fields that are empty or None are left out. A field of several lines, such as a stack, stands
-    indented below. The escape sequences of `colour` are the only ones in it.
+    Empty fields are left out, and so is None. A field with several lines, such as a stack, is
+    indented below. It contains no escape sequences except those for `colour`.
     """
     head = _pretty_head(record.time, record.level, colour)
     return head + _pretty_body(record, colour)
@@ -238,9 +238,9 @@ def format_access_pretty(entry: AccessEntry, colour: bool) -> str:
 
 
 def format_journal(record: Record) -> str:
-    """`<4>text key=value`: what format_pretty gives, without the time, which the journal has.
+    """`<4>text key=value`: the output of format_pretty without the time, which the journal adds.
 
-    Each line has its priority, as sd-daemon(3) has it: the journal takes lines one by one.
+    Each line begins with its priority, see sd-daemon(3), because the journal takes each line alone.
     """
     priority = f"<{_PRIORITIES[record.level]}>"
     return priority + _pretty_body(record, False).replace("\n", f"\n{priority}")
@@ -264,7 +264,7 @@ def _pretty_body(record: Record, colour: bool) -> str:
 
 
 def format_fields(fields: Mapping[str, object]) -> str:
-    """`folder=/srv/apps/shop names=A,B`: fields in one line, as pretty lines have them."""
+    """`folder=/srv/apps/shop names=A,B`: fields on one line, as in pretty lines."""
     return " ".join(
         f"{escape(key)}={_pretty_value(value)}"
         for key, value in fields.items()
@@ -292,7 +292,7 @@ def _access_words(entry: AccessEntry, colour: bool) -> str:
 
 
 def escape(text: str) -> str:
-    """The text with all that is not printable (controls, ESC, bidi marks, newlines) as `\\x1b`."""
+    """The text with all unprintable characters (controls, ESC, bidi marks, newlines) as `\\x1b`."""
     if text.isprintable():
         return text
     return "".join(
@@ -335,7 +335,7 @@ def _exception_text(exc: BaseException) -> str:
     """`OSError: [Errno 2] No such file`, where JSON has the repr."""
     try:
         return f"{type(exc).__name__}: {exc}"
-    except Exception:  # noqa: BLE001  # an object's own code may raise anything, the log goes on
+    except Exception:  # noqa: BLE001  # an object's own code may raise anything; the log goes on
         return _repr(exc)
 
 

@@ -1,9 +1,9 @@
-"""The last lines of each app in memory: the oldest go first, and the largest give most.
+"""The last lines of each app in memory: the oldest go first, and the largest rings lose most.
 
-A ring has at most RING_BYTES. Where all of them together have more than `limit_bytes`, all are cut
-to one height, such that three quarters of it are left: an app that prints much takes nothing from
-those that print little. What is cut there comes again no sooner than a quarter of `limit_bytes`
-was added, so it costs nothing by the line.
+A ring has at most RING_BYTES. If all of them together exceed `limit_bytes`, they are cut to one
+height such that three quarters of the limit remain: an app that prints much takes nothing from
+those that print little. The next cut comes only after a quarter of `limit_bytes` was added, so its
+cost per line is negligible.
 """
 
 from collections import deque
@@ -13,27 +13,27 @@ from buntime.core.telemetry.applines import seq_of
 
 RING_BYTES = 512 * 1024
 ALL_BYTES = 32 * 1024 * 1024
-# What Python takes for each beside the text: a bytes object and its place; a deque with its entry.
+# Python's overhead for each line: a bytes object and its place; a deque with its entry.
 LINE_OVERHEAD_BYTES = 48
 RING_OVERHEAD_BYTES = 1024
 
 
 class Ring:
-    """The last lines of one app, in the order of their numbers."""
+    """The last lines of one app, ordered by number."""
 
     __slots__ = ("gone", "last", "lines", "size_bytes")
 
     def __init__(self, gone: int) -> None:
         self.lines: deque[bytes] = deque()
         self.size_bytes = RING_OVERHEAD_BYTES
-        self.gone = gone  # the lines up to this number are not here, if there were any
-        self.last = gone  # the number of the newest one
+        self.gone = gone  # lines up to this number, if there were any, are no longer here
+        self.last = gone  # the number of the newest line
 
     def __repr__(self) -> str:
         return f"Ring({len(self.lines)} lines, {self.size_bytes} bytes)"
 
     def add(self, lines: Sequence[bytes], last: int) -> None:
-        """Put in lines, the newest of which has the number `last`."""
+        """Add lines; the newest one has the number `last`."""
         self.lines.extend(lines)
         self.last = last
         self.size_bytes += sum(map(len, lines)) + LINE_OVERHEAD_BYTES * len(lines)
@@ -41,7 +41,7 @@ class Ring:
             self.cut(RING_BYTES)
 
     def cut(self, size_bytes: int) -> None:
-        """Leave no more than so many bytes."""
+        """Keep no more than this many bytes."""
         line = b""
         while self.lines and self.size_bytes > size_bytes:
             line = self.lines.popleft()
@@ -50,7 +50,7 @@ class Ring:
             self.gone = seq_of(line)
 
     def after(self, seq: int) -> list[bytes]:
-        """The lines with larger numbers, in their order."""
+        """The lines with larger numbers, in order."""
         if self.last <= seq:
             return []
         if self.gone >= seq:
@@ -65,7 +65,7 @@ class Ring:
 
 
 class Rings:
-    """Those of all apps, by their names."""
+    """The rings of all apps, by name."""
 
     def __init__(self, limit_bytes: int = ALL_BYTES) -> None:
         self._limit_bytes = limit_bytes
@@ -82,11 +82,11 @@ class Rings:
         return self._rings.get(app)
 
     def names(self) -> Iterable[str]:
-        """All apps with lines, in no order that matters."""
+        """All apps with lines, in no particular order."""
         return list(self._rings)
 
     def add(self, app: str, lines: Sequence[bytes], last: int) -> None:
-        """Put in lines of an app, the newest of which has the number `last`."""
+        """Add lines of an app; the newest one has the number `last`."""
         ring = self._rings.get(app)
         if ring is None:
             ring = self._rings[app] = Ring(seq_of(lines[0]) - 1)
@@ -98,12 +98,12 @@ class Rings:
             self._level()
 
     def drop_before(self, seq: int) -> None:
-        """Forget the apps that have not had a line since this number."""
+        """Forget the apps without a line since this number."""
         for app in [app for app, ring in self._rings.items() if ring.last < seq]:
             self._drop(app)
 
     def _level(self) -> None:
-        """Cut all to one height; where there are so many apps, drop those silent for longest."""
+        """Cut all to one height; if there are too many apps, drop those silent for longest."""
         goal = self._limit_bytes * 3 // 4
         silent = sorted(self._rings, key=lambda app: self._rings[app].last, reverse=True)
         while len(self._rings) * RING_OVERHEAD_BYTES * 2 > goal:
@@ -120,7 +120,7 @@ class Rings:
 
 
 def _height(sizes: list[int], goal: int) -> int:
-    """The height to which the largest are to be cut so that all together are `goal`.
+    """The height to cut the largest to, so that all together are `goal`.
 
     `[1, 2, 9, 9]`, 15 -> 6
     """

@@ -1,11 +1,11 @@
-"""What a service manager tells a program by its environment: systemd's protocol, and its journal's.
+"""What a service manager passes to a program in its environment: systemd's protocols, the journal.
 
-NOTIFY_SOCKET   where to tell of one's state            sd_notify(3)
-WATCHDOG_*      how often to tell that one is alive     sd_watchdog_enabled(3)
-LISTEN_*        descriptors 3, 4, ... listen already    sd_listen_fds(3)
-JOURNAL_STREAM  the journal reads the stream with this device and inode   systemd.exec(5)
+NOTIFY_SOCKET   where to report one's state              sd_notify(3) WATCHDOG_*      how often to
+report that one is alive    sd_watchdog_enabled(3) LISTEN_*        descriptors 3, 4, ... already
+listen     sd_listen_fds(3) JOURNAL_STREAM  the journal reads the stream with this device and inode
+systemd.exec(5)
 
-All of it is meant for this process alone, so it is taken out of the environment.
+All of it is only for this process, so it is removed from the environment.
 """
 
 import re
@@ -26,23 +26,24 @@ VARIABLES = (
     "JOURNAL_STREAM",
 )
 
-_DESCRIPTORS_MAX = 1000  # more is no sensible configuration
+_DESCRIPTORS_MAX = 1000  # more cannot be a sensible configuration
 _JOURNAL_STREAM = regex(r"([0-9]+):([0-9]+)")
 
 
 class Supervision(NamedTuple):
-    """What was told. `sockets` are the names of descriptors from FIRST_DESCRIPTOR on."""
+    """What the environment says. `sockets` are the names of descriptors from FIRST_DESCRIPTOR
+    on."""
 
     notify: str | None = None  # "/run/systemd/notify", "@abstract"
-    watchdog_s: float | None = None  # silence for so long counts as death
+    watchdog_s: float | None = None  # silence for this long counts as death
     sockets: tuple[str, ...] = ()
     journal: tuple[int, int] | None = None  # device and inode
 
 
 def take_supervision(environ: MutableMapping[str, str], *, pid: int, parent: int) -> Supervision:
-    """Read what is told to the process `pid`, and take it out of `environ`.
+    """Read the variables for the process `pid`, and remove them from `environ`.
 
-    The watchdog may be meant for the parent: that of the binary is its bootloader.
+    The watchdog may be meant for the parent: for the binary that is its bootloader.
     """
     told = {name: environ.pop(name) for name in VARIABLES if name in environ}
     return Supervision(
@@ -54,9 +55,9 @@ def take_supervision(environ: MutableMapping[str, str], *, pid: int, parent: int
 
 
 def message(lines: Iterable[tuple[str, object]]) -> bytes:
-    """What NOTIFY_SOCKET gets: `[("READY", 1), ("STATUS", "ok")]` -> `b"READY=1\\nSTATUS=ok"`.
+    """A message for NOTIFY_SOCKET: `[("READY", 1), ("STATUS", "ok")]` -> `b"READY=1\\nSTATUS=ok"`.
 
-    A value is one line; another would be read as an assignment.
+    A value must be one line; a second one would be read as an assignment.
     """
     texts = [f"{name}={' '.join(str(value).splitlines())}" for name, value in lines]
     return "\n".join(texts).encode("utf-8", "replace")
@@ -75,7 +76,7 @@ def _watchdog_s(told: Mapping[str, str], pids: tuple[int, ...]) -> float | None:
 
 
 def _sockets(told: Mapping[str, str], pid: int) -> tuple[str, ...]:
-    """One name for each descriptor; where none is told, "unknown", as in libsystemd."""
+    """One name for each descriptor; "unknown" if none is given, as in libsystemd."""
     if _number(told.get("LISTEN_PID", "")) != pid:
         return ()
     number = min(_number(told.get("LISTEN_FDS", "")) or 0, _DESCRIPTORS_MAX)

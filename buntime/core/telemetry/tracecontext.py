@@ -3,8 +3,8 @@
     traceparent: 00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01
                  version, trace, span of who asks, flags
 
-Anybody may name a trace: that is no more than a word in a log. What a client says of sampling is
-believed of trusted proxies alone, as it decides what the collector has to keep.
+Anybody may name a trace: that is no more than a word in a log. What a client says about sampling is
+only accepted from trusted proxies, because it decides what the collector has to store.
 """
 
 import re
@@ -15,23 +15,23 @@ from buntime.core.values.tuples import NamedTuple
 
 TRACEPARENT, TRACESTATE = "traceparent", "tracestate"
 FIELDS = frozenset((TRACEPARENT, TRACESTATE))
-# A later version may have more behind the flags, of which nothing is known (3.2.4).
+# A later version may add something unknown after the flags (3.2.4).
 _PARENT = regex(r"([0-9a-f]{2})-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})(-.*)?", re.DOTALL)
 _SAMPLED = 1
-_STATE_MAX_CHARS = 512  # that have to be passed on (3.3.1.5)
+_STATE_MAX_CHARS = 512  # that must be passed on (3.3.1.5)
 
 
 class TraceContext(NamedTuple):
-    """What a request says of the trace that it belongs to."""
+    """What a request says about the trace that it belongs to."""
 
     trace_id: str  # 32 hex digits
-    parent_id: str  # 16, of the span that has asked
+    parent_id: str  # 16, of the caller's span
     is_sampled: bool
     state: str = ""
 
 
 def read_context(fields: Iterable[tuple[str, str]]) -> TraceContext | None:
-    """The context in a request's header fields; None where there is none that is well-formed."""
+    """The context in a request's header fields; None if there is none that is well-formed."""
     parents: list[str] = []
     states: list[str] = []
     for name, value in fields:
@@ -53,13 +53,14 @@ def read_context(fields: Iterable[tuple[str, str]]) -> TraceContext | None:
 
 
 class Sampler(NamedTuple):
-    """Decides by a trace's id, so that all who have the same share decide alike."""
+    """Decides by a trace's id, so that everybody with the same share decides alike."""
 
-    name: str = "parentbased_always_on"  # one of OTEL_TRACES_SAMPLER
+    name: str = "parentbased_always_on"  # one of the values of OTEL_TRACES_SAMPLER
     share: float = 1.0
 
     def takes(self, trace_id: str, parent: bool | None) -> bool:
-        """`parent`: what who asks has decided, None where nobody has, or is not believed."""
+        """`parent`: what the caller has decided; None if nobody has, or the caller is not
+        trusted."""
         root = self.name.removeprefix("parentbased_")
         if parent is not None and root != self.name:
             return parent
@@ -69,7 +70,7 @@ class Sampler(NamedTuple):
 
 
 class Span:
-    """A request on its way, as one step of a trace."""
+    """A request in progress, as one step of a trace."""
 
     __slots__ = (
         "is_sampled",
@@ -83,7 +84,7 @@ class Span:
     def __init__(
         self, context: TraceContext | None, *, trusts: bool, sampler: Sampler, ids: bytes
     ) -> None:
-        """`ids` are 24 random bytes; `trusts`: may who asks decide whether it is sampled?"""
+        """`ids` are 24 random bytes; `trusts`: may the caller decide whether it is sampled?"""
         digits = ids.hex()
         self.span_id = digits[:16]
         self.trace_id = digits[16:48] if context is None else context.trace_id
@@ -101,7 +102,7 @@ class Span:
         self.queue_s = waited_s
 
     def fields(self) -> list[tuple[str, str]]:
-        """The header fields for who answers."""
+        """The header fields for the app."""
         flags = "01" if self.is_sampled else "00"
         told = [(TRACEPARENT, f"00-{self.trace_id}-{self.span_id}-{flags}")]
         if self.state:
