@@ -33,7 +33,8 @@ from typing import NoReturn
 from artifacts.environments import BuildError, environment, say, site_packages
 
 ROOT = Path(__file__).resolve().parent
-# What browsers see of a file, with `test --artifact FILE --browser`.
+# What a browser sees, by `test --browser`. `test` without arguments leaves these out, as they take
+# as long as a quarter of all others.
 BROWSER = (
     "tests/e2e/panel",
     "tests/e2e/frames",
@@ -52,8 +53,8 @@ def run(args: list[str]) -> int:
 
 
 def test(args: list[str]) -> int:
-    """Run the tests; ARGS go to pytest; --artifact FILE [--browser], --apps light, --chart,
-    --kubernetes, --systemd"""
+    """Run the tests; ARGS go to pytest; --browser, --artifact FILE [--browser], --apps light,
+    --chart, --kubernetes, --systemd"""
     os.chdir(ROOT)
     if args[:1] in (["--chart"], ["--kubernetes"]):
         from artifacts.charttools import tests_with_tools
@@ -62,14 +63,14 @@ def test(args: list[str]) -> int:
     python = environment("dev")
     if args[:1] == ["--systemd"]:
         become([str(python), "-m", "artifacts.nspawn", *args[1:]])
-    paths = []
+    paths = [f"--ignore={each}" for each in BROWSER]
     if args[:1] == ["--artifact"]:
         test_artifact(args[1:])
         args, paths = args[2:], ["tests/e2e/modes"]
-        if args[:1] == ["--browser"]:
-            args, paths = [*BROWSER, *args[1:]] if args[1:] else [], [*BROWSER]
     elif args[:1] == ["--apps"]:
         args, paths = test_apps(args[1:]), ["tests/apps"]
+    if args[:1] == ["--browser"]:
+        args, paths = [*BROWSER, *args[1:]] if args[1:] else [], [*BROWSER]
     if args:
         become([str(python), "-m", "pytest", *args])
     # Few that fail are run once more: tests/suite.py.

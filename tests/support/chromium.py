@@ -10,7 +10,8 @@ import pytest
 from playwright.sync_api import Browser, sync_playwright
 
 # The one that the package would download comes from where CI cannot reach.
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium-headless-shell", "chromium"))), None)
+_NAMES = ("chromium-headless-shell", "chromium", "google-chrome")
+CHROMIUM = next(filter(None, map(shutil.which, _NAMES)), None)
 LACKING = "there is no Chromium; apt-get install chromium-headless-shell"
 needs_chromium = pytest.mark.skipif(CHROMIUM is None, reason=LACKING)
 
