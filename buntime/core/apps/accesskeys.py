@@ -13,7 +13,8 @@ ACCESS_KEYS = (
         "list, or a list for each method",
         routes,
         [],
-        "routes open without a key or sign-in where the app wants one; `*` one segment, `**` many",
+        "routes that need no key or sign-in if the app otherwise does; `*` one segment, `**` "
+        "any number",
         "none",
         dump=routes_dump,
     ),
@@ -23,7 +24,7 @@ ACCESS_KEYS = (
         "word",
         one_of("public", "protected", "internal"),
         "public",
-        "public; protected: needs a key; internal: only other workers reach it",
+        "public; protected: needs a key; internal: only other workers can reach it",
     ),
     Key(
         "auth",
@@ -31,6 +32,7 @@ ACCESS_KEYS = (
         "word",
         one_of(*AUTHS),
         "none",
-        "required: who has not [signed in](access.md) is asked to; optional: the app hears who has",
+        "required: people who have not [signed in](access.md) are asked to; optional: the app "
+        "is told who has signed in",
     ),
 )

@@ -34,14 +34,14 @@ def release_words(value: object) -> tuple[str, ...]:
 
 DEPLOY_KEYS = (
     Key("release", "release", "command", release_words, [],
-        "program that is run before a deployed version serves, such as migrations; where it fails, "
-        "so does the deploy", "none", dump=list),
+        "program to run before a deployed version serves, such as migrations; if it fails, so does "
+        "the deploy", "none", dump=list),
     Key("check", "check", "path", check_target, None,
-        "what a worker of a deployed version must answer with a status from 200 to 299 before it "
-        "serves", "none"),
+        "path that a worker of a deployed version must answer with a status from 200 to 299 before "
+        "it serves", "none"),
     Key("replace", "replace", "word", one_of("beside", "after"), "beside",
         "beside: a deployed version is loaded while the old one serves; after: the old one's "
-        "workers end before, and requests wait"),
+        "workers end first, and requests wait"),
     Key("keepVersions", "keep_versions", "number", whole_number(1, 1000), 5,
-        "so many versions that deploys have made are kept"),
+        "how many versions from deploys are kept"),
 )  # fmt: skip

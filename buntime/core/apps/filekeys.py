@@ -10,21 +10,21 @@ from buntime.core.values.kinds import yes_or_no
 
 FILE_KEYS = (
     Key("spa", "spa", "boolean", yes_or_no, None,
-        "static sites: a page that is not there gets the entrypoint; else `404.html`, or 404",
+        "static sites: a missing page gets the entrypoint; otherwise `404.html`, or 404",
         "true, unless the site has a `404.html`"),
     Key("headers", "file_headers", "mapping", parse_file_headers, {},
-        'header fields of files: `{"/assets/**": {Cache-Control: max-age=60}}`', "none",
+        'header fields for files: `{"/assets/**": {Cache-Control: max-age=60}}`', "none",
         dump=dump_file_headers, is_verbatim=True),
     Key("static", "mounts", "mapping", parse_mounts, {},
         "folders of a Python app that the runtime serves itself: `{/static: staticfiles}`", "none",
         dump=dict),
     Key("shell", "in_shell", "boolean", yes_or_no, False,
-        "browsers get its pages in a frame of the shell that `RUNTIME_SHELL` names", "false"),
+        "browsers get its pages in a frame of the shell named by `RUNTIME_SHELL`", "false"),
 )  # fmt: skip
 
 UNASKED_KEYS = (
     Key("cron", "cron", "list of mappings", cron_jobs, [],
-        "what is done by the clock: `schedule`, and `path` for a request or `run` for a program; "
+        "scheduled jobs: `schedule`, and `path` for a request or `run` for a program; "
         "`method`, `overlap`, `timeout`, `name`, `timezone`, `catchUp`, `cronOnly`", "none",
         dump=cron_dump),
     Key("processes", "processes", "mapping", processes, {},

@@ -45,8 +45,9 @@ KEYS = (
         "path",
         entrypoint,
         None,
-        "file that is run (.py) or served (.html), inside the app's folder, links resolved; "
-        "`app.py:server`, `shop.wsgi:application`, `app.py:create_app()` say what of it is served",
+        "file to run (.py) or serve (.html), inside the app's folder, links resolved; "
+        "`app.py:server`, `shop.wsgi:application`, `app.py:create_app()` say what in it is "
+        "served",
         "the first of `index.html`, `index.py`, `app.py`, `main.py`, `wsgi.py`, `asgi.py`",
     ),
     Key(
@@ -55,7 +56,7 @@ KEYS = (
         "duration",
         duration(),
         "30s",
-        "until the response starts, then between two pieces of it",
+        "time limit until the response starts, then between two pieces of it",
         dump=seconds_dump,
     ),
     Key(
@@ -64,7 +65,7 @@ KEYS = (
         "duration, or none",
         or_none(duration(may_be_zero=True), math.inf),
         0,
-        "0: a new worker for each request; more: how long a worker is reused; none: without end",
+        "0: a new worker for each request; more: how long a worker is reused; none: no limit",
         dump=lifetime_dump,
     ),
     Key(
@@ -73,7 +74,7 @@ KEYS = (
         "duration, or none",
         or_none(duration(), math.inf),
         "60s",
-        "a worker idle for so long ends",
+        "a worker ends after being idle this long",
         dump=lifetime_dump,
     ),
     Key(
@@ -82,7 +83,7 @@ KEYS = (
         "number, or none",
         or_none(_COUNT, ENDLESS_REQUESTS),
         1000,
-        "after about so many requests a worker is replaced",
+        "a worker is replaced after about this many requests",
         dump=lifetime_dump,
     ),
     Key(
@@ -91,7 +92,7 @@ KEYS = (
         "size",
         size(1),
         "10mb",
-        "largest request body, more gets 413; at most `RUNTIME_BODY_SIZE_MAX`",
+        "largest request body; a larger one gets 413; at most `RUNTIME_BODY_SIZE_MAX`",
         "`RUNTIME_BODY_SIZE_DEFAULT`, 10mb",
     ),
     Key(
@@ -109,7 +110,7 @@ KEYS = (
         "boolean",
         yes_or_no,
         False,
-        "install from a lock file before the first start",
+        "install packages from a lock file before the first start",
         "false",
     ),
     *ACCESS_KEYS,
@@ -119,7 +120,7 @@ KEYS = (
         "mapping",
         variables,
         {},
-        "more environment variables, filtered",
+        "additional environment variables, filtered",
         "none",
         dump=variables_dump,
         is_verbatim=True,
@@ -130,8 +131,8 @@ KEYS = (
         "list of names, or mapping",
         parse_grants,
         [],
-        "secrets that the app gets, by [`buntime secrets set`](secrets.md); "
-        "`{NAME: {env: false}}` keeps one out of the environment",
+        "secrets that the app gets, set by [`buntime secrets set`](secrets.md); `{NAME: {env: "
+        "false}}` keeps one out of the environment",
         "none",
         dump=dump_grants,
     ),
@@ -141,8 +142,8 @@ KEYS = (
         "number, or auto",
         workers,
         1,
-        "most workers of an app with `ttl` above 0, used as it computes; auto: one for each core; "
-        "state in memory wants 1",
+        "most workers of an app with `ttl` above 0, started as needed; auto: one per core; use "
+        "1 if the app keeps state in memory",
     ),
     Key(
         "concurrency",
@@ -159,7 +160,7 @@ KEYS = (
         "number",
         whole_number(0),
         0,
-        "so many loaded workers are kept ready, for `ttl: 0` too",
+        "this many loaded workers are kept ready, for `ttl: 0` too",
     ),
     Key(
         "keep",
@@ -167,7 +168,7 @@ KEYS = (
         "boolean",
         yes_or_no,
         False,
-        "a worker runs from the runtime's start on, and is not ended for being idle",
+        "a worker runs from the start of the runtime, and is not ended for being idle",
         "false",
     ),
     Key(
@@ -176,7 +177,7 @@ KEYS = (
         "size",
         size(16 << 20),  # an idle worker takes 12 MB: with less it would be replaced forever
         None,
-        "a worker above it is replaced, and the log says so; 16mb or more",
+        "a worker that uses more is replaced, and the log says so; 16mb or more",
         "none",
     ),
     Key(
@@ -185,7 +186,7 @@ KEYS = (
         "size",
         size(128 << 20),  # with less an interpreter may not even start
         None,
-        "more memory than that, touched or not, is refused to a process; 128mb or more",
+        "a process cannot reserve more memory than this, used or not; 128mb or more",
         "none",
     ),
     Key(
@@ -194,7 +195,7 @@ KEYS = (
         "size",
         size(4 << 10),
         None,
-        "a file that a worker writes cannot grow beyond it; 4kb or more",
+        "a file that a worker writes cannot grow larger; 4kb or more",
         "none",
     ),
     Key(
@@ -203,7 +204,7 @@ KEYS = (
         "number",
         _COUNT,
         None,
-        "most processes and threads of the app's `user`, in all of the system; root has no limit",
+        "most processes and threads of the app's `user` in the whole system; root has no limit",
         "none",
     ),
     Key(
@@ -212,7 +213,7 @@ KEYS = (
         "size",
         size(32 << 20),  # an idle worker takes half of it
         None,
-        "most memory of a worker with all that it starts, held by its cgroup; 32mb or more",
+        "most memory of a worker and everything it starts, enforced by its cgroup; 32mb or more",
         "none",
     ),
     Key(
@@ -221,7 +222,8 @@ KEYS = (
         "number, or percent",
         processors,
         None,
-        "most processors that a worker with all that it starts may use, like 0.5 or 50%, by cgroup",
+        "most processors that a worker and everything it starts may use, like 0.5 or 50%, by "
+        "cgroup",
         "none",
     ),
     Key(
@@ -230,7 +232,7 @@ KEYS = (
         "number",
         whole_number(16),  # a worker itself has some threads
         None,
-        "most processes and threads of a worker with all that it starts, by cgroup; 16 or more",
+        "most processes and threads of a worker and everything it starts, by cgroup; 16 or more",
         "none",
     ),
     Key(
@@ -249,7 +251,7 @@ KEYS = (
         "list of paths",
         folders_below,
         [],
-        "folders of the app that modules are imported from besides, such as [src]",
+        "additional folders of the app to import modules from, such as [src]",
         "none",
         dump=list,
     ),
@@ -259,7 +261,7 @@ KEYS = (
         "number",
         whole_number(0, 19),
         0,
-        "how much the app's workers stand back for others when the processor is busy, up to 19",
+        "how far the app's workers give way to others when the processor is busy, up to 19",
     ),
     Key(
         "user",
@@ -267,7 +269,7 @@ KEYS = (
         "name, or uid:gid",
         user_name,
         None,
-        "whom the app's workers run as, where the runtime is root",
+        "user that the app's workers run as, if the runtime is root",
         "the runtime's own",
         is_verbatim=True,
     ),
@@ -277,8 +279,8 @@ KEYS = (
         "word",
         sandbox_level,
         "standard",
-        "what workers are kept from; standard: other apps, the runtime's secrets, writing "
-        "elsewhere; strict: all but the app, its Python and the system; off: nothing",
+        "what workers cannot reach; standard: other apps, the runtime's secrets, writing "
+        "elsewhere; strict: everything but the app, its Python and the system; off: no limits",
     ),
     Key(
         "write",
@@ -286,7 +288,8 @@ KEYS = (
         "list of paths",
         paths,
         [],
-        "where workers may write besides, in a sandbox; relative ones count from the app's folder",
+        "additional paths that workers may write to in a sandbox; relative ones are in the "
+        "app's folder",
         "none",
         dump=list,
     ),
@@ -296,7 +299,7 @@ KEYS = (
         "boolean",
         yes_or_no,
         False,
-        "a folder for what is to stay, in the state folder: `APP_DATA_DIR`; all versions share it",
+        "a permanent folder in the state folder: `APP_DATA_DIR`; all versions share it",
         "false",
     ),
     Key(
@@ -305,7 +308,7 @@ KEYS = (
         "size",
         size(4 << 10),
         None,
-        "how large its data may grow before operators are told: a look each minute, no hard limit",
+        "size of its data above which operators are warned: checked each minute, not a hard limit",
         "none",
     ),
     Key(
@@ -314,7 +317,7 @@ KEYS = (
         "boolean",
         yes_or_no,
         None,
-        "put `<base href>` into HTML",
+        "add `<base href>` to HTML",
         "true for an .html entrypoint",
     ),
     Key(
@@ -332,7 +335,7 @@ KEYS = (
         "word",
         one_of("base", "as-is"),
         "base",
-        "where the app's cookies go: below its base, or as-is, where its Set-Cookie says",
+        "path of the app's cookies: below its base, or as-is, as in its Set-Cookie",
     ),
     Key(
         "affinity",
@@ -340,7 +343,8 @@ KEYS = (
         "word",
         one_of("none", "cookie"),
         "none",
-        "cookie: a client's requests go to the worker that answered its first, while that lives",
+        "cookie: a client's requests go to the worker that answered its first one, while that "
+        "lives",
     ),
     Key(
         "affinityMax",
@@ -348,7 +352,7 @@ KEYS = (
         "duration",
         duration(),
         "1h",
-        "so long a worker that was replaced stays for the clients it had, where they go by cookie",
+        "how long a replaced worker stays for the clients it had, with `affinity: cookie`",
         dump=seconds_dump,
     ),
     Key(
@@ -357,7 +361,7 @@ KEYS = (
         "list of names",
         parse_hosts,
         [],
-        "hosts where the app is at `/` and has every path; `*.example.com` is for any one label",
+        "hosts where the app is at `/` and has every path; `*.example.com` covers any one label",
         "none",
         dump=list,
     ),
@@ -377,8 +381,8 @@ KEYS = (
         "list of patterns",
         watched,
         [],
-        "files whose change loads the app anew, beside code, templates and settings; "
-        '`"!uploads/**"` leaves some out',
+        "additional files whose change reloads the app, besides code, templates and settings; "
+        '`"!uploads/**"` excludes some',
         "none",
         dump=list,
     ),
