@@ -80,10 +80,10 @@ class Rule(NamedTuple):
 
     who: tuple[Who, ...]
     does: Does
-    apps: tuple[str, ...] = ()  # "blog-*"; of plugins those alone that are named: "plugin:keyval"
-    paths: tuple[str, ...] = ()  # "blog-*"; plugins must be named exactly: "plugin:keyval"
-    methods: tuple[str, ...] = ()  # in capitals; HEAD is meant where GET is
-    place: str = ""  # in capitals; GET includes HEAD
+    apps: tuple[str, ...] = ()  # "blog-*"; plugins must be named exactly: "plugin:keyval"
+    paths: tuple[str, ...] = ()  # below the app's base, as in publicRoutes
+    methods: tuple[str, ...] = ()  # in capitals; GET includes HEAD
+    place: str = ""  # "/etc/buntime/buntime.config.yaml:12"
 
     def is_about(self, app: str) -> bool:
         """Whether requests for this app, "shop" or "plugin:keyval", can fit."""

@@ -39,12 +39,10 @@ class BadLock(ValueError):
 
 
 def has_hashes(text: bytes) -> bool:
-    """Whether the lock file `text` has the hashes of packages. Raises BadLock where it is not a
-    lock.
+    """Whether the lock file `text` has hashes of packages. Raises BadLock where it is not a lock.
 
     Only checks for what could install other packages than those that were locked; pip checks the
     rest.
-    to pip.
     """
     try:
         lines = list(_logical_lines(text.decode("utf-8-sig")))

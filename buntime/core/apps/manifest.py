@@ -125,8 +125,8 @@ def parse_manifest(
 
 
 def read_entries(text: bytes, keys: Collection[Key], path: str) -> dict[str, "Entry"]:
-    """What stands behind each key of a manifest; none that is not of `keys`.
-    The value of each key in a manifest; only keys in `keys` are allowed.
+    """The value of each key in a manifest; only keys in `keys` are allowed.
+
     Raises ManifestError.
     """
     verbatim = [key.name for key in keys if key.is_verbatim]

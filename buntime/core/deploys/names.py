@@ -2,7 +2,7 @@
 
 .releases/shop/1.2.0-3f2a81c09d4e/           the files of a release, where they stay
 .releases/@acme+blog/1.2.0-3f2a81c09d4e/     no name of an app has a "+"
-.releases/shop/1.2.0-3f2a81c09d4e.json       what is known of it
+.releases/shop/1.2.0-3f2a81c09d4e.json       what is known about it
 .releases/shop/1.2.0-3f2a81c09d4e.lock       while it is unfinished
 """
 

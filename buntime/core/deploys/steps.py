@@ -2,7 +2,7 @@
 
     BEGUN─>RECEIVED─>UNPACKED─>CHECKED─>INSTALLING─>RELEASING─>BOOTED─>PROBED─>ACTIVE
       │          │                      ├─> TRIED, a dry run
-      └──────────┴─> UNCHANGED          └─> what it needs of these alone, at the least ACTIVE
+      └──────────┴─> UNCHANGED          └─> only those it needs, at least ACTIVE
 
 Activating a version, or rolling back to one, goes from BEGUN to CHECKED: its content is there.
 

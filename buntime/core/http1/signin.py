@@ -8,8 +8,6 @@
 
 Browsers that do not say what a request is for (Safari before 16.4, plain http on a name other than
 localhost) are redirected where they GET something that may be HTML.
-Browsers that do not say what a request is for (Safari before 16.4, plain http on a name that is not
-localhost) are led on where they ask by GET for what may be HTML.
 """
 
 from collections.abc import Iterable

@@ -2,6 +2,7 @@
 
 Neither side is trusted: each message must be one that a worker may send in this state of the call.
 The runtime checks nothing else; whether arguments and results make sense is up to the receiver.
+
     provider's   RESULT                      ITEM
     AWAITED      whole, error ─> ENDED       -
                  large ─> PIECES

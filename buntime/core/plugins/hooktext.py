@@ -39,8 +39,7 @@ class Seen(NamedTuple):
 def seen_by(
     head: Head, headers: Fields, *, from_proxy: bool, sees_all: bool, hidden: frozenset[str]
 ) -> Seen:
-    """What a hook sees of `headers`, which are those of `head`, or fewer.
-    What a hook sees of `headers`, which are those of `head`, or a subset.
+    """What a hook sees of `headers`, which are those of `head`, or a subset.
 
     `sees_all` is for stage identity: it sees all cookies, and what a trusted proxy says about the
     sender. `hidden` are cookies that the other stages do not see.

@@ -1,7 +1,7 @@
 """The options of a plugin: the schema under `config` in its manifest.
 
     config:
-      path:  {type: string, default: kv.db, env: KEYVAL_PATH, description: where the data lies}
+      path:  {type: string, default: kv.db, env: KEYVAL_PATH, description: where the data is}
       mode:  {type: enum, options: [fast, safe], default: safe}
       token: {type: password, required: true}
 

@@ -19,7 +19,7 @@ class Bounds(NamedTuple):
 class _Lines:
     """Common to both: a heap whose first line is the next to be dropped."""
 
-    _sign: int  # applied to a line's number in the heap, which has its smallest entry in front
+    _sign: int  # of a line's number in the heap, whose smallest entry is in front
 
     def __init__(self, bounds: Bounds) -> None:
         self._bounds = bounds

@@ -1,7 +1,7 @@
 """W3C Trace Context: `traceparent` and `tracestate` of a request, and whether it is sampled.
 
     traceparent: 00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01
-                 version, trace, span of who asks, flags
+                 version, trace, span of the caller, flags
 
 Anybody may name a trace: that is no more than a word in a log. What a client says about sampling is
 only accepted from trusted proxies, because it decides what the collector has to store.

@@ -13,7 +13,6 @@ Memory of a connection, per direction, from its first compressed message on:
 
     deflating   38 KiB: a window of 2^12 bytes with memory level 5
     inflating   11 KiB if the client grants client_max_window_bits (browsers do), else 39 KiB
-    inflating   11 KiB where the client grants client_max_window_bits (browsers do), else 39 KiB
 """
 
 import re
