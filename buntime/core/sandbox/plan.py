@@ -224,9 +224,13 @@ def _given(path: str, app: AppPaths, around: Surroundings, entries: Entries) -> 
 
 
 def _outermost(paths: Iterable[str]) -> list[str]:
-    """Drop paths inside another one, because an app could replace such a path by a link."""
+    """Drop paths inside another one, because an app could replace such a path by a link.
+
+    In the order of their names, path by path, as "/a-b" is less than "/a/c": all that is inside a
+    folder comes right behind it.
+    """
     kept: list[str] = []
-    for path in sorted(set(paths)):
+    for path in sorted(set(paths), key=lambda path: path.split("/")):
         if not kept or not is_within(path, kept[-1]):
             kept.append(path)
     return kept

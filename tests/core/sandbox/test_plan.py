@@ -122,6 +122,22 @@ def test_write_of_a_device() -> None:
     assert Access.IOCTL_DEV in allowed("strict", "/dev/dri/card0", made)
 
 
+PARTS = st.lists(st.sampled_from(["a", "a-b", "a!", "b", "c"]), min_size=1, max_size=3)
+
+
+@pytest.mark.parametrize("level", ["standard", "strict"])
+@given(wanted=st.lists(PARTS.map(lambda parts: "/" + "/".join(parts)), max_size=5))
+def test_no_written_path_is_inside_another(level: Level, wanted: list[str]) -> None:
+    """Whatever their names, such as "/a", "/a-b" and "/a/c": an app could put a link there."""
+    made = app(wanted=tuple(wanted))
+    for access, paths in plan(level, made, AROUND, entries).rules:
+        if access & Access.WRITE_FILE:
+            inner = [(p, q) for p in paths for q in paths if p != q and is_within(p, q)]
+            assert inner == []
+    for path in wanted:
+        assert allowed(level, path, made) & Access.WRITE_FILE
+
+
 def test_what_lies_in_what_can_be_written_has_no_rule() -> None:
     """An app could put a link in its place, and the rule would be for what that leads to."""
     made = app(wanted=("/srv/apps/shop/uploads", "/srv/www/a", "/srv/www"))
