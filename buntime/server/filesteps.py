@@ -1,13 +1,13 @@
 """The step of a request that is answered from files; imported with the first app that has some."""
 
 from buntime.core.apps.app import App
-from buntime.core.apps.fileheaders import HeaderRules
 from buntime.core.apps.mounts import mounted_at
 from buntime.core.apps.router import Target
 from buntime.server.http1.exchange import Exchange
 from buntime.server.http1.morefields import add_fields
 from buntime.server.plugins.sites import PluginSite
-from buntime.server.sites.site import FilePart, Rules, StaticAnswer, StaticSite
+from buntime.server.sites.ofapp import mounts_of, site_of
+from buntime.server.sites.site import FilePart, StaticAnswer, StaticSite
 from buntime.server.steps import AppStep
 
 # A page in the shell's frame has no origin, so that it loads modules and fonts as another site.
@@ -52,19 +52,9 @@ def _page_step(site: PluginSite | None, *, recheck_s: float) -> AppStep | None:
 
 def _static_step(app: App, *, recheck_s: float) -> AppStep | None:
     """Answers from the files of a static site. `recheck_s` is how long one may be out of date."""
-    if not app.is_static:
+    site = site_of(app, recheck_s=recheck_s)
+    if site is None:
         return None
-    is_private = app.manifest.visibility != "public"
-    site = StaticSite(
-        str(app.dir),
-        app.entrypoint,
-        app.injects_base,
-        private=is_private,
-        code=app.manifest.entrypoint is not None,
-        rules=Rules(app.manifest.spa, HeaderRules(app.manifest.file_headers)),
-        recheck_s=recheck_s,
-    )
-
     in_shell = app.manifest.in_shell
 
     def answer_static(exchange: Exchange, _: App, target: Target) -> bool:
@@ -78,21 +68,10 @@ def _static_step(app: App, *, recheck_s: float) -> AppStep | None:
 
 def _mounts_step(app: App, *, recheck_s: float) -> AppStep | None:
     """Answers from the folders of a Python app that its manifest names (`static`)."""
-    if app.is_static or not app.manifest.mounts:
+    sites = mounts_of(app, recheck_s=recheck_s)
+    if not sites:
         return None
-    rules, in_shell = app.manifest.file_headers, app.manifest.in_shell
-    sites = {
-        prefix: StaticSite(
-            str(app.dir),
-            f"{folder}/index.html",
-            inject_base=False,
-            private=app.manifest.visibility != "public",
-            code=False,
-            rules=Rules(spa=False, headers=HeaderRules(rules, below=prefix)),
-            recheck_s=recheck_s,
-        )
-        for prefix, folder in app.manifest.mounts
-    }
+    in_shell = app.manifest.in_shell
 
     def answer_file(exchange: Exchange, _: App, target: Target) -> bool:
         found = mounted_at(target.rest, sites)

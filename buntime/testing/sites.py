@@ -5,10 +5,10 @@ from time import monotonic
 from typing import NamedTuple
 
 from buntime.core.apps.app import App
-from buntime.core.apps.fileheaders import HeaderRules
 from buntime.core.apps.mounts import mounted_at
 from buntime.core.http1.head import Head
-from buntime.server.sites.site import FilePart, Rules, StaticAnswer, StaticSite
+from buntime.server.sites.ofapp import mounts_of, site_of
+from buntime.server.sites.site import FilePart, StaticAnswer
 
 
 class Found(NamedTuple):
@@ -23,31 +23,10 @@ class Files:
     """The files that an app publishes; `is_all`: it is a site and nothing else."""
 
     def __init__(self, app: App) -> None:
-        is_private = app.manifest.visibility != "public"
-        manifest, folder, headers = app.manifest, str(app.dir), app.manifest.file_headers
-        self.is_all = app.is_static
-        self._sites = {  # by the path that they are at, below the base
-            prefix: StaticSite(
-                folder,
-                f"{place}/index.html",
-                inject_base=False,
-                private=is_private,
-                code=False,
-                rules=Rules(spa=False, headers=HeaderRules(headers, below=prefix)),
-                recheck_s=0,
-            )
-            for prefix, place in (() if app.is_static else manifest.mounts)
-        }
-        if app.is_static:
-            self._sites[""] = StaticSite(
-                folder,
-                app.entrypoint,
-                app.injects_base,
-                private=is_private,
-                code=manifest.entrypoint is not None,
-                rules=Rules(manifest.spa, HeaderRules(headers)),
-                recheck_s=0,
-            )
+        site = site_of(app, recheck_s=0)
+        self.is_all = site is not None
+        # by the path that they are at, below the base
+        self._sites = mounts_of(app, recheck_s=0) if site is None else {"": site}
 
     def answer(self, head: Head, base: str) -> Found | None:
         """Status, fields and body of the answer; None where the app has to give it.
