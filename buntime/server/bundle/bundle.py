@@ -58,15 +58,17 @@ def ensure_bundle(cache_dir: str | Path | None = None, *, warn: Tell) -> Path:
     return found
 
 
-def ensure_shared_bundle(*, warn: Tell) -> Path:
+def ensure_shared_bundle(cache_dir: str | Path = SHARED, *, warn: Tell) -> Path:
     """The same for workers that are to become another user: each user can read it.
 
-    With bytecode, which such a worker could not write. Raises UsageError like `ensure_bundle`.
+    With bytecode, which such a worker could not write. Tried in turn: `cache_dir`, and a folder of
+    this user's in the temporary folder. Raises UsageError like `ensure_bundle`.
     """
-    found = _first_usable(_shared_candidates(), warn, is_shared=True)
+    found = _first_usable(_shared_candidates(cache_dir), warn, is_shared=True)
     if found is None:
         raise UsageError(
-            f"no folder can hold the worker's code so that other users can read it; create {SHARED}"
+            "no folder can hold the worker's code so that other users can read it; "
+            f"create {cache_dir}"
         )
     return found
 
@@ -165,8 +167,8 @@ def _candidates(cache_dir: str | Path | None) -> Iterator[Path]:
         return
 
 
-def _shared_candidates() -> Iterator[Path]:
-    yield Path(SHARED)
+def _shared_candidates(cache_dir: str | Path) -> Iterator[Path]:
+    yield Path(cache_dir)
     # Brings tempfile; few starts come here.
     from buntime.server.bundle.unpacking import user_folder
 

@@ -11,7 +11,13 @@ from pathlib import Path
 import pytest
 
 from buntime.core.errors import UsageError
-from buntime.server.bundle.bundle import default_cache_dir, ensure_bundle, keep_fresh, read_bundle
+from buntime.server.bundle.bundle import (
+    default_cache_dir,
+    ensure_bundle,
+    ensure_shared_bundle,
+    keep_fresh,
+    read_bundle,
+)
 from buntime.server.bundle.cachefolder import lock, remove_unused
 from tests.support.disks import remount, small_disk
 from tests.support.harness import wait_until
@@ -337,6 +343,26 @@ def test_a_bundle_of_another_user(tmp_path: Path, warnings: Warnings) -> None:
     os.chown(bundle, 65534, 65534)
     assert ensure_bundle(tmp_path, warn=warnings) == bundle
     assert bundle.stat().st_uid == 0
+
+
+def test_a_closed_copy_is_unpacked_anew_for_others(warnings: Warnings) -> None:
+    """Where workers are to become another user, a whole copy that only we can read is replaced."""
+    with tempfile.TemporaryDirectory() as folder:  # pytest's own are closed to other users
+        for each in (Path(folder), Path(folder, "cache")):
+            each.mkdir(exist_ok=True)
+            each.chmod(0o755)
+        closed = ensure_bundle(f"{folder}/cache", warn=warnings)
+        assert stat.S_IMODE(closed.stat().st_mode) == 0o700
+        bundle = ensure_shared_bundle(f"{folder}/cache", warn=warnings)
+        assert bundle == closed
+        assert content(bundle) == read_bundle()
+        for path in (bundle, *bundle.rglob("*")):
+            wanted = 0o755 if path.is_dir() else 0o644
+            assert stat.S_IMODE(path.stat().st_mode) == wanted, path
+        before = identities(bundle)
+        assert ensure_shared_bundle(f"{folder}/cache", warn=warnings) == bundle
+        assert identities(bundle) == before
+    assert warnings == []
 
 
 def test_the_last_resort_goes_with_the_runtime(tmp_path: Path) -> None:
