@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
+from pathlib import Path
 from typing import Any
 
 import yaml
@@ -21,7 +23,7 @@ def test_tasks() -> None:
     """Each task of build.py that is run is one."""
     named = {task for script in SCRIPTS for task in re.findall(r"build\.py (\w+)", script)}
     tasks = (ROOT / "build.py").read_text().partition("TASKS = {")[2].partition("}")[0]
-    assert named == {"pyz", "binary", "test", "kills"}
+    assert named == {"pyz", "wheel", "binary", "test", "installed", "kills"}
     assert named <= set(re.findall(r'"(\w+)":', tasks))
 
 
@@ -43,3 +45,44 @@ def test_version() -> None:
         env = {"PATH": "/usr/bin:/bin", "GITHUB_REF_NAME": tag}
         done = subprocess.run(["bash", "-e", "-c", script], env=env, cwd=ROOT, check=False)
         assert done.returncode == expected
+
+
+# Stands for Python: writes the names of what it is asked to build, and down what it is asked.
+_PYTHON = """#!/bin/sh
+echo "$*" >> asked
+mkdir -p dist
+case "$2" in
+  pyz) echo pyz > dist/buntime.pyz ;;
+  wheel) echo wheel > dist/buntime-0.2.0-py3-none-any.whl; echo sdist > dist/buntime-0.2.0.tar.gz ;;
+  binary) echo binary > dist/buntime ;;
+esac
+"""
+
+
+def test_files(tmp_path: Path) -> None:
+    """All four files are built, tested, hashed and attached; those built twice are compared."""
+    (tmp_path / "bin").mkdir()
+    python = tmp_path / "bin/python3"
+    python.write_text(_PYTHON)
+    python.chmod(0o755)
+    steps = WORKFLOW["jobs"]["build"]["steps"]
+    titles = ("Build", "Test each", "Hash")
+    named = [each for each in steps if str(each.get("name")).startswith(titles)]
+    assert len(named) == 4
+    for step in named:
+        script = step["run"].replace("/tmp/first", f"{tmp_path}/first")
+        env = {"PATH": f"{tmp_path}/bin:/usr/bin:/bin"}
+        subprocess.run(["bash", "-e", "-c", script], env=env, cwd=tmp_path, check=True)
+    machine = os.uname().machine
+    binary = f"buntime-linux-{machine}"
+    files = {"buntime.pyz", "buntime-0.2.0-py3-none-any.whl", "buntime-0.2.0.tar.gz", binary}
+    assert {path.name for path in (tmp_path / "dist").iterdir()} == {*files, "SHA256SUMS"}
+    hashed = (tmp_path / "dist/SHA256SUMS").read_text().splitlines()
+    assert {line.split()[1] for line in hashed} == files
+    asked = (tmp_path / "asked").read_text().splitlines()
+    tested = {line.split()[3] for line in asked if "--artifact" in line}
+    assert tested == {"dist/buntime.pyz", f"dist/{binary}"}
+    assert "build.py installed" in asked
+    attach = next(script for script in SCRIPTS if "gh release create" in script)
+    assert "dist/* " in attach
+    assert WORKFLOW["jobs"]["build"]["steps"][-1]["with"]["path"] == "dist/"
