@@ -6,6 +6,7 @@ numbers still use that of `typing`: its constructor is as fast as possible, even
 arguments.
 """
 
+import sys
 from typing import TYPE_CHECKING, Any
 
 __all__ = ["NamedTuple"]
@@ -15,11 +16,30 @@ if TYPE_CHECKING:
 else:
     from collections import _tuplegetter  # reads a field of any named tuple
 
+    if sys.version_info >= (3, 14):
+        import annotationlib  # dataclasses imports it, too
+
+    def _annotated(namespace):
+        """The names with an annotation in the body of a class, in their order.
+
+        From Python 3.14 on the body has a function instead, which evaluates them (PEP 649).
+        """
+        if "__annotations__" in namespace or sys.version_info < (3, 14):
+            return tuple(namespace.get("__annotations__", ()))
+        annotate = annotationlib.get_annotate_from_class_namespace(namespace)
+        if annotate is None:
+            return ()
+        try:
+            return tuple(annotate(annotationlib.Format.VALUE))
+        except NameError:  # one is defined below, or imported for type checkers alone
+            form = annotationlib.Format.FORWARDREF
+            return tuple(annotationlib.call_annotate_function(annotate, form))
+
     class _Declaring(type):
         """Creates a class from the fields in its body."""
 
         def __new__(mcs, name: str, bases: tuple[type, ...], namespace: dict[str, Any]) -> type:
-            fields = () if tuple in bases else tuple(namespace.get("__annotations__", ()))
+            fields = () if tuple in bases else _annotated(namespace)
             defaults = {field: namespace[field] for field in fields if field in namespace}
             if fields:
                 _check_order(name, fields, defaults)

@@ -2,6 +2,7 @@
 
 import copy
 import pickle
+import sys
 import typing
 from typing import Any
 
@@ -110,3 +111,15 @@ def test_a_field_without_a_default_stands_before_those_that_have_one() -> None:
     """It is told when the class is declared."""
     with pytest.raises(TypeError, match="y has no default"):
         type(Ours)("Bad", (tuples.NamedTuple,), {"__annotations__": {"x": int, "y": int}, "x": 1})
+
+
+@pytest.mark.skipif(sys.version_info < (3, 14), reason="annotations are evaluated at once")
+def test_names_that_are_not_defined_yet() -> None:
+    """From 3.14 on, annotations may name what is defined below, or for type checkers alone."""
+    body = "class Node(NamedTuple):\n    of: Below\n    next: Node | None = None\n"
+    names: dict[str, Any] = {"NamedTuple": tuples.NamedTuple}
+    exec(compile(body, "node", "exec", dont_inherit=True), names)
+    node = names["Node"]
+    assert node._fields == ("of", "next")
+    assert node(1) == (1, None)
+    assert node(1).of == 1
