@@ -140,20 +140,6 @@ def test_size_of_the_first_page(browser: Browser, panel: str, language: str) -> 
         assert not {"deploy.js", "zip.js", "files.js"} & set(fetched)
 
 
-def test_accessible(page: Page, panel: str) -> None:
-    """axe finds nothing, light and dark, wide and narrow; a phone does not scroll sideways."""
-    for path in PATHS:
-        page.emulate_media(color_scheme="light")
-        page.set_viewport_size(WIDE)
-        is_shown(page, panel + path)
-        found = [findings(page)]
-        page.emulate_media(color_scheme="dark")
-        page.set_viewport_size(NARROW)
-        # What a theme and a width can spoil; all of it once, with the menu that is folded there.
-        found.append(findings(page, *([] if path == "apps" else IN_A_THEME)))
-        assert (path, found, overflow(page)) == (path, [{}, {}], 0)
-
-
 def test_signing_in(page: Page, panel: str, runtime: Runtime) -> None:
     """Out, a wrong key in words, and in again where one was."""
     is_shown(page, panel + "apps/shop")
@@ -661,3 +647,20 @@ def test_hostile_deploy(page: Page, panel: str) -> None:
     for text in EVIL:
         expect(dialog(page)).to_contain_text(text)
     assert dialog(page).locator("script, iframe, img, svg, b").count() == 0
+
+
+def test_accessible(page: Page, panel: str) -> None:
+    """axe finds nothing, light and dark, wide and narrow; a phone does not scroll sideways.
+
+    The pages have all that the tests before it have done.
+    """
+    for path in PATHS:
+        page.emulate_media(color_scheme="light")
+        page.set_viewport_size(WIDE)
+        is_shown(page, panel + path)
+        found = [findings(page)]
+        page.emulate_media(color_scheme="dark")
+        page.set_viewport_size(NARROW)
+        # What a theme and a width can spoil; all of it once, with the menu that is folded there.
+        found.append(findings(page, *([] if path == "apps" else IN_A_THEME)))
+        assert (path, found, overflow(page)) == (path, [{}, {}], 0)
