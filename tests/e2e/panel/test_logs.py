@@ -128,7 +128,7 @@ def test_ten_thousand_lines_a_second(page: Page, runtime: Runtime) -> None:
     """As many as four apps print leave the page at work: it has rows for those in sight alone."""
     follow(page, f"{address_of(runtime)}/cpanel/logs")
     for name in APPS:
-        flood(runtime, name, 8000, rate=2600)
+        flood(runtime, name, 8000, rate=4000)
     told = seen(page, 4 * 8000)
     assert told["gaps"] or told["lines"] + told["missing"] == 4 * 8000, told
     assert told["twice"] == 0
@@ -139,8 +139,8 @@ def test_ten_thousand_lines_a_second(page: Page, runtime: Runtime) -> None:
     ends = shown(page, "the flood of 8000 lines has ended")
     expect(ends).not_to_have_count(0)
     seconds = [float(re.findall(r"after ([\d.]+) s", text)[0]) for text in ends.all_inner_texts()]
-    # 3.1 s and 10,300 a second where nobody else has the machine.
-    assert 32_000 / max(seconds) > 5_000, "so many a second were printed"
+    # 2 s and 16,000 a second where nobody else has the machine.
+    assert 32_000 / max(seconds) > 10_000, "so many a second were printed"
     assert told["lines"] / (told["last"] - told["first"]) * 1000 > 2_000, told
 
 
