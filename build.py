@@ -40,6 +40,7 @@ BROWSER = (
     "tests/e2e/frames",
     "tests/e2e/access/test_sessions.py",
     "tests/e2e/access/test_session_attacks.py",
+    "tests/e2e/access/test_beside_secrets.py",
     "tests/e2e/plugins/test_keyvalpage.py",
 )
 
