@@ -185,7 +185,7 @@ def _with_settings(command: Command, mode: Mode, environ: Mapping[str, str]) -> 
         settings = with_master_key(read_settings(command, mode, environ, needs_apps=False), environ)
         names_apps = command.words or environ.get("RUNTIME_WORKER_DIRS")
         chosen = read_settings(command, mode, environ) if names_apps else settings
-        default = Interpreters(settings.python).default
+        pythons = Interpreters(settings.python)
     except UsageError as exc:
         yield Finding("settings", str(exc), "fault", of_setting(str(exc)))
         return
@@ -193,13 +193,13 @@ def _with_settings(command: Command, mode: Mode, environ: Mapping[str, str]) -> 
     show = pasted("config", "show")
     yield from (Finding("settings", each, "warning", show) for each in settings.strangers)
     yield Finding("environment", settings.env)
-    yield Finding("app python", f"{default.executable} ({default.version})")
+    yield Finding("app python", f"{pythons.default.executable} ({pythons.default.version})")
     config, findings = _config(settings)
     yield from findings
     yield from _places(settings)
     for message, fields in exposures(settings, os.geteuid()):
         yield Finding("access", f"{message}: {format_fields(fields)}", "warning", to_hide(fields))
-    yield from _apps(chosen, config)
+    yield from _apps(chosen, config, pythons)
     if chosen.worker_dirs:
         yield from _deploys(chosen)
     roster, findings = _plugins(settings, config)
@@ -291,7 +291,7 @@ def _deploys(settings: Settings) -> Findings:
     yield Finding("deploys", trouble, "warning", named if settings.deploy_dir else look)
 
 
-def _apps(settings: Settings, config: ConfigFile) -> Findings:
+def _apps(settings: Settings, config: ConfigFile, pythons: Interpreters) -> Findings:
     if not settings.worker_dirs:
         text = "no folders are named: DIR... or RUNTIME_WORKER_DIRS"
         yield Finding("apps", text, "warning", pasted("new", "apps/hello"))
@@ -316,6 +316,10 @@ def _apps(settings: Settings, config: ConfigFile) -> Findings:
         if isinstance(app, Fault):
             command = of_fault(app, app.error, settings.worker_dirs)
             yield Finding("apps", f"{app.key}: {app.error}", "warning", command)
+        elif not app.is_static and (why := pythons.missing(app)):
+            command = of_fault(app, why, settings.worker_dirs)
+            text = f"no worker of {app.key} can be started: {why}"
+            yield Finding("apps", text, "warning", command)
         elif missing := secrets.missing(app):
             holder = holder_of(app.name, app.version)
             text = f"{app.key}: {secrets.not_set(holder, missing)}"

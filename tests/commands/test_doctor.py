@@ -102,6 +102,30 @@ def test_what_to_run(tmp_path: Path) -> None:
     assert "\n            run: " + '"${EDITOR:-vi}" +1 config.yaml\n' in text
 
 
+def test_apps_for_which_no_worker_can_start(tmp_path: Path) -> None:
+    """Their Pythons are not there: each is told of, without a run of what apps bring."""
+    write_app(tmp_path / "apps/no-path", {"app.py": FETCH}, python="/nowhere/python3")
+    write_app(tmp_path / "apps/no-name", {"app.py": FETCH}, python="3.99")
+    write_app(tmp_path / "apps/closed", {"app.py": FETCH, "bin/py": ""}, python="bin/py")
+    moved = write_app(tmp_path / "apps/moved", {"app.py": FETCH})
+    (moved / ".venv/bin").mkdir(parents=True)
+    (moved / ".venv/bin/python").symlink_to("/nowhere/python3")
+    write_app(tmp_path / "apps/well", {"app.py": FETCH}, python=sys.executable)
+    code, text = told(tmp_path, "apps")
+    assert code == 0
+    lines = [line for line in text.splitlines() if "no worker of " in line]
+    for app, why in (
+        ("no-path", "/nowhere/python3 cannot be run: it is not there"),
+        ("no-name", "there is no 'python3.99' on the PATH"),
+        ("closed", "/bin/py cannot be run: it may not be executed"),
+        ("moved", "/.venv/bin/python cannot be run: it is not there"),
+    ):
+        [line] = [line for line in lines if f"no worker of {app} can be started: " in line]
+        assert "WARNING: " in line
+        assert why in line
+    assert len(lines) == 4
+
+
 def test_where_deploys_go(tmp_path: Path) -> None:
     """The folder that takes them, or why nothing can be deployed, and what to do."""
     (tmp_path / "apps").mkdir()

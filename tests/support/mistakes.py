@@ -133,6 +133,18 @@ APPS: Mapping[str, AppMistake] = {
         "buntime secrets set secret-not-set STRIPE_KEY",
         "app.boot_failed",
     ),
+    "dies-while-it-loads": AppMistake(
+        {"app.py": "import os\nos._exit(3)\n"},
+        "exit code 3",
+        "dies-while-it-loads",
+        {
+            "terminal": "run:",
+            "log": "buntime show {app} --autopsies",
+            "page": "buntime logs {app}",
+            "panel": "buntime show {app}",
+        },
+        "worker.died",
+    ),
     "loads-for-ever": AppMistake(
         {"app.py": "import time\ntime.sleep(60)\n"},
         "not load in",
@@ -149,7 +161,7 @@ APPS: Mapping[str, AppMistake] = {
 
 
 class Unstarted(NamedTuple):
-    """An app for which no worker can be started; the panel tells of it on the app's own page."""
+    """An app for which no worker can be started: there is no interpreter for it."""
 
     text: str
     told: Told

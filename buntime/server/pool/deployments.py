@@ -17,6 +17,7 @@ from buntime.core.pool.workforce import AppState
 from buntime.server.loop import Loop
 from buntime.server.pool import faults
 from buntime.server.pool.deployment import Deployment
+from buntime.server.pool.unstarted import Unstarted
 from buntime.server.pythons.interpreter import Interpreters
 from buntime.server.pythons.probe import Interpreter
 from buntime.server.telemetry.logs import Log
@@ -41,6 +42,7 @@ class Deployments:
         self.by_state: dict[AppState, Deployment] = {}  # also those that are tried or dropped
         self.rollout: Rollout[Deployment] = Rollout()
         self.served = self.rollout.served  # by App.key
+        self.unstarted = Unstarted()
         self.follow: Callable[[Deployment], None] | None = None  # who watches what has loaded
         self._loop = loop
         self._log = log
@@ -70,9 +72,14 @@ class Deployments:
                 raise faults.plugin_stopped(app.name)
             return deployment
         if deployment is None or deployment.app is not app or deployment.may_change():
-            interpreter = self._interpreters.known(app)
+            try:
+                interpreter = self._interpreters.known(app)
+            except ManifestError as exc:
+                self.unstarted.add(app, str(exc))
+                raise
             if interpreter is None:
                 return None
+            self.unstarted.remove(app)
             if deployment is None or deployment.has_changed(app, interpreter):
                 deployment = self.serve(app, interpreter)
         return deployment
@@ -98,6 +105,11 @@ class Deployments:
         deployment = self.serving(app)
         fallback = deployment.fallback if deployment is not None else None
         return fallback if fallback is not None and is_meant(fallback, spec) else None
+
+    def tell_of_fault(self, app: App, fault: BaseException) -> None:
+        """No worker of the app can be started, as it has no interpreter that is fit."""
+        self.unstarted.add(app, str(fault))
+        self._log.error("app.start_failed", "app cannot be started", app=app.key, error=str(fault))
 
     # Changes
 
@@ -231,6 +243,7 @@ class Deployments:
         is_watched = self._is_development and app.plugin is None
         deployment = Deployment(app, interpreter, is_watched=is_watched)
         self.by_state[deployment.state] = deployment
+        self.unstarted.remove(app)
         return deployment
 
     def _tried(self, new: App, placement: Placement) -> Deployment | None:
@@ -300,14 +313,11 @@ class Deployments:
             if self.served.get(app.key) is before:  # else a request has come first
                 self.serve(app, found)
         else:
-            self._tell_of_fault(app, found)
+            self.tell_of_fault(app, found)
 
     def _inspected(self, app: App, fault: BaseException | None) -> None:
         if fault is not None:
-            self._tell_of_fault(app, fault)
-
-    def _tell_of_fault(self, app: App, fault: BaseException) -> None:
-        self._log.error("app.start_failed", "app cannot be started", app=app.key, error=str(fault))
+            self.tell_of_fault(app, fault)
 
 
 def _join(state: AppState, replaced: AppState) -> None:

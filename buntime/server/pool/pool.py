@@ -78,7 +78,12 @@ class Pool:
             is_development=is_development,
             carry_out=self.carry_out,
         )
-        self.preparing = Preparing(loop, log, interpreters, submit=self.submit)
+        self.preparing = Preparing(
+            loop,
+            interpreters,
+            submit=self.submit,
+            tell_of_fault=self.deployments.tell_of_fault,
+        )
         self._supervisor = supervisor = Supervisor(
             loop,
             settings,

@@ -15,7 +15,6 @@ from buntime.server.pool import faults
 from buntime.server.pool.responders import InPreparation
 from buntime.server.pythons.interpreter import Interpreters
 from buntime.server.pythons.probe import Interpreter
-from buntime.server.telemetry.logs import Log
 
 
 class Preparing:
@@ -24,16 +23,17 @@ class Preparing:
     def __init__(
         self,
         loop: Loop,
-        log: Log,
         interpreters: Interpreters,
         *,
         submit: Callable[[Exchange, App], None],
+        tell_of_fault: Callable[[App, BaseException], None],
     ) -> None:
-        """`submit` gets each request again once the interpreter of its app is known."""
+        """`submit` gets each request again once the interpreter of its app is known, and
+        `tell_of_fault` an app that has none."""
         self._loop = loop
-        self._log = log
         self._interpreters = interpreters
         self._submit = submit
+        self._tell_of_fault = tell_of_fault
         self._waiting: dict[App, list[Exchange]] = {}
         self.held: dict[str, list[tuple[Exchange, App]]] = {}  # by the names of their apps
 
@@ -89,7 +89,7 @@ class Preparing:
                 error = exc
         if error is None:
             return
-        self._log.error("app.start_failed", "app cannot be started", app=app.key, error=str(error))
+        self._tell_of_fault(app, error)
         for exchange in waiting:
             exchange.fail(faults.misconfigured(str(error)))
         if not isinstance(error, ManifestError):

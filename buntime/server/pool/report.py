@@ -43,12 +43,19 @@ class PoolReport:
         return told + [_describe_program(each, now) for each in self._programs.values()]
 
     def apps(self, now: float) -> list[dict[str, object]]:
-        """Each app with workers, a queue or a failed boot, for `/api/workers`."""
+        """Each app with workers, a queue, a failed boot, or none that could be started, for
+        `/api/workers`."""
         apps = (each for each in self._deployments.by_state.values() if not each.state.is_dropped)
-        return [
+        told = [
             _describe_app(deployment, now)
             for deployment in apps
             if deployment.state.workers or deployment.state.queue or deployment.state.boot_failures
+        ]
+        known = {(each["app"], each["version"]) for each in told}
+        return told + [
+            _describe_unstarted(app, why)
+            for app, why in self._deployments.unstarted
+            if (app.name, app.version) not in known
         ]
 
     def idle_of(self, name: str, key: str | None) -> list[str]:
@@ -149,6 +156,21 @@ def _describe_app(deployment: Deployment, now: float) -> dict[str, object]:
         "nextBootInSeconds": ceil(wait_s * 10) / 10
         if deployment.state.boot_failures and wait_s > 0
         else None,
+    }
+
+
+def _describe_unstarted(app: App, why: str) -> dict[str, object]:
+    """An app that has never had a worker, and why."""
+    return {
+        "app": app.name,
+        "version": app.version,
+        "status": "offline",
+        "workers": 0,
+        "queued": 0,
+        "bootFailures": 1,
+        "bootError": why,
+        "limitsWithoutEffect": [],
+        "nextBootInSeconds": None,
     }
 
 

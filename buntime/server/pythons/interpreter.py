@@ -129,6 +129,17 @@ class Interpreters:
         )
         return chosen._replace(user=found)
 
+    def missing(self, app: App) -> str:
+        """Why the app's own Python cannot be run, "" where it may; nothing is run to find out."""
+        try:
+            chosen = self._choose(app)
+        except ManifestError as exc:
+            return str(exc)
+        if chosen is None or os.access(chosen, os.X_OK):
+            return ""
+        why = "it may not be executed" if os.path.exists(chosen) else "it is not there"
+        return _unfit(f"{chosen} cannot be run: {why}", app)
+
     def inspect(self, app: App) -> None:
         """Raise ManifestError for what would keep the app's packages from being installed.
 
@@ -293,8 +304,12 @@ def _pth_lines(folder: Path) -> Iterable[str]:
 def _fit(answer: Interpreter | str, app: App) -> Interpreter:
     if isinstance(answer, Interpreter):
         return answer
-    raise ManifestError(
-        f"{app.source}: {answer}; name another one as `python` in the manifest, "
+    raise ManifestError(_unfit(answer, app))
+
+
+def _unfit(why: str, app: App) -> str:
+    return (
+        f"{app.source}: {why}; name another one as `python` in the manifest, "
         "or repair or remove the app's .venv"
     )
 

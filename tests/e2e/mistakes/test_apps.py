@@ -4,6 +4,7 @@ log, the page and the panel alike."""
 from __future__ import annotations
 
 import html
+import json
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
@@ -137,11 +138,24 @@ def test_apps(app: str, place: str, request: pytest.FixtureRequest) -> None:
     seen.check(seen.text(place, app, mistake.event), mistake.told(place), app)
 
 
-@pytest.mark.parametrize("place", ["terminal", "log", "page"])
+@pytest.mark.parametrize("place", PLACES)
 @pytest.mark.parametrize("app", UNSTARTED)
 def test_apps_that_cannot_be_started(app: str, place: str, seen: Seen) -> None:
     """An app for which there is no worker: the same."""
     seen.check(seen.text(place, app, UNSTARTED[app].event), UNSTARTED[app].told, app)
+
+
+def test_commands_that_tell_of_it(seen: Seen, tmp_path: Path) -> None:
+    """`buntime list` and `status` say of an app without workers why there are none."""
+    env = {"HOME": str(tmp_path), "BUNTIME_KEY": str(seen.runtime.operators_key)}
+    listed = run("list", "--to", seen.runtime.url, "--json", cwd=tmp_path, env=env)
+    assert listed.returncode == 0, listed.stdout
+    notes = {each["app"]: each["bootError"] for each in json.loads(listed.stdout)["apps"]}
+    told = run("status", "--to", seen.runtime.url, cwd=tmp_path, env=env).stdout
+    for app, (_, (what, *_), _) in UNSTARTED.items():
+        assert what in notes[app]
+        [line] = [line for line in told.splitlines() if f"{app} does not load: " in line]
+        assert what in line
 
 
 @pytest.mark.parametrize("app", REQUESTS)

@@ -13,7 +13,7 @@ from buntime.server.http1.exchange import Exchange
 from buntime.server.pool.preparing import Preparing
 from tests.support.apps import make_app
 from tests.support.exchanges import FakeClient, FakeResponder
-from tests.support.fakes import FakeInterpreters, FakeLoop, FakeSink, make_log
+from tests.support.fakes import FakeInterpreters, FakeLoop
 
 GET = b"GET /shop/ HTTP/1.1\r\nHost: localhost\r\n\r\n"
 
@@ -23,7 +23,7 @@ class World:
 
     def __init__(self) -> None:
         self.loop = FakeLoop()
-        self.sink = FakeSink()
+        self.faults: list[tuple[App, str]] = []
         self.interpreters = FakeInterpreters()
         self.app = make_app()
         self.interpreters.unknown.add(self.app)
@@ -31,9 +31,9 @@ class World:
         self.refuses: Exception | None = None
         self.preparing = Preparing(
             cast(Any, self.loop),
-            make_log(self.sink),
             cast(Any, self.interpreters),
             submit=self.submit,
+            tell_of_fault=lambda app, fault: self.faults.append((app, str(fault))),
         )
 
     def submit(self, exchange: Exchange, app: App) -> None:
@@ -82,13 +82,12 @@ def test_a_look_that_takes_too_long(world: World) -> None:
 
 
 def test_an_app_without_an_interpreter(world: World) -> None:
-    """All that wait get 500, and the log says once why."""
+    """All that wait get 500, and the fault is told once."""
     world.interpreters.unfit[world.app] = ManifestError("no python")
     exchanges = [world.add(), world.add()]
     world.loop.turn()
     assert [each.status for each in exchanges] == [500, 500]
-    (record,) = world.sink.records
-    assert (record.event, record.fields["error"]) == ("app.start_failed", "no python")
+    assert world.faults == [(world.app, "no python")]
 
 
 def test_an_interpreter_that_is_gone_again(world: World) -> None:
