@@ -25,7 +25,6 @@ import os
 import shlex
 import shutil
 import subprocess
-import tempfile
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import NoReturn
@@ -212,38 +211,14 @@ def wheel(args: list[str]) -> int:
 
 
 def installed(args: list[str]) -> int:
-    """Install the wheel with each Python from 3.11 on that is here, and try what users do first"""
+    """Install the wheel with each Python from 3.11 on, and try what users do first"""
     if args:
         raise BuildError(f"installed takes no arguments, got {shlex.join(args)}")
-    from artifacts.installed import (
-        VERSIONS,
-        Faulty,
-        find_python,
-        install,
-        told_version,
-        walk,
-    )
+    from artifacts.pythons import examine
     from artifacts.wheel import build
 
     made, sdist = build(environment("wheel"), ROOT / "dist")
-    found = {version: find_python(version) for version in VERSIONS}
-    pythons = [python for python in found.values() if python]
-    try:
-        for version, python in found.items():
-            if python is None:
-                print(f"{version}: there is no such Python here", flush=True)
-                continue
-            with tempfile.TemporaryDirectory(prefix="buntime-installed-") as folder:
-                programs = install(python, made, Path(folder) / "venv")
-                for line in walk(programs, Path(folder) / "here", pythons):
-                    print(f"{version}: {line}", flush=True)
-                for name, source in (("the sdist", sdist), ("the checkout", ROOT)):
-                    programs = install(python, source, Path(folder) / name)
-                    print(f"{version}: of {name}, {told_version(programs)}", flush=True)
-    except Faulty as fault:
-        say(f"the wheel is at fault: {fault}")
-        return 1
-    return 0
+    return examined("installed", lambda: examine(made, sdist))
 
 
 def binary(args: list[str]) -> int:

@@ -1,13 +1,15 @@
 """Installs the wheel into fresh environments, and does with it what its users do first.
 
 The suite does it once, without an index; `build.py installed` does it with each Python from 3.11 on
-that is found, and with what pip fetches.
+that can be had, and with what pip fetches. It imports the standard library alone, as it is also run
+as a program in a bare Debian: `python3.14 installed.py WHEEL FOLDER`.
 """
 
 import json
 import os
 import shutil
 import subprocess
+import sys
 import urllib.request
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -83,7 +85,7 @@ def walk(programs: Path, folder: Path, others: Sequence[str] = ()) -> Iterator[s
         app.mkdir()
         (app / "app.py").write_text(_APP)
         (app / "buntime.yaml").write_text(f"python: {python}\nttl: 1h\n")
-    with _serving(buntime, folder) as url:
+    with _serving([buntime, "apps"], folder) as url:
         for path, part in (("/shop/", "Hello"), ("/cpanel/", "<title>"), ("/health", "")):
             if part not in _get(url + path):
                 raise Faulty(f"{path} has no {part!r}: {_get(url + path)[:200]}")
@@ -91,14 +93,18 @@ def walk(programs: Path, folder: Path, others: Sequence[str] = ()) -> Iterator[s
         for number, python in enumerate(others):
             version = json.loads(_get(f"{url}/other{number}/?a=1"))
             yield f"an app with {python} has the SDK {version[0]}, Python {version[1]}"
+    with _serving([buntime, "demo"], folder) as url:
+        if "Hello" not in _get(f"{url}/hello/"):
+            raise Faulty(f"/hello/ of the demo answers {_get(f'{url}/hello/')[:200]}")
+    yield "the demo answers"
     _run([buntime, "run", "shop", "--dir", "apps", "--", "python", "-c", "import buntime"], folder)
     yield "a program of an app runs"
 
 
 @contextmanager
-def _serving(buntime: str, folder: Path) -> Iterator[str]:
-    """A runtime of the folder's apps, by its URL."""
-    words = [buntime, "apps", "--port", "0", "--env", "development", "--log-format", "json"]
+def _serving(command: Sequence[str], folder: Path) -> Iterator[str]:
+    """A runtime in the folder, by its URL."""
+    words = [*command, "--port", "0", "--env", "development", "--log-format", "json"]
     with subprocess.Popen(
         words, cwd=folder, env=_environ(folder), stdout=subprocess.PIPE, stderr=subprocess.STDOUT
     ) as process:
@@ -146,3 +152,20 @@ def _environ(folder: Path) -> dict[str, str]:
     """Without settings of whoever runs this, and with caches and state of its own."""
     kept = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}
     return {**kept, "XDG_CACHE_HOME": f"{folder}/cache", "RUNTIME_STATE_DIR": f"{folder}/state"}
+
+
+def main(words: Sequence[str]) -> int:
+    """Try the wheel with the Python that runs this, in a new folder; 1 where it is at fault."""
+    wheel, folder = map(Path, words)
+    folder.mkdir()
+    try:
+        for line in walk(install(sys.executable, wheel, folder / "venv"), folder / "here"):
+            sys.stdout.write(f"{line}\n")
+    except Faulty as fault:
+        sys.stderr.write(f"{fault}\n")
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
