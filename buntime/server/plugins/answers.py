@@ -1,11 +1,11 @@
 """The way of an answer back through the on_response hooks of those plugins that had the request.
 
-The last that was asked about the request is the first that sees the answer. What one changes the
-next one sees. One that answers in the app's place ends the app's answer; those before it see its
-own.
+The plugin that was asked last about the request sees the answer first. Each one sees what the one
+before it has changed. One that answers in the app's place ends the app's answer; the remaining ones
+see its own answer.
 
-Where the process that had the request has ended since, as the plugin was reloaded, the one that
-serves now is asked. One that is switched off has no say any more.
+If the process that had the request has ended since, because the plugin was reloaded, the one that
+serves now is asked. A plugin that has been switched off is no longer asked.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ class Joined:
         self.hook = hook
         self.worker = worker
         self.facts = facts
-        self.fields = fields  # of the request, as it saw them, as JSON
+        self.fields = fields  # fields of the request as the hook saw them, as JSON
 
 
 class Plugins(Protocol):
@@ -47,14 +47,14 @@ class Plugins(Protocol):
 
     @property
     def plan(self) -> Plan:
-        """Whose hooks are asked about what, as it holds now."""
+        """The plan that holds now: whose hooks are asked about what."""
 
     def worker_of(self, name: str) -> Worker | None:
         """The worker of the generation that serves; None while it is away."""
 
 
 class Shared(Protocol):
-    """What all ways through hooks have in common."""
+    """What all ways through hooks share."""
 
     @property
     def loop(self) -> Loop: ...
@@ -99,7 +99,7 @@ class Answers:
         self._joined.append(Joined(hook, worker, facts, fields))
 
     def set_cookies(self, values: tuple[str, ...]) -> None:
-        """Have the answer set cookies, as a plugin has wished."""
+        """Add cookies that a plugin wants to set to the answer."""
         self._cookies += [("set-cookie", value) for value in values]
 
     # Reviewer
@@ -228,7 +228,7 @@ class Answers:
             self._ask_next()
 
     def _passes_over(self, joined: Joined, why: str, stack: str = "") -> bool:
-        """Whether the answer goes on as it is; else it has become an error."""
+        """Whether the answer goes on; False if it was replaced by an error."""
         why = f"{why}; the app has answered already"
         tell(self._shared.log, joined.hook, ON_RESPONSE, self._exchange, why, stack=stack)
         if joined.hook.ignores:

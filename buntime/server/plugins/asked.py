@@ -1,7 +1,7 @@
 """What a hook is told of a request and of its answer.
 
-Nobody but stage identity sees what others keep in cookies: those of other plugins are taken out.
-What clients say of who they are is taken out for all; what a trusted proxy says is for stage
+Only stage identity sees the cookies of other plugins; they are removed for all other stages. What
+clients claim about their identity is removed for all; what a trusted proxy says reaches stage
 identity.
 """
 
@@ -25,7 +25,8 @@ def of_others(cookies: Cookies, name: str = "") -> frozenset[str]:
 
 
 def question(name: str, exchange: Exchange, facts: Facts, fields: str, timeout_s: float) -> str:
-    """The JSON of a HOOK, without its braces and its id; `fields` is that of those it sees."""
+    """The JSON of a HOOK, without braces and id; `fields` is the JSON of the fields that it
+    sees."""
     return (
         f'"hook":"{name}","timeout_ms":{round(timeout_s * 1000)},'
         f'"request":{{{_request_of(exchange, facts, fields)}}}'
@@ -33,8 +34,8 @@ def question(name: str, exchange: Exchange, facts: Facts, fields: str, timeout_s
 
 
 def _request_of(exchange: Exchange, facts: Facts, fields: str) -> str:
-    """What is empty or false is left out. Methods and request ids are tokens, which are JSON
-    between quotes as they are."""
+    """Empty and false values are left out. Methods and request ids are tokens, which need no
+    escaping in JSON strings."""
     head, sender, identity = exchange.head, exchange.sender, exchange.identity
     target, client = head.target, sender.client
     query = f'"query":{quote(target.partition("?")[2])},' if "?" in target else ""
@@ -51,7 +52,8 @@ def _request_of(exchange: Exchange, facts: Facts, fields: str) -> str:
 
 
 def describe(hook: Hook, exchange: Exchange, facts: Facts, worker: Worker, seen: Seen) -> Asked:
-    """All that the hook may go by. A worker's number tells the plugin's generation."""
+    """Everything the hook's verdict may depend on. A worker's number identifies the plugin's
+    generation."""
     head, sender = exchange.head, exchange.sender
     common = Common(
         plugin=hook.plugin,

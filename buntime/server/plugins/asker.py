@@ -1,4 +1,4 @@
-"""Asks a plugin's hooks that are about its own life: on_server_start, on_shutdown."""
+"""Calls the hooks for a plugin's own life: on_server_start, on_shutdown."""
 
 from collections.abc import Callable
 
@@ -16,7 +16,7 @@ def _do_nothing() -> None:
 
 
 class LifeHook:
-    """One such question; `then` is called once, when it is answered or nobody waits any more."""
+    """One such call; `then` is called once, when it is answered or nobody waits any more."""
 
     def __init__(
         self,

@@ -1,7 +1,8 @@
-"""Bodies of requests that hooks look at: all of one comes first, and is kept for the app.
+"""Request bodies that hooks look at: the whole body is read first, and kept for the app.
 
-What is kept counts with what other requests wait for, and one that finds no memory is refused. A
-body that is larger than hooks get is refused too: a guard could not know what it lets pass.
+Kept bodies share a memory limit with bodies that other requests wait for; a request that finds no
+room is refused. A body that is larger than hooks may get is refused too: a guard could not know
+what it lets pass.
 """
 
 from collections.abc import Hashable
@@ -23,12 +24,12 @@ class Bodies:
         self._gathering = gathering
 
     def collect(self, exchange: Exchange, responder: Responder) -> None:
-        """Have the body come; the responder is told of what has, and is to call `count` then."""
+        """Ask for the body; the responder is told what has come, and must then call `count`."""
         self._gathering.take(exchange, 0)
         exchange.gather_for(responder, self, BODY_MAX_BYTES + 1)
 
     def count(self, exchange: Exchange) -> bool:
-        """Count what has come of it; False where there is no memory for that."""
+        """Count what has come of it; False if there is no memory for that."""
         return exchange.keeper is None or self._gathering.take(exchange, exchange.gathered_bytes)
 
     def let_go(self, request: Hashable) -> None:
@@ -36,12 +37,12 @@ class Bodies:
 
 
 def sees_body(hook: Hook, exchange: Exchange) -> bool:
-    """Does the hook look at a body here? Then what it says of one is not kept for others."""
+    """Does the hook look at a body here? Then its verdict is not kept for other requests."""
     return hook.body and hook.has_request and exchange.head.has_body
 
 
 def is_too_large(exchange: Exchange) -> bool:
-    """Is the body more than hooks get, as it is told or as it has come?"""
+    """Is the body larger than hooks may get, by its declared length or by what has come?"""
     return max(exchange.head.content_length, exchange.gathered_bytes) > BODY_MAX_BYTES
 
 

@@ -5,9 +5,9 @@
     RESULT -7, ITEM... <──   own, `caller` set       <──   RESULT 31, ITEM...
     WINDOW both ways, as what came is taken; CANCEL of who does not wait any more
 
-Each side lets go by itself. The caller's ends with its answer, its CANCEL, its time or its worker;
-the provider's with its answer or its worker, for until then a method of it runs. Payloads pass as
-they are.
+Each side ends by itself. The caller's side ends with its answer, its CANCEL, its time or its
+worker; the provider's side with its answer or its worker, because until then the method runs.
+Payloads pass unchanged.
 """
 
 from collections.abc import Callable
@@ -38,7 +38,7 @@ class Ends(Protocol):
         """The caller waits no more, or has its answer."""
 
     def on_provider_done(self, call: "ServiceCall") -> None:
-        """Nothing of it runs any more."""
+        """The provider's side has ended: nothing runs for it any more."""
 
 
 class ServiceCall:
@@ -123,13 +123,13 @@ class ServiceCall:
         timeouts.start(self)
 
     def wait(self, payload: bytes) -> None:
-        """Hold what there is until `open`. Raises ValueError where that could not be sent."""
+        """Hold what has come until `open`. Raises ValueError if it could not be sent."""
         line = line_of({**self._fields, "type": wire.CALL, "id": self.caller_number}, payload)
         self._payload = payload
         self._hold(len(line) + len(payload))
 
     def open(self, provider: Calling, number: int, payload: bytes | None = None) -> None:
-        """Call this worker. Raises ValueError where what it is called with is nothing to send."""
+        """Call this worker. Raises ValueError if the arguments cannot be sent."""
         if payload is None:
             payload, self._payload = self._payload, b""
         fields, self._fields = self._fields, {}
@@ -141,7 +141,7 @@ class ServiceCall:
             provider.post(number, {"type": wire.ITEM}, piece)
 
     def fail(self, code: str, message: str) -> None:
-        """The caller gets this in the place of what it waits for."""
+        """The caller gets this instead of the result that it waits for."""
         self.outcome = _OUTCOMES[code]
         maker = self._let_caller_go()
         if maker is not None:
@@ -174,7 +174,7 @@ class ServiceCall:
         self.on_cancel()
 
     def on_timeout(self) -> None:
-        """Its time has passed, and there is no answer, or not all of it."""
+        """Its time has passed without a complete answer."""
         self._timeouts = None
         if self.provider is None:
             self.fail(AWAY, f"{self.plugin} does not serve, and did not start in time")
@@ -213,7 +213,8 @@ class ServiceCall:
     # How it is done
 
     def _pass_on(self, message: wire.Message, payload: bytes) -> None:
-        """What the provider says goes to the caller, if it waits; with the end all is over."""
+        """Pass what the provider sends to the caller, if it waits; the last message ends the
+        call."""
         maker = self.maker
         if maker is not None and not maker.has_room:
             self._run_out()
@@ -229,7 +230,7 @@ class ServiceCall:
             self._let_caller_go()
 
     def _has_room(self) -> bool:
-        """May more of its arguments wait, if they have to?"""
+        """Is there room for more of its arguments, should they have to wait?"""
         if self.provider is None:
             return not self._memory.is_full
         return self.provider.has_room
@@ -277,8 +278,8 @@ class ServiceCall:
 
 
 def _once_read(granter: Calling | None, tell: Callable[[], None]) -> None:
-    """Tell of credit when the side that grants it has what was sent to it: it may say that it takes
-    what it does not even read, and that would gather here."""
+    """Pass credit on only once the side that grants it has received what was sent to it: a side may
+    grant credit without reading, and the data would pile up here."""
     if granter is not None:
         if granter.channel.is_backed_up:
             granter.channel.call_when_sent(tell)

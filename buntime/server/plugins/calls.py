@@ -1,10 +1,10 @@
-"""Connects those who call services with those who offer them.
+"""Connects callers of services with the plugins that offer them.
 
     CALL ── may it be made? ─┬─ the plugin serves: it is called
                              ├─ it is about to: the call waits, at most for its time
                              └─ else away
 
-Who calls is what its worker was started for, never what it says.
+The caller is the app or plugin that the worker was started for, never what the worker claims.
 """
 
 import math
@@ -34,7 +34,7 @@ from buntime.server.pool.worker import Worker
 _TAKEN_MAX = 1000  # calls of all callers that one worker has in hand
 _WAITING_MAX = 1000  # for plugins to serve
 _LEAST_S = 1 / 32
-_STEPS_PER_DOUBLING = 8  # of times: callers may name any, and each has its queue for good
+_STEPS_PER_DOUBLING = 8  # time limits: callers may name any, and each one's queue stays for good
 
 
 class Plugins(Protocol):
@@ -42,13 +42,13 @@ class Plugins(Protocol):
 
     @property
     def services(self) -> Services:
-        """Who offers what to whom, as it holds now."""
+        """Who offers which service to whom now."""
 
     def worker_of(self, name: str) -> Worker | None:
         """The worker of the generation that serves; None while it is away."""
 
     def wake(self, name: str) -> bool:
-        """Start it, where nobody has wanted it yet; False where it will not serve soon."""
+        """Start it if nothing has needed it yet; False if it will not serve soon."""
 
     def follow(self, callback: Callable[[], None]) -> None:
         """Have it called when any of these may have changed."""
@@ -66,19 +66,20 @@ class Calls:
         forget: Callable[[str, str], None],
         memory_max_bytes: int = MEMORY_MAX_BYTES,
     ) -> None:
-        """`forget` drops what is kept of a plugin's verdicts with a tag."""
+        """`forget` drops kept verdicts of a plugin that have a tag."""
         self._loop = loop
         self._meters = meters
         self._plugins = plugins
         self._forget = forget
         self.memory = CallMemory(memory_max_bytes)
         self._budget = CallBudget()
-        # Those that callers have given up, and plugins have not: by both. They are begun when the
-        # caller's budget has let go of them, so that as many as that has may come on top.
+        # Calls that callers have given up but plugins have not, counted for both. New calls may
+        # begin once the caller's budget has released these, so up to as many again may be under
+        # way.
         self._left = CallBudget(2 * CALLS_MAX)
         self._waiting: dict[ServiceCall, None] = {}  # for a plugin to serve, in their order
         self._waiting_max = _WAITING_MAX
-        self._called: dict[str, Calling] = {}  # by plugin, who was called last
+        self._called: dict[str, Calling] = {}  # by plugin, the caller that was served last
         plugins.follow(self._on_change)
 
     def __repr__(self) -> str:
@@ -144,7 +145,7 @@ class Calls:
             raise
 
     def _look_for(self, calling: Calling, provider: Provider) -> Worker | None:
-        """Who is to be called; None where it is about to serve. Raises ServiceFault."""
+        """The worker to call; None if the plugin is about to serve. Raises ServiceFault."""
         name = provider.plugin
         worker = self._plugins.worker_of(name)
         if worker is None:
@@ -182,7 +183,7 @@ class Calls:
 
 
 def step_of(timeout_s: float) -> float:
-    """The time that counts: as it is by default, else at most a tenth longer.
+    """The time limit to use: the default exactly, others rounded up by at most a tenth.
 
     >>> step_of(5.0), step_of(1.0), step_of(0.001)
     (5.0, 1.0, 0.03125)

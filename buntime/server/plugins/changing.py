@@ -1,6 +1,6 @@
-"""Those who wait while a plugin changes: its old process ends, and the new one starts.
+"""Requests that wait while a plugin changes: its old process ends, and the new one starts.
 
-They wait at most as long as a hook may take, and so many of them.
+They wait at most as long as a hook may take, and their number is limited.
 """
 
 from collections.abc import Callable
@@ -15,17 +15,17 @@ class Waiter(Protocol):
     """Who waits for a plugin."""
 
     def on_changed(self) -> None:
-        """It serves, or will not soon."""
+        """The plugin serves now, or will not serve soon."""
 
 
 class Changes(Protocol):
     """The plugins, as far as they change."""
 
     def is_changing(self, name: str) -> bool:
-        """Will it serve again in a moment? Then what is for it waits."""
+        """Will it serve again in a moment? Then requests for it wait."""
 
     def wake(self, name: str) -> bool:
-        """Start it, where nobody has wanted it yet; False where it will not serve soon."""
+        """Start it if nothing has needed it yet; False if it will not serve soon."""
 
     def follow(self, callback: Callable[[], None]) -> None:
         """Have it called when any of these may have changed."""
@@ -45,7 +45,7 @@ class Changing:
         return f"Changing({len(self._waiting)} wait)"
 
     def wait(self, waiter: Waiter, plugin: str) -> bool:
-        """Have it told when the plugin has changed. False where it does not change, or too many
+        """Tell it when the plugin has changed. False if the plugin does not change, or too many
         wait."""
         if not self._plugins.is_changing(plugin) or len(self._waiting) >= self._most:
             return False
@@ -59,7 +59,7 @@ class Changing:
 
     def _on_change(self) -> None:
         if self._waiting:
-            self._loop.call_soon(self._tell)  # when all who follow know what holds now
+            self._loop.call_soon(self._tell)  # once all followers know the new state
 
     def _tell(self) -> None:
         for waiter, plugin in tuple(self._waiting.items()):

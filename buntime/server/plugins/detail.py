@@ -17,7 +17,7 @@ from buntime.server.plugins.roster import Roster
 
 
 def detail_of(roster: Roster, meters: PluginMeters, name: str, now: float) -> dict[str, Any]:
-    """All that is known of a plugin that was found: what the list tells of it, and more.
+    """Everything known about a plugin that was found: what the list has, and more.
 
     `now` is the loop's. Values of passwords are not in it.
     """
@@ -57,7 +57,7 @@ def _said(manifest: PluginManifest) -> dict[str, Any]:
 
 
 def options_json(options: Sequence[Option]) -> list[dict[str, Any]]:
-    """Each option as it holds, with where its value comes from and what it may be."""
+    """Each option with its current value, where that comes from, and which values are allowed."""
     return [
         {**option.dump(), "schema": option.kind.dump(), "isSecret": option.kind.is_secret}
         for option in options
@@ -65,7 +65,7 @@ def options_json(options: Sequence[Option]) -> list[dict[str, Any]]:
 
 
 def changeable(plugins: Plugins, name: str) -> dict[str, Any]:
-    """What operators change of a plugin, and so what its ETag is of."""
+    """What operators can change of a plugin; its ETag covers this."""
     switch = plugins.roster.switches.of(name)
     kept = plugins.options.of(name)
     return {

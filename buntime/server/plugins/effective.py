@@ -1,4 +1,4 @@
-"""Each setting, and each option of plugins, as it holds and with where it comes from.
+"""The value of each setting and of each plugin option now, and where it comes from.
 
 For `buntime config show` and `GET /api/config`. Passwords and keys are not shown.
 """
@@ -16,7 +16,7 @@ _HIDDEN = "********"
 
 
 class Held(NamedTuple):
-    """A value as it holds, in JSON's types, and where it comes from."""
+    """A current value, in JSON's types, and where it comes from."""
 
     value: Any
     origin: str
@@ -25,7 +25,7 @@ class Held(NamedTuple):
 def effective(
     settings: Settings, roster: Roster
 ) -> tuple[dict[str, Held], dict[str, dict[str, Any]]]:
-    """The settings by their variables; and by the names of plugins what holds for each."""
+    """The settings by their variables, and the values of each plugin by its name."""
     held = {row.variable: _held(row, settings) for row in SETTINGS}
     held["RUNTIME_CONFIG"] = held["RUNTIME_CONFIG"]._replace(value=roster.config.path or None)
     return held, {name: _of_plugin(roster, name) for name in sorted(roster.found)}
@@ -61,7 +61,7 @@ def _plain(value: object) -> object:
 
 
 def _of_plugin(roster: Roster, name: str) -> dict[str, Any]:
-    """What holds for a plugin, and why it cannot be started, if so."""
+    """The current values of a plugin, and why it cannot be started, if so."""
     found, grants = roster.found[name], roster.config.of(name).grants
     told: dict[str, Any] = {
         "enabled": Held(roster.is_enabled(name), roster.switched_by(name)),
@@ -83,7 +83,7 @@ def _of_plugin(roster: Roster, name: str) -> dict[str, Any]:
 
 
 def rows_of(floors: Floors) -> dict[str, dict[str, Held]]:
-    """What operators say of apps, by glob and key, and where."""
+    """What operators set for apps, by glob and key, and where."""
     return {
         row.glob: {name: Held(_said(name, word), word.place) for name, word in row.words.items()}
         for row in floors.rows

@@ -1,4 +1,4 @@
-"""What comes of a hook that does not say what it should: the log's, the counters', the client's."""
+"""What follows from a failing hook: for the log, the counters and the client."""
 
 from buntime.core.errors import ServerFault
 from buntime.core.plugins.plan import Hook
@@ -8,7 +8,7 @@ from buntime.server.telemetry.logs import Log
 
 
 def unavailable(plugin: str) -> ServerFault:
-    """It is away, or may not be passed. Why is for the log, not for clients."""
+    """The plugin is away, or may not be skipped. The reason is for the log, not for clients."""
     return ServerFault(
         503,
         "plugin_unavailable",
@@ -29,12 +29,12 @@ def all_closed() -> ServerFault:
 
 
 def failed(plugin: str) -> ServerFault:
-    """502: the plugin raised, or answered what is no answer."""
+    """502: the plugin raised, or returned something invalid."""
     return ServerFault(502, "plugin_failed", f"the plugin {plugin} failed at this request")
 
 
 def give_up(log: Log, hook: Hook, worker: Worker, number: int, now: float) -> None:
-    """A hook is late; where none of the plugin's answers any more, its process is ended."""
+    """A hook is late; if none of the plugin's hooks answers any more, its process is ended."""
     if worker.asking.on_late(number, hook.timeout_s, now):
         log.error(
             "plugin.stuck",

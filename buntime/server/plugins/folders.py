@@ -3,10 +3,10 @@
     plugin folder/     audit/           a plugin, with buntime.yaml
                        @acme/audit/     the same, within a scope
 
-A folder is called as its plugin is. Of two with one name the first counts, and a plugin folder that
-is not there is no error. A plugin whose folder is gone is gone, but for guards: a disk that is not
-mounted any more, or a folder that is exchanged for another, is not to open what they cover. Behind
-those of the settings come the plugins that Buntime brings along.
+A folder has the name of its plugin. If two have the same name the first counts, and a missing
+plugin folder is no error. A plugin whose folder is gone is gone too, except for guards: a disk that
+is no longer mounted, or a folder that is being replaced, must not open what they cover. The plugins
+that come with Buntime follow those of the settings.
 
 Used by one thread at a time, which may wait for the disk.
 """
@@ -46,10 +46,10 @@ class _Read(NamedTuple):
 
 
 class Known(NamedTuple):
-    """What came of a folder at the last look."""
+    """The result of the last look at a folder."""
 
     read: _Read
-    lack: str  # what its manifest names, and is not there
+    lack: str  # a file that its manifest names and that does not exist
     folder: Folder
     found: Found | None  # None until it is looked up in the config file
 
@@ -67,7 +67,7 @@ class PluginFolders:
         bundled: Path | None = None,
         environ: Mapping[str, str] = os.environ,
     ) -> None:
-        """`bundled` is the folder of the plugins that Buntime brings along."""
+        """`bundled` is the folder of the plugins that come with Buntime."""
         self._body_default = body_default
         self._body_max = body_max
         self._environment = environment
@@ -89,8 +89,8 @@ class PluginFolders:
         choose: Choose = lambda _: NO_CONFIG,
         kept: KeptOptions = NOTHING,
     ) -> dict[str, Found]:
-        """All plugins by name. While nothing changes, a name has the same `Found`, and while its
-        code and the values of its options stay, that has the same `app`.
+        """All plugins by name. While nothing changes, a name keeps the same `Found`, and while its
+        code and the values of its options are unchanged, that keeps the same `app`.
 
         `choose` is called once, with all manifests, for the config file that is to hold; `kept` are
         the options that operators have set.
@@ -126,7 +126,7 @@ class PluginFolders:
     # What operators install and remove
 
     def examine(self, name: str, folder: Path, at: Path) -> Known:
-        """What a folder holds that will be found as `at`, by a link. By any thread."""
+        """What is in a folder that will be found at `at`, through a link. May run on any thread."""
         read = _read(folder)
         if read.text is None and not read.trouble:
             read = read._replace(trouble=f"{printable(at)}: there is no manifest, buntime.yaml")
@@ -135,18 +135,18 @@ class PluginFolders:
         return Known(read, _lack(made, read), made, None)
 
     def known(self, name: str) -> Known | None:
-        """What the last look has found of it."""
+        """What the last look found for this plugin."""
         return self._known.get(name)
 
     def expect(self, name: str, known: Known | None) -> None:
-        """The next look is to find this there, and take it for the same where it does."""
+        """Make the next look treat what it finds there as this, if it is the same."""
         if known is None:
             self._expected.pop(name, None)
         else:
             self._expected[name] = known
 
     def forget(self, name: str) -> None:
-        """It is gone for good, also where it is a guard, once its folder is."""
+        """Once its folder is gone the plugin is gone for good, even if it is a guard."""
         self._forgotten.add(name)
 
     # Which there are
@@ -162,8 +162,8 @@ class PluginFolders:
                     yield from self._place(f"{entry}/{child}", folder / entry / child)
 
     def _entries(self, folder: Path) -> list[str]:
-        """The names in a folder. What was there before it could not be read counts on: a guard must
-        not be gone by that.
+        """The names in a folder. If it cannot be read, the earlier names still count: a guard must
+        not disappear because of that.
         """
         try:
             names = sorted(list_folders(folder)[0])
@@ -232,7 +232,7 @@ class PluginFolders:
             self._warn_once("manifest.warning", warning, plugin=name)
         is_bundled = self._is_bundled(path)
         if RELEASES in read.path.parts:
-            # It came by the API, and decides no more about itself than an app that did.
+            # It was installed by the API, so it may decide no more about itself than such an app.
             app = NO_FLOORS.applied(manifest.app, owner_of(name), by_api=True)
             manifest = replace(manifest, app=app)
         folder = Folder(name, read.path, read.source, manifest, is_bundled=is_bundled)
@@ -269,7 +269,7 @@ class PluginFolders:
 
 
 def folders_for(settings: Settings, warn: Tell, *, bundled: Path | None) -> PluginFolders:
-    """The plugins of a runtime with these settings, and those that Buntime brings along."""
+    """The plugins of a runtime with these settings, and those that come with Buntime."""
     return PluginFolders(
         body_default=settings.body_size_default_bytes,
         body_max=settings.body_size_max_bytes,
@@ -292,7 +292,7 @@ def _read(path: Path) -> _Read:
 
 
 def _lack(folder: Folder, read: _Read) -> str:
-    """Which of the files that the manifest names is not there, in words; "" for none."""
+    """Which of the files that the manifest names is missing, in words; "" for none."""
     manifest = folder.manifest
     if manifest is None or read.text is None:
         return ""

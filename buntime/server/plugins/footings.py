@@ -1,7 +1,7 @@
 """WebSockets and event streams that plugins have let in, for as long as their verdicts hold.
 
-`plugin.forget(tag)` ends those that stand on a verdict with that tag, and `until` those whose time
-has come.
+`plugin.forget(tag)` ends those that a verdict with that tag has let in, and `until` those whose
+time has come.
 """
 
 from collections.abc import Sequence
@@ -28,7 +28,7 @@ class Footings:
         return f"Footings({len(self._open)} open)"
 
     def note(self, exchange: Exchange, plugin: str, verdict: Continue, asked_s: float) -> None:
-        """A hook has let this request in, if only for a while."""
+        """A hook has let this request in, possibly for a limited time."""
         if not verdict.tags and verdict.until_s is None:
             return
         if not isinstance(exchange.footing, _Ground):
@@ -37,12 +37,12 @@ class Footings:
             exchange.footing.footings.append(Footing(plugin, verdict, asked_s))
 
     def forget(self, plugin: str, tag: str) -> None:
-        """End what stands on this plugin's verdicts with this tag."""
+        """End what this plugin's verdicts with this tag have let in."""
         for exchange in self._open.forget(plugin, tag):
             exchange.end_open(closecodes.POLICY)
 
     def stand(self, exchange: Exchange, footings: Sequence[Footing]) -> bool:
-        """It opens now; whether it may."""
+        """The stream opens now; returns whether it may."""
         may = self._open.stand(exchange, footings, now=self._loop.now, wall_s=time())
         self._wake_in_time()
         return may
@@ -66,7 +66,7 @@ class Footings:
 
 
 class _Ground:
-    """What one request stands on, beside what it stood on before."""
+    """Add a verdict to those that have let this request in."""
 
     __slots__ = ("_all", "_before", "_exchange", "footings")
 

@@ -1,4 +1,4 @@
-"""A plugin as its folder says, and what the pool is to run of it."""
+"""A plugin as found in its folder, and what the pool runs of it."""
 
 import json
 from collections.abc import Mapping
@@ -16,14 +16,14 @@ from buntime.core.plugins.plan import owner_of
 from buntime.core.values.frozen import frozen
 from buntime.core.values.tuples import NamedTuple
 
-API = 1  # the version of what `buntime.plugin` and the messages are
+API = 1  # the version of `buntime.plugin` and of the messages
 
 
 class Folder(NamedTuple):
-    """What was read of a plugin's folder: its manifest, or why there is none.
+    """What was read from a plugin's folder: its manifest, or why there is none.
 
-    With a `manifest` and an `error` the manifest is to be believed, but the plugin cannot be
-    started. With `is_last_good` the manifest is an earlier one, as that in the folder cannot be
+    With both a `manifest` and an `error` the manifest is valid, but the plugin cannot be started.
+    With `is_last_good` the manifest is an earlier one, because the one in the folder cannot be
     read; `error` says why.
     """
 
@@ -38,8 +38,8 @@ class Folder(NamedTuple):
 
 @frozen(eq=False)
 class Found:
-    """A plugin as its folder and the config file say. Compares by identity: where one of the two
-    changes it is another one.
+    """A plugin as described by its folder and the config file. Compares by identity: if one of the
+    two changes, it is a new object.
 
     `manifest`, `error`, `is_last_good` and `is_bundled` are as of its `Folder`; `error` also tells
     of options.
@@ -57,9 +57,9 @@ class Found:
     is_bundled: bool = False
 
     def starts_as(self, other: "Found") -> bool:
-        """Whether both would be started just so, by what is known of their manifests and options.
+        """Whether both would start the same way, judging by their manifests and options.
 
-        The files of code are for others to look at.
+        Files of code are compared elsewhere.
         """
         return (
             self.manifest is other.manifest
@@ -81,12 +81,13 @@ class Found:
         return Watching(self.manifest.app.watch if self.manifest is not None else ())
 
     def is_as(self, folder: Folder, effect: Effect) -> bool:
-        """Whether it would be made again just so, but for the lines of the config file."""
+        """Whether making it again would give the same, except for line numbers of the config
+        file."""
         return self.error == _error(folder, effect) and _values(self) == _json(effect.options)
 
 
 def make_found(folder: Folder, effect: Effect | None, environment: str) -> Found:
-    """The plugin, of a manifest that was read now. `effect` is None without a manifest."""
+    """The plugin, made from a manifest that was read now. `effect` is None without a manifest."""
     manifest = folder.manifest
     found = Found(folder.name, folder.path, manifest, folder.error, is_bundled=folder.is_bundled)
     if manifest is None or effect is None:
@@ -112,7 +113,7 @@ def _values(found: Found) -> str | None:
 
 
 def _json(options: Options) -> str:
-    """The values as the plugin gets them: to Python, 1 and true are equal."""
+    """The values as JSON, as the plugin gets them, because 1 and true are equal in Python."""
     return json.dumps(options.values())
 
 
@@ -122,7 +123,7 @@ def _has_code(folder: Folder) -> bool:
 
 
 def _code(manifest: PluginManifest, folder: Folder, options: Options, environment: str) -> App:
-    """Its code, as the pool runs it. One name and no version: a change is loaded beside it."""
+    """Its code, as the pool runs it. It has a name and no version: a change is loaded beside it."""
     runtime = {"version": __version__, "api": API, "environment": environment}
     told: Mapping[str, object] = {
         "name": manifest.name,
@@ -145,7 +146,8 @@ def _code(manifest: PluginManifest, folder: Folder, options: Options, environmen
 
 
 def _page(manifest: PluginManifest, folder: Folder) -> App | None:
-    """Its page, as a static app. Python beside it is never published: it is the plugin's."""
+    """Its page, as a static app. Python files beside it are never published: they are the
+    plugin's."""
     if manifest.page is None:
         return None
     return App(

@@ -8,7 +8,7 @@ from buntime.server.pythons.probe import Interpreter
 
 
 class Generation:
-    """One start of a plugin, and what has become of it."""
+    """One start of a plugin, and its state."""
 
     def __init__(self, number: int, found: Found) -> None:
         self.number = number

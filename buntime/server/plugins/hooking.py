@@ -1,4 +1,4 @@
-"""What sends requests through the hooks of plugins, and what all of them share."""
+"""Sends requests through the hooks of plugins; holds what all of them share."""
 
 from collections.abc import Callable, Sequence
 
@@ -45,20 +45,20 @@ class Hooking:
     def begin(
         self, exchange: Exchange, hooks: Sequence[Hook], facts: Facts, then: Callable[[], None]
     ) -> bool:
-        """Ask these hooks about a request that nobody has in hand.
+        """Ask these hooks about a request that has no responder.
 
-        True where it is answered, or will be: then `then` goes on with it when all have let it
-        pass. Raises HttpError where it may not pass.
+        True if it is answered, or will be: `then` goes on with it once all hooks have let it pass.
+        Raises HttpError if it may not pass.
         """
         return Way(self, exchange, hooks, facts, then).advance()
 
     def forget(self, plugin: str, tag: str) -> None:
-        """What this plugin has said with this tag holds no more."""
+        """Forget this plugin's verdicts with this tag."""
         self.kept.forget(plugin, tag, self.loop.now)
         self.footings.forget(plugin, tag)
 
     def is_closed(self, plan: Plan, exchange: Exchange) -> bool:
-        """Whether nothing may pass, since who guards it cannot be read; told to the log."""
+        """Whether nothing may pass, because a guard's manifest cannot be read; this is logged."""
         if not plan.closed:
             return False
         self.log.warn(

@@ -15,12 +15,12 @@ Step = Callable[[Exchange, App, Target], bool]
 
 
 def host_of(exchange: Exchange) -> str:
-    """The host that the client has asked for."""
+    """The host that the client has requested."""
     return exchange.sender.host or exchange.head.host
 
 
 class HookStep:
-    """Asks the hooks of one app's plan; afterwards `take` goes on with `rest`, the steps behind.
+    """Asks the hooks of one app's plan; afterwards `take` goes on with `rest`, the steps after it.
 
     `wants_identity`: it matters for the app who has signed in.
     """

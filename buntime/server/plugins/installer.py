@@ -3,8 +3,9 @@
     upload ─> unpack, check ─> packages ─> the link leads to it ─> it serves ─┬─> it counts
     (threads)  (threads)       (pip)       (one rename)                       └─> the link as before
 
-Until it counts, whoever is cut short has its link led back at the next start: the generation before
-serves meanwhile, and serves on where the new one fails. One change of a plugin at a time.
+If an installation is interrupted before it counts, the next start switches its link back. The
+previous generation serves meanwhile, and keeps serving if the new one fails. One change of a plugin
+at a time.
 
 Used on the loop's thread. Imported when operators ask for a page.
 """
@@ -36,23 +37,23 @@ if TYPE_CHECKING:
     from buntime.server.deploys.unpacking import Unpacked
     from buntime.server.deploys.upload import Upload
 
-_TRY_S = 300.0  # for what was installed to serve, whatever keeps it from that
+_TRY_S = 300.0  # limit for what was installed to serve, whatever the delay
 _TICK_S = 0.03
 _WATCH_S = 0.25
-_UNPACKED_FACTOR = 4  # what an archive may come to, of the largest one that is taken
+_UNPACKED_FACTOR = 4  # size of an unpacked archive, in multiples of the largest archive
 _DRAINING = ServerFault(503, "draining", "the runtime is shutting down; try again then")
 _OURS = ServerFault(500, "internal", "the runtime failed; its log says more")
 
 
 class Wish(NamedTuple):
-    """What an installation is to do beside the usual.
+    """Options of an installation.
 
-    `check` raises ClientFault where the plugin is not as the caller has seen it any more.
+    `check` raises ClientFault if the plugin has changed since the caller saw it.
     """
 
     check: Callable[[], None]
     is_dry_run: bool = False
-    is_off: bool = False  # it is not to run till somebody enables it
+    is_off: bool = False  # it must not run until somebody enables it
     by: str = ""
 
 
@@ -81,13 +82,13 @@ class Installer:
         return Deploy(number, "install", owner_of(name), "", by, is_dry_run=is_dry_run)
 
     def install(self, deploy: Deploy, name: str, upload: "Upload", wish: Wish) -> None:
-        """Carry it out, with an archive that has come; the upload is closed in the end."""
+        """Carry it out, with the uploaded archive; the upload is closed at the end."""
         run(self._guarded(deploy, name, self._install(deploy, name, upload, wish), upload.close))
 
     # Whatever becomes of it
 
     def _guarded(self, deploy: Deploy, name: str, steps: Steps, close: Callable[[], None]) -> Steps:
-        """One at a time of each plugin; what goes wrong is told."""
+        """One at a time for each plugin; failures are reported."""
         self._running.add(deploy)
         self._watch()
         yield self._turns.take(name)
@@ -106,7 +107,7 @@ class Installer:
                 deploy.fail(_OURS, log=[])
 
     def _watch(self) -> None:
-        """A runtime that ends waits for none of them: what is cut short is undone later."""
+        """A runtime that ends does not wait for them: interrupted ones are undone later."""
         if self._around.service.is_draining:
             for deploy in tuple(self._running):
                 self._fail(deploy, _DRAINING)
@@ -176,13 +177,13 @@ class Installer:
             return False
         yield from self._have_packages(deploy, found)
         deploy.attempt(Step.BOOTED)
-        # What changes after a start has it start anew, by file times of a clock that ticks.
+        # A plugin starts again if files changed after its start, and file times are coarse.
         yield after(self.loop, _TICK_S)
         record = self._record(deploy, upload, unpacked)
         yield self._in_thread(lambda: _prepare(unfinished, record, unpacked))
         if self._around.service.is_draining:
             raise _DRAINING
-        if wish.is_off:  # the file of a plugin that does not come to be there does no harm
+        if wish.is_off:  # the file of a plugin that is never installed does no harm
             self._plugins.roster.switches.set(name, enabled=False, by=wish.by)
         folders.expect(name, known)
         yield self._in_thread(unfinished.switch)
@@ -195,7 +196,7 @@ class Installer:
         return True
 
     def _undo(self, name: str, unfinished: UnfinishedPlugin, before: Known | None) -> Steps:
-        """Have all be as it was; what serves is not started anew for it."""
+        """Restore everything as it was, without restarting what serves."""
         plugins = self._plugins
         life = plugins.roster.lives.get(name)
         if life is not None and life.serving is not None and before is not None:
@@ -215,13 +216,13 @@ class Installer:
         return unpack(upload.file, unfinished.folder, bounds, go_on=self._go_on)
 
     def _go_on(self) -> None:
-        """In a thread: the end of the runtime ends what takes long."""
+        """In a thread: when the runtime ends, long operations are ended too."""
         if self._around.service.is_draining:
             raise _DRAINING
 
     def _check(self, name: str, known: Known, wish: Wish) -> Found:
-        """The plugin as it would be found. Raises ClientFault (422) where it could not be started,
-        or others could not beside it any more."""
+        """The plugin as it would be found. Raises ClientFault (422) if it could not be started, or
+        would keep other plugins from starting."""
         roster, folder = self._plugins.roster, known.folder
         manifest = folder.manifest
         if manifest is None or folder.error:
@@ -259,7 +260,7 @@ class Installer:
         )
 
     def _outcome(self, name: str, known: Known) -> Ask:
-        """Wait until what was installed serves, or is what it is to be: "", or why it is not."""
+        """Wait until what was installed serves, or has the state it should have: "", or why not."""
         roster, manifest = self._plugins.roster, known.folder.manifest
 
         def look() -> str | None:
@@ -295,7 +296,7 @@ _OFF_ADVICE = (
 
 
 def _prepare(unfinished: UnfinishedPlugin, record: ReleaseRecord, unpacked: "Unpacked") -> None:
-    """Have it be on the disk, so that its link may be switched. In a thread."""
+    """Make sure that it is on the disk, so that its link may be switched. In a thread."""
     # See `Installer._unpack`.
     from buntime.server.deploys.unpacking import sync
 

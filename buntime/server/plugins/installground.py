@@ -1,4 +1,4 @@
-"""What installing and removing plugins have in common: what is in the way, what is left over.
+"""What installing and removing plugins share: checks for conflicts, and cleaning up.
 
 Imported when operators ask for a page.
 """
@@ -19,7 +19,7 @@ from buntime.server.pool.pool import Pool
 from buntime.server.pythons.interpreter import Interpreters
 
 _SOON_S = 1.0  # processes of what was replaced end in a moment, as a rule
-_TIDY_S = 5.0  # until it is looked again whether the processes of what was replaced have gone
+_TIDY_S = 5.0  # until the next check whether the processes of replaced plugins have ended
 
 
 class Around(NamedTuple):
@@ -35,7 +35,7 @@ class Around(NamedTuple):
 
 
 def refuse_bundled(roster: Roster, name: str) -> None:
-    """Raises ClientFault (409) for what comes with Buntime."""
+    """Raises ClientFault (409) for plugins that come with Buntime."""
     found = roster.found.get(name)
     if found is not None and found.is_bundled:
         raise ClientFault(
@@ -48,7 +48,7 @@ def refuse_bundled(roster: Roster, name: str) -> None:
 def left_out(
     roster: Roster, name: str, manifest: PluginManifest | None, *, is_on: bool
 ) -> list[str]:
-    """Why it, or another one that is in the order now, would not be started with this manifest."""
+    """Why it, or a plugin that is in the start order now, would not start with this manifest."""
     then = roster.order_with(name, manifest, is_enabled=is_on).left_out
     return [
         words
@@ -58,7 +58,7 @@ def left_out(
 
 
 class Leftovers:
-    """Removes the files of what was replaced or removed, once no process runs from them."""
+    """Removes the files of replaced or removed plugins, once no process runs from them."""
 
     def __init__(self, around: Around) -> None:
         self._around = around
@@ -82,7 +82,7 @@ class Leftovers:
                 if each.app.name == owner_of(name)
             }
             is_more = yield in_thread(self._loop, lambda: _tidied(store, name, in_use))
-        except (ClientFault, OSError):  # another runtime is at it; the disk
+        except (ClientFault, OSError):  # another runtime is working on it, or the disk fails
             pass
         finally:
             self.turns.leave(name)
@@ -91,7 +91,7 @@ class Leftovers:
 
 
 def _tidied(store: PluginStore, name: str, in_use: set[str]) -> bool:
-    """Whether there is more to do later. In a thread."""
+    """Returns whether more remains to be done later. In a thread."""
     with store.turn(name):
         store.tidy(name, in_use)
         return store.has_surplus(name)

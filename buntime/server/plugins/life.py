@@ -1,21 +1,21 @@
-"""The life of one plugin: it is started, changed for another state of its code, ended.
+"""The life of one plugin: it is started, replaced by another state of its code, ended.
 
 A *generation* is one start of it. One serves, and one may be coming: it loads its code beside the
-one that serves, and takes its place when it is READY and offers what it must. One that fails is
-dropped, and the one before it serves on.
+one that serves, and replaces it when it is READY and offers what it must. One that fails is
+dropped, and the previous one keeps serving.
 
     start ── interpreter found ─┬─ nothing serves: it is put on, and serves once it is READY
                                 ├─ overlap:       it loads beside, and is put on when it is READY
                                 └─ no overlap:    it is put on and waits for the end of the old one;
                                                   where it fails, the old code is put on again
 
-What is *put on* gets the requests for the plugin's pages, once it has loaded; what *serves* has
-loaded, and what is known of the plugin is known of it. The two differ while one without overlap
-changes. Hooks and calls wait meanwhile (`is_changing`), for no longer than until the old code has
-failed as well: nothing waits for a back-off.
+The generation that is *put on* gets the requests for the plugin's pages, once it has loaded. The
+one that *serves* has loaded, and defines the plugin for everybody else. The two differ while a
+plugin without overlap changes. Hooks and calls wait meanwhile (`is_changing`), but only until the
+old code has failed as well: nothing waits for a back-off.
 
-Whether it is to run is for `Plugins` to say. Its worker is the pool's: a death is told here, and
-the pool starts another one when it is no longer held back.
+`Plugins` decides whether it should run. Its worker belongs to the pool: a death is reported here,
+and the pool starts another one when it is no longer held back.
 """
 
 import time
@@ -41,8 +41,8 @@ from buntime.server.pythons.probe import Interpreter
 from buntime.server.telemetry.logs import Log
 from buntime.wire import Message
 
-_LIVELY_S = 60.0  # who has lived so long has not died again and again
-_UNFIT_S = 60.0  # until an interpreter is looked for again, where that failed
+_LIVELY_S = 60.0  # after living this long, a death does not count as a repeated one
+_UNFIT_S = 60.0  # until the interpreter is looked for again after a failure
 _HOOK_S = 30.0  # that on_server_start may take
 
 
@@ -55,13 +55,13 @@ class Surroundings(NamedTuple):
     log: Log
     numbers: "count[int]"  # of generations
     changed: Callable[[], None]  # something of a plugin has changed
-    used_of: Callable[[str], Iterable[str]]  # services of a plugin that those that run use
+    used_of: Callable[[str], Iterable[str]]  # services of a plugin that running plugins use
     started: Callable[["Generation", Worker], None]  # it serves, and on_server_start is over
     meters: PluginMeters
 
 
 class Life:
-    """One plugin that is to run, or runs."""
+    """One plugin that runs or should run."""
 
     def __init__(self, name: str, around: Surroundings) -> None:
         self.name = name
@@ -75,9 +75,9 @@ class Life:
         self.tried_ns = 0
         self.tried_files: frozenset[str] | None = None  # once they are known
         self._deaths = 0  # in a row
-        self._is_wanted = False  # somebody wants it, and its interpreter is not known yet
-        self._rests_until_s = 0.0  # where it is lazy, after a failure
-        self._is_down = False  # it has died, or the code that serves does not load any more
+        self._is_wanted = False  # it is needed, and its interpreter is not known yet
+        self._rests_until_s = 0.0  # if it is lazy, after a failure
+        self._is_down = False  # it has died, or the serving code no longer loads
         self._put_on: Deployment | None = None
         self._has_gone_back = False  # and has not loaded yet
 
@@ -94,7 +94,7 @@ class Life:
 
     @property
     def is_starting(self) -> bool:
-        """Is there something that has to load, and has not failed yet?"""
+        """Is there something that still has to load, and has not failed?"""
         if self.coming is not None:
             return True
         serving = self.serving
@@ -107,23 +107,24 @@ class Life:
 
     @property
     def has_served(self) -> bool:
-        """Whether there is code that has loaded once; it may be away now."""
+        """Whether there is code that has loaded once, even if it is away now."""
         return self.serving is not None and self.serving.has_loaded
 
     @property
     def is_changing(self) -> bool:
-        """Has it served, and will it again in a moment: ends its process that another may start?"""
+        """Has it served, and will it serve again in a moment, because its process ends for
+        another?"""
         return self.has_served and not self._is_down and self.worker is None
 
     @property
     def is_met(self) -> bool:
-        """Whether who needs it may start: it serves, or does when it is wanted."""
+        """Whether plugins that need it may start: it serves, or will as soon as it is needed."""
         return self.has_served or (self.serving is not None and self.serving.is_lazy)
 
     # What is asked for
 
     def start(self, found: Found) -> None:
-        """Have it run the code of `found`, in the place of what serves."""
+        """Make it run the code of `found` instead of what serves."""
         self.failure, self._is_wanted = "", False
         self.tried, self.tried_ns, self.tried_files = found, time.time_ns(), None
         self._start(found)
@@ -151,9 +152,9 @@ class Life:
             self._log.info("plugin.stopped", "plugin stopped", generation=serving.number)
 
     def wake(self) -> bool:
-        """Start its worker, where it has none as nobody has wanted one yet.
+        """Start its worker if it has none because it was not needed yet.
 
-        Whether it will serve soon: nothing is to wait for a start after a failure.
+        Returns whether it will serve soon: nothing should wait for a start after a failure.
         """
         serving = self.serving
         self._is_wanted = serving is None
@@ -198,14 +199,14 @@ class Life:
             self.serving, self.coming = coming, None
             self._have_on(coming, loads=self._is_wanted or not coming.is_lazy)
         else:
-            # Its worker ends. What is told of that is about a plugin that is put on no more.
+            # Its worker ends. Reports of that concern a plugin that is no longer put on.
             serving.deployment = serving.worker = None
             self._is_down = self._has_gone_back = False
             self._have_on(coming, loads=True)
         self._around.changed()
 
     def on_loaded(self, generation: Generation, worker: Worker, message: Message) -> None:
-        """A worker has loaded it. Raises ValueError where it says what no worker says."""
+        """A worker has loaded it. Raises ValueError if its message is invalid."""
         generation.since_s = self._around.loop.now
         try:
             code = read_code(message)
@@ -269,10 +270,10 @@ class Life:
     def on_gone(
         self, generation: Generation, worker: Worker, how: str, *, was_told: bool = False
     ) -> None:
-        """A worker that had loaded it has ended, though it is to run.
+        """A worker that had loaded it has ended, though it should run.
 
-        Where it `was_told` to, and did, another one starts. Who was told to as it broke the
-        protocol, or was stuck, is killed.
+        If it `was_told` to end, and did, another one starts. One that broke the protocol or was
+        stuck is killed instead.
         """
         if generation is self.coming:
             self._fail(generation, self.failure or f"died: {how}")
@@ -311,7 +312,7 @@ class Life:
         return None
 
     def _fail(self, generation: Generation, why: str) -> None:
-        """It comes to nothing for good: it is started again when something has changed."""
+        """It has failed for good: it is started again only when something has changed."""
         self.failure = _first_line(why)
         is_coming = generation is self.coming
         if is_coming and self.has_served:
@@ -346,7 +347,8 @@ class Life:
         )
 
     def _give_up_coming(self) -> None:
-        """Without overlap it stays put on until something else is: what waits for it waits on."""
+        """Without overlap it stays put on until something else is, so waiting requests keep
+        waiting."""
         coming, self.coming = self.coming, None
         deployment = coming.deployment if coming is not None else None
         if deployment is not None and deployment is not self._put_on:
@@ -354,18 +356,18 @@ class Life:
 
     @property
     def _is_to_go_back(self) -> bool:
-        """Has it served, and is other code put on that will not?"""
+        """Has it served, and is other code put on that will not serve?"""
         return self.serving is not None and self.serving.deployment is not self._put_on
 
     def _go_back(self) -> None:
-        """Put the code on again that has served."""
+        """Put on again the code that has served."""
         if self.serving is not None:
             self._log.warn("plugin.going_back", "going back to the code before")
             self._has_gone_back = True
             self._have_on(self.serving, loads=True)
 
     def _have_on(self, generation: Generation, *, loads: bool) -> None:
-        """Have it get the plugin's requests from now on, also those that wait."""
+        """Give it the plugin's requests from now on, including waiting ones."""
         app, interpreter = generation.found.app, generation.interpreter
         if app is None or interpreter is None:
             raise AssertionError(f"{generation!r} cannot be put on")

@@ -1,6 +1,6 @@
 """One look at everything that says which plugins there are: their folders, and the config file.
 
-Made by a thread, which may wait for the disk; what came of it is told on the loop.
+Runs on a thread, which may wait for the disk; the result is reported on the loop.
 """
 
 import os
@@ -40,7 +40,7 @@ class Looker:
         return f"Looker({self._config.path!r}, {self._folders!r})"
 
     def first(self, settings: Settings, kept: KeptOptions = NOTHING) -> Look:
-        """At the start: the file holds, and who cannot be started by it is left out.
+        """At the start: the file takes effect, and plugins that cannot start with it are left out.
 
         `kept` are the options that operators have set.
         """
@@ -72,7 +72,7 @@ def _ignore(file: str, plugins: list[str]) -> None:
 
 
 class ConfigLog:
-    """Tells of the config file: what has changed, what is wrong, and each once."""
+    """Reports changes and faults of the config file, each once."""
 
     def __init__(self, log: Log) -> None:
         self._log = log
@@ -86,7 +86,7 @@ class ConfigLog:
         return f"ConfigLog({self._config.path!r}, {len(self._faults)} faults)"
 
     def forget(self) -> None:
-        """Tell of faults again: somebody wants to know."""
+        """Report faults again, because somebody asked."""
         self._faults = ()
 
     def tell(self, look: Look) -> None:

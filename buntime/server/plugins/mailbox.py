@@ -18,7 +18,7 @@ class Mailbox:
         *,
         has_ephemeral: bool,
     ) -> None:
-        """`has_ephemeral`: it is told of workers of `ttl: 0` too."""
+        """`has_ephemeral`: it also gets notices about workers of `ttl: 0`."""
         self.worker = worker
         self.hooks = hooks
         self.has_ephemeral = has_ephemeral
@@ -26,7 +26,7 @@ class Mailbox:
         self._meter = meter
         self._channel = worker.calling.channel
         self._outbox = Outbox()
-        self._last: dict[str, bytes] = {}  # what was put last, of those that tell how all stands
+        self._last: dict[str, bytes] = {}  # the last one of each kind with the whole state
         self._is_waiting = False  # `_go_on` will be called
 
     def __repr__(self) -> str:
@@ -39,7 +39,7 @@ class Mailbox:
             self._go_on()
 
     def put_if_news(self, notice: str, data: bytes) -> None:
-        """The same, unless it is what was told last."""
+        """The same, unless it equals the last one."""
         if self._last.get(notice) != data:
             self._last[notice] = data
             self.put(notice, data)

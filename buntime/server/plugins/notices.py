@@ -1,8 +1,8 @@
 """Tells plugins what happens: workers that start and end, other apps, other plugins.
 
-A plugin is told from the end of its on_server_start on, and only what it has a function for. What
-tells how all stands (apps, plugins) it is told then, and with each change. Nobody waits for it:
-see `mailbox` and `core/plugins/outbox`.
+A plugin gets notices from the end of its on_server_start on, and only those it has a function for.
+The full lists (apps, plugins) are sent then, and at each change. Nothing waits for it: see
+`mailbox` and `core/plugins/outbox`.
 """
 
 from collections.abc import Callable, Iterable
@@ -34,7 +34,7 @@ Apps = Callable[[float], Iterable[tuple[str, str | None]]]
 
 
 class Notices:
-    """All plugins that are told something."""
+    """All plugins that get notices."""
 
     def __init__(self, loop: Loop, roster: Roster, meters: PluginMeters) -> None:
         self._loop = loop
@@ -49,11 +49,11 @@ class Notices:
         return f"Notices({list(self._boxes)})"
 
     def watch(self, apps: Apps) -> None:
-        """`apps` gives the names and versions of all apps, as they are at a moment of the loop."""
+        """`apps` returns the names and versions of all apps at one moment of the loop."""
         self._apps = apps
 
     def join(self, generation: Generation, worker: Worker) -> None:
-        """This generation serves, and on_server_start is over: it is told from now on."""
+        """This generation serves, and on_server_start is over: it gets notices from now on."""
         manifest, hooks = generation.found.manifest, generation.code.hooks
         has_ephemeral = manifest is not None and manifest.match.workers == "all"
         name = generation.found.name
@@ -89,7 +89,7 @@ class Notices:
             _send(boxes, ON_WORKER_TERMINATE, told)
 
     def on_plugins(self) -> None:
-        """Something of a plugin may be other than before; told when the turn is over."""
+        """Something about a plugin may have changed; notices are sent when the turn is over."""
         if not self._is_due and self._for(ON_PLUGINS_CHANGED):
             self._is_due = True
             self._loop.call_soon(self._tell_plugins)

@@ -3,8 +3,8 @@
     check ─> write beside ─> a new generation with the new values ─┬─ serves: they are kept
                              (the old one serves meanwhile)        └─ fails:  refused, as before
 
-So what is kept has served once; a runtime that is killed in between starts with the values before.
-Of a plugin that does not serve the values are kept at once: they may be what it lacks.
+So kept values have served once; a runtime that is killed in between starts with the previous
+values. If a plugin does not serve, the values are kept at once: they may be what it lacks.
 
 One change at a time. Used on the loop's thread. Imported when operators ask for a page.
 """
@@ -29,11 +29,11 @@ from buntime.server.plugins.outcome import Outcomes
 from buntime.server.plugins.plugins import Plugins
 from buntime.server.telemetry.logs import Log
 
-_TRY_S = 300.0  # for a generation with the new values, whatever keeps it from loading
+_TRY_S = 300.0  # limit for a generation with the new values to load, whatever the delay
 
 
 class Wanted(NamedTuple):
-    """What is to hold of a plugin's options, once it is kept."""
+    """A plugin's options as they will be once kept."""
 
     kept: OfPlugin
     effect: Effect
@@ -53,7 +53,7 @@ class OptionChanges:
         return f"OptionChanges({self._turns})"
 
     def wanted(self, name: str, changes: Mapping[str, object], by: str) -> Wanted:
-        """What would hold. Raises ClientFault: 400, 409, 422."""
+        """The options that would result. Raises ClientFault: 400, 409, 422."""
         roster = self._plugins.roster
         found = roster.found[name]
         if found.manifest is None or found.is_last_good:
@@ -77,7 +77,7 @@ class OptionChanges:
         by: str,
         then: Callable[[BaseException | None], None],
     ) -> None:
-        """Have the changes hold; `then` gets what is against it, or None when they do."""
+        """Apply the changes; `then` gets what prevents it, or None when they are in effect."""
         run(self._make(name, changes, by, then))
 
     def _make(
@@ -116,7 +116,7 @@ class OptionChanges:
         after = {**others, name: wanted.kept} if wanted.kept else others
         yield in_thread(self._loop, lambda: store.prepare(after))
         try:
-            store.now = after  # looks at the folders meanwhile find it so
+            store.now = after  # looks at the folders meanwhile find these values
             failure = yield from self._try(name, wanted)
             if failure:
                 raise ClientFault(422, "plugin_failed", failure)
@@ -129,7 +129,7 @@ class OptionChanges:
             yield self._outcomes.of_next_look()
 
     def _try(self, name: str, wanted: Wanted) -> Generator[Ask, Any, str]:
-        """Have it serve with the new values, where it serves; returns why it does not."""
+        """If it serves, make it serve with the new values; returns why that fails."""
         roster = self._plugins.roster
         life, found = roster.lives.get(name), roster.found[name]
         trial = found.with_options(wanted.effect.options)
@@ -138,11 +138,11 @@ class OptionChanges:
         life.start(trial)
         failure: str = yield self._outcome(name, life, trial)
         if failure and life.serving is not None:
-            life.tried = life.serving.found  # so that nothing wants the values before started anew
+            life.tried = life.serving.found  # so that nothing restarts it with the previous values
         return failure
 
     def _outcome(self, name: str, life: Life, trial: Found) -> Ask:
-        """Wait until it serves, "", or will not: why."""
+        """Wait until it serves, "", or will not serve: the reason."""
 
         def look() -> str | None:
             serving = life.serving
@@ -162,7 +162,7 @@ class OptionChanges:
 
 
 def _check(name: str, schema: Schema, changes: Mapping[str, object]) -> None:
-    """Raises ClientFault (400) that tells all that is wrong, and no password."""
+    """Raises ClientFault (400) that lists all that is wrong, without passwords."""
     faults = []
     for option, value in changes.items():
         if option not in schema:

@@ -1,9 +1,9 @@
 """Keeps the options that operators have set, in a file of the state folder, 0600.
 
-The file is read at the start, before any plugin starts. It is written in two steps: what is to be
-kept is written beside it first, and takes its place once it holds, by one rename.
+The file is read at the start, before any plugin starts. It is written in two steps: the new content
+is written beside it first, and replaces it by one rename once it is in effect.
 
-A file that cannot be read is told, and counts as if it were empty.
+A file that cannot be read is logged, and counts as empty.
 """
 
 import contextlib
@@ -27,7 +27,8 @@ NAME = "plugin-options.json"
 
 
 class OptionStore:
-    """The options of this runtime's state folder. `now` is what holds, also what is tried."""
+    """The options of this runtime's state folder. `now` has the current ones, including those being
+    tried."""
 
     def __init__(self, state: StateFolder, warn: Tell) -> None:
         self._state = state
@@ -47,7 +48,7 @@ class OptionStore:
         self.now = self._read()
 
     def prepare(self, kept: KeptOptions) -> None:
-        """Write it beside what is kept. For a thread; raises ServerFault where that fails."""
+        """Write it beside the kept file. For a thread; raises ServerFault if that fails."""
         try:
             trouble = self._state.trouble or prepare_state(self._state.path)
             if trouble:
@@ -65,7 +66,7 @@ class OptionStore:
             raise self._fault(exc) from exc
 
     def commit(self) -> None:
-        """Have what was prepared take the place of what is kept. As `prepare`."""
+        """Replace the kept file by the prepared one. Like `prepare`."""
         try:
             os.replace(self._fresh, self._path)
             folder = os.open(self._state.path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
@@ -78,7 +79,7 @@ class OptionStore:
             raise self._fault(exc) from exc
 
     def drop(self) -> None:
-        """What was prepared is not to hold. As `prepare`, but never fails."""
+        """Discard what was prepared. Like `prepare`, but never fails."""
         with contextlib.suppress(OSError):
             os.unlink(self._fresh)
 

@@ -1,4 +1,4 @@
-"""Waits for what becomes of a plugin that operators change.
+"""Waits for the outcome when operators change a plugin.
 
 Used on the loop's thread. Imported when operators ask for a page.
 """
@@ -11,12 +11,12 @@ from buntime.server.plugins.plugins import Plugins
 
 _LOOK_S = 60.0  # for a look at the folders
 
-# What has become of it: "" where all is well, else why not; None while that is not known yet.
+# The outcome: "" if all is well, else the reason; None while it is not known yet.
 Look = Callable[[], str | None]
 
 
 class Outcomes:
-    """All that is waited for."""
+    """All outcomes that are waited for."""
 
     def __init__(self, loop: Loop, plugins: Plugins) -> None:
         self._loop = loop
@@ -28,7 +28,8 @@ class Outcomes:
         return f"Outcomes({len(self._looks)} waited for)"
 
     def of(self, look: Look, timeout_s: float, late: str) -> Ask:
-        """Wait for what `look` tells, which is asked when a plugin has changed; else `late`."""
+        """Wait for an outcome from `look`, which is called when a plugin has changed; else
+        `late`."""
 
         def ask(then: Then) -> None:
             def end(told: str) -> None:
@@ -43,7 +44,7 @@ class Outcomes:
         return ask
 
     def of_next_look(self) -> Ask:
-        """Look at the folders, and wait until what was found there is known."""
+        """Look at the folders, and wait until the result is known."""
         plugins = self._plugins
         number = plugins.reread(is_asked=False)
         return self.of(lambda: "" if plugins.looks >= number else None, _LOOK_S, "late")

@@ -1,4 +1,4 @@
-"""What the plugins mean for others as they stand: the plan of hooks, bases, services."""
+"""What the current plugins mean for others: the plan of hooks, bases, services."""
 
 from collections.abc import Mapping
 
@@ -15,7 +15,7 @@ _AWAY = "is started again"
 
 
 def plan_of(roster: Roster) -> Plan:
-    """Whose hooks are asked about what. Enabled counts, not running."""
+    """Whose hooks are asked about what. What counts is being enabled, not running."""
     enabled = list(roster.enabled())
     if not enabled:
         return NO_PLUGINS
@@ -26,7 +26,7 @@ def plan_of(roster: Roster) -> Plan:
 def sites_of(roster: Roster) -> Mapping[str, PluginSite]:
     """By the first segment of the path, by "plugin:NAME", or `SIGN_IN`.
 
-    Of two with one it is that of who may run.
+    If two have the same one, the plugin that may run has it.
     """
     sites: dict[str, PluginSite] = {}
     for found in sorted(roster.enabled(), key=lambda each: each.name in roster.order.start):
@@ -52,7 +52,8 @@ def sites_of(roster: Roster) -> Mapping[str, PluginSite]:
 
 
 def is_trusted(roster: Roster, found: Found) -> bool:
-    """As an operator says; else of the panel that comes along, which operators sign in at."""
+    """As an operator decides; else true for the panel that comes with Buntime, where operators sign
+    in."""
     said = roster.config.of(found.name).frame
     if said is not None:
         return said.trusted
@@ -60,13 +61,13 @@ def is_trusted(roster: Roster, found: Found) -> bool:
 
 
 def cookies_of(roster: Roster) -> Mapping[str, frozenset[str]]:
-    """The cookies of each enabled plugin that has some of its own, by its name."""
+    """The cookies of each enabled plugin that has its own, by its name."""
     manifests = [roster.serves_with(found.name).manifest for found in roster.enabled()]
     return {each.name: frozenset(each.cookies) for each in manifests if each and each.cookies}
 
 
 def services_of(roster: Roster) -> Services:
-    """Who offers what. Of two with one service it is that of who may run."""
+    """Who offers what. If two offer the same service, the plugin that may run has it."""
     enabled = sorted(roster.enabled(), key=lambda each: each.name not in roster.order.start)
     manifests = (roster.serves_with(each.name).manifest for each in enabled)
     return Services(

@@ -1,6 +1,6 @@
-"""What is found out once for each plan of a hook, and of the hooks of requests that come again.
+"""What is looked up once per plan: for each hook, and for the hooks of repeated requests.
 
-A plan holds until a plugin or an app changes, see `core/plugins/plan`. So does all that is here.
+A plan holds until a plugin or an app changes, see `core/plugins/plan`. So does everything here.
 """
 
 from collections.abc import Hashable, Mapping
@@ -38,7 +38,7 @@ class Plugins(Protocol):
 
 
 class Part:
-    """One hook, as it stands now, with what it takes to ask it."""
+    """One hook in the current plan, with everything needed to ask it."""
 
     __slots__ = ("hidden", "hook", "kept", "sees_all", "timeouts")
 
@@ -70,13 +70,13 @@ class Part:
 
 
 class Parts:
-    """All parts in the plan that holds now, and the requests that were asked for lately."""
+    """All parts of the current plan, and the requests that were looked up lately."""
 
     def __init__(self, loop: Loop, plugins: Plugins, meters: PluginMeters) -> None:
         self._loop = loop
         self._plugins = plugins
         self._meters = meters
-        self._plan: Plan | None = None  # that all of this is of
+        self._plan: Plan | None = None  # the plan that all of this belongs to
         self._parts: dict[str, Part] = {}  # by the plugin's name
         self.found: dict[Request, Found] = {}  # of this plan, as a step is made anew with it
 
@@ -84,9 +84,9 @@ class Parts:
         return f"Parts({list(self._parts)}, {len(self.found)} found)"
 
     def of(self, hook: Hook) -> Part | None:
-        """The part of a hook of this plan or an earlier one; None where it is none any more.
+        """The part for a hook of this plan or an earlier one; None if the hook no longer exists.
 
-        A request keeps the hooks and their order that it began with, and goes by this.
+        A request keeps the hooks, and their order, that it began with, and looks up parts here.
         """
         if self._plan is not self._plugins.plan:
             self._begin()
@@ -96,7 +96,8 @@ class Parts:
         return self._make(hook)
 
     def remember(self, request: Request, found: Found) -> None:
-        """These are the hooks of such a request. That took a look at patterns of each."""
+        """Remember the hooks of such a request. Finding them meant matching the patterns of
+        each."""
         if self._plan is not self._plugins.plan:
             self._begin()
         _, _, path, host = request
@@ -106,7 +107,7 @@ class Parts:
             self.found[request] = found
 
     def _begin(self) -> None:
-        """Another plan holds."""
+        """A new plan holds."""
         self._plan = self._plugins.plan
         self._parts.clear()
         self.found.clear()

@@ -1,4 +1,4 @@
-"""The answer that a plugin gives in the place of the app's: whole, or by pieces under credit."""
+"""The answer that a plugin gives instead of the app's: whole, or in pieces under credit."""
 
 from buntime import wire
 from buntime.core.errors import ServerFault
@@ -13,7 +13,7 @@ _STALL_S = 30.0  # between two pieces
 def answer_by(
     exchange: Exchange, worker: Worker, number: int, verdict: Respond, payload: bytes
 ) -> None:
-    """Answer with what the VERDICT of this number says; nobody has the exchange."""
+    """Answer with what the VERDICT with this number says; the exchange has no responder."""
     if verdict.end:
         exchange.respond(verdict.status, verdict.headers, payload)
         return
@@ -48,7 +48,7 @@ class Pieces:
         self._worker.asking.grant(self._number, size_bytes)
 
     def on_stalled(self) -> None:
-        """A plugin's worker has other requests beside this one: there is no slot to lend."""
+        """A plugin's worker also has other requests: there is no slot to lend."""
 
     def on_doubted(self) -> None:
         """It has what it wants, and no queue to wait in."""
@@ -76,5 +76,5 @@ class Pieces:
             self._exchange.finish()
 
     def on_lost(self) -> None:
-        """Its process has ended, or it has broken off: the connection is cut."""
+        """Its process has ended, or it has stopped midway: the connection is cut."""
         self._exchange.fail(ServerFault(502, "plugin_failed", "a plugin's answer has no end"))

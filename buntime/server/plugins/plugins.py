@@ -2,10 +2,10 @@
 
     folders, config file ─> Found ─> start_order ─> Life of each ─> generations ─> plan, sites
 
-Each is started when what it needs serves. Enabled counts, not running: what a guard covers is
-closed until it serves, and `plan` says so from the start on.
+Each is started when what it needs serves. What counts is that a guard is enabled, not that it runs:
+what it covers is closed until it serves, and `plan` says so from the start on.
 
-Used on the loop's thread; folders are looked at on another one, but for the first time.
+Used on the loop's thread; folders are looked at on another one, except for the first time.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -46,13 +46,14 @@ from buntime.server.state.statefolder import StateFolder
 from buntime.server.telemetry.logs import Log
 from buntime.wire import Message
 
-_LOOK_S = 1.0  # in development: how often changes are looked for
+_LOOK_S = 1.0  # in development: interval for checking for changes
 _STARTS_PER_CORE = 2  # at once
 _SHUTDOWN_S = 5.0  # that on_shutdown of one plugin may take
 
 
 class Plugins:
-    """Finds plugins, has them run, and tells requests who they are. An `Onlooker` of the pool."""
+    """Finds plugins, runs them, and tells requests which ones there are. An `Onlooker` of the
+    pool."""
 
     def __init__(
         self,
@@ -66,14 +67,14 @@ class Plugins:
         state: StateFolder | None = None,
         bundled: Path | None = None,
     ) -> None:
-        """`bundled` is the folder of the plugins that Buntime brings along.
+        """`bundled` is the folder of the plugins that come with Buntime.
 
         Raises ConfigError where the config file has a fault.
         """
         settings = live.now
         self.plan: Plan = NO_PLUGINS
         self.cookies: Mapping[str, frozenset[str]] = {}  # of each plugin, by its name
-        self.rules: Sequence[Rule] = ()  # of operators, on who may reach which app
+        self.rules: Sequence[Rule] = ()  # operators' rules on who may reach which app
         self.services = Services()
         state = state or StateFolder.of(settings)
         self.roster = Roster(Switches(state, log.warn))
@@ -100,7 +101,7 @@ class Plugins:
         self._told: Mapping[str, str] = {}  # why each is left out, as the log has it
         self._sites: Mapping[str, PluginSite] = {}
         self._followers: list[Callable[[], None]] = [self.notices.on_plugins]
-        self._asked: list[str] = []  # to be started anew with the next look
+        self._asked: list[str] = []  # to be restarted at the next look
         self._is_look_due = False
         self.looks = self._looks_begun = 0  # the number of the last one that counts
         self._is_looking = self._is_due = self._is_closing = False
@@ -110,7 +111,7 @@ class Plugins:
 
     @property
     def workers_most(self) -> int:
-        """How many workers those that run may have, beside the pool's."""
+        """How many workers the running plugins may have, beside the pool's."""
         return WORKERS_MOST * len(self.roster.lives)
 
     # For requests
@@ -121,17 +122,17 @@ class Plugins:
         return life.worker if life is not None else None
 
     def wake(self, name: str) -> bool:
-        """Start it, where nobody has wanted it yet; False where it will not serve soon."""
+        """Start it if nothing has needed it yet; False if it will not serve soon."""
         life = self.roster.lives.get(name)
         return life is not None and life.wake()
 
     def is_changing(self, name: str) -> bool:
-        """Will it serve again in a moment? Then what is for it waits."""
+        """Will it serve again in a moment? Then requests for it wait."""
         life = self.roster.lives.get(name)
         return life is not None and life.is_changing
 
     def generation_of(self, name: str) -> int:
-        """The number of the generation that serves, another one at each start; 0 for none."""
+        """The number of the generation that serves, a new one at each start; 0 for none."""
         life = self.roster.lives.get(name)
         serving = life.serving if life is not None else None
         return serving.number if serving is not None and serving.has_loaded else 0
@@ -145,7 +146,7 @@ class Plugins:
         self._followers.append(callback)
 
     def metrics(self) -> list[PluginRow]:
-        """The values of all plugins, for those who watch."""
+        """The values of all plugins, for metrics."""
         return metrics_of(self.roster, self.meters)
 
     # From outside
@@ -164,15 +165,15 @@ class Plugins:
         self.reread(is_asked=False)
 
     def reread(self, *, is_asked: bool = True) -> int:
-        """Look at folders and files again, and have run what has changed.
+        """Look at folders and files again, and run what has changed.
 
-        Who has asked is told again of a config file that is wrong still. Returns the number of the
-        look that sees all that is there now, see `looks`.
+        If an operator has asked, faults of the config file are reported again. Returns the number
+        of the look that sees everything that is there now, see `looks`.
         """
         if is_asked:
             self.config_log.forget()
         if self._is_looking or self._is_closing:
-            self._is_look_due = True  # this one may have passed by what has changed since
+            self._is_look_due = True  # this one may have missed what has changed since
             return self._looks_begun + 1
         self._is_looking, self._is_look_due = True, False
         self._looks_begun += 1
@@ -192,7 +193,7 @@ class Plugins:
         return self._looks_begun
 
     def reload(self, name: str, *, by: str) -> bool:
-        """Start it anew, beside what serves; False where it does not run."""
+        """Start it again, beside what serves; False if it does not run."""
         life, found = self.roster.lives.get(name), self.roster.found.get(name)
         if life is None or found is None or found.app is None:
             return False
@@ -202,7 +203,7 @@ class Plugins:
         return True
 
     def switch(self, name: str, *, enabled: bool, by: str) -> None:
-        """Have it run, or not, from now on and after a restart. Raises ServerFault, KeyError."""
+        """Switch it on or off, from now on and after a restart. Raises ServerFault, KeyError."""
         before = self.roster.is_enabled(name)
         self.roster.switches.set(name, enabled=enabled, by=by)
         self._log.warn(
@@ -216,7 +217,7 @@ class Plugins:
         self._settle()
 
     def reset(self, name: str, *, by: str) -> None:
-        """Have the config file, or its manifest, decide again what an operator has switched.
+        """Undo an operator's switch: the config file, or its manifest, decides again.
 
         Raises ServerFault.
         """
@@ -233,7 +234,7 @@ class Plugins:
             self._settle()
 
     def close(self, then: Callable[[], None]) -> None:
-        """Run on_shutdown in the reverse of the order of their start, then call `then`."""
+        """Run on_shutdown in the reverse order of their start, then call `then`."""
         self._is_closing = True
         lives = [self.roster.lives.get(name) for name in self.roster.order.stop]
         left = iter([life for life in lives if life is not None])
@@ -254,7 +255,8 @@ class Plugins:
     # Onlooker
 
     def on_adopted(self, deployment: Deployment) -> None:
-        """A worker is about to load an app that uses services: have those who offer them start."""
+        """A worker is about to load an app that uses services: start the plugins that offer
+        them."""
         caller = caller_of(deployment.app)
         for service in caller.uses:
             try:
@@ -268,7 +270,7 @@ class Plugins:
         self.wake(name)
 
     def on_loaded(self, deployment: Deployment, worker: Worker, message: Message) -> None:
-        """A worker has loaded its app. Raises ValueError where it says what no worker says."""
+        """A worker has loaded its app. Raises ValueError if its message is invalid."""
         life, generation = self._generation_of(deployment)
         if life is not None and generation is not None:
             life.on_loaded(generation, worker, message)
@@ -308,7 +310,7 @@ class Plugins:
         self._is_looking = False
         if isinstance(told, BaseException):
             raise told
-        if kept is not self.options.now:  # it has found what does not hold any more
+        if kept is not self.options.now:  # what it found is out of date
             self._asked += told[1]
             self._is_look_due = True
         elif not self._is_closing:
@@ -318,7 +320,7 @@ class Plugins:
             self.reread(is_asked=False)
 
     def _take(self, look: Look, changed: Sequence[str]) -> None:
-        """This is there now; the files of `changed` are others than those that were loaded."""
+        """This was found; the files of the plugins in `changed` differ from what was loaded."""
         before, found = self.roster.found, look.found
         self.roster.found, self.roster.config = found, look.config
         self.config_log.tell(look)
@@ -344,14 +346,15 @@ class Plugins:
     # Which run
 
     def _on_change(self) -> None:
-        """Something of a plugin has changed: at once for requests, in a turn for other plugins."""
+        """Something about a plugin has changed: effective at once for requests, a turn later for
+        other plugins."""
         self._tell_followers()
         if not self._is_due:
             self._is_due = True
             self._loop.call_soon(self._settle)
 
     def _settle(self) -> None:
-        """Stop what is not to run any more, and start what may now."""
+        """Stop what should no longer run, and start what may now."""
         self._is_due = False
         if self._is_closing:
             return

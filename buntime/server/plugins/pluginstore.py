@@ -1,10 +1,10 @@
-"""Where plugins that operators install lie, and the folder for them.
+"""Where plugins that operators install are stored, and the folder for them.
 
     plugins/.releases/@acme+audit/0.0.0-3f2a81c09d4e/   its files, where they stay
     plugins/@acme/audit                                 a link to them
 
-The same as with deploys of apps, whose `Store` this is, but for the link: there is one for each
-plugin, and none by version. A plugin that was there is replaced by one rename of the link.
+This is the `Store` of deploys, except for the link: there is one for each plugin, and none per
+version. An existing plugin is replaced by one rename of the link.
 """
 
 import contextlib
@@ -23,7 +23,7 @@ from buntime.server.deploys.store import Store, Unfinished
 from buntime.server.deploys.switching import Switch, is_real, link_at, sync_folder
 from buntime.server.telemetry.logs import Log
 
-VERSION = "0.0.0"  # of each release: what version it is, its manifest says
+VERSION = "0.0.0"  # for every release: the manifest says which version it is
 _ADVICE = (
     "RUNTIME_PLUGIN_DIRS names folders of plugins, and one of them has to be there and be the "
     "runtime's to write; a service of systemd may write there by a drop-in (systemctl edit "
@@ -35,7 +35,7 @@ class UnfinishedPlugin(Unfinished):
     """A plugin that is being installed; nobody sees it before `switch`."""
 
     def prepare(self, record: ReleaseRecord, *, replaces: bool = True) -> None:
-        """Have all be there that is to be seen: its record, and what its link was."""
+        """Make everything visible in place: its record, and what its link was."""
         store, release = self._store, self.release
         write_record(self.folder, record)
         folder = os.path.dirname(release.app)
@@ -47,7 +47,7 @@ class UnfinishedPlugin(Unfinished):
 
 
 class PluginStore(Store):
-    """The plugins that were installed into one folder; `earlier` are those that hide it."""
+    """The plugins installed into one folder; `earlier` are folders that take precedence over it."""
 
     unfinished = UnfinishedPlugin
 
@@ -75,7 +75,7 @@ class PluginStore(Store):
             yield VERSION, os.readlink(path)
 
     def refuse_in_the_way(self, name: str) -> None:
-        """Raises ClientFault (409) where something stands in the plugin's place, or hides it."""
+        """Raises ClientFault (409) if something occupies the plugin's place, or hides it."""
         mine = os.path.join(self.root, name)
         if is_real(mine) or (os.path.islink(mine) and self.release_at(name, VERSION) is None):
             raise ClientFault(
@@ -92,7 +92,7 @@ class PluginStore(Store):
                 )
 
     def unlink(self, name: str) -> None:
-        """Have the plugin be gone; its files go with `tidy`. Raises OSError."""
+        """Remove the plugin; `tidy` removes its files. Raises OSError."""
         path = os.path.join(self.root, name)
         os.unlink(path)
         sync_folder(os.path.dirname(path))
@@ -102,7 +102,7 @@ class PluginPlace:
     """The folder that plugins are installed into, as settings say. On the loop's thread."""
 
     def __init__(self, live: LiveSettings, log: Log, bundled: Path | None) -> None:
-        """`bundled` is the folder of the plugins that Buntime brings along: never that one."""
+        """`bundled` is the folder of the plugins that come with Buntime, which is never used."""
         self.store: PluginStore | None = None
         self.trouble = ""  # why there is no store
         self._log = log
@@ -122,7 +122,7 @@ class PluginPlace:
     def _adopt(self, settings: Settings) -> None:
         """Undo what was left unfinished there, before any plugin is looked for."""
         before = self.store
-        if not settings.has_state:  # what is there is somebody else's, who may be at work
+        if not settings.has_state:  # what is there belongs to another runtime, which may be at work
             self.trouble = StateOff.WHY
             return
         self.store, self.trouble = find_plugin_store(settings.plugin_dirs, self._bundled)
@@ -150,8 +150,7 @@ class PluginPlace:
 def find_plugin_store(
     plugin_dirs: Sequence[str], bundled: Path | None
 ) -> tuple[PluginStore | None, str]:
-    """The store in the first folder that can be written, else why there is none. Waits for the
-    disk."""
+    """The store in the first writable folder, else why there is none. Waits for the disk."""
     troubles = []
     for place, folder in enumerate(plugin_dirs):
         trouble = unwritable(folder)

@@ -1,7 +1,7 @@
 """Removes plugins that were installed, while the runtime serves.
 
-The link goes first; then the plugin ends as one that is switched off. What operators have switched
-and set of it is forgotten, its data stay.
+The link is removed first; then the plugin ends as if it were switched off. Its switches and options
+that operators have set are forgotten; its data stay.
 
 Imported when operators ask for a page.
 """
@@ -30,7 +30,7 @@ class Remover:
         return f"Remover({self._around.place})"
 
     def check(self, name: str, confirmed: str | None) -> None:
-        """Raises ClientFault (409) where it cannot be removed, or that must be confirmed."""
+        """Raises ClientFault (409) if it cannot be removed, or the removal must be confirmed."""
         roster = self._plugins.roster
         refuse_bundled(roster, name)
         store = self._around.place.open()
@@ -56,7 +56,7 @@ class Remover:
             )
 
     def remove(self, name: str, then: Callable[[BaseException | None], None]) -> None:
-        """Remove what was installed; `then` gets what is against it, or None when it is gone."""
+        """Remove what was installed; `then` gets what prevents it, or None when it is gone."""
         run(self._removed(name, then))
 
     def _removed(self, name: str, then: Callable[[BaseException | None], None]) -> Steps:

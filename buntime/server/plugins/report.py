@@ -15,7 +15,7 @@ def describe(roster: Roster, meters: PluginMeters, name: str, now: float) -> dic
 
 
 def metrics_of(roster: Roster, meters: PluginMeters) -> list[PluginRow]:
-    """The values of each plugin that was found; what was counted of others is dropped."""
+    """The values of each plugin that was found; counts of others are dropped."""
     meters.keep(roster.found)
     return [_row(roster, name, meters.of(name)) for name in sorted(roster.found)]
 
@@ -45,7 +45,7 @@ def _counts(meter: PluginMeter) -> dict[str, int]:
 
 
 def state_of(roster: Roster, name: str) -> tuple[str, str]:
-    """The word for how it stands, and why it is so where that wants a reason.
+    """The word for its state, and the reason if that needs one.
 
     disabled, unreadable, left out, waiting, starting, asleep, serving, away, failed
     """
@@ -103,7 +103,7 @@ def _describe(roster: Roster, name: str, now: float) -> dict[str, object]:
 
 
 def _frame(roster: Roster, name: str) -> dict[str, object]:
-    """Whether its pages are part of the origin that operators sign in at, and who says so."""
+    """Whether its pages share the origin where operators sign in, and who decided that."""
     said, manifest = roster.config.of(name).frame, roster.serves_with(name).manifest
     return {
         "trusted": is_trusted(roster, roster.found[name]),
@@ -113,7 +113,7 @@ def _frame(roster: Roster, name: str) -> dict[str, object]:
 
 
 def options_of(roster: Roster, name: str) -> tuple[Option, ...]:
-    """The options as they hold for what serves, if something does."""
+    """The options in effect for what serves, if something does."""
     found, serves = roster.found[name], roster.serves_with(name)
     # The newest has the newest places: lines of the config file.
     options = found.options if found.starts_as(serves) else serves.options

@@ -1,4 +1,5 @@
-"""Who is there, who is to run, and how each stands. Changes nothing but its own lists."""
+"""Which plugins exist, which should run, and the state of each. Changes nothing but its own
+lists."""
 
 from collections.abc import Iterator, Mapping
 
@@ -10,7 +11,7 @@ from buntime.server.plugins.life import Life
 from buntime.server.plugins.switches import Switches
 
 BY_MANIFEST = "its manifest"
-WORKERS_MOST = 2  # of one plugin: one that serves, and one that loads to take its place
+WORKERS_MOST = 2  # per plugin: one that serves, and one that loads to replace it
 
 
 class Roster:
@@ -27,13 +28,13 @@ class Roster:
         return f"Roster({len(self.found)} found, {len(self.lives)} lives)"
 
     def is_enabled(self, name: str) -> bool:
-        """Whether it is to run: as an operator said last, else as the config file does, else as
-        its manifest does.
+        """Whether it should run: as an operator decided last, else the config file, else its
+        manifest.
         """
         return self.would_run(name, self.found[name].manifest)
 
     def would_run(self, name: str, manifest: PluginManifest | None) -> bool:
-        """The same of one with this manifest, which need not be there yet."""
+        """The same for one with this manifest, which need not exist yet."""
         switch, said = self.switches.of(name), self.config.of(name).enabled
         if switch is not None:
             return switch.enabled
@@ -42,8 +43,8 @@ class Roster:
         return manifest is None or manifest.enabled
 
     def switched_by(self, name: str) -> str:
-        """Who says so: "an operator (127.0.0.1) at 2026-11-26T17:32:04Z", the place in the config
-        file, "its manifest".
+        """Who decided that: "an operator (127.0.0.1) at 2026-11-26T17:32:04Z", the place in the
+        config file, "its manifest".
         """
         switch, said = self.switches.of(name), self.config.of(name).enabled
         if switch is not None:
@@ -54,7 +55,7 @@ class Roster:
         return (found for name, found in self.found.items() if self.is_enabled(name))
 
     def reorder(self) -> Order:
-        """Find out anew who is to run, in which order; returns the order before."""
+        """Determine again which should run, and in which order; returns the previous order."""
         before = self.order
         self.order = start_order(
             self._manifests(),
@@ -66,7 +67,7 @@ class Roster:
         return before
 
     def order_with(self, name: str, manifest: PluginManifest | None, *, is_enabled: bool) -> Order:
-        """What the order would be if this were the plugin's manifest; None: if it were gone."""
+        """The order if this were the plugin's manifest; None: if the plugin were gone."""
         others = [each for each in self._manifests() if each.name != name]
         disabled = [other for other in self.found if other != name and not self.is_enabled(other)]
         return start_order(
@@ -78,8 +79,8 @@ class Roster:
         )
 
     def may_run(self, name: str) -> bool:
-        """Whether what there is of it may go on: it is in the order, or its own start has failed,
-        which is tried again.
+        """Whether its life may continue: it is in the order, or its own start has failed and is
+        tried again.
         """
         if name in self.order.start:
             return True
@@ -92,7 +93,7 @@ class Roster:
         return all(life is None or life.is_met for life in needed)  # None: a page alone
 
     def used_of(self, name: str) -> Iterator[str]:
-        """The services of a plugin that those use which serve."""
+        """The services of a plugin that serving plugins use."""
         providers = provider_names(self._manifests())
         for other, life in self.lives.items():
             manifest = life.serving.found.manifest if life.serving is not None else None
@@ -100,13 +101,13 @@ class Roster:
                 yield from (each for each in manifest.uses if providers.get(each) == name)
 
     def serves_with(self, name: str) -> Found:
-        """The state of its folder that counts for requests: the one that was loaded, if any."""
+        """The state of its folder that applies to requests: the one that was loaded, if any."""
         life = self.lives.get(name)
         serving = life.serving if life is not None else None
         return serving.found if serving is not None and serving.has_loaded else self.found[name]
 
     def why_not(self, name: str) -> str:
-        """Why it does not serve, and will not soon; "" where it does or will."""
+        """Why it does not serve and will not soon; "" if it does or will."""
         life = self.lives.get(name)
         if life is not None and life.has_served:
             return ""
@@ -115,7 +116,7 @@ class Roster:
         return self.order.left_out.get(name, "")
 
     def _failed(self) -> Iterator[tuple[str, str]]:
-        """Who cannot be started, and why, in words that follow the name."""
+        """Which plugins cannot be started, and why, in words that follow the name."""
         for name, found in self.found.items():
             life = self.lives.get(name)
             if life is not None and life.has_served:
@@ -131,7 +132,7 @@ class Roster:
         return (each.manifest for each in self.found.values() if each.manifest is not None)
 
     def _needs_of(self, manifest: PluginManifest | None) -> Iterator[str]:
-        """The plugins that are to be started before it, as far as they are in the order."""
+        """The plugins that must be started before it, if they are in the order."""
         if manifest is None:
             return
         ordered = (self.found[name].manifest for name in self.order.start)

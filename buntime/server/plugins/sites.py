@@ -8,7 +8,7 @@ from buntime.core.values.frozen import frozen
 
 @frozen()
 class PluginSite:
-    """Of one plugin. `app` is its code, `page` its page and the files beside it, if it has them.
+    """The site of one plugin. `app` is its code, `page` its page and the files beside it, if any.
 
     What `routes`, below the base, cover goes to the code, all else to the page.
     """
@@ -19,7 +19,7 @@ class PluginSite:
     routes: Patterns
     unavailable: str = ""  # why it cannot answer
     is_shown: bool = False  # in the shell's frames, where it has a page
-    is_trusted: bool = False  # its pages are no sandbox at the operators' address
+    is_trusted: bool = False  # its pages run without a sandbox at the operators' address
 
     def is_page(self, rest: str) -> bool:
         """Whether the page, or a file beside it, answers at this raw path below the base."""

@@ -1,7 +1,7 @@
 """Which plugins operators have switched on and off, in a file that outlives the runtime.
 
-A file that cannot be read is told, and counts as if it were empty: what manifests say holds then,
-and so a plugin that guards something is on.
+A file that cannot be read is logged, and counts as empty: then the manifests decide, and so a
+plugin that guards something is on.
 """
 
 import json
@@ -21,10 +21,10 @@ _WHO_MAX_CHARS = 200
 
 
 class Switch(NamedTuple):
-    """What an operator wanted last of a plugin."""
+    """An operator's last decision on a plugin."""
 
     enabled: bool
-    by: str  # from where it was asked
+    by: str  # where the request came from
     at: str  # "2026-11-26T17:32:04Z"
 
 
@@ -45,14 +45,15 @@ class Switches:
         return self._switches.get(name)
 
     def set(self, name: str, *, enabled: bool, by: str) -> Switch:
-        """Switch it, for good. Raises ServerFault where that cannot be kept; then nothing holds."""
+        """Switch it permanently. Raises ServerFault if that cannot be stored; then nothing
+        changes."""
         at = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
         switch = Switch(enabled, by[:_WHO_MAX_CHARS], at)
         self._keep({**self._switches, name: switch})
         return switch
 
     def reset(self, name: str) -> bool:
-        """Take back what an operator has switched; False where nobody has. Raises as `set`."""
+        """Undo an operator's switch; False if there is none. Raises like `set`."""
         if name not in self._switches:
             return False
         self._keep({other: each for other, each in self._switches.items() if other != name})

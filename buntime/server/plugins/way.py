@@ -6,7 +6,7 @@
                                   failed, bad, late: 502, or passed over (`onError: ignore`)
 
 While a hook has the request its body waits, and the app's time has not begun. For hooks that look
-at bodies all of it comes first, see `bodies`. The plugins that it went through see its answer on
+at bodies the whole body is read first, see `bodies`. The plugins that it passed see its answer on
 the way back, see `answers`.
 """
 
@@ -58,7 +58,7 @@ from buntime.server.pool.responders import Waiting
 from buntime.server.pool.worker import Worker
 from buntime.wire import Message
 
-_AGAIN_S = 5.0  # when a client may try again that finds no memory
+_AGAIN_S = 5.0  # when a client may retry if there is no memory
 
 
 class Plugins(PluginsOfAnswers, Protocol):
@@ -69,14 +69,14 @@ class Plugins(PluginsOfAnswers, Protocol):
         """The cookies that are a plugin's own, by its name."""
 
     def is_changing(self, name: str) -> bool:
-        """Will it serve again in a moment? Then what is for it waits."""
+        """Will it serve again in a moment? Then requests for it wait."""
 
     def wake(self, name: str) -> bool:
-        """Start it, where nobody has wanted it yet; False where it will not serve soon."""
+        """Start it if nothing has needed it yet; False if it will not serve soon."""
 
     @property
     def rules(self) -> Sequence[Rule]:
-        """Those of operators on who may reach which app."""
+        """The operators' rules on who may reach which app."""
 
     def at_base(self, segment: str) -> PluginSite | None:
         """What a plugin has at "/" and this segment, or at `SIGN_IN`."""
@@ -86,7 +86,7 @@ class Plugins(PluginsOfAnswers, Protocol):
 
 
 class Shared(SharedOfAnswers, Protocol):
-    """What all ways have in common, beside what answers need of it."""
+    """What all ways share, beyond what answers need."""
 
     @property
     def plugins(self) -> Plugins: ...
@@ -103,7 +103,7 @@ class Shared(SharedOfAnswers, Protocol):
 
 
 class Way(Waiting):
-    """One request's way; it has the request while a hook is asked."""
+    """One request's way; it is the responder while a hook is asked."""
 
     __slots__ = (
         "_asked",
@@ -138,7 +138,7 @@ class Way(Waiting):
         self._waits_for: Part | None = None  # its plugin changes
 
     def advance(self) -> bool:
-        """Ask the next one; False where none is left."""
+        """Ask the next one; False if none is left."""
         while self._next < len(self._hooks):
             part = self._shared.parts.of(self._hooks[self._next])
             self._next += 1
@@ -164,8 +164,8 @@ class Way(Waiting):
                 self._ask(part, worker, seen)
                 return True
             self._join(part, worker)
-        # Where somebody was to find out who asks, a proxy's word counts no more. A way has hooks
-        # of that stage alone, or none.
+        # If plugins identify the client, a proxy's word no longer counts. A way has only hooks of #
+        # that stage, or none of them.
         if self._hooks and self._hooks[0].stage == "identity":
             self._exchange.show(take_out(self._exchange.headers, from_proxy=False).fields)
         return False
@@ -234,7 +234,7 @@ class Way(Waiting):
     # Responder
 
     def on_body(self, data: bytes, ended: bool) -> None:
-        """More of the body has come, which is kept; `ended`: all, or too much."""
+        """More of the body has come, and is kept; `ended`: all of it, or too much."""
         exchange = self._exchange
         if not self._shared.bodies.count(exchange):
             exchange.fail(faults.overloaded("too many requests wait", _AGAIN_S))
@@ -261,9 +261,9 @@ class Way(Waiting):
         return worker if worker is not None and not worker.asking.why_not else None
 
     def _waits(self, part: Part) -> bool:
-        """Whether the request waits for the plugin, which changes; else it passes by.
+        """Whether the request waits for the plugin, which is changing; else it skips the hook.
 
-        Raises the error where it may not.
+        Raises the error if it may not.
         """
         hook = part.hook
         if hook.closed or hook.away or not self._shared.changing.wait(self, hook.plugin):
@@ -286,11 +286,11 @@ class Way(Waiting):
             self._go_on()
 
     def _needs(self, hook: Hook) -> bool:
-        """Whether the request may not go on without this hook."""
+        """Whether the request must not go on without this hook."""
         return hook.is_needed(is_public=self._facts.is_public)
 
     def _pass_over(self, hook: Hook, why: str, error: HttpError) -> None:
-        """The hook cannot be asked. Raises the error where the request may not go on without."""
+        """The hook cannot be asked. Raises the error if the request must not go on without it."""
         if self._needs(hook):
             raise error
         tell(self._shared.log, hook, ON_REQUEST, self._exchange, why)
@@ -317,7 +317,7 @@ class Way(Waiting):
         return asked
 
     def _is_kept(self, part: Part, worker: Worker, seen: Seen) -> bool:
-        """Whether what the hook said of such a request still holds; then it is done."""
+        """Whether a kept verdict on such a request still holds; then it is applied."""
         kept, now = self._shared.kept, self._shared.loop.now
         asked = (
             describe(part.hook, self._exchange, self._facts, worker, seen)
@@ -333,7 +333,7 @@ class Way(Waiting):
         return True
 
     def _keep(self, part: Part, worker: Worker, verdict: Continue) -> None:
-        """Nothing of the request has changed since the hook was asked."""
+        """Whether nothing in the request has changed since the hook was asked."""
         seen = self._seen
         if verdict.cache_s and seen is not None and not sees_body(part.hook, self._exchange):
             self._shared.kept.put(
@@ -345,7 +345,7 @@ class Way(Waiting):
             )
 
     def _apply(self, hook: Hook, verdict: Continue, asked_s: float) -> None:
-        """Have the request be as the hook wants it."""
+        """Change the request as the hook wants."""
         exchange = self._exchange
         self._shared.footings.note(exchange, hook.plugin, verdict, asked_s)
         if verdict.changes or verdict.path is not None:
