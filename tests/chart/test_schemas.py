@@ -6,12 +6,13 @@ import copy
 import functools
 
 import pytest
+from referencing.jsonschema import DRAFT202012
 
 from tests.chart.cases import BEFORE_SLEEP, CASES, NAMES, OLDEST, WITH_SLEEP, minor, one, rendered
 from tests.chart.helm import NEWEST
-from tests.chart.schemas import CRDS, VERSIONS, faults
+from tests.chart.schemas import CRDS, VERSIONS, definitions, faults
 
-# For most cases, as a schema takes 0.1 s an object; that with everything is judged by all.
+# For most cases; that with everything is judged by all.
 SOME = (OLDEST, WITH_SLEEP, NEWEST)
 
 
@@ -38,6 +39,14 @@ def test_strict_schemas(name: str, version: str) -> None:
     is_old = minor(version) < minor(WITH_SLEEP)
     found = rendered(name, OLDEST if is_old else NEWEST)
     assert [fault for each in found for fault in faults(each, version)] == []
+
+
+def test_definitions_are_crawled_once() -> None:
+    """No validator has to crawl a version's definitions again, at 0.1 s of CPU an object."""
+    assert "uncrawled" in repr(
+        definitions(NEWEST).with_resource("more", DRAFT202012.create_resource({}))
+    )
+    assert "uncrawled" not in repr(definitions(NEWEST))
 
 
 def test_schemas_find_faults() -> None:
