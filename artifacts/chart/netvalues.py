@@ -23,6 +23,7 @@ from artifacts.chart.rows import (
 )
 
 _DURATION = text("^[0-9]+(ms|s|m|h)$")
+_GATEWAY_DURATION = text("^[0-9]{1,5}(ms|s|m|h)$")
 _HAS_INGRESS = "ingress.enabled=true"
 _HAS_ROUTE = "route.enabled=true"
 _HAS_SCALE = "autoscaling.enabled=true"
@@ -91,7 +92,7 @@ NETWORK = Section(
         ),
         Row("httpRoute.hostnames", [], many(HOST), "its hosts"),
         Row("httpRoute.path", "/", PATH, "paths that begin so"),
-        Row("httpRoute.timeout", "", or_empty(_DURATION), "longest request; 0s: none"),
+        Row("httpRoute.timeout", "", or_empty(_GATEWAY_DURATION), "longest request; 0s: none"),
         Row("httpRoute.annotations", {}, STRINGS, "its annotations"),
         Row(
             "route.enabled",

@@ -1,12 +1,13 @@
 """Writes tests/chart/crds/: what the makers of other objects say of them, as strict schemas.
 
-By hand, when a newer version is to be judged by, in an environment that has PACKAGES, with the file
-of Route from npm's openshift-rest-client:
+Run it by hand to judge by a newer version, in an environment that has PACKAGES, with two files from
+npm: that of Route from openshift-rest-client, that of HTTPRoute from @kubernetes-models/gateway-api
+0.5.1, the last version made from the CRDs (later ones carry compiled code instead of a schema):
 
-    python -m tests.chart.crdfiles openshift-openapi-spec.json.gz
+    python -m tests.chart.crdfiles openshift-openapi-spec.json.gz v1/HTTPRoute.js
 
 The packages are made from the CRDs themselves. What is for people is left out; each object takes
-no key beside its own.
+no key beside its own. Rules in CEL are lost on the way: only an API server checks those.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from __future__ import annotations
 import gzip
 import importlib
 import json
+import re
 import sys
 from pathlib import Path
 from typing import Any
@@ -26,7 +28,10 @@ PACKAGES = {
     "ScaledObject": ("cloudcoil.models.keda.v1alpha1", "KEDA 2.16.1"),
     "ServiceMonitor": ("cloudcoil.models.prometheus_operator.v1", "prometheus-operator 0.80.1"),
 }
-_FOR_PEOPLE = ("title", "description", "default", "format")
+# The package names it in its crd-generate: standard-install.yaml and experimental-install.yaml.
+_GATEWAY = "Gateway API 1.0.0"
+# `nullable` goes too: the chart writes no null.
+_FOR_PEOPLE = ("title", "description", "default", "format", "nullable")
 _TEXTS = {"type": "object", "additionalProperties": {"type": "string"}}
 # Of what Kubernetes has there, the part that somebody else than the cluster writes.
 _METADATA = {
@@ -91,8 +96,20 @@ def of_openshift(file: Path) -> dict[str, Any]:
     return {"$comment": "OpenShift", "$ref": f"#/$defs/{start}", "$defs": found}
 
 
+def of_gateway(file: Path) -> dict[str, Any]:
+    """The schema of HTTPRoute, a literal in a module of JavaScript."""
+    [told] = re.findall(r"^const schema = (\{.*?^\});", file.read_text("utf-8"), re.S | re.M)
+    schema = strict(json.loads(told))
+    schema["properties"]["metadata"] = _METADATA
+    del schema["properties"]["status"]  # which is the cluster's
+    schema["required"].append("metadata")
+    return {"$comment": _GATEWAY, **schema}
+
+
 def main(args: list[str]) -> int:
-    made = {kind: of_model(kind) for kind in PACKAGES} | {"Route": of_openshift(Path(args[0]))}
+    route, http_route = map(Path, args)
+    made = {kind: of_model(kind) for kind in PACKAGES}
+    made |= {"Route": of_openshift(route), "HTTPRoute": of_gateway(http_route)}
     FOLDER.mkdir(exist_ok=True)
     for kind, schema in made.items():
         text = json.dumps(schema, sort_keys=True, separators=(",", ":"))

@@ -2,8 +2,7 @@
 
 kubernetes-validate has the schemas for each version as files; they are read once here, as the
 package reads a megabyte for each object. Objects of others are judged by what their makers publish:
-`crds/`, see crdfiles.py. Of HTTPRoute no package has a schema that can be used here: `CRDS` has the
-part that the chart uses, with no other key allowed, written after the API reference.
+`crds/`, see crdfiles.py.
 """
 
 from __future__ import annotations
@@ -24,66 +23,9 @@ FOLDER = Path(kubernetes_validate.__file__).parent / "kubernetes-json-schema"
 # "1.27.0", ...: those that the chart is for.
 VERSIONS = [each for each in all_versions() if int(each.split(".")[1]) >= 27]
 
-_TEXT = {"type": "string", "minLength": 1}
-_TEXTS = {"type": "object", "additionalProperties": {"type": "string"}}
-_DURATION = {"type": "string", "pattern": "^([0-9]+(ms|s|m|h))+$"}
-
-
-def _object(needed: str, **properties: Any) -> dict[str, Any]:
-    return {
-        "type": "object",
-        "additionalProperties": False,
-        "required": needed.split(),
-        "properties": properties,
-    }
-
-
-def _list(items: Any, least: int = 1) -> dict[str, Any]:
-    return {"type": "array", "items": items, "minItems": least}
-
-
-_METADATA = _object("name namespace", **dict.fromkeys(("name", "namespace"), _TEXT))
-_METADATA["properties"] |= {"labels": _TEXTS, "annotations": _TEXTS}
-
-
-def _crd(version: str, spec: Any) -> dict[str, Any]:
-    return _object(
-        "apiVersion kind metadata spec",
-        apiVersion={"const": version},
-        kind=_TEXT,
-        metadata=_METADATA,
-        spec=spec,
-    )
-
-
 CRDS: dict[str, dict[str, Any]] = {
-    "HTTPRoute": _crd(
-        "gateway.networking.k8s.io/v1",
-        _object(
-            "parentRefs rules",
-            parentRefs=_list(
-                _object(
-                    "name", name=_TEXT, namespace=_TEXT, sectionName=_TEXT, group=_TEXT, kind=_TEXT
-                )
-            ),
-            hostnames=_list(_TEXT),
-            rules=_list(
-                _object(
-                    "backendRefs",
-                    matches=_list(
-                        _object(
-                            "path",
-                            path=_object("type value", type={"const": "PathPrefix"}, value=_TEXT),
-                        )
-                    ),
-                    timeouts=_object("request", request=_DURATION),
-                    backendRefs=_list(_object("name port", name=_TEXT, port={"type": "integer"})),
-                )
-            ),
-        ),
-    ),
+    path.stem: json.loads(path.read_text("utf-8")) for path in (HERE / "crds").glob("*.json")
 }
-CRDS |= {path.stem: json.loads(path.read_text("utf-8")) for path in (HERE / "crds").glob("*.json")}
 
 
 def faults(object_: dict[str, Any], version: str) -> list[str]:

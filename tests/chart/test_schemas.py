@@ -67,6 +67,8 @@ def test_schemas_find_faults() -> None:
         ("openshift", "Route", "to.weight", "100"),
         ("openshift", "Route", "tls.insecure", "Redirect"),
         ("gateway", "HTTPRoute", "rules.0.backendRefs.0.port", "http"),
+        ("gateway", "HTTPRoute", "rules.0.timeouts", "5m"),
+        ("gateway", "HTTPRoute", "rules.0.matches.0.path.type", "Prefix"),
     ],
 )
 def test_schemas_of_others_find_faults(name: str, kind: str, place: str, value: str) -> None:

@@ -229,6 +229,7 @@ def test_labels_of_the_chart_win() -> None:
         ({"cronJobs": [{"name": "a", "schedule": "@daily", "path": "/a b\r\nX: y"}]}, "path"),
         ({"cronJobs": [{"name": "a", "schedule": "often", "path": "/a"}]}, "schedule"),
         ({"ingress": {"hosts": [{"host": "a b"}]}}, "host"),
+        ({"httpRoute": {"timeout": "100000s"}}, "timeout"),  # five digits, by the Gateway API
         ({"keys": [{"name": "a", "sha256": "short", "roles": []}]}, "sha256"),
         ({"plugins": {"keyval": {"options": {"sync": "often"}}}}, "sync"),
         ({"plugins": {"authn": {"options": {"clientSecrets": "plain"}}}}, "clientSecrets"),
