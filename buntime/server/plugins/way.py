@@ -164,7 +164,7 @@ class Way(Waiting):
                 self._ask(part, worker, seen)
                 return True
             self._join(part, worker)
-        # If plugins identify the client, a proxy's word no longer counts. A way has only hooks of #
+        # If plugins identify the client, a proxy's word no longer counts. A way has only hooks of
         # that stage, or none of them.
         if self._hooks and self._hooks[0].stage == "identity":
             self._exchange.show(take_out(self._exchange.headers, from_proxy=False).fields)

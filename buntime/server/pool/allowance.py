@@ -6,8 +6,8 @@ LINES_PER_S = 1000.0  # of one worker; a line costs the loop 20 us
 LINES_BURST = 10_000.0
 BYTES_PER_S = 1024.0 * 1024
 BYTES_BURST = 8.0 * 1024 * 1024
-# Of an app, in workers' shares: a worker that dies, or has served its request, must not make room
-# for what it has printed by that.
+# For an app, in workers' shares: an app must not gain room to print by workers that die or have
+# served their request.
 _APP_SHARES = 5
 _APP_BURSTS = 2
 _APPS_MAX = 1000
@@ -19,7 +19,7 @@ class Allowance:
     __slots__ = ("_bytes", "_lines")
 
     def __init__(self, *, now: float, shares: int = 1, bursts: int = 1) -> None:
-        """So many times what a worker may print."""
+        """This many times what a worker may print."""
         lines_rate, bytes_rate = LINES_PER_S * shares, BYTES_PER_S * shares
         self._lines = TokenBucket(rate=lines_rate, burst=LINES_BURST * bursts, now=now)
         self._bytes = TokenBucket(rate=bytes_rate, burst=BYTES_BURST * bursts, now=now)
@@ -31,11 +31,11 @@ class Allowance:
         return not (self._lines.has(now) and self._bytes.has(now))
 
     def is_full(self, now: float) -> bool:
-        """Whether it is as a new one would be."""
+        """Whether it is as full as a new one."""
         return self._lines.is_full(now) and self._bytes.is_full(now)
 
     def take(self, lines: int, size_bytes: int, now: float) -> int:
-        """Take so many of both; returns how many of the lines are covered."""
+        """Take this many lines and bytes; returns how many of the lines are covered."""
         self._bytes.spend(size_bytes, now)
         return self._lines.take(lines, now)
 
@@ -55,7 +55,7 @@ class Allowances:
         return f"Allowances({len(self._by_app)} apps)"
 
     def of(self, app: str, now: float) -> Allowance:
-        """What all workers of an app may print, whichever of them have gone."""
+        """What all workers of an app may print together, including those that have ended."""
         found = self._by_app.get(app)
         if found is None:
             if len(self._by_app) >= _APPS_MAX:

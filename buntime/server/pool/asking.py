@@ -1,6 +1,7 @@
-"""What a plugin's worker is asked beside its requests: what its hooks say of those of others.
+"""What a plugin's worker is asked besides its requests: what its hooks decide on requests for
+others.
 
-Each HOOK is answered by exactly one VERDICT, also after a CANCEL, or by the worker's end. Where the
+Each HOOK is answered by exactly one VERDICT, even after a CANCEL, or by the worker's end. If the
 verdict is an answer, its body may follow in pieces, each a BODY, under credit.
 """
 
@@ -12,17 +13,17 @@ from buntime.core.plugins.hookbody import HookBody
 from buntime.core.pool import claims
 from buntime.server.pool.channel import Channel, Handler
 
-# Questions that a worker has at once: far above what one that reads and answers ever has.
+# Questions that a worker may have at once: far more than one that reads and answers ever has.
 _UNREAD_MAX = 200  # of one whose channel is full: each may be as large as a request's head
 _UNANSWERED_MAX = 10_000
-# Questions in a row that were late, and no verdict in so many times what they may take: all of its
-# slots are stuck. A database that is slow for a moment is no reason to end a plugin.
+# This many questions in a row were late, and no verdict came in this many times their limit: all of
+# its slots are stuck. A database that is slow for a moment is no reason to end a plugin.
 _LATE_MAX = 20
 _LATE_TIMES = 10
 
 
 class Asker(Protocol):
-    """Who has asked, and waits."""
+    """The one that has asked, and waits."""
 
     def on_verdict(self, message: wire.Message, payload: bytes) -> None:
         """What the hook says; unchecked."""
@@ -32,10 +33,10 @@ class Asker(Protocol):
 
 
 class PieceTaker(Asker, Protocol):
-    """Who takes an answer's pieces."""
+    """Takes the pieces of an answer."""
 
     def on_piece(self, payload: bytes, *, end: bool) -> None:
-        """Raises ValueError where it is beyond the worker's credit."""
+        """Raises ValueError if it exceeds the worker's credit."""
 
 
 class Asking:
@@ -52,7 +53,7 @@ class Asking:
         self._late_since_s = 0.0
 
     def __len__(self) -> int:
-        """How many questions it has, with those that nobody waits for."""
+        """How many questions it has, including those that nobody waits for."""
         return len(self._asked) + len(self._takers)
 
     @property
@@ -64,7 +65,7 @@ class Asking:
     def why_not(self) -> str:
         """Why it cannot be asked now, in words that follow its name's; "" where it can.
 
-        What it does not read takes memory here, and so does what it never answers.
+        What it does not read takes up memory here, and so does what it never answers.
         """
         if not self._channel.is_open:
             return "its process has ended"
@@ -76,7 +77,7 @@ class Asking:
     def ask(self, number: int, text: str, asker: Asker, body: HookBody | None = None) -> None:
         """Send a HOOK; `number` is new to the channel, `text` its JSON without that and braces.
 
-        By hand, as a REQUEST is: there may be one for each.
+        Built by hand, as a REQUEST is: each request may need one.
         """
         self._asked[number] = asker
         if body is None:
@@ -91,7 +92,8 @@ class Asking:
             self._send_body(number, body)
 
     def take_credit(self, number: int, credit_bytes: int) -> bool:
-        """So much more of a question's body may go. Does that change anything?"""
+        """This much more of a question's body may be sent. Returns whether that changes
+        anything."""
         body = self._bodies.get(number)
         if body is None or not body.grant(credit_bytes):
             return False
@@ -99,7 +101,8 @@ class Asking:
         return True
 
     def take_waits(self, number: int, read_bytes: int) -> bool:
-        """So much of a question's body is read, and more is waited for. Is that news?"""
+        """This much of a question's body is read, and more is waited for. Returns whether that is
+        news."""
         body = self._bodies.get(number)
         return body is not None and body.on_waits(read_bytes)
 
@@ -115,7 +118,7 @@ class Asking:
         self._takers[number] = taker
 
     def grant(self, number: int, credit: int) -> None:
-        """So many more bytes of its answer may come."""
+        """This many more bytes of its answer may come."""
         self._channel.post({"type": wire.WINDOW, "id": number, "credit": credit})
 
     def give_up(self, number: int, reason: str) -> None:
@@ -127,7 +130,8 @@ class Asking:
                 self._channel.post({"type": wire.CANCEL, "id": number, "reason": reason})
 
     def on_late(self, number: int, timeout_s: float, now: float) -> bool:
-        """The same, as it has had no answer in its time. Does it answer nothing any more?"""
+        """The same, because it got no answer in time. Returns whether the worker no longer answers
+        at all."""
         self.give_up(number, "deadline")
         if not self._late:
             self._late_since_s = now
@@ -136,7 +140,7 @@ class Asking:
         return self._late >= _LATE_MAX and silent_s >= timeout_s * _LATE_TIMES
 
     def take_verdict(self, message: wire.Message, payload: bytes) -> None:
-        """Raises KeyError or ValueError where there was no such question."""
+        """Raises KeyError or ValueError if there was no such question."""
         number = claims.whole(message["id"], 1)
         self._late = 0
         if number in self._takers:
@@ -156,7 +160,7 @@ class Asking:
             taker.on_lost()
 
     def take_piece(self, number: int, payload: bytes, *, end: bool) -> bool:
-        """Whether anybody waits for it. Raises KeyError where there is no such answer."""
+        """Whether anybody waits for it. Raises KeyError if there is no such answer."""
         taker = self._takers.pop(number) if end else self._takers[number]
         if taker is None:
             return False

@@ -1,4 +1,4 @@
-"""One request in the hands of one worker: what its exchange tells goes to the worker as messages.
+"""One request in the hands of one worker: calls by its exchange go to the worker as messages.
 
 core/pool/assignment.py has its states.
 """
@@ -18,7 +18,7 @@ class Holder(Protocol):
     """The worker that has it in hand."""
 
     def on_stalled(self, *, is_stalled: bool) -> None:
-        """Its client alone is waited for, or is no more."""
+        """Only its client is waited for, or no longer."""
 
     def on_let_go(self, assignment: "Assignment") -> None:
         """Nobody waits for it any more, and the worker was told."""
@@ -71,16 +71,16 @@ class Assignment:
             self._post_close(end=True)
 
     def on_late(self, size_bytes: int) -> None:
-        """The worker goes on with what nobody waits for, as it does till it has heard of that.
+        """The worker goes on with what nobody waits for, as it does until it has been told.
 
-        It has credit for so much, and gets no more. Raises ValueError beyond that.
+        It has credit for a certain amount, and gets no more. Raises ValueError beyond that.
         """
         self._late_bytes += size_bytes
         if self._late_bytes > wire.DOWNLOAD_WINDOW_MAX:
             raise ValueError("a body beyond its credit, for nobody")
 
     def late(self, now: float) -> dict[str, object]:
-        """What the log says of it where it took too long."""
+        """What the log says about it if it took too long."""
         exchange = self.exchange
         return {
             "request_id": exchange.id,

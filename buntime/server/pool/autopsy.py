@@ -18,7 +18,7 @@ _HAVE_STACKS = frozenset({Cause.STUCK, Cause.UNRESPONSIVE, Cause.MEMORY})
 
 
 class End(NamedTuple):
-    """How its process has ended: "killed by SIGKILL", and with so many requests in hand."""
+    """How its process ended: "killed by SIGKILL", and how many requests it had in hand."""
 
     cause: Cause
     how: str
@@ -29,7 +29,7 @@ class End(NamedTuple):
 def note_autopsy(
     autopsies: Autopsies, worker: Worker, record: WorkerState, deployment: Deployment, end: End
 ) -> None:
-    """Keep it, unless it is one of those that come with each request."""
+    """Keep it, unless it is one of those that occur with each request."""
     told = autopsies.take_why(worker.name, end.cause)
     if end.cause is Cause.ENDED and record.app is not None and record.app.is_ephemeral:
         return
@@ -53,7 +53,7 @@ def note_autopsy(
 
 
 def _of_boot(record: WorkerState, end: End) -> tuple[str, str, str] | None:
-    """What an app said that could not be loaded: its words, and the stack behind them."""
+    """The error of an app that could not be loaded: its message, and the stack."""
     if end.cause in (Cause.BOOT, Cause.BOOT_TIMEOUT) and record.boot.error:
         return record.boot.error.partition("\n")
     return None

@@ -1,4 +1,4 @@
-"""The bounds of a pool, as settings and this machine have them."""
+"""The bounds of a pool, from the settings and this machine."""
 
 from buntime.core.pool.workforce import PoolLimits
 from buntime.core.settings.load import Settings
@@ -9,7 +9,8 @@ _BOOTS_PER_CORE = 2  # of those that no request waits for
 
 
 def pool_limits(settings: Settings) -> PoolLimits:
-    """They hold from the next decision on; a pool that is too large then shrinks as workers end."""
+    """They apply from the next decision on; a pool that is then too large shrinks as workers
+    end."""
     return PoolLimits(
         pool_size=settings.pool_size,
         ephemeral_concurrency=settings.ephemeral_concurrency,

@@ -3,8 +3,8 @@
 Those that it makes it numbers itself, -1, -2 and so on; those that it is called for have numbers of
 the counter of its requests. So the sign of an id tells whose call a message is of.
 
-Who is called, and what passes between the two, is the switchboard's to say; this finds the call
-that a message is of, and counts what changes nothing.
+The switchboard decides who is called, and what passes between the two; this finds the call that a
+message belongs to, and counts messages that change nothing.
 """
 
 from collections.abc import Mapping
@@ -17,17 +17,17 @@ from buntime.core.pool import claims
 from buntime.core.pool.smalltalk import SmallTalk
 from buntime.server.pool.channel import Channel, Handler
 
-NUMBER_MAX = 1 << 62  # far above what a worker has come to
+NUMBER_MAX = 1 << 62  # far more than any worker has needed
 _TAG_MAX_CHARS = 256
 # bytes. What does not fit a payload goes by ITEM; the rest is room for names and an error's text.
 _LINE_MAX = 2 * wire.MAX_PAYLOAD
-# Answers to calls that a worker makes without reading what comes, a flood: they take memory.
+# Answers to calls that a worker makes without reading, a flood: they take memory.
 _UNREAD_MAX = 10_000
 
 
 class Call(Protocol):
-    """One call, between two workers. Raises KeyError or ValueError where what was said is nothing
-    that a worker says; each grant tells whether it was more than talk."""
+    """One call, between two workers. Raises KeyError or ValueError for messages that no worker
+    sends; each grant returns whether it changed anything."""
 
     # Of who calls
     def on_argument(self, payload: bytes) -> None: ...
@@ -44,17 +44,17 @@ class Call(Protocol):
 
 
 class Switchboard(Protocol):
-    """Who connects callers and services."""
+    """Connects callers and services."""
 
     memory: CallMemory
 
     def on_call(
         self, calling: "Calling", number: int, message: wire.Message, payload: bytes
     ) -> None:
-        """A CALL; raises KeyError or ValueError where no worker sends one like it."""
+        """A CALL; raises KeyError or ValueError for one that no worker sends."""
 
     def on_forget(self, plugin: str, tag: str) -> None:
-        """A plugin has verdicts with this tag dropped."""
+        """A plugin drops verdicts with this tag."""
 
 
 class Caller(NamedTuple):
@@ -69,8 +69,8 @@ _NOBODY = Caller("nobody", frozenset())
 
 
 class Calling:
-    """Of one worker. `made` and `taken` are the calls under way, kept by the switchboard's calls;
-    one that is taken stays until the worker has ended it."""
+    """The calls of one worker. `made` and `taken` are the calls under way, updated by the
+    switchboard's calls; one in `taken` stays until the worker has ended it."""
 
     __slots__ = (
         "_board",
@@ -100,26 +100,26 @@ class Calling:
         return f"Calling({self.caller.name}, {len(self.made)} made, {len(self.taken)} taken)"
 
     def connect(self, board: Switchboard | None, caller: Caller) -> None:
-        """Its app is known, and with it who calls: nothing that the worker says changes that."""
+        """Its app is known, and with it the caller: no message from the worker changes that."""
         self._board, self.caller = board, caller
 
     # What the switchboard tells it
 
     @property
     def may_make_more(self) -> bool:
-        """Whether it reads what its calls give: what it does not read takes memory."""
+        """Whether it reads the results of its calls: what it does not read takes up memory."""
         return self._unread < CALLS_MAX
 
     def take(self, number: int, call: Call, message: wire.Message, payload: bytes) -> None:
-        """Call it; `number` is new to the channel. Raises ValueError as `line_of` does, and it has
-        not been called then."""
+        """Call it; `number` is new to the channel. Raises ValueError as `line_of` does; then it was
+        not called."""
         line = line_of({"type": wire.CALL, "id": number, **message}, payload)
         self.taken[number] = call
         self._count += 1
         self._post(line, payload)
 
     def post(self, number: int, message: wire.Message, payload: bytes = b"") -> None:
-        """Tell it of a call. Raises ValueError as `line_of` does."""
+        """Send it a message about a call. Raises ValueError as `line_of` does."""
         line = line_of({**message, "id": number}, payload)
         if self.channel.is_backed_up and number < 0:
             self._unread += 1
@@ -127,7 +127,7 @@ class Calling:
 
     @property
     def has_room(self) -> bool:
-        """Whether it takes what is sent to it, or there is memory for that to wait."""
+        """Whether it takes what is sent to it, or there is memory to let that wait."""
         board = self._board
         return not self.channel.is_backed_up or board is None or not board.memory.is_full
 
@@ -158,7 +158,7 @@ class Calling:
             call.on_item(message, payload)
 
     def on_window(self, number: int, credit_bytes: int) -> bool:
-        """False where it is of no call."""
+        """False if it belongs to no call."""
         if number >= 0:
             call = self.taken.get(number)
             if call is None:
@@ -189,7 +189,7 @@ class Calling:
     # Its end
 
     def leave(self) -> None:
-        """It was told to end: what it is called for is finished, but for streams."""
+        """It was told to end: calls to it are finished, except for streams."""
         for call in tuple(self.taken.values()):
             call.on_provider_leaving()
 
@@ -221,10 +221,10 @@ class Calling:
 
 
 def line_of(message: wire.Message, payload: bytes = b"") -> bytes:
-    """A message as a line that no worker finds too long.
+    """A message as a line that is not too long for any worker.
 
-    What is in it has come as JSON: as deep as could be read, and with numbers that have no JSON.
-    Raises ValueError.
+    Its content came as JSON, possibly too deep to write again, or with numbers that JSON does not
+    have. Raises ValueError then.
     """
     if payload:
         message["size"] = len(payload)

@@ -1,7 +1,7 @@
 """The runtime's end of the channel to a worker: bytes to messages, messages to bytes.
 
-What is posted in one turn of the loop is sent in one go. What the kernel does not take waits, as
-much as the credit of all requests allows; it is never copied.
+What is posted in one turn of the loop is sent in one go. What the kernel does not take waits,
+limited by the credit of all requests; it is never copied.
 """
 
 import socket
@@ -17,22 +17,22 @@ _RECEIVE_BYTES = 256 * 1024
 _MESSAGES_PER_TURN = 128  # the others want their turn; a message costs 5 to 50 us
 _LAST_MESSAGES_MAX = 1000  # that are taken of a worker that has died
 _BUFFERS_MAX = 256  # of one sendmsg
-_WHY_MAX_CHARS = 300  # of what the other side sent, in what is told of it
+_WHY_MAX_CHARS = 300  # of what the other side sent, in error messages
 _JOIN_BYTES = 16 * 1024  # copying less than this costs less than a vectored write
 
 
 class Listener(Protocol):
-    """Who gets the messages: one handler for each type, see `Channel`."""
+    """Gets the messages: one handler for each type, see `Channel`."""
 
     def on_channel_closed(self, why: str) -> None:
-        """The other side has closed the channel. Told once, of this and the next."""
+        """The other side has closed the channel. Only one of this and the next is called, once."""
 
     def on_channel_broken(self, why: str) -> None:
         """The other side has broken the protocol; the channel is closed."""
 
 
 L = TypeVar("L", bound=Listener)
-# Raises WireError, KeyError, TypeError or ValueError where the other side must not say so.
+# Raises WireError, KeyError, TypeError or ValueError if the other side must not send that.
 Handler = Callable[[L, Message, bytes], None]
 
 
@@ -43,10 +43,10 @@ class Channel(Generic[L]):
         self, loop: Loop, sock: socket.socket, listener: L, handlers: Mapping[str, Handler[L]]
     ) -> None:
         """`handlers` by type of message. They are functions of the listener's class rather than
-        its bound methods: those would hold it, and it could not be freed at once."""
+        bound methods: those would hold the listener, and it could not be freed at once."""
         self._loop = loop
         self._sock: socket.socket | None = sock
-        self._listener: L | None = listener  # None once it is closed: it holds us as well
+        self._listener: L | None = listener  # None once it is closed: it refers to this
         self._handlers = handlers
         self._events = READ
         self._decoder = Decoder()
@@ -74,15 +74,15 @@ class Channel(Generic[L]):
     # Out
 
     def call_when_sent(self, callback: Callable[[], None]) -> None:
-        """Call once when nothing waits any more of what waits now; never if it is closed before."""
+        """Call once, when everything that waits now has been sent; never if it is closed before."""
         self._when_sent[callback] = None
 
     def post(self, message: Message, payload: bytes = b"") -> None:
-        """Send it with all that this turn of the loop has for the other side."""
+        """Send it together with everything else that this turn of the loop posts."""
         self.post_line(encode(message), payload)
 
     def post_line(self, line: bytes, payload: bytes = b"") -> None:
-        """The same for a message that is encoded already."""
+        """The same for a message that is already encoded."""
         turn = self._turn
         if not turn:
             self._loop.flush_later(self)
@@ -149,8 +149,8 @@ class Channel(Generic[L]):
     def drain(self) -> None:
         """The other side has gone: take what it sent last, and close.
 
-        What lies in the socket now, and so many messages of it: who else holds the other end, such
-        as a child of the worker, may write on for ever.
+        Take only what is in the socket now, and a limited number of messages: another process that
+        holds the other end, such as a child of the worker, may write on for ever.
         """
         most = _LAST_MESSAGES_MAX
         if self._is_going_on:
@@ -172,7 +172,7 @@ class Channel(Generic[L]):
             sock.close()
 
     def _receive(self, most: int) -> tuple[int, int]:
-        """Read once; the numbers of bytes and messages that were taken, 0 bytes at the end."""
+        """Read once; returns the numbers of bytes and messages taken, 0 bytes at the end."""
         sock, listener = self._sock, self._listener
         if sock is None or listener is None:
             return 0, 0
@@ -189,7 +189,7 @@ class Channel(Generic[L]):
         return len(data), self._take(data, most)
 
     def _take(self, data: bytes, most: int) -> int:
-        """Hand on what `data` completes, up to `most` messages; returns how many those were."""
+        """Deliver what `data` completes, up to `most` messages; returns how many there were."""
         listener = self._listener
         if listener is None:
             return 0

@@ -1,7 +1,7 @@
-"""Has the cookies of an app stay with the app, unless its manifest says `cookiePath: as-is`.
+"""Keeps the cookies of an app on the app's path, unless its manifest says `cookiePath: as-is`.
 
-The cookies that the runtime itself sets (`affinity`, operators' sessions) no app can set, in
-whatever place.
+No app can set the cookies that the runtime itself sets (`affinity`, operators' sessions), on any
+path.
 """
 
 from collections.abc import Sequence
@@ -13,7 +13,7 @@ from buntime.core.http1.answer import FIELDS_MAX
 from buntime.core.http1.setcookie import NAME_LENGTH, below, is_for_host, sets_cookie
 from buntime.server.telemetry.logs import Log
 
-# Whose cookies were logged, each app's once
+# Apps whose cookies were logged, each once
 _told_for_host: WeakSet[App] = WeakSet()
 _told_reserved: WeakSet[App] = WeakSet()
 

@@ -19,7 +19,7 @@ def cores(*, cgroups: str = _CGROUPS, own: str = _OWN) -> int:
 
 
 def _quotas(cgroups: str, own: str) -> Iterator[float]:
-    """The cores of each limit that there is, in the process's cgroup and those around it."""
+    """The cores of each limit, in the process's cgroup and those above it."""
     for line in _read(own).splitlines():
         _, controllers, path = line.split(":", 2)
         for folder in _upwards(path):

@@ -1,4 +1,4 @@
-"""An app as it is served now, and what its workers are told of it."""
+"""An app as it is served now, and what its workers are told about it."""
 
 import json
 import time
@@ -23,7 +23,7 @@ from buntime.wire import INIT, Message
 
 
 class Own(NamedTuple):
-    """An app, and the interpreter that it decides about."""
+    """An app, and the interpreter that it chooses."""
 
     app: App
     interpreter: Interpreter
@@ -35,17 +35,17 @@ class SpareKey(NamedTuple):
     executable: str
     low_memory: bool
     bundle: str | None = None  # where the worker's code is; None: the runtime's own
-    user: Identity | None = None  # whose it is from its start; None: the runtime's
-    own: Own | None = None  # in whose sandbox it starts; None: in none
-    is_confined: bool = True  # what it has done for its sandbox while it waits cannot be undone
+    user: Identity | None = None  # the user that it starts as; None: the runtime's
+    own: Own | None = None  # the app in whose sandbox it starts; None: in none
+    is_confined: bool = True  # sandbox steps that it has taken while it waits cannot be undone
 
 
 class Init(NamedTuple):
-    """An INIT without the worker's name, and the names of variables that were kept from it."""
+    """An INIT without the worker's name, and the names of variables withheld from it."""
 
     message: Message
     blocked: tuple[str, ...]
-    unpassed: frozenset[str]  # others that the runtime has and the workers do not get
+    unpassed: frozenset[str]  # other variables of the runtime that workers do not get
 
     def of(
         self,
@@ -80,7 +80,7 @@ class ColdStart(NamedTuple):
 
 
 class Deployment:
-    """An app as it is served now: its state for the scheduler, and what INIT tells of it."""
+    """An app as it is served now: its state for the scheduler, and its INIT."""
 
     __slots__ = (
         "app",
@@ -101,35 +101,35 @@ class Deployment:
     )
 
     def __init__(self, app: App, interpreter: Interpreter, *, is_watched: bool = False) -> None:
-        """`is_watched`: each request looks whether a file has changed, as in development."""
+        """`is_watched`: each request checks whether a file has changed, as in development."""
         self.app = app
         self.interpreter = interpreter
         self.watching = Watching(app.manifest.watch)
         self.watch = TreeWatch(app.dir, self.watching) if is_watched else None
         self.made_ns = time.time_ns()  # workers have not loaded its code before that
-        # Whether its workers are to tell if its framework wants one that stays.
+        # Whether its workers report if its framework needs a worker that stays.
         self.asks_framework = app.plugin is None and not app.manifest.ttl_s
         self.told_slow = False  # that each request waits for its boot is logged once
-        self.told_blocked = False  # which variables are kept from it is logged once
-        self.boot_note = ""  # what its last boot may have failed of
-        self.cold_start: ColdStart | None = None  # of the last boot that told of it
-        self.fallback: App | None = None  # who answers where this one cannot be loaded
-        self.init: Init | None = None  # what all of its workers are told alike
+        self.told_blocked = False  # which variables are withheld from it is logged once
+        self.boot_note = ""  # why its last boot failed, if it did
+        self.cold_start: ColdStart | None = None  # of the last boot that reported it
+        self.fallback: App | None = None  # the one that answers if this one cannot be loaded
+        self.init: Init | None = None  # what all of its workers are told
         self.limits = limits(to_config(app.manifest))  # that a control group holds
         self.limits_lost: tuple[str, ...] = ()  # the keys of those that have no effect
         self.state = AppState(app.key, _policy(app, interpreter, is_watched=is_watched))
 
     @property
     def asks_imports(self) -> bool:
-        """Whether a worker is to tell what its imports have taken: with `ttl: 0` the first alone,
-        as each request pays for what is told."""
+        """Whether a worker reports how long its imports took: with `ttl: 0` only the first one,
+        because each request pays for the report."""
         return self.app.manifest.ttl_s > 0 or self.cold_start is None
 
     @property
     def boot_error(self) -> str:
-        """What the last boot failed of, with what the runtime adds; "" as long as none has failed.
+        """Why the last boot failed, with what the runtime adds; "" as long as none has failed.
 
-        The note is there first: from the worker's word on, while it is being ended for that.
+        The note is there first: from the worker's report on, while the worker is being ended.
         """
         if not self.has_failed:
             return ""
@@ -161,20 +161,21 @@ class Deployment:
                 self.watch.watch(self.watching)
 
     def has_changed_files(self) -> bool:
-        """Whether its code may be another one than workers have loaded. Waits for the disk."""
+        """Whether its code may differ from what workers have loaded. Waits for the disk."""
         return bool(changed_since(self.app.dir, self.made_ns, watching=self.watching))
 
     def may_change(self) -> bool:
-        """Whether `has_changed` is to be asked: in development, or after a boot that failed."""
+        """Whether to check `has_changed`: in development, or after a failed boot."""
         return self.watch is not None or bool(self.state.boot_error)
 
     @property
     def changed_file(self) -> str | None:
-        """What made `has_changed` true, if it was a file of the code; relative to its folder."""
+        """The file of the code that made `has_changed` true, if any; relative to its folder."""
         return self.watch.changed_file or None if self.watch is not None else None
 
     def has_changed(self, app: App, interpreter: Interpreter) -> bool:
-        """Whether `app` on `interpreter` needs a new deployment; a changed file is told once."""
+        """Whether `app` on `interpreter` needs a new deployment; a changed file is reported
+        once."""
         if self.app is not app or self.interpreter != interpreter:
             return True
         return self.watch is not None and self.watch.changed()
@@ -182,7 +183,7 @@ class Deployment:
 
 def _policy(app: App, interpreter: Interpreter, *, is_watched: bool) -> Policy:
     manifest = app.manifest
-    # In development a page is to come to the new code; with `replace: after` one runs alone.
+    # In development pages should reach the new code; with `replace: after` only one runs.
     is_alone = is_watched or manifest.replace == "after"
     keeps = manifest.affinity == "cookie" and not is_alone
     return Policy(
@@ -200,7 +201,7 @@ def _policy(app: App, interpreter: Interpreter, *, is_watched: bool) -> Policy:
 
 
 def spare_key(app: App, interpreter: Interpreter) -> SpareKey:
-    """What an interpreter must be started as, to become a worker of the app."""
+    """How an interpreter must be started to become a worker of the app."""
     user = interpreter.user
     return SpareKey(
         interpreter.executable,
@@ -274,7 +275,7 @@ def _make_init(
 
 
 def caller_of(app: App) -> Caller:
-    """Who calls services where a worker of the app does."""
+    """The name as which a worker of the app calls services."""
     if app.plugin is None:
         return Caller(caller_of_app(app.name), frozenset(app.manifest.uses))
     name, uses = str(app.plugin["name"]), app.plugin.get("uses")

@@ -1,4 +1,4 @@
-"""Which apps are served, in which state of their code, and which change of them is tried.
+"""Which apps are served, in which state of their code, and which changes are being tried.
 
 An app's code in one state is one `Deployment`: when its manifest or, in development, a file of it
 changes, the old one is dropped (its workers finish what they have) and a new one is made.
@@ -26,7 +26,7 @@ _UNFIT_S = 60.0  # until an app's interpreter is looked for again, where that fa
 
 
 class Deployments:
-    """Finds, or makes, what a request for an app is to be queued for."""
+    """Finds, or makes, the deployment that a request for an app is queued for."""
 
     def __init__(
         self,
@@ -38,21 +38,21 @@ class Deployments:
         is_development: bool,
         carry_out: Callable[[list[Decision]], None],
     ) -> None:
-        """`carry_out` does what the scheduler decides, at once or after what it is doing."""
-        self.by_state: dict[AppState, Deployment] = {}  # also those that are tried or dropped
+        """`carry_out` does what the scheduler decides, at once or after its current work."""
+        self.by_state: dict[AppState, Deployment] = {}  # including those being tried or dropped
         self.rollout: Rollout[Deployment] = Rollout()
         self.served = self.rollout.served  # by App.key
         self.unstarted = Unstarted()
-        self.follow: Callable[[Deployment], None] | None = None  # who watches what has loaded
+        self.follow: Callable[[Deployment], None] | None = None  # watches what has loaded
         self._loop = loop
         self._log = log
         self._interpreters = interpreters
         self._scheduler = scheduler
         self._is_development = is_development
         self._carry_out = carry_out
-        # Changes that cannot be tried, as there is no interpreter for them yet
+        # Changes that cannot be tried, because there is no interpreter for them yet
         self._learning: WeakSet[App] = WeakSet()
-        # Loaded before there is a way to them: they serve as soon as there is
+        # Loaded before requests can reach them: they serve as soon as requests can
         self._ready: WeakKeyDictionary[App, Deployment] = WeakKeyDictionary()
         self._unfit_until: WeakKeyDictionary[App, float] = WeakKeyDictionary()
 
@@ -62,12 +62,12 @@ class Deployments:
     # For requests
 
     def current(self, app: App) -> Deployment | None:
-        """The app as it is now; None while its interpreter is to be looked at, off the loop.
+        """The app as it is now; None while its interpreter must first be looked at, off the loop.
 
-        Raises ManifestError where it has none.
+        Raises ManifestError if it has none.
         """
         deployment = self.served.get(app.key)
-        if app.plugin is not None:  # what serves for it is the plugins' to say
+        if app.plugin is not None:  # plugins decide what serves for it
             if deployment is None:
                 raise faults.plugin_stopped(app.name)
             return deployment
@@ -85,15 +85,16 @@ class Deployments:
         return deployment
 
     def serving(self, app: App | None) -> Deployment | None:
-        """What serves under the key of the app now; maybe another state of its code."""
+        """What serves under the app's key now, possibly another state of its code."""
         return self.served.get(app.key) if app is not None else None
 
     def of(self, state: AppState | None) -> Deployment | None:
-        """The deployment that the scheduler knows by this state."""
+        """The deployment that belongs to this state in the scheduler."""
         return self.by_state.get(state) if state is not None else None
 
     def all_of(self, name: str, key: str | None) -> list[Deployment]:
-        """All states of an app's code, or of one version's, also those tried or dropped."""
+        """All states of an app's code, or of one version's, including those being tried or
+        dropped."""
         return [
             each
             for each in self.by_state.values()
@@ -101,7 +102,8 @@ class Deployments:
         ]
 
     def fallback(self, app: App | None, spec: str | None) -> App | None:
-        """Who answers requests for versions in the range `spec`, where the app is not loaded."""
+        """The deployment that answers requests for versions in the range `spec` if the app is not
+        loaded."""
         deployment = self.serving(app)
         fallback = deployment.fallback if deployment is not None else None
         return fallback if fallback is not None and is_meant(fallback, spec) else None
@@ -114,10 +116,10 @@ class Deployments:
     # Changes
 
     def prepare(self, app: App, *, is_active: bool = True) -> None:
-        """Start what the app wants to have ready before its first request (`prewarm`).
+        """Start what the app should have ready before its first request (`prewarm`).
 
-        Other versions than the active one are started when they are asked for. Where its packages
-        are to be installed, tell already what will keep them from it.
+        Versions other than the active one are started when they are requested. If packages must be
+        installed, report already what will prevent that.
         """
         before = self.served.get(app.key)
         if app.is_static or (before is not None and before.app is app):
@@ -133,7 +135,7 @@ class Deployments:
             )
 
     def serve(self, app: App, interpreter: Interpreter) -> Deployment:
-        """Serve the app from now on, in the place of what serves under its key."""
+        """Serve the app from now on, instead of what serves under its key."""
         deployment = (
             self.rollout.tried(app, Placement.BESIDE)
             or self._ready.pop(app, None)
@@ -143,7 +145,7 @@ class Deployments:
         return deployment
 
     def hold_ready(self, deployment: Deployment) -> None:
-        """It was loaded beside; as soon as its app is served, that is done by its workers."""
+        """It was loaded beside what serves; as soon as its app is served, its workers do that."""
         self._ready[deployment.app] = deployment
 
     def load_beside(self, app: App, interpreter: Interpreter) -> Deployment:
@@ -153,7 +155,7 @@ class Deployments:
         return deployment
 
     def put_on(self, deployment: Deployment) -> None:
-        """Have it serve from now on; what served under its key is dropped."""
+        """Make it serve from now on; what served under its key is dropped."""
         replaced = self.rollout.serve(deployment)
         if replaced is not None:
             _join(deployment.state, replaced.state)
@@ -169,7 +171,7 @@ class Deployments:
         self._carry_out(self._scheduler.add_app(deployment.state, self._loop.now))
 
     def take_off(self, deployment: Deployment) -> None:
-        """Serve it no more; nothing takes its place."""
+        """Stop serving it; nothing replaces it."""
         if self.served.get(deployment.app.key) is deployment:
             del self.served[deployment.app.key]
         self.drop(deployment)
@@ -194,7 +196,7 @@ class Deployments:
 
     @property
     def revision(self) -> int:
-        """Another number as soon as `choose` may have another answer."""
+        """Changes whenever `choose` may have another answer."""
         return self.rollout.revision
 
     def is_proven(self, app: App) -> bool:
@@ -216,7 +218,7 @@ class Deployments:
             self.try_out(deployment)
         return choice.serves
 
-    # What came of a boot
+    # Results of boots
 
     def loaded(self, deployment: Deployment) -> None:
         """A worker has loaded it."""
@@ -274,7 +276,7 @@ class Deployments:
         return made
 
     def _interpreter(self, app: App) -> Interpreter | None:
-        """The interpreter of a change; None while, or when, it cannot be told."""
+        """The interpreter of a change; None while it is unknown, or if it cannot be found."""
         if app in self._learning or self._loop.now < self._unfit_until.get(app, 0.0):
             return None
         try:
@@ -321,7 +323,7 @@ class Deployments:
 
 
 def _join(state: AppState, replaced: AppState) -> None:
-    """Where the workers of an app never overlap, those of its other states count too."""
+    """If the workers of an app never overlap, those of its other states count too."""
     if state.policy.is_single:
         kin = {each for each in replaced.kin if each.workers or each is replaced}
         state.kin = replaced.kin = {state, *kin}

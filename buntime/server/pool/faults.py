@@ -1,4 +1,4 @@
-"""What a client is told where no worker can answer its request."""
+"""What a client is told when no worker can answer its request."""
 
 import math
 
@@ -9,7 +9,7 @@ RAISE_TIMEOUT = "raise `timeout` in its buntime.yaml, or answer sooner"
 
 
 def see(app: str, what: str = "errors") -> str:
-    """The command that shows more of an app, for a record of the log."""
+    """The command that shows more about an app, for a record of the log."""
     return f"buntime show {app} --{what}"
 
 
@@ -19,7 +19,7 @@ def overloaded(message: str, retry_after_s: float) -> ServerFault:
 
 
 def still_loading(detail: str, retry_after_s: float) -> ServerFault:
-    """No worker has loaded the app yet, and the request has waited for as long as it may."""
+    """No worker has loaded the app yet, and the request has waited as long as it may."""
     message = "the app has not loaded in time; the log says where it is"
     return ServerFault(
         503, "app_loading", message, detail=detail, headers=_retry_after(retry_after_s)
@@ -45,7 +45,7 @@ def late(app: str, seconds: float) -> ServerFault:
 
 
 def request_failed(app: str, stack: str) -> ServerFault:
-    """The app raised, or answered what is no answer."""
+    """The app raised, or returned something invalid."""
     return ServerFault(
         500,
         "app_error",
@@ -72,7 +72,7 @@ def misconfigured(detail: str) -> ServerFault:
 
 
 def plugin_stopped(name: str) -> ServerFault:
-    """The plugin was switched off, or taken away, while a request was on its way to it."""
+    """The plugin was switched off or removed while a request was on its way to it."""
     return ServerFault(
         503, "plugin_unavailable", f"the {name} is not available", headers=_retry_after(1)
     )

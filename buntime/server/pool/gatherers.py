@@ -1,6 +1,6 @@
-"""Has the bodies of requests come before they get one of the few workers of one request.
+"""Reads the bodies of requests before they get one of the few single-request workers.
 
-core/pool/gathering.py says which may go on without all of it.
+core/pool/gathering.py says which requests may go on without the whole body.
 """
 
 from collections.abc import Callable, Hashable
@@ -12,7 +12,7 @@ from buntime.server.loop import Loop
 from buntime.server.pool import faults
 from buntime.server.pool.responders import Waiting
 
-_AGAIN_S = 5.0  # when a client may try again that finds no memory
+_AGAIN_S = 5.0  # when a client may retry if there is no memory
 
 
 class Gatherers:
@@ -32,11 +32,11 @@ class Gatherers:
 
     @property
     def is_pressed(self) -> bool:
-        """Is more than half of the memory for such bodies taken?"""
+        """Whether more than half of the memory for such bodies is taken."""
         return self.gathering.is_pressed
 
     def add(self, exchange: Exchange, app: App) -> None:
-        """Submit the request when its body has come; that may be at once."""
+        """Submit the request when its body has come, possibly at once."""
         gatherer = Gatherer(exchange, app, self)
         self.gathering.take(gatherer, 0)
         self._pauses.start(gatherer)
@@ -55,7 +55,7 @@ class Gatherers:
             gatherer.exchange.fail(faults.overloaded("too many requests wait", _AGAIN_S))
 
     def on_pause(self, gatherer: "Gatherer") -> None:
-        """Nothing has come for a while: go on without, or look again after another while."""
+        """Nothing has come for a while: go on without the rest, or check again later."""
         now = self._loop.now
         if self.gathering.may_go(self._slots(), _lacks, now):
             self.gathering.let_go(gatherer, now)
@@ -64,7 +64,7 @@ class Gatherers:
             self._pauses.start(gatherer)
 
     def drop(self, gatherer: "Gatherer") -> None:
-        """Its body is waited for no more."""
+        """Its body is no longer waited for."""
         self.gathering.drop(gatherer)
         self._pauses.stop(gatherer)
 

@@ -1,12 +1,13 @@
-"""The last error of each app, with its stack, for operators who ask later than the log scrolls."""
+"""The last error of each app, with its stack, for operators who ask when the log has scrolled
+on."""
 
 import time
 
 from buntime.core.telemetry.errorgroups import ErrorGroups
 from buntime.core.values.tuples import NamedTuple
 
-APPS_MAX = 1000  # of whom one is kept; then the one that is known the longest goes
-_STACK_MAX_CHARS = 20_000  # its end is kept: what was called last
+APPS_MAX = 1000  # apps of which one is kept; beyond that the oldest is dropped
+_STACK_MAX_CHARS = 20_000  # the end is kept, because it has the innermost calls
 
 
 class LastError(NamedTuple):

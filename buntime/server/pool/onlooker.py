@@ -1,4 +1,4 @@
-"""Who looks on as workers come and go: the plugins."""
+"""The observer of workers that start and end: the plugins."""
 
 from typing import Protocol
 
@@ -8,7 +8,7 @@ from buntime.wire import Message
 
 
 class Onlooker(Protocol):
-    """Told of the workers of apps and of plugins, on the loop's thread."""
+    """Is told about the workers of apps and plugins, on the loop's thread."""
 
     def on_adopted(self, deployment: Deployment) -> None:
         """A worker is about to load an app that uses services."""
@@ -20,5 +20,5 @@ class Onlooker(Protocol):
         """A worker could not load its app."""
 
     def on_gone(self, deployment: Deployment, worker: Worker, how: str, *, was_told: bool) -> None:
-        """The process of a worker that had loaded its app has ended, as it was told, and well, or
-        by itself."""
+        """The process of a worker that had loaded its app has ended: as it was told to, or by
+        itself."""

@@ -1,4 +1,4 @@
-"""What operators order of workers: a fresh one in another's place, none where nobody asks."""
+"""What operators can do with workers: replace one by a fresh one, end idle ones."""
 
 from collections.abc import Callable
 
@@ -12,7 +12,7 @@ from buntime.server.pool.supervisor import Supervisor
 
 
 class Orders:
-    """Of single workers, and of all that an app has."""
+    """For single workers, and for all workers of an app."""
 
     def __init__(
         self,
@@ -30,7 +30,7 @@ class Orders:
         self._carry_out = carry_out
 
     def recycle_worker(self, name: str) -> bool:
-        """Have a fresh worker take the place of this one ("w3"); False if it has no app."""
+        """Replace this worker ("w3") by a fresh one; False if it has no app."""
         for number, worker in self._supervisor.workers.items():
             if worker.name == name and self._scheduler.workers[number].app is not None:
                 worker.log.info("worker.recycled", "worker recycled by an operator")
@@ -57,12 +57,13 @@ class Orders:
         return [each for each in names if self.recycle_worker(each)]
 
     def _kept(self) -> list[Program]:
-        """The processes of apps, which are started again when they have ended."""
+        """The processes of apps, which are restarted when they have ended."""
         running = self._supervisor.programs.running.values()
         return [program for program in running if program.label.startswith(KEPT)]
 
     def sleep_app(self, name: str, key: str | None) -> list[str]:
-        """End the idle workers of an app that need not be kept ready; returns their names."""
+        """End the idle workers of an app, except those that must be kept ready; returns their
+        names."""
         ended: list[str] = []
         for deployment in self._deployments.all_of(name, key):
             ends = self._scheduler.sleep(deployment.state)

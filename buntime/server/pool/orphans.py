@@ -1,23 +1,24 @@
-"""Finds what apps have started and left behind, and ends it when its worker is gone.
+"""Finds processes that apps have left behind, and kills them when their worker is gone.
 
 A worker's process group dies with it. A process that has left the group (a double fork, a daemon)
 does not; but the kernel gives it to the runtime when its parent has died, as the runtime is a
 "child subreaper" or process 1 of a container. There it is found among the runtime's children, and
 killed once there is no worker that it can come from.
 
-Whose it is tells a limit of its own, which each worker sets before its app is loaded: RLIMIT_LOCKS,
-of which Linux takes no notice, lower by the worker's number than the runtime's. A process inherits
-it, whatever its environment, session, group and user are, and can but lower it further: what it
-then pretends to come from is a later worker, or one that there never was. Anybody may read it, so
-that a root without CAP_SYS_PTRACE knows orphans of other users.
+A process limit shows which worker it comes from. Before its app is loaded, each worker lowers
+RLIMIT_LOCKS, which Linux ignores, by the worker's number below the runtime's. A process inherits
+it, whatever its environment, session, group and user are, and can only lower it further: then it
+appears to come from a later worker, or from one that never existed. Anybody may read the limit, so
+a root without CAP_SYS_PTRACE recognises orphans of other users.
 
-- Without that limit (a program that `docker exec` has started) it is not ours, unless its
+- A process without that limit (a program that `docker exec` has started) is not ours, unless its
   environment says so in WORKER_ID.
-- Not found is what forks faster than it is looked at. Limits for that are the service manager's.
-- What has ended is reaped; without that a container's process table would fill up. A zombie that
-  was not recognised while it lived waits for 2 s, in case it belongs to a thread of the runtime.
-- Only the children of the main thread are looked at: orphans come to it, and programs that other
-  threads have started, such as pip, do not.
+- A process that forks faster than this looks is not found. The service manager's limits are for
+  that.
+- Ended processes are reaped; otherwise a container's process table would fill up. A zombie that was
+  not recognised while it lived waits for 2 s, in case it belongs to a thread of the runtime.
+- Only the children of the main thread are checked: orphans become its children, and programs that
+  other threads have started, such as pip, do not.
 - macOS has nothing like it: there this does nothing.
 """
 
@@ -34,19 +35,19 @@ from buntime.server.telemetry.logs import Log
 from buntime.wire import MARK_LIMIT, mark_ceiling
 
 try:
-    import ctypes  # 7 ms: prctl is to be had in no other way
+    import ctypes  # 7 ms, but prctl is available in no other way
 except ImportError:  # a Python that was built without libffi
     ctypes = None  # type: ignore[assignment]  # asked for before it is used
 
 _PATIENCE_S = 2.0
-_END_S = 1.0  # for those that are left when the runtime ends
+_END_S = 1.0  # for those that remain when the runtime ends
 _END_POLL_S = 0.01
 _PR_SET_CHILD_SUBREAPER = 36  # linux/prctl.h
 _OWNER = b"WORKER_ID="
 
 
 def become_subreaper() -> bool:
-    """Have the kernel give us the orphans of our workers; False where it cannot."""
+    """Ask the kernel to give us the orphans of our workers; False if it cannot."""
     if sys.platform != "linux" or ctypes is None:
         return False
     return bool(ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) == 0)
@@ -61,14 +62,14 @@ class Orphans:
         self._path = f"/proc/self/task/{os.getpid()}/children"
         self._not_ours = environ.get("WORKER_ID", "").encode()
         self._ceiling = mark_ceiling(resource.getrlimit(MARK_LIMIT)[1])
-        self._owners: dict[int, str] = {}  # by pid; "" where nothing tells of a worker
+        self._owners: dict[int, str] = {}  # by pid; "" if nothing points to a worker
         self._zombies: dict[int, float] = {}  # since when
         self._has_told = False  # that some cannot be seen
 
     def sweep(self, workers: Mapping[str, int], now: float) -> bool:
         """Kill orphans whose worker is not among `workers` (name -> pid), and reap the dead.
 
-        Returns whether some are left that are to go. Takes 20 us, and 1 us for each worker.
+        Returns whether some that must go are left. Takes 20 us, and 1 us for each worker.
         """
         orphans = self._children() - set(workers.values())
         for known in (self._owners, self._zombies):
@@ -78,7 +79,7 @@ class Orphans:
         return any(left)
 
     def end(self) -> None:
-        """All workers are gone: so are soon those that they have left, and their children."""
+        """All workers are gone: end what they have left, and its children."""
         deadline = time.monotonic() + _END_S
         while self.sweep({}, now := time.monotonic()) and now < deadline:
             time.sleep(_END_POLL_S)
@@ -117,7 +118,7 @@ class Orphans:
         return True
 
     def _judge_unseen(self, pid: int, now: float) -> None:
-        """Reap it if it is dead: reaped by whoever it belongs to, or hidden (`hidepid`)."""
+        """Reap it if it is dead; it may have been reaped by its owner, or be hidden (`hidepid`)."""
         try:
             is_dead = os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
         except ChildProcessError:
@@ -134,7 +135,7 @@ class Orphans:
             )
 
     def _owner(self, pid: int) -> str:
-        """The worker that a process comes from, empty if it does not tell."""
+        """The worker that a process comes from, "" if unknown."""
         mark = mark_of(pid)
         if mark is not None and 0 <= mark < self._ceiling:
             return f"w{self._ceiling - mark}"

@@ -1,11 +1,12 @@
-"""What a worker prints: read in bounded pieces, cut into lines, and counted where it is too much.
+"""What a worker prints: read in bounded pieces, split into lines, and only counted if it is too
+much.
 
-An app may print without end, and children of it may hold its pipes when it has died. So a turn of
-the loop takes one piece of each stream, makes `_LINES_PER_TURN` lines of it at most, and what is
-more waits for the next turn while the stream is not read. In the long run a worker has a budget of
-lines and bytes, and so have all workers of an app together, as one that dies is replaced by one
-with a budget of its own. Beyond them lines are counted and dropped, the stream is read a few times
-a second, and the app's writes wait as they do for any slow reader.
+An app may print without end, and its children may hold its pipes when it has died. So a turn of the
+loop takes one piece of each stream and makes at most `_LINES_PER_TURN` lines of it; the rest waits
+for the next turn, and the stream is not read meanwhile. In the long run a worker has a budget of
+lines and bytes, and so have all workers of an app together, because a worker that dies is replaced
+by one with a fresh budget. Beyond the budgets lines are counted and dropped, the stream is read a
+few times a second, and the app's writes wait as they do for any slow reader.
 """
 
 import os
@@ -42,7 +43,7 @@ class OutputBudget:
         self._telling: Timer | None = None
 
     def share(self, allowance: Allowance) -> None:
-        """From now on what all workers of an app may print counts as well."""
+        """From now on the budget of all workers of the app applies as well."""
         self._shared = allowance
 
     def is_spent(self) -> bool:
@@ -50,13 +51,14 @@ class OutputBudget:
         return self._own.is_spent(now) or (self._shared is not None and self._shared.is_spent(now))
 
     def take(self, lines: int, size_bytes: int) -> int:
-        """Take a piece of so many lines and bytes; returns how many of the lines are covered."""
+        """Take this many lines and bytes from the budget; returns how many of the lines are
+        covered."""
         now = self._loop.now
         covered = self._own.take(lines, size_bytes, now)
         return covered if self._shared is None else self._shared.take(covered, size_bytes, now)
 
     def drop(self, lines: int, size_bytes: int) -> None:
-        """Count what is not logged; it is told of soon."""
+        """Count what is not logged; it is reported soon."""
         self._dropped_lines += lines
         self._dropped_bytes += size_bytes
         if self._telling is None:
@@ -102,8 +104,9 @@ class Output:
     def finish(self, on_end: Callable[[], None]) -> None:
         """The process is dead: take what is in the pipe now, hand it on, and call `on_end`.
 
-        No more than that, as who shares the pipe, such as a child of the worker, may write on for
-        ever. The lines are handed on over as many turns as they take; `on_end` may come at once.
+        No more than that, because a process that shares the pipe, such as a child of the worker,
+        may write on for ever. The lines are delivered over as many turns as needed; `on_end` may
+        come at once.
         """
         self._on_end = on_end
         left = min(unread_bytes(self._fd), _LAST_BYTES_MAX) if self._is_open else 0
@@ -113,7 +116,7 @@ class Output:
         self._end()
 
     def abort(self) -> None:
-        """Read no more; the lines that wait are still handed on."""
+        """Stop reading; waiting lines are still delivered."""
         if not self._is_open:
             return
         self._is_open = False
@@ -122,7 +125,7 @@ class Output:
         self._hand_on()
 
     def _read(self, size_bytes: int) -> int:
-        """Take one piece of the stream; returns its size, 0 where there was none."""
+        """Take one piece of the stream; returns its size, 0 if there was none."""
         try:
             data = os.read(self._fd, size_bytes)
         except BlockingIOError:
@@ -149,7 +152,7 @@ class Output:
             self._pause(_PAUSE_S)  # else it would be read again for each token that comes in
 
     def _hand_on(self) -> None:
-        """Hand on a turn's lines. With more of them left, nothing is read before they are gone."""
+        """Deliver a turn's lines. If more are left, nothing is read until they are delivered."""
         if self._is_going_on:
             return
         left = _LINES_PER_TURN
@@ -203,6 +206,6 @@ class Output:
 
 
 def _size_of_lines(data: bytes, most: int) -> int:
-    """How many bytes the first so many lines take."""
+    """How many bytes the first `count` lines take."""
     parts = data.split(b"\n", most)
     return len(data) if len(parts) <= most else len(data) - len(parts[-1])

@@ -110,7 +110,7 @@ class Pool:
         )
         self._decisions: deque[Decision] = deque()
         self._is_carrying_out = False
-        self._refilling: Timer | None = None  # workers have been taken, and others are to start
+        self._refilling: Timer | None = None  # workers have been taken, and others must start
         self._on_empty: Callable[[], None] | None = None
         live.follow(self._take_settings)
 
@@ -140,33 +140,33 @@ class Pool:
     # From outside
 
     def tell(self, onlooker: Onlooker) -> None:
-        """Have it told as workers come and go."""
+        """Tell it when workers start and end."""
         self._reactions.onlooker = onlooker
 
     def connect(self, board: Switchboard) -> None:
-        """Have it connect the calls of workers to services."""
+        """Use it to connect the calls of workers to services."""
         self._supervisor.board = board
 
     def grant(self, secrets: Secrets) -> None:
-        """Have workers given these."""
+        """Give workers these."""
         self._supervisor.secrets = secrets
 
     def hold_back(self, deployment: Deployment, seconds: float) -> None:
-        """Start no worker that no request waits for, for so long."""
+        """For this long, start no worker that no request waits for."""
         self._scheduler.hold_back(deployment.state, self._loop.now + seconds)
 
     def takes_work(self, worker: Worker) -> bool:
-        """Whether the worker has loaded its app, and is not on its way out."""
+        """Whether the worker has loaded its app, and is not ending."""
         record = self._scheduler.workers.get(worker.number)
         return record is not None and record.state in TAKES_WORK
 
     def serve_instead(
         self, old: Deployment | None, app: App, interpreter: Interpreter
     ) -> Deployment:
-        """Serve the app from now on, in the place of `old`, whose waiting requests it gets."""
+        """Serve the app from now on, instead of `old`, whose waiting requests it gets."""
         tickets = [] if old is None else old.state.queue.tickets()
         if old is not None:
-            for ticket in tickets:  # first: what has a queue would be started for it
+            for ticket in tickets:  # first: otherwise workers would be started for its queue
                 self._scheduler.withdraw(old.state, ticket)
         new = self.deployments.serve(app, interpreter)
         for ticket in tickets:
@@ -181,7 +181,7 @@ class Pool:
         self._loop.call_later(_TICK_S, self._tick)
 
     def submit(self, exchange: Exchange, app: App) -> None:
-        """Have the request answered by a worker of the app, now or when one is free."""
+        """Let a worker of the app answer the request, now or when one is free."""
         if app.name in self.preparing.held:
             self.preparing.keep(exchange, app)
             return
@@ -196,7 +196,7 @@ class Pool:
         self.enqueue(exchange, deployment)
 
     def withdraw(self, state: AppState, exchange: Exchange) -> None:
-        """A queued request is over: answered for, or its client has left."""
+        """A queued request is over: answered, or its client has left."""
         self._scheduler.withdraw(state, exchange)
 
     def put_last(self, state: AppState, exchange: Exchange) -> None:
@@ -205,7 +205,7 @@ class Pool:
 
     @property
     def slots_taken(self) -> int:
-        """Requests that have a worker of their own."""
+        """Requests that have their own worker."""
         return self._scheduler.slots_taken
 
     @property
@@ -215,15 +215,16 @@ class Pool:
 
     @property
     def is_short_of_memory(self) -> bool:
-        """Do bodies that are waited for take more than half of what they may?"""
+        """Whether bodies that are waited for take more than half of what they may."""
         return self._gatherers.is_pressed
 
     def wait_s(self, state: AppState) -> float:
-        """How long a request that came now would wait for a worker, about."""
+        """About how long a request that came now would wait for a worker."""
         return state.wait_s(self._loop.now)
 
     def ask_boot(self, state: AppState, then: Callable[[str], None]) -> bool:
-        """Ask where a worker is that loads the app; False where one has, or none is about to."""
+        """Ask a worker that loads the app where it is; False if one has loaded it, or none is
+        loading."""
         if not state.workers or any(each.boot.is_loaded for each in state.workers.values()):
             return False
         worker = self._supervisor.workers.get(next(iter(state.workers)))
@@ -237,7 +238,7 @@ class Pool:
         self.on_worker_gone()
 
     def end_orphans(self) -> None:
-        """After the last worker: end and remove what is left of what they have made."""
+        """After the last worker: end and remove what workers have left behind."""
         self._supervisor.end_orphans()
         self.sandboxes.close()
 
@@ -255,8 +256,8 @@ class Pool:
     def carry_out(self, decisions: list[Decision]) -> None:
         """Do what was decided, in its order.
 
-        Answering one request may begin the next one of its connection, and with it more
-        decisions: they come after those that were made before.
+        Answering one request may begin the next one on its connection, and cause more decisions:
+        they are carried out after those made before.
         """
         if not decisions:
             return
@@ -275,7 +276,7 @@ class Pool:
             self._is_carrying_out = False
 
     def on_request_over(self) -> None:
-        """What was put off until a request is over comes now."""
+        """Do what was put off until a request is over."""
         if self._refilling is not None:
             self._refilling.cancel()
             self._refilling = None
@@ -315,7 +316,7 @@ class Pool:
         exchange: Exchange = decision.ticket  # type: ignore[assignment]  # tickets are exchanges
         worker = self._supervisor.workers.get(decision.worker)
         record = self._scheduler.workers[decision.worker]
-        if worker is None:  # it could not be started, see Supervisor.spawn
+        if worker is None:  # starting it failed, see Supervisor.spawn
             exchange.take_back()
             if self._scheduler.is_short and record.app is not None:
                 self.enqueue(exchange, self.deployments.by_state[record.app])
@@ -333,7 +334,7 @@ class Pool:
         return exchange
 
     def _gather(self, exchange: Exchange, deployment: Deployment) -> None:
-        """Have the body come first, unless there is no worker to be had: then say so at once."""
+        """Read the body first, unless no worker is available: then say so at once."""
         wait_s = self._scheduler.refuses(deployment.state, self._loop.now)
         if wait_s is None:
             self._gatherers.add(exchange, deployment.app)
@@ -374,10 +375,10 @@ class Pool:
         self._refill_later()
 
     def _refill_later(self) -> None:
-        """Make up for a worker that was taken when its request is over, or takes long.
+        """Replace a worker that was taken, once its request is over or takes long.
 
-        Starting an interpreter stops the runtime for 1 ms, and keeps a core busy for 20 more;
-        done at once that would be most of what a request waits for.
+        Starting an interpreter blocks the runtime for 1 ms, and keeps a core busy for 20 more; done
+        at once, that would be most of what a request waits for.
         """
         if self._refilling is None:
             self._refilling = self._loop.call_later(_REFILL_S, self._refill)
@@ -392,6 +393,6 @@ class Pool:
         self._loop.call_later(_TICK_S, self._tick)
 
     def _take_settings(self, settings: Settings) -> None:
-        """These hold from now on. A pool that is too large now shrinks as workers end."""
+        """These apply from now on. A pool that is now too large shrinks as workers end."""
         self._scheduler.limits = pool_limits(settings)
         self._supervisor.boot_timeout_s = settings.boot_timeout_s

@@ -1,7 +1,8 @@
 """Requests that wait while the interpreter of their app is looked at for the first time.
 
-That may run a program, or install packages, so it is done off the loop. And those that wait while
-no version of their app runs, as a deploy ends one before it starts the next (`replace: after`).
+That may run a program, or install packages, so it is done off the loop. Also requests that wait
+while no version of their app runs, because a deploy ends one before it starts the next (`replace:
+after`).
 """
 
 from collections.abc import Callable
@@ -18,7 +19,7 @@ from buntime.server.pythons.probe import Interpreter
 
 
 class Preparing:
-    """Looks at interpreters, each once, and holds the requests that need them."""
+    """Examines interpreters, each once, and holds the requests that need them."""
 
     def __init__(
         self,
@@ -53,7 +54,7 @@ class Preparing:
         )
 
     def hold(self, name: str) -> None:
-        """Have requests for all versions of this app wait, from now on."""
+        """Make requests for all versions of this app wait from now on."""
         self.held.setdefault(name, [])
 
     def keep(self, exchange: Exchange, app: App) -> None:
@@ -62,7 +63,7 @@ class Preparing:
         self.held[app.name].append((exchange, app))
 
     def let_go(self, name: str, old: App | None = None, new: App | None = None) -> None:
-        """They go on; those for `old` that `new` may answer go there."""
+        """They continue; those for `old` that `new` may answer go there."""
         for exchange, app in self.held.pop(name, []):
             if exchange.is_ended:
                 continue

@@ -26,8 +26,8 @@ from buntime.server.pool.stacks import Stacks
 from buntime.server.pythons.identity import Identity, options_of
 from buntime.wire import Message
 
-# bytes the kernel keeps in each direction of a channel: room for a window of each of a few
-# requests, so that sending a body does not alternate with waking the other side.
+# bytes the kernel buffers in each direction of a channel: room for the windows of a few requests,
+# so that sending a body does not alternate with waking the other side.
 _CHANNEL_BUFFER_BYTES = 256 * 1024
 _PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 _POLL_S = 0.05  # between looks at a dying process, where the system has no pidfd
@@ -50,11 +50,11 @@ class Process:
     ) -> None:
         """Start `command` as `user` with the numbers of channel, lifeline and stacks appended.
 
-        In a `sandbox` from the start, where there is an order for one.
+        It is in a `sandbox` from the start if there is an order for one.
         `on_line` gets each line of its output, `on_dropped` the numbers of lines and bytes of it
         that were too many (see output.py), `on_exit` its return code (negative for a
         signal), once, on the loop's thread, when its output has been read to the end.
-        Raises OSError and NotConfined where it cannot be started.
+        Raises OSError and NotConfined if it cannot be started.
         """
         self._loop = loop
         self._on_exit = on_exit
@@ -86,7 +86,7 @@ class Process:
         self._outputs = [
             Output(loop, pipe, name, on_line, self._budget) for name, pipe in streams if pipe
         ]
-        # No method of this object: what ends is to be freed at once, not by the garbage collector.
+        # Not a method of this object, so that it is freed at once, not by the garbage collector.
         self.stacks = Stacks(loop, stacks, partial(_signal, self._popen))
         _watch_exit(loop, self._popen, self._on_dead)
 
@@ -94,7 +94,7 @@ class Process:
         return f"Process({self.pid})"
 
     def resident_bytes(self) -> int:
-        """Its resident memory; 0 where that cannot be known (no /proc, or it has just died)."""
+        """Its resident memory; 0 if unknown (no /proc, or it has just died)."""
         try:
             with open(f"/proc/{self.pid}/statm", "rb") as statm:
                 return int(statm.read().split()[1]) * _PAGE_BYTES
@@ -102,7 +102,7 @@ class Process:
             return 0
 
     def share_output(self, allowance: Allowance) -> None:
-        """What all workers of its app may print counts as well."""
+        """The budget of all workers of its app applies as well."""
         self._budget.share(allowance)
 
     def kill(self) -> None:
@@ -112,12 +112,12 @@ class Process:
     def signal_group(self, number: int) -> None:
         """Signal it, and everything it has started that stayed in its group."""
         if self._popen.returncode is not None:
-            return  # reaped: by now its number may be that of another group
+            return  # reaped: its number may now belong to another group
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(self.pid, number)
 
     def _on_dead(self) -> None:
-        # Not reaped yet, so its number cannot be another group's: what it left behind goes too.
+        # Not reaped yet, so its number cannot be another group's: kill what it left behind too.
         self.kill()
         self._popen.wait()
         for output in tuple(self._outputs):
@@ -134,7 +134,7 @@ class Process:
 
 
 def _give_away(pipe: int, user: Identity) -> None:
-    """Make a pipe the user's, from either end. A container without CAP_CHOWN does without."""
+    """Give a pipe to the user, from either end. A container without CAP_CHOWN goes without this."""
     with contextlib.suppress(OSError):
         os.fchown(pipe, user.uid, user.gid)
 
@@ -147,7 +147,7 @@ def _signal(popen: "subprocess.Popen[bytes]", number: int) -> None:
 
 
 class _PidWatch:
-    """Tells once when a process has died, by its pidfd."""
+    """Reports once when a process has died, by its pidfd."""
 
     def __init__(self, loop: Loop, pidfd: int, on_dead: Callable[[], None]) -> None:
         self._loop = loop
@@ -167,7 +167,7 @@ class _PidWatch:
 
 
 class _PollWatch:
-    """The same where there is no pidfd (macOS): asks every so often, without reaping."""
+    """The same without a pidfd (macOS): checks every so often, without reaping."""
 
     def __init__(self, loop: Loop, pid: int, on_dead: Callable[[], None]) -> None:
         self._loop = loop
@@ -186,7 +186,7 @@ class _PollWatch:
 def _start(
     line: Sequence[str], environ: Mapping[str, str], passed: Sequence[int], user: Identity | None
 ) -> subprocess.Popen[bytes]:
-    """Start a command that inherits these descriptors, in a group of its own."""
+    """Start a command that inherits these descriptors, in its own process group."""
     return subprocess.Popen(
         line,
         stdin=subprocess.DEVNULL,

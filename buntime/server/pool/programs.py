@@ -1,17 +1,18 @@
-"""Programs of apps: started as the app's workers are, with other code than the app's entrypoint.
+"""Programs of apps: started like the app's workers, but with other code than the app's entrypoint.
 
-The one way to start something of an app that is no worker of it: `run` of a cron job, `processes`,
-`release` of a deploy, and `buntime run`. It is a worker that becomes the program by exec at INIT
-(worker/program.py). So it has what workers of the app have: user, sandbox, limits, environment,
-secrets, data, temporary folder, and the lifeline by which it does not outlive the runtime. Beside
-that, the folder of the app's Python stands first on its PATH, and its modules (the app's folder,
-`path`, vendor/, `buntime`) in PYTHONPATH, so that `python`, `celery`, `manage.py` are the app's.
+This is the only way to start something of an app that is not one of its workers: `run` of a cron
+job, `processes`, `release` of a deploy, and `buntime run`. It is a worker that becomes the program
+by exec at INIT (worker/program.py). So it has what workers of the app have: user, sandbox, limits,
+environment, secrets, data, temporary folder, and the lifeline, so that it does not outlive the
+runtime. In addition, the folder of the app's Python is first on its PATH, and its modules (the
+app's folder, `path`, vendor/, `buntime`) are in PYTHONPATH, so that `python`, `celery`, `manage.py`
+are the app's.
 
     programs.start(Order(app, interpreter, ("python", "manage.py", "migrate"), "release"),
                    on_line=lambda stream, line: ..., on_exit=lambda returncode: ...)
 
-Its exit code is the program's, 127 where that could not be run, negative for a signal. Asked to
-end it gets SIGTERM, with all that is in its process group, and SIGKILL _END_GRACE_S later.
+Its exit code is the program's, 127 if that could not be run, negative for a signal. When asked to
+end, it and its whole process group get SIGTERM, and SIGKILL _END_GRACE_S later.
 """
 
 import os
@@ -37,7 +38,7 @@ from buntime.wire import UP, Message
 _END_GRACE_S = 10.0  # from SIGTERM to SIGKILL
 _PYTHONS = frozenset(("python", "python3"))  # an environment may have neither name
 
-KEPT = "process:"  # how labels begin of those that are started again when they end
+KEPT = "process:"  # how labels begin for those that are restarted when they end
 
 Line = Callable[[str, str], None]  # (stream, text)
 
@@ -52,26 +53,26 @@ class Order(NamedTuple):
 
 
 class Means(NamedTuple):
-    """What it takes to start one; the same as for workers."""
+    """What is needed to start one; the same as for workers."""
 
     settings: Settings
     bundle: str
-    environ: Mapping[str, str]  # the runtime's own, which programs get little of
+    environ: Mapping[str, str]  # the runtime's own, of which programs get little
     sandboxes: Sandboxes
     groups: Groups
     allowances: Allowances
-    secrets: Callable[[App], Message | None]  # what INIT has of them; raises NoSecrets
+    secrets: Callable[[App], Message | None]  # what INIT contains of them; raises NoSecrets
 
 
 class Counts(NamedTuple):
-    """Who counts the programs, beside workers."""
+    """Counts the programs, beside workers."""
 
     begin: Callable[[], int]  # gives it a number that no worker has had
     ended: Callable[[], None]
 
 
 class Program:
-    """A program that runs."""
+    """A running program."""
 
     def __init__(self, number: int, order: Order, process: Process, loop: Loop) -> None:
         self.number = number
@@ -95,7 +96,7 @@ class Program:
         self._channel.post(init)
 
     def on_channel_closed(self, why: str) -> None:
-        """It has become the program, or has gone, which is told by its process."""
+        """It has become the program, or has ended, which its process reports."""
 
     def on_channel_broken(self, why: str) -> None:
         self.kill()  # a Python of the app's own, which is none of ours
@@ -137,10 +138,10 @@ class Programs:
     def start(
         self, order: Order, *, on_exit: Callable[[int], None], on_line: Line | None = None
     ) -> Program:
-        """Start one; `on_line` gets what it prints, which goes to the app's log besides.
+        """Start one; `on_line` gets what it prints, which also goes to the app's log.
 
-        `on_exit` gets its exit code, once, on the loop's thread, behind its output. Raises NoData,
-        NoSecrets, NotConfined and OSError where it cannot be started.
+        `on_exit` gets its exit code, once, on the loop's thread, after its output. Raises NoData,
+        NoSecrets, NotConfined and OSError if it cannot be started.
         """
         app, means = order.app, self._means
         secrets = means.secrets(app)
@@ -223,9 +224,9 @@ def command_of(key: SpareKey, bundle: str) -> list[str]:
 
 
 def environ_of(key: SpareKey, inherited: Mapping[str, str], name: str) -> dict[str, str]:
-    """The environment that it is started with, before it has that of the app.
+    """The environment that it starts with, before it gets the app's.
 
-    By WORKER_ID `Orphans` knows whose it is.
+    `Orphans` recognises it by WORKER_ID.
     """
     environ = {name: inherited[name] for name in INHERITED_NAMES if name in inherited}
     environ["WORKER_ID"] = name
@@ -261,7 +262,8 @@ def program_init(
 def _python_of(
     app: App, interpreter: Interpreter, bundle: str, env: Mapping[str, str]
 ) -> dict[str, str]:
-    """The variables by which programs find the app's Python, and that the app's modules."""
+    """The variables by which programs find the app's Python, and that Python finds the app's
+    modules."""
     folder = str(app.dir)
     roots = [root if root.startswith("/") else f"{folder}/{root}" for root in app.import_roots]
     own = [folder, *roots, f"{folder}/vendor", bundle]

@@ -1,4 +1,4 @@
-"""What workers and their processes do, told to the scheduler; what it decides is for the pool.
+"""Tells the scheduler what workers and their processes do; the pool carries out what it decides.
 
 a worker's READY, ERROR, end of a request, death ─> Scheduler ─> decisions ─> Acts
 """
@@ -31,7 +31,7 @@ from buntime.server.pool.worker import Worker
 from buntime.server.telemetry.logs import Log
 from buntime.wire import Message
 
-# Functions load in some ten ms; a framework takes hundreds, which no visitor should wait for.
+# Functions load in about ten ms; a framework takes hundreds, which no visitor should wait for.
 _SLOW_BOOT_MS = 300.0
 _LOAD_SOONER = "do less where the module is imported, or raise RUNTIME_BOOT_TIMEOUT"
 _SLOW_BOOT = (
@@ -42,13 +42,13 @@ _NEEDS_TTL = (
     "the app's framework keeps the sessions of visitors in the process, and each request has a "
     "process of its own; `ttl: none` and `maxRequests: none` in its buntime.yaml keep one for all"
 )
-# Signals that say nothing against an app, as they come from operators and the kernel.
+# Signals that do not count against an app, because they come from operators and the kernel.
 _FROM_OUTSIDE = frozenset({signal.SIGKILL, signal.SIGTERM, signal.SIGINT, signal.SIGHUP})
 _SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS", "TRACE"})
 
 
 class Acts(Protocol):
-    """What follows from what workers do: the pool's to do."""
+    """What the pool does in response to workers."""
 
     def carry_out(self, decisions: list[Decision]) -> None: ...
     def enqueue(self, exchange: Exchange, deployment: Deployment) -> None: ...
@@ -57,7 +57,7 @@ class Acts(Protocol):
 
 
 class Reactions:
-    """Who is told of all that workers do, see `ProcessEvents`."""
+    """Is told everything that workers do, see `ProcessEvents`."""
 
     def __init__(
         self,
@@ -106,7 +106,7 @@ class Reactions:
             self.onlooker.on_loaded(deployment, worker, message)
 
     def _advise(self, deployment: Deployment, worker: Worker, said: claims.Ready) -> None:
-        """Where the app wants workers that stay, and has none: say so, in one line."""
+        """If the app needs workers that stay, and has none, say so in one line."""
         if deployment.asks_framework:
             deployment.asks_framework = False
             if said.framework:
@@ -118,7 +118,7 @@ class Reactions:
 
     def on_boot_error(self, worker: Worker, message: str, stack: str) -> None:
         if self._scheduler.workers[worker.number].boot.has_failed:
-            return  # it is being killed for that, and this crossed with it, or it says so twice
+            return  # it is being killed for that and this crossed with it, or it reports twice
         self._scheduler.boot_failed(worker.number, f"{message}\n{stack}" if stack else message)
         self._note_boot(worker, message, stack)
         hint = faults.see(worker.app_name)
@@ -133,7 +133,7 @@ class Reactions:
         self._stats.errors.note(key, "boot", why, stack)
 
     def _tell_of_missed(self, worker: Worker, deployment: Deployment | None, error: str) -> None:
-        """The error may be of variables that the app does not get: say which these are."""
+        """The error may come from variables that the app does not get: say which."""
         init = deployment.init if deployment is not None else None
         if deployment is None or init is None:
             return
@@ -149,8 +149,8 @@ class Reactions:
             )
 
     def on_no_data(self, number: int, why: str) -> None:
-        """A worker was to load an app that lacks its data folder, or secrets; it waits for an app
-        still."""
+        """A worker should load an app that lacks its data folder, or secrets; it still waits for an
+        app."""
         worker = self._supervisor.workers[number]
         self.on_boot_error(worker, why, "")
         worker.process.kill()
@@ -164,7 +164,7 @@ class Reactions:
         )
 
     def ask_where(self, worker: Worker, then: Callable[[str], None]) -> bool:
-        """Have the stacks of a worker that loads its app logged, and told with where it is."""
+        """Log the stacks of a worker that loads its app, and report where it is."""
         seconds = round(self._loop.now - self._scheduler.workers[worker.number].born_s, 1)
 
         def tell(stack: str) -> None:
@@ -182,7 +182,7 @@ class Reactions:
     def _give_up_boot(self, worker: Worker, seconds: float, stack: str) -> None:
         record = self._scheduler.workers.get(worker.number)
         if record is None or record.boot.is_loaded or record.boot.has_failed:
-            return  # it has gone, or got there in the last moment, or has been given up already
+            return  # it has ended, or loaded at the last moment, or has been given up already
         place = self._place(worker, stack)
         why = f"the app did not load in {seconds:g} s" + (f"; it is at {place}" if place else "")
         self._scheduler.boot_failed(worker.number, f"{why}\n{stack}")
@@ -257,8 +257,8 @@ class Reactions:
         self._give_up(worker)
 
     def on_breach(self, worker: Worker, why: str) -> None:
-        """It said what no worker says: nothing more of it is heard, and what it has in hand is
-        answered for when its process is gone."""
+        """It sent something invalid: nothing more is read from it, and its requests are answered
+        when its process is gone."""
         worker.log.error(
             "worker.protocol_broken",
             "a worker has broken the protocol of its channel, maybe by code of its app; killing it",
@@ -345,7 +345,7 @@ class Reactions:
             self._deployments.failed(deployment)
             if self.onlooker is not None:
                 self.onlooker.on_not_loaded(deployment, deployment.state.boot_error)
-        # First: what the scheduler decides on the requests below rests on what it has decided here.
+        # First: the scheduler's decisions on the requests below depend on what it decides here.
         self._acts.carry_out(decisions)
         for exchange in left:
             # Killed from outside is no fault of the app's, unless it happens again and again.
@@ -359,7 +359,7 @@ class Reactions:
         self._acts.on_worker_gone()
 
     def _memory_max(self, worker: Worker, returncode: int) -> str:
-        """The memoryMax that the worker was killed for, as text; empty where it was not."""
+        """The memoryMax that the worker was killed for, as text; "" if it was not."""
         limit = self._supervisor.groups.memory_limit(worker.number)
         if not limit or returncode != -signal.SIGKILL:
             return ""
@@ -375,10 +375,11 @@ class Reactions:
     def _on_worker_lost(
         self, exchange: Exchange, deployment: Deployment | None, *, may_retry: bool, is_broken: bool
     ) -> None:
-        """A request was in the hands of a worker that died, maybe as its app cannot be loaded."""
+        """A request was in the hands of a worker that died, perhaps because its app cannot be
+        loaded."""
         if deployment is not None and may_retry:
             exchange.meter.retries += 1
-            # What it asks for now: its session may have been with the worker of an older version.
+            # What it requests now: its session may have been with a worker of an older version.
             asked = exchange.app or deployment.app
             self._acts.enqueue(exchange, self._deployments.serving(asked) or deployment)
         else:

@@ -1,4 +1,4 @@
-"""What the pool tells of itself: its workers, its apps, what waits. Changes nothing."""
+"""What the pool reports about itself: its workers, its apps, its queues. Changes nothing."""
 
 from collections.abc import Iterator, Mapping
 from math import ceil
@@ -74,7 +74,7 @@ class PoolReport:
         }
 
     def cold_start(self, key: str) -> dict[str, object] | None:
-        """What the last boot of an app took, as far as it is known."""
+        """How long the last boot of an app took, if known."""
         deployment = self._deployments.served.get(key)
         found = deployment.cold_start if deployment is not None else None
         return None if found is None else found.to_json()
@@ -141,7 +141,8 @@ def _describe_program(program: Program, now: float) -> dict[str, object]:
 
 
 def _describe_app(deployment: Deployment, now: float) -> dict[str, object]:
-    """`bootError` and what is beside it tell of now: they are gone when a worker has loaded."""
+    """`bootError` and its neighbours describe the present: they disappear when a worker has
+    loaded."""
     wait_s = deployment.state.retry_at_s - now
     return {
         "app": deployment.app.name,
@@ -152,7 +153,7 @@ def _describe_app(deployment: Deployment, now: float) -> dict[str, object]:
         "bootFailures": deployment.state.boot_failures,
         "bootError": deployment.state.boot_error or None,
         "limitsWithoutEffect": list(deployment.limits_lost),
-        # Rounded up: after that time a boot is not too early.
+        # Rounded up, so that after that time a boot is not too early.
         "nextBootInSeconds": ceil(wait_s * 10) / 10
         if deployment.state.boot_failures and wait_s > 0
         else None,

@@ -1,4 +1,5 @@
-"""Who has a request before a worker does: the queue of its app, or the look at its interpreter."""
+"""What has a request before a worker does: the queue of its app, or the check of its
+interpreter."""
 
 from collections.abc import Callable
 from typing import NoReturn, Protocol
@@ -11,7 +12,7 @@ from buntime.server.pool import faults
 
 
 class Queues(Protocol):
-    """Who keeps the queues: the pool."""
+    """Keeps the queues: the pool."""
 
     def withdraw(self, state: AppState, exchange: Exchange) -> None: ...
     def put_last(self, state: AppState, exchange: Exchange) -> None: ...
@@ -40,7 +41,7 @@ class Waiting:
         raise AssertionError("a request that waits has no slot")
 
     def on_doubted(self) -> None:
-        """What nobody else waits behind is none the worse for it."""
+        """This does no harm: nobody waits behind it."""
 
 
 class Queued(Waiting):
@@ -62,7 +63,7 @@ class Queued(Waiting):
         self._queues.withdraw(self._state, self._exchange)
 
     def on_deadline(self) -> None:
-        """No worker has come: all are at work, or the app does not come to an end of loading."""
+        """No worker has come: all are busy, or the app does not finish loading."""
         self._exchange.restart_deadline()  # should it be answered after all
         if self._queues.ask_boot(self._state, self._fail_boot):
             return
@@ -85,7 +86,7 @@ class InPreparation(Waiting):
         self._exchange = exchange
 
     def on_detached(self, reason: str) -> None:
-        """Nothing is kept of it: who looks at the app passes over what has ended."""
+        """Nothing to forget: when the app has been looked at, ended requests are skipped."""
 
     def on_deadline(self) -> None:
         self._exchange.fail(faults.overloaded("the app is still being prepared", 5.0))

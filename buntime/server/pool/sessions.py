@@ -1,4 +1,5 @@
-"""Has a client's requests go to the worker that answered its first, if its app has `affinity`."""
+"""Sends a client's requests to the worker that answered its first one, if its app has
+`affinity`."""
 
 import os
 from collections.abc import Sequence
@@ -18,7 +19,7 @@ from buntime.server.pool.deployments import Deployments
 from buntime.server.pool.responders import Queued, Queues
 from buntime.server.pool.stats import PoolStats
 
-# Not kept over a restart: the numbers of workers begin anew.
+# Not kept across a restart: workers are numbered anew.
 _KEY = os.urandom(sessioncookie.KEY_BYTES)
 
 
@@ -41,7 +42,7 @@ class Sessions:
         self._acts = acts
 
     def submit(self, exchange: Exchange, app: App) -> bool:
-        """Have the request answered by its client's worker; False where it has none."""
+        """Let its client's worker answer the request; False if it has none."""
         number = _named(exchange, app)
         state = None if number is None else self._state_of(number, app)
         if number is None or state is None:
@@ -52,8 +53,8 @@ class Sessions:
         return True
 
     def lose(self, exchange: Exchange) -> None:
-        """The worker it waited for goes, and was maybe of code that serves no more: any that serves
-        what the request asks for may have it."""
+        """The worker it waited for leaves, and may have had code that no longer serves: any worker
+        that serves what the request asks for may have it."""
         serving = self._acts.deployments.serving(exchange.app)
         if serving is None:
             exchange.fail(faults.overloaded("the worker of this session has gone", 1.0))
@@ -70,7 +71,7 @@ class Sessions:
 def with_cookie(
     fields: Sequence[list[str]], exchange: Exchange, number: int
 ) -> Sequence[list[str]]:
-    """The fields of an answer of this worker, with a cookie for a client that has another or none.
+    """The fields of an answer of this worker, with a cookie if the client has another or none.
 
     They come from a worker, and may be malformed: the answer refuses them then.
     """

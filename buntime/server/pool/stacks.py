@@ -5,8 +5,8 @@
     no answer      second signal -> faulthandler answers from C, also while the GIL is held there
     no answer      the log says so: the process is stopped, or in the kernel, or not started yet
 
-`worker/stacks` tells why in this order. Until a worker has set its handlers it ignores both
-signals, as it inherits that from the runtime (see `ignore_stacks_signals`).
+`worker/stacks` explains this order. Until a worker has set its handlers it ignores both signals,
+because it inherits that from the runtime (see `ignore_stacks_signals`).
 """
 
 import contextlib
@@ -21,7 +21,7 @@ from buntime.wire import STACKS_END, STACKS_SIGNALS
 _POLITE_S = 0.4  # for the first signal; a busy machine may need a while
 _BLUNT_S = 0.2
 _READ_BYTES = 64 * 1024
-_PAUSE_S = 0.05  # between two reads of what nobody has asked for: an app may write without end
+_PAUSE_S = 0.05  # between two reads of unrequested output: an app may write without end
 _TEXT_MAX_BYTES = 128 * 1024  # as one record of the log
 _NO_ANSWER = "no answer: the process is stopped, or in a system call, or was just started"
 
@@ -29,7 +29,8 @@ Fields = Mapping[str, object]
 
 
 def ignore_stacks_signals() -> None:
-    """In the runtime: a worker that has just been started inherits this, and survives them."""
+    """Called in the runtime: a worker that has just been started inherits this, and survives
+    them."""
     for number in STACKS_SIGNALS:
         signal.signal(number, signal.SIG_IGN)
 
@@ -54,9 +55,9 @@ class Stacks:
         loop.register(descriptor, READ, self)
 
     def ask(self, log: Log, late: Fields, then: Callable[[str], None] | None = None) -> None:
-        """Have the stacks logged with the fields `late` of a request; `then` gets them after.
+        """Log the stacks with the fields `late` of a request; `then` gets them afterwards.
 
-        Requests that are late together share one record, which bears the fields of the first
+        Requests that are late at the same time share one record, which has the fields of the first
         and the ids of the others.
         """
         self._late.append(late)
@@ -87,7 +88,7 @@ class Stacks:
                 self._tell()
 
     def abort(self) -> None:
-        """The process is dead: log what it has told, and close the pipe."""
+        """The process is dead: log what it has reported, and close the pipe."""
         if self._descriptor < 0:
             return
         if self._is_watched:
@@ -126,7 +127,7 @@ class Stacks:
         late, self._late = self._late, []
         then, self._then = self._then, []
         fields = dict(late[0])
-        # An app that is late with loading is late with no request.
+        # An app that is late with loading belongs to no request.
         if others := [each["request_id"] for each in late[1:] if "request_id" in each]:
             fields["others"] = others
         stack = self._text.rstrip(STACKS_END).decode("utf-8", "replace").strip() or _NO_ANSWER

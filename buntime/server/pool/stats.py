@@ -1,4 +1,4 @@
-"""What the pool has done so far: for `/metrics` and for `/api/workers/metrics` and `.../stats`."""
+"""Counts what the pool has done: for `/metrics`, `/api/workers/metrics` and `.../stats`."""
 
 from datetime import UTC, datetime
 from time import time
@@ -46,7 +46,7 @@ class PoolStats:
         self.autopsies = Autopsies()
         # workers that are dying, by number
         self._killed: dict[int, Cause] = {}
-        self._unasked: set[int] = set()  # they ended their channel and were not told to end
+        self._unasked: set[int] = set()  # they closed their channel without being told to end
 
     def on_request(self, key: str) -> None:
         """A request for the app came to the pool."""
@@ -58,7 +58,7 @@ class PoolStats:
         app.last_request_at = time()
 
     def on_assign(self, exchange: Exchange, now: float, boot: Boot) -> None:
-        """The request is about to be given to a worker, whose boot that is."""
+        """The request is about to be given to a worker, whose boot state is given."""
         if boot.is_loaded:
             self.hits += 1
             if boot.loaded_s > exchange.started_s:
@@ -82,9 +82,9 @@ class PoolStats:
         self._unasked.add(number)
 
     def ends_as_told(self, number: int, *, was_told: bool) -> bool:
-        """Whether a worker that has died was asked to, and not killed for something.
+        """Whether a worker that has died was asked to end, and was not killed for something.
 
-        `was_told`: it is in a state from which it was to end.
+        `was_told`: its state says that it was told to end.
         """
         cause = self._killed.get(number, Cause.IDLE)
         return was_told and number not in self._unasked and cause is Cause.IDLE
@@ -94,7 +94,7 @@ class PoolStats:
     ) -> tuple[Cause, bool]:
         """The worker's process has ended: why, and whether it did so as it was told to.
 
-        `was_told`: it is in a state from which it was to end.
+        `was_told`: its state says that it was told to end.
         """
         was_told = was_told and number not in self._unasked
         self._unasked.discard(number)

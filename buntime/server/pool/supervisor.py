@@ -1,6 +1,6 @@
-"""The worker processes: started, given their app, told to end, and killed where they do not.
+"""The worker processes: started, given their app, told to end, and killed if they do not.
 
-Who is to start and to end is the scheduler's to decide, see the pool.
+The scheduler decides which ones start and end, see the pool.
 """
 
 from collections.abc import Mapping
@@ -29,13 +29,13 @@ from buntime.server.state.secretstore import Secrets
 from buntime.server.telemetry.logs import Log
 
 _END_GRACE_S = 10.0  # from TERMINATE to SIGKILL
-_MOMENT_S = 0.15  # in which most have ended; nobody waits longer for a worker's room
-_TELL_S = 10.0  # at most one line in the log for so long
+_MOMENT_S = 0.15  # most have ended by then; nobody waits longer for a worker's place
+_TELL_S = 10.0  # at most one line in the log per this time
 _KIND_OF = "buntime worker"  # whose output it is, before it has an app
 
 
 class ProcessEvents(WorkerEvents[Worker], Protocol):
-    """Whom a worker tells what it does, and who is told what becomes of its process: the pool."""
+    """Is told what a worker does, and what happens to its process: the pool."""
 
     def on_exit(self, number: int, returncode: int) -> None:
         """The process has gone, and its output is read."""
@@ -44,8 +44,8 @@ class ProcessEvents(WorkerEvents[Worker], Protocol):
         """This machine has no means to start a process now, whichever it is."""
 
     def on_never_started(self, number: int, *, had_means: bool) -> None:
-        """The process could not be started; where there were means for it, by the fault of its
-        interpreter, or of what its app wants."""
+        """The process could not be started, although there were means for it: because of its
+        interpreter, or of what its app needs."""
 
 
 class Supervisor:
@@ -66,7 +66,7 @@ class Supervisor:
         self.workers: dict[int, Worker] = {}
         self.boot_timeout_s = settings.boot_timeout_s
         self.board: Switchboard | None = None  # for what workers call
-        self.secrets = Secrets()  # that workers are given
+        self.secrets = Secrets()  # given to workers
         self._loop = loop
         self._settings = settings
         self._log = log
@@ -94,7 +94,7 @@ class Supervisor:
         return f"Supervisor({len(self.workers)} workers)"
 
     def start(self) -> None:
-        """Have processes come to the runtime that have lost their worker."""
+        """Make processes that have lost their worker become children of the runtime."""
         self.groups.start()
         if not become_subreaper():
             self._log.debug(
@@ -103,7 +103,7 @@ class Supervisor:
             )
 
     def spawn(self, number: int, key: SpareKey, events: ProcessEvents) -> None:
-        """Start an interpreter that waits for an app; `events` is told of all that it does."""
+        """Start an interpreter that waits for an app; `events` is told everything it does."""
         log = self._log.child(worker=f"w{number}")
         try:
             process = Process(
@@ -128,7 +128,7 @@ class Supervisor:
             else:
                 self._tell_of_shortage(exc)
                 events.on_no_means()
-            # Told a turn later: the scheduler is still waiting for its decisions to be done.
+            # Reported a turn later: the scheduler's current decisions must be carried out first.
             self._loop.call_soon(lambda: events.on_never_started(number, had_means=had_means))
             return
         worker = self.workers[number] = Worker(number, self._loop, process, events, log)
@@ -137,7 +137,7 @@ class Supervisor:
         self._stats.worker_created += 1
 
     def adopt(self, number: int, deployment: Deployment) -> None:
-        """Have the worker load the app, within the time for that. Raises NoData, NoSecrets."""
+        """Make the worker load the app, within the time for that. Raises NoData, NoSecrets."""
         worker = self.workers.get(number)
         if worker is None:
             return
@@ -180,13 +180,14 @@ class Supervisor:
         )
 
     def stop_boot_timer(self, number: int) -> None:
-        """The worker has loaded its app, or has gone: its time for that counts no more."""
+        """The worker has loaded its app, or has ended: the time limit for loading no longer
+        counts."""
         timer = self._boot_timers.pop(number, None)
         if timer is not None:
             timer.cancel()
 
     def end(self, number: int, *, was_idle: bool) -> None:
-        """Have the worker end, within a bounded time."""
+        """Make the worker end, within a bounded time."""
         worker = self.workers.get(number)
         if worker is None:
             return
@@ -196,7 +197,7 @@ class Supervisor:
         self._loop.call_later(_MOMENT_S, lambda: self._look_if_there(number, worker))
 
     def will_end(self, worker: Worker, cause: Cause, why: str) -> None:
-        """Why it is about to end by this cause: for its autopsy."""
+        """Details of the cause for which it is about to end: for its autopsy."""
         self._stats.autopsies.will_end(worker.name, cause, why)
 
     def kill(self, worker: Worker, cause: Cause) -> None:

@@ -1,7 +1,7 @@
-"""Loads apps in workers, each once and a few at a time, and tells what came of it, in their order.
+"""Loads apps in workers, each once and a few at a time, and reports the results in their order.
 
-The same parts as when apps are served, without a socket to listen on: what loads here loads there.
-An app has its turn until its worker has gone: what that printed is all there then.
+It uses the same parts as when apps are served, without a listening socket: what loads here loads
+there. An app has its turn until its worker has ended, so that all of its output is there.
 """
 
 import os
@@ -35,12 +35,12 @@ from buntime.server.state.secretstore import Secrets
 from buntime.server.telemetry.logs import Log
 from buntime.wire import Message
 
-_LOOK_S = 0.005  # how often it is looked whether an app has loaded, and its worker has gone
+_LOOK_S = 0.005  # how often to check whether an app has loaded, and its worker has ended
 
 
 @frozen()
 class Verdict:
-    """What came of one app; `error` is "" where it is well.
+    """The result for one app; `error` is "" if it is well.
 
     A static one has no Python, and `published` says what can be seen of its folder.
     """
@@ -56,7 +56,7 @@ class Verdict:
 
 
 def find_apps(settings: Settings, warn: Tell, floors: Floors = NO_FLOORS) -> list[App | Fault]:
-    """All apps of the worker folders, as operators leave them, and the folders that are faulty."""
+    """All apps of the worker folders, with operators' changes, and the faulty folders."""
     catalog = Catalog(
         settings.worker_dirs,
         body_default=settings.body_size_default_bytes,
@@ -71,7 +71,7 @@ def find_apps(settings: Settings, warn: Tell, floors: Floors = NO_FLOORS) -> lis
 
 
 class _Loaded:
-    """Knows which apps a worker has loaded, also where that worker has gone since."""
+    """Knows which apps a worker has loaded, even if that worker has ended since."""
 
     def __init__(self) -> None:
         self.deployments: set[Deployment] = set()
@@ -91,7 +91,7 @@ class _Loaded:
 class Trial:
     """Loads apps, as many at a time as there are cores.
 
-    `tell` gets the verdict of each once those of all before it are known.
+    `tell` gets each result once all results before it are known.
     """
 
     def __init__(
@@ -103,8 +103,8 @@ class Trial:
         at_once: int | None = None,
         secrets: Secrets | None = None,
     ) -> None:
-        """`at_once`: so many apps, in the place of one for each core. `secrets` are what apps
-        get, none where they are not said."""
+        """`at_once`: how many apps to load at a time; by default one for each core. `secrets` are
+        given to apps; by default none."""
         self.loop = Loop(self._on_error)
         self._tell = tell
         self._failure: BaseException | None = None
@@ -131,7 +131,7 @@ class Trial:
         self._pool.tell(self._loaded)
         self._at_once = min(at_once or cores(), settings.pool_size)
         self._apps: Sequence[App | Fault] = ()
-        self._verdicts: dict[int, Verdict] = {}  # that are not told yet, by the app's place
+        self._verdicts: dict[int, Verdict] = {}  # not reported yet, by the app's position
         self._begun = 0  # apps
         self._settled = 0
         self._told = 0
@@ -145,7 +145,7 @@ class Trial:
         try:
             self.loop.run()
         finally:
-            self._pool.kill_all()  # of which there are any after a fault of ours alone
+            self._pool.kill_all()  # some are left only after a fault of our own
             self._interpreters.close()
             self._pool.sandboxes.close()
             self.loop.close()
@@ -153,7 +153,7 @@ class Trial:
             raise self._failure
 
     def interrupt(self, why: BaseException) -> None:
-        """End all that has been started, tell what is known, and have `run` raise `why`.
+        """End everything that was started, report what is known, and make `run` raise `why`.
 
         Asked once more, wait for nothing.
         """
@@ -169,7 +169,7 @@ class Trial:
         self._pool.close(self.loop.stop)
 
     def _go_on(self) -> None:
-        """Begin what there is room for; end after the last one."""
+        """Start what there is room for; finish after the last one."""
         while self._begun < len(self._apps) and self._begun - self._settled < self._at_once:
             self._begun += 1
             self._begin(self._begun - 1)
@@ -208,7 +208,7 @@ class Trial:
             self._wait(place, deployment, began_s)
 
     def _wait(self, place: int, deployment: Deployment, began_s: float) -> None:
-        """Wait for what comes of it."""
+        """Wait for its result."""
         if not deployment.has_failed and deployment not in self._loaded.deployments:
             self.loop.call_later(_LOOK_S, lambda: self._wait(place, deployment, began_s))
             return
@@ -219,7 +219,7 @@ class Trial:
         self._leave(place, deployment, Verdict(deployment.app.key, error, note, seconds, python))
 
     def _leave(self, place: int, deployment: Deployment, verdict: Verdict) -> None:
-        """Wait until its workers have gone."""
+        """Wait until its workers have ended."""
         if deployment.state.workers:
             self.loop.call_later(_LOOK_S, lambda: self._leave(place, deployment, verdict))
         else:

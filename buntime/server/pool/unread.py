@@ -1,4 +1,4 @@
-"""How much lies in a pipe or socket, for those who read what is there and no more."""
+"""How much data is in a pipe or socket, for readers that take only what is there."""
 
 import array
 import contextlib
@@ -7,7 +7,7 @@ import termios
 
 
 def unread_bytes(fd: int) -> int:
-    """How many bytes can be read now; 0 also where that cannot be known."""
+    """How many bytes can be read now; 0 also if that is unknown."""
     count = array.array("i", [0])
     with contextlib.suppress(OSError):
         fcntl.ioctl(fd, termios.FIONREAD, count)

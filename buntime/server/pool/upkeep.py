@@ -1,4 +1,4 @@
-"""Looks at all workers twice a second: at their memory, at those that take long to leave."""
+"""Checks all workers twice a second: their memory, and whether they take too long to leave."""
 
 from collections.abc import Callable
 
@@ -12,7 +12,7 @@ from buntime.server.pool.supervisor import Supervisor
 from buntime.server.pool.worker import Worker
 
 _KILLED_ABOVE = 1.5  # of maxMemory
-_STREAMS_S = 86_400.0  # that streams may keep a worker where its ttl has no end
+_STREAMS_S = 86_400.0  # how long streams may keep a worker if its ttl has no end
 
 
 class Upkeep:
@@ -47,7 +47,7 @@ class Upkeep:
     def _end_streams_of_leaving(self, worker: Worker, now: float) -> None:
         """WebSockets and event streams may keep a leaving worker for another ttl, a day at most.
 
-        In development they are closed at once: their pages are to come back to the new code. So
+        In development they are closed at once, so that their pages reconnect to the new code. So
         are those of a worker whose time to stay for its sessions (`affinity`) is over.
         """
         record = self._scheduler.workers[worker.number]
@@ -62,7 +62,7 @@ class Upkeep:
             worker.end_streams(closecodes.SERVICE_RESTART)
 
     def _check_memory(self, worker: Worker, limit_bytes: int, now: float) -> None:
-        """maxMemory: above it a worker is replaced, above one and a half of it killed."""
+        """maxMemory: above it a worker is replaced, above 1.5 times that it is killed."""
         size_bytes = worker.process.resident_bytes()
         if size_bytes <= limit_bytes:
             return

@@ -1,4 +1,4 @@
-"""A worker as the runtime sees it: what it is given, and what it says of that.
+"""A worker as the runtime sees it: what it is given, and what it reports.
 
 Each request that it has in hand is an `Assignment`, the responder of its exchange. An exchange that
 nobody waits for any more (its client left, its time passed) is let go at once, but the assignment
@@ -27,7 +27,7 @@ from buntime.server.pool.workerevents import WorkerEvents
 from buntime.server.telemetry.logs import Log
 
 _OBEY_S = 1.0  # from CANCEL after a deadline to being retired
-# What each request needs: a member of an Enum costs more to look up than a call.
+# Needed by each request: a member of an Enum costs more to look up than a call.
 _LIVE, _STUCK, _CLOSE = State.LIVE, State.STUCK, Event.CLOSE
 
 
@@ -43,11 +43,11 @@ class Worker:
         self.log = log
         self.deadline_s = 0.0  # the app's timeout, once it is adopted
         self.memory_max_bytes = 0  # no limit
-        self.leaving_since_s: float | None = None  # retiring, as the pool has seen it
+        self.leaving_since_s: float | None = None  # retiring, as seen by the pool
         self.app_name = ""
         self.app_version: str | None = None
         self.sandbox: Level | None = None  # once it is adopted
-        self.prepared: int | None = None  # by what, if it is to have a sandbox
+        self.prepared: int | None = None  # by what, if it has a sandbox
         self._loop = loop
         self._events = events
         self._channel = Channel(loop, process.channel, self, _HANDLERS)
@@ -65,7 +65,7 @@ class Worker:
     # What the pool tells it
 
     def prepare(self, line: bytes, number: int) -> None:
-        """Send PREPARE, which was made from what has this number."""
+        """Send PREPARE, which was made from the basis with this number."""
         self.prepared = number
         self._channel.post_line(line)
 
@@ -114,20 +114,20 @@ class Worker:
         self._channel.post({"type": wire.TERMINATE})
 
     def on_boot_timeout(self, seconds: float) -> None:
-        """The app was not loaded in its time."""
+        """The app was not loaded in time."""
         self._events.on_boot_timeout(self, seconds)
 
     def on_overdue(self) -> None:
         """It was told to end a moment ago, and is still there."""
         self._events.on_overdue(self)
 
-    # Holder: what an assignment tells it
+    # Holder: calls from assignments
 
     def on_stalled(self, *, is_stalled: bool) -> None:
         self._events.on_stalled(self, is_stalled=is_stalled)
 
     def on_let_go(self, assignment: Assignment) -> None:
-        """The worker may take its time to stop, but not for ever."""
+        """The worker may take some time to stop, but not for ever."""
         number = assignment.number
         self._loop.call_later(self.deadline_s, lambda: self._check_obeyed(number))
 
@@ -146,7 +146,7 @@ class Worker:
             hint=faults.RAISE_TIMEOUT,
         )
         exchange.meter.timeouts += 1
-        exchange.release()  # rather than detached: the app is told another reason
+        exchange.release()  # rather than detached: the app is told a different reason
         late = assignment.late(self._loop.now)
         self.process.stacks.ask(self.log, late)  # before CANCEL changes them
         assignment.let_go("deadline")
@@ -201,7 +201,8 @@ class Worker:
             if end:
                 if app is not None and app.injects_base and exchange.head.method != "HEAD":
                     fields, payload = with_base(fields, payload, exchange.base)
-                # Forgotten first: the exchange is over for this worker, nothing is to cancel.
+                # Forgotten first: the exchange is over for this worker, so nothing needs to be
+                # cancelled.
                 self._close(assignment)
                 exchange.release()
                 exchange.respond(status, fields, payload)
@@ -382,7 +383,7 @@ class Worker:
             self._events.on_stuck(self, assignment.exchange)
 
 
-# By type of message. Not of each worker: it would hold itself, and outlive its process.
+# By type of message. Not per worker: it would refer to itself, and outlive its process.
 _HANDLERS: dict[str, Handler[Worker]] = {
     wire.RESPONSE: Worker._on_response,
     wire.BODY: Worker._on_body,

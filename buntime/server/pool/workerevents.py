@@ -1,4 +1,4 @@
-"""Who is told of what a worker does: the pool."""
+"""Is told what a worker does: the pool."""
 
 from typing import Protocol, TypeVar
 
@@ -9,7 +9,7 @@ W_contra = TypeVar("W_contra", contravariant=True)  # the worker
 
 
 class WorkerEvents(Protocol[W_contra]):
-    """Who is told of what a worker does: the pool."""
+    """Is told what a worker does: the pool."""
 
     def on_up(self, worker: W_contra) -> None: ...
     def on_ready(self, worker: W_contra, message: Message) -> None: ...
