@@ -1,7 +1,7 @@
 """The calls to services that one worker makes, and those that it is called for.
 
-Those that it makes it numbers itself, -1, -2 and so on; those that it is called for have numbers of
-the counter of its requests. So the sign of an id tells whose call a message is of.
+Calls that it makes have its own numbers, -1, -2 and so on; calls to it are numbered by the counter
+of its requests. So the sign of an id says whose call a message belongs to.
 
 The switchboard decides who is called, and what passes between the two; this finds the call that a
 message belongs to, and counts messages that change nothing.

@@ -1,6 +1,6 @@
-"""What has programs of apps start in the app's sandbox; server/sandbox/ has it for the runtime.
+"""Starts programs of apps in the app's sandbox; server/sandbox/ implements it for the runtime.
 
-An app that can change its interpreter, or what that imports, decides what it does at its start.
+An app that can change its interpreter, or what that imports, controls what it does at its start.
 """
 
 from pathlib import Path
@@ -15,16 +15,16 @@ from buntime.wire import Message
 class Workshop(NamedTuple):
     """How packages are installed."""
 
-    user: Identity | None = None  # by whom, None: the runtime's own
+    user: Identity | None = None  # as which user, None: the runtime's own
     order: Message | None = None  # in which sandbox
     scratch: str | None = None  # a folder for temporary files, None: the system's
 
 
 class Confinement(Protocol):
-    """Called by any thread."""
+    """May be called on any thread."""
 
     def is_own(self, app: App, executable: str) -> bool:
-        """Whether apps decide what the Python at `executable` is."""
+        """Whether apps can change the Python at `executable`."""
 
     def for_look(self, app: App, executable: str, user: Identity | None) -> Message | None:
         """The order for a first look at an app's own Python."""
@@ -34,7 +34,7 @@ class Confinement(Protocol):
 
 
 class Unconfined:
-    """Where there are no sandboxes."""
+    """Used if there are no sandboxes."""
 
     def is_own(self, app: App, executable: str) -> bool:
         return False

@@ -1,9 +1,9 @@
-"""Environments that `autoInstall` has made for users of apps, also of versions that are gone.
+"""Environments that `autoInstall` made for users of apps, including versions that no longer exist.
 
     /var/cache/buntime/environments-33/shop@1.2.0-3f2a81c0/    the user's with the id 33
 
-Those of the runtime's own user lie in the folders of apps, and go with these. For threads: waits
-for the disk. What is removed is removed as its user, since it is his to put links there.
+Environments of the runtime's own user are in the folders of apps, and are deleted with these. For
+threads: waits for the disk. Files are removed as their user, because that user can put links there.
 """
 
 import os
@@ -21,7 +21,7 @@ _LABEL = regex(r"(.+)-[0-9a-f]{8}")
 
 
 class Environments(NamedTuple):
-    """Those of one version of an app."""
+    """The environments of one version of an app."""
 
     path: str
     key: str  # of the app: "shop@1.2.0", "@acme/shop", "plugin:audit"
@@ -30,13 +30,13 @@ class Environments(NamedTuple):
 
 
 def all_environments(environ: Mapping[str, str] = os.environ) -> list[Environments]:
-    """Of all users, in the folders that may have some."""
+    """The environments of all users, in the folders that may contain some."""
     roots = dict.fromkeys(filter(None, (SHARED, cache_folder(environ))))
     return [each for root in roots for each in environments_in(root)]
 
 
 def environments_in(root: str) -> list[Environments]:
-    """The environments of apps below this folder, which has a folder for each user."""
+    """The environments of apps below this folder, which has a subfolder for each user."""
     found = []
     for name in _listed(root):
         match, place = _OF_USER.fullmatch(name), os.path.join(root, name)
@@ -55,13 +55,13 @@ def environments_in(root: str) -> list[Environments]:
 def label_of(key: str) -> str:
     """An app's key as a name of a folder: "plugin:audit" -> "plugin=audit".
 
-    A colon separates paths in variables, so that no environment can be made below one.
+    A colon separates paths in variables, so no environment can be made below a name with one.
     """
     return key.replace("/", "+").replace(":", "=")
 
 
 def key_of(label: str) -> str:
-    """Whose environment it is, by the name of its folder: the other way round of `label_of`."""
+    """Whose environment it is, by the name of its folder: the inverse of `label_of`."""
     return label.replace("+", "/").replace("=", ":")
 
 

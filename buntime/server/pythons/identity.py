@@ -1,13 +1,13 @@
 """Acting as another user: with files, in a thread of this process, and in programs it starts.
 
-Where the runtime is root and an app has a `user`, nothing that who deploys the app, or the app
-itself, can write is run or followed by root: not its interpreter, not what its packages run, not a
-link in its folder.
+If the runtime is root and an app has a `user`, root neither runs nor follows anything that the app,
+or whoever deploys it, can write: not its interpreter, not what its packages run, not a link in its
+folder.
 
-A thread of Linux has credentials of its own. Of these `run_as` changes the ones that are about
-files (setfsuid(2)), for a thread that does one thing and ends. The others stay root's: with them
-the user could signal the whole runtime by way of that thread. Programs that it starts need
-`options`, since an exec gives them root's file credentials back.
+On Linux a thread has its own credentials. `run_as` changes only those for files (setfsuid(2)), in a
+thread that does one thing and ends. The others stay root's: otherwise the user could signal the
+whole runtime through that thread. Programs that it starts need `options`, because exec restores
+root's file credentials.
 """
 
 import os
@@ -32,11 +32,11 @@ _UNCHANGED = -1
 
 
 class CannotBecome(Exception):
-    """A user's credentials cannot be taken on; says why."""
+    """A user's credentials cannot be assumed; says why."""
 
 
 class Identity(NamedTuple):
-    """A user, as the kernel has it. `name` as it was written: "www-data", "1000:1000"."""
+    """A user, as the kernel knows it. `name` is as it was written: "www-data", "1000:1000"."""
 
     name: str
     uid: int
@@ -45,7 +45,7 @@ class Identity(NamedTuple):
     home: str
 
     def options(self) -> dict[str, Any]:
-        """The arguments of `subprocess.Popen` that have a program run as this user."""
+        """The arguments of `subprocess.Popen` that make a program run as this user."""
         return {"user": self.uid, "group": self.gid, "extra_groups": self.groups}
 
 
@@ -58,7 +58,7 @@ def resolve(name: str) -> Identity:
         return Identity(name, entry.pw_uid, entry.pw_gid, groups, entry.pw_dir)
     try:
         home = pwd.getpwuid(int(uid)).pw_dir
-    except KeyError:  # in a container a number is often all there is
+    except KeyError:  # in a container there is often only a number
         home = "/"
     return Identity(name, int(uid), int(gid), (int(gid),), home)
 
@@ -69,10 +69,10 @@ def options_of(identity: Identity | None) -> dict[str, Any]:
 
 
 def run_as(identity: Identity | None, work: Callable[[], _T]) -> _T:
-    """Run `work`, whose files are opened, made and removed as that user does it; None: as we are.
+    """Run `work`, which opens, creates and removes files as that user; None: as this process.
 
-    It must import nothing: our own modules may be closed to the user. Raises CannotBecome, and
-    what `work` raises.
+    It must import nothing, because the user may be unable to read our modules. Raises CannotBecome,
+    and what `work` raises.
     """
     if identity is None:
         return work()
@@ -80,7 +80,8 @@ def run_as(identity: Identity | None, work: Callable[[], _T]) -> _T:
 
 
 def _take_on(identity: Identity) -> None:
-    """Change this thread for good. Checked, since setfsuid does not tell of failures."""
+    """Change this thread permanently. The result is checked, because setfsuid reports no
+    failures."""
     number = _SETGROUPS.get(os.uname().machine)
     is_known = sys.platform == "linux" and number is not None and _IS_64_BIT
     if not is_known or ctypes is None:

@@ -1,7 +1,7 @@
-"""Runs a program for what it says, in bounded time and space, whatever program that is.
+"""Runs any program for its output, in bounded time and space.
 
-It may hang, write without end, or leave a child behind that holds its output. All that stays in its
-process group is killed in the end.
+It may hang, write without end, or leave behind a child that holds its output. Everything that stays
+in its process group is killed at the end.
 """
 
 import os
@@ -18,7 +18,7 @@ from buntime.server.pythons.identity import Identity, options_of
 from buntime.wire import Message
 
 _POLL_S = 0.05
-_END_POLL_S = 0.002  # who has closed its output ends soon
+_END_POLL_S = 0.002  # a program that has closed its output ends soon
 _OUTPUT_MAX_BYTES = 256 * 1024
 _NEVER = Event()
 
@@ -40,10 +40,10 @@ def ask(
     sandbox: Message | None = None,
     cancelled: Event = _NEVER,
 ) -> Said:
-    """Run `command` as `user` until it ends, time is up, it is `cancelled` or it says too much.
+    """Run `command` as `user` until it ends, time is up, it is `cancelled` or it writes too much.
 
-    In a `sandbox`, where there is an order for one. Raises OSError, ValueError and NotConfined
-    where it cannot be started.
+    It runs in a `sandbox` if there is an order for one. Raises OSError, ValueError and NotConfined
+    if it cannot be started.
     """
     process = confined(
         sandbox,
@@ -68,7 +68,7 @@ def ask(
         assert process.stdout is not None
         selector.register(process.stdout, selectors.EVENT_READ)
         while len(output) < _OUTPUT_MAX_BYTES and has_time():
-            has_ended = _has_ended(process)  # before the look: then nothing more comes
+            has_ended = _has_ended(process)  # before reading: then nothing more comes
             if selector.select(_POLL_S):
                 piece = os.read(process.stdout.fileno(), _OUTPUT_MAX_BYTES - len(output))
                 if not piece:
@@ -87,7 +87,7 @@ def ask(
 
 
 def _has_ended(process: "subprocess.Popen[bytes]") -> bool:
-    """Without reaping it: while it is there, its number is that of its group and no other's."""
+    """Without reaping it: while it exists, its number cannot be given to another group."""
     options = os.WEXITED | os.WNOHANG | os.WNOWAIT
     return os.waitid(os.P_PID, process.pid, options) is not None
 
@@ -96,5 +96,5 @@ def _kill(process: "subprocess.Popen[bytes]") -> None:
     """End a process and what it started: pyenv's python is a script that runs another."""
     try:
         os.killpg(process.pid, signal.SIGKILL)
-    except (ProcessLookupError, PermissionError):  # macOS gives the latter for what has ended
+    except (ProcessLookupError, PermissionError):  # macOS raises the latter for ended processes
         pass

@@ -1,4 +1,4 @@
-"""Sees to it that an app with `autoInstall: true` has its packages before its first start.
+"""Makes sure that an app with `autoInstall: true` has its packages before its first start.
 
     shop/requirements.lock
     shop/.venv-3f2a81c09d4e/    the environment, named after the lock file and the Python
@@ -8,21 +8,22 @@
     shop/.venv -> .venv-3f2a…   for people and their tools; left alone if it is no link of ours
     shop/.venv.lock             held by whoever installs, this runtime or another one
 
-Where the app has a user of its own, all of this but the lock file lies in a folder of that user's
-in the cache, and is done as that user: to build a package is to run its author's code, and who can
-write the app's folder can put links there.
+If the app has its own user, all of this except the lock file is in a folder of that user in the
+cache, and is done as that user: building a package runs its author's code, and whoever can write to
+the app's folder can put links there.
 
 venv, pip and what they build run in the app's sandbox, where they may write to the environment and
-to temporary files of the app.
+to the app's temporary files.
 
 Guarantees:
-- Only a complete environment is used. One whose installation was cut short is made anew.
-- An environment is made where it stays, and never changed: what it says of its place is true, and
-  a worker goes on with the one it was started from. Of earlier ones the last two are kept for that.
-- Nothing is written for an app whose environment is there: its folder may be read-only then.
-- What failed is tried again when the lock file has changed, else not before a minute has passed.
+- Only a complete environment is used. One whose installation was interrupted is made again.
+- An environment is made in its final place, and never changed: the paths in it are correct, and a
+  worker keeps using the one it was started from. For that, the last two earlier ones are kept.
+- Nothing is written for an app whose environment exists: its folder may then be read-only.
+- A failed installation is tried again when the lock file has changed, else not before a minute has
+  passed.
 
-`installed` is for the loop's thread, `ensure` waits for processes and is for any other one.
+`installed` is for the loop's thread; `ensure` waits for processes and is for any other thread.
 """
 
 import contextlib
@@ -66,7 +67,7 @@ _OURS = regex(r"\.venv-[0-9a-f]{12}")
 
 
 class Owner(NamedTuple):
-    """Whose the environments are, if not the runtime's own, and a folder that is that user's."""
+    """The user that owns the environments, if not the runtime's own, and a folder of that user."""
 
     identity: Identity
     folder: Path
@@ -79,7 +80,7 @@ class _Plan:
     app: App
     recipe: Recipe
     lock: bytes
-    home: Path  # the folder that it lies in, with those of earlier lock files
+    home: Path  # the folder that contains it and those of earlier lock files
 
     def is_done(self) -> bool:
         return (self.recipe.folder / _COMPLETE).exists()
@@ -94,7 +95,7 @@ class _Failure:
 
 
 class Installer:
-    """Makes the environments of apps, each at most once at a time."""
+    """Makes the environments of apps, each by one thread at a time."""
 
     def __init__(
         self,
@@ -115,9 +116,9 @@ class Installer:
         self._failures: dict[Path, _Failure] = {}  # by App.dir
 
     def installed(self, app: App, base: Base, user: Identity | None = None) -> str | None:
-        """The Python of the app's environment, None if `ensure` must be asked.
+        """The Python of the app's environment, None if `ensure` must be called.
 
-        Costs a few `stat` calls. Raises ManifestError for what failed a short while ago.
+        Costs a few `stat` calls. Raises ManifestError if it failed a short while ago.
         """
         known = self._plans.get(app.dir)
         if known is None or (known.base, known.user) != (base, user):
@@ -128,16 +129,16 @@ class Installer:
                 return None
             if plan.is_done():
                 return plan.recipe.executable
-        except OSError:  # `ensure` will meet with it, too, and say so
+        except OSError:  # `ensure` will get the same error, and report it
             return None
         self._refuse_retry(plan)
         return None
 
     def ensure(self, app: App, base: Base, owner: Owner | None = None) -> str:
-        """The Python of the app's environment, which is made if need be.
+        """The Python of the app's environment, which is made if needed.
 
-        Waits while another one makes it. Raises ManifestError where there is no lock file, where
-        it is unfit, and where something failed, with the last lines that pip wrote.
+        Waits while another thread or runtime makes it. Raises ManifestError if there is no lock
+        file, if it is unfit, or if something failed, with the last lines that pip wrote.
         """
         home = home_of(app, owner)
         user = None if owner is None else owner.identity
@@ -159,11 +160,12 @@ class Installer:
         return plan.recipe.executable
 
     def close(self) -> None:
-        """End what is being installed, soon; nothing will be any more."""
+        """End running installations soon, and start no more."""
         self._closed.set()
 
     def inspect(self, app: App, python: str, user: Identity | None = None) -> None:
-        """Raise ManifestError for what is wrong before anything is installed: at the start."""
+        """Raise ManifestError for what can be found wrong before anything is installed: at the
+        start."""
         try:
             run_as(user, lambda: read_lock(app, Base(python, ""), self._environ))
         except (BadLock, CannotBecome, InstallFailed, OSError) as exc:
@@ -185,7 +187,7 @@ class Installer:
         return plan
 
     def _finish(self, plan: _Plan) -> None:
-        """Install unless somebody else did, or tried, while the lock was waited for."""
+        """Install, unless somebody else did, or tried, while this waited for the lock."""
         if plan.is_done():
             return
         self._refuse_retry(plan)
@@ -238,7 +240,7 @@ class Installer:
             os.close(descriptor)
 
     def _point(self, plan: _Plan) -> None:
-        """Have `.venv` lead to the environment; workers do without, so it may fail."""
+        """Make `.venv` lead to the environment; workers do not need it, so it may fail."""
         link = plan.app.dir / ".venv"
         fresh = plan.app.dir / f".venv-{os.getpid()}-{threading.get_ident()}"
         try:
@@ -270,7 +272,7 @@ class _MadePlan(NamedTuple):
 
 
 def home_of(app: App, owner: Owner | None) -> Path:
-    """The folder that the app's environments lie in."""
+    """The folder that contains the app's environments."""
     return app.dir if owner is None else owner.folder / _label(app)
 
 
@@ -281,7 +283,7 @@ def _label(app: App) -> str:
 
 
 def _open_lock(path: Path) -> int:
-    """Follows no link, and waits for nobody: whoever writes the folder may have put one there."""
+    """Follows no link, and never blocks: whoever can write to the folder may have put one there."""
     flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
     descriptor = os.open(path, flags, 0o600)
     if not stat.S_ISREG(os.fstat(descriptor).st_mode):
@@ -291,7 +293,7 @@ def _open_lock(path: Path) -> int:
 
 
 def _digest(lock: bytes, base: Base) -> str:
-    """Another lock, another minor version, another Python: another environment.
+    """Each combination of lock file, minor version and Python has its own environment.
 
     A new patch release takes over the environments of the one it replaces, as does a runtime in a
     new virtual environment, whose Python is a link.
@@ -302,7 +304,7 @@ def _digest(lock: bytes, base: Base) -> str:
 
 
 def _remove_old(folder: Path) -> None:
-    """Remove incomplete environments, and all complete ones but the last."""
+    """Remove incomplete environments, and all complete ones except the latest."""
     complete: list[tuple[float, Path]] = []
     for path in [path for path in folder.iterdir() if _OURS.fullmatch(path.name)]:
         try:
@@ -322,7 +324,7 @@ def _try_lock(fd: int) -> bool:
 
 
 def _is_of_a_full_disk(exc: Exception) -> bool:
-    """Whether there was no room, for us, or for pip by what it has said."""
+    """Whether there was no room, for us, or for pip according to its output."""
     if isinstance(exc, OSError):
         return exc.errno in _FULL
     return isinstance(exc, InstallFailed) and any(each in str(exc) for each in _SAID_OF_FULL)
@@ -334,10 +336,10 @@ def _reason(exc: Exception, home: Path) -> str:
     reason = f"{exc.filename or home}: {exc.strerror or exc}"
     if exc.errno in _FULL:
         return f"{reason}; make room there"
-    if exc.errno == errno.EINVAL:  # no file, and no matter of rights
+    if exc.errno == errno.EINVAL:  # no file is involved, nor rights
         return reason
     return f"{reason}; the runtime must be able to write to {home} to install there"
 
 
 def _say_nothing(_event: str, _message: str, /, **fields: object) -> None:
-    """Where nobody wants to know."""
+    """Used if nobody wants to know."""

@@ -4,20 +4,20 @@
     else the app's own .venv/bin/python
     else the default: RUNTIME_PYTHON, else the Python that runs the runtime
 
-With `autoInstall` that of the environment that the installer makes with the first or the last.
+With `autoInstall`: the one in the environment that the installer makes with the first or the last.
 
-Where the runtime is root and the app has a user, all but the default are run as that user, for a
-look and for good: who deploys the app decides what they are, and what their .pth files do.
+If the runtime is root and the app has a user, all but the default always run as that user, even for
+the first look: whoever deploys the app decides what they are, and what their .pth files do.
 
-A worker is started with `-I -S`, which spares it up to 40 ms and every way for its environment to
-change what it imports; so it is told what `site` would have found. To find that out, the
-interpreter is run once (30 ms), and again when it, its pyvenv.cfg or a folder of its packages
-has changed. One that apps decide about is run in the app's sandbox, for the look as for workers.
-Not done is what an import line in a .pth file does beyond `sys.path`: editable
-installs with import hooks are not seen, those with a plain path are.
+A worker is started with `-I -S`, which saves up to 40 ms and keeps its environment from changing
+what it imports; so it is told what `site` would have found. To find that out, the interpreter is
+run once (30 ms), and again when it, its pyvenv.cfg or a folder of its packages has changed. An
+interpreter that apps can change runs in the app's sandbox, for the look as for workers. Effects of
+import lines in .pth files beyond `sys.path` are ignored: editable installs with import hooks are
+not seen, those with a plain path are.
 
-`known` and `Interpreters.default` are for the loop's thread, `find` waits for a process and is for
-any other one.
+`known` and `Interpreters.default` are for the loop's thread; `find` waits for a process and is for
+any other thread.
 """
 
 import os
@@ -45,14 +45,14 @@ from buntime.wire import Message
 if TYPE_CHECKING:
     from buntime.server.pythons.installer import Installer
 
-# Where an interpreter is, who runs it, and the folder of the app that decides what it is.
+# Where an interpreter is, who runs it, and the folder of the app that can change it.
 _Place = tuple[str, Identity | None, Path | None]
 
 _RETRY_S = 5.0  # a broken interpreter is not started for each request
 
 
 class _Known(NamedTuple):
-    """What a probe gave, and what that depends on."""
+    """The result of a probe, and what it depends on."""
 
     answer: Interpreter | str  # or why it is unfit
     signature: tuple[object, ...]
@@ -60,7 +60,7 @@ class _Known(NamedTuple):
 
 
 class Interpreters:
-    """Chooses interpreters for apps, and remembers what each of them told."""
+    """Chooses interpreters for apps, and remembers what each of them reported."""
 
     def __init__(
         self,
@@ -85,15 +85,16 @@ class Interpreters:
 
     @property
     def count(self) -> int:
-        """How many have told of themselves."""
+        """How many have been probed."""
         return len(self._known)
 
     def forget(self) -> None:
-        """Ask each of them again, when it is wanted next."""
+        """Probe each of them again when it is needed next."""
         self._known = {}
 
     def known(self, app: App) -> Interpreter | None:
-        """The app's interpreter, None if `find` must be asked. Raises ManifestError if it is unfit.
+        """The app's interpreter, None if `find` must be called. Raises ManifestError if it is
+        unfit.
 
         Costs a few `stat` calls.
         """
@@ -113,7 +114,7 @@ class Interpreters:
         return chosen._replace(user=self._users.get(app))
 
     def find(self, app: App) -> Interpreter:
-        """The app's interpreter; runs it if need be. Raises ManifestError if it is unfit.
+        """The app's interpreter; runs it if needed. Raises ManifestError if it is unfit.
 
         With `autoInstall` it may take minutes, until the app's packages are installed.
         """
@@ -141,7 +142,7 @@ class Interpreters:
         return _unfit(f"{chosen} cannot be run: {why}", app)
 
     def inspect(self, app: App) -> None:
-        """Raise ManifestError for what would keep the app's packages from being installed.
+        """Raise ManifestError if something would keep the app's packages from being installed.
 
         Runs nothing, and installs nothing.
         """
@@ -151,9 +152,10 @@ class Interpreters:
         self._get_installer().inspect(app, executable, user)
 
     def environments(self, app: App) -> tuple[Path, Identity | None]:
-        """The folder that the app's environments lie in, and who may read it. Raises ManifestError.
+        """The folder that contains the app's environments, and who may read it. Raises
+        ManifestError.
 
-        Whose installation puts what there: to be read as that user, and following no link.
+        The user whose installation writes there: read it as that user, following no link.
         """
         # See `_installed`.
         from buntime.server.pythons.installer import Owner, home_of
@@ -163,7 +165,7 @@ class Interpreters:
         return home_of(app, owner), user
 
     def close(self) -> None:
-        """Have installations and looks at interpreters end soon."""
+        """End installations and probes soon."""
         self._closed.set()
         if self._installer is not None:
             self._installer.close()
@@ -171,8 +173,8 @@ class Interpreters:
     def _installed(
         self, app: App, chosen: Interpreter, user: Identity | None, *, waits: bool
     ) -> str | None:
-        """The Python with the app's packages; None where it is not there and nobody `waits`."""
-        # Half as long as a bare interpreter takes to start, and few apps want it.
+        """The Python with the app's packages; None if it does not exist and nobody `waits`."""
+        # Takes half as long as starting a bare interpreter, and few apps need it.
         from buntime.server.pythons.installer import Base, Owner
 
         base = Base(chosen.executable, chosen.version)
@@ -216,7 +218,7 @@ class Interpreters:
         return _fit(self._probe(place, order), app)
 
     def _place(self, executable: str, app: App, user: Identity | None, *, is_own: bool) -> _Place:
-        """What an app's own Python says counts for that app alone."""
+        """What an app's own Python reports counts only for that app."""
         is_own = is_own or self._confinement.is_own(app, executable)
         return executable, user, app.dir if is_own else None
 
@@ -230,7 +232,7 @@ class Interpreters:
         return answer
 
     def _choose(self, app: App) -> str | None:
-        """The executable's path, None for the default one. It may not be there."""
+        """The executable's path, None for the default one. It may not exist."""
         wanted = app.manifest.python
         if wanted is None:
             own = app.dir / ".venv/bin/python"
@@ -258,14 +260,14 @@ class Interpreters:
         if "/" in wanted:
             home = self._environ.get("HOME", "~")
             return os.path.normpath(folder / re.sub(r"^~(?=/)", lambda _: home, wanted))
-        import shutil  # 5 ms, for who names a Python
+        import shutil  # 5 ms, only for apps that name a Python
 
         found = shutil.which(_command(wanted), path=self._environ.get("PATH", os.defpath))
         return found and os.path.abspath(found)
 
 
 def running_interpreter() -> Interpreter:
-    """The Python that runs this, as far as its apps are concerned; the binary's has no packages."""
+    """The Python that runs this, as apps see it; the binary's has no packages."""
     version = ".".join(map(str, sys.version_info[:3]))
     if not sys.executable:
         raise UsageError("this Python does not know its own path; set RUNTIME_PYTHON")
@@ -280,9 +282,9 @@ def running_interpreter() -> Interpreter:
 def package_path(path: Iterable[str], folders: Iterable[str], ours: str) -> tuple[str, ...]:
     """The entries of `path` that are package folders, or come from a .pth file in one.
 
-    Left out is all else that a running program may have there: the script's folder, PYTHONPATH,
-    a .pyz, and `ours`, the folder that the runtime's own package lies in, unless it is installed
-    among the packages.
+    Everything else that a running program may have there is left out: the script's folder,
+    PYTHONPATH, a .pyz, and `ours`, the folder of the runtime's own package, unless that is
+    installed among the packages.
     """
     packages = [folder for folder in folders if folder in path]
     linked = {line for folder in packages for line in _pth_lines(Path(folder))} - {ours}
@@ -294,7 +296,7 @@ def _pth_lines(folder: Path) -> Iterable[str]:
     for file in sorted(folder.glob("*.pth")):
         try:
             lines = file.read_text("utf-8-sig", "surrogateescape").splitlines()
-        except OSError:  # `site` passes by what it cannot read, too
+        except OSError:  # `site` also skips what it cannot read
             continue
         for line in lines:
             if line.strip() and not line.startswith(("#", "import ", "import\t")):

@@ -28,7 +28,7 @@ from buntime.server.pythons.uvprogram import find_uv
 _MAX_BYTES = 4 << 20  # a thousand packages with forty hashes each take three megabytes
 _SCRIPT_MAX_BYTES = 1 << 20  # of an entrypoint are read, for its head
 
-# Path, device, inode, size and time of a lock file; another one says that it may have changed.
+# Path, device, inode, size and time of a lock file; if they differ, it may have changed.
 Signature = tuple[str, int, int, int, int]
 
 
@@ -42,7 +42,7 @@ class Base:
 
 @dataclass(frozen=True)
 class Lock:
-    """A lock file as it was read; `uv` is what installs from it where pip does not."""
+    """A lock file as it was read; `uv` installs from it if pip cannot."""
 
     path: Path
     signature: Signature
@@ -66,7 +66,7 @@ def find_lock(app: App) -> Signature | None:
 def read_lock(app: App, base: Base, environ: Mapping[str, str]) -> Lock:
     """The lock file, checked, and who installs from it.
 
-    Raises BadLock, InstallFailed where there is nothing to install with, OSError.
+    Raises BadLock, InstallFailed if there is nothing to install with, OSError.
     """
     if getattr(sys, "frozen", False) and base.executable == sys.executable:
         raise InstallFailed(_lacks_python(environ))
@@ -88,7 +88,7 @@ def read_lock(app: App, base: Base, environ: Mapping[str, str]) -> Lock:
 
 
 def is_same(path: Path, text: bytes) -> bool:
-    """Whether a lock file is still what was read of it."""
+    """Whether a lock file is still as it was read."""
     return read_regular(path, _MAX_BYTES).data == text
 
 
@@ -102,7 +102,7 @@ def _source(path: Path, kind: UvLock, environ: Mapping[str, str]) -> UvSource:
 def _lacks_lock(app: App) -> str:
     try:
         text = read_regular(app.dir / app.entrypoint, _SCRIPT_MAX_BYTES).data
-    except OSError:  # of no matter here: the app will say so
+    except OSError:  # does not matter here: the app will report it
         text = b""
     return (
         lacks_script_lock(app.entrypoint) if is_script(text) else lacking_lock(os.listdir(app.dir))

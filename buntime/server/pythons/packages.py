@@ -3,14 +3,13 @@
 The environment is made without pip, and the other Python's pip installs into it: on CPython 3.11
 venv takes 0.1 s without pip and 9 s with it. A Python that has no such pip may have ensurepip.
 
-Wheels alone are installed, unless the lock file itself says otherwise (`--no-binary NAME`, or the
-path or URL of a source): to build a package takes minutes and a compiler, and runs its author's
-code.
+Only wheels are installed, unless the lock file says otherwise (`--no-binary NAME`, or the path or
+URL of a source): building a package takes minutes and a compiler, and runs its author's code.
 
-All of it is done by a thread in the app's sandbox, see `Installer`.
+All of this is done by a thread in the app's sandbox, see `Installer`.
 
-venv, pip and uv run below _GUARD, which ends them, with all that they started, when its stdin
-closes: that is when this process dies, however it dies.
+venv, pip and uv run below _GUARD, which ends them, with everything they started, when its stdin
+closes: that happens when this process dies, in whatever way.
 """
 
 import json
@@ -34,7 +33,7 @@ _POLL_S = 0.05
 _TOOLS_TIMEOUT_S = 10.0  # as for the first look at an interpreter
 _PIP_MINIMUM = (22, 3)  # knows --python
 _TAIL_BYTES = 8192
-_TAIL_LINES = 6  # of which a wrong hash needs all
+_TAIL_LINES = 6  # enough for the whole message about a wrong hash
 _LINE_CHARS = 300
 
 # What pip needs to reach an index and its own cache.
@@ -44,7 +43,7 @@ _PASSED = frozenset(
 )
 _FOLDERS = frozenset("TMPDIR XDG_CACHE_HOME XDG_CONFIG_HOME".split())
 _PROXIES = frozenset(("http_proxy", "https_proxy", "all_proxy", "no_proxy"))  # in any case
-# PIP_* is passed as well, but for what makes pip install elsewhere than into the environment.
+# PIP_* is passed as well, except what would make pip install outside of the environment.
 _DIVERTING = frozenset(("PIP_PREFIX", "PIP_PYTHON", "PIP_ROOT", "PIP_TARGET", "PIP_USER"))
 
 _PIP_OPTIONS = "--no-input --disable-pip-version-check --progress-bar=off --only-binary=:all:"
@@ -85,15 +84,15 @@ class InstallFailed(Exception):
 
 @dataclass(frozen=True)
 class Recipe:
-    """An environment to make in `folder`, which is there and holds the lock file."""
+    """An environment to make in `folder`, which exists and contains the lock file."""
 
     folder: Path
     python: str  # that makes it
     lock_name: str
     checks_hashes: bool
-    uv: UvSource | None  # where pip does not install it
+    uv: UvSource | None  # if pip does not install it
     working_dir: Path  # that paths in the lock file count from
-    workshop: Workshop  # by whom and where it is made
+    workshop: Workshop  # as which user, and in which sandbox, it is made
 
     @property
     def executable(self) -> str:
@@ -102,13 +101,13 @@ class Recipe:
 
     @property
     def output(self) -> Path:
-        """The file for what venv and pip write."""
+        """The file for the output of venv and pip."""
         return self.folder / "install.log"
 
 
 @dataclass(frozen=True)
 class _Step:
-    """A Python module to run, and what to say if that fails."""
+    """A Python module to run, and the message if that fails."""
 
     command: tuple[str, ...]  # interpreter, module, arguments; interpreter, program, arguments
     failure: str
@@ -118,10 +117,10 @@ class _Step:
 def make_environment(
     recipe: Recipe, *, environ: Mapping[str, str], limit_s: float, cancelled: Event
 ) -> None:
-    """Make it and install what the lock file says, in `limit_s` at most.
+    """Make it and install what the lock file says, within `limit_s`.
 
     `environ` is the runtime's own environment, of which venv and pip get little. Raises
-    InstallFailed, and OSError where the folder cannot be written.
+    InstallFailed, and OSError if the folder cannot be written.
     """
     env = install_environment(environ, recipe.workshop)
     if recipe.uv is not None:
@@ -139,10 +138,10 @@ def make_environment(
 
 
 def install_environment(environ: Mapping[str, str], workshop: Workshop) -> dict[str, str]:
-    """The variables that venv and pip get of `environ`: no secrets but those meant for pip.
+    """The variables that venv and pip get from `environ`: no secrets except those meant for pip.
 
-    Another user gets none that name folders of this one's. In a sandbox pip has a cache of the
-    app's: one that apps share could hold what another one has put there.
+    Another user gets none that name folders of this one. In a sandbox pip uses the app's own cache:
+    a cache shared by apps could contain what another app has put there.
     """
     user, scratch = workshop.user, workshop.scratch
     passed = {name: value for name, value in environ.items() if _is_passed(name)}
@@ -246,7 +245,7 @@ def _run(
     deadline: float,
     cancelled: Event,
 ) -> str:
-    """Run to the end; gives what to say of a failure, or nothing."""
+    """Run to the end; returns the message for a failure, or nothing."""
     python, *arguments = step.command
     with subprocess.Popen(
         [python, "-I", "-X", "utf8", "-c", _GUARD + _RUN[step.is_program], *arguments],
@@ -268,7 +267,8 @@ def _run(
 
 
 def _tail(output: Path) -> str:
-    """What a file ends with, each line on one of its own: from pip's first error on if there is."""
+    """The last lines of a file, each on its own line: from pip's first error on, if there is
+    one."""
     with output.open("rb") as file:
         file.seek(max(0, output.stat().st_size - _TAIL_BYTES))
         text = file.read().decode("utf-8", "replace")

@@ -1,7 +1,6 @@
 """Runs an interpreter once, to learn what it is, and what its workers may import.
 
-It may be any program, and tell lies. What it says counts for the apps that chose it, and for them
-alone.
+It may be any program, and may lie. What it reports counts only for the apps that chose it.
 """
 
 import json
@@ -22,7 +21,7 @@ from buntime.wire import Message
 MINIMUM = (3, 9)
 
 _TIMEOUT_S = 10.0  # a cold interpreter on a slow disk takes two
-_PATH_MAX = 1000  # they are looked at again and again
+_PATH_MAX = 1000  # they are checked again and again
 _MARK = "buntime-probe:"
 _ENV = ("PATH", "HOME", "LANG", "TZ")  # as for workers: .pth files can run code
 
@@ -50,17 +49,17 @@ def editable_hooks() -> tuple[str, ...]:
 
 
 class Interpreter(NamedTuple):
-    """A Python for workers. `path` are its `sys.path` entries beyond the standard library.
+    """A Python for workers. `path` has its `sys.path` entries beyond the standard library.
 
-    `user` is whom an app's workers become in it, None for who they are. `is_own`: an app decides
-    what it is, so that it is started in that app's sandbox. `hooks` are the modules by which
-    setuptools finds packages that were installed as editable.
+    `user` is the user that an app's workers become, None for the current one. `is_own`: an app can
+    change it, so it is started in that app's sandbox. `hooks` are the modules by which setuptools
+    finds packages that were installed as editable.
     """
 
     executable: str
     version: str  # "3.11.7"
     path: tuple[str, ...]
-    prefix: str | None  # what `sys.prefix` should say: that of a virtual environment
+    prefix: str | None  # what `sys.prefix` should be: that of a virtual environment
     user: User | None = None
     is_own: bool = False
     hooks: tuple[str, ...] = ()
@@ -121,7 +120,7 @@ def _read_answer(executable: str, output: str, returncode: int) -> Interpreter |
 
 
 class _Answer(NamedTuple):
-    """What the interpreter says, which may be anything."""
+    """The interpreter's output, which may be anything."""
 
     executable: Any
     version: Any
@@ -131,7 +130,7 @@ class _Answer(NamedTuple):
 
 
 def _name(value: object) -> str:
-    """Raises TypeError or ValueError for what is no module's name."""
+    """Raises TypeError or ValueError for an invalid module name."""
     if not isinstance(value, str):
         raise TypeError("not a text")
     if not value.isidentifier():
@@ -140,7 +139,7 @@ def _name(value: object) -> str:
 
 
 def _path(value: object) -> str:
-    """Raises TypeError or ValueError for what no program could be given as a path."""
+    """Raises TypeError or ValueError for a path that no program could be given."""
     if not isinstance(value, str):
         raise TypeError("not a text")
     os.fsencode(value)

@@ -1,18 +1,17 @@
-"""As whom an app's workers run: as the operator says, else as the manifest's `user` does.
+"""The user that an app's workers run as: the operator's choice, else the manifest's `user`.
 
-Where the runtime is root a worker is that user before any code of the app. All that it needs must
-be readable for the user: the app, the interpreter, its packages, and the worker's own code, which
-therefore lies in a folder of its own (the bundle of the runtime's user is private). Whether that is
-so is tried once, in a process that becomes the user in the same way: 50 ms, when the app is asked
-for first.
+If the runtime is root, a worker becomes that user before any code of the app runs. The user must be
+able to read everything it needs: the app, the interpreter, its packages, and the worker's own code,
+which is therefore in a separate folder (the bundle of the runtime's user is private). This is tried
+out once, in a process that becomes the user in the same way: 50 ms, when the app is first
+requested.
 
-A user that a manifest names must not be able to change that manifest, or to put another one in its
-place, which could name root. What came by the API is never root's, unless an operator says so.
-RUNTIME_APP_USERS, and `apps` of the config file, name users that no
-manifest changes.
+A user that a manifest names must not be able to change that manifest, or to replace it by one that
+names root. What came through the API never runs as root, unless an operator says so.
+RUNTIME_APP_USERS, and `apps` in the config file, name users that no manifest can change.
 
-What `is_identified` and `is_known` announce is for the loop's thread; `identify` and `find` may
-wait, and are for any other one.
+Once `is_identified` or `is_known` is true, the loop's thread may ask; `identify` and `find` may
+wait, and are for any other thread.
 """
 
 import contextlib
@@ -33,7 +32,7 @@ from buntime.server.bundle.bundle import ensure_shared_bundle
 from buntime.server.pythons.identity import Identity, resolve
 from buntime.server.pythons.usertrial import Needs, try_out
 
-_RETRY_S = 5.0  # after a refusal: its reason may have been mended
+_RETRY_S = 5.0  # after a refusal: its reason may have been fixed
 _ANY_APP = "*"
 _ADVICE = "change the rights of the folder or choose another user"
 
@@ -41,9 +40,10 @@ _T = TypeVar("_T")
 
 
 class User(NamedTuple):
-    """A user to become. `bundle` is a folder with the worker's code that everybody can read.
+    """A user to become. `bundle` is a folder with the worker's code that everybody may read.
 
-    `is_from_start`: no interpreter for it is started as root, not even one that waits for an app.
+    `is_from_start`: no interpreter for it is ever started as root, not even one that waits for an
+    app.
     """
 
     identity: Identity
@@ -52,7 +52,7 @@ class User(NamedTuple):
 
 
 class _Answer(NamedTuple):
-    """What was found out about an app: a value, or as a text why it cannot be."""
+    """What was found out about an app: a value, or a text that says why there is none."""
 
     found: Identity | User | str | None
     at: float
@@ -60,7 +60,7 @@ class _Answer(NamedTuple):
 
 
 def _say_nothing(event: str, message: str, /, **fields: object) -> None:
-    """For whom a warning is of no use."""
+    """Used if warnings are not wanted."""
 
 
 class Users:
@@ -73,7 +73,7 @@ class Users:
         warn: Tell = _say_nothing,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """`fixed` has users by the names of apps, under "*" that of all others."""
+        """`fixed` has users by the names of apps, and under "*" the one for all others."""
         self._fixed = fixed or {}
         self._warn = warn
         self._clock = clock
@@ -119,9 +119,9 @@ class Users:
     def find(
         self, app: App, python: str, paths: tuple[str, ...], *, is_trusted: bool = True
     ) -> User | None:
-        """The same, tried out if need be for the interpreter `python`, which needs `paths`.
+        """The same, tried out if needed for the interpreter `python`, which needs `paths`.
 
-        Root runs `python` for that if it `is_trusted`, else its own.
+        For that, root runs `python` if it `is_trusted`, else its own Python.
         """
         if not self.is_known(app, python):
             found = self._look(app, python, paths, is_trusted)
@@ -129,7 +129,7 @@ class Users:
         return self.get(app)
 
     def environments(self, app: App, user: Identity) -> Path:
-        """A folder of the user's for the environments of its apps, made where it is missing.
+        """A folder of the user for the environments of its apps, created if missing.
 
         Raises ManifestError where it cannot be.
         """
@@ -137,7 +137,7 @@ class Users:
             folder = ensure_shared_bundle(warn=self._warn).parent / f"environments-{user.uid}"
             with contextlib.suppress(FileExistsError):
                 folder.mkdir(0o700)
-                os.chown(folder, user.uid, user.gid)  # its parent can be written by nobody else
+                os.chown(folder, user.uid, user.gid)  # nobody else can write to its parent
             state = os.lstat(folder)
         except UsageError as exc:
             raise ManifestError(f"{app.source}: autoInstall: {exc}") from exc
@@ -154,7 +154,7 @@ class Users:
         return self._fixed_for(app) or app.manifest.user
 
     def _fixed_for(self, app: App) -> str | None:
-        """What an operator says, by the setting or else in the config file."""
+        """The operator's choice, by the setting or else in the config file."""
         return self._by_setting(app) or (app.manifest.user if app.manifest.is_user_fixed else None)
 
     def _by_setting(self, app: App) -> str | None:
@@ -188,7 +188,8 @@ class Users:
         return found
 
     def _allowed(self, app: App, found: Identity | str | None) -> Identity | str | None:
-        """What came by the API is root's only where an operator says so: then it is as any app."""
+        """What came through the API runs as root only if an operator says so: then it is like any
+        app."""
         if not isinstance(found, Identity) or found.uid or not app.came_by_api:
             return found
         return None if self._fixed_for(app) else _not_as_root(app)
@@ -239,9 +240,10 @@ def _look_up(name: str) -> Identity | str | None:
 
 
 def _folders_with_apps(app: App) -> int:
-    """How many folders above the manifest are those of apps: "apps/@acme/wiki/1.0.0" has four.
+    """How many folders at and above the manifest's belong to apps: "apps/@acme/wiki/1.0.0" has
+    four.
 
-    In each of them another folder would make another version, or another app.
+    In each of them, a new folder would make another version, or another app.
     """
     names = app.name.split("/")
     is_in_a_folder_of_versions = not app.source.parent.name.startswith(names[-1])

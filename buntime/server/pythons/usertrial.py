@@ -1,6 +1,6 @@
 """Tries out a user in a process that becomes it, as a worker does.
 
-Asked are the kernel's own answers, so that access lists and read-only mounts count.
+It uses the kernel's own answers, so access lists and read-only mounts count.
 """
 
 import json
@@ -80,8 +80,8 @@ print({_MARK!r} + trouble())
 class Needs(NamedTuple):
     """What the user must be able to read, and must not be able to change.
 
-    Of a path that is `guarded` the next `near` folders above may not even be such where the user
-    can make files and not remove others', as in /tmp.
+    For a `guarded` path, the next `near` folders above must not even be folders like /tmp, in which
+    the user can create files but not remove those of others.
     """
 
     readable: tuple[str, ...]
@@ -91,7 +91,7 @@ class Needs(NamedTuple):
 
 
 def try_out(python: str, identity: Identity, needs: Needs) -> str:
-    """What keeps a user from running an app, behind its name; empty if nothing does.
+    """What keeps a user from running an app, as words that follow its name; "" if nothing does.
 
     `python` is run with the runtime's own rights.
     """

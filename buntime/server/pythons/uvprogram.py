@@ -10,7 +10,7 @@ def find_uv(environ: Mapping[str, str]) -> str | None:
     folders = environ.get("PATH", os.defpath).split(os.pathsep)
     for folder in (*folders, os.path.dirname(sys.executable)):
         path = os.path.join(folder, "uv")
-        # A relative folder would be another one in the app's.
+        # A relative folder would mean something else inside the app's folder.
         if os.path.isabs(path) and os.path.isfile(path) and os.access(path, os.X_OK):
             return path
     return None

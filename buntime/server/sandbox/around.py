@@ -1,4 +1,4 @@
-"""Finds what lies around an app: folders of apps, secrets, its own folders, its Python."""
+"""Finds what surrounds an app: folders of apps, secrets, its own folders, its Python."""
 
 import os
 from collections.abc import Iterable, Mapping
@@ -10,7 +10,7 @@ from buntime.server.defence.configreading import config_path
 from buntime.server.pythons.probe import Interpreter
 from buntime.server.sandbox.listing import Listing, existing
 
-# Variables of the runtime's environment that tell where secrets are.
+# Variables of the runtime's environment that say where secrets are.
 _SECRET_VARIABLES = (
     "CREDENTIALS_DIRECTORY",
     "RUNTIME_TLS_KEY",
@@ -18,15 +18,15 @@ _SECRET_VARIABLES = (
 
 
 class Around:
-    """Looks at the settings, as they are now, and at folders, by a listing."""
+    """Reads the current settings, and folders through a listing."""
 
     def __init__(self, live: LiveSettings, environ: Mapping[str, str]) -> None:
         self._live = live
         self._environ = environ
 
     def surroundings(self, listing: Listing, scratch: tuple[str, ...]) -> Surroundings:
-        """What there is beside any app; `scratch` are where their temporary folders are, if
-        not among what is secret."""
+        """What surrounds every app; `scratch` has the places of their temporary folders, if these
+        are not among the secrets."""
         folders = self.app_folders()
         scopes = [
             os.path.join(folder, name)
@@ -61,7 +61,7 @@ class Around:
         ]
 
     def is_own(self, app: App, executable: str) -> bool:
-        """Whether a Python lies where apps are, or where this one may write."""
+        """Whether a Python is in a folder of apps, or where this app may write."""
         places = (str(app.dir), *self.app_folders(), *self._live.now.worker_dirs, *wanted(app))
         paths = (executable, os.path.realpath(executable))
         return any(is_within(path, place) for path in paths for place in places)
@@ -76,7 +76,7 @@ class Around:
         return self._environ.get("PATH", os.defpath)
 
     def named_by(self, variables: Iterable[str]) -> list[str]:
-        """The paths that variables of the runtime's environment tell."""
+        """The paths in variables of the runtime's environment."""
         return [path for name in variables if (path := self._environ.get(name, "")).startswith("/")]
 
     def _secrets(self) -> Iterable[str]:
@@ -103,7 +103,8 @@ def wanted(app: App) -> tuple[str, ...]:
 def python_paths(app: App, interpreter: Interpreter, bundle: str) -> tuple[list[str], list[str]]:
     """What a worker needs of its Python, and the worker's code; then what an app says it needs.
 
-    The latter is all that an app's own Python has said, and where links in the app's folder lead.
+    The latter is everything that an app's own Python has reported, and where links in the app's
+    folder lead.
     """
     own = interpreter.user.bundle if interpreter.user else bundle
     needed = prefixes(interpreter.executable)
@@ -116,14 +117,14 @@ def python_paths(app: App, interpreter: Interpreter, bundle: str) -> tuple[list[
 
 
 def python_roots(app: App, executable: str) -> list[str]:
-    """The folder of a Python outside of the app's, as its manifest names it."""
+    """The folder of a Python outside of the app's folder, as named in its manifest."""
     if is_within(executable, str(app.dir)):
         return []
     return [os.path.realpath(os.path.dirname(os.path.dirname(executable)))]
 
 
 def prefixes(executable: str) -> list[str]:
-    """The folders of a Python: where it is, and where it leads to."""
+    """The folders of a Python: where it is, and where its links lead."""
     paths = (executable, os.path.realpath(executable))
     return [os.path.dirname(os.path.dirname(path)) for path in paths]
 

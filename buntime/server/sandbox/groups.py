@@ -4,11 +4,10 @@
       runtime/                  the runtime itself: a group with processes has no controllers below
       worker-812-w3/            a worker and all that it has started
 
-A group knows all that comes from its worker, however it has left it. When the worker is gone it is
-killed, and removed as soon as it is empty.
+A group contains everything that its worker started, even what has detached itself. When the worker
+is gone the group is killed, and removed as soon as it is empty.
 
-A process that is moved takes the kernel 1 ms (it waits for RCU), so it is done for apps with limits
-alone.
+Moving a process takes the kernel 1 ms (it waits for RCU), so it is done only for apps with limits.
 """
 
 import errno
@@ -25,7 +24,7 @@ _AUTO, _OFF = "auto", "off"
 
 
 class Place(NamedTuple):
-    """A folder that is the runtime's to divide; where there is none, `reason` says why."""
+    """A folder that the runtime may divide; if there is none, `reason` says why."""
 
     folder: str | None
     controllers: tuple[str, ...] = ()
@@ -53,7 +52,7 @@ class _Group:
     """The group of a worker that is there."""
 
     def __init__(self, folder: str, limits: tuple[Limit, ...], pid: int) -> None:
-        """Raises OSError where it cannot be made; then nothing is left of it."""
+        """Raises OSError if it cannot be made; then nothing of it is left."""
         self.folder = folder
         self.memory = next((limit for limit in limits if limit.controller == "memory"), None)
         self.told_kills = 0  # at the last look
@@ -104,7 +103,7 @@ class Groups:
         }
 
     def start(self) -> None:
-        """Take the folder in use, before there are workers."""
+        """Start using the folder, before there are workers."""
         place = find_place(self._setting, mount=self._mount)
         if place.folder is not None and place.controllers:
             try:
@@ -117,7 +116,8 @@ class Groups:
         self.place = place
 
     def put(self, number: int, pid: int, limits: tuple[Limit, ...], app: str) -> tuple[str, ...]:
-        """Have the limits hold for a worker. Returns the keys of those that cannot, told once."""
+        """Apply the limits to a worker. Returns the keys of those that cannot be applied; they are
+        logged once."""
         wanted: Held = held(limits, self.place.controllers)
         if wanted.without_effect and (app, *wanted.without_effect) not in self._told:
             self._told.add((app, *wanted.without_effect))
@@ -144,7 +144,7 @@ class Groups:
         return wanted.without_effect
 
     def memory_limit(self, number: int) -> str:
-        """The memoryMax for which something of the worker was killed; empty where nothing was."""
+        """The memoryMax for which a process of the worker was killed; "" if none was."""
         group = self._groups.get(number)
         if group is None or group.memory is None:
             return ""
@@ -160,7 +160,7 @@ class Groups:
         return group.had_kills
 
     def end(self, number: int) -> None:
-        """The worker is gone: so is soon all that it has started."""
+        """The worker is gone: kill everything that it has started."""
         group = self._groups.pop(number, None)
         if group is not None:
             try:
@@ -180,7 +180,7 @@ class Groups:
 
 
 def _delegated(mount: str) -> str | None:
-    """The folder of this process's group, or the one above it, that systemd has left to it."""
+    """The folder of this process's group, or the one above it, that systemd has delegated to it."""
     try:
         path = own_group(_read("/proc/self/cgroup"))
     except OSError:
@@ -202,7 +202,7 @@ def _is_delegated(folder: str) -> bool:
 
 
 def _enter(folder: str) -> None:
-    """Move the runtime out of the way, and what else is there with it: the binary's first process,
+    """Move the runtime, and what is there with it, into a subgroup: the binary's first process,
     which has forked it."""
     pids = _read(f"{folder}/cgroup.procs").split()
     if str(os.getpid()) not in pids:
@@ -222,7 +222,7 @@ def _enable(folder: str, controllers: tuple[str, ...]) -> None:
 
 
 def _remove_old(folder: str) -> None:
-    """Groups of a runtime that was killed; those that are in use cannot be removed."""
+    """Remove the groups of a killed runtime; those in use cannot be removed."""
     for name in os.listdir(folder):
         if name.startswith("worker-"):
             _is_removed(f"{folder}/{name}")
@@ -239,7 +239,7 @@ def _is_removed(folder: str) -> bool:
 
 
 def _set(path: str, text: str) -> None:
-    """Write to a file that not every kernel has: where memory cannot be swapped, say."""
+    """Write to a file that not every kernel has, for example if memory cannot be swapped."""
     try:
         _write(path, text)
     except FileNotFoundError:

@@ -1,7 +1,7 @@
-"""Lists folders for the plan of a sandbox, and tells whether what it listed has changed since.
+"""Lists folders for the plan of a sandbox, and knows whether they have changed since.
 
-Folders that all users write to, such as /tmp, are not listed: they hold hundreds of names, others
-come every second, and no app could rely on those that there were when its worker started.
+Folders that all users write to, such as /tmp, are not listed: they contain hundreds of names, new
+ones come every second, and no app could rely on those that existed when its worker started.
 """
 
 import os
@@ -10,7 +10,7 @@ from collections.abc import Callable, Collection, Iterable
 
 from buntime.core.values.tuples import NamedTuple
 
-# A folder with more is left out whole: a worker makes a rule for each path at its start.
+# A folder with more is left out completely: a worker makes a rule for each path at its start.
 _ENTRIES_MAX = 2000
 
 _Stamp = tuple[int, int] | None
@@ -28,7 +28,7 @@ class Listing:
     """The folders that a plan looked at, each once."""
 
     def __init__(self, on_crowded: Callable[[str, int], None]) -> None:
-        """`on_crowded` gets a folder that has too much in it, and how much."""
+        """`on_crowded` gets a folder with too many entries, and their number."""
         self._on_crowded = on_crowded
         self._seen: dict[str, _Seen] = {}
 
@@ -36,7 +36,7 @@ class Listing:
         return f"Listing({len(self._seen)} folders)"
 
     def entries(self, folder: str, on_the_way: Collection[str] = ()) -> tuple[str, ...]:
-        """The paths in a folder but links; of one that is crowded or everybody's, `on_the_way`."""
+        """The paths in a folder except links; for a crowded or world-writable one, `on_the_way`."""
         if not _is_everybodys(folder):
             plain = self._look(folder).plain
             if len(plain) <= _ENTRIES_MAX:
@@ -55,7 +55,7 @@ class Listing:
         return tuple(os.path.realpath(os.path.join(folder, name)) for name in links)
 
     def has_changed(self) -> bool:
-        """Whether a folder that was listed has been changed since. Costs a `stat` for each."""
+        """Whether a listed folder has changed since. Costs a `stat` for each."""
         return any(_stamp(folder) != seen.stamp for folder, seen in self._seen.items())
 
     def _look(self, folder: str) -> _Seen:
@@ -66,13 +66,13 @@ class Listing:
 
 
 def existing(paths: Iterable[str]) -> tuple[str, ...]:
-    """Those of the paths that are there, links resolved, each once."""
+    """Those of the paths that exist, links resolved, each once."""
     real = (os.path.realpath(path) for path in paths if os.path.exists(path))
     return tuple(dict.fromkeys(real))
 
 
 def _list(folder: str) -> _Seen:
-    stamp = _stamp(folder)  # first: what comes meanwhile is a change
+    stamp = _stamp(folder)  # first, so that whatever comes meanwhile counts as a change
     try:
         with os.scandir(folder) as found:
             entries = sorted((entry.name, entry.is_symlink()) for entry in found)

@@ -1,4 +1,4 @@
-"""Finds out what this kernel can refuse to workers."""
+"""Finds out what this kernel can deny to workers."""
 
 import os
 import sys
@@ -16,7 +16,7 @@ _SECCOMP_ACTIONS = "/proc/sys/kernel/seccomp/actions_avail"
 
 
 def find_kernel() -> Kernel:
-    """The kernel that runs this; its ABI is 0 where a container or the boot's options close it."""
+    """The kernel that runs this; its ABI is 0 if a container or boot options disable it."""
     if sys.platform != "linux" or ctypes is None:
         return Kernel(0, os.uname().machine, has_seccomp=False)
     abi = ctypes.CDLL(None).syscall(_CREATE_RULESET, None, 0, _TELL_VERSION)

@@ -1,4 +1,4 @@
-"""The sandbox of each app's workers: what INIT tells them, and which folders are theirs."""
+"""The sandbox of each app's workers: what INIT tells them, and which folders they own."""
 
 import contextlib
 import os
@@ -41,11 +41,11 @@ from buntime.server.state.statefolder import StateFolder
 from buntime.wire import Message, encode
 
 _NOWHERE = "/dev/null/"  # nothing lies there
-_LOOK_S = 1.0  # how often the folders that were listed are looked at
+_LOOK_S = 1.0  # how often the listed folders are checked
 
 
 class _Basis(NamedTuple):
-    """What is the same for all apps, as long as nothing of it changes."""
+    """What is the same for all apps, until something of it changes."""
 
     number: int
     around: Surroundings
@@ -65,7 +65,7 @@ class _Made(NamedTuple):
 
 
 class Sandboxes:
-    """Makes orders for workers, anew where the folders around have changed."""
+    """Makes orders for workers, again when the surrounding folders have changed."""
 
     def __init__(
         self,
@@ -79,7 +79,8 @@ class Sandboxes:
         carried: str = "",
         runtime_pid: int | None = None,
     ) -> None:
-        """`carried` is the folder of what comes with the runtime, and must not change itself.
+        """`carried` is the folder of the apps and plugins that come with the runtime, which must
+        not change themselves.
 
         `runtime_pid` is the runtime, None for this process: workers do not change its scheduling.
         """
@@ -106,7 +107,7 @@ class Sandboxes:
 
     @property
     def acts(self) -> tuple[str, ...]:
-        """What a sandbox does here, in words; empty where there can be none."""
+        """What a sandbox does here, in words; "" if none is possible."""
         return acts(self.kernel, filters=self.kernel.has_seccomp and bool(self._program))
 
     def to_json(self) -> dict[str, object]:
@@ -114,9 +115,10 @@ class Sandboxes:
         return {"landlockAbi": self.kernel.abi, "acts": list(self.acts)}
 
     def keep_on_exec(self) -> None:
-        """Have the temporary folders stay as long as what this process becomes, and its children.
+        """Keep the temporary folders as long as the program that this process becomes, and its
+        children.
 
-        They are removed by who looks for unused ones next: a runtime, or another such process.
+        They are removed by whatever looks for unused ones next: a runtime, or another such process.
         """
         self._scratch.keep_on_exec()
 
@@ -125,7 +127,7 @@ class Sandboxes:
         self._scratch.close()
 
     def data_folder(self, name: str, version: str | None) -> str:
-        """Where a version has its data, be it there or not."""
+        """Where a version has its data, whether that exists or not."""
         return self._data.path_of(data_holder_of(name, version))
 
     def level(self, app: App) -> Level:
@@ -133,8 +135,8 @@ class Sandboxes:
         return app.manifest.sandbox if self.kernel.is_fit else "off"
 
     def variables(self, app: App, interpreter: Interpreter) -> dict[str, str]:
-        """What tells the app's workers of their folders: APP_DATA_DIR, and HOME and TMPDIR where
-        they do not keep those that they have. The folders are made.
+        """Variables that tell the app's workers their folders: APP_DATA_DIR, and HOME and TMPDIR
+        unless they keep those they have. The folders are created.
 
         Raises NoData.
         """
@@ -147,7 +149,7 @@ class Sandboxes:
         return found if folder is None else {**found, "HOME": folder, "TMPDIR": folder}
 
     def preparation(self, now: float) -> tuple[bytes, int]:
-        """PREPARE for a worker that is to have a sandbox, encoded, and the number of what it was
+        """PREPARE for a worker with a sandbox, encoded, and the number of the basis that it was
         made from."""
         basis = self._look(now)
         return basis.preparation, basis.number
@@ -157,7 +159,7 @@ class Sandboxes:
     ) -> Message | None:
         """What INIT tells a worker of the app to give up; None for nothing.
 
-        `prepared` is the number of what its PREPARE was made from.
+        `prepared` is the number of the basis of its PREPARE.
         """
         level = self.level(app)
         if level == "off":
@@ -173,13 +175,13 @@ class Sandboxes:
         return made.when_begun if prepared == made.basis.number else made.when_prepared
 
     def order_at_start(self, app: App, interpreter: Interpreter, now: float) -> Message | None:
-        """What a thread gives up that starts a worker whose Python is the app's own.
+        """What a thread gives up before it starts a worker whose Python is the app's own.
 
-        The worker gives up the same again at INIT, and with it to write to its /proc/self.
+        The worker gives up the same again at INIT, and also write access to its /proc/self.
         """
         if app.manifest.data:
-            # Of what is not there yet there can be no rule.
-            with contextlib.suppress(NoData):  # told when it is to load the app
+            # There can be no rule for what does not exist yet.
+            with contextlib.suppress(NoData):  # reported when it loads the app
                 holder = data_holder_of(app.name, app.version)
                 self._data.ready(holder, _identity(interpreter))
         order = self.order(app, interpreter, now)
@@ -191,7 +193,7 @@ class Sandboxes:
     # What there is around
 
     def _forget(self, _: Settings) -> None:
-        """Other folders may be closed now."""
+        """The set of closed folders may have changed."""
         self._basis = None
 
     def _look(self, now: float) -> _Basis:

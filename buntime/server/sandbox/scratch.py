@@ -1,10 +1,11 @@
-"""Temporary folders of apps, one for each app, in which HOME and TMPDIR of its workers lead.
+"""Temporary folders of apps, one for each app; HOME and TMPDIR of its workers lead there.
 
     STATE/tmp-3f2a81c0/          of this runtime; locked, so that no other one takes it for old
       shop/  @acme+blog/         shared by the workers and versions of an app
       shop@1000/                 of an app with a user, whose it is
 
-They go when the runtime ends; what one that was killed has left goes when the next one starts.
+They are removed when the runtime ends; what a killed runtime has left is removed when the next one
+starts.
 """
 
 import os
@@ -15,19 +16,19 @@ from buntime.server.bundle.cachefolder import lock, remove, remove_unused
 from buntime.server.pythons.identity import Identity
 from buntime.server.state.statefolder import prepare_state
 
-# Short, as the path of a unix socket is at most 108 bytes, and multiprocessing makes some in here.
+# Short, because a unix socket's path has at most 108 bytes, and multiprocessing makes some here.
 _KIND = "tmp-"
 
 
 class Scratch:
-    """Makes the folders as they are asked for."""
+    """Makes the folders as they are requested."""
 
     def __init__(self, state_dir: str | None, on_failure: Callable[[str, str], None]) -> None:
         """`on_failure` gets a folder that cannot be used, and the reason. Without a state folder
-        they lie where what is unpacked lies."""
+        they are beside the unpacked files."""
         self._state_dir = state_dir
         self._on_failure = on_failure
-        # By whether other users pass through it to theirs. None: there is no place for it.
+        # Keyed by whether other users pass through it to theirs. None: there is no place for it.
         self._roots: dict[bool, str | None] = {}
         self._locks: list[int] = []
         self._making = threading.Lock()  # held for two folders; installations are in threads
@@ -42,12 +43,12 @@ class Scratch:
 
     @property
     def elsewhere(self) -> tuple[str, ...]:
-        """Those of them that do not lie in the state folder."""
+        """Those of them that are not in the state folder."""
         own = os.path.realpath(self._state_dir) if self._state_dir else None
         return tuple(root for root in self.roots if os.path.dirname(root) != own)
 
     def folder_of(self, app_name: str, user: Identity | None) -> str | None:
-        """The app's folder, made if need be; None where there is no place for it."""
+        """The app's folder, created if needed; None if there is no place for it."""
         is_shared = user is not None
         with self._making:
             if is_shared not in self._roots:
@@ -69,7 +70,7 @@ class Scratch:
         return folder
 
     def keep_on_exec(self) -> None:
-        """Hold the locks on in what this process becomes."""
+        """Keep the locks in the program that this process becomes."""
         for held in self._locks:
             os.set_inheritable(held, True)
 
@@ -96,7 +97,7 @@ class Scratch:
     def _make_root(self, place: str, *, is_shared: bool) -> str:
         name = f"{_KIND}{os.urandom(4).hex()}"
         root = os.path.join(os.path.realpath(place), name)
-        # It gets its name when it is locked: another runtime removes what is not.
+        # It gets its name once it is locked: another runtime removes unlocked ones.
         fresh = os.path.join(place, f".{name}")
         os.mkdir(fresh, 0o700)
         if is_shared:
@@ -112,7 +113,7 @@ class Scratch:
 def _places(state_dir: str | None, *, is_shared: bool) -> Iterator[str]:
     if state_dir is not None:
         yield state_dir
-    # Brings tempfile; few starts come here.
+    # Imports tempfile; few starts come here.
     from buntime.server.bundle.unpacking import user_folder
 
     folder = str(user_folder())

@@ -1,6 +1,6 @@
-"""Orders for what apps have run before they are there: looks at their Pythons, installations.
+"""Orders for what runs before an app starts: probes of its Python, installations.
 
-Called by threads that may wait, so each order is made of a look around of its own.
+Called on threads that may wait, so each order is made from its own look at the surroundings.
 """
 
 import os
@@ -92,4 +92,4 @@ class Starts:
 
 
 def _pass_by(folder: str, count: int) -> None:
-    """A crowded folder is told of where the app's workers start."""
+    """A crowded folder is reported when the app's workers start."""

@@ -3,11 +3,11 @@
     tick ─> Roll: which apps have jobs ─> Planner: what is due ─> JobRequest, Programs
                                           Planner <─ what came of it ─> log, metrics, state.db
 
-Only where this runtime holds the state folder, so that of several runtimes of one machine one runs
-them. One run starts in a turn of the loop, and a few run at a time (RUNTIME_CRON_CONCURRENCY): many
-apps with the same minute neither stop the loop nor fill the pool.
+Only the runtime that holds the state folder runs them, so only one of several runtimes on a machine
+does. One run starts per turn of the loop, and a few run at a time (RUNTIME_CRON_CONCURRENCY): many
+apps with the same minute neither block the loop nor fill the pool.
 
-At the shutdown nothing starts any more, and what runs is waited for like requests are.
+At shutdown no more jobs start, and running ones are waited for, like requests.
 """
 
 from collections import Counter
@@ -39,7 +39,7 @@ from buntime.server.schedule.jobrequest import JobRequest
 from buntime.server.schedule.keeping import Keeping
 from buntime.server.schedule.roll import Roll
 
-_LOOK_S = 1.0  # between looks at the clock, which may have been set
+_LOOK_S = 1.0  # between checks of the clock, which may have been set
 _GOOD = range(200, 300)
 
 
@@ -67,7 +67,7 @@ class Cron:
         self._kept: Mapping[JobKey, Kept] | None = None  # None until it is known
         self._waits: list[Callable[[], None]] = []  # for that
         self._looked_s = float("-inf")
-        self._whens: dict[Run, Callable[[Ended], None]] = {}  # who waits for the end of one
+        self._whens: dict[Run, Callable[[Ended], None]] = {}  # wait for the end of one
         self._roll.follow(self._plan)
         live.follow(self._adopt)
 
@@ -84,7 +84,7 @@ class Cron:
 
     @property
     def is_behind(self) -> bool:
-        """Is something to be kept that is not written yet?"""
+        """Whether something is still to be written."""
         return self._kept is None or self._keeping.is_behind
 
     def seen(self) -> list[Seen]:
@@ -109,7 +109,7 @@ class Cron:
         return JobRow(key.app, key.name, values)
 
     def know(self, then: Callable[[], None]) -> None:
-        """Have it called when the jobs are known with what was kept of them, now or soon."""
+        """Call it once the jobs and what was kept about them are known, now or soon."""
         if self._kept is None:
             self._waits.append(then)
         else:
@@ -119,17 +119,17 @@ class Cron:
         return self._planner.find(key)
 
     def start(self) -> None:
-        """Find out what was kept; nothing is due before that is known."""
+        """Read what was kept; nothing is due before that is known."""
         self._keeping.follow(self._remember)
 
     def close(self) -> None:
-        """Nothing starts any more."""
+        """Start no more jobs."""
         self._planner.close()
 
     def run_now(self, key: JobKey, then: Callable[[Ended], None]) -> bool:
-        """Run a job that there is; False where it runs already and may not overlap.
+        """Run an existing job; False if it runs already and may not overlap.
 
-        `then` gets what has become of it.
+        `then` gets its result.
         """
         run = self._planner.run_now(key, self._wall())
         if run is None:
@@ -139,7 +139,7 @@ class Cron:
         return True
 
     def look(self) -> None:
-        """See what is due: a few times a second."""
+        """Check what is due: a few times a second."""
         if self._kept is None:
             return
         now = self._wall()

@@ -1,4 +1,4 @@
-"""What all that apps do unasked stands on."""
+"""What jobs and processes of apps are built on."""
 
 from buntime.core.values.tuples import NamedTuple
 from buntime.server.apps.catalog import Catalog
@@ -9,7 +9,7 @@ from buntime.server.state.statefolder import StateFolder
 
 
 class Ground(NamedTuple):
-    """The parts of the runtime that it takes."""
+    """The parts of the runtime that they need."""
 
     service: Service
     pool: Pool

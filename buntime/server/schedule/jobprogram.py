@@ -17,19 +17,19 @@ OnEnd = Callable[[str, str], None]  # (result, detail)
 
 
 class JobProgram:
-    """One run of it. The shutdown waits for it as for a connection."""
+    """One run of it. Shutdown waits for it as for a connection."""
 
     exchange = None
 
     def __init__(self, ground: Ground, app: App, job: CronJob, on_end: OnEnd) -> None:
-        """`on_end` gets the result ("ok", "failed", "timeout", "cut") and what it is of, once."""
+        """`on_end` gets the result ("ok", "failed", "timeout", "cut") and its reason, once."""
         self._ground = ground
         self._service = ground.service
         self._app = app
         self._job = job
         self._on_end: OnEnd | None = on_end
         self._program: Program | None = None
-        self._why = ""  # it is to end
+        self._why = ""  # it has been asked to end
 
     def __repr__(self) -> str:
         return f"JobProgram({self._job.name}, {self._program!r})"
@@ -45,7 +45,7 @@ class JobProgram:
         """It is waited for until it ends."""
 
     def abort(self) -> None:
-        """It is not waited for any more."""
+        """It is no longer waited for."""
         self._end_early("cut")
         if self._program is not None:
             self._program.kill()

@@ -1,7 +1,7 @@
-"""The request of a job: made here, answered by a worker as any other one, and read by nobody.
+"""The request of a job: made here, answered by a worker like any other, and read by nobody.
 
-It begins where a client's request ends its way, at the pool: what lets clients in does not concern
-it. It bears `X-Buntime-Cron`, which is taken out of what clients send (core/http1/forwarded.py).
+It starts at the pool, where a client's request ends its way: the checks for clients do not concern
+it. It has `X-Buntime-Cron`, which is removed from clients' requests (core/http1/forwarded.py).
 """
 
 from collections.abc import Callable, Sequence
@@ -18,12 +18,12 @@ from buntime.server.http1.parties import Link, Resource
 from buntime.server.http1.service import Service
 from buntime.server.pool.pool import Pool
 
-_SLACK_S = 1.0  # behind the app's own deadline, by which it is told as any late app is
-_CUT = 0  # in the place of a status
+_SLACK_S = 1.0  # after the app's own deadline, by which a late app is reported as usual
+_CUT = 0  # instead of a status
 
 
 class _JobExchange(Exchange):
-    """What a job has begun is not begun again, whatever its method."""
+    """What a job has begun is never retried, whatever its method."""
 
     __slots__ = ("job",)
     is_repeatable = False
@@ -34,7 +34,7 @@ class _JobExchange(Exchange):
 
 
 class JobRequest:
-    """The client of one such request, which takes each byte of the answer at once."""
+    """The client of one such request, which takes every byte of the answer at once."""
 
     peer_text = "cron"
     peer = None
@@ -45,7 +45,7 @@ class JobRequest:
     def __init__(
         self, service: Service, app: App, job: CronJob, on_end: Callable[[int], None]
     ) -> None:
-        """`on_end` gets the answer's status, 0 of one that was cut, once, in a later turn."""
+        """`on_end` gets the answer's status, 0 for a cut one, once, in a later turn."""
         self.service = service
         self.reader = RequestReader(service.head_parser)
         self._on_end: Callable[[int], None] | None = on_end
@@ -61,7 +61,7 @@ class JobRequest:
         return f"JobRequest({self._job.name}, {self.exchange!r})"
 
     def begin(self, pool: Pool) -> None:
-        """Have a worker answer it. Raises ManifestError where the app has no Python."""
+        """Let a worker answer it. Raises ManifestError if the app has no Python."""
         exchange, job, seconds = self.exchange, self._job, self._job.timeout_s
         self.service.jobs.add(self)
         exchange.route_to(self._app, base=self._app.usual_base)
@@ -76,7 +76,7 @@ class JobRequest:
             raise
 
     def _on_late(self) -> None:
-        """Its answer has begun, and has no end."""
+        """Its answer has begun, and was cut."""
         self.exchange.fail(ServerFault(504, "job_timeout", "the job took longer than its timeout"))
 
     # Client
@@ -126,7 +126,8 @@ class JobRequest:
 
 
 def _request(app: App, job: CronJob) -> bytes:
-    """Its head. The values are of the manifest, which holds nothing that a head could not."""
+    """Its head. The values come from the manifest, which contains nothing that is invalid in a
+    head."""
     host = next((each.removeprefix("*.") for each in app.manifest.hosts), "localhost")
     length = "" if job.method in ("GET", "HEAD") else "Content-Length: 0\r\n"
     return (

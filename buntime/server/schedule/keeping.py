@@ -1,6 +1,6 @@
-"""What of jobs outlives a runtime, in state.db: up to when each is dealt with, and its last runs.
+"""What is kept about jobs in state.db: up to when each has been handled, and its last runs.
 
-Kept in batches, one in a tick at most; what could not be kept is told once, and jobs go on.
+Written in batches, at most one per tick; a failure is reported once, and jobs go on.
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -43,13 +43,13 @@ class Keeping:
 
     @property
     def is_behind(self) -> bool:
-        """Is something not written yet?"""
+        """Whether something is not written yet."""
         return self._is_writing or bool(self._changed or self._runs or not self._since)
 
     def follow(self, then: Callable[[Mapping[JobKey, Kept]], None]) -> None:
-        """`then` gets what was kept, in a later turn, and again when the file was opened anew.
+        """`then` gets what was kept, in a later turn, and again whenever the file is reopened.
 
-        Nothing where it cannot be read.
+        It gets nothing if the file cannot be read.
         """
 
         def read(kept: Mapping[JobKey, tuple[_Since, list[Ended]]] | BaseException) -> None:
@@ -62,10 +62,10 @@ class Keeping:
 
         ask = partial(self._db.ask, lambda connection: _read(connection, self._wall()), read)
         self._db.follow(ask)
-        ask()  # answered too where it cannot be opened
+        ask()  # also called if it cannot be opened
 
     def put(self, jobs: Iterable[Seen]) -> None:
-        """Write down what has changed of these."""
+        """Write what has changed about these."""
         for seen in jobs:
             job = seen.planned.job
             since = (job.schedule, job.timezone, seen.since_s)
@@ -74,7 +74,7 @@ class Keeping:
         self._write()
 
     def add(self, key: JobKey, ended: Ended) -> None:
-        """Have a run written down by the next `put`."""
+        """Let the next `put` write a run."""
         self._runs.append((key.app, key.name, self._wall(), *ended))
 
     def _write(self) -> None:

@@ -1,8 +1,8 @@
-"""Keeps the processes of apps running (`processes`), though nobody asks these apps.
+"""Keeps the processes of apps running (`processes`), even without requests to these apps.
 
-Of the active version alone, in the runtime that holds the state folder. A process counts as one in
-the pool's size, has the app's `maxMemory`, and ends before its successor starts where the app's
-code, manifest or secrets have changed. Its app is watched for changes as one that has a worker.
+Only those of the active version, in the runtime that holds the state folder. A process counts as
+one in the pool's size, has the app's `maxMemory`, and ends before its successor starts when the
+app's code, manifest or secrets have changed. Its app is watched for changes like one with a worker.
 """
 
 from collections.abc import Hashable
@@ -26,7 +26,7 @@ from buntime.server.schedule.roll import Roll
 from buntime.server.state.datafolders import NoData
 from buntime.server.state.secretstore import NoSecrets
 
-_WATCH_S = 1.0  # between looks at memory, and at who is watched
+_WATCH_S = 1.0  # between checks of memory, and of which apps are watched
 
 
 class Processes:
@@ -60,7 +60,7 @@ class Processes:
         ]
 
     def look(self) -> None:
-        """Start and end what is due: a few times a second."""
+        """Start and end what is due: called a few times a second."""
         for decision in self._keeper.look(self._loop.now):
             if isinstance(decision, StartProcess):
                 self._start(decision.key, cast(App, decision.token))
@@ -71,7 +71,7 @@ class Processes:
             self._watch()
 
     def close(self) -> None:
-        """The runtime ends; the pool ends what runs, behind the last request."""
+        """The runtime ends; the pool ends what runs, after the last request."""
         self._keeper.close()
 
     # What is wanted
@@ -107,7 +107,7 @@ class Processes:
             self._on_fault(key, app, "internal error")
             raise found
         else:
-            self._follow(app)  # before it loads the code: what changes from here on counts
+            self._follow(app)  # before it loads the code, so that changes from here on count
             order = Order(app, found, process.command, f"{KEPT}{process.name}")
             try:
                 program = self._ground.pool.programs.start(
@@ -175,20 +175,20 @@ class Processes:
             program.end()
 
     def _follow(self, app: App) -> None:
-        """Have changes of its code noticed, though no worker may have loaded it."""
+        """Watch its code for changes, even if no worker has loaded it."""
         deployments = self._ground.pool.deployments
         if app.is_static or deployments.follow is None:
             return
         try:
             deployment = deployments.current(app)
-        except ManifestError:  # told where it was to start
+        except ManifestError:  # reported when it should have started
             return
         if deployment is not None:
             deployments.follow(deployment)
 
 
 def _most(settings: Settings) -> int:
-    """How many may run: workers want room, too."""
+    """How many may run: workers need room, too."""
     return max(1, settings.pool_size // 2)
 
 

@@ -1,10 +1,10 @@
-"""Knows which apps have jobs or processes, though nobody asks for them.
+"""Knows which apps have jobs or processes, even without requests to them.
 
-Who looks at the folders of apps anyway (`Deploys`) tells which have changed; all names are looked
-at once at the start, and again where a tried version may serve now. A few in a tick, those with
-jobs first: finding an app takes 0.2 ms, and there may be thousands.
+`Deploys`, which looks at the folders of apps anyway, reports which have changed. All names are
+looked up once at the start, and again when a tried version may serve now. It takes a few per tick,
+those with jobs first: finding an app takes 0.2 ms, and there may be thousands.
 
-What counts is the app that serves where nobody pins a version. Used on the loop's thread.
+What counts is the version that serves requests without a pinned version. Used on the loop's thread.
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -17,11 +17,11 @@ from buntime.server.loop import Loop
 from buntime.server.pool.deployments import Deployments
 
 TICK_S = 0.25
-_LOOKED_AT_MAX = 8  # apps in a tick: 2 ms
+_LOOKED_AT_MAX = 8  # apps per tick: 2 ms
 
 
 class Roll:
-    """The apps that do something unasked, by their names."""
+    """The apps that have jobs or processes, by their names."""
 
     def __init__(self, loop: Loop, catalog: Catalog, deployments: Deployments) -> None:
         self.apps: Mapping[str, App] = {}
@@ -40,26 +40,27 @@ class Roll:
         return not self._waiting
 
     def follow(self, callback: Callable[[], None]) -> None:
-        """Have it called when another app, or another state of one, does something unasked."""
+        """Call it when the set of apps with jobs or processes, or the state of one, changes."""
         self._followers.append(callback)
 
     def changed(self, names: Iterable[str]) -> None:
-        """The folders of these names are others than before, or gone: look at them next."""
+        """The folders of these names have changed, or are gone: look at them next."""
         self._waiting = dict.fromkeys((*names, *self._waiting))
 
     def find(self, name: str) -> App | None:
-        """The app as it is now, if it does something unasked; as it was, while it is faulty."""
+        """The app as it is now, if it has jobs or processes; while it is faulty, as it was
+        before."""
         try:
             app = self._catalog.find(name, None, self._loop.now)
         except ClientFault:  # gone
             return None
-        except ManifestError:  # told as each app's fault is
+        except ManifestError:  # reported like any app's fault
             return self.apps.get(name)
         has_any = app.plugin is None and (app.manifest.cron or app.manifest.processes)
         return app if has_any and not is_preview(app.version) else None
 
     def look_again(self) -> None:
-        """Look at some, whether or not anything is known to have changed."""
+        """Look at some apps, even if nothing is known to have changed."""
         self._revision = -1
         self.look()
 

@@ -1,4 +1,4 @@
-"""What apps do without being asked, put together."""
+"""Jobs and processes of apps, put together."""
 
 from collections.abc import Callable, Iterable
 from functools import cached_property
@@ -18,9 +18,9 @@ FollowNames = Callable[[Callable[[Iterable[str]], None]], None]
 
 
 class Unasked:
-    """Who does something unasked, and the jobs and processes of all of them.
+    """The apps that have jobs or processes, and all of these.
 
-    Both are made when the first app has some, or somebody asks for them.
+    Both parts are made when the first app has some, or somebody asks for them.
     """
 
     def __init__(
@@ -32,7 +32,8 @@ class Unasked:
         follow: FollowNames,
         wall: Callable[[], float] = time,
     ) -> None:
-        """`follow` has a function called with the names of apps whose folders have changed."""
+        """`follow` takes a function that is called with the names of apps whose folders have
+        changed."""
         self._ground = ground
         self._loop = ground.service.loop
         self._log = ground.service.log
@@ -49,7 +50,7 @@ class Unasked:
     @cached_property
     def cron(self) -> "Cron":
         """The jobs."""
-        # Most starts are of apps without any.
+        # Most starts serve apps without any.
         from buntime.server.schedule.cron import Cron
         from buntime.server.schedule.keeping import Keeping  # the same
 
@@ -72,12 +73,13 @@ class Unasked:
         return {"cron", "processes"} <= vars(self).keys()
 
     def _make(self) -> None:
-        """There are apps that do something: the roll, which tells of it, tells these two next."""
+        """There are apps with jobs or processes: the roll, which reports it, tells these two
+        next."""
         self.cron  # noqa: B018  # what is asked for is made
         self.processes  # noqa: B018
 
     def look(self, then: Callable[[], None]) -> None:
-        """See what has changed without waiting for a tick; then all is known of jobs."""
+        """Look at what has changed without waiting for a tick; then all jobs are known."""
         self.roll.look_again()
         if self._has_started:
             self.cron.know(then)
@@ -86,12 +88,13 @@ class Unasked:
 
     @property
     def trouble(self) -> str:
-        """Why nothing is done here by itself; "" where it is."""
+        """Why nothing runs here by itself; "" if it does."""
         return self._ground.state.trouble
 
     @property
     def runs_when_asked(self) -> bool:
-        """Does a job run for who asks for it? Another runtime that has the state would not know."""
+        """Whether a job may run on request. Another runtime that holds the state would not know of
+        it."""
         return not self.trouble or self._ground.state.is_off
 
     def start(self) -> None:
@@ -116,7 +119,7 @@ class Unasked:
             self.processes.look()
 
     def _tell(self) -> None:
-        """Say once that nothing is done here."""
+        """Log once that nothing runs here."""
         if self.roll.apps and not self._has_told:
             self._has_told = True
             state, apps = self._ground.state, sorted(self.roll.apps)

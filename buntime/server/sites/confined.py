@@ -1,4 +1,4 @@
-"""Opens regular files inside one folder, and nothing outside of it, whatever links say.
+"""Opens regular files inside one folder, and nothing outside of it, wherever links lead.
 
 Why this has no race: no path is first checked and then opened. Each segment is opened by
 itself, relative to the descriptor of the folder before it and with O_NOFOLLOW, so the walk can
@@ -18,13 +18,13 @@ from collections.abc import Sequence
 from buntime.core.errors import ServerFault
 from buntime.core.values.tuples import NamedTuple
 
-# O_PATH (Linux): a folder needs no read permission to be passed through.
+# O_PATH (Linux): passing through a folder needs no read permission.
 _FOLDER_FLAGS = getattr(os, "O_PATH", os.O_RDONLY) | os.O_DIRECTORY | os.O_CLOEXEC
-# O_NONBLOCK, O_NOCTTY: should a FIFO or a terminal take the file's place between the check and
-# the open, then the open neither waits for a writer nor gives the process a terminal.
+# O_NONBLOCK, O_NOCTTY: if a FIFO or a terminal replaces the file between the check and the open,
+# the open neither waits for a writer nor gives the process a terminal.
 _FILE_FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
 
-# What a missing, hidden or impossible path can end in. Anything else is this machine's trouble.
+# Errors for a missing, hidden or impossible path. Any other one is this machine's problem.
 _NOT_THERE = frozenset(
     (
         errno.EACCES,
@@ -45,7 +45,7 @@ _MAY_BE_A_LINK = frozenset((errno.ELOOP, errno.ENOTDIR, errno.EMLINK))
 
 
 class OpenFile(NamedTuple):
-    """A descriptor, to be closed by whoever holds it, its file's state, and where that really is.
+    """A descriptor, which its holder must close, its file's state, and where the file really is.
 
     `segments` lead from the folder to the file without any link.
     """
@@ -56,10 +56,10 @@ class OpenFile(NamedTuple):
 
 
 def open_inside(folder: bytes, segments: Sequence[bytes]) -> OpenFile | None:
-    """The regular file at `segments` below `folder`; None where there is none that may be seen.
+    """The regular file at `segments` below `folder`; None if there is none that may be seen.
 
-    `folder` itself may be a link: it is the operator's choice. Raises ServerFault(503) where
-    the machine cannot open files (too many are open, a disk fails).
+    `folder` itself may be a link: that is the operator's choice. Raises ServerFault(503) if the
+    machine cannot open files (too many are open, a disk fails).
     """
     try:
         return _open(folder, segments)
@@ -70,7 +70,7 @@ def open_inside(folder: bytes, segments: Sequence[bytes]) -> OpenFile | None:
 
 
 def unavailable(exc: OSError) -> ServerFault:
-    """The answer to a request for a file that is there and cannot be read."""
+    """The answer to a request for a file that exists and cannot be read."""
     return ServerFault(
         503,
         "file_unavailable",
@@ -94,14 +94,14 @@ def _open(folder: bytes, segments: Sequence[bytes]) -> OpenFile | None:
 
 
 def _walk(folder: bytes, segments: Sequence[bytes]) -> OpenFile | None:
-    """Raises OSError; ELOOP or ENOTDIR where a segment is a link."""
+    """Raises OSError; ELOOP or ENOTDIR if a segment is a link."""
     here = os.open(folder, _FOLDER_FLAGS)
     try:
         for segment in segments[:-1]:
             deeper = os.open(segment, _FOLDER_FLAGS | os.O_NOFOLLOW, dir_fd=here)
             os.close(here)
             here = deeper
-        # Looked at before it is opened: to open a device or a FIFO can already do something.
+        # Checked before it is opened: opening a device or a FIFO can already have effects.
         found = os.stat(segments[-1], dir_fd=here, follow_symlinks=False)
         if stat.S_ISLNK(found.st_mode):
             raise OSError(errno.ELOOP, "is a link")

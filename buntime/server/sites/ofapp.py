@@ -1,6 +1,6 @@
 """The files that an app's manifest publishes: a whole static site, or the folders of `static`.
 
-The runtime and `buntime.testing` both answer from what is made here.
+The runtime and `buntime.testing` both answer from these objects.
 """
 
 from buntime.core.apps.app import App

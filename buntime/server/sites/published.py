@@ -11,18 +11,18 @@ from buntime.core.values.tuples import NamedTuple
 from buntime.server.defence.regularfile import read_regular
 from buntime.server.sites.sitefile import PAGE_MAX_BYTES
 
-_FILES_MAX = 20_000  # a second's walk; who publishes more knows
+_FILES_MAX = 20_000  # about a second's walk; who publishes more knows it
 
 
 class Published(NamedTuple):
-    """The number of files that can be seen, and the paths of those that hardly should be."""
+    """The number of visible files, and the paths of those that probably should not be."""
 
     files: int
     doubtful: tuple[str, ...]
 
 
 def list_published(app: App) -> Published:
-    """What the site of a static app publishes; folders behind links are not looked into."""
+    """What the site of a static app publishes; linked folders are not entered."""
     site = Path(app.entrypoint).parent.parts
     files, doubtful = 0, []
     for path in _files(app.dir.joinpath(*site)):

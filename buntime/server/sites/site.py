@@ -41,20 +41,20 @@ from buntime.server.sites.sitefile import Form, Policy, SiteFile, load, signatur
 _FILES_MAX = 1024
 _HELD_MAX_BYTES = 8 * 1024 * 1024
 _MISSING_MAX = 1024
-_MISSING_MAX_CHARS = 256  # what is longer is looked for each time: nobody asks for it twice
-# How often a file may change between being looked at and being opened, until we give up.
+_MISSING_MAX_CHARS = 256  # longer ones are looked up each time: nobody requests them twice
+# How often a file may change between being checked and being opened before we give up.
 _ATTEMPTS = 3
 _FOLDER_INDEX = "index.html"
 _MISSING = "/404.html"
-# What a 404 does not say of its page: it is no answer to a condition or for a range.
+# Fields of its page that a 404 omits: it does not answer a condition or a range.
 _OF_A_FILE = frozenset(("etag", "last-modified", "accept-ranges"))
 
 
 class FilePart(NamedTuple):
     """`length` bytes from `offset` of an open file.
 
-    A file that somebody cuts short meanwhile has less to give: whoever sends it must then end
-    the connection, since Content-Length is told already.
+    If somebody truncates the file meanwhile, there is less to send: the sender must then end the
+    connection, because Content-Length has been sent already.
     """
 
     fd: int
@@ -67,7 +67,7 @@ Part = bytes | FilePart
 
 @dataclass(slots=True)
 class StaticAnswer:
-    """An answer; whoever takes it owns the descriptor in its body and must call `close`."""
+    """An answer; the receiver owns the descriptor in its body and must call `close`."""
 
     status: int
     headers: list[tuple[str, str]]
@@ -84,11 +84,11 @@ class StaticAnswer:
 
 
 class Rules(NamedTuple):
-    """What a manifest says of files."""
+    """What a manifest says about files."""
 
-    spa: bool | None = None  # the entrypoint answers for pages that are not there; None: unless
-    # there is a 404.html
-    headers: HeaderRules = NO_RULES  # that go with them
+    # The entrypoint answers for missing pages; None: unless there is a 404.html.
+    spa: bool | None = None
+    headers: HeaderRules = NO_RULES  # header fields for them
 
 
 _BY_DEFAULT = Rules()
@@ -155,12 +155,12 @@ class StaticSite:
 
         `path` is the raw path behind `base` without its query, "" or "/docs/caf%C3%A9.html";
         `headers` are (lower-case name, value); `query` is kept where a folder is redirected.
-        Raises ClientFault: 404, 405, 412, 416; and ServerFault(503) where files cannot be read.
+        Raises ClientFault: 404, 405, 412, 416; and ServerFault(503) if files cannot be read.
         """
         check_method(method)
         asked = read_fields(headers)
-        # A path that needs no decoding is a key itself, if it is one of a file. Only a path that
-        # was checked ever became a key.
+        # A path that needs no decoding is itself the key, if it names a file. Only checked paths
+        # ever became keys.
         key = "" if "%" in path else self._key(path)
         file = self._known(key, now_s)
         if file is None:
@@ -175,25 +175,25 @@ class StaticSite:
         return self._send(method, asked, key, file, base)
 
     def forget(self) -> None:
-        """Drop all that is known, so that each file is read anew."""
+        """Drop all that is known, so that each file is read again."""
         self._files.clear()
         self._missing.clear()
         self._held_bytes = 0
 
     def _key(self, path: str) -> str:
-        """The path of the file that a decoded path stands for: "/docs/" -> "/docs/index.html"."""
+        """The path of the file that a decoded path means: "/docs/" -> "/docs/index.html"."""
         if path == "/":
             return f"/{self._entrypoint}"
         return path + _FOLDER_INDEX if path[-1:] == "/" else path
 
     def _is_bare_folder(self, target: SitePath, now_s: float) -> bool:
-        """Is this a folder with an index, asked for without its slash?"""
+        """Whether this is a folder with an index, requested without its slash."""
         if target.is_folder or self._find(target.key, now_s) is not None:
             return False
         return self._find(f"{target.key}/{_FOLDER_INDEX}", now_s) is not None
 
     def _resolve(self, target: SitePath, asked: Asked, now_s: float) -> tuple[str, SiteFile | None]:
-        """The file that answers, with its key: the one asked for, or the entrypoint."""
+        """The file that answers, with its key: the requested one, or the entrypoint."""
         key = self._key(target.key)
         file = self._find(key, now_s)
         if file is None and is_navigation(asked, target):
@@ -206,7 +206,7 @@ class StaticSite:
         return key, file
 
     def _answer_missing(self, method: str, asked: Asked, base: str, now_s: float) -> StaticAnswer:
-        """The site's own page for that, for whoever takes a page. Raises ClientFault (404)."""
+        """The site's own 404 page, for clients that accept a page. Raises ClientFault (404)."""
         page = self._find(_MISSING, now_s) if accepts_html(asked.accept) else None
         if page is None:
             raise not_found()
@@ -216,7 +216,7 @@ class StaticSite:
         return answer
 
     def _known(self, key: str, now_s: float) -> SiteFile | None:
-        """The file as it is kept, if it was compared to the disk lately or is still the same."""
+        """The kept file, if it was compared to the disk lately or is still the same."""
         file = self._files.get(key)
         if file is None:
             return None
@@ -229,7 +229,7 @@ class StaticSite:
         return file
 
     def _find(self, key: str, now_s: float) -> SiteFile | None:
-        """The file as it is kept, else as it is on the disk."""
+        """The kept file, else the one on the disk."""
         file = self._known(key, now_s)
         if file is not None:
             return file
@@ -270,7 +270,7 @@ class StaticSite:
         self._files[key] = file
         self._held_bytes += file.held_bytes
         while len(self._files) > _FILES_MAX or self._held_bytes > _HELD_MAX_BYTES:
-            self._drop(next(iter(self._files)))  # the one that was not asked for the longest
+            self._drop(next(iter(self._files)))  # the one that was not requested for longest
 
     def _drop(self, key: str) -> None:
         self._held_bytes -= self._files.pop(key).held_bytes
@@ -288,7 +288,7 @@ class StaticSite:
                 if signature_of(opened.stat) == form.signature:
                     return _answer(form, opened.fd, status, spans)
                 os.close(opened.fd)
-            file = self._reload(key, file)  # it has changed since it was last looked at
+            file = self._reload(key, file)  # it has changed since the last check
         raise ServerFault(
             503,
             "file_changing",
@@ -300,7 +300,7 @@ class StaticSite:
 def _answer(
     form: Form, source: bytes | int, status: int, spans: tuple[Span, ...] | None
 ) -> StaticAnswer:
-    """The whole form, or these spans of it. `source`: its bytes, or the descriptor of its file."""
+    """The whole form, or these ranges of it. `source`: its bytes, or the descriptor of its file."""
     made = form.representation
     if spans is None:
         return StaticAnswer(status, list(made.headers), _cut(source, Span(0, made.size)))
@@ -321,9 +321,9 @@ def _cut(source: bytes | int, span: Span) -> Part:
 
 
 def _moved(location: str) -> StaticAnswer:
-    """The folder's own address, without which its page's relative links would miss.
+    """Redirect to the folder's own address; otherwise its page's relative links would be wrong.
 
-    308 is kept by browsers for good unless told otherwise, and a folder may become a file.
+    Browsers keep a 308 for good unless told otherwise, and a folder may become a file.
     """
     headers = [("location", location), ("content-length", "0"), ("cache-control", "no-cache")]
     return StaticAnswer(308, headers, b"")

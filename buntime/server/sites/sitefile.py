@@ -1,7 +1,7 @@
 """A file of a static site as it is kept between requests: its forms, and how it is revalidated.
 
-Small files are kept with their bytes, bigger ones with all but their bytes. Which form a request
-gets is a matter of its Accept-Encoding or, for the page that bears a `<base href>`, of the mount.
+Small files are kept with their bytes, bigger ones without. Which form a request gets depends on its
+Accept-Encoding or, for the page with a `<base href>`, on the mount.
 """
 
 import os
@@ -17,14 +17,14 @@ from buntime.core.sites.representation import Fields, Representation, describe
 from buntime.core.values.tuples import NamedTuple
 from buntime.server.sites.confined import open_inside, unavailable
 
-# Up to here a file's bytes are kept: one send from memory costs less than open and sendfile.
+# Up to this size a file's bytes are kept: a send from memory costs less than open and sendfile.
 SMALL_MAX_BYTES = 64 * 1024
-# Up to here a page gets its <base href>: it must be in memory for that, once for each mount.
+# Up to this size a page gets its <base href>: for that it must be in memory, once for each mount.
 PAGE_MAX_BYTES = 2 * 1024 * 1024
 # Mounts ("/shop", "/shop@1", "/shop@^1.2.0") a page is kept for; clients can invent many.
 _BASES_MAX = 4
-# A file system's clock may tick in steps of two seconds (FAT): a file younger than that can
-# change once more without any trace in its times, so it is read again instead of trusted.
+# A file system's clock may have steps of two seconds (FAT): a younger file can change again without
+# a trace in its times, so it is read again instead of trusted.
 _SETTLED_S = 2.0
 
 Signature = tuple[int, int, int, int, int]
@@ -40,7 +40,7 @@ class Form(NamedTuple):
 
 
 class Policy(NamedTuple):
-    """How the files of a site are served; `wall_s` is seconds since 1970, now.
+    """How the files of a site are served; `wall_s` is the current time in seconds since 1970.
 
     `site` and `code` are as for `is_published`.
     """
@@ -53,7 +53,7 @@ class Policy(NamedTuple):
 
 
 class _Page(NamedTuple):
-    """An HTML page and where its <base href> goes."""
+    """An HTML page and the position of its <base href>."""
 
     data: bytes
     place: int
@@ -62,7 +62,7 @@ class _Page(NamedTuple):
 
 
 class _Read(NamedTuple):
-    """A file as it was found: its bytes where they are few, and its state."""
+    """A file as it was found: its bytes if it is small, and its state."""
 
     segments: tuple[bytes, ...]
     data: bytes | None
@@ -103,7 +103,7 @@ class SiteFile:
         return self._forms[""]
 
     def is_current(self) -> bool:
-        """Is the disk as it was? One stat for the file and one for each form that might be."""
+        """Whether the disk is unchanged. One stat for the file and one for each possible form."""
         return self._settled and all(
             _signature_at(path) == signature for path, signature in self._watched.items()
         )
@@ -128,16 +128,16 @@ class SiteFile:
 def load(
     folder: bytes, segments: Sequence[bytes], policy: Policy, *, inject_base: bool
 ) -> SiteFile | None:
-    """Read the file at `segments` below `folder`; None where there is none that may be served.
+    """Read the file at `segments` below `folder`; None if there is none that may be served.
 
-    With `inject_base` an HTML page gets a `<base href>`, unless it has one or is too big.
+    With `inject_base` an HTML page gets a `<base href>`, unless it has one or is too large.
     """
     path = b"/".join([folder, *segments])
     signature = _signature_at(path)
     if signature is None:
         return None
     paths = {coding: path + suffix.encode() for coding, suffix in CODING_SUFFIXES.items()}
-    # Taken before the file is read: a change in between is then seen by the next check.
+    # Taken before the file is read, so that the next check sees a change in between.
     watched = {path: signature} | {each: _signature_at(each) for each in paths.values()}
     name = segments[-1].decode()
     kind = content_type(name)
@@ -165,7 +165,7 @@ def load(
 
 
 def _coded(folder: bytes, plain: _Read, codings: set[str], policy: Policy) -> dict[str, _Read]:
-    """The files beside `plain` that hold it in these codings, where they are of any use."""
+    """The files beside `plain` with these codings of it, if they are usable."""
     *above, name = plain.segments
     names = {coding: name + CODING_SUFFIXES[coding].encode() for coding in codings}
     found = {
@@ -195,7 +195,7 @@ def _form(
         content_type=kind,
         coding=coding,
         etag=_etag(state, coding) if data is None else _etag_of(data, coding),
-        # RFC 9110 8.8.2.1: no Last-Modified in the future. Before 1970 it is noise.
+        # RFC 9110 8.8.2.1: no Last-Modified in the future. Times before 1970 are meaningless.
         modified_s=modified_s if 0 <= modified_s <= policy.wall_s else None,
         cache_control=caching,
         varies=varies,
@@ -205,34 +205,34 @@ def _form(
 
 
 def _etag(state: os.stat_result, coding: str) -> str:
-    """Of a file too big to be read for it."""
+    """The ETag of a file that is too large to be read for it."""
     suffix = f"-{coding}" if coding else ""
     return f'"{state.st_mtime_ns:x}-{state.st_size:x}{suffix}"'
 
 
 def _etag_of(data: bytes, coding: str) -> str:
-    """Of bytes at hand: by content, not by time.
+    """The ETag of bytes in memory: by content, not by time.
 
-    Archives and images built to be reproducible give all files one time, and a page that names
-    hashed files keeps its size from build to build. By time and size alone, clients would keep
-    the old page, which names files that are gone. It also is the same on every machine.
+    Reproducible archives and images give all files the same time, and a page that names hashed
+    files keeps its size from build to build. By time and size alone, clients would keep the old
+    page, which names files that no longer exist. It is also the same on every machine.
     """
     suffix = f"-{coding}" if coding else ""
     return f'"{blake2b(data, digest_size=12).hexdigest()}{suffix}"'
 
 
 def _is_usable(coded: os.stat_result, plain: os.stat_result) -> bool:
-    """Is a .br or .gz made from the file as it is now, and not cut off at once?"""
+    """Whether a .br or .gz was made from the current file, and is not obviously cut off."""
     return coded.st_mtime_ns >= plain.st_mtime_ns and coded.st_size > 0
 
 
 def _read(folder: bytes, segments: Sequence[bytes], limit: int, policy: Policy) -> _Read | None:
-    """The file's state, and its bytes where there are at most `limit`."""
+    """The file's state, and its bytes if there are at most `limit`."""
     opened = open_inside(folder, segments)
     if opened is None:
         return None
     try:
-        # Where it really is: behind a link the path does not tell that it is .env or a manifest.
+        # Where it really is: the path of a link does not show that it leads to .env or a manifest.
         real = [segment.decode("utf-8", "replace") for segment in opened.segments]
         if not is_published(real, site=policy.site, code=policy.code):
             return None
@@ -245,7 +245,7 @@ def _read(folder: bytes, segments: Sequence[bytes], limit: int, policy: Policy) 
 
 
 def _read_up_to(fd: int, limit: int) -> bytes | None:
-    """All bytes of a file, None where there are more than `limit` (it has grown meanwhile)."""
+    """All bytes of a file, None if there are more than `limit` (it has grown meanwhile)."""
     pieces = []
     while limit >= 0 and (piece := os.read(fd, limit + 1)):
         pieces.append(piece)
