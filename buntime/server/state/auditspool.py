@@ -1,11 +1,12 @@
-"""What commands change while no runtime holds the state folder, on its way into the audit trail.
+"""Changes made by commands while no runtime holds the state folder, before they enter the audit
+trail.
 
     STATE/audit.spool      0600, of the folder's owner; a line of JSON each
       {"id": "3f2a81c0", "begun": "", "change": {"at_s": 1790000000.0, "actor": "ann", ...}}
 
-A command writes a line before it changes something, and one after that, which names the first. The
-next runtime puts all of them at the end of the trail, then removes the file. So there is no need to
-open state.db for it, which may be damaged, or another user's. Whoever writes holds the folder.
+A command writes a line before it changes something, and one afterwards, which names the first. The
+next runtime appends all of them to the trail, then removes the file. So a command need not open
+state.db, which may be damaged, or belong to another user. The writer holds the folder.
 """
 
 import contextlib
@@ -25,7 +26,7 @@ Line = tuple[str, Change, str]  # its id, the change, and the id of its beginnin
 
 
 class AuditSpool:
-    """The spool of a state folder. All of this may wait for a disk."""
+    """The spool of a state folder. All methods may wait for a disk."""
 
     def __init__(self, folder: str) -> None:
         self._folder = folder
@@ -48,7 +49,7 @@ class AuditSpool:
             size = os.fstat(file).st_size
             if size + len(line) > MAX_BYTES:
                 raise OSError(errno.EFBIG, "is full: a start of the runtime empties it", self.path)
-            # What was cut by a full disk or a kill ends with its line.
+            # A line cut short by a full disk or a kill is completed here.
             is_cut = size > 0 and os.pread(file, 1, size - 1) != b"\n"
             os.write(file, b"\n" + line if is_cut else line)
             os.fsync(file)
@@ -60,7 +61,7 @@ class AuditSpool:
         return number
 
     def read(self) -> tuple[list[Line], int]:
-        """What is there, and how many lines cannot be read. Raises OSError."""
+        """The lines, and how many cannot be read. Raises OSError."""
         try:
             data, _ = read_regular(self.path, MAX_BYTES)
         except FileNotFoundError:
@@ -75,7 +76,8 @@ class AuditSpool:
         return lines, faults
 
     def remove(self, *, is_whole: bool = True) -> None:
-        """It is in the trail; where it is not whole, it is put aside. Raises OSError."""
+        """Its content is in the trail: remove it, or put it aside if some lines are unreadable.
+        Raises OSError."""
         with contextlib.suppress(FileNotFoundError):
             if is_whole:
                 os.unlink(self.path)

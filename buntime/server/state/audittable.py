@@ -1,9 +1,9 @@
-"""The audit trail as tables of state.db: rows are put at its end, and taken from its beginning.
+"""The audit trail as tables of state.db: rows are appended, and removed from its beginning.
 
-What is changed outside of state.db is noted twice. Its beginning is a row with the result `begun`,
-its end another one, which names the first by its number. `audit_open` has the numbers of those that
-have no end yet, with the mark of the process that began them: what another one has left there was
-cut short, and its row at the end says `unknown`.
+Changes outside of state.db are recorded twice. The beginning is a row with the result `begun`, the
+end another row, which names the first by its number. `audit_open` has the numbers of those without
+an end, with the mark of the process that began them: entries left there by another process were
+interrupted, and get an end row that says `unknown`.
 
 Each function is called within a transaction, on the thread that has the connection.
 """
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 KEEP_ROWS = 100_000
 KEEP_S = 366 * 24 * 3600.0
-_REMOVED_MAX = 100  # for each entry that comes, so that no transaction is a long one
+_REMOVED_MAX = 100  # for each new entry, so that no transaction takes long
 _REMOVED = "audit_removed"
 _TAKEN = "audit_taken"  # the last line of a spool that is in the trail
 
@@ -43,7 +43,7 @@ _USUAL = Bounds()
 
 
 def insert(connection: "Connection", change: Change, bounds: Bounds = _USUAL) -> Entry:
-    """Put it at the end of the chain."""
+    """Append it to the chain."""
     row = connection.execute(
         "SELECT number, hash FROM audit ORDER BY number DESC LIMIT 1"
     ).fetchone()
@@ -71,7 +71,7 @@ def insert(connection: "Connection", change: Change, bounds: Bounds = _USUAL) ->
 
 
 def begin(connection: "Connection", change: Change, run: str, bounds: Bounds) -> Entry:
-    """Put the beginning of a change there; `run` is the mark of this process."""
+    """Append the beginning of a change; `run` is the mark of this process."""
     entry = insert(connection, change, bounds)
     connection.execute("INSERT INTO audit_open VALUES (?, ?)", (entry["number"], run))
     return entry
@@ -80,7 +80,7 @@ def begin(connection: "Connection", change: Change, run: str, bounds: Bounds) ->
 def end(
     connection: "Connection", change: Change, begun: int | None, run: str, bounds: Bounds
 ) -> Entry:
-    """Put its end there; `begun` is the number of its beginning, where that could be kept."""
+    """Append its end; `begun` is the number of its beginning, if that could be stored."""
     found = connection.execute(
         "DELETE FROM audit_open WHERE number = ? AND run = ?", (begun, run)
     ).rowcount
@@ -88,7 +88,7 @@ def end(
 
 
 def close_left(connection: "Connection", run: str, now_s: float, bounds: Bounds) -> list[Entry]:
-    """Put an end to what other processes have begun: nobody knows what became of it."""
+    """Append an end for what other processes have begun: nobody knows the outcome."""
     rows = connection.execute(
         "SELECT audit_open.number, entry FROM audit_open LEFT JOIN audit "
         "ON audit.number = audit_open.number WHERE run != ? ORDER BY audit_open.number",
@@ -105,9 +105,9 @@ def close_left(connection: "Connection", run: str, now_s: float, bounds: Bounds)
 def take(
     connection: "Connection", lines: Iterable[tuple[str, Change, str]], now_s: float, bounds: Bounds
 ) -> list[Entry]:
-    """Put what a spool has at the end: of each line its id, the change, and that of its beginning.
+    """Append what a spool has: for each line its id, the change, and the id of its beginning.
 
-    Lines that were taken before are left out: the spool may have outlived that.
+    Lines that were appended before are skipped: the spool may not have been removed then.
     """
     lines = list(lines)
     row = connection.execute("SELECT value FROM about WHERE key = ?", (_TAKEN,)).fetchone()

@@ -5,10 +5,10 @@
       @acme+blog/
       plugin+keyval/        no name of an app has a "+"
 
-Who runs as another user than before does not get the folder: its files would still be the first
-one's. A preview of a version is to have a folder of its own, empty at first.
+An app that runs as another user than before does not get the folder: its files would still belong
+to the first user. A preview of a version gets its own folder, empty at first.
 
-Nothing in `data` is a link: an app's sandbox is closed to the folders of others by their place.
+Nothing in `data` is a link: an app's sandbox closes the folders of others by their paths.
 """
 
 import os
@@ -29,11 +29,11 @@ _ELSEWHERE = (
 
 
 class NoData(Exception):
-    """An app's data folder cannot be had; says why, and what to do."""
+    """An app's data folder cannot be provided; says why, and what to do."""
 
 
 class DataFolders:
-    """Makes the folders as workers want them."""
+    """Makes the folders when workers need them."""
 
     def __init__(self, state: StateFolder) -> None:
         self._state = state
@@ -52,7 +52,7 @@ class DataFolders:
         return os.path.join(self.root, app_name.replace(":", "+").replace("/", "+"))
 
     def ready(self, app_name: str, user: Identity | None) -> str:
-        """The app's folder, made if need be; None is the runtime's own user. Raises NoData."""
+        """The app's folder, created if needed; None is the runtime's own user. Raises NoData."""
         if self._state.is_off:
             raise NoData(f"{OFF}; {_ELSEWHERE}")
         if self._state.trouble:
@@ -89,7 +89,7 @@ def _make(folder: str, user: Identity | None) -> None:
     try:
         os.mkdir(folder, _PRIVATE)
     except FileExistsError:
-        # Made for somebody else, or the runtime was killed before it was given to its owner.
+        # Made for another user, or the runtime was killed before it changed the owner.
         is_ours = user is not None and os.lstat(folder).st_uid == os.geteuid()
         if not is_ours or not _is_empty(folder):
             return

@@ -7,7 +7,7 @@ _COUNTED_MAX = 200_000  # files of a folder
 
 
 def size_of(root: str) -> tuple[int, int, bool]:
-    """Files and bytes, and whether all were counted; what is removed meanwhile is passed by."""
+    """Files and bytes, and whether all were counted; files removed meanwhile are skipped."""
     files = size = 0
     folders = [root]
     while folders and files < _COUNTED_MAX:

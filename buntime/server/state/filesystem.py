@@ -1,7 +1,7 @@
 """What kind of file system a folder is on: SQLite's write-ahead log cannot be trusted on some.
 
-A network's file system may take a write for done before others see it, or have no lock that holds;
-what is behind FUSE does as its program does.
+A network file system may report a write as done before others see it, or have unreliable locks; a
+FUSE file system behaves as its program does.
 """
 
 import os
@@ -15,7 +15,7 @@ _MOUNTS = "/proc/self/mountinfo"
 
 
 def remote_kind(folder: str) -> str:
-    """`"nfs4"`, where the folder is on such a file system; "" where not, or where nobody knows."""
+    """`"nfs4"`, if the folder is on such a file system; "" if not, or if unknown."""
     try:
         with open(_MOUNTS, encoding="utf-8", errors="surrogateescape") as file:
             mounts = file.read()
@@ -26,7 +26,7 @@ def remote_kind(folder: str) -> str:
 
 
 def kind_of(folder: str, mounts: str) -> str:
-    """The kind that `mounts`, as proc(5) has mountinfo, tells of the mount that covers the folder.
+    """The kind of the mount that covers the folder, from `mounts`, which is mountinfo of proc(5).
 
     `"/var/lib/x"`, `"22 1 0:9 / /var rw - ext4 /dev/vda rw"` -> `"ext4"`; the last mount of a place
     covers those before it.

@@ -1,7 +1,7 @@
-"""Which app had a host first, kept in state.db, so that it stays that app's while it is away.
+"""Which app had a host first, kept in state.db, so that the app keeps it while it is away.
 
-What is there is read when the database has been opened; nothing is noted before, nor where there is
-none: then apps have hosts in their order, as in development.
+The claims are read when the database has been opened; nothing is recorded before that, or without a
+database: then apps have hosts in their order, as in development.
 """
 
 import time
@@ -16,10 +16,10 @@ if TYPE_CHECKING:
 
 
 class HostClaims:
-    """The holders of hosts, as they are kept. Used on the loop's thread."""
+    """The stored holders of hosts. Used on the loop's thread."""
 
     def __init__(self, db: StateDb, *, tell: Tell) -> None:
-        """`tell` is told of each host that has another holder than before."""
+        """`tell` is called for each host whose holder has changed."""
         self.holders: Mapping[str, str] = {}
         self.since: Mapping[str, float] = {}  # in seconds since 1970
         self._is_known = False  # what is kept
@@ -32,11 +32,11 @@ class HostClaims:
         return f"HostClaims({len(self.holders)} hosts)"
 
     def follow(self, callback: Callable[[], None]) -> None:
-        """Have it called when others are known to have had hosts."""
+        """Call it when the known holders of hosts have changed."""
         self._followers.append(callback)
 
     def note(self, holders: Mapping[str, str]) -> None:
-        """These have them now: what is new of it is kept."""
+        """These have the hosts now: store what is new."""
         fresh = {host: app for host, app in holders.items() if self.holders.get(host) != app}
         if not self._is_known or not fresh:
             return
@@ -51,9 +51,9 @@ class HostClaims:
         keep: Callable[["Connection", str | None], None],
         then: Callable[[BaseException | None], None],
     ) -> None:
-        """Another app has the host, for good; `then` is told when it has, or why not.
+        """Give the host to another app permanently; `then` is told when that is done, or why not.
 
-        `keep` is called within the transaction, with who has it there.
+        `keep` is called within the transaction, with the stored holder.
         """
         now = time.time()
 
@@ -89,8 +89,8 @@ class HostClaims:
 
     def _have(self, found: dict[str, tuple[str, float]] | BaseException) -> None:
         if isinstance(found, BaseException):
-            return  # the database tells what is wrong with it
-        # What was noted since, and could not be written, is to be written again.
+            return  # the database itself reports what is wrong with it
+        # What was recorded since, and could not be written, must be written again.
         self._is_known = True
         self.holders = {host: app for host, (app, _) in found.items()}
         self.since = {host: since for host, (_, since) in found.items()}
@@ -99,7 +99,7 @@ class HostClaims:
 
     def _on_written(self, failed: BaseException | None) -> None:
         if failed is not None:
-            self._is_known = False  # read again, and noted again, when the file can be had
+            self._is_known = False  # read again, and recorded again, when the file is available
 
 
 # The database's thread

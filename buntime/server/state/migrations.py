@@ -1,13 +1,13 @@
 """The tables of state.db, as a script for each step from an empty file to what there is now.
 
-A script's place is its number: a file that says `PRAGMA user_version` 3 has had the first three.
-One that was released is never changed; what is wanted of tables that exist is a script of its own
-at the end. A script runs in one transaction with the step of the number, so it begins none itself.
+A script's position is its number: a file with `PRAGMA user_version` 3 has had the first three. A
+released script is never changed; changes to existing tables are new scripts at the end. A script
+runs in one transaction together with the change of the number, so it begins none itself.
 """
 
 SCRIPTS = (
-    # 1: what the file says of itself: `written_by`, the version of buntime that has changed the
-    # tables last, for who finds them newer than he knows.
+    # 1: what the file says about itself: `written_by`, the version of buntime that last changed the
+    # tables, for a version that finds them newer than it knows.
     "CREATE TABLE about (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;",
     # 2: operators' keys, see server/admin/keystore.py. Times are seconds since 1970.
     """CREATE TABLE keys (
@@ -36,8 +36,8 @@ SCRIPTS = (
     CREATE INDEX audit_by_action ON audit (action, number);
     CREATE INDEX audit_by_app ON audit (app, number);
     """,
-    # 5: jobs of apps, see server/schedule/keeping.py: up to when the moments of their schedules
-    # have been dealt with, and what has become of the last ones.
+    # 5: jobs of apps, see server/schedule/keeping.py: up to when their schedules have been handled,
+    # and the results of the last runs.
     """CREATE TABLE cron_jobs (
         app TEXT NOT NULL, name TEXT NOT NULL, schedule TEXT NOT NULL, timezone TEXT NOT NULL,
         since REAL NOT NULL, PRIMARY KEY (app, name)
@@ -51,7 +51,7 @@ SCRIPTS = (
     """CREATE TABLE hosts (
         host TEXT PRIMARY KEY, app TEXT NOT NULL, since REAL NOT NULL
     ) WITHOUT ROWID;""",
-    # 7: the last deploys, as the API tells of them, see server/deploys/history.py.
+    # 7: the last deploys, as the API reports them, see server/deploys/history.py.
     "CREATE TABLE deploys (id TEXT PRIMARY KEY, at REAL NOT NULL, told TEXT NOT NULL);",
     # 8: operators' sessions, see server/admin/operatorsessions.py. Times are seconds since 1970.
     """CREATE TABLE sessions (

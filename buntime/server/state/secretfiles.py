@@ -8,8 +8,8 @@
       shop.DATABASE_URL        the same, flat
       shop/..data -> …         Kubernetes' own; names link into it
 
-What lies in RUNTIME_SECRETS_DIR wins, since who keeps secrets there changes them there. Links are
-followed there, and nowhere in the state folder. All of this may wait for a disk.
+RUNTIME_SECRETS_DIR takes precedence, because secrets kept there are also changed there. Links are
+followed there, but not in the state folder. All of this may wait for a disk.
 """
 
 import contextlib
@@ -47,14 +47,14 @@ class Stored(NamedTuple):
     set_s: float  # since 1970
     origin: str  # IN_STATE, or MOUNTED
     fault: str = ""
-    is_lasting: bool = True  # a fault that is not the disk's, which may give the value again
+    is_lasting: bool = True  # a fault, unless the disk's: a disk may return the value later
 
     def __repr__(self) -> str:
         return f"Stored({self.origin}, {self.fault or 'a value'})"
 
 
 class _Swapped(Exception):
-    """What was listed has gone: Kubernetes has just put another version in its place."""
+    """What was listed is gone: Kubernetes has just replaced it by another version."""
 
 
 # By holder, then by name.
@@ -72,7 +72,7 @@ class SecretFiles:
         return f"SecretFiles({self.folder})"
 
     def read(self, mounted: str | None) -> Found:
-        """All that there are. Raises OSError where one of the folders cannot be listed."""
+        """All secrets. Raises OSError if one of the folders cannot be listed."""
         for _ in range(_SWAPS_MAX):
             with contextlib.suppress(_Swapped):
                 return self._read(mounted)
@@ -89,7 +89,7 @@ class SecretFiles:
         return found
 
     def set(self, holder: str, name: str, value: str) -> None:
-        """Keep a value in the place of the one before, which stays where that fails.
+        """Store a value and replace the previous one, which stays if that fails.
 
         Raises OSError.
         """
@@ -126,7 +126,7 @@ class SecretFiles:
 
 
 def told_of(name: str, stored: Stored) -> dict[str, object]:
-    """What operators are told of it: not its value."""
+    """What operators are told about it: not its value."""
     fault = {"fault": stored.fault} if stored.fault else {}
     at = datetime.fromtimestamp(stored.set_s, UTC) if stored.set_s else None
     told = at.isoformat(timespec="seconds") if at else None
@@ -134,7 +134,7 @@ def told_of(name: str, stored: Stored) -> dict[str, object]:
 
 
 def not_set(holder: str, missing: Mapping[str, str], *, in_files_alone: bool = False) -> str:
-    """What to say of secrets that an app asks for and does not get; by name, why."""
+    """For each secret that an app asks for and does not get, by name: why."""
     names = list(missing)
     one = len(names) == 1
     text = f"the {'secret' if one else 'secrets'} {', '.join(names)} {'is' if one else 'are'} not "
@@ -149,7 +149,7 @@ def not_set(holder: str, missing: Mapping[str, str], *, in_files_alone: bool = F
 
 
 def state_fault(exc: OSError) -> ServerFault:
-    """What is answered where a value cannot be written."""
+    """The answer if a value cannot be written."""
     why = exc.strerror or str(exc)
     return ServerFault(
         503, "state_unavailable", f"the secret cannot be kept in {exc.filename}: {why}"
@@ -157,7 +157,7 @@ def state_fault(exc: OSError) -> ServerFault:
 
 
 def _mounted(folder: str) -> Iterator[tuple[str, str, str]]:
-    """Holder, name and path of what lies in RUNTIME_SECRETS_DIR."""
+    """Holder, name and path of each secret in RUNTIME_SECRETS_DIR."""
     with os.scandir(folder) as entries:  # must be there
         names = sorted(each.name for each in entries)
     for entry in names[:_ENTRIES_MAX]:
@@ -171,7 +171,7 @@ def _mounted(folder: str) -> Iterator[tuple[str, str, str]]:
 
 
 def _listed(folder: str, *, follows: bool) -> Iterator[tuple[str, str, str]]:
-    """The same of FOLDER/APP/NAME."""
+    """The same for FOLDER/APP/NAME."""
     for entry in _entries(folder):
         holder, path = holder_in(entry), os.path.join(folder, entry)
         if holder is None or not _is_folder(path, follows=follows):
@@ -182,7 +182,8 @@ def _listed(folder: str, *, follows: bool) -> Iterator[tuple[str, str, str]]:
 
 
 def _entries(folder: str) -> list[str]:
-    """Names in a folder, in order; none of what begins with a dot, nor where there is no folder."""
+    """Names in a folder, in order, without those that begin with a dot; none if there is no
+    folder."""
     try:
         with os.scandir(folder) as entries:
             names = sorted(each.name for each in entries if not each.name.startswith("."))
@@ -222,7 +223,7 @@ def _read(path: str, origin: str, *, follows: bool) -> Stored:
 
 
 def _make_folder(path: str) -> None:
-    """Make it, for the user whose folder it lies in; refuses a link. Raises OSError."""
+    """Create it, for the user whose folder contains it; refuses a link. Raises OSError."""
     try:
         os.mkdir(path, 0o700)
     except FileExistsError:
@@ -248,14 +249,14 @@ def _write(path: str, data: bytes) -> None:
 
 
 def _give_to_owner(path: str, folder: str) -> None:
-    """Where root writes for a runtime of another user, it is that user's."""
+    """If root writes for a runtime of another user, the file is given to that user."""
     if os.geteuid() == 0:
         owner = os.lstat(folder)
         os.chown(path, owner.st_uid, owner.st_gid, follow_symlinks=False)
 
 
 def _sync(folder: str) -> None:
-    """Have a renamed file survive a crash of the machine, where the file system can do that."""
+    """Make a rename survive a crash of the machine, if the file system can do that."""
     with contextlib.suppress(OSError):
         fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
         try:

@@ -1,8 +1,8 @@
-"""The secrets of apps as the runtime has them now: what each worker is given, and their changes.
+"""The secrets of apps in the runtime's memory: what each worker gets, and their changes.
 
-What lies in the folders is read at the start, after each change that an operator makes here, at
-SIGHUP, and every 10 seconds. Reading and writing come one after the other, on a thread that may
-wait. Where a folder cannot be read, what was read before holds.
+The folders are read at the start, after each change by an operator, at SIGHUP, and every 10
+seconds. Reads and writes run one after the other, on a thread that may wait. If a folder cannot be
+read, the values read before stay in effect.
 """
 
 from collections import deque
@@ -36,19 +36,19 @@ def _nothing() -> None:
     pass
 
 
-# By holder, the names of its secrets that have another value, are new, or have gone.
+# By holder, the names of its secrets that have changed, are new, or have been removed.
 Changes = Mapping[str, frozenset[str]]
 
 
 class NoSecrets(Exception):
-    """An app cannot have the secrets that it asks for; says why, and what to do."""
+    """An app cannot get the secrets that it asks for; says why, and what to do."""
 
 
 class Secrets:
-    """What is known of secrets now."""
+    """The secrets that are known now."""
 
     def __init__(self, found: Found | None = None, *, in_files_alone: bool = False) -> None:
-        """`in_files_alone`: there is no state folder, so that none can be set."""
+        """`in_files_alone`: there is no state folder, so none can be set."""
         self.found: Found = found or {}
         self.in_files_alone = in_files_alone
 
@@ -56,7 +56,8 @@ class Secrets:
         return f"{type(self).__name__}({len(self.found)} holders)"
 
     def of(self, app: App) -> dict[str, object] | None:
-        """What INIT tells a worker of the app; None where it asks for none. Raises NoSecrets."""
+        """The secrets in the INIT of the app's workers; None if it asks for none. Raises
+        NoSecrets."""
         grants = app.manifest.secrets
         if not grants:
             return None
@@ -71,18 +72,19 @@ class Secrets:
         return {"values": values, "hidden": [name for name in grants if not grants[name]]}
 
     def not_set(self, holder: str, missing: Mapping[str, str]) -> str:
-        """What to say of what an app asks for and does not get; by name, why."""
+        """For each secret that an app asks for and does not get, by name: why."""
         return not_set(holder, missing, in_files_alone=self.in_files_alone)
 
     def value_of(self, app: App, name: str) -> str | None:
-        """The value of a secret that the app asks for; None where there is none."""
+        """The value of a secret that the app asks for; None if there is none."""
         if name not in app.manifest.secrets:
             return None
         found = self.found.get(holder_of(app.name, app.version), {}).get(name)
         return found.value if found is not None else None
 
     def missing(self, app: App) -> dict[str, str]:
-        """The secrets that it asks for and that have no value; by name, why, if that is known."""
+        """The secrets that it asks for and that have no value, by name, with the reason if
+        known."""
         there = self.found.get(holder_of(app.name, app.version), {})
         return {
             name: there[name].fault if name in there else ""
@@ -92,20 +94,20 @@ class Secrets:
 
 
 def read_secrets(settings: Settings) -> Secrets:
-    """All that this process can read, once. Raises UsageError."""
+    """All secrets that this process can read, read once. Raises UsageError."""
     folder = settings.state_dir if settings.has_state else None
     try:
         found = SecretFiles(folder).read(settings.secrets_dir)
         return Secrets(found, in_files_alone=folder is None)
     except PermissionError:
-        return Secrets()  # the runtime is another user's
+        return Secrets()  # the runtime belongs to another user
     except OSError as exc:
         why = exc.strerror or exc
         raise UsageError(f"{exc.filename}: secrets cannot be read: {why}") from exc
 
 
 class SecretStore(Secrets):
-    """Keeps them, and tells of changes. Used on the loop's thread."""
+    """Stores secrets, and reports changes. Used on the loop's thread."""
 
     def __init__(
         self, loop: Loop, live: LiveSettings, state: StateFolder, *, tell: Tell, warn: Tell
@@ -122,11 +124,11 @@ class SecretStore(Secrets):
         self._told: set[str] = set()  # faults
 
     def follow(self, callback: Callable[[Changes], None]) -> None:
-        """Have it called when secrets have changed."""
+        """Call it when secrets have changed."""
         self._followers.append(callback)
 
     def start(self) -> None:
-        """Read them, and again and again. Waits for the disk: nothing is served yet."""
+        """Read them now, and regularly from then on. Waits for the disk: nothing is served yet."""
         try:
             self.found = self._files.read(self._live.now.secrets_dir)
         except OSError as exc:
@@ -147,10 +149,10 @@ class SecretStore(Secrets):
         *,
         check: Callable[[], None] = _nothing,
     ) -> None:
-        """Keep a value; `then` is told whether there was one before, or why it cannot be.
+        """Store a value; `then` is told whether there was one before, or why storing failed.
 
-        `check` raises what is against it when all that was asked before is done. Raises
-        ClientFault, ServerFault.
+        `check` runs when all earlier requests are done, and raises if the change is not allowed.
+        Raises ClientFault, ServerFault.
         """
         self.check_changeable(holder, name)
         was_there = name in self.found.get(holder, {})
@@ -168,12 +170,12 @@ class SecretStore(Secrets):
         *,
         check: Callable[[], None] = _nothing,
     ) -> None:
-        """Keep it no more; `then` is told whether there was one. As `set`."""
+        """Remove it; `then` is told whether there was one. Like `set`."""
         self.check_changeable(holder, name)
         self._do(lambda: self._files.remove(holder, name), then, check)
 
     def check_changeable(self, holder: str, name: str) -> None:
-        """Raises ClientFault where it is kept elsewhere, ServerFault without a state folder."""
+        """Raises ClientFault if it is kept elsewhere, ServerFault without a state folder."""
         stored = self.found.get(holder, {}).get(name)
         if stored is not None and stored.origin == MOUNTED:
             message = f"{name} of {holder} comes from {MOUNTED}, which wins; change it there"
@@ -196,7 +198,7 @@ class SecretStore(Secrets):
         then: Callable[[_T | HttpError], None],
         check: Callable[[], None] = _nothing,
     ) -> None:
-        """Have a thread do it, and read what there is then."""
+        """Let a thread do it, and then read the secrets."""
         mounted = self._live.now.secrets_dir
 
         def run() -> tuple[_T | HttpError, Found | OSError]:
@@ -277,7 +279,7 @@ class SecretStore(Secrets):
 
 
 def changes(before: Found, after: Found) -> Changes:
-    """Which secrets an app would get otherwise than before."""
+    """Which secrets an app would now get differently."""
     found = {}
     for holder in before.keys() | after.keys():
         old, new = before.get(holder, {}), after.get(holder, {})
@@ -293,7 +295,7 @@ def _value(there: Mapping[str, Stored], name: str) -> str | None:
 
 
 def _kept(before: Found, found: Found) -> Found:
-    """What was found, with the values from before where a disk does not give them now."""
+    """What was found, with the previous values where the disk cannot be read now."""
     return {
         holder: {
             name: stored

@@ -1,16 +1,17 @@
-"""state.db for those who keep something in it: one thread has the connection, the loop asks it.
+"""state.db for the parts that store something in it: one thread has the connection, the loop asks
+it.
 
     loop: ask(work, then) ──> queue ──> state-db thread: BEGIN, work(connection), COMMIT
           then(result) <── call_threadsafe ──┘
 
 Guarantees:
-- Works are done one at a time, in the order in which they were asked for, each in a transaction of
-  its own: what it has changed is on the disk when `then` gets its result, or has not happened.
+- Each `work` runs alone, in the order of the calls of `ask`, in its own transaction: its changes
+  are on the disk when `then` gets its result, or have not happened.
 - `then` is called on the loop's thread, in a later turn than `ask`, once: with the result, with
   what `work` has raised, or with a StateFault that says why the file cannot be used. After `close`
   it may never be called.
-- Where the file cannot be used the thread looks again each RETRY_S. Who keeps a copy in memory
-  reads it by `follow`, whose callbacks are called each time that the file has been opened.
+- If the file cannot be used the thread tries again every RETRY_S. A part that keeps a copy in
+  memory reads it through `follow`, whose callbacks are called whenever the file has been opened.
 """
 
 import os
@@ -43,7 +44,7 @@ if TYPE_CHECKING:
     from sqlite3 import Connection
 
 RETRY_S = 10.0
-ASKED_MAX = 1000  # that wait for the thread; who asks more is told so, as a slow disk has its end
+ASKED_MAX = 1000  # that may wait; more are refused, as a slow disk must have an end
 _T = TypeVar("_T")
 
 
@@ -94,25 +95,25 @@ class StateDb:
 
     @property
     def is_off(self) -> bool:
-        """Is nothing to be kept at all?"""
+        """Whether nothing is stored at all."""
         return self._folder.is_off
 
     @property
     def trouble(self) -> str:
-        """Why nothing can be kept, and what to do; "" when all is well, or not known yet."""
+        """Why nothing can be stored, and what to do; "" if all is well, or not known yet."""
         return self._folder.trouble or self._trouble
 
     # The loop's thread
 
     def start(self) -> None:
-        """Open the file as soon as the state folder can be had; call it again when it can."""
+        """Open the file once the state folder is available; call this again when it becomes so."""
         if self._thread is None and not self._folder.trouble and not self._is_closing:
-            # Not a daemon: what it is doing at the end is to be finished.
+            # Not a daemon, so that what it is doing at the end is finished.
             self._thread = threading.Thread(target=self._run, name="state-db")
             self._thread.start()
 
     def follow(self, callback: Callable[[], None]) -> None:
-        """Have it called each time that the file has been opened, before what is asked of it."""
+        """Call it whenever the file has been opened, before anything else is done with it."""
         self._followers.append(callback)
 
     def ask(
@@ -125,7 +126,7 @@ class StateDb:
         self._put(_Asked(work, then))
 
     def copy(self, path: str, then: Callable[[BaseException | None], None]) -> None:
-        """Put a copy of all that is committed into a new file; `then` as for `ask`."""
+        """Write a copy of everything committed to a new file; `then` as for `ask`."""
         self._put(_Asked(lambda connection: copy_file(connection, path), then, is_bare=True))
 
     def _put(self, asked: _Asked) -> None:
@@ -145,7 +146,7 @@ class StateDb:
             self.loop.call_soon(partial(asked.then, StateFault(trouble)))
 
     def close(self) -> None:
-        """Have the thread do what was asked, close the file, and end; it is not waited for."""
+        """Let the thread do what was asked, close the file, and end; this does not wait for it."""
         with self._wake:
             self._is_closing = True
             self._wake.notify()
@@ -169,7 +170,7 @@ class StateDb:
         self._let_go()
 
     def _next(self) -> tuple[_Asked | None, bool]:
-        """What was asked first, if anything, when it has been; and whether the end has come."""
+        """The first pending work, if any, after waiting for it; and whether the end has come."""
         with self._wake:
             if not self._asked and not self._is_closing:
                 wait_s = max(0.0, self._look_at - monotonic())
@@ -206,7 +207,7 @@ class StateDb:
         self._on_loop(self._opened)
 
     def _do(self, work: Callable[["Connection"], Any], is_bare: bool = False) -> Any:
-        """What `work` returns, or the exception that is its answer."""
+        """What `work` returns, or the exception that `then` gets instead."""
         connection = self._connection
         if connection is not None and _identity(self.path) != self._file:
             self._let_go()
@@ -223,7 +224,7 @@ class StateDb:
             result = work(connection)
             connection.execute("COMMIT")
         except BaseException as exc:  # noqa: BLE001  # handed to who asked
-            with suppress(Exception):  # SQLite has rolled back by itself after some
+            with suppress(Exception):  # SQLite has rolled back by itself after some errors
                 if connection.in_transaction:
                     connection.execute("ROLLBACK")
             return self._fault_of(exc)
@@ -236,7 +237,7 @@ class StateDb:
             return exc
         trouble = trouble_of(exc, self.path)
         if not isinstance(trouble, DiskFull):
-            self._let_go()  # whatever the connection thinks of the file may be wrong now
+            self._let_go()  # the connection's view of the file may be wrong now
         self._have_trouble(trouble)
         return StateFault(self._trouble)
 
@@ -258,7 +259,7 @@ class StateDb:
     def _let_go(self) -> None:
         connection, self._connection = self._connection, None
         if connection is not None:
-            with suppress(Exception):  # on a full disk what was committed stays in the log
+            with suppress(Exception):  # on a full disk committed data stays in the log
                 connection.close()
 
     def _on_loop(self, callback: Callable[[], None]) -> None:
@@ -275,5 +276,5 @@ def _identity(path: str) -> tuple[int, int]:
 
 
 def _probe(connection: "Connection") -> None:
-    """A write, to see whether there is room again."""
+    """A write that checks whether there is room again."""
     connection.execute("UPDATE about SET value = value")

@@ -1,16 +1,16 @@
 """state.db as a file: opened by one process alone, checked, and brought to the newest tables.
 
 - `locking_mode=EXCLUSIVE`, so that the write-ahead log's index is in this process's memory: no file
-  is shared, and a second process finds the file locked. On a file system of a network there is a
+  is shared, and a second process finds the file locked. On a network file system there is a
   rollback journal instead of the log.
-- `synchronous=FULL`: a transaction is on the disk when it is told to be done, also through a power
-  failure. A deploy, a key that was taken back or a line of the audit that was told and is gone
-  would be worse than the 1 to 10 ms that the disk takes; these are few.
+- `synchronous=FULL`: a transaction is on the disk when it is reported as done, and survives a power
+  failure. Losing a reported deploy, key revocation or audit line would be worse than the 1 to 10 ms
+  that the disk takes; there are few of these.
 - What a killed process leaves (a log, a hot journal) belongs to the file; SQLite carries on from
   it. A log beside an empty or missing file is removed by SQLite.
 
 All of this runs on the thread that has the connection. Nothing else in this process may open the
-file: closing it would let go of the locks (POSIX).
+file: closing it would release the locks (POSIX).
 """
 
 import os
@@ -29,8 +29,8 @@ if TYPE_CHECKING:
 NAME = "state.db"
 RESTORE = "buntime data restore"
 CHECK_S = 2.0
-_APPLICATION_ID = 0x62756E74  # "bunt": no other program's file
-_CHECK_STEPS = 10_000  # of SQLite's machine between two looks at the clock, about 1 ms
+_APPLICATION_ID = 0x62756E74  # "bunt": marks the file as ours
+_CHECK_STEPS = 10_000  # of SQLite's instructions between two checks of the clock, 1 ms
 _DAMAGED = frozenset((11, 26))  # SQLITE_CORRUPT, SQLITE_NOTADB
 _FULL = 13  # SQLITE_FULL
 _BUSY = 5  # SQLITE_BUSY
@@ -48,14 +48,14 @@ class StateDamage(StateTrouble):
 
 
 class DiskFull(StateTrouble):
-    """There is no room for what was to be kept; the file is as it was."""
+    """There is no room for what should be stored; the file is unchanged."""
 
 
 def open_file(path: str, *, has_log: bool, check_s: float = CHECK_S) -> "Connection":
     """A connection in autocommit mode, with the newest tables. Raises StateTrouble.
 
-    `has_log`: the file system is fit for a write-ahead log. The check of the whole file is given up
-    after `check_s`; what is damaged beyond shows when it is read.
+    `has_log`: the file system supports a write-ahead log. The check of the whole file stops after
+    `check_s`; further damage shows when it is read.
     """
     sqlite3 = _library()
     try:
@@ -93,7 +93,7 @@ def copy_file(connection: "Connection", path: str) -> None:
 
 
 def trouble_of(exc: Exception, path: str) -> StateTrouble:
-    """What is wrong with the file, by what SQLite or the system has raised for it."""
+    """What is wrong with the file, judging by the error of SQLite or the system."""
     if isinstance(exc, OSError):
         return StateTrouble(f"{exc.filename or path}: {exc.strerror or exc}; mend that")
     code = _code(exc)
@@ -107,18 +107,18 @@ def trouble_of(exc: Exception, path: str) -> StateTrouble:
 
 
 def damage(path: str, what: str) -> StateDamage:
-    """What is told of a file that SQLite cannot read any more."""
+    """The message for a file that SQLite can no longer read."""
     return StateDamage(f"{path} is damaged ({what}); run {RESTORE} FILE with the newest backup")
 
 
 def is_of_the_file(exc: BaseException) -> bool:
-    """Whether SQLite has raised it for the file's or the disk's sake, not for what was asked."""
+    """Whether SQLite raised it because of the file or the disk, not because of the statement."""
     code = _code(exc)
     return code in _DAMAGED or code in _OF_THE_FILE or code in (_FULL, _BUSY)
 
 
 def _code(exc: BaseException) -> int:
-    """SQLite's primary code; 0 where it is not SQLite's."""
+    """SQLite's primary code; 0 if it is not an error of SQLite."""
     code = getattr(exc, "sqlite_errorcode", 0)
     return code & 0xFF if isinstance(code, int) else 0
 
@@ -135,7 +135,7 @@ def _library() -> ModuleType:
 
 
 def _make(path: str) -> None:
-    """See that it is a file of ours that nobody else can read, and make it if need be."""
+    """Make sure that it is our file and nobody else can read it; create it if needed."""
     flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
     fd = os.open(path, flags, 0o600)
     try:
@@ -151,7 +151,7 @@ def _make(path: str) -> None:
 
 
 def _keep_name(folder: str) -> None:
-    """A new file's name is to outlive a power failure as what is in it does."""
+    """A new file's name must survive a power failure, like its content."""
     fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         os.fsync(fd)
@@ -183,7 +183,7 @@ def _check(connection: "Connection", path: str, within_s: float) -> None:
     except Exception as exc:
         if _code(exc) != _INTERRUPT:
             raise
-        return  # what there was no time for shows when it is read
+        return  # damage that was not checked for lack of time shows when it is read
     finally:
         connection.set_progress_handler(None, 0)
     if rows != [("ok",)]:
@@ -193,7 +193,7 @@ def _check(connection: "Connection", path: str, within_s: float) -> None:
 def _migrate(connection: "Connection") -> None:
     done = _number(connection, "user_version")
     for number, script in enumerate(SCRIPTS[done:], done + 1):
-        # executescript commits what is under way before it begins, so the transaction is in it.
+        # executescript commits an open transaction before it begins, so the script has its own.
         connection.executescript(
             f"BEGIN IMMEDIATE; {script}\n;"
             f"INSERT OR REPLACE INTO about VALUES ('written_by', '{__version__}');"

@@ -1,4 +1,4 @@
-"""The state folder, `RUNTIME_STATE_DIR`: what must outlive the runtime lies here.
+"""The state folder, `RUNTIME_STATE_DIR`: it holds what must outlive the runtime.
 
     STATE/                 0711, as users of apps pass through it to their own
       lock                 held by one runtime, as long as it lives, with its pid
@@ -12,15 +12,15 @@
       data/                see datafolders.py
       tmp-3f2a81c0/        see sandbox/scratch.py; each runtime has its own
 
-It, the folders above and links that lead to it are the runtime's user's or root's, and nobody else
-can write there.
+It, the folders above and links that lead to it must belong to the runtime's user or root, and
+nobody else may write there.
 
-Two runtimes that wrote what lies here would undo each other's work. So one holds the folder, by a
-lock of the kernel's, which ends with the process however that ends. Another one runs without state,
-says who holds it, and takes it over when it is free.
+Two runtimes that wrote here would undo each other's work. So one holds the folder, by a kernel
+lock, which ends with the process however that ends. Another one runs without state, says who holds
+it, and takes it over when it is free.
 
-With `RUNTIME_STATE=none` nothing of it is read or written, whatever lies there: of several replicas
-each would know something else. The control socket alone is made, where there is such a folder.
+With `RUNTIME_STATE=none` nothing in it is read or written, whatever it contains: each of several
+replicas would know something different. Only the control socket is created, if the folder exists.
 """
 
 import contextlib
@@ -43,7 +43,7 @@ OFF = StateOff.WHY
 
 
 def prepare_state(folder: str, *, is_shared: bool = False) -> str:
-    """Make the folder if need be; says why nothing can be kept in it, or nothing. Raises OSError.
+    """Create the folder if needed; returns why nothing can be stored in it, or "". Raises OSError.
 
     `is_shared`: users of apps must be able to pass through it, and through those above it.
     """
@@ -58,22 +58,22 @@ class StateFolder:
     """The folder as one runtime has it."""
 
     def __init__(self, path: str, *, is_off: bool = False) -> None:
-        """`is_off`: nothing is to be kept, so it is never taken."""
+        """`is_off`: nothing is stored, so it is never taken."""
         self.path = path
         self.is_off = is_off
-        self.trouble = OFF if is_off else ""  # why nothing can be kept here, once that is known
+        self.trouble = OFF if is_off else ""  # why nothing can be stored here, once known
         self._lock: int | None = None
 
     @classmethod
     def of(cls, settings: Settings) -> "StateFolder":
-        """As the settings want it."""
+        """From the settings."""
         return cls(settings.state_dir, is_off=not settings.has_state)
 
     def __repr__(self) -> str:
         return f"StateFolder({self.path}, {self.trouble or 'no trouble'})"
 
     def take(self) -> None:
-        """Hold it from now on; where that fails `trouble` says why, and what to do."""
+        """Hold it from now on; if that fails `trouble` says why, and what to do."""
         if self._lock is not None or self.is_off:
             return
         try:
@@ -86,7 +86,7 @@ class StateFolder:
             self.trouble = f"{exc.filename or self.path}: {exc.strerror or exc}; {_ADVICE}"
 
     def fault(self, trouble: str) -> StateFault:
-        """What is answered for want of it."""
+        """The answer when it is not available."""
         return StateOff() if self.is_off else StateFault(trouble)
 
     def let_go(self) -> None:
@@ -111,7 +111,7 @@ class StateFolder:
 
 
 def _hold(lock: int, folder: str) -> str:
-    """Lock it; says why that cannot be, or nothing. Raises OSError."""
+    """Lock it; returns why that failed, or "". Raises OSError."""
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
@@ -130,7 +130,7 @@ def _hold(lock: int, folder: str) -> str:
 
 
 class StateWatch:
-    """Tells of a state folder that cannot be had, and takes it when it can."""
+    """Reports a state folder that is not available, and takes it when it is."""
 
     def __init__(
         self,
@@ -149,11 +149,11 @@ class StateWatch:
         self._followers: list[Callable[[], None]] = []
 
     def follow(self, callback: Callable[[], None]) -> None:
-        """Have it called when the folder was taken late: another runtime may have changed it."""
+        """Call it when the folder was taken late: another runtime may have changed it."""
         self._followers.append(callback)
 
     def start(self) -> None:
-        """Say what is wrong, if anything is; on the loop's thread, as all else."""
+        """Log what is wrong, if anything; on the loop's thread, like everything else."""
         if self._state.is_off:
             self._tell(
                 "state.off",

@@ -1,13 +1,13 @@
-"""The log files of apps, `STATE/logs/APP.log`, and what must go of them.
+"""The log files of apps, `STATE/logs/APP.log`, and which of them must be removed.
 
-All is done by the log's writer thread. Of each app there are PIECES files: the one that is written
-and older ones. A file is put aside when it is full, and when its first line has a PIECES-th of the
-age that is allowed; an older one goes when its last line has the rest of it. So no line gets older
-than allowed, but for the time between two sweeps. Where all files together are too large, those go
-that were written to longest ago, whose app it ever is.
+The log's writer thread does all of this. Each app has up to PIECES files: the one being written and
+older ones. A file is put aside when it is full, or when its first line has reached one PIECES-th of
+the allowed age; an older one is removed when its last line has reached the rest. So no line gets
+older than allowed, except for the time between two sweeps. If all files together are too large,
+those written to longest ago are removed, whichever app they belong to.
 
-OPEN_MAX files are open at a time; of more, those written to longest ago are closed, and opened
-again when a line comes.
+At most OPEN_MAX files are open at a time; beyond that, those written to longest ago are closed, and
+opened again when a line comes.
 """
 
 import contextlib
@@ -30,7 +30,7 @@ _TAIL_BYTES = 256 * 1024  # more than the longest line
 
 
 class Keeping(NamedTuple):
-    """How much of the apps' logs is kept in files: bytes of one app and of all, seconds."""
+    """How much of the apps' logs is kept in files: bytes per app and in total, seconds."""
 
     size_bytes: int = 50 * 1024 * 1024
     age_s: float = 14 * 86400.0
@@ -49,14 +49,14 @@ class _Found(NamedTuple):
 
 
 class _AppFile(RotatingFile):
-    """The file of one app; what it cannot do is told by `on_trouble`."""
+    """The file of one app; failures are reported to `on_trouble`."""
 
     def __init__(self, path: str, size_bytes: int, on_trouble: Callable[[OSError], None]) -> None:
         super().__init__(path, size_bytes=size_bytes, count=PIECES - 1)
         self._on_trouble = on_trouble
 
     def put_aside(self) -> None:
-        """Go on in a new file; the next write may do so where this one cannot."""
+        """Continue in a new file; if that fails now, the next write tries again."""
         if self._is_torn:  # its end belongs into this file
             return
         try:
@@ -68,7 +68,7 @@ class _AppFile(RotatingFile):
         self._on_trouble(exc)
 
     def _open(self) -> int:
-        # Whoever may write here is the runtime; what is no file of its is not to be waited for.
+        # Only the runtime may write here; never block on something that is not its file.
         flags = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
         fd = os.open(self.name, flags, _FILE_MODE)
         try:
@@ -104,7 +104,7 @@ class AppFiles:
         return f"AppFiles({self.folder}, {len(self._files)} open, {self.lost_lines} lost)"
 
     def write(self, app: str, lines: bytes) -> bool:
-        """Append lines, each with its newline; False where some were lost."""
+        """Append lines, each with its newline; False if some were lost."""
         file = self._file_of(app)
         before = file.lost_lines
         is_written = file.write(lines)
@@ -117,7 +117,7 @@ class AppFiles:
             self._close(app)
 
     def newest_seq(self) -> int:
-        """The largest number of a line, as far as the file written to last tells it."""
+        """The largest line number, according to the file written to last."""
         found = max(self._list(), default=None)
         if found is None:
             return 0
@@ -127,7 +127,7 @@ class AppFiles:
         return 0
 
     def sweep(self, now: float) -> None:
-        """Put aside and remove what must go; `now` is in seconds since the epoch."""
+        """Put aside and remove what is due; `now` is in seconds since the epoch."""
         piece_s = self._keeping.age_s / PIECES
         found = []
         for each in self._list():
@@ -202,7 +202,7 @@ class AppFiles:
             os.unlink(os.path.join(self.folder, found.file))
 
     def _first_time(self, found: _Found) -> float:
-        """When its first line was written; that of the last one where it cannot be read."""
+        """When its first line was written; the time of the last one if that cannot be read."""
         try:
             head = _read(os.path.join(self.folder, found.file), HEAD_BYTES, HEAD_BYTES)
             return datetime.fromisoformat(time_of(head).decode("ascii")).timestamp()
@@ -211,7 +211,7 @@ class AppFiles:
 
 
 def _read(path: str, size_bytes: int, end: int) -> bytes:
-    """So many bytes of a file before `end`."""
+    """This many bytes of a file before `end`."""
     fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
     try:
         return os.pread(fd, size_bytes, max(end - size_bytes, 0))

@@ -1,13 +1,13 @@
-"""The log of each app: its last lines in memory, and files where there is a state folder for them.
+"""The log of each app: its last lines in memory, and files if there is a state folder for them.
 
     the log's writer thread ── take ──> files ──> rings ──> those who follow
 
-An app's lines are what it prints, the access lines of its requests, and what the runtime tells of
-it. The writer thread does all of it, batch by batch; a request pays nothing. What is in no ring any
-more has been in a file before, so who reads the ring first, then the files up to the ring's oldest
-line, then that ring, misses nothing.
+An app's lines are what it prints, the access lines of its requests, and what the runtime logs about
+it. The writer thread does all the work, batch by batch; a request pays nothing. Lines are in a file
+before they leave the ring, so a reader that takes the ring first, and then the files up to the
+ring's oldest line, misses nothing.
 
-A disk that is full or gone loses lines of files alone. That is said once, and once more when all is
+If the disk is full or gone, only files lose lines. That is logged once, and once more when all is
 well again, with the number of lines.
 """
 
@@ -23,7 +23,7 @@ from buntime.server.telemetry.appfiles import AppFiles, Keeping
 
 FOLDER = "logs"
 _SWEEP_S = 600.0
-# A folder that could not be had is tried again, and told of again, this much later.
+# An unavailable folder is tried again, and reported again, this much later.
 _RETRY_S = 60.0
 
 _, _, WARN, _ = Level
@@ -32,7 +32,7 @@ Entry = Record | AccessEntry
 
 
 class Follower(Protocol):
-    """Who gets new lines as they come; on the writer thread."""
+    """Gets new lines as they come; on the writer thread."""
 
     def put(self, lines: Sequence[tuple[bytes, str]]) -> None:
         """Lines in the order of their numbers, each with its app."""
@@ -42,7 +42,8 @@ class Follower(Protocol):
 
 
 class AppLogs:
-    """All apps' logs. What is not said to be of the writer thread can be called on any."""
+    """All apps' logs. Methods can be called on any thread unless they belong to the writer
+    thread."""
 
     def __init__(
         self,
@@ -76,14 +77,14 @@ class AppLogs:
         return self._files.lost_lines if self._files else 0
 
     def keep_in(self, state_dir: str) -> None:
-        """Write files too from the next line on: this runtime holds the state folder."""
+        """Also write files from the next line on: this runtime holds the state folder."""
         self._wanted = os.path.join(state_dir, FOLDER)
         self._look_at = 0.0
 
     # --- on the writer thread ---
 
     def take(self, batch: Sequence[Entry], lines: Sequence[str]) -> Record | None:
-        """Keep a batch, `lines` being its records as JSON; may give a record of how that went."""
+        """Keep a batch, with its records as JSON in `lines`; may return a record about failures."""
         groups: dict[str, list[bytes]] = {}
         lasts: dict[str, int] = {}
         told = self._look()
@@ -125,7 +126,7 @@ class AppLogs:
         for app, group in groups.items():
             if not files.write(app, b"".join(group)):
                 failing.add(app)
-            elif app in failing:  # then those that have no lines now could be written too
+            elif app in failing:  # then apps without lines now could be written too
                 failing.clear()
         if failing and not was_failing:
             return self._failed(files.folder, files.trouble)
@@ -137,7 +138,7 @@ class AppLogs:
         return None
 
     def _look(self) -> Record | None:
-        """Now and then: open the folder, and see what must go of it."""
+        """Now and then: open the folder, and remove what is due."""
         now = self.clock()
         if now < self._look_at:
             return None

@@ -1,8 +1,9 @@
 """Reads the log files of one app, forwards or backwards, while they are written and rotated.
 
-The newest is opened first: one that is renamed meanwhile is met again under its next name, and
-known by its inode. All lines of a file have larger numbers than those of the older ones. A file is
-read in pieces, between which others get their turn; where to begin is found by halving.
+The newest file is opened first: one that is renamed meanwhile appears again under its next name,
+and is recognised by its inode. All lines of a file have larger numbers than those of older files. A
+file is read in pieces, with other threads running in between; the place to begin is found by
+bisection.
 """
 
 import os
@@ -15,9 +16,9 @@ from buntime.core.telemetry.lognames import file_of
 from buntime.server.telemetry.appfiles import PIECES
 
 _PIECE_BYTES = 64 * 1024
-_NEAR_BYTES = 64 * 1024  # where halving ends, and reading begins
+_NEAR_BYTES = 64 * 1024  # where bisection ends, and reading begins
 
-IsBefore = Callable[[bytes], bool]  # of a line: is it, and are all before it, not wanted?
+IsBefore = Callable[[bytes], bool]  # for a line: whether it and all lines before it are unwanted
 
 
 def read_forwards(folder: str, app: str, is_before: IsBefore) -> Iterator[bytes]:
@@ -66,7 +67,7 @@ def _opened(folder: str, app: str) -> Iterator[list[int]]:
 
 
 def _find(fd: int, size: int, is_before: IsBefore) -> int:
-    """Where a line begins that is before, with no more than a few behind it that are too."""
+    """The start of an unwanted line that has at most a few unwanted ones after it."""
     low, high = 0, size
     while high - low > _NEAR_BYTES:
         middle = (low + high) // 2
@@ -79,7 +80,7 @@ def _find(fd: int, size: int, is_before: IsBefore) -> int:
 
 
 def _line_at(fd: int, at: int, end: int) -> tuple[bytes, int]:
-    """The first line that begins behind a place, by its head, and where; b"" for none."""
+    """The head of the first line that begins after a position, and its start; b"" for none."""
     while at < end:
         piece = os.pread(fd, _PIECE_BYTES, at)
         found = piece.find(b"\n")

@@ -1,9 +1,9 @@
 """Where log lines go: a stream such as stdout, or a file that is rotated.
 
-Both run on the writer thread of `logs`, and may wait there. Neither raises once it is open: what a
-full disk or a closed pipe does not take is counted in `lost_lines`, stderr is told once, and the
-next write tries again. A line that was torn in its middle is completed before anything else is
-written, so that every line of a log is whole.
+Both run on the writer thread of `logs`, and may wait there. Neither raises once it is open: lines
+that a full disk or a closed pipe does not take are counted in `lost_lines`, reported once on
+stderr, and the next write tries again. A partially written line is completed before anything else
+is written, so that every line of a log is whole.
 """
 
 import contextlib
@@ -36,7 +36,7 @@ class LineOutput:
         return f"{type(self).__name__}({self.name!r}, lost_lines={self.lost_lines})"
 
     def write(self, lines: bytes) -> bool:
-        """Write lines, each with its newline; False where some of them were lost."""
+        """Write lines, each with its newline; False if some of them were lost."""
         self._pending += lines
         try:
             while self._pending:
@@ -48,7 +48,7 @@ class LineOutput:
         return True
 
     def _write_some(self) -> None:
-        """Bring the first part of `_pending` out, or take a step towards that."""
+        """Write the first part of `_pending`, or take a step towards that."""
         raise NotImplementedError
 
     def _put(self, fd: int, size_bytes: int) -> int:
@@ -68,36 +68,38 @@ class LineOutput:
             return
         self._complaints.add(verb)
         text = f"buntime: cannot {verb} the log {self.name}: {exc.strerror}"
-        # With the log gone, stderr is the last place to say so: where it fails too there is none.
+        # With the log gone, stderr is the last place to report it; if that fails too there is none.
         with contextlib.suppress(OSError):
             os.write(STDERR_FD, f"{text}; will go on trying\n".encode(errors="backslashreplace"))
 
 
 class LogStream(LineOutput):
-    """A pipe, a terminal or whatever stdout is; its descriptor stays open, for it is not ours."""
+    """A pipe, a terminal or whatever stdout is; its descriptor stays open, because it is not
+    ours."""
 
     def __init__(self, fd: int) -> None:
         super().__init__(f"on descriptor {fd}")
         self._fd = fd
 
     def is_terminal(self) -> bool:
-        """Whether a person reads along."""
+        """Whether the stream is a terminal, which a person reads."""
         return os.isatty(self._fd)
 
     def _write_some(self) -> None:
         try:
             self._put(self._fd, len(self._pending))
-        except BlockingIOError:  # whoever shares the descriptor made it non-blocking
+        except BlockingIOError:  # another process that shares the descriptor made it non-blocking
             poller = select.poll()
             poller.register(self._fd, select.POLLOUT)
             poller.poll()
 
 
 class RotatingFile(LineOutput):
-    """A file of at most `size_bytes` (a longer line has one for itself) and `count` older ones.
+    """A file of at most `size_bytes` (a longer line gets its own file) and `count` older ones.
 
     FILE.1 is the newest of the older ones, FILE.`count` the oldest, which the next rotation
-    drops. What is no regular file, such as /dev/stderr, is never rotated. The first write opens it.
+    deletes. Anything but a regular file, such as /dev/stderr, is never rotated. The first write
+    opens it.
     """
 
     def __init__(self, path: str, *, size_bytes: int, count: int) -> None:
@@ -111,7 +113,7 @@ class RotatingFile(LineOutput):
 
     def close(self) -> None:
         """Close the file; a later write would open it again."""
-        self.lost_lines += self._pending.count(b"\n")  # the end of a torn line has no place now
+        self.lost_lines += self._pending.count(b"\n")  # the rest of a partial line has no place now
         self._pending, self._is_torn = b"", False
         self._close_fd()
 
@@ -124,7 +126,7 @@ class RotatingFile(LineOutput):
             self._rotate()
 
     def _fitting_bytes(self) -> int:
-        """How much of `_pending` belongs into the file that is open; 0 where it is full."""
+        """How much of `_pending` belongs in the open file; 0 if it is full."""
         room = self._limit_bytes - self._size_bytes
         if self._is_torn:
             return self._pending.index(b"\n") + 1
@@ -139,10 +141,11 @@ class RotatingFile(LineOutput):
         names = [self.name, *(f"{self.name}.{number}" for number in range(1, self._count + 1))]
         try:
             for old, new in reversed(list(itertools.pairwise(names))):
-                with contextlib.suppress(FileNotFoundError):  # not so many yet, or taken away
+                with contextlib.suppress(FileNotFoundError):  # not so many yet, or removed
                     Path(old).replace(new)
         except OSError as exc:
-            # Better a file too long than lines lost: goes on, and tries again a file's size later.
+            # Better too long a file than lost lines: continue, and try again after another file's
+            # size.
             self._size_bytes = 0
             self._complain("rotate", exc)
             return
@@ -152,7 +155,7 @@ class RotatingFile(LineOutput):
 
     def _give_up(self, exc: OSError) -> None:
         super()._give_up(exc)
-        if not self._is_torn:  # the folder or the disk may have gone: look for it anew next time
+        if not self._is_torn:  # the folder or the disk may be gone: look for it again next time
             self._close_fd()
 
     def _open(self) -> int:
@@ -167,12 +170,12 @@ class RotatingFile(LineOutput):
     def _close_fd(self) -> None:
         fd, self._fd = self._fd, None
         if fd is not None:
-            with contextlib.suppress(OSError):  # tells of a disk that failed; no line can be saved
+            with contextlib.suppress(OSError):  # reports a failed disk; no line can be saved
                 os.close(fd)
 
 
 class LogFile(RotatingFile):
-    """A rotating file that an operator has named: it must be there from the start."""
+    """A rotating file that an operator has named: it must be usable from the start."""
 
     def __init__(self, path: str, *, size_bytes: int, count: int) -> None:
         if size_bytes < 1 or count < 1:
@@ -189,7 +192,7 @@ class LogFile(RotatingFile):
             ) from exc
 
     def reopen(self) -> None:
-        """Go on in a new file of this name, after another program has renamed the old one."""
+        """Continue in a new file of this name, after another program has renamed the old one."""
         self.close()
         try:
             self._open()

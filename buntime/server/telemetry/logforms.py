@@ -22,7 +22,7 @@ Entry = Record | AccessEntry
 
 
 class Form(Enum):
-    """How lines of the log look."""
+    """The format of log lines."""
 
     JSON = "json"
     PRETTY = "pretty"
@@ -45,7 +45,7 @@ _FORMATTERS: Mapping[Form, tuple[Callable[[Record], str], Callable[[AccessEntry]
 
 
 def format_lines(batch: Sequence[Entry], form: Form, clock: Callable[[], float]) -> list[str]:
-    """Each record without its last newline; `clock` is asked where one is malformed."""
+    """Each record without its last newline; `clock` is used if one is malformed."""
     format_record, format_access = _FORMATTERS[form]
     lines = []
     for entry in batch:
@@ -60,7 +60,7 @@ def format_lines(batch: Sequence[Entry], form: Form, clock: Callable[[], float])
 
 
 def joined(lines: Sequence[str]) -> bytes:
-    """As they are written."""
+    """The lines as they are written."""
     return ("\n".join(lines) + "\n").encode()
 
 

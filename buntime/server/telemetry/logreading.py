@@ -1,9 +1,9 @@
-"""Reads apps' logs, from memory and from files, in pages; nothing twice, and nothing left out.
+"""Reads apps' logs, from memory and from files, in pages, without duplicates or gaps.
 
-A page has all lines that somebody wants up to some number. It is made like this, app by app: the
-ring is looked at first; where it lacks something, the files are read up to what it lacks, as all
-that has left a ring is in a file. Lines that come meanwhile have larger numbers than those that
-were there at the start, and are left to the next page. All is done in a thread that may wait.
+A page has all wanted lines up to some number. It is made app by app: the ring is read first; if it
+lacks lines, these are read from the files, because everything that has left a ring is in a file.
+Lines that come meanwhile have larger numbers than those that were there at the start, and are left
+to the next page. All of this runs on a thread that may wait.
 """
 
 import os
@@ -19,7 +19,7 @@ from buntime.server.telemetry.logtail import LogTail
 
 
 class Question(NamedTuple):
-    """Whose lines, and which of them."""
+    """Whose lines to read, and which of them."""
 
     sees: Callable[[str], bool]
     filter: LineFilter
@@ -32,7 +32,7 @@ class Page(NamedTuple):
     lines: list[bytes]
     last: int
     is_end: bool  # those were all
-    is_followed: bool = False  # the tail gets what comes after `last`
+    is_followed: bool = False  # the tail gets lines after `last`
 
 
 class LogReader:
@@ -49,7 +49,8 @@ class LogReader:
     ) -> Page:
         """The first lines with larger numbers than `after`.
 
-        Where there are no more than these, and none has come meanwhile, `tail` gets the next ones.
+        If there are no more lines than these, and none has come meanwhile, `tail` gets the next
+        ones.
         """
         logs = self._logs
         upper, names = self._names(question)
@@ -113,7 +114,7 @@ class LogReader:
         return upper, [app for app in names if question.sees(app)]
 
     def _snapshot(self, app: str, after: int) -> tuple[list[bytes], int | None]:
-        """What the ring has after a number, and up to which it lacks lines; None for all."""
+        """The ring's lines after a number, and up to which number it lacks lines; None for all."""
         with self._logs.lock:
             ring = self._logs.rings.get(app)
             return (ring.after(after), ring.gone) if ring is not None else ([], None)

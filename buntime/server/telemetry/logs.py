@@ -4,15 +4,15 @@
                                                                                logs of apps
 
 Guarantees:
-- Logging never waits and never raises. A log that is slower than what it is given loses the newest
-  records, and says in the log how many.
+- Logging never waits and never raises. A log that cannot keep up loses the newest records, and says
+  in the log how many.
 - Records come out in the order in which they were put in.
-- A caller pays for the level check, an append and a look at a flag, not for formatting or a system
+- A caller pays for the level check, an append and a check of a flag, not for formatting or a system
   call: 0.3 µs for an access entry (CPython 3.11). It wakes the writer, which costs 50 µs, only if
-  that sleeps. After a write the writer looks again POLL_S later, unasked, and goes to sleep when
+  that sleeps. After a write the writer checks again POLL_S later by itself, and goes to sleep if
   nothing came in between: above 1/POLL_S records a second nobody pays for waking it.
-- The writer holds the interpreter for a batch at most, 0.35 ms for 128 access lines, then lets go
-  of it to write. It brings out some 100,000 lines a second.
+- The writer holds the interpreter lock for a batch at most, 0.35 ms for 128 access lines, then
+  releases it to write. It writes about 100,000 lines a second.
 """
 
 import os
@@ -40,12 +40,12 @@ from buntime.server.telemetry.logforms import Entry, Form, format_lines, joined
 QUEUE_RECORDS = 20_000
 # What apps print may take half of the queue: an app that floods the log loses its own lines.
 QUEUE_APP_RECORDS = QUEUE_RECORDS // 2
-# All text of queued records other than access lines: 10,000 of an app's longest lines were 160 MB.
+# Text of all queued records except access lines: 10,000 of an app's longest lines took 160 MB.
 QUEUE_CHARS = 8 * 1024 * 1024
 BATCH_RECORDS = 128
 BATCH_CHARS = 128 * 1024
 POLL_S = 0.01
-# A log that is too slow for long says so this often.
+# A log that is too slow for a long time says so this often.
 TELL_DROPPED_S = 1.0
 
 DEBUG, INFO, WARN, ERROR = Level
@@ -57,7 +57,7 @@ class Log:
     The first word is the event's code: docs/logging.md has a table of them.
 
     `fields` are written with every record. Values are formatted later, on another thread: pass
-    what does not change any more.
+    values that no longer change.
     """
 
     __slots__ = ("_fields", "_sink")
@@ -67,26 +67,26 @@ class Log:
         self._fields: dict[str, object] = dict(fields or {})
 
     def child(self, /, **fields: object) -> "Log":
-        """A log whose records bear these fields too: `log.child(app="shop", version="1.0.0")`."""
+        """A log whose records also have these fields: `log.child(app="shop", version="1.0.0")`."""
         return Log(self._sink, self._fields | fields)
 
     def debug(self, event: str, message: str, /, **fields: object) -> None:
-        """What helps to follow the runtime's decisions."""
+        """Details that help to follow the runtime's decisions."""
         if self._sink.level <= DEBUG:
             self._put(DEBUG, event, message, fields)
 
     def info(self, event: str, message: str, /, **fields: object) -> None:
-        """What happens by the way."""
+        """Normal events."""
         if self._sink.level <= INFO:
             self._put(INFO, event, message, fields)
 
     def warn(self, event: str, message: str, /, **fields: object) -> None:
-        """What somebody should look at some day."""
+        """Something that somebody should look at some day."""
         if self._sink.level <= WARN:
             self._put(WARN, event, message, fields)
 
     def error(self, event: str, message: str, /, **fields: object) -> None:
-        """What failed; a trace goes into the field `stack`."""
+        """A failure; a trace goes into the field `stack`."""
         if self._sink.level <= ERROR:
             self._put(ERROR, event, message, fields)
 
@@ -113,7 +113,7 @@ class Log:
     def plugin_output(
         self, plugin: str, worker: str, stream: Literal["stdout", "stderr"], line: str
     ) -> None:
-        """The same of a plugin, whose `plugin.log` writes how grave each line is."""
+        """The same for a plugin, whose `plugin.log` gives each line a level."""
         level, text = told_level(line, INFO if stream == "stdout" else WARN)
         if self._sink.level <= level:
             fields = {"plugin": plugin, "worker": worker, "stream": stream}
@@ -137,7 +137,7 @@ class _Act(Enum):
 
 
 class _Mark:
-    """An order to the writer, obeyed when all that was queued before it is written."""
+    """An order to the writer, carried out when everything queued before it is written."""
 
     __slots__ = ("act", "done")
 
@@ -147,12 +147,12 @@ class _Mark:
 
 
 class LogSink:
-    """The queue, the writer thread, and where that writes: a stream, a file, or both.
+    """The queue, the writer thread, and where it writes: a stream, a file, or both.
 
     `format` is "json" or "pretty"; pretty lines are in colour on a terminal, unless the environment
-    has NO_COLOR; where the systemd journal reads the stream (`is_journal`) they have priorities
-    and no time. With `stream_fd` None there is the file alone. `clock` gives seconds since the
-    epoch. Raises UsageError where the file cannot be opened.
+    has NO_COLOR; if the systemd journal reads the stream (`is_journal`) they have priorities and no
+    time. With `stream_fd` None there is only the file. `clock` returns seconds since the epoch.
+    Raises UsageError if the file cannot be opened.
     """
 
     def __init__(
@@ -218,8 +218,8 @@ class LogSink:
         return sum(output.lost_lines for output in (self._stream, self._file) if output)
 
     def losses(self) -> dict[str, float]:
-        """How many lines were lost, by where to: to the writer, to its outputs, to apps' files, to
-        a collector of traces and logs.
+        """How many lines were lost, by destination: the writer, its outputs, apps' files, a
+        collector of traces and logs.
         """
         return {
             "queue": self.dropped_records,
@@ -231,7 +231,7 @@ class LogSink:
     # --- on any thread ---
 
     def put_access(self, entry: AccessEntry) -> None:
-        """Queue an access entry, without a lock: the one call that happens at every request."""
+        """Queue an access entry, without a lock: the only call that happens at every request."""
         if len(self._queue) >= self._limit_records:
             with self._lock:
                 self.dropped_records += 1
@@ -241,7 +241,7 @@ class LogSink:
             self._wake_writer()
 
     def put(self, record: Record, *, limit_records: int = QUEUE_RECORDS) -> None:
-        """Queue a record, where there are not `limit_records` and QUEUE_CHARS of text already."""
+        """Queue a record, unless there are `limit_records` or QUEUE_CHARS of text already."""
         chars = _chars(record)
         with self._lock:
             if (
@@ -256,24 +256,24 @@ class LogSink:
             self._wake_writer()
 
     def keep(self, app_logs: AppLogs) -> None:
-        """Have what is logged from now on kept by apps too."""
+        """From now on, also keep what is logged by app."""
         self._forms = self._forms | {Form.JSON}
         self._app_logs = app_logs
 
     def export(self, put: Callable[[list[Entry]], None]) -> None:
-        """Have `put` get what is logged from now on, on the writer thread; it must not wait."""
+        """From now on, pass what is logged to `put`, on the writer thread; it must not wait."""
         self._export = put
 
     def reopen(self) -> None:
-        """Have the file opened anew, after it was renamed; returns at once."""
+        """Reopen the file, after it was renamed; returns at once."""
         self._order(_Act.REOPEN)
 
     def flush(self, timeout_s: float) -> bool:
-        """Wait until all that is queued was written (or lost); False where it took longer."""
+        """Wait until everything queued was written (or lost); False if it took longer."""
         return not self._thread.is_alive() or self._order(_Act.FLUSH).done.wait(timeout_s)
 
     def close(self, timeout_s: float) -> bool:
-        """Write what is queued and end the writer; False where it took longer.
+        """Write what is queued and end the writer; False if it took longer.
 
         What is logged from now on is dropped.
         """
@@ -290,8 +290,8 @@ class LogSink:
         return mark
 
     def _wake_writer(self) -> None:
-        # The flag first: whoever comes in between need not wake it again. The writer clears the
-        # event before it looks into the queue, so that no record stays there unseen.
+        # The flag first: callers that come in between need not wake it again. The writer clears the
+        # event before it looks into the queue, so no record stays there unseen.
         self._is_asleep = False
         self._wake.set()
 
@@ -330,7 +330,7 @@ class LogSink:
         return batch, mark
 
     def _write(self, batch: list[Entry]) -> None:
-        """Write a batch everywhere; where lines were lost before, tell how many."""
+        """Write a batch everywhere; if lines were lost before, report how many."""
         app_logs = self._app_logs  # before the forms, which are there first
         lines = {form: self._lines(batch, form) for form in self._forms}
         for output, form in self._outputs:
@@ -352,7 +352,7 @@ class LogSink:
             output.told_lines += lost
 
     def _tell_dropped(self, *, at_once: bool) -> None:
-        """Tell of dropped records; while there are ever more of them, once in TELL_DROPPED_S."""
+        """Report dropped records; while more keep coming, once in TELL_DROPPED_S."""
         dropped = self.dropped_records - self._told_records
         now = time.monotonic()
         if dropped and (at_once or not self._queue or now >= self._tell_at):

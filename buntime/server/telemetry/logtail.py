@@ -1,9 +1,9 @@
-"""New lines for one who follows, kept until he takes them.
+"""New lines for a follower, kept until it takes them.
 
     the log's writer thread ── put ──> [ at most KEPT_BYTES ] ── take ──> the loop
 
-There is no lock between the two: each counts what it alone adds to. Where there is no room, new
-lines are lost and counted; `take` gives the count in the place of the lines.
+There is no lock between the two: each counter is changed by one side only. If there is no room, new
+lines are lost and counted; `take` returns the count in place of the lines.
 """
 
 from collections import deque
@@ -16,7 +16,7 @@ Piece = bytes | int
 
 
 class LogTail:
-    """The lines of the apps that somebody sees, as far as he wants them."""
+    """The wanted lines of the apps that a follower may see."""
 
     def __init__(
         self,
@@ -26,7 +26,7 @@ class LogTail:
         *,
         kept_bytes: int = KEPT_BYTES,
     ) -> None:
-        """`wake` is called on the writer thread, where there is something to take."""
+        """`wake` is called on the writer thread when there is something to take."""
         self._sees = sees
         self._wants = wants
         self._wake = wake
@@ -40,7 +40,7 @@ class LogTail:
         # of the loop
         self._taken_bytes = 0
         self._lost_told = 0
-        self._is_woken = False  # set by the writer thread, taken back by the loop
+        self._is_woken = False  # set by the writer thread, cleared by the loop
 
     def __repr__(self) -> str:
         kept = self._put_bytes - self._taken_bytes
@@ -76,7 +76,7 @@ class LogTail:
     # --- on the loop ---
 
     def take(self, size_bytes: int) -> list[Piece]:
-        """What comes next, some more than so many bytes at most; [] where there is nothing."""
+        """The next lines, at most slightly more than this many bytes; [] if there is nothing."""
         self._is_woken = False  # what comes from now on wakes
         taken: list[Piece] = []
         left = size_bytes

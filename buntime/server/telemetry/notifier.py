@@ -1,4 +1,4 @@
-"""Tells the service manager how the runtime fares; does nothing where nobody wants to know."""
+"""Tells the service manager the runtime's state; does nothing if there is no service manager."""
 
 import os
 import socket
@@ -8,11 +8,11 @@ from buntime.core.telemetry.supervision import Supervision, message
 from buntime.server.loop import Loop
 from buntime.server.telemetry.logs import Log
 
-_BEATS = 3  # in the time after which silence counts as death: one may be late
+_BEATS = 3  # signals per the time after which silence counts as death: one may be late
 
 
 class Notifier:
-    """States as systemd knows them, see sd_notify(3)."""
+    """The states that systemd knows, see sd_notify(3)."""
 
     def __init__(self, supervision: Supervision, loop: Loop, log: Log) -> None:
         self._loop = loop
@@ -24,21 +24,21 @@ class Notifier:
         self._address = "\0" + path[1:] if path and path.startswith("@") else path
 
     def ready(self, status: str) -> None:
-        """Requests are taken; after `reloading` too."""
+        """Requests are accepted; also sent after `reloading`."""
         self._send(("READY", 1), ("STATUS", status))
 
     def reloading(self) -> None:
-        """Settings are read again; requests are taken all the while."""
+        """Settings are read again, while requests are still accepted."""
         now_us = time.clock_gettime_ns(time.CLOCK_MONOTONIC) // 1000
         self._send(("RELOADING", 1), ("MONOTONIC_USEC", now_us), ("STATUS", "Reloading"))
 
     def stopping(self, status: str, within_s: float) -> None:
-        """No more requests are taken; it may take so long until those in hand are done."""
+        """No more requests are accepted; finishing those in hand may take this long."""
         extension_us = int(within_s * 1e6)
         self._send(("STOPPING", 1), ("STATUS", status), ("EXTEND_TIMEOUT_USEC", extension_us))
 
     def start_watchdog(self) -> None:
-        """Tell from now on that the loop turns, where that is wanted."""
+        """From now on, report that the loop is alive, if that is wanted."""
         if self._watchdog_s is not None and self._address is not None:
             self._send(("WATCHDOG", 1))
             self._loop.call_later(self._watchdog_s / _BEATS, self.start_watchdog)
@@ -62,7 +62,7 @@ class Notifier:
 
 
 def is_stream(fd: int, journal: tuple[int, int] | None) -> bool:
-    """Whether the journal, told by device and inode, reads this descriptor."""
+    """Whether the journal, identified by device and inode, reads this descriptor."""
     try:
         state = os.fstat(fd)
     except OSError:

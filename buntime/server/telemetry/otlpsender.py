@@ -1,16 +1,16 @@
-"""Sends spans and log records to a collector, by OTLP over HTTP, on a thread of its own.
+"""Sends spans and log records to a collector, by OTLP over HTTP, on its own thread.
 
     loop: a span ───────────────┐
     log's writer: a batch ──────┴─> bounded queues ── batches ──> sender thread ──> collector
 
 Guarantees:
-- Who puts something in never waits. A queue that is full loses what is new, and counts it.
-- A batch is sent when there are BATCH_MAX of a kind, or DELAY_S after the first. One that is not
-  taken is tried again as core/telemetry/exporting.py says, while the queue fills.
-- A collector that is dead or refuses costs a line of the log a minute, with the number of those
-  that were lost.
+- Putting something in never waits. A full queue drops and counts new items.
+- A batch is sent when there are BATCH_MAX of a kind, or DELAY_S after the first. A batch that is
+  not accepted is tried again as core/telemetry/exporting.py says, while the queue fills.
+- A collector that is dead or refuses costs one log line a minute, with the number of items lost.
 
-Brings `http.client` and `ssl`, 40 ms of a start: imported where there is a collector.
+It imports `http.client` and `ssl`, 40 ms of a start, so it is imported only if there is a
+collector.
 """
 
 import gzip
@@ -47,7 +47,7 @@ _CLOSING_S = 2.0  # for the last batches
 
 
 class Collector(NamedTuple):
-    """Where it is, "http://localhost:4318", and what it wants with each request."""
+    """Where it is, "http://localhost:4318", and the header fields for each request."""
 
     endpoint: str
     fields: tuple[tuple[str, str], ...] = ()
@@ -55,7 +55,7 @@ class Collector(NamedTuple):
 
 
 class _Batch(NamedTuple):
-    """What is sent in one request, and since when that is tried."""
+    """What is sent in one request, and when that was first tried."""
 
     data: bytes
     size: int  # spans or records
@@ -85,7 +85,7 @@ class _Queue:
         return len(self.waiting) == BATCH_MAX
 
     def fill(self, now: float) -> _Batch | None:
-        """The batch to send, a new one where there is none."""
+        """The batch to send, a new one if there is none."""
         if self.batch is None and self.waiting:
             things = [self.waiting.popleft() for _ in range(min(len(self.waiting), BATCH_MAX))]
             self.batch = _Batch(self._write(things), len(things), now)
@@ -121,7 +121,7 @@ class Sender:
         # of the thread
         self._url = urlsplit(collector.endpoint)
         self._connection: http.client.HTTPConnection | None = None
-        self._error = ""  # of the last try that failed, till it is told
+        self._error = ""  # of the last failed try, until it is reported
         self._tell_at = 0.0
         self._lost_told = 0
         self._thread = threading.Thread(target=self._run, name="otlp-sender", daemon=True)
@@ -134,12 +134,12 @@ class Sender:
 
     @property
     def sent(self) -> int:
-        """Spans and records that were taken."""
+        """Spans and records that were accepted."""
         return self._spans.sent + self._logs.sent
 
     @property
     def lost(self) -> int:
-        """Spans and records that were not."""
+        """Spans and records that were not accepted."""
         return sum(queue.lost + queue.dropped for queue in (self._spans, self._logs))
 
     def put_span(self, span: EndedSpan) -> None:
@@ -154,7 +154,7 @@ class Sender:
             self._wake.set()
 
     def close(self, timeout_s: float) -> None:
-        """Try to send what is left, once; then end."""
+        """Try once to send what is left; then end."""
         self._is_closing = True
         self._wake.set()
         self._thread.join(timeout_s)
@@ -255,7 +255,7 @@ class Sender:
 
 
 def _rejected(answer: bytes) -> tuple[int, str]:
-    """How many were not taken of a batch that was, and why."""
+    """How many items of an accepted batch were rejected, and why."""
     try:
         told = json.loads(answer).get("partialSuccess", {})
         counts = [told.get(name, 0) for name in ("rejectedSpans", "rejectedLogRecords")]

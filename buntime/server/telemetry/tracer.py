@@ -1,7 +1,7 @@
-"""Makes a span of each request, where there is a collector that wants them.
+"""Makes a span for each request, if there is a collector for them.
 
-A request that comes to a worker has its span from then on, so that the app is told of it; any other
-gets one when it has been answered. Where there is no tracer nothing of this is called.
+A request that reaches a worker has its span from then on, so that the app is told about it; any
+other gets one when it has been answered. Without a tracer nothing here is called.
 """
 
 import os
@@ -30,7 +30,7 @@ class _Sender(Protocol):
 
 
 class Traced(Protocol):
-    """A request, as far as its span tells of it."""
+    """The parts of a request that its span describes."""
 
     headers: tuple[tuple[str, str], ...]
     base: str
@@ -71,7 +71,7 @@ class Tracer:
         )
 
     def hand_over(self, request: Traced, waited_s: float) -> Span:
-        """The same of one that a worker gets now: it is told of the span."""
+        """The same for one that a worker gets now: the worker is told about the span."""
         span = self.begin(request)
         span.on_assign(waited_s)
         if any(name in FIELDS for name, _ in request.headers):

@@ -3,12 +3,12 @@
     client ──frames──> Connection -> SocketLink.on_data -> WebSocket -> MESSAGE ──> worker
            <─frames─── Connection <- SocketLink.send    <- WebSocket <─ MESSAGE ─── worker
 
-The exchange stays what it was: it has the credit of both directions, its access line is written
-when the connection ends. Each message costs its size and MESSAGE_OVERHEAD of credit.
+The exchange stays: it has the credit of both directions, and its access line is written when the
+connection ends. Each message costs its size and MESSAGE_OVERHEAD of credit.
 
-A client that breaks the protocol has sent messages before, and the app may have answers to them on
-their way. So the worker is told of the end first, and the closing frame waits for its last words:
-until it closes too, LAST_WORDS_S at most.
+A client that breaks the protocol may have sent valid messages before, and answers to them may be on
+their way. So the worker is told about the end first, and the closing frame waits for its last
+messages: until the worker closes too, LAST_WORDS_S at most.
 """
 
 from buntime.core.websocket.handshake import Upgrade
@@ -59,7 +59,7 @@ class SocketLink:
         self._last_words: Timer | None = None
         self._has_ended = False  # the connection has
         self._is_going_on = False  # `_go_on` will be called
-        # What the worker is told of the end.
+        # What the worker is told about the end.
         self.code = closecodes.LOST
         self.reason = ""
 
@@ -68,13 +68,13 @@ class SocketLink:
 
     @property
     def wants_data(self) -> bool:
-        """Is there credit for what the client may send, and is it still listened to?"""
+        """Whether there is credit for what the client may send, and it is still read from."""
         protocol = self._protocol
         return not (protocol.is_blocked or protocol.has_more or protocol.state is State.FAILED)
 
     @property
     def is_closing(self) -> bool:
-        """Has our closing frame been sent?"""
+        """Whether our closing frame has been sent."""
         return self._protocol.state in (State.CLOSING, State.CLOSED)
 
     # From the client
@@ -85,7 +85,7 @@ class SocketLink:
         self._take(data)
 
     def on_credit(self) -> None:
-        """The app has read: hand on what had to wait."""
+        """The app has read: deliver what had to wait."""
         self._take(b"")
 
     def on_timeout(self) -> None:
@@ -94,7 +94,7 @@ class SocketLink:
             return
         now = self._service.loop.now
         if self._protocol.is_blocked or self._client.pending_bytes:
-            self._heartbeat.on_traffic(now)  # it is we who do not read, or it reads still
+            self._heartbeat.on_traffic(now)  # we are not reading, or the client still reads
         beat = self._heartbeat.due(now)
         if beat is Beat.DEAD:
             self._client.abort()
@@ -121,8 +121,8 @@ class SocketLink:
     def close(self, code: int, reason: str) -> None:
         """Close from our side; the client has some seconds to answer.
 
-        What it sent before may have waited for credit, its own closing frame among it: no
-        message is handed on any more, so it is read now.
+        What it sent earlier may have waited for credit, including its own closing frame: no more
+        messages are delivered, so it is read now.
         """
         if not closecodes.may_send(code):
             code = closecodes.INTERNAL_ERROR
@@ -134,7 +134,7 @@ class SocketLink:
 
     def go_away(self, code: int = closecodes.GOING_AWAY, reason: str = "") -> None:
         """The runtime or the worker ends: both sides are told."""
-        if self._protocol.state is State.OPEN:  # after a failure the worker knows of that one
+        if self._protocol.state is State.OPEN:  # after a failure the worker already knows
             self.code, self.reason = code, reason
         self._exchange.detach("closed")
         self.close(code, reason)
@@ -167,7 +167,7 @@ class SocketLink:
             self._client.settle()
 
     def _hear_out(self) -> None:
-        """The client is listened to no more; the app may answer what came before."""
+        """Stop reading from the client; the app may still answer what came before."""
         responder = self._exchange.responder
         if responder is None:
             self.close(self.code, self.reason)
