@@ -21,8 +21,9 @@ _LONG_AGO = "Thu, 01 Jan 1970 00:00:00 GMT"
 def parse_cookies(lines: list[str]) -> dict[str, str]:
     """Read the values of Cookie headers: `["a=1; b=2"]` -> `{"a": "1", "b": "2"}`.
 
-    Of a repeated name the first wins: clients send the cookie of the longest path first (RFC 6265
-    5.4). What is no pair is skipped, as it may come from another site of the same domain.
+    If a name is repeated the first one wins: clients send the cookie with the longest path first
+    (RFC 6265 5.4). Anything but a pair is skipped, because it may come from another site of the
+    same domain.
     """
     cookies: dict[str, str] = {}
     for line in lines:
@@ -53,7 +54,7 @@ def cookie_line(
 ) -> str:
     """Return the value of a Set-Cookie header; `max_age` is in seconds.
 
-    Raises ValueError (TypeError for a wrong type) where a browser would drop or misread it.
+    Raises ValueError (TypeError for a wrong type) if a browser would drop or misread it.
     """
     if not is_token(name):
         raise ValueError(f"cookie {name!r}: the name is not a token (RFC 6265 4.1.1)")

@@ -1,6 +1,6 @@
-"""Decodes long percent-encoded bytes, in a time that what stands in them does not change.
+"""Decodes long percent-encoded bytes, in a time that does not depend on their content.
 
-Apart from fields.py, since `re` takes 12 ms to import: most requests have little to decode.
+Separate from fields.py, because `re` takes 12 ms to import and most requests have little to decode.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ _BYTE_OF_ESCAPE = {
 
 
 def unquote_long(raw: bytes) -> bytes:
-    """`b"a%20b%zz"` -> `b"a b%zz"`: what is malformed stays as it is, and costs next to nothing."""
+    """`b"a%20b%zz"` -> `b"a b%zz"`: malformed parts stay unchanged, and cost next to nothing."""
     return _ESCAPES.sub(_decoded, raw)
 
 

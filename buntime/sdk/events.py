@@ -1,10 +1,11 @@
-"""Server-sent events: what `Response.events` sends (HTML standard 9.2.5), one event a piece.
+"""Server-sent events: what `Response.events` sends (HTML standard 9.2.5), one event per piece.
 
     Event({"eur": 12}, event="price", id="7")  ->  event: price
                                                    id: 7
                                                    data: {"eur":12}
 
-Text of several lines is sent as several fields `data`; the browser joins them with "\\n" again.
+Text of several lines is sent as several `data` fields; the browser joins them with "\
+" again.
 """
 
 from __future__ import annotations
@@ -22,10 +23,10 @@ __all__ = ["AsyncEventStream", "Event", "EventStream"]
 class Event:
     """One event: `Event("text")`, `Event({"a": 1}, event="added", id="17")`.
 
-    `data` that is not text is sent as JSON; None is no data, and such an event reaches no listener.
-    The browser's listeners are those for `event`, "message" by default. When the browser connects
-    again, `retry` milliseconds after the connection was lost, it says the last `id` that came:
-    `request.last_event_id`. A `comment` is for who reads the stream itself.
+    `data` that is not text is sent as JSON; None means no data, and such an event reaches no
+    listener. The browser calls the listeners for `event`, "message" by default. When it reconnects,
+    `retry` milliseconds after the connection was lost, it sends the last `id` it got:
+    `request.last_event_id`. A `comment` is only seen by readers of the raw stream.
     """
 
     __slots__ = ("comment", "data", "event", "id", "retry")
@@ -73,7 +74,7 @@ class EventStream:
 
     def __init__(self, source: Iterable[EventLike], heartbeat_s: float) -> None:
         self._source = source
-        self.heartbeat_s = heartbeat_s  # a silence that long is filled by who sends the pieces
+        self.heartbeat_s = heartbeat_s  # the sender fills silences of this length
 
     def __iter__(self) -> Iterator[bytes]:
         return map(encode_event, self._source)

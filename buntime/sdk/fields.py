@@ -1,8 +1,8 @@
 """Names with values, in order and with repeats: headers, query, form; and the decoding of URLs.
 
-Everything an app touches on each request is here, so this module and `message` import nothing
-that costs: no `re` (12 ms), `typing` (11 ms), `urllib.parse` (18 ms). That is why names and
-values are checked with `str.strip` and `str.isprintable`, which are also quicker than a regex.
+Everything an app uses for each request is here, so this module and `message` import nothing
+expensive: no `re` (12 ms), `typing` (11 ms), `urllib.parse` (18 ms). That is why names and values
+are checked with `str.strip` and `str.isprintable`, which are also faster than a regex.
 """
 
 from __future__ import annotations
@@ -30,18 +30,18 @@ _DIGITS = "0123456789"
 _LETTERS = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
 # RFC 9110 5.6.2: token = 1*tchar
 TOKEN = "!#$%&'*+-.^_`|~" + _DIGITS + _LETTERS
-# What a header's value must not hold; tab and obs-text (0x80 to 0xff) may stand, RFC 9110 5.5.
+# What a header's value must not contain; tab and obs-text (0x80 to 0xff) are allowed, RFC 9110 5.5.
 _CONTROLS = frozenset(map(chr, [*range(9), *range(10, 32), 127]))
 _HEX = b"0123456789abcdefABCDEF"
-_SHORT_BYTES = 16 * 1024  # what is longer is a form's field: no request line has so many by default
-# What may stand in a URI as it is, RFC 3986 2.2 and 2.3; "%" too, as it may be encoded already.
+_SHORT_BYTES = 16 * 1024  # longer is a form's field: no request line is so long by default
+# What may be in a URI unencoded, RFC 3986 2.2 and 2.3; "%" too, because it may be encoded already.
 URI = "-._~:/?#[]@!$&'()*+,;=%" + _DIGITS + _LETTERS
 
 
 class _ByteOfHex(dict[bytes, "bytes | None"]):
-    """b"2f" -> b"/", and None for what is no such pair; fills itself, to at most 484 entries.
+    """b"2f" -> b"/", and None for anything but such a pair; fills itself, to at most 484 entries.
 
-    A look-up is three times as quick as int(..., 16), and the whole table is not paid for at once.
+    A look-up is three times as fast as int(..., 16), and the table need not be built at once.
     """
 
     def __missing__(self, digits: bytes) -> bytes | None:
@@ -55,13 +55,13 @@ _BYTE_OF_HEX = _ByteOfHex()
 
 
 class BadBody(ValueError):
-    """The body is not what it says it is, or not what the app asked for: answered with 400."""
+    """The body is not what its type says, or not what the app asked for: answered with 400."""
 
 
 class Fields(Generic[V]):
     """An ordered multi-mapping: `f["a"]` is the first value of `a`, `getall("a")` are all.
 
-    `items()`, iteration and `len` tell of each pair, so a repeated name comes repeatedly.
+    `items()`, iteration and `len` cover each pair, so a repeated name appears repeatedly.
     """
 
     __slots__ = ("_pairs",)
@@ -97,7 +97,7 @@ class Fields(Generic[V]):
         return default
 
     def getall(self, name: str) -> list[V]:
-        """Return every value of `name`, in order: `[]` where there is none."""
+        """Return every value of `name`, in order: `[]` if there is none."""
         key = self._key(name)
         return [value for other, value in self._pairs if other == key]
 
@@ -144,8 +144,8 @@ class Query(Fields[str]):
 class File:
     """A file that came in a form.
 
-    `filename` is what the client says: a label, never a path to write to; "" where nobody chose a
-    file. `content_type` is the client's word too, `data` the bytes.
+    `filename` is what the client sent: a label, never a path to write to; "" if nobody chose a
+    file. `content_type` is also what the client sent, `data` has the bytes.
     """
 
     __slots__ = ("content_type", "data", "filename")
@@ -197,7 +197,7 @@ class Headers(Fields[str]):
 
     @classmethod
     def trusted(cls, pairs: Iterable[Iterable[str]]) -> Headers:
-        """Wrap pairs that were checked before and whose names are in lower case."""
+        """Wrap pairs that are already checked and whose names are in lower case."""
         headers = cls.__new__(cls)
         headers._pairs = [(name, value) for name, value in pairs]
         return headers
@@ -207,11 +207,11 @@ class Headers(Fields[str]):
         return name.lower()
 
     def add(self, name: str, value: str) -> None:
-        """Append a field, beside others of the same name."""
+        """Append a field, keeping others of the same name."""
         self._pairs.append(_checked(name, value))
 
     def set(self, name: str, value: str) -> None:
-        """Give `name` this one value, in the place of the first, others dropped."""
+        """Set `name` to this one value, at the position of the first; drop the others."""
         pair = _checked(name, value)
         key = pair[0]
         places = [place for place, (other, _) in enumerate(self._pairs) if other == key]
@@ -231,18 +231,18 @@ class Headers(Fields[str]):
         self.remove(name)
 
     def remove(self, name: str) -> None:
-        """Drop every field called `name`; that there is none is no error."""
+        """Drop every field called `name`; it is no error if there is none."""
         key = name.lower()
         self._pairs = [pair for pair in self._pairs if pair[0] != key]
 
 
 def is_token(text: str) -> bool:
-    """Tell whether `text` is a token as RFC 9110 5.6.2 has it."""
+    """Return whether `text` is a token as defined in RFC 9110 5.6.2."""
     return bool(text) and not text.strip(TOKEN)
 
 
 def _checked(name: Any, value: Any) -> tuple[str, str]:
-    """Return the pair as it is stored; ValueError or TypeError where it may not be."""
+    """Return the pair as it is stored; raises ValueError or TypeError if it is not allowed."""
     if not isinstance(name, str) or not isinstance(value, str):
         kinds = f"{type(name).__name__} and {type(value).__name__}"
         raise TypeError(f"header {name!r}: name and value must be str, not {kinds}")
@@ -259,7 +259,7 @@ def _checked(name: Any, value: Any) -> tuple[str, str]:
 
 
 def unquote(raw: bytes) -> bytes:
-    """Decode percent-encoding: `b"a%20b"` -> `b"a b"`. What is malformed stays as it is."""
+    """Decode percent-encoding: `b"a%20b"` -> `b"a b"`. Malformed parts stay unchanged."""
     if b"%" not in raw:
         return raw
     if len(raw) > _SHORT_BYTES:
@@ -287,8 +287,8 @@ def quote(text: str, safe: str) -> str:
 def urlencoded_pairs(raw: bytes, errors: str) -> list[tuple[str, str]]:
     """Decode `b"a=1&b=x+y"` -> `[("a", "1"), ("b", "x y")]`.
 
-    As the URL standard of WHATWG has it, except that `errors` says what happens to bytes that are
-    not UTF-8: "replace", or "strict" for a UnicodeDecodeError.
+    Follows the WHATWG URL standard, except that `errors` says what happens to bytes that are not
+    UTF-8: "replace", or "strict" for a UnicodeDecodeError.
     """
     pairs = []
     for piece in raw.replace(b"+", b" ").split(b"&"):

@@ -1,6 +1,6 @@
 """A file as the body of a response: its pieces and the headers that describe it.
 
-Loaded by the first `Response.file`, as `os` alone is 3 ms that a worker may not need.
+Loaded by the first `Response.file`, because `os` alone costs 3 ms that a worker may not need.
 """
 
 from __future__ import annotations
@@ -26,17 +26,17 @@ _ATTR_CHARS = "".join(character for character in TOKEN if character not in "*'%"
 
 
 class FileBody:
-    """The bytes of a regular file, in pieces of 64 KiB, and as many as it had when it was opened.
+    """The bytes of a regular file, in pieces of 64 KiB, up to the size it had when it was opened.
 
-    It is opened at once, so a missing file is an error where the app can see it, and a temporary
-    one may be deleted before it is sent. Iterating again opens it again: a Response in a table of
-    routes serves many requests.
+    It is opened at once, so the app gets the error if it is missing, and may delete a temporary
+    file before it is sent. Iterating again opens it again: a Response in a table of routes serves
+    many requests.
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self.path = path
         file = open(path, "rb")  # noqa: SIM115  # closed by close() or at the end of __iter__
-        # A list, as its pop() gives the open file to one thread only.
+        # A list, because pop() gives the open file to one thread only.
         self._opened: list[BinaryIO] = [file]
         status = os.fstat(file.fileno())
         if not stat.S_ISREG(status.st_mode):
@@ -60,7 +60,7 @@ class FileBody:
                 yield piece
 
     def close(self) -> None:
-        """Close the file where it was never read."""
+        """Close the file if it was never read."""
         while self._opened:
             self._opened.pop().close()
 
@@ -78,7 +78,7 @@ class FileBody:
 
 
 def type_of(path: str) -> str:
-    """Tell the content type from the name: `"a/page.html"` -> `"text/html; charset=utf-8"`."""
+    """Return the content type for a name: `"a/page.html"` -> `"text/html; charset=utf-8"`."""
     _, dot, extension = path.rpartition("/")[2].rpartition(".")
     extension = extension.lower() if dot else ""
     known = TEXT.get(extension) or BINARY.get(extension)

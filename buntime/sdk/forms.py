@@ -7,13 +7,12 @@ The grammar of multipart (RFC 2046 5.1.1, RFC 7578), where `b` is the boundary:
     part      = head CRLF CRLF content
     padding   = *(SP / HTAB)
 
-A part ends where CRLF "--" b comes next, found by `bytes.find`: content is never looked at line
-by line, and is copied once. A form without parts is `"--" b "--"`, as browsers send it.
+A part ends at the next CRLF "--" b, found by `bytes.find`: content is never read line by line, and
+is copied once. A form without parts is `"--" b "--"`, as browsers send it.
 
-A name comes as UTF-8 in quotes, as RFC 7578 has it, or as `filename*=UTF-8''na%C3%AFve.txt`
-(RFC 8187), which senders must not send and some do, alone or beside the other. Where both are there
-they must say the same, or somebody on the way may have judged a form by another name than the app
-sees.
+A name comes as UTF-8 in quotes, as in RFC 7578, or as `filename*=UTF-8''na%C3%AFve.txt` (RFC 8187),
+which senders must not use but some do, alone or in addition. If both are present they must agree;
+otherwise a filter on the way may have checked a different name than the app sees.
 
 Loaded by the first `form()` or the first text with a charset.
 """
@@ -26,15 +25,15 @@ import re
 
 from buntime.sdk.fields import BadBody, File, Form, is_token, unquote, urlencoded_pairs
 
-# As PHP and Django have it: far above what people fill in, far below what hurts.
+# As in PHP and Django: far more than people fill in, far less than what hurts.
 MAX_FIELDS = 1000
-# Three headers and a long file name fit ten times.
+# Ten times as much as three headers and a long file name need.
 MAX_HEAD_BYTES = 16384
 
 # RFC 2046 5.1.1: boundary := 0*69<bchars> bcharsnospace
 _BOUNDARY = re.compile(r"[0-9A-Za-z'()+_,\-./:=? ]{0,69}[0-9A-Za-z'()+_,\-./:=?]")
 # RFC 9110 5.6.6: parameters = *( OWS ";" OWS [ token "=" ( token / quoted-string ) ] )
-# The part in quotes is written so that it is read in linear time.
+# The quoted part is written so that it is matched in linear time.
 _PARAMETER = re.compile(
     r"""(?:[ \t]*;)+[ \t]*(?:([!#$%&'*+\-.^_`|~0-9A-Za-z]+)="""
     r"""(?:"([^"\\]*(?:\\.[^"\\]*)*)"|([^\s";,]+)))?[ \t]*""",
@@ -48,14 +47,14 @@ _ENCODED = re.compile("%(22|0D|0A)")
 _CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 # RFC 8187 3.2.1: ext-value = charset "'" [ language ] "'" value-chars
 _EXTENDED = re.compile(r"(utf-8|iso-8859-1)'[A-Za-z0-9-]*'((?:[!-$&-~]|%[0-9A-Fa-f]{2})*)", re.I)
-# RFC 2047 2, as .NET ("B") and Spring ("Q") send it in the place of a name that is not ASCII.
+# RFC 2047 2, as .NET ("B") and Spring ("Q") send it instead of a name that is not ASCII.
 _ENCODED_WORD = re.compile(r"=\?utf-8\?([bq])\?([!->@-~]*)\?=", re.I)
-# Codecs of Python that are no charsets; two of them take quadratic time.
+# Python codecs that are not charsets; two of them take quadratic time.
 _NO_CHARSETS = {"idna", "punycode", "raw_unicode_escape", "undefined", "unicode_escape"}
 
 
 class BadForm(BadBody):
-    """The body is not the form that its Content-Type tells of: answered with 400."""
+    """The body is not the form that its Content-Type promises: answered with 400."""
 
 
 def parse_form(data: bytes, content_type: str) -> Form:
@@ -99,7 +98,7 @@ def parse_multipart(data: bytes, boundary: str) -> Form:
             raise BadForm(
                 f"multipart: part {number} has no end of its headers within {MAX_HEAD_BYTES} bytes"
             )
-        # From its last CRLF on: that of a part without content is the delimiter's too.
+        # From its last CRLF on: for a part without content this is also the delimiter's.
         content_end = data.find(delimiter, head_end + 2)
         if content_end < 0:
             raise BadForm(f"multipart: part {number} does not end; the body is cut off")
@@ -111,7 +110,7 @@ def parse_multipart(data: bytes, boundary: str) -> Form:
 
 
 def _first_delimiter(data: bytes, delimiter: bytes) -> int:
-    """Return the index after the first delimiter, which needs no CRLF at the very start."""
+    """Return the index after the first delimiter, which needs no CRLF at the start of the body."""
     if data.startswith(delimiter[2:]):
         return len(delimiter) - 2
     found = data.find(delimiter)
@@ -151,7 +150,7 @@ def _head(raw: bytes, number: int) -> dict[str, str]:
 
 
 def _field(head: dict[str, str], content: bytes, number: int) -> tuple[str, str | File]:
-    """Make a pair of a part: a File where it has a filename, else text."""
+    """Make a pair from a part: a File if it has a filename, else text."""
     where = f"multipart: part {number}"
     kind, parameters = parse_parameters(head.get("content-disposition", ""))
     name = _name_in(parameters, "name", where)
@@ -170,7 +169,7 @@ def _field(head: dict[str, str], content: bytes, number: int) -> tuple[str, str 
 
 
 def _name_in(parameters: dict[str, str], key: str, where: str) -> str | None:
-    """Return the name of a field ("name") or a file ("filename"), from either form of it."""
+    """Return the name of a field ("name") or a file ("filename"), in either form."""
     plain, extended = parameters.get(key), parameters.get(key + "*")
     if any(other.startswith(key + "*") and other != key + "*" for other in parameters):
         raise BadForm(f"{where} has its {key} in pieces (RFC 2231 3); send it whole")
@@ -188,7 +187,7 @@ def _name_in(parameters: dict[str, str], key: str, where: str) -> str | None:
 
 
 def _read_extended(value: str) -> str | None:
-    """`"UTF-8''na%C3%AFve.txt"` -> "naïve.txt"; None for what is malformed."""
+    """`"UTF-8''na%C3%AFve.txt"` -> "naïve.txt"; None if malformed."""
     match = _EXTENDED.fullmatch(value)
     if match is None:
         return None
@@ -200,12 +199,12 @@ def _read_extended(value: str) -> str | None:
 
 
 def _unquoted(name: str) -> str:
-    """What aiohttp means by a name beside the one that counts: `"%C3%A4.txt"` -> "ä.txt"."""
+    """What aiohttp means by an additional plain name: `"%C3%A4.txt"` -> "ä.txt"."""
     return unquote(name.encode("utf-8")).decode("utf-8", "replace")
 
 
 def _read_word(name: str) -> str | None:
-    """`"=?utf-8?B?w6QudHh0?="` -> "ä.txt"; None for what is no encoded word."""
+    """`"=?utf-8?B?w6QudHh0?="` -> "ä.txt"; None if it is not an encoded word."""
     match = _ENCODED_WORD.fullmatch(name)
     if match is None:
         return None
@@ -218,7 +217,7 @@ def _read_word(name: str) -> str | None:
 
 
 def _stands_for(plain: str, name: str) -> bool:
-    """Tell whether it is what a sender gives to those that know ASCII alone (RFC 6266 D).
+    """Return whether it is a sender's fallback for clients that know only ASCII (RFC 6266 D).
 
     A file's kind goes by the end of its name, so that must be the same.
     """
@@ -233,7 +232,7 @@ def _decoded(name: str) -> str:
 def parse_parameters(value: str) -> tuple[str, dict[str, str]]:
     """Split a header: `'form-data; Name="a;b"'` -> `("form-data", {"name": "a;b"})`.
 
-    Names and the first word come in lower case. Raises BadForm for what is malformed or repeated.
+    Names and the first word are in lower case. Raises BadForm for malformed or repeated ones.
     """
     kind, semicolon, _ = value.partition(";")
     parameters: dict[str, str] = {}
@@ -251,7 +250,7 @@ def parse_parameters(value: str) -> tuple[str, dict[str, str]]:
 
 
 def decode_text(data: bytes, content_type: str) -> str:
-    """Decode text by the charset of its Content-Type, UTF-8 where it has none, or raise BadBody."""
+    """Decode text by the charset of its Content-Type, UTF-8 if it has none, or raise BadBody."""
     charset = parse_parameters(content_type)[1].get("charset", "utf-8")
     if not _is_charset(charset):
         raise BadBody(f"the charset {charset!r} is unknown; send UTF-8")
@@ -266,6 +265,6 @@ def _is_charset(name: str) -> bool:
         codec = codecs.lookup(name)
     except (LookupError, ValueError):  # ValueError: a name with a NUL
         return False
-    # The flag is what `bytes.decode` goes by: "hex", "zip" and their like make no text.
+    # `bytes.decode` uses this flag: "hex", "zip" and the like do not produce text.
     is_text: bool = getattr(codec, "_is_text_encoding", True)
     return is_text and codec.name.replace("-", "_") not in _NO_CHARSETS

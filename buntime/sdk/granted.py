@@ -1,7 +1,7 @@
 """Secrets, as apps see them: `secret("STRIPE_KEY")`.
 
-What the manifest names in `secrets` is there from the app's import on, as text. Where no worker of
-Buntime's runs the code, as in its tests, the environment has them instead.
+The secrets that the manifest names are available, as text, from the app's import on. If the code
+does not run in a Buntime worker, as in its tests, they come from the environment instead.
 """
 
 from __future__ import annotations
@@ -10,13 +10,13 @@ import posix  # `os` is more than a worker's start needs
 
 __all__ = ["keep", "secret"]
 
-_kept: dict[str, str] = {}  # those of this process; of no function's locals, which tracebacks show
+_kept: dict[str, str] = {}  # of this process; not in any function's locals, which tracebacks show
 
 
 def secret(name: str) -> str:
-    """Return the value of a secret: text, without a line end at its end.
+    """Return the value of a secret: text, without a trailing newline.
 
-    Raises LookupError where the app has no secret of that name.
+    Raises LookupError if the app has no secret with that name.
     """
     value = _kept.get(name)
     if value is None:
@@ -31,5 +31,5 @@ def secret(name: str) -> str:
 
 
 def keep(values: dict[str, str]) -> None:
-    """Have `secret` find these; the worker brings them, before the app is imported."""
+    """Make these available to `secret`; the worker calls this before the app is imported."""
     _kept.update(values)

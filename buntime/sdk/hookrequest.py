@@ -1,4 +1,4 @@
-"""What a hook sees of a request, and of the response to it."""
+"""What a hook sees of a request and its response."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ if TYPE_CHECKING:
 
     from buntime.sdk.response import HeadersLike
 
-_PATH = URI.translate(dict.fromkeys(map(ord, "?#[]%")))  # what stands for itself in a path
+_PATH = URI.translate(dict.fromkeys(map(ord, "?#[]%")))  # needs no encoding in a path
 
 
 class HookRequest(Request):
-    """A request on its way to an app. The body is here for `on_request` of a plugin whose manifest
-    asks for it, as it is for an app.
+    """A request on its way to an app. If the plugin's manifest asks for it, `on_request` can read
+    the body like an app.
 
-    `path` is decoded, below the base of the app; `app` and `version` are who will get it, None
-    where nobody would. `identity` is what the stage of that name has found, None before. The
-    runtime says whether the app has it public (`is_public`).
+    `path` is decoded, below the base of the app; `app` and `version` are what will get it, None if
+    nothing would. `identity` is the result of the stage of that name, None before it. `is_public`
+    says whether the app makes the path public.
 
-    A test of a plugin makes one by hand, of what a hook is asked with: `{"method": "GET", "path":
-    "/cart", "headers": {"Cookie": "a=1"}, "app": "shop"}`.
+    A test of a plugin makes one by hand, from what a hook is called with: `{"method": "GET",
+    "path": "/cart", "headers": {"Cookie": "a=1"}, "app": "shop"}`.
     """
 
     def __init__(self, fields: dict[str, Any], body: builtins.bytes | None) -> None:
@@ -41,7 +41,7 @@ class HookRequest(Request):
             id=fields.get("requestId") or "",
         )
         self._content = body
-        # in the place of what would be computed
+        # instead of a computed value
         self.__dict__["path"] = path
         if fields.get("host"):
             self.__dict__["host"] = fields["host"]
@@ -58,7 +58,7 @@ class HookRequest(Request):
 
 
 class AsyncHookRequest(HookRequest, AsyncRequest):
-    """The same for an async hook: what reads the body is awaited."""
+    """The same for an async hook: methods that read the body are awaited."""
 
 
 class ResponseHead:

@@ -1,4 +1,5 @@
-"""JSON as apps send and get it. A module of its own: `json` and its `re` cost 14 ms to import."""
+"""JSON as apps send and get it. A separate module, because `json` and its `re` cost 14 ms to
+import."""
 
 from __future__ import annotations
 
@@ -10,14 +11,14 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-# In ASCII: a lone surrogate that came as "\ud800" can go back as it came. One encoder for all, as
-# json.dumps with arguments makes one a call, which is 2 µs. What JSON cannot say is a TypeError,
-# NaN a ValueError.
+# In ASCII: a lone surrogate that came as "\ud800" can be sent back unchanged. One encoder for all,
+# because json.dumps with arguments makes one per call, which takes 2 µs. What JSON cannot express
+# is a TypeError, NaN a ValueError.
 json_text = JSONEncoder(separators=(",", ":"), allow_nan=False).encode
 
 
 def json_value(text: str | bytes, what: str) -> Any:
-    """Read what a client has sent, `what` in words. Raises BadBody."""
+    """Parse what a client has sent; `what` describes it in errors. Raises BadBody."""
     try:
         return loads(text)
     except RecursionError:

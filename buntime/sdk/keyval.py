@@ -25,9 +25,9 @@ NAME = "kv"
 
 
 class Entry:
-    """What is at a key: `key`, `value`, `version`, `expires` (seconds since 1970, or None).
+    """An entry: `key`, `value`, `version`, `expires` (seconds since 1970, or None).
 
-    Of a watch: version 0 and value None where it was deleted.
+    In a watch: version 0 and value None if it was deleted.
     """
 
     __slots__ = ("expires", "key", "value", "version")
@@ -45,8 +45,8 @@ class Entry:
 class Message:
     """A message that was taken: `value`, `attempts` (this one included), `id`.
 
-    `ack()` when it is done, else it comes again when its time is over; `nack(reason)` gives it
-    back at once. Of an async client both are awaited.
+    Call `ack()` when it is done, otherwise it comes again when its time is over; `nack(reason)`
+    gives it back at once. With an async client both are awaited.
     """
 
     __slots__ = ("_receipt", "_service", "attempts", "id", "value")
@@ -59,11 +59,11 @@ class Message:
         self.value = value
 
     def ack(self) -> Any:
-        """Have it deleted. Raises ServiceError `conflict` where it was taken again meanwhile."""
+        """Delete it. Raises ServiceError `conflict` if it was taken again meanwhile."""
         return self._service.ack(self.id, self._receipt)
 
     def nack(self, reason: str = "", delay_s: float = 0) -> Any:
-        """Give it back, for another attempt after a delay; after the last one it is dead."""
+        """Give it back, for another attempt after a delay; after the last attempt it is dead."""
         return self._service.nack(self.id, self._receipt, reason, delay_s)
 
     def __repr__(self) -> str:
@@ -71,7 +71,7 @@ class Message:
 
 
 class Atomic:
-    """Changes that are made together, where all checks hold: `kv.atomic().sum(key, 1).commit()`."""
+    """Changes that are made together, if all checks hold: `kv.atomic().sum(key, 1).commit()`."""
 
     def __init__(self, service: Any) -> None:
         self._service = service
@@ -79,20 +79,20 @@ class Atomic:
         self._mutations: list[Any] = []
 
     def check(self, key: Key, version: int) -> Atomic:
-        """Make nothing unless this version is at the key; 0: nothing is to be there."""
+        """Change nothing unless the key has this version; 0: the key must not exist."""
         self._checks.append([encode(key), version])
         return self
 
     def set(self, key: Key, value: Any, *, ttl_s: float | None = None) -> Atomic:
-        """Put a value at a key, for `ttl_s` seconds or for good."""
+        """Set a key to a value, for `ttl_s` seconds or for good."""
         return self._add("set", encode(key), value, ttl_s)
 
     def delete(self, key: Key) -> Atomic:
-        """Remove what is at a key."""
+        """Delete a key."""
         return self._add("delete", encode(key))
 
     def sum(self, key: Key, number: float) -> Atomic:
-        """Add to the number at a key; where nothing is, it is this number."""
+        """Add to the number at a key; a missing key gets this number."""
         return self._add("sum", encode(key), number)
 
     def min(self, key: Key, number: float) -> Atomic:
@@ -108,11 +108,12 @@ class Atomic:
         return self._add("append", encode(key), item)
 
     def enqueue(self, queue: str, value: Any, *, delay_s: float = 0, attempts: int = 5) -> Atomic:
-        """Put a value into a queue, to be taken in `delay_s` seconds at the earliest."""
+        """Put a value into a queue; it can be taken after `delay_s` seconds at the earliest."""
         return self._add("enqueue", queue, value, delay_s, attempts)
 
     def commit(self) -> Any:
-        """Make them; returns their version. Raises ServiceError `conflict` where a check fails."""
+        """Make the changes; returns their version. Raises ServiceError `conflict` if a check
+        fails."""
         return self._service.atomic(self._checks, self._mutations)
 
     def _add(self, *mutation: Any) -> Atomic:
@@ -134,11 +135,11 @@ class _Pages:
         self.has_more = True
 
     def arguments(self) -> tuple[Any, ...]:
-        """Those of the next call of `list`."""
+        """The arguments of the next call of `list`."""
         return self._low, self._high, self._page, self._reverse
 
     def entries(self, page: Any) -> list[Entry]:
-        """Those of a page, behind which the next one begins."""
+        """The entries of a page, after which the next one begins."""
         self.has_more = page["more"]
         if page["entries"]:
             last = page["entries"][-1][0]
@@ -149,7 +150,7 @@ class _Pages:
 
 
 class _Client:
-    """What both clients have; `_then` calls a function with what comes of a call."""
+    """What both clients share; `_then` calls a function with the result of a call."""
 
     def __init__(self, service: Any) -> None:
         self._service = service
@@ -158,7 +159,7 @@ class _Client:
         raise NotImplementedError
 
     def get(self, key: Key, default: Any = None) -> Any:
-        """The value at a key, `default` where there is none."""
+        """The value at a key, `default` if there is none."""
         found = self._service.get(encode(key))
         return self._then(found, lambda entry: default if entry is None else entry[1])
 
@@ -174,27 +175,27 @@ class _Client:
     def set(
         self, key: Key, value: Any, *, ttl_s: float | None = None, only_if: int | None = None
     ) -> Any:
-        """Write a value, JSON or bytes, for ever or for so long; returns its version.
+        """Write a value, JSON or bytes, for ever or for `ttl_s` seconds; returns its version.
 
-        Raises ServiceError `conflict` where the version at the key is not `only_if`; 0: nothing is
-        to be there.
+        Raises ServiceError `conflict` if the version at the key is not `only_if`; 0: the key must
+        not exist.
         """
         return self._service.set(encode(key), value, ttl_s, only_if)
 
     def delete(self, key: Key, *, only_if: int | None = None) -> Any:
-        """Delete what is at a key; tells whether there was something."""
+        """Delete a key; returns whether it existed."""
         return self._service.delete(encode(key), only_if)
 
     def atomic(self) -> Atomic:
-        """Begin changes that are made together."""
+        """Begin a set of changes that are made together."""
         return Atomic(self._service)
 
     def enqueue(self, queue: str, value: Any, *, delay_s: float = 0, attempts: int = 5) -> Any:
-        """Put a message into a queue; it is dead after so many attempts. Returns its id."""
+        """Put a message into a queue; it is dead after the last attempt. Returns its id."""
         return self._service.enqueue(queue, value, delay_s, attempts)
 
     def take(self, queue: str, *, visibility_s: float = 30) -> Any:
-        """Take a Message, which nobody else gets for so long; None where none is ready."""
+        """Take a Message, which nobody else gets for a while; None if none is ready."""
         return self._then(self._service.take(queue, visibility_s), self._message)
 
     def dead(self, queue: str, *, after: int = 0, limit: int = 100) -> Any:
@@ -202,11 +203,11 @@ class _Client:
         return self._then(self._service.dead(queue, after, limit), lambda page: page["messages"])
 
     def revive(self, number: int) -> Any:
-        """Have a dead message taken anew, by its id; tells whether there was one."""
+        """Put a dead message back into its queue, by its id; returns whether there was one."""
         return self._service.revive(number)
 
     def drop(self, number: int) -> Any:
-        """Delete a dead message, by its id; tells whether there was one."""
+        """Delete a dead message, by its id; returns whether there was one."""
         return self._service.drop(number)
 
     def _message(self, taken: Any) -> Message | None:
@@ -236,7 +237,7 @@ class KeyValue(_Client):
     def watch(self, prefix: Key = (), *, key: Key | None = None) -> Iterator[Entry | None]:
         """The entries below a prefix, or that at a key, as they change.
 
-        None comes first, and whenever some may have been missed: read then what you need.
+        None comes first, and whenever changes may have been missed: then read what you need.
         """
         bounds = _watched(prefix, key)
         while True:
@@ -284,7 +285,7 @@ class AsyncKeyValue(_Client):
     async def watch(
         self, prefix: Key = (), *, key: Key | None = None
     ) -> AsyncIterator[Entry | None]:
-        """As that of KeyValue."""
+        """Like that of KeyValue."""
         bounds = _watched(prefix, key)
         while True:
             try:
@@ -344,6 +345,6 @@ def _watched(prefix: Key, key: Key | None) -> tuple[bytes, bytes]:
 
 
 def _pass_if_moved(exc: ServiceError) -> None:
-    """A plugin that was reloaded goes on elsewhere."""
+    """A reloaded plugin continues in another process."""
     if exc.code != "moved":
         raise exc

@@ -1,8 +1,8 @@
 """Media types by a file's extension, the same on every machine and for every Python.
 
 The stdlib's `mimetypes` reads the machine's mime.types, and its own table grows with Python: 3.9
-knows no .woff2, 3.13 no .docx. Where a charset is added, `core/sites/mediatypes.py` and `files.py`
-say.
+knows no .woff2, 3.13 no .docx. `core/sites/mediatypes.py` and `files.py` say where a charset is
+added.
 """
 
 from __future__ import annotations

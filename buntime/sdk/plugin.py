@@ -22,12 +22,13 @@ if TYPE_CHECKING:
 
     F = TypeVar("F")
 
-# What the functions bear that others may call.
+# Marks functions that others may call.
 MARK = "_buntime_exposed"
 
 
 class Runtime:
-    """What runs this plugin: its version, the version of its interface, and the environment."""
+    """The runtime of this plugin: its version, the version of its interface, and the
+    environment."""
 
     __slots__ = ("api", "environment", "version")
 
@@ -41,7 +42,7 @@ class Runtime:
 
 
 class Plugin:
-    """This plugin. Outside of a runtime, such as in its tests, it has no options and no name."""
+    """This plugin. Outside of a runtime, as in its tests, it has no options and no name."""
 
     def __init__(self) -> None:
         self.name = ""
@@ -51,11 +52,11 @@ class Plugin:
 
     @property
     def caller(self) -> str | None:
-        """Who called the method that runs now: `app:shop`, `plugin:audit`; None elsewhere."""
+        """The caller of the method that runs now: `app:shop`, `plugin:audit`; None elsewhere."""
         return CALLER.get()
 
     def is_cancelled(self) -> bool:
-        """Tell whether nobody waits any more for the method that runs now, or for its stream."""
+        """Return whether nobody waits any more for the method that runs now, or for its stream."""
         waiter = WAITER.get()
         return waiter is not None and waiter.is_cancelled()
 
@@ -68,7 +69,7 @@ class Plugin:
         return async_service(name, timeout_s)
 
     def forget(self, tag: str) -> None:
-        """Drop the kept verdicts with this tag, and end what stays open by them."""
+        """Drop the kept verdicts with this tag, and end open streams that they have let in."""
         if not isinstance(tag, str):
             raise TypeError(f"a tag is text, not {tag!r}")
         link().forget(tag)
@@ -82,6 +83,6 @@ plugin = Plugin()
 
 def exposed(function: F) -> F:
     """Let others call this method of a service."""
-    inner = getattr(function, "__func__", function)  # of a staticmethod or classmethod
+    inner = getattr(function, "__func__", function)  # for a staticmethod or classmethod
     setattr(inner, MARK, True)
     return function

@@ -1,8 +1,8 @@
-"""`plugin.log`: lines of the log that say how grave they are.
+"""`plugin.log`: log lines with a level.
 
-Each line goes to stderr behind its level as sd-daemon(3) and the kernel write it, `<4>` for a
-warning, from which the runtime takes it off again. So a line is never lost for a channel that is
-busy, and a child of the plugin may write as well.
+Each line goes to stderr after its level, written as sd-daemon(3) and the kernel do, `<4>` for a
+warning; the runtime removes that again. So no line is lost because a channel is busy, and children
+of the plugin may write too.
 """
 
 from __future__ import annotations
@@ -18,30 +18,30 @@ CRITICAL, ERROR, WARNING, INFO, DEBUG = 2, 3, 4, 6, 7
 
 
 class Log:
-    """Writes as the loggers of `logging` do: `log.info("%s has signed in", name)`."""
+    """Writes like the loggers of `logging`: `log.info("%s has signed in", name)`."""
 
     def debug(self, message: object, *args: Any, exc_info: Any = None) -> None:
-        """Write what only who develops the plugin wants to see."""
+        """Write something that only developers of the plugin want to see."""
         _write(DEBUG, message, args, exc_info)
 
     def info(self, message: object, *args: Any, exc_info: Any = None) -> None:
-        """Write what has happened."""
+        """Write an ordinary event."""
         _write(INFO, message, args, exc_info)
 
     def warning(self, message: object, *args: Any, exc_info: Any = None) -> None:
-        """Write what somebody should look at some day."""
+        """Write something that somebody should look at some day."""
         _write(WARNING, message, args, exc_info)
 
     def error(self, message: object, *args: Any, exc_info: Any = None) -> None:
-        """Write what went wrong."""
+        """Write a failure."""
         _write(ERROR, message, args, exc_info)
 
     def critical(self, message: object, *args: Any, exc_info: Any = None) -> None:
-        """Write what somebody should look at now."""
+        """Write something that somebody should look at now."""
         _write(CRITICAL, message, args, exc_info)
 
     def exception(self, message: object, *args: Any, exc_info: Any = True) -> None:
-        """Write what went wrong, with the stack of the exception that is being handled."""
+        """Write a failure, with the stack of the exception that is being handled."""
         _write(ERROR, message, args, exc_info)
 
 
@@ -79,7 +79,7 @@ def _stack(exc_info: Any) -> str:
     if exc is None:
         return ""
     try:
-        import traceback  # 4 ms, where something went wrong
+        import traceback  # 4 ms, only if something went wrong
 
         return "".join(traceback.format_exception(type(exc), exc, exc.__traceback__)).rstrip()
     except Exception as broken:  # noqa: BLE001  # a plugin's own exceptions and loaders

@@ -1,10 +1,10 @@
 """Request, as an app sees it, and the names that apps and workers import.
 
-`Head` is what a request and the handshake of a WebSocket (`sdk/websocket.py`) have in common.
+`Head` is what a request and the handshake of a WebSocket (`sdk/websocket.py`) share.
 
-A plain value that knows of no socket and no channel. A handler is asked often and reads little,
-so nothing is computed before it is asked for; what few requests need (forms, JSON) is loaded by
-the first that does, which is why imports stand in functions.
+A plain value without a socket or channel. A handler is called often and reads little, so nothing is
+computed before it is used; what few requests need (forms, JSON) is loaded by the first that does,
+which is why imports are in functions.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from buntime.sdk.response import HeadersLike
 
     class Source(Protocol):
-        """Where a sync request's body comes from; `read` blocks, and gives b"" at the end."""
+        """Where a sync request's body comes from; `read` blocks, and returns b"" at the end."""
 
         def read(self, limit: int, /) -> bytes: ...
 
@@ -81,7 +81,7 @@ PIECE_BYTES = 65536
 class ClientGone(BrokenPipeError):
     """Nobody waits for the answer any more: the client has left, or the deadline has passed.
 
-    Raised by what reads the request's body, and in a generator that is a response's body.
+    Raised by methods that read the request's body, and in a generator that is a response's body.
     """
 
 
@@ -89,15 +89,15 @@ _DEFAULT_PORTS = {"http": 80, "https": 443, "ws": 80, "wss": 443}
 
 
 class Head:
-    """What the head of a request says.
+    """The head of a request.
 
     `target` is what the client sent, `base` the part of it under which the app is mounted, `path`
     the decoded rest: `/shop@1/a%20b?q=1` has the base `/shop@1` and the path `/a b`. `client` is
     (host, port), or None behind a unix socket; `id` is the request id of the log. `headers` may be
-    given as any Headers can be made, such as `{"Accept": "*/*"}`.
+    anything that Headers accepts, such as `{"Accept": "*/*"}`.
     """
 
-    # Whether the header fields are the worker's: pairs whose names are in lower case.
+    # Whether the header fields are from the worker: pairs whose names are in lower case.
     _are_checked = False
 
     def __init__(
@@ -141,7 +141,7 @@ class Head:
 
     @cached_property
     def path(self) -> str:
-        """The decoded path without the base; starts with "/". Not UTF-8 becomes U+FFFD."""
+        """The decoded path without the base; starts with "/". Invalid UTF-8 becomes U+FFFD."""
         raw = self.target.partition("?")[0]
         if raw.startswith(self.base):
             raw = raw[len(self.base) :]
@@ -150,7 +150,8 @@ class Head:
 
     @cached_property
     def host(self) -> str:
-        """The Host header, else the address of the server; with a port that is not the usual."""
+        """The Host header, else the address of the server; with the port unless it is the
+        default."""
         named = self.headers.get("host")
         if named or self.server is None:
             return named or "localhost"
@@ -170,11 +171,11 @@ class Head:
 class Request(Head):
     """A request to the app, for a sync handler.
 
-    What the head says is told by `Head`; `params` is filled by a route such as `/users/:id`.
+    `Head` has the parts of the head; `params` is filled by a route such as `/users/:id`.
     A test makes one by hand: `Request("POST", "/todos", headers={"X-User": "ann"}, body=b"...")`.
     """
 
-    _waiter: Waiter | None = None  # where there is one
+    _waiter: Waiter | None = None  # if there is one
 
     def __init__(  # noqa: PLR0913  # called in one place, from one message of the channel
         self,
@@ -199,7 +200,7 @@ class Request(Head):
 
     @property
     def last_event_id(self) -> str | None:
-        """The id of the last event that came, where an EventSource connects again."""
+        """The id of the last event received, if an EventSource reconnects."""
         value = self.headers.get("last-event-id")
         if value is None or value.isascii():
             return value
@@ -207,14 +208,16 @@ class Request(Head):
         return value.encode("latin-1", "replace").decode("utf-8", "replace")
 
     def is_cancelled(self) -> bool:
-        """Tell whether nobody waits any more: the client has left or the deadline has passed.
+        """Return whether nobody waits any more: the client has left or the deadline has passed.
 
-        For a sync handler that works long before it answers. An async one is cancelled by itself.
+        For a sync handler that works long before it answers. An async one is cancelled
+        automatically.
         """
         return self._waiter is not None and self._waiter.is_cancelled()
 
     def _take(self) -> None:
-        """Claim the source. A read that failed keeps it: what is left would look whole."""
+        """Claim the source. A failed read keeps it claimed: the rest would look like the whole
+        body."""
         if self._is_taken:
             raise RuntimeError(
                 "the request's body was already read by stream(), or reading it failed; "
@@ -253,7 +256,7 @@ class Request(Head):
 
 
 class AsyncRequest(Request):
-    """A request to the app, for an async handler: what reads the body is awaited."""
+    """A request to the app, for an async handler: methods that read the body are awaited."""
 
     # The handler's kind decides which of the two classes it gets; nothing takes either of them.
     async def bytes(self) -> builtins.bytes:  # type: ignore[override]  # async by intent

@@ -1,7 +1,7 @@
 """Response, as an app makes it: a status, headers and a body of bytes or of pieces.
 
-One of text without further headers is made in about a microsecond. What few need (JSON, files)
-is loaded by the first that does.
+A text response without further headers takes about a microsecond to make. What few responses need
+(JSON, files) is loaded by the first that does.
 """
 
 from __future__ import annotations
@@ -26,10 +26,10 @@ if TYPE_CHECKING:
 PIECE_BYTES = 65536
 TEXT = "text/plain; charset=utf-8"
 BINARY = "application/octet-stream"
-# RFC 9110 15.3.5, 15.3.6 and 15.4.5: these end with their headers.
+# RFC 9110 15.3.5, 15.3.6 and 15.4.5: these have no body.
 _WITHOUT_BODY = (204, 205, 304)
 _REDIRECTS = (301, 302, 303, 307, 308)
-# The encoder, once it was needed: an import statement for each call would be 0.5 µs.
+# The encoder, once it was needed: an import statement in each call would cost 0.5 µs.
 _json_encoders: list[Callable[[Any], str]] = []
 
 
@@ -70,20 +70,21 @@ class Response:
 
     @classmethod
     def json(cls, value: Any, status: int = 200, headers: HeadersLike = None) -> Self:
-        """Answer with JSON. What JSON cannot say is a TypeError, NaN a ValueError."""
+        """Answer with JSON. What JSON cannot express is a TypeError, NaN a ValueError."""
         content = _json_text(value).encode("ascii")
         return cls(content, status, headers, content_type="application/json")
 
     @classmethod
     def html(cls, text: str, status: int = 200, headers: HeadersLike = None) -> Self:
-        """Answer with a page."""
+        """Answer with an HTML page."""
         return cls(text, status, headers, content_type="text/html; charset=utf-8")
 
     @classmethod
     def redirect(cls, location: str, status: int = 302, headers: HeadersLike = None) -> Self:
-        """Send the client elsewhere; `request.base + "/login"` stays in the app.
+        """Redirect the client; `request.base + "/login"` stays in the app.
 
-        What no URL can hold (spaces, control characters, what is not ASCII) gets percent-encoded.
+        Characters that no URL can contain (spaces, control and non-ASCII characters) are
+        percent-encoded.
         """
         if status not in _REDIRECTS:
             raise ValueError(f"status {status!r} does not redirect; use one of {_REDIRECTS}")
@@ -103,8 +104,8 @@ class Response:
     ) -> Self:
         """Answer with a file, in pieces; the type comes from its name.
 
-        A `filename` makes it a download. Raises OSError where it cannot be opened. In a table of
-        routes the file's size is the one at start: for a file that changes write a handler.
+        A `filename` makes it a download. Raises OSError if it cannot be opened. In a table of
+        routes the file's size is that at the start: for a file that changes, write a handler.
         """
         from buntime.sdk.files import FileBody  # 5 ms, with os
 
@@ -130,8 +131,8 @@ class Response:
     ) -> Self:
         """Answer with server-sent events, each sent as it is made: str, dict or `buntime.Event`.
 
-        After `heartbeat` seconds of silence a comment is sent, as proxies take a silent connection
-        for dead.
+        After `heartbeat` seconds of silence a comment is sent, because proxies take a silent
+        connection for dead.
         """
         from buntime.sdk.events import event_stream  # 1 ms
 
@@ -156,7 +157,7 @@ class Response:
     ) -> None:
         """Append a Set-Cookie; `max_age` in seconds, None until the browser is closed.
 
-        `path` counts from the app's base, unless it lies below that already: "/" is the whole app.
+        `path` is relative to the app's base, unless it is below that already: "/" is the whole app.
         """
         line = cookie_line(
             name,
@@ -173,7 +174,7 @@ class Response:
     def delete_cookie(
         self, name: str, path: str | None = "/", domain: str | None = None, secure: bool = False
     ) -> None:
-        """Make the client forget a cookie; path and domain must be those it was set with."""
+        """Make the client forget a cookie; path and domain must be the ones it was set with."""
         self.set_cookie(name, "", max_age=0, path=path, domain=domain, secure=secure)
 
     def close(self) -> None:
@@ -194,7 +195,7 @@ class Response:
 
 
 def _checked_status(status: Any) -> int:
-    """Take an int of any class, such as HTTPStatus.OK, from 200 to 599."""
+    """Accept an int of any class, such as HTTPStatus.OK, from 200 to 599."""
     if not isinstance(status, int) or isinstance(status, bool) or not 200 <= status <= 599:
         raise ValueError(f"the status of a response is an int from 200 to 599, not {status!r}")
     return int(status)
@@ -209,7 +210,7 @@ def _json_text(value: Any) -> str:
 
 
 def _content_of(body: Any) -> tuple[Content, str | None]:
-    """Return the body as it is sent, and the type that it has unless the app says otherwise."""
+    """Return the body as it is sent, and its default content type."""
     if isinstance(body, str):
         return body.encode(), TEXT
     if isinstance(body, (bytes, bytearray, memoryview)):
@@ -253,7 +254,7 @@ class Pieces:
 
     def __iter__(self) -> Iterator[bytes]:
         read = getattr(self._source, "read", None)
-        # By lines, which is what a file gives, pieces would be small.
+        # A file yields lines, which would make small pieces.
         pieces = self._source if read is None else iter(lambda: read(PIECE_BYTES) or None, None)
         return map(_piece, pieces)
 

@@ -1,8 +1,8 @@
 """Services of plugins, as their users see them: `service("kv").get("a")`.
 
-`service` blocks, `async_service` gives what is awaited. What a method returns comes back as JSON
-has it, with bytes as they are; a method that yields gives an iterator. `timeout_s` is how long the
-caller waits at most, 5 seconds where it does not say.
+`service` blocks, `async_service` returns awaitables. What a method returns comes back as JSON
+would, with bytes unchanged; a method that yields gives an iterator. `timeout_s` is how long the
+caller waits at most, 5 seconds by default.
 """
 
 from __future__ import annotations
@@ -16,15 +16,15 @@ if TYPE_CHECKING:
     from typing import Any, Protocol
 
     class AsyncCall(Awaitable[Any], AsyncIterable[Any], Protocol):
-        """What a method of `async_service` gives: `await` it, or `async for item in` it."""
+        """What a method of `async_service` returns: `await` it, or `async for item in` it."""
 
     class Waiter(Protocol):
-        """A call, on the side of who is called."""
+        """A call, on the provider's side."""
 
         def is_cancelled(self) -> bool: ...
 
     class Link(Protocol):
-        """How calls leave this process; the worker brings it."""
+        """How calls leave this process; the worker supplies it."""
 
         def call(self, request: Request) -> Any: ...
         def call_async(self, request: Request) -> AsyncCall: ...
@@ -33,22 +33,22 @@ if TYPE_CHECKING:
 
 __all__ = ["AsyncService", "Service", "ServiceError", "async_service", "service"]
 
-# Who called the method that runs now: `app:shop`, `plugin:audit`.
+# The caller of the method that runs now: `app:shop`, `plugin:audit`.
 CALLER: ContextVar[str | None] = ContextVar("caller", default=None)
-# Until when the hook or method that runs now has to be done, by time.monotonic().
+# The deadline of the hook or method that runs now, by time.monotonic().
 DEADLINE_S: ContextVar[float | None] = ContextVar("deadline_s", default=None)
-# Who knows whether somebody still waits for the method that runs now.
+# Knows whether somebody still waits for the method that runs now.
 WAITER: ContextVar[Waiter | None] = ContextVar("waiter", default=None)
 
 _links: list[Link] = []  # the one of this process, once it has one
 
 
 class ServiceError(Exception):
-    """A call that did not succeed; `code` tells why.
+    """A call that did not succeed; `code` says why.
 
     `unknown` (no such service or method), `no grant`, `late`, `away` (its plugin does not run),
     `busy` (too many calls under way), `moved` (a stream whose plugin was reloaded), `forked` (this
-    process has no channel of its own), `failed` (the method raised), or what the plugin says:
+    process has no channel of its own), `failed` (the method raised), or a code of the plugin:
     `raise ServiceError("conflict", "another one was first")` there arrives here.
     """
 
@@ -62,7 +62,7 @@ class ServiceError(Exception):
 
 
 class Request:
-    """A call that is to be made."""
+    """A call to be made."""
 
     __slots__ = ("args", "kwargs", "method", "service", "timeout_s")
 
@@ -122,7 +122,7 @@ class AsyncService(Service):
 
 
 def service(name: str, timeout_s: float | None = None) -> Service:
-    """A service by its name. It need not be there yet: calls say so where it is not."""
+    """A service by its name. It need not exist yet: calls raise an error if it does not."""
     return Service(*_checked(name, timeout_s))
 
 
@@ -140,12 +140,12 @@ def _checked(name: Any, timeout_s: float | None) -> tuple[str, float | None]:
 
 
 def connect(new: Link) -> None:
-    """Have the calls of this process leave by a link."""
+    """Set the link that calls of this process use."""
     _links[:] = [new]
 
 
 def link() -> Link:
-    """Return the link of this process. Raises ServiceError where it has none."""
+    """Return the link of this process. Raises ServiceError if it has none."""
     if not _links:
         raise _no_link()
     return _links[0]

@@ -1,11 +1,11 @@
-"""Keys that are tuples, as bytes whose order is that of the tuples: FoundationDB's layout.
+"""Keys that are tuples, encoded as bytes that sort like the tuples: FoundationDB's layout.
 
     encode(("user", 7)) -> b"\\x02user\\x00\\x15\\x07"
 
-An element is a tag and its value. Of two tuples the one is smaller whose first different element
-is: by type (bytes, str, int, float, bool), then by value; a tuple comes before those that it
-begins. Text and bytes end in 00, a 00 in them is 00 FF, so that no key under `("a",)` is one under
-`("ab",)`. Text is in the order of its code points.
+An element is a tag and its value. Two tuples compare by their first different element: by type
+(bytes, str, int, float, bool), then by value; a tuple comes before longer ones that begin with it.
+Text and bytes end in 00, and a 00 in them becomes 00 FF, so that no key under `("a",)` is also
+under `("ab",)`. Text sorts by code points.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ __all__ = ["KEY_MAX_BYTES", "decode", "encode", "span"]
 KEY_MAX_BYTES = 2048
 INT_MIN, INT_MAX = -(2**63), 2**63 - 1
 
-# Tags. An int has ZERO plus the number of bytes of its magnitude, minus it where it is negative.
+# Tags. An int has ZERO plus the number of bytes of its magnitude, or minus that if negative.
 BYTES, TEXT, ZERO, FLOAT, FALSE, TRUE = b"\x01", b"\x02", 0x14, b"\x21", b"\x26", b"\x27"
 _INT_TAGS = range(ZERO - 8, ZERO + 9)
 _double = Struct(">d")
@@ -34,10 +34,11 @@ _ALL = (1 << 64) - 1
 
 
 def encode(key: Key) -> bytes:
-    """The bytes of a key. Raises TypeError for what no key holds, ValueError for what none may.
+    """The bytes of a key. Raises TypeError for types that keys cannot have, ValueError for bad
+    values.
 
-    Floats are in their order, -0.0 is 0.0, NaN is refused; so are lone surrogates, ints of more
-    than 64 bits, and what takes more than 2048 bytes.
+    Floats sort in order, -0.0 is 0.0, NaN is refused; so are lone surrogates, ints of more than 64
+    bits, and keys of more than 2048 bytes.
     """
     if not isinstance(key, (tuple, list)):
         raise TypeError(f"a key is a tuple such as ('user', 7), not {type(key).__name__}")
@@ -48,7 +49,7 @@ def encode(key: Key) -> bytes:
 
 
 def decode(encoded: bytes) -> Key:
-    """The key of these bytes. Raises ValueError where `encode` makes no such bytes."""
+    """The key for these bytes. Raises ValueError if `encode` never makes such bytes."""
     key = tuple(_elements(encoded))
     if encode(key) != encoded:
         raise ValueError(f"{encoded[:50]!r} is not a key as `encode` makes them")
@@ -56,7 +57,7 @@ def decode(encoded: bytes) -> Key:
 
 
 def span(prefix: Key) -> tuple[bytes, bytes]:
-    """Where the keys lie that begin with these elements and have more: start <= key < end."""
+    """The range of keys that begin with these elements and have more: start <= key < end."""
     encoded = encode(prefix)
     return encoded + b"\x00", encoded + b"\xff"
 
@@ -122,7 +123,7 @@ def _elements(encoded: bytes) -> Iterator[Element]:
 
 
 def _end_of(encoded: bytes, at: int) -> int:
-    """Where text or bytes end: at a 00 that no FF follows."""
+    """The end of text or bytes: a 00 that is not followed by FF."""
     while True:
         at = encoded.find(b"\x00", at)
         if at < 0:

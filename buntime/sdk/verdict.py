@@ -1,6 +1,6 @@
 """Continue: what a hook returns to let a request go on, changed or remembered.
 
-Everything is checked where it is made, so that the error stands in the plugin's own code.
+Everything is checked when it is made, so that the error points to the plugin's own code.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 CACHE_MAX_S = 60
 TAGS_MAX = 32
 TAG_CHARACTERS_MAX = 256
-# RFC 9110 7.6.1 and RFC 9112 6: of one connection or one message, which the runtime keeps.
+# RFC 9110 7.6.1 and RFC 9112 6: for one connection or one message; the runtime controls these.
 _FRAMING = frozenset(
     (
         "connection content-length expect keep-alive proxy-connection te trailer "
@@ -28,11 +28,12 @@ _FRAMING = frozenset(
 class Continue:
     """Let the request go on: `Continue(headers={"x-user": "ann", "x-debug": None})`.
 
-    `headers` are set, or taken out by None. `path` and `app` lead elsewhere (stage route), an
-    `identity` says who asks (stage identity). `cache_s` keeps the verdict for so many seconds (60
-    at most) for requests of the same app, host, method, path (or `any_path`) and values of `vary`:
-    names of header fields, "cookie:NAME", "client". `tags` are what `plugin.forget` drops it by.
-    `until`, a time in seconds or an aware datetime, ends it, and what stays open by it.
+    `headers` are set, or removed by None. `path` and `app` send the request elsewhere (stage
+    route), an `identity` says who the client is (stage identity). `cache_s` keeps the verdict for
+    this many seconds (60 at most) for requests with the same app, host, method, path (or
+    `any_path`) and values of `vary`: names of header fields, "cookie:NAME", "client".
+    `plugin.forget` drops it by one of its `tags`. `until`, a time in seconds or an aware datetime,
+    ends it, and the streams that it has let in.
     """
 
     __slots__ = ("message",)

@@ -5,7 +5,7 @@
             await ws.send(message)
 
 The handshake waits for the app: `accept` answers it, and so does the first receive or send, while
-`deny` refuses it. What carries the messages, and knows how far they are, is the worker's `Link`.
+`deny` refuses it. The worker's `Link` carries the messages and knows the state of the connection.
 """
 
 from __future__ import annotations
@@ -24,18 +24,18 @@ if TYPE_CHECKING:
     Pairs = list[tuple[str, str]]
 
     class State(Protocol):
-        """How far a WebSocket is."""
+        """The state of a WebSocket."""
 
         @property
         def is_new(self) -> bool:
-            """Does its handshake still wait for an answer?"""
+            """Whether its handshake still waits for an answer."""
 
         @property
         def closing(self) -> tuple[int, str] | None:
             """Code and reason, once it is closed."""
 
     class Link(State, Protocol):
-        """What carries the messages of a sync handler; all of it may block."""
+        """Carries the messages of a sync handler; all methods may block."""
 
         def accept(self, subprotocol: str | None, headers: Pairs, /) -> None: ...
         def deny(self, response: Response, /) -> None: ...
@@ -44,7 +44,7 @@ if TYPE_CHECKING:
         def close(self, code: int, reason: str, /) -> None: ...
 
     class AsyncLink(State, Protocol):
-        """What carries the messages of an async handler."""
+        """Carries the messages of an async handler."""
 
         async def accept(self, subprotocol: str | None, headers: Pairs, /) -> None: ...
         async def deny(self, response: Response, /) -> None: ...
@@ -74,9 +74,9 @@ class WebSocketClosed(Exception):
 
 
 class WebSocket(Head):
-    """A WebSocket of a sync handler. What waits blocks its thread; other threads may send too.
+    """A WebSocket for a sync handler. Waiting blocks its thread; other threads may send too.
 
-    What the handshake says is told by `Head`, such as `path`, `query`, `headers` and `cookies`.
+    `Head` has the parts of the handshake, such as `path`, `query`, `headers` and `cookies`.
     `subprotocols` are those the client offers, the best first; `subprotocol` the accepted one.
     """
 
@@ -102,7 +102,7 @@ class WebSocket(Head):
 
     @property
     def close_code(self) -> int | None:
-        """The code it was closed with, by either side; None while it is not."""
+        """The code it was closed with, by either side; None while it is open."""
         closing = self._link.closing
         return closing[0] if closing else None
 
@@ -131,7 +131,7 @@ class WebSocket(Head):
     def receive_json(self) -> Any:
         """Wait for the next message, and read it as JSON.
 
-        Raises BadBody where it is none; a handler that lets it pass closes with 1007.
+        Raises BadBody if it is not JSON; a handler that does not catch it closes with 1007.
         """
         return _json(self.receive())
 
@@ -147,7 +147,7 @@ class WebSocket(Head):
         self.send(_json_text(value))
 
     def close(self, code: int = 1000, reason: str = "") -> None:
-        """Close; again does nothing. Before `accept` it denies with 403."""
+        """Close; a second call does nothing. Before `accept` it denies with 403."""
         self._link.close(code, reason)
 
     def __iter__(self) -> Self:
@@ -162,7 +162,7 @@ class WebSocket(Head):
 
 
 class AsyncWebSocket(WebSocket):
-    """A WebSocket of an async handler: what waits is awaited. Any task may send."""
+    """A WebSocket for an async handler: waiting methods are awaited. Any task may send."""
 
     # The handler's kind decides which of the two classes it gets; nothing takes either of them.
     async def accept(  # type: ignore[override]  # async by intent
@@ -201,7 +201,7 @@ class AsyncWebSocket(WebSocket):
     async def close(  # type: ignore[override]  # async by intent
         self, code: int = 1000, reason: str = ""
     ) -> None:
-        """Close, or deny where nothing was accepted yet."""
+        """Close, or deny if nothing was accepted yet."""
         await self._link.close(code, reason)
 
     def __iter__(self) -> Self:

@@ -6,7 +6,8 @@
         with Client("apps/hello") as client:
             assert client.get("/").text == "Hello!"
 
-The app runs in what a worker runs it in, so it sees what it would see there. See docs/testing.md.
+The app runs in the same engine as in a worker, so it sees what it would see there. See
+docs/testing.md.
 """
 
 from buntime.testing.aio import AsyncClient, AsyncSession, AsyncStream

@@ -1,4 +1,5 @@
-"""The same for tests that are coroutines: what waits is awaited, and the test's loop goes on."""
+"""The same for tests that are coroutines: waiting calls are awaited, and the test's loop goes
+on."""
 
 from __future__ import annotations
 
@@ -25,7 +26,7 @@ _END: Any = object()
 
 
 class AsyncClient:
-    """A `Client` whose calls are awaited; it is made by the same arguments."""
+    """A `Client` whose calls are awaited; it takes the same arguments."""
 
     def __init__(self, app: Any, **options: Any) -> None:
         self._client = Client(app, **options)
@@ -42,7 +43,7 @@ class AsyncClient:
 
     @property
     def headers(self) -> Headers:
-        """Header fields that go with each request."""
+        """Header fields that are sent with each request."""
         return self._client.headers
 
     async def __aenter__(self) -> Self:

@@ -23,7 +23,8 @@ class Answer:
 
     @property
     def text(self) -> str:
-        """The body by its charset, UTF-8 by default; what cannot be read becomes U+FFFD."""
+        """The body decoded by its charset, UTF-8 by default; what cannot be decoded becomes
+        U+FFFD."""
         return self.body.decode(charset_of(self.headers), "replace")
 
     @property
@@ -32,7 +33,7 @@ class Answer:
         return 200 <= self.status < 300
 
     def json(self) -> Any:
-        """The body as JSON. Raises ValueError, which names what came, where it is none."""
+        """The body as JSON. If it is not JSON, raises ValueError, which shows what came."""
         try:
             return json.loads(self.body)
         except ValueError as exc:
@@ -44,9 +45,9 @@ class Answer:
 
 
 class Framed:
-    """The answer to a request as the runtime would send it, but for the bytes that frame it.
+    """The answer to a request as the runtime would send it, except for the framing.
 
-    Raises AnswerError where the runtime would refuse what the app has answered.
+    Raises AnswerError if the runtime would refuse the app's answer.
     """
 
     def __init__(
@@ -66,16 +67,16 @@ class Framed:
         self.answer = Answer(status, Headers([(name, value) for name, _, value in pairs]))
 
     def piece(self, data: bytes) -> bytes:
-        """A piece of the body, as far as the client gets it. Raises AnswerError."""
+        """A piece of the body, as much as the client gets. Raises AnswerError."""
         return data if self._answer.frame(data) else b""
 
     def finish(self) -> None:
-        """The body has ended. Raises AnswerError where bytes are missing."""
+        """The body has ended. Raises AnswerError if bytes are missing."""
         self._answer.finish()
 
 
 def charset_of(headers: Headers) -> str:
-    """The charset of a body, one that Python knows; `utf-8` where nothing is said."""
+    """The charset of a body, one that Python knows; `utf-8` by default."""
     _, _, rest = headers.get("content-type", "").lower().partition("charset=")
     name = rest.partition(";")[0].strip(" \"'")
     try:

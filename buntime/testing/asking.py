@@ -1,4 +1,4 @@
-"""What a stream and a WebSocket want of the client that began them."""
+"""What a stream and a WebSocket need from the client that began them."""
 
 from typing import Protocol
 
@@ -13,13 +13,14 @@ class Asking(Protocol):
 
     @property
     def deadline(self) -> float:
-        """When waiting that begins now ends, in monotonic seconds."""
+        """The deadline for waiting that begins now, in monotonic seconds."""
 
     def finish(self, box: Box) -> None:
-        """Nothing more is wanted of a request. Raises what the app has raised meanwhile."""
+        """The request is finished. Raises what the app has raised meanwhile."""
 
     def leave(self, box: Box) -> None:
-        """The client has left a request. Raises what the app raised, but for that."""
+        """The client has left a request. Raises what the app raised, unless only because of
+        that."""
 
     def fail(self, box: Box, message: Message) -> Answer:
         """The app has failed: its exception, or the answer that a client would get."""

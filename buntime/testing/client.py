@@ -36,27 +36,27 @@ if TYPE_CHECKING:
     from buntime.sdk.response import HeadersLike
     from buntime.wire import Message
 
-TIMEOUT_S = 30.0  # as an app's own `timeout` is by default
+TIMEOUT_S = 30.0  # the default of an app's own `timeout`
 _HOST = "testserver"
 _FAILED = ServerFault(500, "app_error", "the app failed at this request")
 _REDIRECTS = (301, 302, 303, 307, 308)
 _REDIRECTS_MAX = 20
-# What a handler raises that hears that its client has left.
+# What a handler raises when it learns that its client has left.
 _FAREWELLS = (ClientGone, WebSocketClosed, asyncio.CancelledError, GeneratorExit)
 
 
 class Client:
-    """An app, and what calls it.
+    """Calls an app.
 
-    `app`: a folder, as one drops it into the runtime; or a fetch function, a WSGI or ASGI app, a
-    dict of routes, a module. It is loaded at the first request, or where `with` begins; `with`,
-    or `close()`, ends it, with the hooks of its end.
+    `app`: a folder, as it would be deployed; or a fetch function, a WSGI or ASGI app, a dict of
+    routes, a module. It is loaded at the first request, or at the start of `with`; the end of
+    `with`, or `close()`, ends it and runs its hooks for that.
 
-    `base` is the path in front of all paths: of a folder `"/" + name` by default, as the runtime
-    has it, else "". `env` are variables that the app finds. `websocket` goes with a fetch function
-    or routes. `host` and `https` are how the app is addressed. What the app raises is raised by
-    the call; with `raise_errors=False` the answer is a 500 instead. Waiting ends after `timeout_s`
-    seconds, by a TimeoutError.
+    `base` is the path in front of all paths: for a folder `"/" + name` by default, as in the
+    runtime, else "". `env` are environment variables for the app. `websocket` goes with a fetch
+    function or routes. `host` and `https` are how the app is addressed. What the app raises is
+    raised by the call; with `raise_errors=False` the answer is a 500 instead. Waiting ends with a
+    TimeoutError after `timeout_s` seconds.
     """
 
     def __init__(  # noqa: PLR0913  # each by its name, and most tests need none
@@ -109,7 +109,7 @@ class Client:
         self.close()
 
     def close(self) -> None:
-        """End the app; a later request loads it anew. Raises what the hooks of its end raise."""
+        """End the app; a later request loads it again. Raises what its closing hooks raise."""
         end, self._end = self._end, None
         self._inside = self._link = self._place = None
         if end is not None:
@@ -156,7 +156,7 @@ class Client:
         files: Mapping[str, FileLike] | None = None,
         follow_redirects: bool | None = None,
     ) -> Answer:
-        """Ask the app, and return its whole answer.
+        """Send a request to the app, and return its whole answer.
 
         `url` is a path below `base`, or a whole URL. `params` are added to its query. One of:
         `content` (bytes, or text as UTF-8), `json`, `data` (fields of a form), `files` (with or
@@ -188,9 +188,10 @@ class Client:
         headers: HeadersLike = None,
         content: bytes | str | None = None,
     ) -> Stream:
-        """Ask the app, and take its answer piece by piece: `with client.stream("GET", "/events")`.
+        """Send a request, and take the answer piece by piece: `with client.stream("GET",
+        "/events")`.
 
-        At the end of the block the client leaves, and the app is told.
+        At the end of the block the client disconnects, and the app is told.
         """
         given = Headers(headers)
         body = body_of(given, content=content, json_=None, data=None, files=None)
@@ -210,7 +211,7 @@ class Client:
     ) -> Session:
         """Open a WebSocket: `with client.websocket("/chat") as ws: ws.send("hi")`.
 
-        Raises Denied where the app answers by a response.
+        Raises Denied if the app answers with a response.
         """
         given = Headers(headers)
         for name, value in (
@@ -231,17 +232,18 @@ class Client:
 
     @property
     def deadline(self) -> float:
-        """When waiting that begins now ends, in monotonic seconds."""
+        """The deadline for waiting that begins now, in monotonic seconds."""
         return monotonic() + self._timeout_s
 
     def finish(self, box: Box) -> None:
-        """Nothing more is wanted of a request. Raises what the app has raised meanwhile."""
+        """The request is finished. Raises what the app has raised meanwhile."""
         failure = self._forget(box)
         if failure is not None and self._raises:
             raise failure
 
     def leave(self, box: Box) -> None:
-        """The client has left a request. Raises what the app raised, but for that."""
+        """The client has left a request. Raises what the app raised, unless only because of
+        that."""
         failure = self._forget(box)
         if failure is not None and self._raises and not isinstance(failure, _FAREWELLS):
             raise failure
@@ -307,7 +309,7 @@ class Client:
             return stream.whole()
 
     def _send(self, method: str, target: str, given: Headers, body: bytes | None) -> Box | Answer:
-        """A request that the app has got; or the answer, where it gets none."""
+        """A request that the app has received; or the answer, if the app is not asked."""
         headers = self._headers(target, given, body)
         link = self._start()
         asked, found = self._front.take(method, target, headers, len(body or b""))
@@ -321,7 +323,7 @@ class Client:
 
     def _headers(self, target: str, given: Headers, body: bytes | None) -> Headers:
         headers = Headers({"host": self._host, "accept": "*/*", "user-agent": "buntime-testing"})
-        for more in (self.headers, given):  # what is said later takes the place of all before
+        for more in (self.headers, given):  # later values replace all earlier ones
             for name in more:
                 headers.remove(name)
             for name, value in more.items():
@@ -334,7 +336,7 @@ class Client:
         return headers
 
     def _confined(self, field: Any) -> Any:
-        """A cookie stays with the app, as the runtime has it."""
+        """A cookie stays on the app's path, as in the runtime."""
         app = self._subject.app
         if not self.base or (app is not None and app.manifest.cookie_path == "as-is"):
             return field

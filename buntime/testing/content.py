@@ -1,4 +1,4 @@
-"""What a test asks, as the bytes and header fields of a request."""
+"""A test's request, as bytes and header fields."""
 
 import json
 import secrets
@@ -41,9 +41,9 @@ def body_of(
     data: Pairs | None,
     files: Mapping[str, FileLike] | None,
 ) -> bytes | None:
-    """The body that is asked for, and its Content-Type among `headers` unless one is there.
+    """The requested body; adds its Content-Type to `headers` unless one is there.
 
-    Raises TypeError where more than one kind of body is given.
+    Raises TypeError if more than one kind of body is given.
     """
     given = [
         name

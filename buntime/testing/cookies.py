@@ -15,7 +15,7 @@ class Cookies(MutableMapping[str, str]):
         self._kept: dict[str, tuple[str, str]] = {}  # name -> (value, path)
 
     def take(self, line: str, target: str) -> None:
-        """Keep, or forget, what a Set-Cookie says: the answer to a request for `target`."""
+        """Keep, or forget, the cookie of a Set-Cookie in the answer to a request for `target`."""
         pair, *attributes = line.split(";")
         name, _, value = (part.strip() for part in pair.partition("="))
         given = dict(_attribute(attribute) for attribute in attributes)
@@ -28,7 +28,7 @@ class Cookies(MutableMapping[str, str]):
             self._kept[name] = (value, path)
 
     def line_for(self, target: str) -> str:
-        """The Cookie field of a request, "" where there is none to send."""
+        """The Cookie field for a request, "" if there is none to send."""
         path = target.partition("?")[0]
         return "; ".join(
             f"{name}={value}"

@@ -1,6 +1,6 @@
-"""The engines of a worker, in a process that goes on without them.
+"""The engines of a worker, in a process that outlives them.
 
-A worker ends where its channel does; here the thread ends that serves the app, and an exception of
+A worker ends with its channel; here only the thread that serves the app ends, and an exception of
 the app is kept for the test that made the request.
 """
 
@@ -16,12 +16,12 @@ from buntime.worker.exchange import ENDED
 from buntime.worker.followers import LeaderFollowers
 from buntime.worker.sync import SyncEngine, SyncExchange
 
-# The exceptions of requests, by their numbers, until the test has got them.
+# The exceptions of requests, by their numbers, until the test has fetched them.
 Failures = dict[int, BaseException]
 
 
 class Ended(Exception):
-    """The channel has ended, which it does not before its engine has."""
+    """The channel has ended, which must not happen before its engine has."""
 
 
 class HostedChannel(Channel):
@@ -32,7 +32,7 @@ class HostedChannel(Channel):
         super().__init__(descriptor)
 
     def heed_forks(self) -> None:
-        """A handler for forks could not be taken back when the channel has gone."""
+        """A fork handler could not be removed when the channel is gone."""
 
     def prepare(
         self, message: Message, payload: bytes | memoryview
@@ -54,7 +54,7 @@ class HostedChannel(Channel):
 
 
 class HostedThreads(LeaderFollowers):
-    """The threads of a sync app, which debuggers and coverage get to see."""
+    """The threads of a sync app, visible to debuggers and coverage."""
 
     def start_thread(self, bell: LockType) -> None:
         thread = threading.Thread(target=self._work, args=(bell,), name="buntime app", daemon=True)
@@ -69,7 +69,7 @@ class HostedThreads(LeaderFollowers):
             thread.join()
 
     def quit(self) -> None:
-        """The thread ends alone; what waits for it runs into its timeout."""
+        """Only the thread ends; what waits for it runs into its timeout."""
 
 
 class HostedSync(SyncEngine):

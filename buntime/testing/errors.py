@@ -1,14 +1,14 @@
-"""What a test may have to catch beside the exceptions of its app."""
+"""What a test may have to catch besides the exceptions of its app."""
 
 from buntime.testing.answer import Answer
 
 
 class AppNotLoaded(Exception):
-    """There is no app to call: the folder or the object is none; the message says why."""
+    """There is no app to call: the folder or object is not one; the message says why."""
 
 
 class Denied(Exception):
-    """The app has answered a WebSocket's handshake by a response; `answer` is that."""
+    """The app has answered a WebSocket's handshake with a response, which is `answer`."""
 
     def __init__(self, answer: Answer) -> None:
         super().__init__(f"the app denied the WebSocket: {answer.status}")

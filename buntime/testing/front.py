@@ -28,20 +28,20 @@ _SERVER = ("127.0.0.1", 8000)
 
 
 class Asked(NamedTuple):
-    """A request, as the runtime has read it; `target` is as it was sent."""
+    """A request as the runtime has parsed it; `target` is as it was sent."""
 
     head: Head
     target: str
     request_id: str
 
     def answered(self, error: HttpError) -> Answer:
-        """The runtime's own answer to what is wrong, as outside of development."""
+        """The runtime's own answer to an error, as outside of development."""
         accept = next((value for name, value in self.head.headers if name == "accept"), "")
         fields, body = render_error(error, self.request_id, accept=accept, shows_detail=False)
         return self.whole(error.status, fields, body)
 
     def whole(self, status: int, fields: list[tuple[str, str]], body: bytes) -> Answer:
-        """An answer that no app gives."""
+        """An answer that does not come from the app."""
         framed = self.framed(status, fields, len(body))
         framed.answer.body = framed.piece(body)
         return framed.answer
@@ -52,7 +52,7 @@ class Asked(NamedTuple):
 
 
 class Front:
-    """What stands before an app that is at `base`."""
+    """What is in front of an app at `base`."""
 
     def __init__(self, base: str, files: Files | None, *, body_max: int, is_https: bool) -> None:
         self._base = base
@@ -64,7 +64,7 @@ class Front:
     def take(
         self, method: str, target: str, headers: Headers, body_bytes: int
     ) -> tuple[Asked, Answer | Message]:
-        """A request, and either the answer to it, or what the app is to get."""
+        """A request, and either the answer to it, or what the app gets."""
         asked = Asked(Head(method, target, "1.1"), target, secrets.token_hex(8))
         lines = [f"{method} {target} HTTP/1.1", *(f"{n}: {v}" for n, v in headers.items())]
         try:
@@ -90,7 +90,7 @@ class Front:
     def _message(self, asked: Asked, headers: Headers, upgrade: Upgrade | None) -> Message:
         """REQUEST, as server/http1/request writes it.
 
-        Fields of an identity are passed on: a test may say who has signed in, as a plugin does.
+        Identity fields are passed on: a test may say who has signed in, as a plugin does.
         """
         head = asked.head
         sender = Sender(_CLIENT)

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 class Inside:
-    """One app, loaded and served in a thread of its own.
+    """One app, loaded and served in its own thread.
 
     `failures` are the exceptions that the app has raised, by the number of the request.
     """
@@ -51,11 +51,11 @@ class Inside:
             raise self._failure
 
     def stop(self, link: Link, timeout_s: float) -> None:
-        """Let the app end, its hooks included. Raises what it raises, and TimeoutError."""
+        """End the app, including its hooks. Raises what it raises, and TimeoutError."""
         link.send({"type": TERMINATE})
         self._thread.join(timeout_s)
         if self._thread.is_alive():
-            # Its descriptors stay open: it may yet use them.
+            # Its descriptors stay open, because it may still use them.
             raise TimeoutError(
                 f"the app has not ended within {timeout_s:g} s; what does it wait for?"
             )
@@ -79,7 +79,7 @@ class Inside:
         self._is_ready.set()
 
     def _serve(self, app: App) -> None:
-        # Not once, though its `ttl` may be 0: one module answers all that a test asks.
+        # Not for one request, even if its `ttl` is 0: one module answers all requests of a test.
         engine = HostedSync(
             self._channel, app.handle, app.sockets, app.on_idle, app.concurrency, is_once=False
         )

@@ -31,7 +31,7 @@ _RECEIVE_BYTES = MAX_PAYLOAD + 1024
 
 
 class Box:
-    """What an app sends of one request; closed by its last message."""
+    """What an app sends for one request; closed by its last message."""
 
     def __init__(self, link: Link, number: int, asked: Asked) -> None:
         self.number = number
@@ -50,7 +50,7 @@ class Box:
         self._link.send({**message, "id": self.number}, payload)
 
     def begin(self, head: Message, body: bytes, deadline: float) -> None:
-        """Send the request and all of its body, as far as the app takes it."""
+        """Send the request and its body, as much as the app takes."""
         view = memoryview(body)
         piece = bytes(view[:MAX_PAYLOAD])
         left = view[len(piece) :]
@@ -59,13 +59,13 @@ class Box:
         while left:
             size = min(len(left), MAX_PAYLOAD, self.spend(deadline))
             if not size:
-                return  # the app has answered, and wants no more
+                return  # the app has answered, and needs no more
             piece, left = bytes(left[:size]), left[size:]
             self._credit -= size
             self.send({"type": BODY, "end": not left} | _size(piece), piece)
 
     def spend(self, deadline: float, least: int = 1) -> int:
-        """Wait for `least` bytes of credit; returns what there is, 0 where the request is over."""
+        """Wait for `least` bytes of credit; returns the credit, 0 if the request is over."""
         while self._credit < least:
             received = self._next(deadline)
             if received[0]["type"] == WINDOW:
@@ -73,7 +73,7 @@ class Box:
                 continue
             if received[0]["type"] == WAITS:
                 continue
-            self._pay_for(received)  # or an app that answers meanwhile would wait, and we for it
+            self._pay_for(received)  # or an app that answers now would wait for us
             self._kept.append(received)
             kind = received[0]["type"]
             if kind in _LAST or (kind != MESSAGE and received[0].get("end")):
@@ -81,13 +81,13 @@ class Box:
         return self._credit
 
     def pay(self, size: int) -> None:
-        """These bytes of credit are gone."""
+        """These bytes of credit are used up."""
         self._credit -= size
 
     def receive(self, deadline: float) -> Received:
-        """The next message that tells something; its payload is paid for.
+        """The next message with content; credit for its payload is returned.
 
-        Raises TimeoutError, and then has told the app that nobody waits any more.
+        On TimeoutError it has told the app that nobody waits any more.
         """
         while True:
             if self._kept:
@@ -101,7 +101,7 @@ class Box:
                 return received
 
     def _pay_for(self, received: Received) -> None:
-        """Give back the credit that it has cost."""
+        """Return the credit that it has cost."""
         message, payload = received
         if message["type"] == MESSAGE:
             self.send({"type": WINDOW, "credit": len(payload) + MESSAGE_OVERHEAD})
@@ -124,7 +124,7 @@ class Box:
 
 
 class Link:
-    """Numbers requests, and hands what comes of each to its `Box`."""
+    """Numbers requests, and passes messages to the `Box` of each."""
 
     def __init__(self, end: socket.socket) -> None:
         self._socket = end
@@ -146,11 +146,11 @@ class Link:
             self._socket.sendall(encode(message) + payload)
 
     def drop(self, box: Box) -> None:
-        """Nothing more is wanted of this request."""
+        """This request is finished."""
         self._boxes.pop(box.number, None)
 
     def close(self) -> None:
-        """End the reading, once the app has ended; the other end stays as it is."""
+        """Stop reading, once the app has ended; the other end stays open."""
         self._socket.shutdown(socket.SHUT_RDWR)
         self._reader.join()
         self._socket.close()

@@ -1,9 +1,9 @@
 """Where an app of a folder runs: its variables, its folder and its modules, while it is asked.
 
-A worker has a process for that. Here an app takes its place when it is asked, and gives it back to
-another app's, or when its client is closed: then the variables, the working directory and
-`sys.path` are as they were, and the modules that were imported of its folder are forgotten, so that
-the next client loads the app anew.
+A worker has a process for that. Here an app takes its place when it is called, and leaves it for
+another app, or when its client is closed: then the variables, the working directory and `sys.path`
+are restored, and the modules imported from its folder are forgotten, so that the next client loads
+the app again.
 """
 
 import builtins
@@ -20,7 +20,7 @@ from buntime.worker.shadows import keep_apart
 
 
 class Place:
-    """What an app has to itself, though it is in a process of others."""
+    """What an app has to itself, although it shares the process."""
 
     def __init__(self, folder: Path | None, roots: Sequence[str], env: Mapping[str, str]) -> None:
         self._folder = folder
@@ -30,13 +30,13 @@ class Place:
         self._modules: dict[str, ModuleType] = {}  # of the app, while it is not in its place
         # while it is
         self._others: set[str] = set()  # modules that were there before
-        self._variables: dict[str, str | None] = {}  # as they were
+        self._variables: dict[str, str | None] = {}  # as they were before
         self._cwd = ""
         self._import = builtins.__import__
         self._finders: list[object] = []
 
     def enter(self) -> None:
-        """Take it, whoever has it."""
+        """Take it from whichever app has it."""
         if _taken and _taken[0] is self:
             return
         if _taken:
@@ -78,7 +78,7 @@ class Place:
         self._modules = {name: sys.modules.pop(name) for name in new if self._is_own(name)}
 
     def load(self, entrypoint: str, roots: Sequence[str]) -> ModuleType:
-        """The app's module, imported, unless the test has done that. Raises what it raises."""
+        """The app's module, imported unless the test has done that. Raises what it raises."""
         if self._folder is None:
             raise AssertionError("an app that is in no folder")
         name = natural_name(entrypoint)
@@ -93,7 +93,7 @@ class Place:
         return isinstance(file, str) and file.startswith(f"{self._folder}/")
 
 
-_taken: list[Place] = []  # the one whose app is asked
+_taken: list[Place] = []  # the one whose app is called
 
 
 def _import_path(folder: Path, roots: Sequence[str]) -> list[str]:

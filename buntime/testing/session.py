@@ -27,7 +27,7 @@ class Session:
     def __init__(self, client: Asking, box: Box) -> None:
         self._client = client
         self._box = box
-        self._closing: tuple[int, str] | None = None  # of whoever closed first
+        self._closing: tuple[int, str] | None = None  # from whichever side closed first
         self._is_over = False  # its handler has ended
         self._parts: list[bytes] = []
         message, payload = box.receive(client.deadline)
@@ -60,7 +60,7 @@ class Session:
             piece = bytes(view[: MAX_PAYLOAD - MESSAGE_OVERHEAD])
             cost = len(piece) + MESSAGE_OVERHEAD
             if not self._box.spend(self._client.deadline, cost):
-                self.receive()  # finds the end, which tells why
+                self.receive()  # finds the end, which says why
                 continue
             self._box.pay(cost)
             view = view[len(piece) :]

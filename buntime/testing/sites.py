@@ -12,7 +12,7 @@ from buntime.server.sites.site import FilePart, StaticAnswer
 
 
 class Found(NamedTuple):
-    """What the files answer."""
+    """The answers of the files."""
 
     status: int
     fields: list[tuple[str, str]]
@@ -29,7 +29,7 @@ class Files:
         self._sites = mounts_of(app, recheck_s=0) if site is None else {"": site}
 
     def answer(self, head: Head, base: str) -> Found | None:
-        """Status, fields and body of the answer; None where the app has to give it.
+        """Status, fields and body of the answer; None if the app has to answer.
 
         Raises HttpError, and ValueError for a target that is not below the base.
         """
@@ -52,7 +52,7 @@ class Files:
 
 
 def _read(found: StaticAnswer) -> Found:
-    """A whole answer, of which files are closed again."""
+    """A whole answer; its files are closed again."""
     try:
         parts = found.body if isinstance(found.body, list) else [found.body]
         body = b"".join(

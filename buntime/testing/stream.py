@@ -32,7 +32,7 @@ class Stream:
         self._client = client
         self._box = box
         self._is_over = False
-        self._framed: Framed | None = None  # None: it is an error, whose body is `_first`
+        self._framed: Framed | None = None  # None: it is an error, and `_first` is its body
         message, self._first = box.receive(client.deadline)
         if message["type"] == ERROR:
             self._is_over = True
@@ -86,7 +86,7 @@ class Stream:
         framed.finish()
 
     def lines(self) -> Iterator[str]:
-        """The body's lines as text, without their ends, each as soon as it is whole."""
+        """The body's lines as text, without line ends, each as soon as it is complete."""
         charset, rest = charset_of(self.headers), b""
         for piece in self:
             *whole, rest = (rest + piece).split(b"\n")
@@ -96,7 +96,7 @@ class Stream:
             yield rest.decode(charset, "replace")
 
     def events(self) -> Iterator[SentEvent]:
-        """Server-sent events, each as soon as it is whole; comments are passed over."""
+        """Server-sent events, each as soon as it is complete; comments are skipped."""
         data: list[str] = []
         kind = last_id = ""
         for line in self.lines():
@@ -119,7 +119,7 @@ class Stream:
         return self._answer
 
     def close(self) -> None:
-        """Leave. Raises what the app raises at that, unless it only says that the client left."""
+        """Disconnect. Raises what the app then raises, unless it only says that the client left."""
         if not self._is_over:
             self._box.cancel("client")
             while not self._is_over:

@@ -1,4 +1,4 @@
-"""What is tested: a folder with an app, or an object that is one, made ready to be loaded."""
+"""What is tested: a folder with an app, or an object that is one, ready to be loaded."""
 
 from __future__ import annotations
 
@@ -28,11 +28,11 @@ if TYPE_CHECKING:
 
 BODY_MAX_BYTES = 10 * 1024 * 1024  # as the runtime's own default
 MESSAGE_MAX_BYTES = 16 * 1024 * 1024  # the same
-_STAYS_S = 3600  # the `ttl` of what is in no folder: several threads answer
+_STAYS_S = 3600  # the `ttl` of an app without a folder: several threads answer
 
 
 class Subject:
-    """An app that can be loaded; `app` is None where an object was given."""
+    """An app that can be loaded; `app` is None if an object was given."""
 
     def __init__(self, find: Callable[[], ModuleType], init: Message, app: App | None) -> None:
         self.find = find
@@ -42,14 +42,14 @@ class Subject:
 
     @property
     def manifest(self) -> Manifest:
-        """Its settings, the default ones where it has no file."""
+        """Its settings, the defaults if it has no file."""
         return default_manifest(BODY_MAX_BYTES) if self.app is None else self.app.manifest
 
     @contextlib.contextmanager
     def surroundings(self, env: Mapping[str, str], base: str) -> Iterator[Place]:
         """The environment, the current folder and the import path that an app of a folder has.
 
-        At the end all is as before, and the modules that came from the folder are forgotten.
+        At the end everything is restored, and the modules from the folder are forgotten.
         """
         with contextlib.ExitStack() as stack:
             app, roots = self.app, tuple[str, ...]()
@@ -134,7 +134,7 @@ def _of_manifest(manifest: Manifest) -> Message:
 
 
 def _module_of(given: Any, websocket: Any) -> ModuleType:
-    """A module that serves an object, by the name that its kind has in an app's module."""
+    """A module that serves an object, under the name that its kind has in an app's module."""
     module = ModuleType("app_under_test")
     if websocket is not None:
         module.websocket = websocket  # type: ignore[attr-defined]  # what an app's module has
@@ -163,7 +163,7 @@ def _takes_a_request(given: Any) -> bool:
 
 
 def _environment(app: App, base: str, own: Mapping[str, str]) -> dict[str, str]:
-    """The variables that the runtime gives the app beside those that this process has."""
+    """The variables that the runtime gives the app in addition to those of this process."""
     env, _ = worker_environment(
         app_dir=str(app.dir),
         base=base,
