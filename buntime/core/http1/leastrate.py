@@ -2,9 +2,9 @@
 
 A paused video or a slow phone is no attack, so being slow normally costs nobody anything. It only
 matters while more than half is used of what everybody shares: connections, the memory for
-unfinished bodies and for answers not yet taken, the slots of requests that occupy a worker. Then
-each client that the runtime waits for must move LEAST_BYTES_PER_S, on average over PERIOD_S or
-more.
+unfinished bodies and for answers not yet taken, the slots of requests that occupy a worker; or
+while other requests wait for a place in the workers of the same app. Then each client that the
+runtime waits for must move LEAST_BYTES_PER_S, on average over PERIOD_S or more.
 
 At each look, the owner of the connections reports the clients that are waited for, and how much
 each has moved in total. A client that is not waited for at a look starts over, and all do where
@@ -20,12 +20,13 @@ PERIOD_S = 5.0
 
 
 class Shortage(NamedTuple):
-    """Which resources are more than half used."""
+    """Which resources are more than half used, and which apps' workers have no place left."""
 
     of_connections: bool
     of_memory: bool  # for unfinished bodies
     of_answers: bool  # memory for answers whose workers may end before clients take them
     of_slots: bool
+    of_places: frozenset[str] = frozenset()  # keys of apps with a ttl above 0
 
 
 def is_short(taken: int, limit: int) -> bool:

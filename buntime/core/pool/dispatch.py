@@ -58,6 +58,10 @@ class Dispatch:
             self._room.leave_lines(app)
         return decisions
 
+    def crowded(self) -> Iterator[AppState]:
+        """The apps whose requests wait for a place in workers that stay."""
+        return (app for app in self._queued if app.queue and not app.is_ephemeral)
+
     def pass_on(self, worker: WorkerState, app: AppState, now: float) -> Assign | None:
         """Give the place of a request that has ended to the next one in the queue, if possible.
 

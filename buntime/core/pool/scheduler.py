@@ -23,7 +23,7 @@ The cost of a request does not depend on how many workers and apps there are: th
 whatever needs a look at the next tick is kept in separate sets.
 """
 
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Iterator
 
 from buntime.core.pool.census import Census
 from buntime.core.pool.choice import choose
@@ -368,6 +368,10 @@ class Scheduler:
     def slots_taken(self) -> int:
         """Requests that have a worker of their own."""
         return self._census.once
+
+    def crowded(self) -> Iterator[AppState]:
+        """The apps whose requests wait for a place in workers that stay."""
+        return self._dispatch.crowded()
 
     @property
     def evictions(self) -> int:

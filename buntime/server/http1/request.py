@@ -3,7 +3,7 @@
 The steps of the pipeline fill it in; `Exchange` adds the answer.
 """
 
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Container, Iterable
 from functools import lru_cache
 from time import time
 
@@ -131,6 +131,11 @@ class ClientRequest:
         """Has it a worker of its own?"""
         app = self.app
         return bool(self.worker_name) and app is not None and app.manifest.ttl_s == 0
+
+    def has_place_in(self, apps: Container[str]) -> bool:
+        """Does a worker of one of these apps, told by their keys, have it?"""
+        app = self.app
+        return bool(self.worker_name) and app is not None and app.key in apps
 
     @property
     def lacks_body(self) -> bool:

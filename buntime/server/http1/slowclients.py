@@ -89,7 +89,7 @@ class SlowClients:
             self._told_s = now
             self._service.log.warn(
                 "client.too_slow",
-                "more than half of the connections or slots are taken: ended the slowest clients",
+                "connections, slots or places in workers are short: ended the slowest clients",
                 bodies=self._counts[Slow.BODY],
                 answers=self._counts[Slow.ANSWER],
             )
@@ -106,4 +106,5 @@ def _counts(exchange: Exchange | None, shortage: Shortage) -> bool:
         shortage.of_connections
         or (shortage.of_memory and exchange.is_gathering)
         or (shortage.of_slots and exchange.holds_slot)
+        or exchange.has_place_in(shortage.of_places)
     )

@@ -17,6 +17,7 @@ def shortage_of(service: Service, pool: Pool, live: LiveSettings) -> Callable[[]
             of_memory=pool.is_short_of_memory,
             of_answers=service.held_answers.is_pressed(),
             of_slots=is_short(pool.slots_taken, live.now.ephemeral_concurrency),
+            of_places=pool.report.crowded(),
         )
 
     return look

@@ -58,6 +58,11 @@ class PoolReport:
             if (app.name, app.version) not in known
         ]
 
+    def crowded(self) -> frozenset[str]:
+        """Keys of the apps whose requests wait for a place in workers that stay."""
+        by_state = self._deployments.by_state
+        return frozenset(by_state[each].app.key for each in self._scheduler.crowded())
+
     def idle_of(self, name: str, key: str | None) -> list[str]:
         """The idle workers of an app, or of one version of it."""
         return [

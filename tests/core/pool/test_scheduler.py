@@ -197,6 +197,22 @@ def test_who_waits_for_a_client_lends_its_slot() -> None:
     assert kinds(pool.finished(second, 3)) == ["End", "Spawn", "Adopt", "Assign"]
 
 
+def test_crowded_are_the_apps_whose_workers_have_no_place() -> None:
+    """While requests wait, and of those that stay alone: the others have slots."""
+    pool, app = scheduler(ephemeral_concurrency=1), AppState("a", policy())
+    first = worker_of(pool.submit(app, "r1", 0))
+    pool.up(first, 0)
+    pool.loaded(first, 1, 0)
+    assert list(pool.crowded()) == []
+    pool.submit(app, "r2", 0)
+    once = AppState("b", policy(ttl_s=0.0))
+    pool.submit(once, "r3", 0)
+    pool.submit(once, "r4", 0)
+    assert list(pool.crowded()) == [app]
+    pool.finished(first, 1)
+    assert list(pool.crowded()) == []
+
+
 def test_few_slots_are_lent() -> None:
     """A quarter of the pool: each is a process all the same."""
     pool = scheduler(pool_size=8, ephemeral_concurrency=2)

@@ -31,15 +31,28 @@ def fetch(request):
         return Response(str(sum(map(len, request.stream()))))
     return Response("fine")
 """
+# Each request has a thread, and wsgi.input is read before the app where its length is unknown.
+WSGI = """
+def app(environ, start_response):
+    start_response("200 OK", [])
+    if environ["PATH_INFO"] == "/large":
+        return (b"x" * 50_000 for _ in range(10**6))
+    return [str(len(environ["wsgi.input"].read())).encode()]
+"""
 SLOTS = 4
 PROMPT_S = 2.0  # far less than a period
 ENDED_S = 12.0  # a period, a look, and a slow machine
+CHUNKED = b"POST /stays/ HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n800000\r\n"
+COUNTED = b"POST /stays/ HTTP/1.1\r\nHost: a\r\nContent-Length: 9000000\r\n\r\n"
 LARGE = b"POST /once/body HTTP/1.1\r\nHost: a\r\nContent-Length: 9000000\r\n\r\n" + b"x" * 140_000
 
 
 @pytest.fixture
 def runtime(tmp_path: Path) -> Iterator[Runtime]:
     write_app(tmp_path / "apps" / "once", {"app.py": APP}, ttl=0, timeout=60)
+    write_app(
+        tmp_path / "apps" / "stays", {"app.py": WSGI}, ttl=3600, timeout=60, concurrency=SLOTS
+    )
     env = {
         "RUNTIME_EPHEMERAL_CONCURRENCY": str(SLOTS),
         "RUNTIME_SEND_TIMEOUT": "60s",
@@ -67,7 +80,8 @@ def slow(runtime: Runtime, number: int, first: bytes) -> Iterator[list[socket.so
         socks = [stack.enter_context(connect(runtime)) for _ in range(number)]
         for sock in socks:
             sock.sendall(first)
-        wait_until(lambda: len(workers_of(runtime, "once", status="once")) == number)
+        app = first.split(b"/")[1].decode()
+        wait_until(lambda: sum(each["inHand"] for each in workers_of(runtime, app)) == number)
 
         def drip() -> None:
             while not stop.wait(0.3):
@@ -87,8 +101,8 @@ def slow(runtime: Runtime, number: int, first: bytes) -> Iterator[list[socket.so
             thread.join()
 
 
-def get(path: str) -> bytes:
-    return b"GET /once%s HTTP/1.1\r\nHost: a\r\n\r\n" % path.encode()
+def get(path: str, app: str = "once") -> bytes:
+    return b"GET /%s%s HTTP/1.1\r\nHost: a\r\n\r\n" % (app.encode(), path.encode())
 
 
 @pytest.mark.parametrize(
@@ -103,6 +117,22 @@ def test_all_slots_taken_by_slow_clients(runtime: Runtime, first: bytes, count: 
         assert runtime.wait_for_record("client.too_slow")[count] > 0
         if first is LARGE:
             assert read_until(socks[0], b"\r\n\r\n").startswith(b"HTTP/1.1 408 ")
+
+
+@pytest.mark.parametrize(
+    ("first", "count"),
+    [(get("/large", "stays"), "answers"), (COUNTED, "bodies"), (CHUNKED, "bodies")],
+    ids=["answers", "bodies", "chunks"],
+)
+def test_all_places_of_an_app_taken_by_slow_clients(
+    runtime: Runtime, first: bytes, count: str
+) -> None:
+    """Those of workers that stay are given to who waits, too."""
+    with slow(runtime, SLOTS, first):
+        begun = time.monotonic()
+        assert fetch(runtime, "/stays/").body == b"0"
+        assert time.monotonic() - begun < ENDED_S
+        assert runtime.wait_for_record("client.too_slow")[count] > 0
 
 
 @pytest.mark.parametrize("first", [get("/large"), LARGE], ids=["answers", "bodies"])

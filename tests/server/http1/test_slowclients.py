@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -18,6 +18,7 @@ NOTHING = Shortage(of_connections=False, of_memory=False, of_answers=False, of_s
 SLOTS = NOTHING._replace(of_slots=True)
 ANSWERS = NOTHING._replace(of_answers=True)
 MEMORY = NOTHING._replace(of_memory=True)
+PLACES = NOTHING._replace(of_places=frozenset({"shop"}))
 CONNECTIONS = NOTHING._replace(of_connections=True)
 
 
@@ -50,9 +51,13 @@ class FakeSlot:
         self.holds_slot = True
         self.wants_body = True
         self.body_come_bytes = 0
+        self.app_key = "shop"
         self.errors: list[HttpError] = []
         self.cuts = 0
         self.__dict__.update(changes)
+
+    def has_place_in(self, apps: Container[str]) -> bool:
+        return self.app_key in apps
 
     def fail(self, error: HttpError) -> None:
         self.errors.append(error)
@@ -164,6 +169,9 @@ def test_who_is_fast_enough_is_left_alone(world: World) -> None:
         (SLOTS, {"link": object()}),
         (CONNECTIONS, {"is_event_stream": True}),
         (SLOTS, {"wants_body": False}),
+        (PLACES, {"app_key": "blog"}),
+        (PLACES, {"link": object()}),
+        (PLACES, {"wants_body": False}),
     ],
 )
 def test_who_may_be_slow(world: World, shortage: Shortage, changes: dict[str, Any]) -> None:
@@ -178,6 +186,7 @@ def test_who_may_be_slow(world: World, shortage: Shortage, changes: dict[str, An
     ("shortage", "changes"),
     [
         (CONNECTIONS, {"holds_slot": False}),
+        (PLACES, {"holds_slot": False}),
         (MEMORY, {"is_gathering": True, "holds_slot": False}),
     ],
 )
