@@ -202,9 +202,8 @@ def ensure(target: str, make: Callable[[], None], is_whole: Callable[[], bool]) 
 
 def lock(folder: str, how: int = fcntl.LOCK_SH) -> int | None:
     """A descriptor that holds a lock; None where it cannot be had, as on some network disks."""
-    try:
-        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
-    except OSError:
+    descriptor = _open_folder(folder)
+    if descriptor is None:
         return None
     try:
         fcntl.flock(descriptor, how)
@@ -245,13 +244,72 @@ def discard(target: str) -> None:
 
 
 def remove(path: str) -> None:
-    """Delete what lies there, as far as it can be deleted; what is left harms nobody."""
+    """Delete a file, a link, or a folder with all that is in it, as far as that is possible.
+
+    Another user may own what is in the folder, and change it meanwhile. So no path is followed
+    twice: each folder is opened, never by a link, and what is in it is deleted by its descriptor.
+    A folder in a folder is moved up first. So it does not matter how deep they are nested.
+    """
+    if _unlink(path):
+        return
+    top = _open_folder(path)
+    if top is None:
+        return
     try:
-        if os.path.islink(path) or not os.path.isdir(path):
-            os.unlink(path)
-            return
-        for entry in list(os.scandir(path)):
-            remove(entry.path)
-        os.rmdir(path)
+        folders = _delete_files(top)
+        while folders:
+            name = folders.pop()
+            folders += _move_folders(name, top)
+            _rmdir(name, top)
+    finally:
+        os.close(top)
+    _rmdir(path)
+
+
+def _move_folders(name: str, top: int) -> list[str]:
+    """Delete the files in a folder of `top`, and move its folders there; returns their names."""
+    moved: list[str] = []
+    folder = _open_folder(name, top)
+    if folder is None:
+        return moved
+    try:
+        for inner in _delete_files(folder):
+            free = f".{os.urandom(8).hex()}"
+            try:
+                os.rename(inner, free, src_dir_fd=folder, dst_dir_fd=top)
+            except OSError:
+                continue  # mounted there, or closed to us
+            moved.append(free)
+    finally:
+        os.close(folder)
+    return moved
+
+
+def _delete_files(folder: int) -> list[str]:
+    """Delete all that is not a folder; returns the names of what is left."""
+    return [name for name in os.listdir(folder) if not _unlink(name, folder)]
+
+
+def _unlink(name: str, within: int | None = None) -> bool:
+    try:
+        os.unlink(name, dir_fd=within)
+    except FileNotFoundError:
+        return True
     except OSError:
-        pass
+        return False
+    return True
+
+
+def _rmdir(name: str, within: int | None = None) -> None:
+    try:
+        os.rmdir(name, dir_fd=within)
+    except OSError:
+        pass  # what is left harms nobody
+
+
+def _open_folder(name: str, within: int | None = None) -> int | None:
+    flags = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+    try:
+        return os.open(name, flags, dir_fd=within)
+    except OSError:
+        return None

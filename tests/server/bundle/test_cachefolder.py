@@ -6,12 +6,13 @@ import os
 import subprocess
 import sys
 import tempfile
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from buntime.server.bundle.cachefolder import is_alone
+from buntime.server.bundle.cachefolder import is_alone, remove
 from buntime.server.state.statefolder import prepare_state
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -83,3 +84,52 @@ def test_in_a_container(passable: Path) -> None:
         said = second.stdout.strip()
         assert said.startswith("False"), second.stderr
         assert name != "empty" or "can be written by everybody" in said
+
+
+def test_a_folder_that_is_nested_deeply_is_removed(tmp_path: Path) -> None:
+    """Deeper than Python recurses, than a path is long, and than there are descriptors."""
+    top = tmp_path / "top"
+    top.mkdir()
+    inner = os.open(top, os.O_RDONLY)
+    for _ in range(3000):
+        os.mkdir("folder", dir_fd=inner)
+        os.close(os.open("file", os.O_CREAT, dir_fd=inner))
+        before, inner = inner, os.open("folder", os.O_RDONLY, dir_fd=inner)
+        os.close(before)
+    os.close(inner)
+    remove(str(top))
+    assert not top.exists()
+
+
+def test_a_folder_that_is_swapped_for_a_link_meanwhile(tmp_path: Path) -> None:
+    """What the link leads to is left alone: another user may own what is removed."""
+    names = [f"file{number}" for number in range(5000)]
+    top, kept = tmp_path / "top", tmp_path / "kept"
+    inner = top / "inner"
+    for folder in (inner, kept):
+        folder.mkdir(parents=True)
+        for name in names:
+            (folder / name).touch()
+
+    def swap() -> None:
+        while len(os.listdir(inner)) == len(names):
+            pass
+        inner.rename(tmp_path / "away")
+        inner.symlink_to(kept)
+
+    swapping = threading.Thread(target=swap)
+    swapping.start()
+    remove(str(top))
+    swapping.join()
+    assert sorted(os.listdir(kept)) == sorted(names)
+
+
+@pytest.mark.parametrize("name", ["file", "link", "nothing"])
+def test_what_is_no_folder_is_removed(tmp_path: Path, name: str) -> None:
+    """A link itself, not what it leads to; and nothing goes wrong where there is nothing."""
+    (tmp_path / "kept").mkdir()
+    (tmp_path / "file").touch()
+    (tmp_path / "link").symlink_to("kept")
+    remove(str(tmp_path / name))
+    assert not os.path.lexists(tmp_path / name)
+    assert (tmp_path / "kept").is_dir()
