@@ -23,8 +23,8 @@ END = "<!-- end of scale -->"
 PAGE = Path(__file__).resolve().parents[1] / "docs/scale.md"
 
 DAY_S, TICK_S = 86_400, 5
-PEAK_HOUR, SWING = 20.0, 0.65  # a wave from 35% of the mean in the morning to 165% at that hour
-BURST_EVERY_S, BURST_S, BURST = 6 * 3600, 300, 1.5  # a newsletter, a link: half as much again
+PEAK_HOUR = 20.0
+BURST_EVERY_S, BURST_S = 6 * 3600, 300
 LATE_S = 1.0  # who waits longer has been late
 
 
@@ -39,6 +39,13 @@ class Hpa(NamedTuple):
     metrics_late_s: int = 30  # how old the shares are that it sees
     calm_s: int = 300  # down to the most that it has wanted in that time
     ready_s: int = 25  # of a new pod: scheduling, image, start, probe, endpoint
+
+
+class Day(NamedTuple):
+    """How the requests of a day are spread over it."""
+
+    swing: float = 0.65  # a wave from 35% of the mean in the morning to 165% at PEAK_HOUR
+    burst: float = 1.5  # a newsletter, a link: half as much again
 
 
 class Load(NamedTuple):
@@ -58,13 +65,13 @@ class Outcome(NamedTuple):
     late: float  # share of requests that have waited longer than LATE_S
 
 
-def arrivals(per_day: float) -> Iterator[float]:
+def arrivals(per_day: float, day: Day = Day()) -> Iterator[float]:  # noqa: B008  # a value
     """Requests in each tick of a day, from midnight on."""
     for at_s in range(0, DAY_S, TICK_S):
-        wave = 1 + SWING * math.cos(2 * math.pi * (at_s / 3600 - PEAK_HOUR) / 24)
+        wave = 1 + day.swing * math.cos(2 * math.pi * (at_s / 3600 - PEAK_HOUR) / 24)
         # Bursts come at 02:00, 08:00, 14:00 and 20:00, the last one on the peak.
         is_burst = (at_s - 2 * 3600) % BURST_EVERY_S < BURST_S
-        yield per_day / DAY_S * TICK_S * wave * (BURST if is_burst else 1.0)
+        yield per_day / DAY_S * TICK_S * wave * (day.burst if is_burst else 1.0)
 
 
 def wanted(hpa: Hpa, ready: int, pods: int, used: float) -> int:
@@ -81,7 +88,7 @@ def wanted(hpa: Hpa, ready: int, pods: int, used: float) -> int:
     return pods if ratio <= 1 + hpa.tolerance else math.ceil(pods * ratio)
 
 
-def simulated(load: Load, hpa: Hpa = Hpa()) -> Outcome:  # noqa: B008  # a value
+def simulated(load: Load, hpa: Hpa = Hpa(), day: Day = Day()) -> Outcome:  # noqa: B008  # values
     """The second of two like days: the first one brings the number of pods to where it belongs."""
     rate = load.cores / load.request_s  # requests per second of a pod
     pods, starting = hpa.least, deque[int]()  # when each of the new ones is ready
@@ -91,8 +98,8 @@ def simulated(load: Load, hpa: Hpa = Hpa()) -> Outcome:  # noqa: B008  # a value
     waiting = late = total = 0.0
     counts: list[int] = []
     now = 0
-    for day in range(2):
-        for came in arrivals(load.per_day):
+    for is_measured in (False, True):
+        for came in arrivals(load.per_day, day):
             now += TICK_S
             while starting and starting[0] <= now:
                 starting.popleft()
@@ -102,7 +109,7 @@ def simulated(load: Load, hpa: Hpa = Hpa()) -> Outcome:  # noqa: B008  # a value
             served = min(waiting, room)
             waiting -= served
             seen.append((served / room, ready))
-            if day:
+            if is_measured:
                 counts.append(pods)
                 total += came
                 late += came if waiting > ready * rate * LATE_S else 0.0
@@ -128,6 +135,16 @@ def simulated(load: Load, hpa: Hpa = Hpa()) -> Outcome:  # noqa: B008  # a value
 
 _MILLIONS = (1, 10, 50, 100)
 _APPS_MS = (1.0, 10.0, 50.0)
+_OTHERS_MILLIONS, _OTHERS_MS = 50, 10.0
+_OTHERS: tuple[tuple[str, Day, Hpa], ...] = (
+    ("the day above", Day(), Hpa()),
+    ("no wave and no bursts", Day(0.0, 1.0), Hpa()),
+    ("the wave alone", Day(burst=1.0), Hpa()),
+    ("a steeper wave, from 10% to 190%", Day(swing=0.9), Hpa()),
+    ("bursts of three times as many", Day(burst=3.0), Hpa()),
+    ("the same bursts, and `cpuPercent: 35`", Day(burst=3.0), Hpa(aim=0.35)),
+    ("the day above, and pods that are ready after 60 s", Day(), Hpa(ready_s=60)),
+)
 
 
 def median(results: Results, scenario: str, entry: str, figure: str) -> float:
@@ -167,4 +184,18 @@ def page_text(results: Results) -> str:
                 f"| {millions} million | {app_ms:.0f} ms | {told.least}, {told.mean:.1f}, "
                 f"{told.most} | {100 * told.late:.2f}% | {peak:,.0f} |"
             )
-    return "\n".join(lines)
+    return "\n".join([*lines, "", *_other_days(own_ms)])
+
+
+def _other_days(own_ms: float) -> list[str]:
+    """How much the outcome depends on the day that was made up."""
+    load = Load(_OTHERS_MILLIONS * 1e6, (_OTHERS_MS + own_ms) / 1000)
+    about = f"{_OTHERS_MILLIONS} million requests of {_OTHERS_MS:.0f} ms, with"
+    lines = [f"| {about} | pods: fewest, mean, most | wait longer than {LATE_S:.0f} s |"]
+    lines.append("|---|---|---|")
+    for name, day, hpa in _OTHERS:
+        told = simulated(load, hpa, day)
+        lines.append(
+            f"| {name} | {told.least}, {told.mean:.1f}, {told.most} | {100 * told.late:.2f}% |"
+        )
+    return lines

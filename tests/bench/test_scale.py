@@ -6,7 +6,19 @@ import pytest
 
 from bench.contestants import ROOT
 from bench.results import read_results
-from bench.scale import BEGIN, END, PAGE, TICK_S, Hpa, Load, arrivals, page_text, simulated, wanted
+from bench.scale import (
+    BEGIN,
+    END,
+    PAGE,
+    TICK_S,
+    Day,
+    Hpa,
+    Load,
+    arrivals,
+    page_text,
+    simulated,
+    wanted,
+)
 
 
 def test_the_page() -> None:
@@ -46,3 +58,11 @@ def test_more_takes_more() -> None:
     assert large.late < 0.05
     quick = simulated(Load(1e8, 0.01), Hpa(ready_s=0, metrics_late_s=0, aim=0.5))
     assert quick.late <= large.late
+
+
+def test_another_day() -> None:
+    """Spread evenly, the same requests need the same few pods all day, and none of them waits."""
+    even = simulated(Load(5e7, 0.01), Hpa(), Day(swing=0.0, burst=1.0))
+    assert even.least == even.most
+    assert even.late == 0
+    assert simulated(Load(5e7, 0.01), Hpa(), Day(burst=3.0)).late > simulated(Load(5e7, 0.01)).late
