@@ -76,7 +76,7 @@ def typed(line: str) -> Iterator[tuple[str, ...]]:
 
 
 def _of_ours(words: list[str]) -> Iterator[tuple[str, ...]]:
-    while words and re.match(r"[A-Z_]+=|sudo$|k3s$", words[0]):
+    while words and re.match(r"[A-Z_]+=|until$|sudo$|k3s$", words[0]):
         words = words[1:]
     if words and words[0] in PROGRAMS:
         yield tuple(words)

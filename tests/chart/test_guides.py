@@ -13,7 +13,7 @@ import pytest
 import yaml
 
 from tests.chart.cases import OLDEST, VERSIONS_RENDERED, WITH_SLEEP, pods, workload
-from tests.chart.guides import GUIDES, Command, commands, lay, shown, typed
+from tests.chart.guides import GUIDES, Command, blocks, commands, lay, named, shown, typed
 from tests.chart.helm import CHART, NEWEST, ROOT, TOOLS, Object, objects, parse, render, run
 from tests.chart.schemas import faults
 
@@ -89,6 +89,27 @@ def test_charts(page: str, command: Command, tmp_path: Path) -> None:
             [TOOLS / "helm", "template", *kept, "--kube-version", version, *offers], str(tmp_path)
         )
         assert [fault for each in parse(text) for fault in faults(each, version)] == []
+
+
+@pytest.mark.parametrize("page", GUIDES)
+def test_files_are_shown_before_they_are_named(page: str) -> None:
+    """A file of a command is one that the page has shown, or that a command writes."""
+    written = {word for _, text in blocks(page) for word in re.findall(r"> (\S+)", text)}
+    named = [
+        (str(command), name)
+        for command in commands(page)
+        for flag, name in itertools.pairwise(command.words)
+        if flag in ("--values", "--filename") and name not in command.files.keys() | written
+    ]
+    assert named == []
+
+
+@pytest.mark.parametrize("page", GUIDES)
+def test_objects_of_a_page_are_applied(page: str) -> None:
+    """Each object that a page shows is a file with a name, which a command takes."""
+    taken = {each.words[-1] for each in commands(page) if _has(each, "apply")}
+    texts = [text for _, text in shown(page) if "apiVersion" in yaml.safe_load(text)]
+    assert {named(text) for text in texts} <= taken
 
 
 @pytest.mark.parametrize(("page", "text"), VALUES)
