@@ -56,11 +56,11 @@ ACCESS = (
         path="/api/access/rules",
         verb="config:read",
         name="access.rules",
-        summary="The rules of the config file on who may reach which app, in their order.",
+        summary="The access rules of the config file, in order.",
         answers=(
             Answer(
                 200,
-                "What is not said of a rule is all; `place` is its line in the file.",
+                "A condition left out covers everything; `place` is the line in the file.",
                 {
                     "type": "object",
                     "required": ["rules"],
@@ -74,10 +74,14 @@ ACCESS = (
         path="/api/access/explain",
         verb="apps:read",
         name="access.explain",
-        summary="Why a request reaches an app or does not, or a key may do something or not.",
+        summary="Explain why a request is allowed or denied, or whether a key may do something.",
         query=(
             Param("app", NAME, "Of which app.", required=True),
-            Param("path", {"type": "string", "maxLength": 2000, "default": "/"}, "Below its base."),
+            Param(
+                "path",
+                {"type": "string", "maxLength": 2000, "default": "/"},
+                "The path, relative to the app's base.",
+            ),
             Param(
                 "method",
                 {
@@ -87,21 +91,27 @@ ACCESS = (
                 },
                 "The method of the request.",
             ),
-            Param("key", NAME, "The name of the key that it bears; wants keys:read."),
-            Param("user", _WHO, "Who has signed in."),
-            Param("roles", _WHO, "His roles, with commas between; somebody has signed in then."),
-            Param("groups", _WHO, "His groups, likewise."),
-            Param("address", _WHO, "The address that the request comes from."),
+            Param(
+                "key",
+                NAME,
+                "The name of the key that the request carries; needs the right keys:read.",
+            ),
+            Param("user", _WHO, "The signed-in user."),
+            Param(
+                "roles", _WHO, "The user's roles, separated by commas; implies a signed-in user."
+            ),
+            Param("groups", _WHO, "The user's groups, likewise."),
+            Param("address", _WHO, "The client address of the request."),
             Param(
                 "right",
                 {"type": "string", "enum": list(VERBS)},
-                "Whether the key may do this at the app instead.",
+                "Explain whether the key has this right for the app instead.",
             ),
         ),
         answers=(
             Answer(
                 200,
-                "Each check in its order; `passes` is null where one alone decides nothing.",
+                "Each check in order; `passes` is null for one that decides nothing by itself.",
                 {
                     "type": "object",
                     "required": ["app", "isLetIn", "checks"],

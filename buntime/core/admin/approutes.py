@@ -71,12 +71,12 @@ APPS = (
         path="/api/apps",
         verb="apps:read",
         name="apps.list",
-        summary="All apps: their versions, which one is active, and how its workers stand.",
+        summary="All apps: their versions, the active one, and the state of its workers.",
         query=(LIMIT, CURSOR),
         answers=(
             Answer(
                 200,
-                "A page of them, by name; `next` is the cursor of the next one.",
+                "One page, by name; `next` is the cursor of the next page.",
                 page("apps", _APP),
             ),
         ),
@@ -91,7 +91,7 @@ APPS = (
         answers=(
             Answer(
                 200,
-                "What is known of it.",
+                "Everything known about it.",
                 {
                     "type": "object",
                     "required": ["app", "url", "active", "versions", "maintenance"],
@@ -113,8 +113,8 @@ APPS = (
         path="/api/apps/{target}/sleep",
         verb="workers:recycle",
         name="apps.sleep",
-        summary="End the idle workers of an app, but for those that `prewarm` wants ready.",
-        answers=(Answer(202, "These workers end.", _ENDED),),
+        summary="End the idle workers of an app, except those that `prewarm` keeps ready.",
+        answers=(Answer(202, "The workers that end.", _ENDED),),
         faults=(404,),
     ),
     Route(
@@ -122,7 +122,7 @@ APPS = (
         path="/api/apps/{app}/maintenance",
         verb="apps:read",
         name="apps.maintenance",
-        summary="Whether an app is closed, and what its visitors are told.",
+        summary="Whether an app is closed, and the message that visitors get.",
         answers=(Answer(200, "How it stands.", _MAINTENANCE),),
         faults=(404,),
         has_tag=True,

@@ -37,11 +37,11 @@ CACHES = (
         path="/api/caches",
         verb="config:read",
         name="caches.list",
-        summary="What is kept to be quick, how much of it, and what is there for nobody any more.",
+        summary="The caches, their sizes, and entries that nothing uses any more.",
         answers=(
             Answer(
                 200,
-                "Each cache, with what a purge would take.",
+                "Each cache, with what a purge would delete.",
                 {
                     "type": "object",
                     "required": ["caches"],
@@ -56,7 +56,7 @@ CACHES = (
         path="/api/caches/purge",
         verb="config:write",
         name="caches.purge",
-        summary="Empty caches, all of them or those that are named.",
+        summary="Empty all caches, or those that are named.",
         body=Body(
             {
                 "type": "object",
@@ -71,7 +71,7 @@ CACHES = (
             },
             required=False,
         ),
-        answers=(Answer(200, "What has gone, or would go.", _FREED),),
+        answers=(Answer(200, "What was deleted, or would be.", _FREED),),
         faults=(500,),
     ),
 )

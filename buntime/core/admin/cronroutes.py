@@ -60,16 +60,16 @@ CRON = (
         path="/api/cron",
         verb="apps:read",
         name="cron.list",
-        summary="The jobs of apps: when each is due next, and what has become of its last runs.",
+        summary="The jobs of apps: when each is due next, and how its last runs ended.",
         query=(LIMIT, CURSOR),
         answers=(
             Answer(
                 200,
-                "A page of them, by app and name; `next` is the cursor of the next one.",
+                "One page, by app and name; `next` is the cursor of the next page.",
                 page(
                     "jobs",
                     _JOB,
-                    unavailable={**OR_NOTHING, "description": "Why this runtime runs none."},
+                    unavailable={**OR_NOTHING, "description": "Why this runtime runs no jobs."},
                 ),
             ),
         ),
@@ -80,11 +80,11 @@ CRON = (
         path="/api/apps/{app}/cron/{name}/run",
         verb="workers:recycle",
         name="cron.run",
-        summary="Run a job now, whenever it is due.",
+        summary="Run a job now, independent of its schedule.",
         answers=(
             Answer(
                 202,
-                "It runs; `GET /api/cron` tells how it went.",
+                "The job runs; `GET /api/cron` reports how it ends.",
                 {
                     "type": "object",
                     "required": ["app", "name"],
@@ -93,7 +93,7 @@ CRON = (
             ),
             Answer(
                 200,
-                "Where NDJSON is asked for: that it runs, again each 15 s, and how it went.",
+                "As NDJSON: that the job runs, repeated every 15 s, then how it ended.",
                 media="application/x-ndjson",
                 items=_LINE,
             ),

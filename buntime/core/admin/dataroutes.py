@@ -35,12 +35,12 @@ DATA = (
         path="/api/data",
         verb="data:read",
         name="data.list",
-        summary="The folders of data of apps and plugins, whose they are, and how large.",
+        summary="The data folders of apps and plugins: the owner and size of each.",
         query=(LIMIT, CURSOR),
         answers=(
             Answer(
                 200,
-                "A page of them, by name; one of very many files is counted in part.",
+                "One page, by name; a folder with very many files is counted in part.",
                 page("data", _FOLDER),
             ),
         ),
@@ -57,7 +57,7 @@ DATA = (
             Param(
                 "secrets",
                 {"type": "boolean", "default": False},
-                "With the values of secrets; on the host itself alone.",
+                "Include the values of secrets; only on the host itself.",
             ),
         ),
         answers=(Answer(200, "A tar.gz.", TEXT, "application/gzip"),),

@@ -46,7 +46,7 @@ _LINE = {
 }
 PROGRESS = Answer(
     200,
-    "How it goes, a line for each step; the last one says how it has ended.",
+    "The progress, one line per step; the last line says how it ended.",
     media="application/x-ndjson",
     items=_LINE,
 )
@@ -61,15 +61,15 @@ DEPLOYS = (
         path=_VERSION,
         verb="apps:deploy",
         name="deploys.put",
-        summary="Deploy an archive as a version of an app, and make that active.",
+        summary="Deploy an archive as a version of an app, and activate it.",
         query=(
             Param(
                 "replace",
                 {**FLAG, "default": False},
-                "Let it take the place of a version with other content.",
+                "Allow it to replace a version with different content.",
             ),
             Param("preview", NAME, "Deploy it as this preview, whatever the version."),
-            Param("ttl", NAME, "How long the preview lasts: 7d, where nothing is said."),
+            Param("ttl", NAME, "How long the preview lasts; 7d by default."),
         ),
         body=Body(
             None,
@@ -89,7 +89,7 @@ DEPLOYS = (
         path=f"{_VERSION}/activate",
         verb="apps:deploy",
         name="deploys.activate",
-        summary="Make a version active, once a worker has loaded it.",
+        summary="Activate a version, once a worker has loaded it.",
         answers=_RAN,
         faults=_REFUSED,
         has_tag=True,  # the app's
@@ -99,7 +99,7 @@ DEPLOYS = (
         path="/api/apps/{app}/rollback",
         verb="apps:deploy",
         name="deploys.rollback",
-        summary="Make the version active that was so before; ranges leave the present one out.",
+        summary="Activate the previous version, or one by a range, which skips the present one.",
         answers=_RAN,
         faults=_REFUSED,
         has_tag=True,  # the app's
@@ -109,11 +109,11 @@ DEPLOYS = (
         path=_VERSION,
         verb="apps:remove",
         name="deploys.remove",
-        summary="Remove a version that a deploy has made, and that is not active.",
+        summary="Remove a deployed version that is not active.",
         answers=(
             Answer(
                 200,
-                "It is removed; its files go when its last worker has.",
+                "It is removed; its files are deleted after its last worker has ended.",
                 {
                     "type": "object",
                     "required": ["app", "version"],
@@ -129,7 +129,7 @@ DEPLOYS = (
         path=f"{_VERSION}/archive",
         verb="apps:deploy",
         name="deploys.archive",
-        summary="The files of a version that a deploy has made.",
+        summary="The files of a deployed version, as an archive.",
         answers=(Answer(200, "The archive.", media="application/gzip"),),
         faults=(400, 403, 404, 500, 507),
     ),
@@ -138,11 +138,11 @@ DEPLOYS = (
         path="/api/apps/{app}",
         verb="apps:remove",
         name="deploys.removeAll",
-        summary="Remove all versions of an app that deploys have made, the active one too.",
+        summary="Remove all deployed versions of an app, including the active one.",
         answers=(
             Answer(
                 200,
-                "They are removed; their files go when their last worker has.",
+                "They are removed; their files are deleted after their last worker has ended.",
                 {
                     "type": "object",
                     "required": ["app", "versions"],
@@ -158,9 +158,9 @@ DEPLOYS = (
         path="/api/deploys",
         verb="apps:read",
         name="deploys.list",
-        summary="The last 50 deploys, the newest first.",
-        query=(Param("app", NAME, "Of this app alone."), MOST, CURSOR),
-        answers=(Answer(200, "Those that the caller may see.", page("deploys", DEPLOY)),),
+        summary="The last 50 deploys, newest first.",
+        query=(Param("app", NAME, "Only of this app."), MOST, CURSOR),
+        answers=(Answer(200, "The deploys that the caller may see.", page("deploys", DEPLOY)),),
         filters=True,
     ),
     Route(
@@ -168,7 +168,7 @@ DEPLOYS = (
         path="/api/deploys/{deploy}",
         verb="apps:read",
         name="deploys.show",
-        summary="How far a deploy has come, or how it has ended.",
+        summary="The progress of a deploy, or how it ended.",
         answers=(Answer(200, "The deploy.", DEPLOY),),
         faults=(404,),
         filters=True,

@@ -52,7 +52,7 @@ FRAMES = (
         path="/api/menus",
         verb="apps:read",
         name="menus.list",
-        summary="The shell's menu: entries of those plugins that the caller may open.",
+        summary="The shell's menu: entries of the plugins that the caller may open.",
         answers=(Answer(200, "By order, then title.", {"type": "array", "items": _ENTRY}),),
         filters=True,
     ),
@@ -75,7 +75,7 @@ FRAMES = (
         path="/.well-known/buntime/{script}",
         verb=OPEN,
         name="frames.script",
-        summary="The scripts of pages and shells: frame.js, bt-frame.js, and their types.",
+        summary="The scripts for pages and shells: frame.js, bt-frame.js, and their types.",
         answers=(Answer(200, "The script.", TEXT, "text/javascript"),),
         faults=(404,),
         takes_any_query=True,
@@ -85,7 +85,7 @@ FRAMES = (
         path="/api/frames/tokens",
         verb="apps:open",
         name="frames.token",
-        summary="A token for a plugin's routes, which its page in a frame bears for 5 minutes.",
+        summary="A token for a plugin's routes, which its page in a frame uses for 5 minutes.",
         body=Body(_PLUGIN),
         answers=(
             Answer(
@@ -107,7 +107,7 @@ FRAMES = (
         path="/api/frames/urls",
         verb="apps:open",
         name="frames.url",
-        summary="An address below a plugin's base that is good once, within 30 seconds.",
+        summary="A URL below a plugin's base that is valid once, within 30 seconds.",
         body=Body(_PLACE),
         answers=(
             Answer(

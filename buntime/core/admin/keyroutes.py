@@ -40,7 +40,7 @@ _MADE: Schema = {
     "required": [*_RECORD["required"], "key"],
     "properties": {
         **_RECORD["properties"],
-        "key": {"type": ["string", "null"], "description": "Shown once; null of a dry run."},
+        "key": {"type": ["string", "null"], "description": "Shown once; null in a dry run."},
     },
 }
 _WANTED: Schema = {
@@ -54,7 +54,7 @@ _WANTED: Schema = {
             "minItems": 1,
             "maxItems": len(VERBS),
             "items": {"enum": [*ROLES, *VERBS]},
-            "description": "Roles, and single rights.",
+            "description": "Roles and individual rights.",
         },
         "apps": {
             "type": "array",
@@ -65,12 +65,12 @@ _WANTED: Schema = {
                 "pattern": r"^[A-Za-z0-9@/._~*-]+$",
                 "maxLength": GLOB_MAX_CHARS,
             },
-            "description": 'Globs of apps, as "blog-*"; without it all.',
+            "description": 'Globs of app names, like "blog-*"; all apps if left out.',
         },
         "expires": {
             "type": ["string", "null"],
             "maxLength": 40,
-            "description": 'A moment, "2027-01-31T12:00:00Z", or how long from now, "90d".',
+            "description": 'A time, "2027-01-31T12:00:00Z", or a duration from now, "90d".',
         },
     },
 }
@@ -81,7 +81,7 @@ KEYS = (
         path="/api/keys",
         verb="keys:read",
         name="keys.list",
-        summary="The keys, without what opens anything.",
+        summary="The keys, without the secrets that open anything.",
         query=(LIMIT, CURSOR),
         answers=(
             Answer(
@@ -98,11 +98,11 @@ KEYS = (
         path="/api/keys",
         verb="keys:write",
         name="keys.add",
-        summary="Make a key that is no stronger than one's own.",
+        summary="Create a key with no more rights than the caller's own.",
         body=Body(_WANTED),
         answers=(
             Answer(200, "A dry run: what would be made.", _MADE),
-            Answer(201, "The key, which is shown this once.", _MADE),
+            Answer(201, "The key, which is shown only now.", _MADE),
         ),
         faults=(403, 409, 503),
         filters=True,
@@ -112,7 +112,7 @@ KEYS = (
         path="/api/keys/{name}",
         verb="keys:read",
         name="keys.show",
-        summary="One key, without what opens anything.",
+        summary="One key, without the secret that opens anything.",
         answers=(Answer(200, "The key.", _RECORD),),
         faults=(403, 404, 503),
         filters=True,
@@ -123,8 +123,8 @@ KEYS = (
         path="/api/keys/{name}",
         verb="keys:write",
         name="keys.revoke",
-        summary="Have a key open nothing any more, from now on.",
-        answers=(Answer(200, "The key, as it stands now.", _RECORD),),
+        summary="Revoke a key, with immediate effect.",
+        answers=(Answer(200, "The key in its present state.", _RECORD),),
         faults=(403, 404, 409, 503),
         filters=True,
         has_tag=True,

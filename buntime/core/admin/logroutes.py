@@ -39,28 +39,32 @@ LOGS = (
         verb="logs:read",
         name="logs.list",
         summary=(
-            "What apps have printed, their requests, and what the runtime tells of them: the last "
-            "lines, or those from some moment on."
+            "Output and requests of apps, and the runtime's log lines about them: the latest, or "
+            "those since a point in time."
         ),
         query=(
-            Param("app", NAME, "Of an app, `shop`, a plugin, `plugin:audit`, or `+runtime`."),
-            Param("version", NAME, "Of one version of it."),
+            Param(
+                "app",
+                NAME,
+                "Of an app, `shop`, of a plugin, `plugin:audit`, or of the runtime, `+runtime`.",
+            ),
+            Param("version", NAME, "Of one version of the app."),
             Param(
                 "level",
                 {"type": "string", "enum": ["debug", "info", "warn", "error"]},
                 "Lines of this level and above.",
             ),
-            Param("request", NAME, "Lines with this id of a request."),
+            Param("request", NAME, "Lines with this request id."),
             Param(
                 "since",
                 {"type": "string", "maxLength": 40},
-                "Lines since a time, `2026-03-01T12:00:00Z`, or that are no older than `15m`.",
+                "Lines since a time, `2026-03-01T12:00:00Z`, or no older than `15m`.",
             ),
-            Param("follow", FLAG, "Go on with new lines as they come; for streams alone."),
+            Param("follow", FLAG, "Continue with new lines as they come; only for streams."),
             Param(
                 "limit",
                 {"type": "integer", "minimum": 1, "maximum": LINES_MAX},
-                "How many lines at most; with `follow`, how many of those that were there.",
+                "The maximum number of lines; with `follow`, of those that exist already.",
             ),
             CURSOR,
         ),

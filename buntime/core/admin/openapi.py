@@ -17,12 +17,12 @@ _PLACE = regex(r"\{(\w+)\}")
 _NAMES: dict[str, tuple[str, str]] = {
     "app": (
         "^[A-Za-z0-9_~-][A-Za-z0-9._~-]*$",
-        "An app; one of a scope is two segments: @acme/shop.",
+        "An app; one with a scope is two segments: @acme/shop.",
     ),
-    "plugin": ("^[A-Za-z0-9_~-][A-Za-z0-9._~-]*$", "A plugin; one of a scope is two segments."),
+    "plugin": ("^[A-Za-z0-9_~-][A-Za-z0-9._~-]*$", "A plugin; one with a scope is two segments."),
     "target": (
         "^[A-Za-z0-9_~-][A-Za-z0-9._~-]*(@[0-9A-Za-z.*^~<>=|+ -]+)?$",
-        "An app, with a version or a range behind it or not: shop, shop@1.2.0, shop@^1.",
+        "An app, with or without a version or a range: shop, shop@1.2.0, shop@^1.",
     ),
 }
 _ERROR: Schema = {
@@ -41,15 +41,15 @@ _ERROR: Schema = {
     },
 }
 _FAULTS = {
-    400: "The query or the body is not what it should be; the message names what.",
-    401: "No key, or one that opens nothing.",
-    403: "The key has no right to this, or a page of another site asks.",
-    404: "There is no such thing.",
-    409: "It is not as it would have to be for that.",
-    412: "It has changed meanwhile: its ETag is another one than If-Match names.",
+    400: "The query or the body is not valid; the message says what is wrong.",
+    401: "No key, or one that is not valid.",
+    403: "The key lacks the right, or a page of another site sent the request.",
+    404: "It does not exist.",
+    409: "Its present state does not allow this.",
+    412: "It has changed meanwhile: its ETag differs from the one in If-Match.",
     413: "The body is too large.",
-    429: "Too many wrong keys have come from this address; Retry-After tells when to come again.",
-    503: "What this needs cannot be had now; the message says why.",
+    429: "Too many wrong keys came from this address; Retry-After says when to try again.",
+    503: "Something that this needs is not available now; the message says why.",
 }
 # Errors that any page that needs a key may answer with.
 _OF_KEYS = (400, 401, 403, 429, 503)
@@ -69,7 +69,7 @@ def document(routes: Iterable[Route], *, version: str, prefix: str, api_prefix: 
         "info": {
             "title": "Buntime",
             "version": version,
-            "description": "The operators' API. What it has stays within a major version.",
+            "description": "The operators' API. Within a major version nothing is removed from it.",
         },
         "servers": [{"url": f"{prefix}{api_prefix}" or "/"}],
         "security": [{"key": []}, {"bearer": []}],
@@ -95,7 +95,7 @@ def _operation(route: Route) -> dict[str, Any]:
     if route.verb == OPEN:
         told["security"] = []
     else:
-        told["description"] = f"Wants the right `{route.verb}`."
+        told["description"] = f"Needs the right `{route.verb}`."
         told["x-right"] = route.verb
     if route.open_when is not None:
         told["description"] += f" Open where RUNTIME_{route.open_when[0].upper()} says so."
@@ -135,7 +135,7 @@ def _in_header(route: Route) -> Iterable[dict[str, Any]]:
             "name": "If-Match",
             "in": "header",
             "required": False,
-            "description": "The ETag of what is to be changed: 412 where it is another one by now.",
+            "description": "The ETag of the resource to change: 412 if it has changed since.",
             "schema": {"type": "string"},
         }
 

@@ -24,7 +24,7 @@ _TEXTS: Schema = {"type": "array", "items": TEXT}
 _SWITCHED = (
     Answer(
         202,
-        "How the plugin stands now; what follows takes its time.",
+        "The state of the plugin now; the rest happens in the background.",
         {
             "type": "object",
             "required": ["name", "state"],
@@ -89,7 +89,7 @@ _PLUGIN: Schema = {
 }
 _SET = Answer(
     200,
-    "They hold, and what serves has them.",
+    "The options are in effect.",
     {
         "type": "object",
         "required": ["name", "state", "why", "options"],
@@ -122,7 +122,7 @@ PLUGINS = (
         path="/api/plugins",
         verb="plugins:read",
         name="plugins.list",
-        summary="All plugins, and how each stands.",
+        summary="All plugins, and the state of each.",
         query=(MOST, CURSOR),
         answers=(Answer(200, "What there is.", page("plugins", OBJECT)),),
     ),
@@ -131,7 +131,7 @@ PLUGINS = (
         path=_PATH,
         verb="plugins:read",
         name="plugins.show",
-        summary="One plugin: how it stands, its hooks with counts and times, menus, options.",
+        summary="One plugin: its state, hooks with counts and times, menus, options.",
         answers=(Answer(200, "The plugin.", _PLUGIN),),
         faults=(404,),
         has_tag=True,
@@ -141,12 +141,12 @@ PLUGINS = (
         path=_PATH,
         verb="plugins:write",
         name="plugins.install",
-        summary="Install a plugin from an archive, or replace what an install has put there.",
+        summary="Install a plugin from an archive, or replace an installed one.",
         query=(
             Param(
                 "enabled",
                 {**FLAG, "default": True},
-                "0: switched off, to be given options first.",
+                "0: install it disabled, so that options can be set first.",
             ),
         ),
         body=Body(
@@ -160,7 +160,7 @@ PLUGINS = (
         ),
         answers=(
             Answer(201, "It serves.", DEPLOY),
-            Answer(200, "It is there with this content, or a dry run.", DEPLOY),
+            Answer(200, "It is already there with this content, or this is a dry run.", DEPLOY),
             PROGRESS,
         ),
         faults=(400, 403, 409, 415, 422, 500, 503, 507),
@@ -171,12 +171,18 @@ PLUGINS = (
         path=_PATH,
         verb="plugins:write",
         name="plugins.remove",
-        summary="Remove a plugin that was installed; its data stay.",
-        query=(Param("confirm", NAME, "Its name, where it is a guard: what it covers opens."),),
+        summary="Remove an installed plugin; its data stay.",
+        query=(
+            Param(
+                "confirm",
+                NAME,
+                "The plugin's name, required if it is a guard: removing it opens what it covers.",
+            ),
+        ),
         answers=(
             Answer(
                 200,
-                "It is gone; its files go when its last process has.",
+                "It is removed; its files are deleted after its last process has ended.",
                 {
                     "type": "object",
                     "required": ["name", "removed"],
@@ -192,15 +198,15 @@ PLUGINS = (
         path=f"{_PATH}/options",
         verb="plugins:write",
         name="plugins.options",
-        summary="Set options by name, null takes back; the plugin is loaded anew with them.",
+        summary="Set options by name, null resets one; the plugin is then reloaded.",
         # No more is said here: an error must not show a password beside what is wrong with it.
-        body=Body({"description": "A mapping of options to values."}),
+        body=Body({"description": "A mapping of option names to values."}),
         answers=(_SET,),
         faults=(404, 409, 422),
         has_tag=True,
     ),
-    _act("reload", "Start a plugin's code anew, beside the old one.", (404, 409)),
-    _act("enable", "Switch a plugin on."),
-    _act("disable", "Switch a plugin off."),
-    _act("reset", "Forget what was switched: what the config file and its manifest say counts."),
+    _act("reload", "Reload a plugin: the new code starts beside the old.", (404, 409)),
+    _act("enable", "Enable a plugin."),
+    _act("disable", "Disable a plugin."),
+    _act("reset", "Drop what operators have set, so that the config file and the manifest count."),
 )

@@ -118,17 +118,19 @@ class Route:
 
 
 DRY_RUN = Param(
-    "dryRun", {"type": "boolean", "default": False}, "Check everything, change nothing."
+    "dryRun", {"type": "boolean", "default": False}, "Check everything, but change nothing."
 )
 LIMIT = Param(
     "limit",
     {"type": "integer", "minimum": 1, "maximum": 1000, "default": 100},
-    "How many entries at most.",
+    "The maximum number of entries.",
 )
 # For lists that something else limits: everything, where no number is given.
 MOST = Param(
     "limit",
     {"type": "integer", "minimum": 1, "maximum": 1000},
-    "How many entries at most; without it all.",
+    "The maximum number of entries; all if left out.",
 )
-CURSOR = Param("cursor", {"type": "string", "maxLength": 500}, "`next` of the page before.")
+CURSOR = Param(
+    "cursor", {"type": "string", "maxLength": 500}, "The value of `next` of the previous page."
+)

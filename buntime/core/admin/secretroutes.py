@@ -29,7 +29,7 @@ _SECRET: Schema = {
 }
 _LISTED = Answer(
     200,
-    "Which there are, and which an app asks for and does not have.",
+    "The secrets that exist, and those that an app asks for and lacks.",
     page("secrets", _SECRET, holder=TEXT, missing={"type": "array", "items": NAME}),
 )
 _DONE: Schema = {
@@ -39,8 +39,8 @@ _DONE: Schema = {
         "holder": TEXT,
         "name": NAME,
         "replaced": FLAG,
-        "isKnown": {**FLAG, "description": "Is there such an app yet?"},
-        "isUsed": {**FLAG, "description": "Does a manifest of it name this secret?"},
+        "isKnown": {**FLAG, "description": "Whether such an app exists."},
+        "isUsed": {**FLAG, "description": "Whether a manifest of it names this secret."},
     },
 }
 _VALUE = Body(
@@ -53,9 +53,7 @@ _VALUE = Body(
         "writeOnly": True,
     }
 )
-_PREVIEW = Param(
-    "preview", {"type": "boolean", "default": False}, "Those of the app's previews instead."
-)
+_PREVIEW = Param("preview", {"type": "boolean", "default": False}, "Those of the app's previews.")
 
 
 def _routes(kind: str, place: str, reads: str) -> tuple[Route, ...]:
@@ -67,7 +65,7 @@ def _routes(kind: str, place: str, reads: str) -> tuple[Route, ...]:
         path=path,
         verb=reads,
         name=f"{kind}.secrets",
-        summary="The names of secrets, where each is from, and which are missing.",
+        summary="The names of secrets, the source of each, and which are missing.",
         query=(*query, MOST, CURSOR),
         answers=(_LISTED,),
         has_tag=True,
@@ -77,7 +75,7 @@ def _routes(kind: str, place: str, reads: str) -> tuple[Route, ...]:
         path=f"{path}/{{name}}",
         verb=reads,
         name=f"{kind}.secret",
-        summary="Where a secret is from, and when it was set: not its value.",
+        summary="The source of a secret and when it was set, without its value.",
         query=query,
         answers=(Answer(200, "The secret.", _SECRET),),
         faults=(404,),
@@ -93,7 +91,9 @@ def _write(kind: str, path: str, query: tuple[Param, ...], method: Method) -> Ro
         path=f"{path}/{{name}}",
         verb="secrets:write",
         name=f"{kind}.secrets.{'set' if sets else 'remove'}",
-        summary="Keep a value, and load anew who has it." if sets else "Keep it no more.",
+        summary="Set the value of a secret, and reload what uses it."
+        if sets
+        else "Delete the value of a secret.",
         query=query,
         body=_VALUE if sets else None,
         answers=(Answer(200, "Done.", _DONE),),

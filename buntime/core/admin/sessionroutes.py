@@ -20,9 +20,9 @@ _SESSION: Schema = {
         "caller": _CALLER,
         "csrf": {
             **OR_NOTHING,
-            "description": "What writes bear as X-Buntime-Csrf; null without a session.",
+            "description": "What writes must send as X-Buntime-Csrf; null without a session.",
         },
-        "expiresAt": {**OR_NOTHING, "description": "When it ends, unless it is used."},
+        "expiresAt": {**OR_NOTHING, "description": "When the session ends if it is not used."},
         "environment": {"enum": ["development", "staging", "production", "test"]},
     },
 }
@@ -34,7 +34,7 @@ SESSIONS = (
         path="/api/session",
         verb=OPEN,
         name="session.show",
-        summary="Who asks, by a session or a key; in development this begins a session.",
+        summary="Who the caller is, by session or key; in development this begins a session.",
         answers=_SIGNED_IN,
         faults=(401, 403, 429, 503),
     ),
@@ -61,12 +61,12 @@ SESSIONS = (
         path="/api/session",
         verb=OPEN,
         name="session.end",
-        summary="Sign out: the session opens nothing any more; with `all` none of that key does.",
+        summary="Sign out: end this session, or with `all` every session of its key.",
         query=(
             Param(
                 "all",
                 {"type": "boolean", "default": False},
-                "All sessions of the key; by the control socket those of everybody.",
+                "End all sessions of the key; over the control socket, those of everybody.",
             ),
         ),
         answers=(Answer(204, "It has ended."),),
@@ -78,7 +78,7 @@ SESSIONS = (
         path="/api/session/links",
         verb="keys:write",
         name="session.link",
-        summary="Make a link that signs in once, within 15 minutes; by the control socket alone.",
+        summary="Make a link that signs in once, within 15 minutes; only over the control socket.",
         answers=(
             Answer(
                 201,
@@ -98,7 +98,7 @@ SESSIONS = (
         path=LINK_PATH,
         verb=OPEN,
         name="session.open",
-        summary="Sign in by such a link: a page that goes on to the panel.",
+        summary="Sign in by a one-time link: a page that leads on to the panel.",
         answers=(Answer(200, "The page.", TEXT, "text/html"),),
         faults=(403, 404),
         takes_any_query=True,

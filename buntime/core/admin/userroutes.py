@@ -63,7 +63,7 @@ USERS = (
         name="users.list",
         summary="The users who may sign in by password, by name.",
         query=(LIMIT, CURSOR),
-        answers=(Answer(200, "A page of them.", page("users", _ONE)),),
+        answers=(Answer(200, "One page of users.", page("users", _ONE)),),
         faults=_FAULTS,
     ),
     Route(
@@ -80,7 +80,7 @@ USERS = (
                 "additionalProperties": False,
             }
         ),
-        answers=(Answer(201, "The link is shown this once; none in a dry run.", _LINK),),
+        answers=(Answer(201, "The link, shown only now; none in a dry run.", _LINK),),
         faults=_FAULTS,
     ),
     Route(
@@ -88,7 +88,7 @@ USERS = (
         path="/api/users/{user}",
         verb="users:read",
         name="users.show",
-        summary="A user, and where he has signed in.",
+        summary="One user, and where the user is signed in.",
         answers=(
             Answer(
                 200,
@@ -110,14 +110,14 @@ USERS = (
         path="/api/users/{user}",
         verb="users:write",
         name="users.change",
-        summary="Have a user be as the body says, from now on; who is disabled is out at once.",
+        summary="Change a user, with immediate effect; disabling one also signs the user out.",
         body=Body(
             {
                 "type": "object",
                 "properties": {
                     **_SAID,
                     "disabled": FLAG,
-                    "secondFactor": {"type": "boolean", "description": "false takes it away"},
+                    "secondFactor": {"type": "boolean", "description": "false removes it"},
                 },
                 "additionalProperties": False,
             }
@@ -130,7 +130,7 @@ USERS = (
         path="/api/users/{user}",
         verb="users:write",
         name="users.remove",
-        summary="Remove a user, who is out at once.",
+        summary="Remove a user, and sign the user out at once.",
         answers=(
             Answer(
                 200,
@@ -145,8 +145,8 @@ USERS = (
         path="/api/users/{user}/reset",
         verb="users:write",
         name="users.reset",
-        summary="A link by which a user sets another password.",
-        answers=(Answer(200, "The link is shown this once; none in a dry run.", _LINK),),
+        summary="Make a link by which a user sets a new password.",
+        answers=(Answer(200, "The link, shown only now; none in a dry run.", _LINK),),
         faults=_FAULTS,
     ),
     Route(
@@ -154,11 +154,11 @@ USERS = (
         path="/api/users/{user}/sessions",
         verb="users:write",
         name="users.signout",
-        summary="Sign a user out, wherever he is.",
+        summary="Sign a user out everywhere.",
         answers=(
             Answer(
                 200,
-                "How many sessions that has ended.",
+                "The number of sessions that were ended.",
                 {
                     "type": "object",
                     "required": ["ended"],

@@ -53,15 +53,15 @@ WATCHING = (
         name="history.show",
         summary="Requests, errors, times, memory and workers of the last hour, in points of 10 s.",
         query=(
-            Param("app", NAME, "Of this app alone."),
-            Param("apps", {**FLAG, "default": True}, "0: the total alone, which is cheaper."),
+            Param("app", NAME, "Only of this app."),
+            Param("apps", {**FLAG, "default": True}, "0: only the total, which is cheaper."),
             Param(
                 "step",
                 {"type": "integer", "enum": [10, 20, 30, 60, 120, 300, 600], "default": 10},
-                "Seconds that one point is of.",
+                "The seconds that one point covers.",
             ),
         ),
-        answers=(Answer(200, "The points that are over, the oldest first.", _HOUR),),
+        answers=(Answer(200, "The completed points, oldest first.", _HOUR),),
         filters=True,
     ),
     Route(
@@ -69,16 +69,18 @@ WATCHING = (
         path="/api/events",
         verb="apps:read",
         name="events.list",
-        summary="Rates each two seconds, and what of apps, workers, plugins, deploys changes.",
+        summary="Rates every two seconds, and changes of apps, workers, plugins and deploys.",
         query=(
             Param(
                 "kinds",
                 {"type": "string", "maxLength": 100, "pattern": "^[a-z,]*$"},
-                f"Of these kinds alone, `stats,apps`; there are {', '.join(KINDS)}.",
+                f"Only these kinds, `stats,apps`; the kinds are {', '.join(KINDS)}.",
             ),
         ),
         answers=(
-            Answer(200, "Each as an event of its kind.", None, "text/event-stream", items=_EVENT),
+            Answer(
+                200, "Each change as an event of its kind.", None, "text/event-stream", items=_EVENT
+            ),
         ),
         faults=(503,),
         filters=True,

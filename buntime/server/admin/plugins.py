@@ -34,7 +34,7 @@ class PluginPages:
         call.answer(effective_json(self._live.now, self._plugins.roster))
 
     def _list(self, call: Call) -> None:
-        """All plugins, and how each stands."""
+        """All plugins, and the state of each."""
         roster, meters = self._plugins.roster, self._plugins.meters
         names, following = call.page(roster.found)
         told = [describe(roster, meters, name, call.now) for name in names]
