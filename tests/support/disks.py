@@ -1,4 +1,4 @@
-"""Small file systems, for tests of full and of read-only disks."""
+"""What is odd about disks: full and read-only ones, and folders that are nested deeply."""
 
 from __future__ import annotations
 
@@ -9,6 +9,22 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
+DEEP = 1500  # deeper than Python recurses
+
+
+def nest(top: Path, depth: int = DEEP) -> None:
+    """Make folders in folders, each with a file; their path is short enough for the system.
+
+    Whoever makes them takes them away by `cachefolder.remove`, as pytest cannot.
+    """
+    inner = os.open(top, os.O_RDONLY)
+    for _ in range(depth):
+        os.close(os.open("file", os.O_CREAT, dir_fd=inner))
+        os.mkdir("d", dir_fd=inner)
+        before, inner = inner, os.open("d", os.O_RDONLY, dir_fd=inner)
+        os.close(before)
+    os.close(inner)
 
 
 @contextlib.contextmanager

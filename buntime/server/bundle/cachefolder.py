@@ -266,6 +266,13 @@ def remove(path: str) -> None:
     _rmdir(path)
 
 
+def remove_whole(path: str) -> None:
+    """The same. Raises OSError where something is left."""
+    remove(path)
+    if os.path.lexists(path):
+        raise OSError(errno.ENOTEMPTY, "cannot be removed whole", path)
+
+
 def _move_folders(name: str, top: int) -> list[str]:
     """Delete the files in a folder of `top`, and move its folders there; returns their names."""
     moved: list[str] = []

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from buntime.core.deploys.names import Release
 from buntime.core.deploys.preview import hash_of
 from buntime.core.errors import ServerFault
+from buntime.server.defence.folderwalk import walk
 from buntime.server.deploys.records import (
     ReleaseRecord,
     read_files,
@@ -101,7 +102,7 @@ def left_behind(store: Store, app: str) -> list[str]:
         return []
     release = os.path.join(store.folder_of(app), folder)
     known, found = read_files(release), []
-    for above, folders, files in os.walk(release):
+    for above, folders, files in walk(release):
         folders[:] = [each for each in folders if not each.startswith((".venv", "__pycache__"))]
         names = [os.path.relpath(os.path.join(above, each), release) for each in files]
         found += [each for each in names if each not in known and each not in _OURS]

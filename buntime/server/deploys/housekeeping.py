@@ -10,6 +10,7 @@ from buntime.core.deploys.retention import Kept, surplus, target_of_rollback
 from buntime.core.errors import ClientFault
 from buntime.core.values.tuples import NamedTuple
 from buntime.server.apps.catalog import Catalog
+from buntime.server.bundle.cachefolder import remove
 from buntime.server.deploys.course import Steps, Turns, in_thread, run
 from buntime.server.deploys.disk import storage_fault
 from buntime.server.deploys.opening import DeployPlace
@@ -268,9 +269,7 @@ def _tidy(
 
 def _remove_data(folder: str) -> None:
     """The data of a preview, which belong to its app's user."""
-    import shutil  # 6 ms of a start, for what is seldom removed
-
-    shutil.rmtree(folder, ignore_errors=True)
+    remove(folder)
 
 
 def kept_of(record: ReleaseRecord, use: Use | None = None) -> Kept:

@@ -36,6 +36,7 @@ from buntime.core.deploys.names import (
 )
 from buntime.core.errors import ClientFault
 from buntime.server.apps.releaselinks import alias_of
+from buntime.server.bundle.cachefolder import remove_whole
 from buntime.server.deploys.places import Layout, Places
 from buntime.server.deploys.records import (
     FILES,
@@ -352,12 +353,10 @@ class Store(Places):
 
     def remove_release(self, path: str, *, keeps_lock: bool = False) -> None:
         """Remove a release's folder and what lies beside it, its lock last."""
-        import shutil  # 6 ms of a start, for what is seldom removed
-
         parent, name = os.path.split(path)
         for folder in (path, os.path.join(parent, f".{name}.new")):
             if os.path.lexists(folder):
-                shutil.rmtree(folder)
+                remove_whole(folder)
         for end in (RECORD, FILES):
             for file in (f"{path}{end}", os.path.join(parent, f".{name}{end}.new")):
                 with contextlib.suppress(FileNotFoundError):

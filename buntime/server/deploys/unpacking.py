@@ -5,13 +5,13 @@ Imported when the first archive comes: tarfile and zipfile take 15 ms.
 
 import ctypes
 import os
-import shutil
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import IO
 
 from buntime.core.deploys.members import FILES_MAX, ArchiveFault, Bounds, Intake, Member
 from buntime.core.errors import ClientFault, HttpError
+from buntime.server.bundle.cachefolder import remove
 from buntime.server.deploys import tarmembers, zipmembers
 from buntime.server.deploys.disk import storage_fault
 from buntime.server.deploys.tree import Tree
@@ -45,7 +45,7 @@ def unpack(
         if top is not None:
             os.rmdir(fresh)
     except BaseException as exc:
-        shutil.rmtree(fresh, ignore_errors=True)
+        remove(fresh)
         if isinstance(exc, OSError):
             raise storage_fault(exc) from exc
         raise

@@ -7,13 +7,12 @@ threads: waits for the disk. Files are removed as their user, because that user 
 """
 
 import os
-import shutil
 from collections.abc import Mapping
 from contextlib import suppress
 
 from buntime.core.values.regex import regex
 from buntime.core.values.tuples import NamedTuple
-from buntime.server.bundle.cachefolder import SHARED, cache_folder
+from buntime.server.bundle.cachefolder import SHARED, cache_folder, remove_whole
 from buntime.server.pythons.identity import Identity, run_as
 
 _OF_USER = regex(r"environments-([0-9]{1,10})")
@@ -74,7 +73,7 @@ def _listed(folder: str) -> list[str]:
 
 def remove(each: Environments) -> None:
     """Raises OSError, CannotBecome."""
-    run_as(_identity_of(each), lambda: shutil.rmtree(each.path))
+    run_as(_identity_of(each), lambda: remove_whole(each.path))
 
 
 def _identity_of(each: Environments) -> Identity | None:

@@ -31,7 +31,6 @@ import errno
 import fcntl
 import hashlib
 import os
-import shutil
 import stat
 import threading
 import time
@@ -46,6 +45,7 @@ from buntime.core.errors import ManifestError, NoRoom
 from buntime.core.telemetry.records import Tell
 from buntime.core.values.regex import regex
 from buntime.core.values.tuples import NamedTuple
+from buntime.server.bundle.cachefolder import remove_whole
 from buntime.server.defence.ownthread import confined
 from buntime.server.pythons.confinement import Confinement, Unconfined, Workshop
 from buntime.server.pythons.environments import label_of
@@ -310,9 +310,9 @@ def _remove_old(folder: Path) -> None:
         try:
             complete.append(((path / _COMPLETE).stat().st_mtime, path))
         except FileNotFoundError:
-            shutil.rmtree(path)
+            remove_whole(str(path))
     for _, path in sorted(complete)[:-_KEPT]:
-        shutil.rmtree(path)
+        remove_whole(str(path))
 
 
 def _try_lock(fd: int) -> bool:

@@ -1,6 +1,5 @@
 """Lists what a site publishes, for `buntime check`: how much, and what looks like a mistake."""
 
-import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -8,6 +7,7 @@ from buntime.core.apps.app import App
 from buntime.core.sites.absolutelinks import absolute_links
 from buntime.core.sites.publishing import is_doubtful, is_hidden, is_published
 from buntime.core.values.tuples import NamedTuple
+from buntime.server.defence.folderwalk import walk
 from buntime.server.defence.regularfile import read_regular
 from buntime.server.sites.sitefile import PAGE_MAX_BYTES
 
@@ -25,14 +25,18 @@ def list_published(app: App) -> Published:
     """What the site of a static app publishes; linked folders are not entered."""
     site = Path(app.entrypoint).parent.parts
     files, doubtful = 0, []
-    for path in _files(app.dir.joinpath(*site)):
+    folder = app.dir.joinpath(*site)
+    root = folder.resolve()
+    for path in _files(folder):
         if files == _FILES_MAX:
             break
-        shown = path.relative_to(app.dir.joinpath(*site))
+        shown = path.relative_to(folder)
         if is_hidden(shown.parts):
             continue
         try:
-            real = path.resolve(strict=True).relative_to(app.dir)
+            # Only links: what it takes to resolve a path grows with the square of its depth.
+            real = path.resolve(strict=True) if path.is_symlink() else root / shown
+            real = real.relative_to(app.dir)
         except (OSError, RuntimeError, ValueError):  # leads nowhere, or out of the folder
             continue
         code = app.manifest.entrypoint is not None
@@ -55,6 +59,6 @@ def links_away(app: App) -> tuple[str, ...]:
 
 
 def _files(folder: Path) -> Iterator[Path]:
-    for parent, folders, names in os.walk(folder):
+    for parent, folders, names in walk(str(folder)):
         folders[:] = [name for name in folders if not is_hidden([name]) or parent == str(folder)]
         yield from (Path(parent, name) for name in names)

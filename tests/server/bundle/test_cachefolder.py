@@ -12,8 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from buntime.server.bundle.cachefolder import is_alone, remove
+from buntime.server.bundle.cachefolder import is_alone, remove, remove_whole
 from buntime.server.state.statefolder import prepare_state
+from tests.support.disks import nest, small_disk
 
 ROOT = Path(__file__).resolve().parents[3]
 UID = 1_000_690_000  # as OpenShift gives a namespace one
@@ -90,15 +91,20 @@ def test_a_folder_that_is_nested_deeply_is_removed(tmp_path: Path) -> None:
     """Deeper than Python recurses, than a path is long, and than there are descriptors."""
     top = tmp_path / "top"
     top.mkdir()
-    inner = os.open(top, os.O_RDONLY)
-    for _ in range(3000):
-        os.mkdir("folder", dir_fd=inner)
-        os.close(os.open("file", os.O_CREAT, dir_fd=inner))
-        before, inner = inner, os.open("folder", os.O_RDONLY, dir_fd=inner)
-        os.close(before)
-    os.close(inner)
+    nest(top, 3000)
     remove(str(top))
     assert not top.exists()
+
+
+def test_what_cannot_be_removed_whole(tmp_path: Path) -> None:
+    """A disk that is mounted there stays, and whoever wants all of it gone is told."""
+    (tmp_path / "top").mkdir()
+    with small_disk(tmp_path / "top/disk"):
+        (tmp_path / "top/file").touch()
+        with pytest.raises(OSError, match="cannot be removed whole"):
+            remove_whole(str(tmp_path / "top"))
+        assert os.listdir(tmp_path / "top") == ["disk"]
+    remove_whole(str(tmp_path / "top"))
 
 
 def test_a_folder_that_is_swapped_for_a_link_meanwhile(tmp_path: Path) -> None:

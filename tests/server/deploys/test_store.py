@@ -9,9 +9,12 @@ import pytest
 
 from buntime.core.deploys.names import Release
 from buntime.core.errors import ClientFault
+from buntime.server.bundle.cachefolder import remove
+from buntime.server.deploys.diskwork import left_behind
 from buntime.server.deploys.records import ReleaseRecord, read_files, read_record, write_files
 from buntime.server.deploys.store import Store
 from tests.support.deploystore import deployed, release_of, seen, tree
+from tests.support.disks import nest
 
 
 @pytest.fixture
@@ -241,3 +244,16 @@ def test_cut_short(how: str, case: str, tmp_path: Path) -> None:
     assert cuts >= 10
     assert before + after == cuts
     assert before >= 8
+
+
+def test_an_app_that_has_nested_folders_deeply(store: Store) -> None:
+    """Its next deploy is told of what stays behind, and its release can be removed."""
+    release = release_of("shop", "1.0.0")
+    deployed(store, release)
+    nest(Path(store.root, release.path))
+    try:
+        assert len(left_behind(store, "shop")) == 10
+        store.remove_release(os.path.join(store.root, release.path))
+        assert not Path(store.root, release.path).exists()
+    finally:
+        remove(os.path.join(store.root, release.path))

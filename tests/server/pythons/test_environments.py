@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-from buntime.server.pythons.environments import environments_in, key_of, label_of
+from buntime.server.pythons.environments import environments_in, key_of, label_of, remove
 from buntime.server.pythons.identity import Identity
 from buntime.server.pythons.installer import Owner, home_of
 from tests.support.apps import make_app
+from tests.support.disks import nest
 
 KEYS = ["shop", "shop@1.2.0", "@acme/shop", "@acme/shop@2.0.0", "plugin:audit"]
 
@@ -31,3 +33,13 @@ def test_an_environment_of_a_plugin_can_be_made(tmp_path: Path) -> None:
     line = [sys.executable, "-m", "venv", "--without-pip", str(home / ".venv")]
     done = subprocess.run(line, capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 0, done.stderr + done.stdout
+
+
+def test_an_environment_with_folders_that_are_nested_deeply_is_removed(tmp_path: Path) -> None:
+    """A package, or the app, may have made them."""
+    folder = tmp_path / f"environments-{os.getuid()}" / "shop-3f2a81c0"
+    folder.mkdir(parents=True)
+    nest(folder)
+    [found] = environments_in(str(tmp_path))
+    remove(found)
+    assert not folder.exists()

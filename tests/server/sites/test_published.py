@@ -10,8 +10,10 @@ import pytest
 from buntime.core.apps.app import App
 from buntime.core.apps.manifest import default_manifest
 from buntime.core.errors import ClientFault
+from buntime.server.bundle.cachefolder import remove
 from buntime.server.sites.published import list_published
 from buntime.server.sites.site import StaticSite
+from tests.support.disks import DEEP, nest
 
 FILES = (
     "index.html app.js docs/a.html .env .git/config .well-known/x.txt __pycache__/a.pyc "
@@ -58,3 +60,13 @@ def test_as_served(folder: Path, entrypoint: str | None) -> None:
 def test_a_built_site(folder: Path) -> None:
     """With the entrypoint in a folder, that folder counts."""
     assert list_published(site_of(folder, "docs/a.html")) == (1, ())
+
+
+def test_folders_that_are_nested_deeply(tmp_path: Path) -> None:
+    """All that is in them counts."""
+    (tmp_path / "index.html").write_text("x")
+    nest(tmp_path)
+    try:
+        assert list_published(site_of(tmp_path)).files == DEEP + 1
+    finally:
+        remove(str(tmp_path / "d"))
