@@ -1,4 +1,4 @@
-"""INIT: this process becomes the app's own, as if the app had been started by itself."""
+"""INIT: this process becomes the app's own, as if the app had been started directly."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ if TYPE_CHECKING:
 
     from buntime.wire import Message
 
-# What the standard library tries to import wherever it runs.
+# What the standard library tries to import on every system.
 _OF_OTHER_SYSTEMS = {"_overlapped", "_scproxy", "_winapi", "msvcrt", "nt", "winreg"}
 
 
 def adopt(init: Message, bundle: str) -> Mapping[str, str]:
-    """Take on the environment, folder and import path of INIT; `bundle` goes to its end.
+    """Adopt the environment, folder and import path of INIT; `bundle` goes to the end of the path.
 
-    Returns the names of the standard library that files of the app bear, with their folders.
+    Returns the names of standard library modules that files of the app have, with their folders.
     """
     take_environment(init)
     posix.chdir(init["dir"])
@@ -42,7 +42,7 @@ def adopt(init: Message, bundle: str) -> Mapping[str, str]:
 
 
 def take_environment(init: Message) -> None:
-    """Have the variables of INIT, and the secrets that are among them, and no others."""
+    """Set the variables of INIT, including secrets among them, and remove all others."""
     _take_variables(_environment(init))
 
 
@@ -88,17 +88,18 @@ def _take_path(init: Message, bundle: str) -> Mapping[str, str]:
         from buntime.worker.shadows import keep_apart  # 0.2 ms, for few apps
 
         keep_apart(shadows, stdlib, folder)
-    # The bundle offers `buntime` and nothing else, so that at the end it hides nothing. This
-    # process needs it no more, but those do that multiprocessing spawns with a copy of the path.
+    # The bundle offers only `buntime`, so at the end of the path it hides nothing. This process no
+    # longer needs it, but processes that multiprocessing spawns with a copy of the path do.
     sys.path[:] = [*own, *stdlib, *packages, bundle]
     for name in init.get("hooks") or ():
-        __import__(name)  # of setuptools: what is found by it was installed as editable
+        __import__(name)  # of setuptools: it finds packages that were installed as editable
         sys.modules[name].install()
     return shadows
 
 
 def find_shadows(folders: list[str], stdlib: list[str]) -> dict[str, str]:
-    """Return names of the standard library that modules in `folders` bear, with their folders."""
+    """Return names of standard library modules that modules in `folders` have, with their
+    folders."""
     names = getattr(sys, "stdlib_module_names", None) or _names_in(stdlib)  # 3.9 has no such set
     found = {}
     for folder in reversed(folders):  # the first one wins
@@ -124,7 +125,7 @@ def _listed(folder: str) -> list[str]:
 
 
 def _take_builtins() -> None:
-    """What `site` would have added and code relies on."""
+    """What `site` would have added, and code relies on."""
     builtins.exit = Quitter("exit", "Ctrl-D (i.e. EOF)")
     builtins.quit = Quitter("quit", "Ctrl-D (i.e. EOF)")
     builtins.help = _Helper()

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     Hook = Callable[[], Any]
 
     class Mailbox(Protocol):
-        """Reads in the place of this engine where an app calls services: see asynccalls.py."""
+        """Reads instead of this engine if an app calls services: see asynccalls.py."""
 
         def open(self) -> None: ...
         def serve(self) -> None: ...
@@ -44,11 +44,11 @@ class AsyncExchange(Exchange):
     loop: asyncio.AbstractEventLoop
     outlet: Outlet
     task: asyncio.Task[None] | None = None
-    cancel_after_s = 0.0  # how long the handler may go on when nobody waits any more
+    cancel_after_s = 0.0  # how long the handler may continue when nobody waits any more
     _waiters: tuple[asyncio.Future[None], ...] = ()
 
     def spare_s(self) -> float:
-        """Return how much longer than that, where its handler is known to be ending."""
+        """Return how much longer it may take, if its handler is known to be ending."""
         return 0.0
 
     async def read(self, limit: int) -> bytes:
@@ -65,7 +65,7 @@ class AsyncExchange(Exchange):
             for _ in self.flow(body, end=end):
                 await self.news()
         if not body and not end and self.stage is SENT:
-            await asyncio.sleep(0)  # or who sends nothing, again and again, would hear of nothing
+            await asyncio.sleep(0)  # or an app that sends nothing would not learn of it
         if not end and self.outlet.is_full:
             await self.outlet.drain()
 
@@ -76,7 +76,7 @@ class AsyncExchange(Exchange):
     async def news(self) -> None:
         """Wait until something came for this exchange."""
         waiter = self.loop.create_future()
-        # Without those whose task was cancelled: who polls with a timeout would pile them up.
+        # Without those whose task was cancelled: polling with a timeout would pile them up.
         self._waiters = (*[each for each in self._waiters if not each.done()], waiter)
         await waiter
 
@@ -116,7 +116,7 @@ class AsyncEngine(Engine[AsyncExchange]):
         self._terminated = self.loop.create_future()
 
     def run(self, received: list[Received], ready: Callable[[Send], None]) -> None:
-        """Start the app, call `ready`, and serve until TERMINATE has come and all is done.
+        """Start the app, call `ready`, and serve until TERMINATE has come and everything is done.
 
         Raises what the app raises when it starts.
         """
@@ -125,7 +125,7 @@ class AsyncEngine(Engine[AsyncExchange]):
             try:
                 return self.loop.run_until_complete(main)
             except (SystemExit, KeyboardInterrupt) as exc:
-                # asyncio lets these through from any task of the app; they end that task alone.
+                # asyncio lets these through from any task of the app; they must end only that task.
                 if main.done():
                     raise
                 complain("a task of the app raised", exc)
@@ -162,7 +162,7 @@ class AsyncEngine(Engine[AsyncExchange]):
         await self.outlet.drain(0)
 
     async def clear_loop(self) -> None:
-        """End what the app has left running; the loop is its own."""
+        """End what the app has left running, because the loop is its own."""
         others = asyncio.all_tasks() - {asyncio.current_task()}
         for task in others:
             task.cancel()
@@ -191,7 +191,7 @@ class AsyncEngine(Engine[AsyncExchange]):
         exchange.tell()
 
     def cancel(self, exchange: AsyncExchange) -> None:
-        """Wake the handler to hear of it, and cancel its task, at once or after its grace."""
+        """Wake the handler so that it notices, and cancel its task, at once or after its grace."""
         exchange.tell()
         if exchange.cancel_after_s:
             self.loop.call_later(exchange.cancel_after_s, self._give_up, exchange)
@@ -199,14 +199,14 @@ class AsyncEngine(Engine[AsyncExchange]):
             self._give_up(exchange)
 
     def idle(self) -> None:
-        """Run the app's on_idle beside what else is in hand."""
+        """Run the app's on_idle beside other work."""
         if self._on_idle_hook is not None:
             task = self.loop.create_task(await_hook("on_idle", self._on_idle_hook))
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
 
     def close(self) -> None:
-        """Go on to the end, once all tasks are done."""
+        """Finish, once all tasks are done."""
         if not self._terminated.done():
             self._terminated.set_result(None)
 
@@ -241,7 +241,7 @@ class AsyncEngine(Engine[AsyncExchange]):
             self._forget(exchange)
 
     def _forget(self, exchange: AsyncExchange) -> None:
-        # Not by a callback of the task, which would cost the loop another round.
+        # Not by a callback of the task, which would cost another turn of the loop.
         if exchange.task is not None:
             self._tasks.discard(exchange.task)
 

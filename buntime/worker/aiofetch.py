@@ -99,9 +99,9 @@ async def _stream(
 
 
 class PiecesOfThread:
-    """The pieces of an iterable that blocks, each of them made in a thread.
+    """The pieces of an iterable that blocks, each produced in a thread.
 
-    `end` is what stands for its end: nothing that can be a piece.
+    `end` marks its end: a value that can never be a piece.
     """
 
     def __init__(self, body: Any, threads: Threads, end: object = None) -> None:
@@ -121,7 +121,7 @@ class PiecesOfThread:
             yield piece
 
     async def close(self) -> None:
-        """Close the iterable, in a thread; where it is making a piece, when it has."""
+        """Close the iterable, in a thread; if it is producing a piece, after that."""
         close = getattr(self._body, "close", None)
         if close is None:
             return
@@ -132,9 +132,9 @@ class PiecesOfThread:
 
 
 class Threads:
-    """Threads for what blocks.
+    """Threads for blocking code.
 
-    Of our own, so that an app which fills asyncio's default ones does not stop itself.
+    Our own, so that an app that fills asyncio's default ones does not block itself.
     """
 
     def __init__(self, most: int, name: str) -> None:
@@ -149,10 +149,10 @@ class Threads:
         return await asyncio.wrap_future(self.submit(function, *args))
 
     async def call_for_loop(self, handler: Handler, argument: Any) -> Any:
-        """Call a handler that is async, or was made of an async one by a decorator."""
+        """Call a handler that is async, or that a decorator made from an async one."""
         if handler.is_async:
             return await handler.call(argument)
-        # A decorator's function may also run the async one to its end: not on this thread.
+        # A decorator's function may also run the async one to its end, which must not happen here.
         result = await self.call(handler.call, argument)
         return await result if hasattr(result, "__await__") else result
 

@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 
     T = TypeVar("T")
 
-# Between the close of a WebSocket and the cancellation of its handler: of one that does not know
-# of it, as it waits for something else, and of one that was told and may be tidying up.
+# Between the close of a WebSocket and the cancellation of its handler: for one that does not know
+# because it waits for something else, and for one that was told and may be cleaning up.
 GRACE_S = 1.0
 TOLD_GRACE_S = 10.0
 
@@ -34,7 +34,7 @@ class AsyncSocket(Socket, AsyncExchange):
     """A WebSocket whose handler is a task; any other task may use it too."""
 
     cancel_after_s = GRACE_S
-    threads: Threads  # for what blocks in a response that denies it
+    threads: Threads  # for blocking code in a response that denies it
     _is_told = False
     _was_spared = False
 
@@ -42,7 +42,7 @@ class AsyncSocket(Socket, AsyncExchange):
         self, head: Message, payload: bytes, send: Send, forget: Callable[[int], Any]
     ) -> None:
         super().__init__(head, payload, send, forget)
-        self._turn = asyncio.Lock()  # of one sender for a whole message, as messages must not mix
+        self._turn = asyncio.Lock()  # one sender's for a whole message: messages must not mix
         self._rest: tuple[str, memoryview] | None = None  # of a message whose sender was cancelled
 
     def departure(self) -> Exception:
@@ -51,7 +51,7 @@ class AsyncSocket(Socket, AsyncExchange):
         return super().departure()
 
     def spare_s(self) -> float:
-        """Return how much longer a handler may go on that was told; it is asked for this once."""
+        """Return how much longer a handler that was told may continue; called once."""
         if not self._is_told or self._was_spared:
             return 0.0
         self._was_spared = True
@@ -84,7 +84,7 @@ class AsyncSocket(Socket, AsyncExchange):
             await self.outlet.drain()
 
     async def _send_all(self, kind: str, data: memoryview) -> None:
-        """Send a message in pieces; who is cancelled meanwhile leaves `_rest`."""
+        """Send a message in pieces; a sender that is cancelled meanwhile leaves `_rest`."""
         while (size := self.send_some(kind, data)) is None:
             await self.news()
         if size < len(data):

@@ -1,4 +1,4 @@
-"""Tells what kind of app an object is: ASGI, WSGI, or neither and then why."""
+"""Finds out what kind of app an object is: ASGI, WSGI, or neither, and then why."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-# What is callable and yet no app that others could serve.
+# Callables that are not apps.
 _OF_OTHER_SERVERS = {("tornado.web", "Application"), ("aiohttp.web_app", "Application")}
 
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from buntime.worker.aio import AsyncExchange
     from buntime.worker.lifespan import Application, Event, Scope
 
-# Between http.disconnect and the cancellation of an app that does not heed it.
+# Between http.disconnect and the cancellation of an app that ignores it.
 GRACE_S = 1.0
 # bytes of a body in one http.request event.
 PIECE_BYTES = 65536
@@ -52,7 +52,8 @@ class Call:
         self._is_done = False  # the app said that there is no more body
 
     async def receive(self) -> Event:
-        """Return the next http.request, or http.disconnect once there is nobody or nothing left."""
+        """Return the next http.request, or http.disconnect once the client or the body has
+        ended."""
         exchange = self._exchange
         if not self._has_given_body:
             try:
@@ -67,7 +68,7 @@ class Call:
         return {"type": "http.disconnect"}
 
     async def send(self, event: Event) -> None:
-        """Take an event of the response. Raises OSError when the client is gone."""
+        """Handle an event of the response. Raises OSError when the client is gone."""
         exchange = self._exchange
         if exchange.gone:
             raise exchange.departure()
@@ -95,7 +96,7 @@ class Call:
 def scope_of(head: Message, state: dict[str, Any], *, strips_base: bool = False) -> Scope:
     """Return the scope of a request; its path includes the root_path, as the specification says.
 
-    Unless the app `strips_base`: then the two are beside each other, as in WSGI.
+    With `strips_base` the two are separate, as in WSGI.
     """
     target, _, query = head["target"].partition("?")
     if strips_base:

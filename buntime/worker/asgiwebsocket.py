@@ -24,9 +24,9 @@ if TYPE_CHECKING:
     from buntime.wire import Message
     from buntime.worker.lifespan import Application, Event, Scope
 
-# What ends at the runtime, and says what the handshake was: python-socketio goes by it.
+# Fields that end at the runtime, but describe the handshake: python-socketio uses them.
 _HANDSHAKE = [(b"connection", b"Upgrade"), (b"upgrade", b"websocket")]
-# For what the app sends where it has no place.
+# For events that the app sends at the wrong time.
 _WHEN = {
     NEW: "before websocket.accept",
     HELD: "in the middle of a response",
@@ -49,7 +49,7 @@ def asgi_sockets(
             scope = scope_of_websocket(socket.head, state, strips_base=strips_base)
             await app(scope, call.receive, call.send)
         except Exception as exc:
-            # Frameworks tell of it by exceptions of their own, which their examples let through.
+            # Frameworks report it by their own exceptions, which their examples do not catch.
             if not socket.closing or "Disconnect" not in type(exc).__name__:
                 raise
         if socket.stage in (HELD, SENT) and not socket.gone:
@@ -82,7 +82,7 @@ class SocketCall:
         return {"type": "websocket.receive", "text" if type(message) is str else "bytes": message}
 
     async def send(self, event: Event) -> None:
-        """Take an event of the app. Raises OSError when the client is gone."""
+        """Handle an event of the app. Raises OSError when the client is gone."""
         try:
             await self._send(event["type"], event)
         except WebSocketClosed as closed:
@@ -106,7 +106,7 @@ class SocketCall:
 
 
 def scope_of_websocket(head: Message, state: dict[str, Any], *, strips_base: bool = False) -> Scope:
-    """Return the scope of a WebSocket; its fields have all those of the handshake."""
+    """Return the scope of a WebSocket, with all header fields of the handshake."""
     scope = scope_of(head, state, strips_base=strips_base)
     del scope["method"]
     scope["headers"] += _HANDSHAKE

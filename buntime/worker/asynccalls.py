@@ -1,7 +1,7 @@
 """Calls that are awaited, and the mailbox of an async engine.
 
-On the engine's loop a call is a few futures. On any other loop, such as that of an app which calls
-`asyncio.run` in a handler, a thread waits in its place: who reads the channel need not be there.
+On the engine's loop a call is a few futures. On any other loop, such as that of an app that calls
+`asyncio.run` in a handler, a thread waits instead, because the channel is not read there.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ PATIENCE_S = 0.1
 
 
 class Awaited:
-    """A call: `await` it for its result, or take the items of its stream by `async for`."""
+    """A call: `await` it for its result, or take the items of its stream with `async for`."""
 
     def __init__(self, calls: Caller, request: Request) -> None:
         self._calls = calls
@@ -60,7 +60,7 @@ class Awaited:
             return StreamBeside(value) if isinstance(value, Stream) else value
         call = calls.begin(request)
         try:
-            seen = call.news  # before each look, see Calls.call
+            seen = call.news  # before each check, see Calls.call
             for _ in calls.flow(call, request):
                 await _news(call, seen)
                 seen = call.news
@@ -150,8 +150,8 @@ async def _news(call: Call, seen: int) -> None:
 class OfLoop:
     """While an async engine runs: its loop reads, also while the app still starts.
 
-    Where the loop does not come round, as what runs on it waits for a thread that calls a service,
-    that thread reads in its place. So whoever reads holds `_reading`, and `_held` with it.
+    If the loop is blocked, because its code waits for a thread that calls a service, that thread
+    reads instead. So the reader holds `_reading`, and `_held` with it.
     """
 
     def __init__(self, calls: Caller, engine: AsyncEngine, received: list[Received]) -> None:
@@ -163,7 +163,7 @@ class OfLoop:
         self._engine = engine
         self._descriptor = engine.channel.descriptor
         self._thread = _thread.get_ident()
-        self._held = received  # what is not for calls, and has to wait
+        self._held = received  # messages that are not for calls, and must wait
         self._is_early = True
         self._reading = calls.unattended.reading
 
@@ -178,12 +178,12 @@ class OfLoop:
         self._calls.wake_all()
 
     def serve(self) -> None:
-        """Hand on what came before the app was ready, and from now on all."""
+        """Deliver what came before the app was ready, and everything from now on."""
         self._is_early = False
         self._hand_on()
 
     def close(self) -> None:
-        """Read no more."""
+        """Stop reading."""
         self.loop.remove_reader(self._descriptor)
 
     def _read(self) -> None:
@@ -210,12 +210,12 @@ class OfLoop:
         self._outlet.send(message, payload)
 
     def tell(self, call: Call) -> None:
-        """Wake who waits for a call."""
+        """Wake the callers that wait for a call."""
         call.news += 1
         ring(call)
 
     def wait(self, call: Call, seen: int) -> None:
-        """Wait for the loop; where that is what waits, read in its place."""
+        """Wait for the loop; if the loop itself waits, read instead."""
         if _thread.get_ident() == self._thread:
             while call.news == seen:
                 self._poll(None, self._outlet.go_on)
@@ -227,7 +227,7 @@ class OfLoop:
                 self.loop.call_soon_threadsafe(self._hand_on)
 
     def _poll(self, patience_ms: int | None, go_on: Callable[[], None]) -> None:
-        """Read what there is, and send what the kernel takes; who waits waits for either."""
+        """Read what there is, and send what the kernel takes, waiting for either."""
         wanted = POLLIN if self._outlet.is_empty else POLLIN | POLLOUT
         events = wait_for(self._descriptor, wanted, patience_ms)
         if events & POLLOUT:
@@ -237,6 +237,6 @@ class OfLoop:
 
 
 def leave_unattended(engine: AsyncEngine, calls: Caller) -> None:
-    """The loop has ended: have it send what is left, and leave threads that call to themselves."""
+    """The loop has ended: send what is left, and let calling threads read for themselves."""
     calls.leave_unattended()
     engine.loop.run_until_complete(engine.outlet.drain(0))

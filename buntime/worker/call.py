@@ -1,4 +1,4 @@
-"""One call to a service, and what those see of `Calls` (calls.py) that have a part in it."""
+"""One call to a service, and the parts of `Calls` (calls.py) that others use."""
 
 from __future__ import annotations
 
@@ -21,21 +21,21 @@ if TYPE_CHECKING:
     from buntime.worker.engine import Engine
 
     class Mailbox(Protocol):
-        """Who reads the channel now."""
+        """The current reader of the channel."""
 
         def send(self, message: Message, payload: bytes | memoryview = b"", /) -> None: ...
         def wait(self, call: Call, seen: int, /) -> None: ...
         def tell(self, call: Call, /) -> None: ...
 
     class Home(Mailbox, Protocol):
-        """Who does where no engine reads; whoever reads there holds `reading`."""
+        """The reader if no engine reads; it holds `reading`."""
 
         reading: _thread.LockType
 
         def begin_again(self) -> None: ...
 
     class Caller(Protocol):
-        """The calls of this process; what each does stands in calls.py."""
+        """The calls of this process; calls.py documents the methods."""
 
         channel: Channel
         mailbox: Mailbox
@@ -63,7 +63,7 @@ class Call(Job):
 
     def __init__(self, number: int) -> None:
         self.id = number
-        self.alarm = _thread.allocate_lock()  # released at news, for who waits by it
+        self.alarm = _thread.allocate_lock()  # released at news, for threads that wait
         self.alarm.acquire()
         self.waiters: list[Callable[[], None]] = []  # the same for tasks
         # the way out
@@ -77,10 +77,10 @@ class Call(Job):
         self.error: ServiceError | None = None
         self.items: deque[tuple[Any, int]] = deque()  # with the credit to return
         self.unreturned = 0
-        # credit of what comes; no counter is written by both sides
+        # credit for what comes; no counter is written by both sides
         self.came = 0
         self.given_at_once = 0
-        self.given = 0  # by who takes the items
+        self.given = 0  # by the consumer of the items
         self._assembly: Assembly | None = None
 
     def on_result(self, head: Message, payload: bytes) -> None:
@@ -96,7 +96,7 @@ class Call(Job):
             self.is_answered = self.has_ended = True
 
     def on_item(self, head: Message, payload: bytes) -> int:
-        """Take an ITEM; returns how much credit to give back at once."""
+        """Take an ITEM; returns how much credit to return at once."""
         if "total" in head:
             self._assembly = Assembly(head)
         cost = cost_of(payload)
@@ -132,7 +132,7 @@ class Call(Job):
         return self.value
 
     def next_item(self) -> tuple[Any, int] | None:
-        """Take an item; None where none is here yet. Raises StopIteration or ServiceError."""
+        """Take an item; None if there is none yet. Raises StopIteration or ServiceError."""
         if self.items:
             return self.items.popleft()
         if not self.has_ended:
@@ -141,7 +141,7 @@ class Call(Job):
 
 
 def ring(call: Call) -> None:
-    """Wake who waits by the alarm or as a task."""
+    """Wake waiting threads and tasks."""
     for wake in call.waiters:
         wake()
     if call.alarm.locked():

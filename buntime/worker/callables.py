@@ -1,6 +1,7 @@
-"""What can be told of a callable before it is called: is it async, which arguments does it take.
+"""What can be known about a callable before it is called: whether it is async, and its arguments.
 
-Without `inspect`, which costs 21 ms; it is imported for the rare callable that is no Python code.
+Without `inspect`, which costs 21 ms; it is imported only for the rare callable that is not Python
+code.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ CO_ASYNC_GENERATOR = 0x200
 class Shape:
     """The positional arguments a caller can give: `names`, of which the first `required` it must.
 
-    `more` tells that any further ones are taken too.
+    `more` means that any further ones are accepted too.
     """
 
     __slots__ = ("more", "names", "required")
@@ -37,7 +38,7 @@ class Shape:
         self.more = more
 
     def takes(self, count: int) -> bool:
-        """Tell whether a call with `count` positional arguments fits."""
+        """Return whether a call with `count` positional arguments fits."""
         return self.required <= count and (self.more or count <= len(self.names))
 
     def without(self, count: int) -> Shape:
@@ -46,7 +47,7 @@ class Shape:
 
 
 def is_async(function: Any) -> bool:
-    """Tell whether calling it gives a coroutine, as far as that can be seen."""
+    """Return whether calling it gives a coroutine, as far as can be seen."""
     function = _unwrap_partials(function)
     if _is_coroutine_function(function):
         return True
@@ -56,14 +57,14 @@ def is_async(function: Any) -> bool:
 
 
 def yields_async(function: Any) -> bool:
-    """Tell whether it is an async generator's function: calling it is plain, iterating is not."""
+    """Return whether it is an async generator function: calling it is sync, iterating is not."""
     function = _unwrap_partials(function)
     code = getattr(getattr(function, "__func__", function), "__code__", None)
     return bool(getattr(code, "co_flags", 0) & CO_ASYNC_GENERATOR)
 
 
 def wraps_async(function: Any) -> bool:
-    """Tell whether it is a plain function that a decorator made of an async one.
+    """Return whether it is a plain function that a decorator made from an async one.
 
     Calling it may give a coroutine, or run one to its end.
     """
@@ -76,14 +77,14 @@ def wraps_async(function: Any) -> bool:
 
 
 def shape_of(function: Any) -> Shape | None:
-    """Return the shape of a call, None where nothing can be told."""
+    """Return the shape of a call, None if it is unknown."""
     if isinstance(function, partial):
         shape = shape_of(function.func)
         if shape is None:
             return None
         shape = shape.without(len(function.args))
         given = [name for name in shape.names if name in function.keywords]
-        # What follows one that is given by name can be given by name only.
+        # Parameters after one that is given by name can only be given by name.
         names = shape.names[: shape.names.index(given[0])] if given else shape.names
         return Shape(names, min(shape.required, len(names)), more=shape.more and not given)
     if isinstance(function, MethodType):
@@ -135,7 +136,7 @@ def _shape_of_code(function: FunctionType) -> Shape:
 
 
 def _inspected(function: Any) -> Shape | None:
-    import inspect  # 21 ms, for what is written in C
+    import inspect  # 21 ms, for callables written in C
 
     try:
         parameters = inspect.signature(function).parameters.values()

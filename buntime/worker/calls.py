@@ -1,13 +1,13 @@
 """Calls to services of plugins: CALL out, RESULT and ITEM in.
 
-A call waits by way of a `Mailbox`, which is whoever reads the channel at the time:
+A call waits through a `Mailbox`, which is the current reader of the channel:
 
     import, on_init     Unattended: who waits reads, and keeps for the engine what is not its own
     while it serves     the engine's: of threads, see mailboxes.py, or of an event loop
     on_terminate, exit  Unattended again; what is not for a call is dropped
 
-`Call.news` counts what came for it; who has seen less looks at it again. `on_…` run on the thread
-that reads, all else on the caller's.
+`Call.news` counts what came for it; a waiter that has seen less checks again. `on_…` methods run on
+the reading thread, all others on the caller's.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 else:
     from _collections import deque
 
-RETURN_BYTES = CALL_WINDOW // 4  # consumed before they are granted anew
+RETURN_BYTES = CALL_WINDOW // 4  # consumed before they are granted again
 
 
 class Calls:
@@ -61,7 +61,7 @@ class Calls:
         """Make a call and wait for its result."""
         call = self.begin(request)
         try:
-            seen = call.news  # before each look, so that no news falls between look and wait
+            seen = call.news  # before each check, so that no news is missed between check and wait
             for _ in self.flow(call, request):
                 self.wait(call, seen)
                 seen = call.news
@@ -84,14 +84,14 @@ class Calls:
         return Awaited(self, request)
 
     def forget(self, tag: str) -> None:
-        """Have verdicts with this tag dropped."""
+        """Drop verdicts with this tag."""
         self._check_process()
         self.mailbox.send({"type": NOTICE, "notice": "forget", "tag": tag})
 
     # ---- the steps of a call
 
     def begin(self, request: Request) -> Call:
-        """Register a call. Raises ServiceError where it cannot be made."""
+        """Register a call. Raises ServiceError if it cannot be made."""
         self._check_process()
         self._let_go()
         call = Call(next(self._numbers))
@@ -114,7 +114,7 @@ class Calls:
         for item, piece in parcel.pieces(call.id, is_item=False):
             while call.sent + cost_of(piece) > call.granted and not call.is_answered:
                 yield
-            if call.is_answered:  # it was refused: nobody wants the rest
+            if call.is_answered:  # it was refused: nobody needs the rest
                 return
             call.sent += cost_of(piece)
             self.mailbox.send(item, piece)
@@ -143,7 +143,7 @@ class Calls:
         self.mailbox.wait(call, seen)
 
     def take_back(self, call: Call, cost: int) -> None:
-        """Give credit for what was taken of a stream."""
+        """Give credit for what was taken from a stream."""
         call.unreturned += cost
         if call.unreturned >= RETURN_BYTES and not call.has_ended:
             credit, call.unreturned = call.unreturned, 0
@@ -154,7 +154,7 @@ class Calls:
         self.mailbox.send({"type": WINDOW, "id": call.id, "credit": credit})
 
     def cancel(self, call: Call) -> None:
-        """Tell that nobody waits for a call any more."""
+        """Announce that nobody waits for a call any more."""
         if self._under_way.pop(call.id, None) is not None and not self.is_forked:
             self.mailbox.send({"type": CANCEL, "id": call.id, "reason": "caller"})
 
@@ -205,7 +205,7 @@ class Calls:
             call.fail(ServiceError("failed", f"what came cannot be read: {exc}"))
 
     def attend(self, engine: Engine[Any], mailbox: Mailbox) -> None:
-        """Have an engine hand on what is for calls, and read for them from now on."""
+        """From now on let an engine read, and pass on messages for calls."""
         for kind in (RESULT, ITEM, WINDOW):
             others = engine.dispatch.get(kind)
 
@@ -221,12 +221,12 @@ class Calls:
         self.mailbox = mailbox
 
     def leave_unattended(self) -> None:
-        """The engine reads no more."""
+        """The engine has stopped reading."""
         self.mailbox = self.unattended
         self.unattended.begin_again()
         self.wake_all()
 
     def wake_all(self) -> None:
-        """Have all that wait look who reads now: one of them might have to."""
+        """Make all waiters check who reads now: one of them may have to."""
         for call in [*self._under_way.values()]:
             ring(call)

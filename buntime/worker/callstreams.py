@@ -1,4 +1,4 @@
-"""What a call gives whose method yields: an iterator that takes items as they come."""
+"""The result of a call whose method yields: an iterator over items as they come."""
 
 from __future__ import annotations
 

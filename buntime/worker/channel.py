@@ -1,7 +1,7 @@
 """The worker's end of the channel: whole messages in and out, on a socket that apps cannot spoil.
 
-Its end means the runtime is gone, and so is then this process: there is nobody left to tell.
-It is read and written as a file: `_socket` would take 3 % of a worker's start.
+Its end means that the runtime is gone; then this process ends too, because nobody is left to report
+to. It is read and written as a file: `_socket` would take 3 % of a worker's start.
 """
 
 from __future__ import annotations
@@ -19,10 +19,11 @@ if TYPE_CHECKING:
 
     from buntime.wire import Message, Received
 
-# bytes. A whole payload and its line in one go, while small enough for malloc's heap: from
-# 128 KiB on each read would map and unmap its buffer.
+# bytes. Large enough for a whole payload and its line, and small enough for malloc's heap: from 128
+# KiB on each read would map and unmap its buffer.
 RECEIVE_BYTES = MAX_PAYLOAD + 1024
-# bytes. Up to here copying payload behind line is cheaper than a second buffer in writev.
+# bytes. Up to this size copying the payload after the line is cheaper than a second buffer in
+# writev.
 JOIN_BYTES = 8 * 1024
 
 
@@ -37,16 +38,17 @@ class Channel:
         self.heed_forks()
 
     def heed_forks(self) -> None:
-        """Leave the channel to this process alone, whatever forks."""
+        """Keep the channel for this process only, whatever forks."""
         posix.register_at_fork(after_in_child=self._leave)
 
     def receive(self) -> list[Received]:
-        """Read once: the messages that are complete now, maybe none. Never returns at the end."""
+        """Read once: the messages that are complete now, possibly none. Never returns at the
+        end."""
         try:
             data = posix.read(self.descriptor, RECEIVE_BYTES)
         except BlockingIOError:  # asyncio's engine has it not block
             return []
-        except ConnectionResetError:  # the end, with something of ours still unread
+        except ConnectionResetError:  # the end, with some of our data still unread
             data = b""
         except OSError as exc:
             self.quit(f"cannot read the channel to the runtime (closed by the app?): {exc}")
@@ -80,7 +82,7 @@ class Channel:
     ) -> tuple[bytes] | tuple[bytes, bytes | memoryview]:
         """Return what to send: one buffer, or the line and a payload too large to copy.
 
-        Raises ValueError for a line that the other side would not take.
+        Raises ValueError for a line that the other side would not accept.
         """
         if self._is_forked:
             # Two processes that write to one channel would mix their messages.
@@ -109,12 +111,12 @@ class Channel:
         posix._exit(0)
 
     def quit(self, reason: str) -> NoReturn:
-        """End this process: its channel is of no more use."""
+        """End this process: its channel is no longer usable."""
         complain(f"buntime worker: {reason}")
         posix._exit(1)
 
     def _leave(self) -> None:
         """Run in a forked child, and in those that it forks: the channel belongs to the parent."""
-        if not self._is_forked:  # later its number may be another file's
+        if not self._is_forked:  # later its number may belong to another file
             self._is_forked = True
             posix.close(self.descriptor)

@@ -1,4 +1,4 @@
-"""What of its module an app serves, where the manifest says so: `app.py:create_app()`."""
+"""The object in its module that an app serves, if the manifest names one: `app.py:create_app()`."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ OFFERED_MAX = 5
 def chosen(module: ModuleType, serves: str, entrypoint: str) -> Any:
     """Return what `serves` means in the module: `"server"`, `"site.app"`, `"create_app()"`.
 
-    Raises BootError where there is no such thing, and whatever a function of it raises.
+    Raises BootError if there is no such object, and whatever its function raises.
     """
     names = serves[:-2] if serves.endswith("()") else serves
     value: Any = module
@@ -61,7 +61,7 @@ def _offers(module: ModuleType) -> Iterator[tuple[str, str]]:
 
 
 def _is_app(value: Any, name: str) -> bool:
-    """Whether it would be served, were it named; an app of Tornado would not."""
+    """Whether it could be served if it were named; a Tornado app could not."""
     try:
         is_asgi(value, name)
     except BootError:

@@ -1,8 +1,8 @@
-"""Bodies of requests whose length nobody has told: they are collected before a WSGI app is called.
+"""Request bodies of unknown length: they are collected before a WSGI app is called.
 
-PEP 3333 lets an app read as many bytes as CONTENT_LENGTH says and no more, so most frameworks take
-a request that comes in chunks for one without a body. How large it may be is the runtime's to say
-(`maxBodySize`): what is beyond that never comes here.
+PEP 3333 lets an app read only as many bytes as CONTENT_LENGTH says, so most frameworks treat a
+chunked request as one without a body. The runtime limits its size (`maxBodySize`): larger bodies
+never come here.
 """
 
 from __future__ import annotations
@@ -15,14 +15,14 @@ if TYPE_CHECKING:
 
     from buntime.worker.sync import SyncExchange
 
-IN_MEMORY_BYTES = 512 * 1024  # of one body; what is larger lies in a file
+IN_MEMORY_BYTES = 512 * 1024  # of one body; larger ones are in a file
 _PIECE_BYTES = 65536
 
 
 def collect(exchange: SyncExchange) -> tuple[BinaryIO, int]:
     """Read all of the body; returns it as a file, to be closed, and its length in bytes.
 
-    Raises OSError where it can be kept nowhere, and what `exchange.read` raises.
+    Raises OSError if it cannot be stored, and what `exchange.read` raises.
     """
     pieces: list[bytes] = []
     size = 0
@@ -37,7 +37,7 @@ def collect(exchange: SyncExchange) -> tuple[BinaryIO, int]:
 def _collect_in_file(
     exchange: SyncExchange, pieces: list[bytes], size: int
 ) -> tuple[BinaryIO, int]:
-    from tempfile import TemporaryFile  # 9 ms, for large bodies in chunks alone
+    from tempfile import TemporaryFile  # 9 ms, only for large chunked bodies
 
     file: BinaryIO = TemporaryFile()  # noqa: SIM115  # whoever gets it closes it
     try:

@@ -15,13 +15,13 @@ if TYPE_CHECKING:
     from buntime.wire import Message
 
 BYTES = "$bytes"
-# Of lists and objects in each other: what is read by one side must be readable by all others,
-# whatever stands around it there and however much of their stack is in use.
+# Nesting of lists and objects: what one side reads must be readable by all others, whatever
+# surrounds it there and however much of their stack is in use.
 DEPTH_MAX = 200
 
 
 class Parcel:
-    """A value that is to be sent. Raises TypeError or ValueError where JSON cannot say it."""
+    """A value to send. Raises TypeError or ValueError if JSON cannot express it."""
 
     def __init__(self, value: Any) -> None:
         blobs: list[bytes] = []
@@ -36,11 +36,11 @@ class Parcel:
             raise ValueError(f"a call carries at most {CONTENT_MAX} bytes, these are {self._total}")
 
     def fits(self) -> bool:
-        """Tell whether it can be part of a message."""
+        """Return whether it fits into a message."""
         return len(self._text) <= MAX_PAYLOAD and len(self._blobs) <= MAX_PAYLOAD
 
     def put_into(self, message: Message, fields: Message) -> bytes:
-        """Add `fields` (which have what is packed) or, where it is large, its sizes.
+        """Add it to `fields` or, if it is large, its sizes.
 
         Returns the payload of the message.
         """
@@ -53,7 +53,7 @@ class Parcel:
         return self._blobs
 
     def pieces(self, number: int, *, is_item: bool) -> Iterator[tuple[Message, memoryview]]:
-        """Make ITEM messages of it; the first one tells the sizes where it is an item itself.
+        """Make ITEM messages of it; if it is itself an item, the first one has the sizes.
 
         `send` is given how many bytes may go, at least one, at each step.
         """
@@ -68,7 +68,7 @@ class Parcel:
 
 
 class Assembly:
-    """A value that comes in pieces. Raises ValueError where they do not make one."""
+    """A value that comes in pieces. Raises ValueError if they do not form one."""
 
     def __init__(self, head: Message) -> None:
         self._text: int = head["text"]
@@ -81,7 +81,7 @@ class Assembly:
         self._held = 0
 
     def add(self, piece: bytes) -> bool:
-        """Take a piece; tells whether it was the last."""
+        """Take a piece; returns whether it was the last."""
         self._pieces.append(piece)
         self._held += len(piece)
         if self._held > self._total:
@@ -89,7 +89,7 @@ class Assembly:
         return self._held == self._total
 
     def value(self) -> Any:
-        """Return the value, all of which is here."""
+        """Return the value, which must be complete."""
         data = b"".join(self._pieces)
         return unpacked(from_json(data[: self._text]), data[self._text :])
 
@@ -100,7 +100,7 @@ def cost_of(payload: bytes | memoryview) -> int:
 
 
 def unpacked(value: Any, payload: bytes) -> Any:
-    """Put the bytes back in their places. Raises ValueError where they do not fit."""
+    """Put the bytes back in their places. Raises ValueError if they do not fit."""
     taken = [0]
     try:
         value = _unpacked(value, payload, taken)

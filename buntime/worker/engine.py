@@ -35,7 +35,7 @@ else:
 
 
 class Sockets(Generic[E]):
-    """How an app takes WebSockets: the class of their exchanges, and who handles them."""
+    """How an app handles WebSockets: the class of their exchanges, and their handler."""
 
     def __init__(self, exchange_class: type[E], handle: Callable[[E], Any]) -> None:
         self.exchange_class = exchange_class
@@ -43,10 +43,10 @@ class Sockets(Generic[E]):
 
 
 class Engine(Generic[E]):
-    """Hands what the runtime sends to the exchanges it is for.
+    """Passes what the runtime sends to the exchanges it is for.
 
-    An app without `sockets` answers the request of a WebSocket as the GET that it is (RFC 9110
-    7.8: a server may ignore an Upgrade).
+    An app without `sockets` answers a WebSocket's handshake as an ordinary GET (RFC 9110 7.8: a
+    server may ignore an Upgrade).
     """
 
     def __init__(self, channel: Channel, send: Send, sockets: Sockets[Any] | None) -> None:
@@ -78,10 +78,10 @@ class Engine(Generic[E]):
         """End an exchange whose handler has raised; `buntime.testing` keeps the exception."""
         exchange.fail(exc)
 
-    # Each engine in its own way.
+    # Implemented by each engine.
 
     def begin(self, head: Message, payload: bytes) -> None:
-        """Have a request handled."""
+        """Handle a request."""
         raise NotImplementedError
 
     def tell(self, exchange: E) -> None:
@@ -97,10 +97,10 @@ class Engine(Generic[E]):
         raise NotImplementedError
 
     def close(self) -> None:
-        """Go when all that is in hand is done."""
+        """End when everything in hand is done."""
         raise NotImplementedError
 
-    # One for each type of message. An id that is not there belongs to a request that is done.
+    # One for each type of message. An unknown id belongs to a finished request.
 
     def _on_request(self, head: Message, payload: bytes) -> None:
         if self.is_closing:

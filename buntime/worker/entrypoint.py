@@ -17,10 +17,10 @@ if TYPE_CHECKING:
 def import_entrypoint(
     folder: str, entrypoint: str, shadows: Container[str] = (), roots: Sequence[str] = ()
 ) -> ModuleType:
-    """Import a file of the app: `"src/app.py"` as `src.app`, or as `app` where `src` is a root.
+    """Import a file of the app: `"src/app.py"` as `src.app`, or as `app` if `src` is a root.
 
-    A name that is taken, such as `os.py`, or that is no name, such as `my-app.py`, is changed, and
-    so is one of `shadows`, as by other modules that import it. Raises whatever the module raises.
+    A name that is taken, such as `os.py`, or that is invalid, such as `my-app.py`, is changed, and
+    so is one in `shadows`, as other modules import it. Raises whatever the module raises.
     """
     path = f"{folder}/{entrypoint}"
     if not is_file(path):
@@ -30,7 +30,7 @@ def import_entrypoint(
         if entrypoint.startswith(f"{root}/"):
             name, place = natural_name(entrypoint[len(root) + 1 :]), f"{folder}/{root}"
     if name is not None and name.partition(".")[0] in shadows:
-        from buntime.worker.shadows import PREFIX  # loaded where there are any
+        from buntime.worker.shadows import PREFIX  # loaded if there are any
 
         name = PREFIX + name
     elif name is None or not _leads_to(name, place):
@@ -51,7 +51,7 @@ def natural_name(entrypoint: str) -> str | None:
 
 
 def _leads_to(name: str, folder: str) -> bool:
-    """Tell whether importing `name` gives the app's file, and nothing that comes before it."""
+    """Return whether importing `name` gives the app's file, and nothing that comes before it."""
     first, dot, _ = name.partition(".")
     if first in sys.modules or first in sys.builtin_module_names or _imp.is_frozen(first):
         return False
@@ -63,7 +63,7 @@ def _leads_to(name: str, folder: str) -> bool:
     import importlib.machinery  # 1 ms, for an entrypoint in a folder
     import os  # for the same
 
-    # A folder without __init__.py comes after any module of that name in the standard library.
+    # A folder without __init__.py comes after any standard library module of that name.
     spec = importlib.machinery.PathFinder.find_spec(first)
     places = list(spec.submodule_search_locations or ()) if spec else []
     return bool(places) and os.path.samefile(places[0], os.path.join(folder, first))

@@ -1,8 +1,8 @@
 """The heartbeat of event streams: a comment after a silence, so that no proxy ends them.
 
-Beside the app's own code, which is waiting for its next event: on the loop by a timer, and for
-sync handlers by one thread, which all streams of the worker share. A stream whose piece is on its
-way is not silent, nor is it interrupted.
+It runs beside the app's own code, which waits for its next event: by a timer on the loop, or for
+sync handlers by one thread, which all streams of the worker share. A stream that is sending a piece
+is not silent, and is not interrupted.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from buntime.worker.exchange import Exchange
     from buntime.worker.sync import SyncExchange
 
-HEARTBEAT = b":\n\n"  # a comment, which says nothing
+HEARTBEAT = b":\n\n"  # an empty comment
 
 
 def _may_beat(exchange: Exchange) -> bool:
@@ -27,7 +27,7 @@ def _may_beat(exchange: Exchange) -> bool:
 
 
 class LoopPulse:
-    """Of a stream on the loop."""
+    """For a stream on the loop."""
 
     def __init__(self, exchange: AsyncExchange, interval_s: float) -> None:
         self._exchange = exchange
@@ -45,7 +45,7 @@ class LoopPulse:
         self._last_s = self._time()
 
     def stop(self) -> None:
-        """Send no more."""
+        """Stop sending."""
         self._timer.cancel()
 
     def _beat(self) -> None:
@@ -59,7 +59,7 @@ class LoopPulse:
 
 
 class ThreadPulse:
-    """Of a stream whose handler blocks its thread."""
+    """For a stream whose handler blocks its thread."""
 
     def __init__(self, exchange: SyncExchange, interval_s: float) -> None:
         self.interval_s = interval_s
@@ -75,7 +75,7 @@ class ThreadPulse:
         self.last_s = monotonic()
 
     def stop(self) -> None:
-        """Send no more: when this returns, nothing is under way."""
+        """Stop sending: when this returns, nothing is under way."""
         _beats.remove(self)
         with self._writing:
             return
@@ -89,13 +89,14 @@ class ThreadPulse:
             if _may_beat(self._exchange):
                 self._exchange.send(HEARTBEAT, end=False)
         except ClientGone:
-            return  # a moment ago; its handler hears of it by its next event
+            return  # a moment ago; its handler learns of it at its next event
         finally:
             self._writing.release()
 
 
 class _Beats:
-    """The thread that beats for all streams of a worker; it ends after the last of them."""
+    """The thread that sends heartbeats for all streams of a worker; it ends after the last of
+    them."""
 
     def __init__(self) -> None:
         self._mutex = _thread.allocate_lock()
@@ -104,7 +105,7 @@ class _Beats:
         self._is_running = False
 
     def add(self, pulse: ThreadPulse) -> None:
-        """Beat for a stream from now on."""
+        """Send heartbeats for a stream from now on."""
         with self._mutex:
             self._pulses[pulse] = None
             if not self._is_running:
@@ -114,7 +115,7 @@ class _Beats:
                 self._bell.release()  # its time may be the next
 
     def remove(self, pulse: ThreadPulse) -> None:
-        """Beat for it no more."""
+        """Stop sending heartbeats for it."""
         with self._mutex:
             del self._pulses[pulse]
 

@@ -1,6 +1,6 @@
 """One request in hand: its body on the way in, its response on the way out, credit for both.
 
-What the two engines share. Nothing here waits: where credit or data is missing, `take` returns
+The part that both engines share. Nothing here waits: if credit or data is missing, `take` returns
 None and `flow` yields, and the engine waits in its own way for news of the exchange.
 
     stage   start()   write()/end    fail()
@@ -10,8 +10,9 @@ None and `flow` yields, and the engine waits in its own way for news of the exch
     ENDED   -         -              (told on stderr)
 
 Each exchange is ended by exactly one message: a RESPONSE or BODY with `end`, or an ERROR.
-Sync: `on_…` run on the thread that reads the channel, all else on the handler's; so no attribute
-is written by both. Bodies wait in a deque, credit is the difference of two counters.
+In sync apps `on_…` methods run on the thread that reads the channel, all others on the handler's;
+so no attribute is written by both. Bodies wait in a deque; credit is the difference of two
+counters.
 """
 
 from __future__ import annotations
@@ -44,7 +45,8 @@ else:
 
 
 class Stage:
-    """How far the response is. No Enum: importing it would cost each worker's start 5 ms."""
+    """The stage of the response. Not an Enum: importing that would add 5 ms to each worker's
+    start."""
 
     __slots__ = ("_text",)
 
@@ -60,16 +62,16 @@ HELD = Stage("its head is known, and waits for the first piece")
 SENT = Stage("its head is sent")
 ENDED = Stage("its end or an error is sent")
 
-# bytes consumed by the app before they are granted anew: not a WINDOW for every small read.
+# bytes that the app consumes before they are granted again: no WINDOW for every small read.
 RETURN_BYTES = UPLOAD_WINDOW // 2
-# RFC 9110 15.3.5 and 15.4.5: a body is dropped; a Content-Length tells of another response.
+# RFC 9110 15.3.5 and 15.4.5: a body is dropped; a Content-Length describes another response.
 _WITHOUT_BODY = (204, 304)
 
 
 class Exchange:
     """A request and its response."""
 
-    # Defaults stand here, as most requests change few of them.
+    # Defaults are class attributes, because most requests change few of them.
     stage = NEW
     gone = ""  # the reason of its CANCEL
     is_socket = False  # a WebSocket: see `worker/websocket.py`
@@ -82,7 +84,7 @@ class Exchange:
     # on the way out
     _status = 0
     _headers: Pairs = []  # noqa: RUF012  # never changed, only replaced
-    _left: int | None = None  # bytes, where Content-Length tells
+    _left: int | None = None  # bytes, if there is a Content-Length
     _sent = 0
     _granted = DOWNLOAD_WINDOW
 
@@ -106,7 +108,7 @@ class Exchange:
             self.is_complete = True
 
     def on_window(self, credit: int) -> None:
-        """Take leave to send `credit` more bytes."""
+        """Add `credit` bytes that may be sent."""
         self._granted += credit
 
     def on_message(self, kind: str, data: bytes, end: bool) -> None:
@@ -120,7 +122,7 @@ class Exchange:
     # The handler's side, on the way in.
 
     def is_cancelled(self) -> bool:
-        """Tell whether nobody waits for the response any more."""
+        """Return whether nobody waits for the response any more."""
         return bool(self.gone)
 
     @property
@@ -134,10 +136,10 @@ class Exchange:
         return self.is_complete and not self._pieces
 
     def take(self, limit: int) -> bytes | None:
-        """Return up to `limit` bytes of the body, b"" at its end, None where they are not here yet.
+        """Return up to `limit` bytes of the body, b"" at its end, None if none are here yet.
 
-        The first call asks for more than was sent unasked; that is what makes the runtime tell
-        a client that waits for "100 Continue" to go on.
+        The first call grants more than the initial window; this makes the runtime send "100
+        Continue" to a client that waits for it.
         """
         if self.gone:
             raise self.departure()
@@ -178,7 +180,7 @@ class Exchange:
     # The handler's side, on the way out.
 
     def start(self, status: int, headers: Pairs) -> None:
-        """Set the head of the response; it leaves with the first piece."""
+        """Set the head of the response; it is sent with the first piece."""
         if not 200 <= status <= 999:
             raise ValueError(f"the status of a response is 200 to 999, not {status!r}")
         self.stage = HELD
@@ -189,22 +191,22 @@ class Exchange:
 
     @property
     def is_head_only(self) -> bool:
-        """Whether nobody will see the body."""
+        """Whether the body is never sent."""
         return bool(self.head["method"] == "HEAD")
 
     def sends_head_first(self) -> bool:
-        """Tell whether the head of a stream should not wait for the first piece.
+        """Return whether the head of a stream should be sent without waiting for the first piece.
 
-        It should where a length is declared: a small file is one message then.
+        With a declared length it waits: a small file is then one message.
         """
         return self._left is None
 
     def ends_with(self, piece: bytes) -> bool:
-        """Tell whether this piece is the last by the Content-Length of the response."""
+        """Return whether this piece is the last according to Content-Length."""
         return self._left == len(piece)
 
     def fits(self, piece: bytes) -> bool:
-        """Tell whether a piece can leave at once, in one message."""
+        """Return whether a piece can be sent at once, in one message."""
         return len(piece) <= MAX_PAYLOAD and self._sent + len(piece) <= self._granted
 
     def flow(self, body: bytes, *, end: bool) -> Iterator[None]:
@@ -226,9 +228,9 @@ class Exchange:
                 yield
 
     def send(self, piece: bytes | memoryview, *, end: bool) -> None:
-        """Send a piece that fits, behind the head if that is still held.
+        """Send a piece that fits, after the head if that is still held.
 
-        An empty one asks whether anybody is there, as some generators do while they wait.
+        An empty one only checks whether anybody is there, as some generators do while they wait.
         """
         if self._status in _WITHOUT_BODY:
             piece = b""
@@ -265,7 +267,7 @@ class Exchange:
             self._end()
 
     def fail(self, exc: BaseException) -> None:
-        """End the exchange with an error; one that is ended already is told of on stderr."""
+        """End the exchange with an error; if it has ended already, print the error to stderr."""
         if self.stage is ENDED:
             if not isinstance(exc, ClientGone):
                 complain(f"{self.head['method']} {self.head['target']}, after its response:", exc)
@@ -279,7 +281,7 @@ class Exchange:
         self._forget(self.id)
 
     def _declare(self, size: int) -> None:
-        """Tell the length of a response that takes several messages."""
+        """Add the length of a response that takes several messages."""
         if _declared(self._headers) is None:
             self._headers = [*self._headers, ("content-length", str(size))]
 

@@ -20,24 +20,24 @@ if TYPE_CHECKING:
     from buntime.worker.sync import SyncExchange
 
     class Finder(Protocol):
-        """Says who answers a request."""
+        """Finds the handler of a request."""
 
         def __call__(self, head: Message) -> tuple[Handler, dict[str, str] | None]: ...
 
 
 class Handler:
-    """A function of the app that answers requests, and what is known of it."""
+    """A function of the app that answers requests, and what is known about it."""
 
     __slots__ = ("call", "is_async", "label", "may_await")
 
     def __init__(
         self, call: Callable[[Any], Any], label: str, argument: str = "the request"
     ) -> None:
-        """Take a function; `label` names it in errors: `fetch`, `routes["/todos"]["GET"]`."""
+        """Wrap a function; `label` names it in errors: `fetch`, `routes["/todos"]["GET"]`."""
         self.call = call
         self.label = label
         self.is_async = is_async(call)
-        # A plain function around an async one: what it does is known when it was called.
+        # A plain function around an async one: what it returns is known only after the call.
         self.may_await = not self.is_async and wraps_async(call)
         shape = shape_of(call)
         if shape is not None and not shape.takes(1):
@@ -154,7 +154,7 @@ def checked(response: Any, handler: Handler) -> Response:
 
 
 def bad_body(exc: BadBody, head: Message) -> Response:
-    """Answer a request whose body is not what it says it is."""
+    """Answer a request whose body is not what its type says."""
     return error_response(400, "bad_body", str(exc), head)
 
 

@@ -1,21 +1,21 @@
-"""Leader and followers, for sync apps: one thread leads, that is, reads the channel; others handle.
+"""Leader and followers, for sync apps: one thread, the leader, reads the channel; others handle.
 
-A request is handled by the thread that read it. Waking another thread to read on meanwhile costs
-more than a small handler takes (measured: 65 µs of CPU a request, against 25 without), so the
-leader keeps the lead while it is in a handler, watched by a standby that looks every millisecond:
-a leader seen twice in one handler loses the lead to the standby. Where handlers take long as a
-rule, the lead is handed on before each of them.
+A request is handled by the thread that read it. Waking another thread to keep reading costs more
+than a small handler takes (measured: 65 µs of CPU per request, 25 without), so the leader keeps the
+lead while it is in a handler, watched by a standby that checks every millisecond: a leader seen
+twice in the same handler loses the lead to the standby. If handlers usually take long, the lead is
+handed over before each of them.
 
 Invariants, all under `_mutex`:
-- `_leader` is the bell of the thread that reads, or, while `_is_busy`, of one that will read on
-  after its handler. Nobody else reads.
-- At most `concurrency` threads are in handlers. Of one thread more there is always one that can
-  read for the handlers that wait for their bodies or for credit.
-- A handler that has to wait reads for itself if its own thread leads: the only way where the
-  concurrency is 1, as then all handlers run on the main thread and no other thread is started.
+- `_leader` is the bell of the thread that reads, or, while `_is_busy`, of the one that will read
+  again after its handler. Nobody else reads.
+- At most `concurrency` threads are in handlers. There is one more thread, so that one can always
+  read for handlers that wait for their bodies or for credit.
+- A handler that has to wait reads for itself if its own thread leads. With a concurrency of 1 this
+  is the only way, because all handlers run on the main thread and no other thread is started.
 
-A bell is a lock that its owner acquires to sleep and others release to wake it. Whoever wakes
-looks again at the state, so a ring too many does no harm, and none is lost.
+A bell is a lock that its owner acquires to sleep and others release to wake it. A woken thread
+checks the state again, so extra rings do no harm, and none is lost.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     Bell = _thread.LockType
 
     class Queue(Protocol):
-        """Jobs that wait in what is no deque, see lanes.py."""
+        """Jobs that wait in something other than a deque, see lanes.py."""
 
         def append(self, job: Job, /) -> None: ...
         def popleft(self) -> Job: ...
@@ -43,9 +43,9 @@ if TYPE_CHECKING:
 else:
     from _collections import deque
 
-TICK_S = 0.001  # how often the standby looks; a request may wait so long behind a slow handler
+TICK_S = 0.001  # how often the standby checks; a request may wait this long behind a slow handler
 QUIET_TICKS = 20  # ticks without a handler, after which the standby sleeps until there is one
-LONG_S = 0.0002  # a handler that takes so long on average is worth a change of threads
+LONG_S = 0.0002  # handlers that take this long on average are worth a change of threads
 
 
 class Job:
@@ -55,7 +55,7 @@ class Job:
     news = 0  # counts what came for it
     lane = 2  # a request; others are in plugins alone, see lanes.py
     caller = ""  # of a call
-    may_lead = False  # who waits for it reads where the leader is in a handler: see calls.py
+    may_lead = False  # its waiter reads if the leader is in a handler: see calls.py
 
 
 class LeaderFollowers:
@@ -93,7 +93,7 @@ class LeaderFollowers:
         self.bells: dict[int, Bell] = {}  # of the threads that handle, by their identity
 
     def read_under(self, lock: _thread.LockType) -> None:
-        """Hold a lock while reading, as others read who are no part of this."""
+        """Hold a lock while reading, because others outside of this class read too."""
         read = self._read
 
         def read_alone(wait: bool) -> None:
@@ -103,11 +103,11 @@ class LeaderFollowers:
         self._read = read_alone
 
     def claim_lead(self) -> None:
-        """Have this thread lead, from now on though it does not `run` yet."""
+        """Make this thread the leader from now on, although it does not `run` yet."""
         self._leader = self.bells[_thread.get_ident()] = _new_bell()
 
     def run(self) -> None:
-        """Serve, on this thread and others, until `close` was called and all is done."""
+        """Serve, on this thread and others, until `close` was called and everything is done."""
         if self._leader is None:
             self.claim_lead()
         self._work(self.bells[_thread.get_ident()])
@@ -115,7 +115,7 @@ class LeaderFollowers:
     # ---- for `read`, on the leading thread
 
     def put(self, job: Job) -> None:
-        """Have a job done."""
+        """Queue a job."""
         self._jobs.append(job)
 
     def tell(self, job: Job) -> None:
@@ -124,7 +124,7 @@ class LeaderFollowers:
             self._wake(job)
 
     def close(self) -> None:
-        """Let the threads go once no job is left."""
+        """Let the threads end once no job is left."""
         self._is_closing = True
 
     # ---- for handlers, on their threads and on others that the app started
@@ -132,9 +132,9 @@ class LeaderFollowers:
     def wait(self, job: Job, seen: int, *, gives_way: bool = False) -> None:
         """Block until there may be more news of a job than `seen`.
 
-        A count, as several threads may wait: of a flag the first would take what is for all. Who
-        reads the channel while it waits does not hear another thread's `tell`; who `gives_way`
-        leaves the reading to others, if there are any.
+        `seen` is a count because several threads may wait: the first would clear a flag for all. A
+        thread that reads the channel while it waits does not notice another thread's `tell`; one
+        that `gives_way` leaves the reading to others, if there are any.
         """
         with self._mutex:
             if job.news != seen or (self.is_over and job.may_lead):
@@ -154,14 +154,14 @@ class LeaderFollowers:
     def _read_for(self, job: Job, seen: int) -> None:
         while job.news == seen:
             with self._mutex:
-                # A request, new or left in the queue, is no work for one who waits.
+                # A waiting thread cannot take a request, new or left in the queue.
                 if self._is_done() or (self._can_claim() and self._appoint()):
                     return
             self._read(True)
 
     def glance(self, job: Job) -> None:
-        """Take in what is there already, such as a CANCEL, where nobody else would read it."""
-        if self._concurrency > 1:  # the standby sees to it
+        """Read what is there already, such as a CANCEL, if nobody else would read it."""
+        if self._concurrency > 1:  # the standby does it
             return
         with self._mutex:
             bell = _new_bell()
@@ -171,9 +171,9 @@ class LeaderFollowers:
             self._return_lead(job, bell)
 
     def _borrow_lead(self, job: Job, bell: Bell) -> bool:
-        """Lead in the name of the thread that is in the job's handler, if that one leads.
+        """Lead on behalf of the thread in the job's handler, if that one leads.
 
-        By a bell of one's own, as it need not be that thread which asks.
+        With its own bell, because the caller need not be that thread.
         """
         if self._leader is not None and not (
             self._is_busy and (job.may_lead or self._leader is job.bell)
@@ -194,8 +194,8 @@ class LeaderFollowers:
                 self._leader = job.bell
                 self._begin_turn()
             elif not ((self._idle or self._concurrency > 1) and self._appoint()):
-                # The handler ended meanwhile, and its thread, the only one, is at the next, or
-                # will be back at once. Who waits in that handler may lead.
+                # The handler ended meanwhile, and its thread, the only one, is in the next one, or
+                # will be back at once. A waiter in that handler may lead.
                 self._leader = None
                 for sleeping in [*self._sleepers.values()]:
                     self._wake(sleeping)
@@ -221,7 +221,7 @@ class LeaderFollowers:
             self.quit()
 
     def quit(self) -> None:
-        """End this process, as a thread that others wait for has failed."""
+        """End this process, because a thread that others wait for has failed."""
         posix._exit(1)
 
     def _lead(self, bell: Bell) -> None:
@@ -247,13 +247,13 @@ class LeaderFollowers:
         begun = perf_counter()
         self._perform(job)
         took = perf_counter() - begun
-        # Cut off, so that one slow handler does not cost many quick ones a change of threads.
+        # Capped, so that one slow handler does not cost many quick ones a change of threads.
         self._typical_s += (min(took, 5 * LONG_S) - self._typical_s) * 0.1
         with self._mutex:
             self._let_go(job, bell)
 
     def _watch(self, bell: Bell) -> None:
-        """Look after the leader, until this thread leads by its own or another's decision."""
+        """Watch the leader, until this thread leads by its own or another's decision."""
         seen = -1
         quiet = 0
         while True:
@@ -277,7 +277,7 @@ class LeaderFollowers:
             self._is_busy = False
         job.news += 1
         if self._sleepers:
-            self._ring_for(job)  # threads of the app's own that still read its body
+            self._ring_for(job)  # threads of the app that still read its body
 
     def _can_claim(self) -> bool:
         return bool(self._jobs) and self._handling < self._concurrency
@@ -291,7 +291,7 @@ class LeaderFollowers:
         return job
 
     def _begin_turn(self) -> None:
-        """Go into a handler as leader: with a standby that watches, or leave the lead at once."""
+        """Enter a handler as leader: with a watching standby, or give up the lead at once."""
         self._turn += 1
         self._is_busy = True
         if self._concurrency == 1:
@@ -308,7 +308,7 @@ class LeaderFollowers:
             _ring(self._standby)
 
     def _appoint(self) -> bool:
-        """Give the lead to the standby or another thread without work; False: there is none."""
+        """Give the lead to the standby or another idle thread; False if there is none."""
         bell = self._standby or self._spare_thread()
         if bell is None:
             return False
@@ -320,14 +320,14 @@ class LeaderFollowers:
         return True
 
     def _call_helper(self) -> None:
-        """Have a thread take a job that waits though nobody's handler ends."""
+        """Let a thread take a waiting job even if no handler ends."""
         bell = self._spare_thread()
         if bell is not None:
             self._helpers.add(bell)
             _ring(bell)
 
     def _wake_readers(self) -> None:
-        """Let those on other threads read who wait for more than a job of ours."""
+        """Let waiters on other threads read, unless they only wait for one of our jobs."""
         for job in [job for job in self._sleepers.values() if job.may_lead]:
             self._wake(job)
 
@@ -342,22 +342,22 @@ class LeaderFollowers:
             _ring(bell)
 
     def _spare_thread(self) -> Bell | None:
-        """Take the idle thread that slept last, or start one; it is rung when its part is set."""
+        """Take the thread that went idle last, or start one; ring it once its role is set."""
         if self._idle:
             return self._idle.pop()
         bell = _new_bell()
         try:
             self.start_thread(bell)
-        except RuntimeError:  # the limit of the system: do with what there is
+        except RuntimeError:  # the system's limit: make do with what there is
             return None
         return bell
 
     def start_thread(self, bell: Bell) -> None:
-        """Have one more thread work. Raises RuntimeError at the limit of the system."""
+        """Put one more thread to work. Raises RuntimeError at the system's limit."""
         _thread.start_new_thread(self._work, (bell,))
 
     def _is_done(self) -> bool:
-        """Tell whether all is over, and wake everybody to see it."""
+        """Return whether all is over, and then wake everybody to notice it."""
         if self._is_closing and not self._handling and not self._jobs and not self.is_over:
             self.is_over = True
             for bell in (self._leader, self._standby, *self._idle, *self._sleepers):

@@ -1,20 +1,20 @@
-"""Frameworks that keep a session of each visitor in the process, and so need one that stays.
+"""Frameworks that keep each visitor's session in the process, and so need one that stays.
 
-Loaded where the app's workers serve one request each, and only till the runtime knows.
+Loaded if the app's workers serve one request each, and only until the runtime knows.
 """
 
 from __future__ import annotations
 
 import sys
 
-# By a module that is imported where an app is made with it.
+# By a module that is imported when an app is made with it.
 _KEEP_SESSIONS = {
     "streamlit": "Streamlit",
     "gradio": "Gradio",
     "shiny": "Shiny",
     "nicegui": "NiceGUI",
     "marimo": "marimo",
-    "panel.io.fastapi": "Panel",  # `panel` alone may make pictures
+    "panel.io.fastapi": "Panel",  # `panel` alone may only make pictures
 }
 
 
@@ -27,7 +27,7 @@ def session_framework() -> str:
 
 
 def _is_package(name: str) -> bool:
-    """Tell a framework from one file of the app's with its name."""
+    """Distinguish a framework from a single file of the app with its name."""
     try:
         return "__path__" in object.__getattribute__(sys.modules[name], "__dict__")
     except Exception:  # noqa: BLE001  # no module, but what an app has put there

@@ -1,10 +1,10 @@
-"""Takes the secrets of INIT, and has nothing else keep them.
+"""Takes the secrets out of INIT, so that nothing else keeps them.
 
-Loaded for apps that have some. They come by the channel, so that /proc/PID/environ, which shows
-the environment that a process was started with, has none. The process is closed to others of its
-user from here on (PR_SET_DUMPABLE), as the runtime is: they can neither read its memory nor trace
-it, and the kernel writes no dump of it, also where `core_pattern` is a program, which a limit of 0
-does not stop. An exec undoes that, so the programs that an app starts are as any others.
+Loaded for apps that have some. They come through the channel, so /proc/PID/environ, which shows the
+environment that a process was started with, has none. From here on the process is closed to others
+of its user (PR_SET_DUMPABLE), like the runtime: they can neither read its memory nor trace it, and
+the kernel writes no core dump, even if `core_pattern` is a program, which a limit of 0 does not
+stop. An exec undoes that, so programs that an app starts are like any others.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""on_idle and on_terminate: functions of the app, sync or async, whose failures are only told."""
+"""on_idle and on_terminate: functions of the app, sync or async, whose failures are only logged."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 def run_hook(name: str, hook: Callable[[], Any]) -> None:
-    """Run a hook of a sync app to its end; an async one gets an event loop of its own."""
+    """Run a hook of a sync app to its end; an async one gets its own event loop."""
     try:
         result = hook()
         if hasattr(result, "__await__"):

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import sys
 
-MOST = 4096  # files; of an app with more of them others are told apart by their names
+MOST = 4096  # files; if an app has more, others are recognised by their names
 _LONGEST = 1024  # characters of a path
 
 
 def imported_below(folder: str) -> list[str]:
     """`["app.py", "lib/shop.py"]`: what has been imported from there, relative to it.
 
-    Whatever an app has put among the modules, nothing of it is called.
+    Whatever an app has put among the modules, nothing in it is called.
     """
     files: dict[str, None] = {}
     for module in list(sys.modules.values()):

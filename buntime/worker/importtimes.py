@@ -1,12 +1,13 @@
 """How long an app's imports take while it loads: what its cold start is made of.
 
-Each module's own time counts, without that of what it imports, and goes to its package: `numpy`
-with all of its modules is one entry, so the entries add up. The import system is asked to tell by
-way of the loaders' methods, which costs 1 us a module where loading one takes 200; what is looked
-for on the path counts for who imports.
+Each module's own time counts, without that of its imports, and goes to its package: `numpy` with
+all of its modules is one entry, so the entries add up. The loaders' methods are wrapped to measure,
+which costs 1 us per module where loading one takes 200; the search on the path counts for the
+importing module.
 
-From `begin` to `end`, on the thread that loads the app. The interpreter takes the frames of the
-import system out of tracebacks, which it knows by the name of their file: so ours has that name.
+It measures from `begin` to `end`, on the thread that loads the app. The interpreter removes the
+frames of the import system from tracebacks, recognising them by their file name: so ours has that
+name.
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ class _Meter:
         self.own_s: dict[str, float] = {}  # by package
         self.modules: dict[str, int] = {}
         self._thread = get_ident()
-        self._inner_s = [0.0]  # of what is being imported, how long its own imports have taken
+        self._inner_s = [0.0]  # for each running import, how long its own imports have taken
 
     def wrap(self, method: Exec) -> Exec:
         """Return the method of a loader, timed."""
@@ -71,7 +72,7 @@ _ORIGINAL = [getattr(cls, name) for cls, name in _PLACES]
 
 
 def begin() -> None:
-    """Measure from now on."""
+    """Start measuring."""
     global _meter  # noqa: PLW0603  # one of the process, as the import system is
     _meter = _Meter()
     for (cls, name), method in zip(_PLACES, _ORIGINAL):
@@ -79,7 +80,7 @@ def begin() -> None:
 
 
 def end() -> list[list[Any]]:
-    """Measure no more; returns name, ms and count of modules of the slowest, the slowest first."""
+    """Stop measuring; returns name, ms and number of modules of the slowest, slowest first."""
     global _meter  # see above
     meter, _meter = _meter, None
     for (cls, name), method in zip(_PLACES, _ORIGINAL):

@@ -1,4 +1,4 @@
-"""A CALL of a service that this plugin has, for both engines: an exchange of arguments and results.
+"""A CALL to a service of this plugin, for both engines: an exchange of arguments and results.
 
     CALL, ITEM -> arguments -> the method -> what it returns -> RESULT, ITEM
 
@@ -29,7 +29,7 @@ class Invocation(Exchange):
     """One CALL, until the last of its results is sent."""
 
     def prepare(self, message: Message, payload: bytes, plugin: Plugin) -> None:
-        """Take the message that it began with."""
+        """Start with its first message."""
         self.message = message
         self._plugin = plugin
         self._arguments: Any = None
@@ -59,7 +59,7 @@ class Invocation(Exchange):
         self._send_message(credit, b"")
 
     def arguments(self) -> tuple[list[Any], dict[str, Any]] | None:
-        """Return the arguments, None while they are not all here. Raises what is wrong with it."""
+        """Return the arguments, None while some are missing. Raises an error if they are wrong."""
         if self.gone:
             raise self.departure()
         if self._garbage is not None:
@@ -70,7 +70,7 @@ class Invocation(Exchange):
         return args, kwargs
 
     def method(self) -> Function:
-        """Find what is called, and tell it of its caller and its time. Raises ServiceError."""
+        """Find the method, and set its caller and deadline. Raises ServiceError."""
         service, name = self.message["service"], self.message["method"]
         method = self._plugin.services.get(service, {}).get(name)
         if method is None:
@@ -82,7 +82,7 @@ class Invocation(Exchange):
             DEADLINE_S.set(monotonic() + timeout_ms / 1000)
         return method
 
-    # The way out; what yields does so where credit must be waited for.
+    # The way out; generators yield where they must wait for credit.
 
     def flow_result(self, value: Any) -> Iterator[None]:
         """Send what the method has returned."""
@@ -96,7 +96,7 @@ class Invocation(Exchange):
         self._end()
 
     def begin_stream(self) -> None:
-        """Tell that the method yields."""
+        """Announce that the method yields."""
         self._send_message({"type": RESULT, "id": self.id, "ok": True, "stream": True}, b"")
         self.stage = SENT
 
@@ -105,7 +105,7 @@ class Invocation(Exchange):
         yield from self._flow_pieces(Parcel(value), is_item=True)
 
     def end_stream(self) -> None:
-        """Tell that no more comes."""
+        """Announce the end."""
         self._send_message({"type": ITEM, "id": self.id, "end": True}, b"")
         self._end()
 
@@ -119,7 +119,7 @@ class Invocation(Exchange):
             self._send_message(message, piece)
 
     def fail(self, exc: BaseException) -> None:
-        """End it with an error; of what is not the caller's to know more is told on stderr."""
+        """End it with an error; details that the caller must not know go to stderr."""
         if self.stage is ENDED:
             complain(f"{self.head['target']}, after its result:", exc)
             return
@@ -145,12 +145,12 @@ def _code_of(exc: ServiceError) -> str:
 
 
 def head_of(message: Message) -> Message:
-    """Return what an exchange wants to know of a CALL."""
+    """Return what an exchange needs to know about a CALL."""
     target = f"{message['service']}.{message['method']}"
     return {"id": message["id"], "method": "CALL", "target": target, "end": True}
 
 
 def refusal(message: Message, code: str, text: str) -> Message:
-    """Return the RESULT of a CALL that is not even begun."""
+    """Return the RESULT for a CALL that is not started at all."""
     error = {"code": code, "message": text}
     return {"type": RESULT, "id": message["id"], "ok": False, "error": error}

@@ -1,6 +1,6 @@
-"""Lanes: what a plugin's process has to do, by kind, each with slots of its own.
+"""Lanes: the work of a plugin's process by kind, each with its own slots.
 
-So eight slow downloads from its page, or eight slow calls, make no hook late.
+So eight slow downloads from its page, or eight slow calls, delay no hook.
 """
 
 from __future__ import annotations
@@ -16,15 +16,15 @@ if TYPE_CHECKING:
 else:
     from _collections import deque
 
-# The lanes, those first that are looked at first. `Job.lane` is one of them.
+# The lanes, in the order in which they are served. `Job.lane` is one of them.
 HOOKS, CALLS, REQUESTS, NOTICES, STREAMS = range(5)
 STREAMS_MAX = 100  # methods that yield, each with a thread
 
 
 class ByCaller:
-    """Calls that wait: those of one caller in their order, callers by turns.
+    """Waiting calls: those of one caller in order, callers in turn.
 
-    Somebody who has 60 slow calls under way is not in front of all others for that.
+    A caller with 60 slow calls does not delay all others.
     """
 
     def __init__(self) -> None:
@@ -35,7 +35,7 @@ class ByCaller:
         return self._count
 
     def append(self, job: Job) -> None:
-        """Have a call wait behind those of the same caller."""
+        """Queue a call after those of the same caller."""
         self._count += 1
         jobs = self._jobs.get(job.caller)
         if jobs is None:
@@ -68,12 +68,12 @@ class Lanes:
         return self._count
 
     def append(self, job: Job) -> None:
-        """Have a job wait in its lane."""
+        """Queue a job in its lane."""
         self._waiting[job.lane].append(job)
         self._count += 1
 
     def has_next(self) -> bool:
-        """Tell whether there is a job whose lane has a slot."""
+        """Return whether there is a job whose lane has a free slot."""
         return self._count > 0 and self._next() is not None
 
     def popleft(self) -> Job:
@@ -85,7 +85,7 @@ class Lanes:
         return self._waiting[lane].popleft()
 
     def move(self, job: Job, lane: int) -> bool:
-        """Give a job that is in hand a slot of another lane, where that has one."""
+        """Move a running job to a slot of another lane, if that has one."""
         if self._in_hand[lane] >= self._limits[lane]:
             return False
         self._in_hand[job.lane] -= 1
@@ -122,7 +122,7 @@ class LanedFollowers(LeaderFollowers):
             self._jobs.append(job)
 
     def begin_stream(self, job: Job) -> bool:
-        """Free a call's slot, as it may go on for long; False where there are too many of those."""
+        """Free a call's slot, because it may take long; False if there are too many of those."""
         with self._mutex:
             if not self._lanes.move(job, STREAMS):
                 return False

@@ -1,14 +1,14 @@
 """Nothing outlives the runtime: the kernel kills this process group when the runtime is gone.
 
 The lifeline is the read end of a pipe whose write end the runtime alone holds and never writes
-to. When the runtime dies, however it dies, the kernel closes the write end and signals whoever
-asked for signals about the pipe. On Linux that signal can be SIGKILL, so it works while the app
-is in a busy loop, or in C code that holds the GIL. Tried on Linux 6 with CPython 3.9, 3.11 and
-3.13: a worker inside one huge `pow` was gone 3 ms after its runtime was killed.
+to. When the runtime dies, in whatever way, the kernel closes the write end and signals the process
+that asked for signals about the pipe. On Linux that signal can be SIGKILL, so it works even while
+the app is in a busy loop, or in C code that holds the GIL. Tried on Linux 6 with CPython 3.9, 3.11
+and 3.13: a worker inside one huge `pow` was gone 3 ms after its runtime was killed.
 
-It goes to the worker's process group, and so to the programs that the app has started. A process
-that the app forks asks for a signal of its own, which it gets even after it has left the group.
-Not reached is a program that was started in a group or session of its own.
+The signal goes to the worker's process group, and so to the programs that the app has started. A
+process that the app forks asks for its own signal, which it gets even after it has left the group.
+A program that was started in its own group or session is not reached.
 """
 
 from __future__ import annotations
@@ -24,15 +24,15 @@ if TYPE_CHECKING:
 else:
     from _signal import SIGKILL  # `signal` imports enum, 5 ms
 
-# Descriptors of ours are moved up here. An app that closes descriptors it did not open and then
-# opens a file gets the lowest free number, so it can never come to write into one of ours.
+# Our descriptors are moved up here. An app that closes descriptors it did not open and then opens a
+# file gets the lowest free number, so it can never write into one of ours.
 HIGH_DESCRIPTOR = 512
 
 _armed: list[int] = []  # by which this process is signalled, on Linux
 
 
 def moved_up(descriptor: int) -> int:
-    """Move a descriptor to a high number, closed on exec; where the limit is low it stays."""
+    """Move a descriptor to a high number, closed on exec; if the limit is low it stays."""
     try:
         high = fcntl.fcntl(descriptor, fcntl.F_DUPFD_CLOEXEC, HIGH_DESCRIPTOR)
     except OSError:
@@ -60,13 +60,13 @@ def arm(descriptor: int) -> int:
         posix.register_at_fork(after_in_child=lambda: _arm_child(descriptor))
     else:
         # SIGIO is ignored by default on macOS, and a handler in Python needs the GIL. A thread
-        # needs it too, but once only; C code that holds it for ever is not covered there.
+        # needs it too, but only once; C code that holds it for ever is not covered there.
         _thread.start_new_thread(_exit_on_hangup, (descriptor,))
     return descriptor
 
 
 def keep_on_exec() -> None:
-    """Let the program that this process is about to become be tied to the runtime too.
+    """Tie the program that this process is about to become to the runtime too.
 
     The signal belongs to the open file: it comes as long as the program, or a process that it has
     forked, has not closed it. A system other than Linux has nothing that outlives exec.
@@ -99,11 +99,11 @@ def _signal_on_hangup(descriptor: int, *, is_group: bool) -> None:
 
 
 def _reopened(descriptor: int) -> int | None:
-    """Open the same pipe once more, for ourselves; None where that cannot be done.
+    """Open the same pipe once more, for ourselves; None if that is impossible.
 
-    The owner of the signal belongs to the open file, not to the descriptor: of several processes
-    that share one (workers given the same pipe, a fork of the app) the last to arm it would be
-    the only one to be killed.
+    The owner of the signal belongs to the open file, not to the descriptor: if several processes
+    share one (workers given the same pipe, a fork of the app), only the last to arm it would be
+    killed.
     """
     flags = posix.O_RDONLY | posix.O_NONBLOCK | posix.O_CLOEXEC
     try:

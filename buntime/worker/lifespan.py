@@ -20,24 +20,24 @@ if TYPE_CHECKING:
 
 
 class Lifespan:
-    """Runs an app's lifespan as a task of its own.
+    """Runs an app's lifespan as a separate task.
 
-    An app that raises, or returns, before it has said startup.complete knows no lifespan; it is
-    served all the same, as the specification wants it.
+    An app that raises, or returns, before startup.complete does not support lifespan; it is served
+    anyway, as the specification requires.
     """
 
     def __init__(self, app: Application) -> None:
         self.state: dict[str, Any] = {}
         self._app = app
         self._task: asyncio.Task[None] | None = None
-        # Of the loop that runs when `start` is called.
+        # For the loop that runs when `start` is called.
         self._events: asyncio.Queue[Event]
         self._started: asyncio.Future[None]
         self._stopped: asyncio.Future[None]
         self._asked = False  # the app called receive
 
     async def start(self) -> None:
-        """Have the app start up. Raises BootError with what it says when it fails."""
+        """Start up the app. Raises BootError with its message if it fails."""
         loop = asyncio.get_running_loop()
         self._events = asyncio.Queue()
         self._started = loop.create_future()
@@ -47,7 +47,7 @@ class Lifespan:
         await self._started
 
     async def stop(self) -> None:
-        """Have the app shut down, if it knows how to."""
+        """Shut down the app, if it supports that."""
         if self._task is None or self._task.done():
             return
         self._events.put_nowait({"type": "lifespan.shutdown"})
@@ -76,9 +76,9 @@ class Lifespan:
 
     def _on_error(self, exc: Exception) -> None:
         if self._started.done():
-            if self._started.exception() is None:  # else it was told by startup.failed
+            if self._started.exception() is None:  # else startup.failed reported it
                 complain("the app's lifespan raised", exc)
-        elif self._asked:  # one that never asks does not know the scope, which is no fault
+        elif self._asked:  # one that never receives does not support the scope, which is no fault
             complain("the app's lifespan raised; the app is served without it:", exc)
 
     async def _receive(self) -> Event:

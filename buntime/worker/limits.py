@@ -1,4 +1,4 @@
-"""What a worker may do, as the operating system enforces it: limits, priority, and whose it is."""
+"""What the operating system lets a worker do: limits, priority, and user."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from buntime.wire import Message
 
-# The runtime has raised its own limit for the sake of its many connections; an app that leaks
-# files should come to know. It may raise this one itself, up to the hard limit.
+# The runtime has raised its own limit for its many connections; an app that leaks files should
+# notice. It may raise this one itself, up to the hard limit.
 OPEN_FILES = 4096
 
 # Keys of the manifest, and the limits that they set.
@@ -30,13 +30,13 @@ def limit() -> None:
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     soft = OPEN_FILES if hard == resource.RLIM_INFINITY else min(OPEN_FILES, hard)
     resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
-    # A dump holds all that the app had in memory, and takes as much of the disk.
+    # A dump contains all of the app's memory, and takes as much space on the disk.
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     _mark()
 
 
 def _mark() -> None:
-    """Have all that comes from this worker bear its number, see the runtime's orphans.py."""
+    """Mark everything that comes from this worker with its number, see the runtime's orphans.py."""
     name = posix.environ.get(b"WORKER_ID", b"")[1:]
     if sys.platform == "linux" and name.isdigit():
         mark = mark_ceiling(resource.getrlimit(MARK_LIMIT)[1]) - int(name)
@@ -45,10 +45,10 @@ def _mark() -> None:
 
 
 def take_place(init: Message, lifeline: int) -> None:
-    """Take on priority, limits and user of INIT. Raises OSError where that is not allowed.
+    """Adopt priority, limits and user of INIT. Raises OSError if that is not allowed.
 
-    Before any code of the app: what it does at its import is done as that user. `lifeline` becomes
-    the user's, too, since every process that the app forks opens it once more.
+    This happens before any code of the app, so its import already runs as that user. `lifeline` is
+    given to the user too, because every process that the app forks opens it again.
     """
     config = init["config"]
     nice = config.get("nice", 0)
@@ -75,11 +75,11 @@ def _become(uid: int, gid: int, groups: list[int], *, pipes: tuple[int, ...]) ->
         _give_away(pipe, uid, gid)
     posix.setgroups(groups)
     posix.setgid(gid)
-    posix.setuid(uid)  # last: it takes away the right to do the rest, for good
+    posix.setuid(uid)  # last, because it permanently removes the right to do the rest
 
 
 def _give_away(descriptor: int, uid: int, gid: int) -> None:
-    """Let the user open a pipe once more, as programs do that write to /dev/stderr."""
+    """Let the user reopen a pipe, as programs that write to /dev/stderr do."""
     try:
         if S_ISFIFO(posix.fstat(descriptor).st_mode):
             posix.fchown(descriptor, uid, gid)

@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 
 SYNC_CONCURRENCY = 8  # threads; more do not help code that holds the GIL
 ASYNC_CONCURRENCY = 100  # tasks
-GREENLETS = 100  # of gevent and eventlet, which cost as little as tasks
-# The same where a sync `websocket` is exported: an open one has a thread, and mostly waits.
+GREENLETS = 100  # of gevent and eventlet, which are as cheap as tasks
+# The same if a sync `websocket` is exported: an open one has a thread, and mostly waits.
 THREAD_SOCKETS = 100
 MOST_THREADS = 32  # for the sync handlers of an async app
 LOOKED_FOR = (
@@ -32,7 +32,7 @@ LOOKED_FOR = (
 
 
 class App:
-    """An app, loaded: what the engines need to know of it."""
+    """A loaded app: what the engines need to know about it."""
 
     def __init__(self, kind: str, handle: Callable[[Any], Any], concurrency: int) -> None:
         self.kind = kind
@@ -40,7 +40,7 @@ class App:
         self.concurrency = concurrency
         self.is_async = False
         self.is_once = False  # the worker is for one request
-        self.sockets: Sockets[Any] | None = None  # who takes WebSockets
+        self.sockets: Sockets[Any] | None = None  # the handler of WebSockets
         self.plugin: Plugin | None = None
         # hooks
         self.start: Callable[[], Any] | None = None  # an ASGI app's lifespan
@@ -50,13 +50,13 @@ class App:
 
 
 def load(module: ModuleType, init: Message) -> App:
-    """Adapt what a module serves. Raises BootError where that is nothing."""
+    """Adapt what a module serves. Raises BootError if it serves nothing."""
     plugin = None
     if "plugin" in init:
         from buntime.worker.plugin import Plugin  # 1 ms, for plugins alone
 
         plugin = Plugin(module, init)
-        # It lives as long as it is enabled; async hooks and methods make it an async one.
+        # It lives as long as it is enabled; async hooks and methods make it async.
         config = {**init["config"], "ttl": init["config"].get("ttl") or 1}
         init = {**init, "config": config, "needs_loop": plugin.needs_loop()}
     app = _find(module, init)
@@ -71,7 +71,7 @@ def load(module: ModuleType, init: Message) -> App:
             raise BootError(f"{init['entrypoint']}: {name} must be a function without arguments")
         setattr(app, name, hook)
     if app.sockets is not None and "message_max" in init:
-        # Loaded already, by what takes WebSockets; others need not.
+        # Loaded already if it handles WebSockets; others do not need it.
         from buntime.worker.unfinished import UNFINISHED
 
         UNFINISHED.largest_bytes = init["message_max"]
@@ -115,7 +115,7 @@ def _adapt_chosen(module: ModuleType, init: Message, serves: str) -> App:
 
 
 def _tell_of_others(module: ModuleType, chosen: str, entrypoint: str) -> None:
-    """Somebody whose Flask module has a helper called fetch should not have to guess."""
+    """Explain it, for example if a Flask module also has a helper called fetch."""
     others = [name for name in ("app", "application") if callable(vars(module).get(name))]
     if others and chosen not in ("app", "application"):
         complain(f"buntime: {entrypoint}: {chosen} is served, {others[0]} is not")
@@ -147,7 +147,7 @@ def _adapt_websocket(_value: Any, name: str, init: Message, module: ModuleType) 
 
 
 def _socket_handler(module: ModuleType) -> Handler | None:
-    """Return who takes WebSockets beside `fetch` or `routes`, if anybody does."""
+    """Return the handler of WebSockets beside `fetch` or `routes`, if there is one."""
     value = vars(module).get("websocket")
     if value is None or isinstance(value, type(module)):  # that of a package, imported
         return None
@@ -157,7 +157,7 @@ def _socket_handler(module: ModuleType) -> Handler | None:
 
 
 def _require_upgrade(head: Message) -> tuple[Handler, None]:
-    """Answer what is no WebSocket, where there is nothing else."""
+    """Answer plain requests in an app that has only WebSockets."""
     from buntime.worker.routes import Fixed  # 0.3 ms, for a mistake
 
     message = "this app speaks WebSocket, and nothing else"
@@ -167,7 +167,7 @@ def _require_upgrade(head: Message) -> tuple[Handler, None]:
 
 
 def _find_nothing(head: Message) -> tuple[Handler, None]:
-    """Answer a request below the base of a plugin that has nothing there."""
+    """Answer a request below the base of a plugin that serves nothing there."""
     from buntime.worker.routes import Fixed  # 0.3 ms, for a mistake
 
     path = head["target"].partition("?")[0]

@@ -1,6 +1,6 @@
-"""An event loop on a thread of its own, for the async functions of what is sync otherwise.
+"""An event loop on its own thread, for async functions of otherwise sync code.
 
-One loop for all of them: what one has opened, such as a pool of connections, the next may use.
+All of them share one loop: what one has opened, such as a connection pool, the next may use.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ _loops: list[asyncio.AbstractEventLoop] = []  # the one, once it runs
 
 
 def run_there(awaitable: Awaitable[Any]) -> Any:
-    """Have it run, and wait for its result on this thread."""
+    """Run it there, and wait for its result on this thread."""
     return asyncio.run_coroutine_threadsafe(_finish(awaitable), _loop()).result()
 
 

@@ -1,7 +1,7 @@
-"""Who reads the channel for calls that wait: nobody but themselves, threads, or an event loop.
+"""Readers of the channel for waiting calls: the callers themselves, threads, or an event loop.
 
-Whoever reads holds `Unattended.reading`: where one mailbox takes the place of another, a thread may
-still be about to read for the one before.
+The reader holds `Unattended.reading`: when one mailbox replaces another, a thread may still be
+about to read for the previous one.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ if TYPE_CHECKING:
     from buntime.worker.call import Call, Caller
     from buntime.worker.sync import SyncEngine
 
-# How long a thread reads, or waits for another that does, before it looks whether that has changed:
-# so long the engine's beginning may have to wait for a thread that calls from an app's import.
+# How long a thread reads, or waits for another that does, before it checks whether that changed:
+# the engine's start may have to wait this long for a thread that calls from an app's import.
 PATIENCE_MS = 50
 
 
 class Unattended:
-    """Before the engine reads, and after: one of those who wait reads for all of them."""
+    """Before the engine reads, and after: one of the waiters reads for all of them."""
 
     def __init__(self, calls: Caller, received: list[Received]) -> None:
         self._calls = calls
@@ -34,7 +34,7 @@ class Unattended:
         self.reading = _thread.allocate_lock()
 
     def begin_again(self) -> None:
-        """The engine has read to its end; what is for it is of no more use."""
+        """The engine has read to its end; messages for it are dropped."""
         self._is_over = True
         posix.set_blocking(self._calls.channel.descriptor, True)
 
@@ -93,7 +93,7 @@ class OfThreads:
 
 
 def serve(engine: SyncEngine, calls: Caller, received: list[Received]) -> None:
-    """Run an engine of threads, whose leader reads for the calls as well."""
+    """Run an engine of threads, whose leader also reads for calls."""
     with calls.unattended.reading:
         calls.attend(engine, OfThreads(calls, engine))
         engine.threads.read_under(calls.unattended.reading)

@@ -56,7 +56,7 @@ else:
         signal,
     )
 
-# How long threads and atexit functions of an app may keep a worker that has nothing left to do.
+# How long an app's threads and atexit functions may keep a worker that has nothing left to do.
 EXIT_GRACE_S = 2.0
 
 
@@ -95,7 +95,7 @@ def main(argv: list[str]) -> NoReturn:
     try:
         _settle(init, lifeline, preparation)
         if "program" in init:
-            from buntime.worker.program import become  # few workers are to be something else
+            from buntime.worker.program import become  # few workers become something else
 
             become(init)
         shadows = adopt(init, bundle)
@@ -124,13 +124,13 @@ class _Preparation:
         self.rules: int | None = None  # once it is carried out
 
     def begin(self) -> None:
-        """Carry it out, where there is something to do. Raises NotConfined."""
+        """Carry it out, if there is something to do. Raises NotConfined."""
         if self.order is not None and self.rules is None:
             self.rules = prepare(self.order)
 
 
 def _wait_for_init(channel: Channel, preparation: _Preparation) -> tuple[Message, list[Received]]:
-    """Wait, maybe for long; returns INIT and what came with it."""
+    """Wait, possibly for a long time; returns INIT and what came with it."""
     received: list[Received] = []
     while True:
         while not received:
@@ -150,7 +150,7 @@ def _wait_for_init(channel: Channel, preparation: _Preparation) -> tuple[Message
 
 
 def _settle(init: Message, lifeline: int, preparation: _Preparation) -> None:
-    """Take on limits, user and sandbox, before any code of the app."""
+    """Adopt limits, user and sandbox, before any code of the app."""
     order = init.get("sandbox")
     if not order:
         take_place(init, lifeline)
@@ -165,7 +165,7 @@ def _settle(init: Message, lifeline: int, preparation: _Preparation) -> None:
 
 
 def _connect(init: Message, channel: Channel, received: list[Received]) -> Calls | None:
-    """Let the app call services, if it says that it does, from its import on."""
+    """Let the app call services, if its manifest names some, from its import on."""
     if "plugin" not in init and not init.get("uses"):
         return None
     from buntime.sdk.services import connect  # few apps use services
@@ -190,7 +190,8 @@ def _serve(
     ready: Callable[[Send], None],
     calls: Calls | None,
 ) -> None:
-    """Serve until TERMINATE has come and all is done. Raises what the app raises at its start."""
+    """Serve until TERMINATE has come and everything is done. Raises what the app raises at its
+    start."""
     if app.is_async:
         _serve_async(app, init, channel, received, ready, calls)
         return
@@ -265,7 +266,7 @@ def _begin_to_measure() -> None:
 
 
 def _imports(init: Message) -> Message:
-    """What the runtime wants to know of what has been imported."""
+    """What the runtime needs to know about imported modules."""
     told: Message = {}
     if init.get("tells_files"):
         from buntime.worker.imported import imported_below  # not for a worker of one request
@@ -283,7 +284,7 @@ def _imports(init: Message) -> Message:
 
 
 def _refuse(channel: Channel, init: Message, exc: BaseException) -> NoReturn:
-    """Tell why the app cannot be served, and end."""
+    """Report why the app cannot be served, and end."""
     message, stack = describe(exc)
     if "program" in init:
         complain(f"buntime: {message}" if isinstance(exc, BootError) else stack)
@@ -298,7 +299,7 @@ def _refuse(channel: Channel, init: Message, exc: BaseException) -> NoReturn:
 
 
 def _remedy(exc: BaseException, init: Message) -> str:
-    """Say where, and what to do, as far as that can be said."""
+    """Say where, and what to do, if known."""
     try:
         from buntime.worker.remedies import remedy  # for a mistake
 
@@ -308,12 +309,12 @@ def _remedy(exc: BaseException, init: Message) -> str:
 
 
 def _leave() -> NoReturn:
-    """End as the interpreter would, without taking it apart, and in bounded time."""
+    """End as the interpreter would, without tearing it down, and in bounded time."""
     threading = sys.modules.get("threading")
     if threading is not None or atexit._ncallbacks():
         start_new_thread(_exit_late, ())
     if threading is not None:
-        threading._shutdown()  # waits for threads that are no daemons, as multiprocessing does
+        threading._shutdown()  # waits for non-daemon threads, as multiprocessing does
     atexit._run_exitfuncs()
     _flush()
     posix._exit(0)
@@ -328,8 +329,8 @@ def _exit_late() -> None:
 def _leave_signals_to_the_runtime() -> None:
     """Ctrl-C and service managers signal all processes at once; the runtime says when to go.
 
-    By a handler, as ignored signals would be inherited by the programs that the app starts; and
-    not in processes that it forks, which multiprocessing ends by SIGTERM.
+    With a handler, because programs that the app starts would inherit ignored signals; and not in
+    processes that it forks, which multiprocessing ends by SIGTERM.
     """
     defaults = {number: signal(number, _heed_not) for number in (SIGINT, SIGTERM)}
     masks = {}  # of the threads that are forking
@@ -350,13 +351,13 @@ def _leave_signals_to_the_runtime() -> None:
 
 
 def _heed_not(_number: int, _frame: object) -> None:
-    """Do nothing; system calls that a signal interrupts are taken up again (PEP 475)."""
+    """Do nothing; interrupted system calls are resumed (PEP 475)."""
 
 
 def _set_up_output() -> None:
-    """Let a print be a line in the log at once, and never fail for its characters."""
+    """Make each print a log line at once, and never fail because of its characters."""
     for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):  # None where the descriptor is closed
+        if isinstance(stream, io.TextIOWrapper):  # None if the descriptor is closed
             stream.reconfigure(line_buffering=True, errors="backslashreplace")
 
 

@@ -1,9 +1,9 @@
-"""Tells the runtime how busy this worker is, where its app may have several: BUSY, see wire.py.
+"""Tells the runtime how busy this worker is, if its app may have several: BUSY, see wire.py.
 
-While a request is in hand it tells every tenth of a second, and a last time when all has become
-quiet. The runtime starts further workers by that, and gives requests to the less busy ones; where
-it hears nothing it takes the worker to compute with all else held up, and that is how it is, as the
-one who tells is a timer of the loop, or a thread that needs the interpreter's lock.
+While a request is in hand it reports every tenth of a second, and once more when all is quiet. The
+runtime uses this to start more workers, and gives requests to the less busy ones. If it gets no
+report it assumes that the worker computes and everything else is blocked. That is right, because
+the reports come from a timer of the loop, or from a thread that needs the interpreter's lock.
 """
 
 from __future__ import annotations
@@ -27,21 +27,21 @@ if TYPE_CHECKING:
 
 INTERVAL_S = 0.1
 QUIET_SHARE = 0.05  # below it a worker has nothing to do
-# Time in which threads waited for a processor counts as busy, up to so many times of what they got.
-# Beside other busy processes an app that computes gets a part of a core; one that waits for a
-# database waits for a processor too, each time it goes on, but uses hardly any.
+# Time in which threads waited for a processor counts as busy, up to this multiple of what they got.
+# Beside other busy processes an app that computes gets part of a core; one that waits for a
+# database also waits for a processor each time it continues, but hardly uses any.
 CONTENTION_MAX = 9
 _THREADS = "/proc/self/task"
 
 
 class Meter:
-    """When to tell. What is told, and by whom, is for the two kinds of engines."""
+    """When to report. The two kinds of engines decide what is reported, and by what."""
 
     def __init__(self, engine: Engine[Any]) -> None:
         self._engine = engine
         self._is_on = False
         self._is_fresh = False  # a request or message has come in this interval
-        self._begun_s = 0.0  # of the interval that is told next
+        self._begun_s = 0.0  # of the interval that is reported next
         for kind in (REQUEST, MESSAGE):
             engine.dispatch[kind] = self._waking(engine.dispatch[kind])
 
@@ -60,12 +60,12 @@ class Meter:
         return wake
 
     def _tell(self) -> None:
-        """Tell of the interval that has passed, and go on or stop."""
+        """Report the interval that has passed, and go on or stop."""
         passed_s = max(1e-6, perf_counter() - self._begun_s)
         share = min(1.0, max(0.0, self._used_s(passed_s) / passed_s))
         self._engine.send({"type": BUSY, "share": round(share, 2)}, b"")
-        # Off first, then a look at what may keep it on: another thread marks what it has as fresh
-        # first, then looks whether this is on. So one of the two sees the other.
+        # Turn it off first, then check what may keep it on: another thread first marks its work as
+        # fresh, then checks whether this is on. So one of the two sees the other.
         self._is_on = False
         if self._is_fresh or share > QUIET_SHARE or self._is_needed():
             self._is_fresh = False
@@ -80,20 +80,20 @@ class Meter:
     # For each kind of engine
 
     def _used_s(self, passed_s: float) -> float:
-        """Return for how long the worker was busy since `_begin`."""
+        """Return how long the worker was busy since `_begin`."""
         raise NotImplementedError
 
     def _is_needed(self) -> bool:
-        """Tell whether a silence now would be taken for computing."""
+        """Return whether silence now would be taken for computing."""
         raise NotImplementedError
 
     def _go_on(self) -> None:
-        """Have `_tell` called after the interval."""
+        """Call `_tell` after the interval."""
         raise NotImplementedError
 
 
 class LoopMeter(Meter):
-    """Of an async app: by a timer. Busy is the loop when it does not wait for anything."""
+    """For async apps: by a timer. The loop is busy when it does not wait for anything."""
 
     def __init__(self, engine: AsyncEngine) -> None:
         super().__init__(engine)
@@ -105,7 +105,7 @@ class LoopMeter(Meter):
         self._sees_sleep = self._watch(self._loop)
 
     def _watch(self, loop: AbstractEventLoop) -> bool:
-        """Count the time in which the loop's selector waits, where it is one of asyncio's own."""
+        """Count the time in which the loop's selector waits, if it is one of asyncio's own."""
         selector = getattr(loop, "_selector", None)
         if selector is None:
             return False
@@ -145,7 +145,7 @@ class LoopMeter(Meter):
 
 
 class ThreadMeter(Meter):
-    """Of a sync app: by a thread. Busy are threads when they compute, or would if they could."""
+    """For sync apps: by a thread. Threads are busy when they compute, or would if they could."""
 
     def __init__(self, engine: SyncEngine) -> None:
         super().__init__(engine)
@@ -182,7 +182,7 @@ class ThreadMeter(Meter):
 
 
 def _waited_for_processor_s() -> float:
-    """For how long threads of this process were ready to run and did not, on Linux."""
+    """How long threads of this process were ready to run but did not, on Linux."""
     try:
         threads = posix.listdir(_THREADS)
     except OSError:  # another system, or a sandbox

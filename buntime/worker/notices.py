@@ -1,6 +1,6 @@
-"""Notices that have come and wait for their hooks, which run one after the other.
+"""Notices that wait for their hooks, which run one after the other.
 
-A hook may hang, and more come meanwhile: the oldest are dropped then, and counted.
+A hook may hang while more come: then the oldest are dropped and counted.
 """
 
 from __future__ import annotations
@@ -22,7 +22,8 @@ BYTES_MAX = 1024 * 1024
 
 
 class Waiting:
-    """The notices of one plugin. Used by who reads the channel, and by who runs the hooks."""
+    """The notices of one plugin. Used by the reader of the channel and by the runner of the
+    hooks."""
 
     def __init__(self) -> None:
         self._mutex = allocate_lock()
@@ -35,7 +36,7 @@ class Waiting:
         return len(self._waiting)
 
     def put(self, message: Message) -> bool:
-        """Have a NOTICE wait; True where nobody is at it, so that somebody is to begin."""
+        """Queue a NOTICE; True if no hook runs, so that the caller must start one."""
         size_bytes = len(to_json(message["data"]))
         with self._mutex:
             self._waiting.append((message, size_bytes))
@@ -48,7 +49,7 @@ class Waiting:
         return not was_at_it
 
     def take(self) -> Message | None:
-        """Take the next, with the number of those that were dropped before it; None at the end."""
+        """Take the next, with the number dropped before it; None at the end."""
         with self._mutex:
             if not self._waiting:
                 self._is_at_it = False

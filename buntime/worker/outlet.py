@@ -1,4 +1,4 @@
-"""The way out of an async worker: what the kernel does not take waits, and writers with it."""
+"""The output of an async worker: what the kernel does not take waits, and so do writers."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Outlet:
 
     @property
     def is_full(self) -> bool:
-        """Whether writers had better wait."""
+        """Whether writers should wait."""
         return self._unsent_bytes > HIGH_WATER_BYTES
 
     @property
@@ -40,7 +40,7 @@ class Outlet:
         return not self._unsent
 
     def send(self, message: Message, payload: bytes | memoryview = b"") -> None:
-        """Send a message behind those that are still unsent."""
+        """Send a message after those that are still unsent."""
         for data in self._channel.prepare(message, payload):
             if not self._unsent:
                 rest = self._try(data)
@@ -59,7 +59,7 @@ class Outlet:
             await waiter
 
     def _watch(self) -> None:
-        """Have `go_on` called when the kernel takes more."""
+        """Call `go_on` when the kernel takes more."""
         self._loop.add_writer(self._descriptor, self.go_on)
 
     def _try(self, data: bytes | memoryview) -> bytes | memoryview:
@@ -93,7 +93,7 @@ class Outlet:
 
 
 class SharedOutlet(Outlet):
-    """The same where threads beside the loop send too, whether or not it comes round."""
+    """The same if other threads send too, whether or not the loop is blocked."""
 
     def __init__(self, channel: Channel, loop: asyncio.AbstractEventLoop) -> None:
         super().__init__(channel, loop)
@@ -101,7 +101,7 @@ class SharedOutlet(Outlet):
         self._thread = _thread.get_ident()
 
     def send(self, message: Message, payload: bytes | memoryview = b"") -> None:
-        """Send a message behind those that are still unsent, on any thread."""
+        """Send a message after those that are still unsent, on any thread."""
         with self._sending:
             super().send(message, payload)
 
@@ -111,7 +111,7 @@ class SharedOutlet(Outlet):
             super().go_on()
 
     def go_on_beside(self) -> None:
-        """Send more on another thread; the loop, which still watches, sees to the rest."""
+        """Send more on another thread; the loop, which still watches, sends the rest."""
         with self._sending:
             self._send_unsent()
 

@@ -1,4 +1,4 @@
-"""What a path leads to, without `os.path`: see main.py."""
+"""Checks of paths without `os.path`: see main.py."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from _stat import S_ISDIR, S_ISREG
 
 
 def is_file(path: str) -> bool:
-    """Tell whether a file can be reached by this path."""
+    """Return whether this path leads to a file."""
     return S_ISREG(_mode(path))
 
 
 def is_folder(path: str) -> bool:
-    """Tell whether a folder can be reached by this path."""
+    """Return whether this path leads to a folder."""
     return S_ISDIR(_mode(path))
 
 

@@ -1,4 +1,4 @@
-"""The engine of async plugins: hooks and calls as tasks, sync ones in threads of their own."""
+"""The engine of async plugins: hooks and calls as tasks, sync ones in threads."""
 
 from __future__ import annotations
 
@@ -167,7 +167,7 @@ class AsyncPluginEngine(AsyncEngine):
             self.tell(call)
 
     def adopt(self, exchange: AsyncExchange, performing: Any) -> None:
-        """Run what an exchange does as a task, which the end waits for."""
+        """Run an exchange as a task, which shutdown waits for."""
         exchange.loop = self.loop
         exchange.outlet = self.outlet
         self.exchanges[exchange.id] = exchange

@@ -1,4 +1,4 @@
-"""Finds in a plugin's module its hooks and its services."""
+"""Finds the hooks and services in a plugin's module."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _OF_APPS = ("on_idle", "on_terminate")
 
 
 class Function:
-    """A hook or an exposed method, and what is known of it."""
+    """A hook or an exposed method, and what is known about it."""
 
     __slots__ = ("call", "is_async", "label", "needs_loop")
 
@@ -36,40 +36,41 @@ class Function:
         self.call = call
         self.label = label
         self.is_async = is_async(call)
-        # A plain function around an async one: what it does is known when it was called.
+        # A plain function around an async one: what it returns is known only after the call.
         self.needs_loop = self.is_async or wraps_async(call) or yields_async(call)
 
 
 class Plugin:
-    """A plugin, loaded: its hooks, and the exposed methods of its services."""
+    """A loaded plugin: its hooks, and the exposed methods of its services."""
 
     def __init__(self, module: ModuleType, init: Message) -> None:
-        """Raises BootError where a hook cannot be called as hooks are."""
+        """Raises BootError if a hook cannot be called like one."""
         self.entrypoint: str = init["entrypoint"]
         self.sees_bodies: bool = init["plugin"].get("body") is not False
         self.hooks = dict(_hooks_of(module, self.entrypoint))
-        self.has_shut_down = False  # on_shutdown was asked for
+        self.has_shut_down = False  # on_shutdown was requested
         self._module = module
         self.services: dict[str, dict[str, Function]] = {}
         self.find_services()
 
     def find_services(self) -> None:
-        """Look at what is offered: when it is loaded, and again when on_init may have made some."""
+        """Look up what is offered: when it is loaded, and again after on_init, which may add
+        services."""
         self.services = _services_of(self._module, self.entrypoint)
 
     def needs_loop(self) -> bool:
-        """Tell whether anything here is async, so that the plugin had better be."""
+        """Return whether anything here is async, so that the plugin should be."""
         methods = [each for service in self.services.values() for each in service.values()]
         return any(each.needs_loop for each in [*self.hooks.values(), *methods])
 
     def offer(self) -> Message:
-        """Return what READY tells of it."""
+        """Return what READY says about it."""
         services = {name: sorted(methods) for name, methods in self.services.items()}
         return {"hooks": [name for name in HOOKS if name in self.hooks], "services": services}
 
 
 def introduce(info: Message) -> None:
-    """Let `buntime.plugin.plugin` tell what INIT has, before the module is imported."""
+    """Fill `buntime.plugin.plugin` from INIT, before the module is imported."""
     runtime = info.get("runtime") or {}
     plugin.name = info["name"]
     plugin.config = info.get("config") or {}
@@ -83,7 +84,7 @@ def _hooks_of(module: ModuleType, entrypoint: str) -> Iterator[tuple[str, Functi
         if not name.startswith("on_") or value is None or name in _OF_APPS:
             continue
         if name not in HOOKS:
-            if callable(value):  # may be a function of its own, or a slip of the pen
+            if callable(value):  # may be the plugin's own function, or a typo
                 complain(
                     f"buntime: {entrypoint}: {name} is not a hook; hooks are {', '.join(HOOKS)}"
                 )
@@ -116,7 +117,7 @@ def _services_of(module: ModuleType, entrypoint: str) -> dict[str, dict[str, Fun
 
 
 def _exposed_of(offered: Any, service: str, entrypoint: str) -> Iterator[tuple[str, Function]]:
-    """Look for marks without running properties; what stands first in the order counts."""
+    """Look for marks without running properties; the first in the order counts."""
     seen: set[str] = set()
     kinds = offered.__mro__ if isinstance(offered, type) else type(offered).__mro__
     for namespace in (getattr(offered, "__dict__", {}), *(vars(kind) for kind in kinds)):

@@ -1,4 +1,4 @@
-"""The engine of sync plugins: hooks, notices and calls as jobs in lanes of their own."""
+"""The engine of sync plugins: hooks, notices and calls as jobs in separate lanes."""
 
 from __future__ import annotations
 
@@ -111,7 +111,7 @@ class SyncInvocation(Invocation, SyncExchange):
 
 
 class NoticeJob(Job):
-    """The notices that wait, one after the other."""
+    """The waiting notices, one after the other."""
 
     lane = NOTICES
 
@@ -207,7 +207,7 @@ class SyncPluginEngine(SyncEngine):
 
 
 def finished(function: Function, args: Sequence[Any], kwargs: dict[str, Any] | None = None) -> Any:
-    """Run a function of a sync plugin to its end; an async one on the loop of its own thread."""
+    """Run a function of a sync plugin to its end; an async one on the loop of a separate thread."""
     result = function.call(*args, **(kwargs or {}))
     if hasattr(result, "__await__"):
         from buntime.worker.loopthread import run_there  # brings asyncio, 62 ms
@@ -227,7 +227,7 @@ def _items(stream: Any) -> Iterator[Any]:
 
 
 def run(function: Function, *args: Any) -> None:
-    """Run what nobody waits for; that it failed is told on stderr."""
+    """Run something that nobody waits for; a failure is printed to stderr."""
     try:
         finished(function, args)
     except BaseException as exc:  # noqa: BLE001  # the edge of the plugin; SystemExit ends only it

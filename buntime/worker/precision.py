@@ -1,9 +1,9 @@
-"""Has the timers of asyncio run when they are due: epoll counts in whole milliseconds.
+"""Makes asyncio's timers run when they are due: epoll counts in whole milliseconds.
 
 Its selector rounds up, so that a task wakes half a millisecond late on average, and tasks that
-should wake one after the other do so in a crowd. Of 50 requests that sleep for 50 ms each took
-51.8 ms instead of 53.3. An epoll is a file to wait for like others, and `select` counts in
-microseconds; the price is a system call more whenever the loop waits for a timer.
+should wake one after the other wake all at once. With this, 50 requests that sleep for 50 ms took
+51.8 ms each instead of 53.3. An epoll can be waited for like any other file, and `select` counts in
+microseconds; the price is one more system call whenever the loop waits for a timer.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ _SELECT_MAX = 1024  # FD_SETSIZE: select takes descriptors below it
 
 
 def make_precise(loop: asyncio.AbstractEventLoop) -> None:
-    """Change how a loop of asyncio's own waits, if that is by epoll; others are left alone.
+    """Change how one of asyncio's own loops waits, if it uses epoll; others are left alone.
 
-    It may be the loop that the app's module has bound its objects to, so it is not replaced.
+    The app's module may have bound objects to the loop, so it is not replaced.
     """
     if sys.platform == "linux" and _HAS_EPOLL:
         selector = getattr(loop, "_selector", None)
@@ -30,12 +30,12 @@ def make_precise(loop: asyncio.AbstractEventLoop) -> None:
             selector.__class__ = _PreciseSelector
 
 
-_HAS_EPOLL = hasattr(selectors, "EpollSelector")  # gevent takes it away
+_HAS_EPOLL = hasattr(selectors, "EpollSelector")  # gevent removes it
 
 if sys.platform == "linux" and _HAS_EPOLL:
 
     class _PreciseSelector(selectors.EpollSelector):
-        """Waits for as long as it is told."""
+        """Waits exactly as long as requested."""
 
         def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
             if timeout is not None and timeout > 0:

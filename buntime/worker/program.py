@@ -1,7 +1,7 @@
-"""INIT with a program: this process gives itself up to it, as the app's user and in its sandbox.
+"""INIT with a program: this process becomes it, as the app's user and in its sandbox.
 
-A worker becomes another program by exec: what it has taken on before (limits, user, sandbox) is
-the program's from its first instruction on, and so are its number, its output and its lifeline.
+A worker becomes another program by exec: what it has adopted before (limits, user, sandbox) applies
+to the program from its first instruction on, and so do its number, output and lifeline.
 """
 
 from __future__ import annotations
@@ -27,14 +27,14 @@ _GO_ON = (2, 13, 20)
 
 
 def become(init: Message) -> NoReturn:
-    """Run the program of INIT in the app's folder. Raises BootError where it cannot be."""
+    """Run the program of INIT in the app's folder. Raises BootError if that fails."""
     words: list[str] = init["program"]
     take_environment(init)
     posix.chdir(init["dir"])
-    for number in (SIGPIPE, SIGXFSZ):  # Python ignores them, and what is ignored stays so
+    for number in (SIGPIPE, SIGXFSZ):  # Python ignores them, and exec would keep that
         signal(number, SIG_DFL)
     keep_on_exec()
-    for descriptor in init.get("closes", ()):  # that this process has had for its start
+    for descriptor in init.get("closes", ()):  # that this process had for its own start
         posix.close(descriptor)
     failure: OSError | None = None
     for path in _places(words[0], init["env"].get("PATH", "")):

@@ -1,8 +1,8 @@
-"""What an app's author can do about a module that fails at its import, in half a sentence.
+"""What an app's author can do about a module whose import fails, in half a sentence.
 
     ModuleNotFoundError: No module named 'flask'   python3 -m venv .venv && .venv/bin/pip install …
 
-Loaded once an import has failed. An exception of the app's own may raise whatever is asked of it.
+Loaded once an import has failed. An exception class of the app may raise on any access.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from buntime.wire import Message
 
-# Names that are not those of their packages: these are missed most often.
+# Modules whose packages have other names: these are the most common ones.
 _PACKAGES = {
     "bs4": "beautifulsoup4",
     "Crypto": "pycryptodome",
@@ -43,7 +43,7 @@ _OF_PYTHON_2 = frozenset(
     __builtin__ cPickle cStringIO commands cookielib httplib thread urllib2 urlparse
     """.split()
 )
-# Functions in which servers of their own take a port.
+# Functions in which other servers open a port.
 _SERVERS = frozenset(("server_bind", "run_simple", "bind_socket", "bind_sockets", "create_server"))
 _FILES = ("requirements.txt", "pyproject.toml")
 _NAME_CHARS = 100
@@ -136,7 +136,7 @@ def _of_variable(name: str, init: Message) -> str:
 
 
 def _starts_server(exc: BaseException) -> bool:
-    """Whether a server's own code is on the way to the exception, or to what led to it."""
+    """Whether a server's code is in the stack of the exception, or of its cause."""
     seen: BaseException | None = exc
     while seen is not None:
         trace = seen.__traceback__

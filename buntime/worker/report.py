@@ -1,7 +1,7 @@
-"""What went wrong in an app, told as a message and a stack that starts in the app's own code.
+"""Describes an app's error as a message and a stack that starts in the app's own code.
 
-Nothing here raises, whatever the exception is, whatever the app has put in the place of `traceback`
-or of `sys.stderr`: who waits for an answer would never get one.
+Nothing here raises, whatever the exception is, and whatever the app has replaced `traceback` or
+`sys.stderr` with: otherwise a waiting client would never get an answer.
 """
 
 from __future__ import annotations
@@ -12,16 +12,17 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from types import TracebackType
 
-# characters. Both go on one line of the channel, where JSON may make six of one.
+# characters. Both go on one line of the channel, where JSON may turn one into six.
 MAX_MESSAGE = 8 * 1024
 MAX_STACK = 64 * 1024
 
-# Where the code of this package is, which an app's author need not see.
+# Where this package's code is, which an app's author need not see.
 _OURS = (__file__.rpartition("/")[0] + "/", "<frozen importlib")
 
 
 class BootError(Exception):
-    """The app cannot be served as it is; the message tells its author why, and no stack helps."""
+    """The app cannot be served as it is; the message tells its author why, and a stack would not
+    help."""
 
 
 def describe(exc: BaseException) -> tuple[str, str]:
@@ -43,7 +44,7 @@ def complain(text: str, exc: BaseException | None = None) -> None:
 
 
 def text_of(exc: BaseException) -> str:
-    """Return `str(exc)`, or what became of it: an app's own __str__ may raise."""
+    """Return `str(exc)`, or a substitute: an app's own __str__ may raise."""
     try:
         return "".join((str(exc),))  # a plain str, also of a subclass
     except BaseException as broken:  # noqa: BLE001  # the edge of the app
@@ -51,7 +52,7 @@ def text_of(exc: BaseException) -> str:
 
 
 def _message(exc: BaseException) -> str:
-    name = type.__dict__["__name__"].__get__(type(exc))  # not what a metaclass says
+    name = type.__dict__["__name__"].__get__(type(exc))  # not what a metaclass claims
     text = text_of(exc)
     return f"{name}: {text}" if text else name
 
@@ -77,14 +78,14 @@ def _plain_stack(trace: TracebackType | None) -> str:
 
 
 def _trimmed(trace: TracebackType | None) -> TracebackType | None:
-    """Drop the frames above the app's first; where it has none, all of them."""
+    """Drop the frames above the app's first; if it has none, all of them."""
     while trace is not None and trace.tb_frame.f_code.co_filename.startswith(_OURS):
         trace = trace.tb_next
     return trace
 
 
 def _cut(text: str, most: int) -> str:
-    """Keep the beginning and, as the cause stands there, the end."""
+    """Keep the beginning, and the end, which has the cause."""
     if len(text) <= most:
         return text
     return f"{text[: most // 2]}\n[... {len(text) - most} characters ...]\n{text[-most // 2 :]}"

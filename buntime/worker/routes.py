@@ -7,7 +7,7 @@
         "/files/*": file,  # request.params["*"] is the rest
     }
 
-The most particular path wins, segment by segment: a literal before `:name` before `*`.
+The most specific path wins, segment by segment: a literal before `:name` before `*`.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ if TYPE_CHECKING:
 
     from buntime.wire import Message
 
-ANY = "*"  # in place of a method: the handler takes them all
+ANY = "*"  # instead of a method: the handler takes them all
 
 
 class Fixed(Handler):
-    """A response in the place of a handler."""
+    """A response instead of a handler."""
 
     __slots__ = ("response",)
 
@@ -38,7 +38,7 @@ class Fixed(Handler):
 
 
 class Route:
-    """What is at a path: a handler for each method, and the names of the path's parameters."""
+    """The route of a path: a handler for each method, and the names of the path's parameters."""
 
     __slots__ = ("allow", "methods", "names")
 
@@ -50,12 +50,12 @@ class Route:
         self.allow = ", ".join(sorted({*methods, "OPTIONS"}))
 
     def handler(self, method: str) -> Handler | None:
-        """Return who takes a method, if anybody does."""
+        """Return the handler of a method, if there is one."""
         return self.methods.get(method) or self.methods.get(ANY)
 
 
 class Node:
-    """Where a path has come to, and where it may go on."""
+    """A position in a path, and where it may continue."""
 
     __slots__ = ("literals", "param", "rest", "route")
 
@@ -66,7 +66,7 @@ class Node:
         self.route: Route | None = None  # for a path that ends here
 
     def find(self, segments: list[str], at: int, values: list[str]) -> Route | None:
-        """Find the most particular route for the rest of a path; fills in `values`."""
+        """Find the most specific route for the rest of a path; fills in `values`."""
         if at == len(segments):
             return self.route
         segment = segments[at]
@@ -90,14 +90,14 @@ class Router:
     """A table of routes, ready to look up."""
 
     def __init__(self, table: dict[Any, Any]) -> None:
-        """Compile a table. Raises BootError that names the entry at fault."""
+        """Compile a table. Raises BootError, which names the faulty entry."""
         self._root = Node()
         self.needs_loop = False
         for path, target in table.items():
             self._add(path, target)
 
     def __call__(self, head: Message) -> tuple[Handler, dict[str, str] | None]:
-        """Find who answers a request, and the parameters of its path."""
+        """Find the handler of a request, and the parameters of its path."""
         values: list[str] = []
         route = self._root.find(_segments_of(head), 0, values)
         method = head["method"]
@@ -135,7 +135,7 @@ class Router:
 
 
 def _segments_of(head: Message) -> list[str]:
-    """Decode a path after it was split: an encoded slash is no separator."""
+    """Decode a path after splitting it: an encoded slash is no separator."""
     path: str = head["target"].partition("?")[0]
     base: str = head["base"]
     if path.startswith(base):
@@ -194,7 +194,7 @@ def _methods_of(target: Any, label: str) -> dict[str, Handler]:
 
 def _fixed(response: Response, label: str) -> Handler:
     body = response.body
-    # A list or a file can be read again; what is an iterator itself, or an open file, cannot.
+    # A list or a file can be read again; an iterator, or an open file, cannot.
     source = body._source if isinstance(body, (Pieces, AsyncPieces)) else None
     if isinstance(body, AsyncPieces) or hasattr(source, "__next__") or hasattr(source, "read"):
         raise BootError(

@@ -1,15 +1,15 @@
-"""An app's files that bear names of the standard library: `token.py`, `types.py`, `random.py`.
+"""An app's files with names of standard library modules: `token.py`, `types.py`, `random.py`.
 
-The app's folder comes first on `sys.path`, so they would be found by all that imports these names:
-`asyncio`, `traceback`, packages. Who is to get what:
+The app's folder is first on `sys.path`, so everything that imports these names would find them:
+`asyncio`, `traceback`, packages. Instead:
 
 - The app's own modules get the app's file, as they do under `python app.py`. It is imported as
-  `_app_token`, so that both are there beside each other. What can only be the library's they get
-  from there: `email.message`, where the app's `email` is one file.
-- All others get the standard library: its own modules, packages (those in vendor/ too), and this
-  worker, whatever it imports and whenever, such as `traceback` once a handler has raised.
+  `_app_token`, so that both can exist side by side. They get from the library what can only be
+  there: `email.message`, if the app's `email` is one file.
+- All others get the standard library: its own modules, packages (also in vendor/), and this worker,
+  whatever it imports at any time, such as `traceback` once a handler has raised.
 
-Loaded only where there are such files.
+Loaded only if there are such files.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from typing import Any
 
 PREFIX = "_app_"
-_FUTURE = "__future__"  # what is meant by it stands in the language
+_FUTURE = "__future__"  # the language defines what it means
 
 
 class Finder:
@@ -40,9 +40,9 @@ class Finder:
     def find_spec(
         self, name: str, path: object = None, _target: object = None
     ) -> ModuleSpec | None:
-        """Return where a module is, None where others are to look for it.
+        """Return where a module is, None if others should look for it.
 
-        Raises ModuleNotFoundError where the library could have it, and has not.
+        Raises ModuleNotFoundError if the library could have it, but does not.
         """
         if path is not None:
             return None
@@ -62,7 +62,7 @@ class Finder:
 
 
 def keep_apart(names: Mapping[str, str], stdlib: Sequence[str], folder: str) -> None:
-    """Have each importer get its own; `names` are of files, with the folders that these are in."""
+    """Give each importer its own; `names` are those of files, with their folders."""
     sys.meta_path.insert(0, Finder(names, stdlib))
     plain = builtins.__import__
     beside = f"{folder}/"

@@ -1,6 +1,6 @@
-"""The stacks of this process on demand of the runtime: what is it doing that takes so long?
+"""Reports this process's stacks on demand of the runtime: what is it doing that takes so long?
 
-Two signals ask for them, and what is told goes into a pipe to the runtime, ended by a NUL byte.
+Two signals ask for them, and the answer goes into a pipe to the runtime, ended by a NUL byte.
 
 1. The first has a handler in Python. It runs on the main thread, holding the GIL, so that nothing
    changes below it, and it can tell what the tasks of asyncio wait for.
@@ -33,13 +33,13 @@ FRAMES_MAX = 50
 
 
 def offer(descriptor: int) -> None:
-    """Have both signals answered into `descriptor`, the writing end of a pipe."""
+    """Answer both signals into `descriptor`, the writing end of a pipe."""
     pipe = moved_up(descriptor)
-    posix.set_blocking(pipe, False)  # what a runtime does not read must not stop the app
+    posix.set_blocking(pipe, False)  # a runtime that does not read must not block the app
     polite, blunt = STACKS_SIGNALS
     faulthandler.register(blunt, file=pipe, all_threads=True, chain=False)
     signal(polite, lambda _number, _frame: _tell(pipe))
-    siginterrupt(polite, False)  # the app's system calls go on, where the system allows it
+    siginterrupt(polite, False)  # the app's system calls continue, if the system allows it
 
 
 def _tell(pipe: int) -> None:

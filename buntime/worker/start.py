@@ -1,10 +1,11 @@
-"""Loads the modules that every worker needs, all out of one file, and begins the worker's life.
+"""Loads the modules that every worker needs from one file, and starts the worker.
 
 That file, `modules-<bytecode version>.bin`, is written into the bundle by the first worker:
-looking for 25 files and reading them took a tenth of a worker's start. It is a cache as .pyc files
-are, of those that lie beside it. This module's own code stands first in it.
+finding and reading 25 files took a tenth of a worker's start. Like .pyc files it is a cache, of the
+modules beside it. This module's own code comes first in it.
 
-Its annotations are in quotes, as `__future__` is a module like others, and would be looked for.
+Its annotations are in quotes, because `__future__` is a module like others, and would be searched
+for.
 """
 
 import gc
@@ -26,24 +27,24 @@ _PACKAGE_FILE = "/__init__.py"
 def start(bundle: str, cache: str, own_code: "CodeType", modules: "Modules | None") -> "NoReturn":
     """Run a worker; `modules` is what `cache` holds, in the order in which they need each other.
 
-    None where nothing could be read from it: all of it is imported, and written.
+    None if nothing could be read from it: then everything is imported, and the file written.
     """
-    gc.disable()  # what is made here stays; looking through it took 6 % of a worker's start
+    gc.disable()  # what is made here stays; collecting garbage in it took 6 % of a worker's start
     if bundle not in sys.path:
-        sys.path.append(bundle)  # last, as what is looked for now is in the standard library
+        sys.path.append(bundle)  # last, because what is searched for now is in the standard library
     if modules is None:
         _write(cache, own_code, _import_all(bundle))
     else:
         _run_all(modules)
     gc.freeze()
     gc.enable()
-    from buntime.worker.main import main  # as `bundle` is on the path only now
+    from buntime.worker.main import main  # because `bundle` is on the path only now
 
     main(sys.argv)
 
 
 def _run_all(modules: "Modules") -> None:
-    # All import annotations from it, of which nothing is needed once they are compiled.
+    # All import annotations from it, which are not needed once compiled.
     future = sys.modules["__future__"] = type(sys)("__future__")
     future.__dict__["annotations"] = None
     for name, code in modules:
@@ -52,7 +53,7 @@ def _run_all(modules: "Modules") -> None:
 
 
 def _run(name: str, code: "CodeType") -> None:
-    """Make a module of its code, as the import system would."""
+    """Make a module from its code, as the import system would."""
     path = code.co_filename
     folders = [path[: -len(_PACKAGE_FILE)]] if path.endswith(_PACKAGE_FILE) else None
     spec = spec_from_file_location(name, path, submodule_search_locations=folders)
@@ -73,7 +74,7 @@ def _run(name: str, code: "CodeType") -> None:
 
 
 def _import_all(bundle: str) -> "Modules":
-    """Import the worker; returns what that ran: each module stands behind those it needs."""
+    """Import the worker; returns the modules that ran: each one after those it needs."""
     modules = []
 
     def watch(frame: "FrameType", event: str, _arg: object) -> None:
@@ -95,4 +96,4 @@ def _write(cache: str, own_code: "CodeType", modules: "Modules") -> None:
             file.write(marshal.dumps((own_code, modules)))
         posix.rename(fresh, cache)
     except OSError:
-        return  # the bundle cannot be written by this user: the next one imports as well
+        return  # this user cannot write the bundle: the next worker imports as well

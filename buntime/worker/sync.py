@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     Handle = Callable[["SyncExchange"], None]
 
-CLOSING_POLL_MS = 10  # how often a leaving worker looks whether its last handlers are done
+CLOSING_POLL_MS = 10  # how often a leaving worker checks whether its last handlers are done
 
 
 class SyncExchange(Exchange, Job):
@@ -29,7 +29,7 @@ class SyncExchange(Exchange, Job):
     threads: LeaderFollowers
 
     def is_cancelled(self) -> bool:
-        """Tell whether nobody waits for the response any more."""
+        """Return whether nobody waits for the response any more."""
         self.threads.glance(self)
         return bool(self.gone)
 
@@ -85,7 +85,7 @@ class SyncEngine(Engine[SyncExchange]):
         self.threads = self.threads_class(self._read, self._perform, concurrency)
 
     def run(self, received: list[Received]) -> None:
-        """Serve until TERMINATE has come and all is done; `received` came before."""
+        """Serve until TERMINATE has come and everything is done; `received` came before."""
         self.take_in(received)
         self.threads.run()
 
@@ -113,7 +113,7 @@ class SyncEngine(Engine[SyncExchange]):
             self.threads.put(IdleJob(self._on_idle_hook))
 
     def close(self) -> None:
-        """Let the threads go when all is done."""
+        """Let the threads end when everything is done."""
         self.threads.close()
 
     def _read(self, wait: bool) -> None:
@@ -149,7 +149,7 @@ def _run_idle(job: IdleJob) -> None:
 
 
 def _context_copier() -> Callable[[], Context]:
-    """What makes a context for each request, so that what one sets is not there for the next."""
-    from _contextvars import copy_context  # 0.3 ms, where a request may follow another
+    """Makes a context for each request, so that what one sets is not seen by the next."""
+    from _contextvars import copy_context  # 0.3 ms, if one request may follow another
 
     return copy_context

@@ -26,8 +26,9 @@ if TYPE_CHECKING:
 class SyncSocket(Socket, SyncExchange):
     """A WebSocket whose handler blocks its thread; any other thread may use it too.
 
-    `_turn` is one sender's for a whole message, as messages must not mix; `_mutex` is held for one
-    piece, so that nothing is sent behind the end, and a close need not wait for a slow message.
+    One sender holds `_turn` for a whole message, because messages must not mix; `_mutex` is held
+    for one piece, so that nothing is sent after the end, and a close need not wait for a slow
+    message.
     """
 
     def __init__(

@@ -1,9 +1,9 @@
-"""Bounds what messages take that have begun and not ended, over all WebSockets of a worker.
+"""Limits the memory of unfinished messages, over all WebSockets of a worker.
 
-Each may have as many bytes as the runtime lets a message have, 16 MB, and few bytes of a client can
+Each may have as many bytes as the runtime allows for a message, 16 MB, and a client's few bytes can
 be inflated to that many: forty such messages that are never finished took 600 MB. Together they may
-have four times the largest. Once they have more, a WebSocket whose message has more than its even
-share is closed; so all stay below twice that sum, and who sends little is not disturbed.
+have four times the largest. Once they have more, a WebSocket whose message exceeds its equal share
+is closed; so all stay below twice that sum, and clients that send little are not disturbed.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ class Unfinished:
         self._total = 0
 
     def may_add(self, key: int, size: int) -> bool:
-        """Whether a piece of this size may be kept, which it then is."""
+        """Return whether a piece of this size may be kept, and count it then."""
         with self._lock:
             held = self._held.get(key, 0) + size
             most = _AT_ONCE * self.largest_bytes

@@ -2,7 +2,7 @@
 
     HOOK -> Question -> arguments -> the hook -> what it returns -> VERDICT
 
-Where it is a response, it goes out as one does elsewhere, by pieces and credit, under another type.
+If it is a response, it is sent like any other, in pieces and by credit, but with another type.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 
 class Question:
-    """What a HOOK asks: which hook, with which arguments, and what is made of its result."""
+    """What a HOOK asks: which hook, with which arguments, and how its result is used."""
 
     def __init__(self, message: Message, plugin: Plugin) -> None:
         self.name: str = message["hook"]
@@ -35,12 +35,12 @@ class Question:
         self._request: Message = message.get("request") or {}
         self._response: Message | None = message.get("response")
         self._seen: ResponseHead | None = None  # what the hook gets and may change
-        self._told: list[tuple[str, str]] = []  # its headers, as they were
+        self._told: list[tuple[str, str]] = []  # its headers before the hook
         self._plugin = plugin
         self._timeout_ms = message.get("timeout_ms")
 
     def head(self, message: Message) -> Message:
-        """Return what an exchange wants to know of it."""
+        """Return what an exchange needs to know about it."""
         return {
             "id": message["id"],
             "method": self._request.get("method", ""),
@@ -49,7 +49,7 @@ class Question:
         }
 
     def arguments(self, body: bytes, waiter: Exchange) -> tuple[Any, ...]:
-        """Make what the hook is called with; its time runs from now on."""
+        """Make the arguments of the hook; its time starts now."""
         if self.name == "on_shutdown":
             self._plugin.has_shut_down = True
         if self._timeout_ms:
@@ -69,9 +69,9 @@ class Question:
         return request, self._seen
 
     def verdict(self, result: Any) -> Message | Response:
-        """Make of what the hook returned a VERDICT, or the Response that it is.
+        """Turn what the hook returned into a VERDICT, or return it if it is a Response.
 
-        Raises TypeError or ValueError where it is neither.
+        Raises TypeError or ValueError if it is neither.
         """
         if self.name in LIFE:
             return {"action": "done"}
@@ -105,9 +105,9 @@ class Question:
 
 
 def hook_of(question: Question) -> Function:
-    """Return the hook that is asked. Raises LookupError where the module has none.
+    """Return the requested hook. Raises LookupError if the module does not have it.
 
-    A notice is none: nobody asks it.
+    The hook of a notice does not count, because nobody asks it.
     """
     if question.hook is None:
         raise LookupError(f"this plugin has no hook {question.name!r}")
@@ -115,7 +115,7 @@ def hook_of(question: Question) -> Function:
 
 
 def as_verdicts(send: Send) -> Send:
-    """Return what sends the messages of an exchange as those of a hook."""
+    """Return a function that sends the messages of an exchange as those of a hook."""
 
     def send_verdict(message: Message, payload: bytes | memoryview) -> None:
         kind = message["type"]

@@ -1,6 +1,6 @@
-"""A WebSocket in hand: the exchange of its handshake, and then its messages, by the same credit.
+"""An open WebSocket: the exchange of its handshake, and then its messages, under the same credit.
 
-What the two engines share. As in `exchange`, nothing here waits.
+The part that both engines share. As in `exchange`, nothing here waits.
 
     stage       open()  start()  shut()   finish(), fail()
     NEW         OPEN    HELD     ENDED    ENDED              ended by a 403, or an ERROR
@@ -9,11 +9,12 @@ What the two engines share. As in `exchange`, nothing here waits.
     CLOSED      -       -        -        ENDED              the app has closed; its handler goes on
     ENDED       -       -        -        -
 
-`gone` tells that the other side has closed, or left; what came before that can still be received.
-Where the other side broke the protocol, answers to that can still be sent, until it is `gone` too.
+`gone` means that the other side has closed, or left; what came before can still be received. If the
+other side broke the protocol, answers can still be sent, until it is `gone` too.
 
-Credit. A piece is paid back when the app takes it, or waits for the rest of its message: of what
-nobody receives no more than UPLOAD_WINDOW is here, and a message larger than that arrives whole.
+Credit: a piece's credit is returned when the app takes it, or waits for the rest of its message. So
+at most UPLOAD_WINDOW of unreceived data is here, and a message larger than that still arrives
+whole.
 """
 
 from __future__ import annotations
@@ -51,7 +52,7 @@ else:
 OPEN = Stage("its handshake is answered")
 CLOSED = Stage("the app has closed it")
 
-# bytes. A smaller piece of a larger message waits for credit, rather than cost one message each.
+# bytes. Smaller pieces of a larger message wait for credit, instead of costing one message each.
 LEAST_PIECE_BYTES = 4096
 _FORBIDDEN = 403
 _OURS = "sec-websocket-"  # header fields of the handshake, which only the runtime writes
@@ -62,17 +63,17 @@ class Socket(Exchange):
 
     is_socket = True
     is_open_ended = False  # has no thread to itself, so others may be open beside it
-    # Each is written by one side: what the runtime said, and what the app did.
+    # Each is written by one side: the runtime's messages, and the app's actions.
     _told: Closing | None = None
     _said: Closing | None = None
-    _owed = 0  # bytes of credit that are to be paid back
+    _owed = 0  # bytes of credit to return
 
     def __init__(
         self, head: Message, payload: bytes, send: Send, forget: Callable[[int], Any]
     ) -> None:
         super().__init__(head, payload, send, forget)
         self._messages: deque[tuple[str, bytes, bool]] = deque()  # pieces not yet taken
-        self._parts: list[bytes] = []  # those taken of a message that is not complete
+        self._parts: list[bytes] = []  # those taken from an incomplete message
 
     # The channel's side.
 
@@ -81,7 +82,7 @@ class Socket(Exchange):
         self._messages.append((kind, data, end))
 
     def on_close(self, code: int, reason: str, end: bool) -> None:
-        """Take the news that nothing more comes, and with `end` that nothing more can be sent."""
+        """Note that nothing more comes, and with `end` that nothing more can be sent."""
         self._told = self._told or (code, reason)
         if end:
             self.gone = "closed"
@@ -127,7 +128,7 @@ class Socket(Exchange):
         self.stage = OPEN
 
     def take_message(self) -> str | bytes | None:
-        """Return the next message, None where none is complete. Raises WebSocketClosed."""
+        """Return the next message, None if none is complete. Raises WebSocketClosed."""
         messages = self._messages
         while messages and self.stage is OPEN:
             kind, data, end = messages.popleft()
@@ -145,7 +146,7 @@ class Socket(Exchange):
         return None
 
     def fits_message(self, data: bytes) -> bool:
-        """Tell whether a message can leave at once and whole."""
+        """Return whether a message can be sent at once as a whole."""
         size = len(data)
         return size <= MAX_PAYLOAD and self._sent + size + MESSAGE_OVERHEAD <= self._granted
 
@@ -171,7 +172,7 @@ class Socket(Exchange):
         return size
 
     def shut(self, code: int, reason: str) -> None:
-        """Close, or deny; nothing where that was done. Raises ValueError for what is no code."""
+        """Close, or deny; does nothing if already done. Raises ValueError for an invalid code."""
         _check_closing(code, reason)
         if self.stage is NEW:
             self._refuse()
@@ -181,7 +182,7 @@ class Socket(Exchange):
             self.stage = CLOSED
 
     def finish(self) -> None:
-        """End the exchange, as its handler is over."""
+        """End the exchange, because its handler is over."""
         if self.stage is NEW:
             self._refuse()
         elif self.stage is OPEN or self.stage is CLOSED:
@@ -201,7 +202,7 @@ class Socket(Exchange):
         self.finish()
 
     def _keep(self, data: bytes) -> None:
-        """Keep a piece of a message that is not complete, if there is room for it."""
+        """Keep a piece of an incomplete message, if there is room for it."""
         if UNFINISHED.may_add(self.id, len(data) + MESSAGE_OVERHEAD):
             self._parts.append(data)
             return
@@ -297,7 +298,7 @@ def _check_closing(code: Any, reason: Any) -> None:
 
 
 def _tells_of_closing(exc: BaseException) -> bool:
-    """Tell whether it is a WebSocketClosed, or an ExceptionGroup of nothing else."""
+    """Return whether it is a WebSocketClosed, or an ExceptionGroup of nothing else."""
     parts = getattr(exc, "exceptions", None)
     if isinstance(parts, tuple) and parts:
         return all(map(_tells_of_closing, parts))

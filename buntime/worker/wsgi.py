@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     Application = Callable[[Environ, Callable[..., Callable[[bytes], None]]], Iterable[bytes]]
 
     class Readable(Protocol):
-        """What `wsgi.file_wrapper` takes."""
+        """What `wsgi.file_wrapper` accepts."""
 
         def read(self, size: int, /) -> bytes: ...
 
@@ -49,7 +49,7 @@ def wsgi_adapter(
             run(exchange, environ)
 
     def _run_with_collected(exchange: SyncExchange, environ: Environ) -> None:
-        from buntime.worker.collected import collect  # for bodies in chunks alone
+        from buntime.worker.collected import collect  # only for chunked bodies
 
         file, size = collect(exchange)
         environ["wsgi.input"] = file
@@ -103,7 +103,8 @@ class Answer:
         return self.write
 
     def write(self, piece: bytes) -> None:
-        """Send a piece at once. An empty one is not sent: it asks whether anybody is there."""
+        """Send a piece at once. An empty one is not sent: it only checks whether anybody is
+        there."""
         if not isinstance(piece, bytes):
             raise TypeError(f"WSGI: a piece of the body must be bytes, not {_type(piece)}")
         if piece:
@@ -113,7 +114,7 @@ class Answer:
             raise self._exchange.departure()
 
     def send_all(self, pieces: Iterable[bytes]) -> None:
-        """Send a body that is all there, in one message if it is small."""
+        """Send a complete body, in one message if it is small."""
         if self._exchange.stage is NEW:
             for piece in pieces:
                 if not isinstance(piece, bytes):
@@ -158,7 +159,7 @@ class RawBody(io.RawIOBase):
         self._exchange = exchange
 
     def readable(self) -> bool:
-        """Tell that it can be read."""
+        """Say that it can be read."""
         return True
 
     def readinto(self, buffer: Any) -> int:
@@ -168,7 +169,7 @@ class RawBody(io.RawIOBase):
         return len(data)
 
     def readall(self) -> bytes:
-        """Read all that is left, in larger pieces than those of the class above."""
+        """Read all that is left, in larger pieces than the base class does."""
         return b"".join(iter(lambda: self._exchange.read(65536), b""))
 
 
@@ -197,7 +198,7 @@ def environ_of(exchange: SyncExchange, always: Environ) -> Environ:
     }
     if head["client"]:
         environ["REMOTE_ADDR"] = head["client"][0]
-        if head["client"][1]:  # 0 where a proxy has not told it
+        if head["client"][1]:  # 0 if a proxy has not sent it
             environ["REMOTE_PORT"] = str(head["client"][1])
     _add_headers(environ, head["headers"])
     return environ
@@ -206,7 +207,7 @@ def environ_of(exchange: SyncExchange, always: Environ) -> Environ:
 def _add_headers(environ: Environ, headers: list[list[str]]) -> None:
     for name, value in headers:
         if "_" in name:
-            continue  # could pass for another header: x_real_ip for x-real-ip
+            continue  # could be mistaken for another header: x_real_ip for x-real-ip
         key = name.upper().replace("-", "_")
         if key not in ("CONTENT_TYPE", "CONTENT_LENGTH"):
             key = "HTTP_" + key
@@ -218,7 +219,7 @@ def _add_headers(environ: Environ, headers: list[list[str]]) -> None:
 
 
 def _named_server(head: Message) -> tuple[str, str]:
-    """Tell name and port from the Host header, where the runtime listens on a unix socket."""
+    """Return name and port from the Host header, if the runtime listens on a unix socket."""
     host = next((value for name, value in head["headers"] if name == "host"), "") or "localhost"
     name, colon, port = host.rpartition(":")
     if not colon or not port.isdigit():
