@@ -36,9 +36,9 @@ def run(command: Command, mode: Mode) -> int:
 
 
 def active_version(api: Api, name: str) -> tuple[str, str]:
-    """The active version of an app, and the ETag of that and of which versions there are.
+    """The active version of an app, and the ETag that covers it and the set of versions.
 
-    Both are "" where that cannot be known: the change itself tells why, if it is refused too.
+    Both are "" if unknown: if the change itself is refused too, it says why.
     """
     try:
         told, tag = api.tagged(f"/api/apps/{name_in_path(name)}")

@@ -1,8 +1,8 @@
-"""What to run next: lines for a shell that `doctor` and `check` end their findings with.
+"""What to run next: shell commands that `doctor` and `check` print after their findings.
 
-They are made from what a finding says: the file and the line that it names, the secret that is
-missing, the packages to install. Where nothing on this machine can be mended by one command, the
-line shows what the finding is about.
+They are made from the finding: the file and line that it names, the missing secret, the packages to
+install. If no single command on this machine can fix it, the command shows what the finding is
+about.
 """
 
 import os
@@ -36,7 +36,7 @@ def export(name: str, value: object) -> str:
 
 
 def near(path: str | Path) -> str:
-    """A path as it is typed from here, where it lies below."""
+    """A path as it is typed from here: relative if it is below."""
     found, here = Path(path), Path.cwd()
     return str(found.relative_to(here)) if found.is_relative_to(here) else str(found)
 
@@ -52,7 +52,7 @@ def of_place(message: str) -> str:
 
 
 def of_fault(app: App | Fault, error: str, folders: tuple[str, ...]) -> str:
-    """What to do about an app that cannot be served. `folders` are those of apps."""
+    """What to do about an app that cannot be served. `folders` are the folders of apps."""
     folder = app.folder if isinstance(app, Fault) else app.dir
     first = error.partition("\n")[0]
     if found := _INSTALL.search(first):
@@ -73,12 +73,12 @@ def of_fault(app: App | Fault, error: str, folders: tuple[str, ...]) -> str:
 
 
 def of_exposed(folder: Path, path: str) -> str:
-    """Take a file out of a site, into the folder above, where nothing is served from."""
+    """Move a file out of a site, into the folder above, from which nothing is served."""
     return f"mv {quote(near(folder / path))} {quote(near(folder.parent))}/"
 
 
 def of_link(folder: Path, entrypoint: str, path: str) -> str:
-    """Show where a page asks for something outside of its app."""
+    """Show where a page requests something outside of its app."""
     return f"grep -nF {quote(path)} {quote(near(folder / entrypoint))}"
 
 
@@ -100,5 +100,5 @@ def to_hide(fields: Mapping[str, object]) -> str:
 
 
 def to_own(folder: str) -> str:
-    """Make a folder that the user who types this can write to."""
+    """Create a folder that the user of this shell can write to."""
     return f'sudo install -d -o "$(id -un)" {quote(near(folder))}'

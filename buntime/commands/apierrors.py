@@ -22,9 +22,9 @@ _PROXIES = {
 
 
 class ApiError(CommandError):
-    """The API has refused, or could not be asked; `status` is 0 where there was no answer.
+    """The API has refused, or could not be reached; `status` is 0 if there was no answer.
 
-    `told` is its answer as it came, None where that was no error of Buntime's.
+    `told` is its answer as it came, None if that was not an error of Buntime.
     """
 
     def __init__(
@@ -46,7 +46,7 @@ class ApiError(CommandError):
 
 
 def refusal(target: Target, status: int, data: bytes, *, request_id: str, what: str) -> ApiError:
-    """Of an answer with an error: `what` was asked, "/api/apps"."""
+    """The error of an answer; `what` was requested, "/api/apps"."""
     told = _error_of(data)
     if told is None:
         return foreign(target, status, what)
@@ -63,7 +63,7 @@ def refusal(target: Target, status: int, data: bytes, *, request_id: str, what: 
 
 
 def _error_of(data: bytes) -> dict[str, Any] | None:
-    """The body of an error of Buntime's; None where it is somebody else's."""
+    """The body of a Buntime error; None if it comes from somewhere else."""
     try:
         told = json.loads(data)
     except (ValueError, RecursionError):
@@ -81,7 +81,7 @@ def _how_to_get_a_key(target: Target) -> str:
 
 
 def foreign(target: Target, status: int, what: str) -> ApiError:
-    """An answer that is no Buntime's: of a proxy before it, or of another server."""
+    """An answer that is not from Buntime: from a proxy in front of it, or from another server."""
     said = _PROXIES.get(status) or (
         f"is not a Buntime, as {what} answers with {status}: is the URL right, with the path that "
         "Buntime stands below?"
@@ -92,7 +92,7 @@ def foreign(target: Target, status: int, what: str) -> ApiError:
 
 
 def redirected(target: Target, status: int, place: str) -> ApiError:
-    """A key is for the host that it was given for."""
+    """A key is only for the host that it was issued for."""
     return ApiError(
         "redirected",
         f"{target.name} points to {place[:_SHOWN_CHARS]}, and no key is sent after a redirect; if "
@@ -103,7 +103,7 @@ def redirected(target: Target, status: int, place: str) -> ApiError:
 
 
 def cut(target: Target, exc: Exception) -> ApiError:
-    """The connection ended, or nothing came in time."""
+    """The connection ended, or no answer came in time."""
     what = "does not answer in time"
     if not isinstance(exc, TimeoutError):
         what = "ended the connection before its answer was complete"
@@ -112,7 +112,7 @@ def cut(target: Target, exc: Exception) -> ApiError:
 
 
 def too_large(target: Target, size_max_bytes: int) -> ApiError:
-    """An answer that no command needs."""
+    """An answer that no command expects."""
     message = f"{target.name} answers with more than {size_max_bytes >> 20} MB"
     return ApiError("answer_too_large", message, exit_code=EXIT_UNREACHABLE)
 
@@ -127,7 +127,7 @@ def not_json(target: Target) -> ApiError:
 
 
 def untrusted(target: Target, exc: ssl.SSLCertVerificationError) -> ApiError:
-    """Its certificate is nobody's that this machine knows, is too old, or is another host's."""
+    """Its certificate is from an unknown authority, has expired, or is for another host."""
     return ApiError(
         "untrusted_certificate",
         f"{target.name} has a certificate that is not trusted here ({exc.verify_message}); if an "

@@ -1,4 +1,4 @@
-"""The folders of apps that a start names: they are there, and hold apps."""
+"""Checks the folders of apps that a start names: they exist, and contain apps."""
 
 import os
 from collections.abc import Sequence
@@ -12,7 +12,7 @@ from buntime.server.apps.appfolder import holds_app, list_folders
 
 
 def check_folders(folders: Sequence[str]) -> None:
-    """Raises UsageError where one cannot be read, or is an app itself."""
+    """Raises UsageError if one cannot be read, or is itself an app."""
     for folder in folders:
         try:
             os.scandir(folder).close()
@@ -30,7 +30,7 @@ def check_folders(folders: Sequence[str]) -> None:
 
 
 def _advice(folder: str) -> str:
-    """What may have been meant by a folder that is not there: a command, or a first app."""
+    """What may have been meant by a folder that does not exist: a command, or a first app."""
     if os.path.exists(folder):
         return ""
     meant = nearest(os.path.basename(folder), COMMANDS)
@@ -40,7 +40,7 @@ def _advice(folder: str) -> str:
 
 
 def _holds_apps(folder: Path, depth: int = 2) -> bool:
-    """Whether there are apps in it, versions of one, or apps of a scope."""
+    """Whether it contains apps, versions of one, or apps of a scope."""
     try:
         inner = [folder / name for name in list_folders(folder)[0]]
     except OSError:

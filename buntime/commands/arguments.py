@@ -1,4 +1,4 @@
-"""Flags and words of a command: how a parser is made, and what is made of a line with it.
+"""Flags and words of a command: how a parser is made, and how it parses a line.
 
 The flags of settings come from the table of settings; completions are made from the same parsers.
 """
@@ -17,7 +17,7 @@ from buntime.core.values.frozen import frozen
 from buntime.core.values.wording import shown, suggestion
 
 _METAVAR_MAX_CHARS = 50  # argparse breaks no line within one
-WORDS = "words"  # what is no flag: folders, a name
+WORDS = "words"  # anything but flags: folders, a name
 SEE_HELP = "see buntime --help"
 # All flags of settings take a value. These, of any command, take none.
 FLAGS_ALONE = (
@@ -52,7 +52,7 @@ FLAGS_ALONE = (
 
 @frozen()
 class Command:
-    """What is to be done. `args` has the flags by their name, None where one is not given."""
+    """What to do. `args` has the flags by their names, None if not given."""
 
     name: str
     args: Mapping[str, Any] = field(default_factory=dict)
@@ -60,7 +60,7 @@ class Command:
 
 
 class Parser(argparse.ArgumentParser):
-    """A parser of one command's line; what is wrong is a UsageError."""
+    """A parser for the line of one command; raises UsageError for mistakes."""
 
     def __init__(
         self,
@@ -71,9 +71,9 @@ class Parser(argparse.ArgumentParser):
         examples: Sequence[str] = (),
         has_version: bool = True,
     ) -> None:
-        """`examples` are whole lines for a shell; the help shows them at its end.
+        """`examples` are whole shell lines, which the help shows at its end.
 
-        `has_version` is False where `--version` is a flag of the command's own, with a value.
+        `has_version` is False if `--version` is the command's own flag, with a value.
         """
         self._examples = examples
         super().__init__(
@@ -81,7 +81,7 @@ class Parser(argparse.ArgumentParser):
             usage=usage,
             description=description,
             epilog=epilog,
-            # A width of its own: argparse imports shutil (10 ms) to find out the terminal's.
+            # A fixed width: argparse imports shutil (10 ms) to find out the terminal's.
             formatter_class=partial(argparse.HelpFormatter, max_help_position=30, width=88),
             add_help=False,
             allow_abbrev=False,
@@ -96,11 +96,11 @@ class Parser(argparse.ArgumentParser):
         raise UsageError(f"{message} ({SEE_HELP})")
 
     def add_words(self, metavar: str, meaning: str) -> None:
-        """What stands between and behind the flags; how many there may be the command says."""
+        """The words between and after the flags; the command says how many there may be."""
         self.add_argument(WORDS, nargs="*", metavar=metavar, help=meaning)
 
     def add_target(self) -> None:
-        """The flags that say which runtime is asked; see commands/targets.py for the rule."""
+        """The flags that choose the runtime; see commands/targets.py for the rule."""
         group = self.add_argument_group(
             "which runtime",
             "--to, else --state-dir, else BUNTIME_TO, else the last login, else the runtime of "
@@ -137,14 +137,14 @@ class Parser(argparse.ArgumentParser):
         return [flag for action in self.actions() for flag in action.option_strings]
 
     def actions(self) -> list[argparse.Action]:
-        """What was declared: flags, and the words."""
+        """The declared flags and words."""
         return list(self._actions)
 
 
 def parse(name: str, parser: Parser, argv: Sequence[str]) -> Command:
     """The command `name` with the flags and words of `argv`; or "help" for it, or "version"."""
-    # argparse leaves words between flags among the unknown, and versions of Python differ in
-    # what they make of "--": both are settled here.
+    # argparse leaves words between flags among the unknown ones, and Python versions differ in how
+    # they treat "--": both are handled here.
     argv = list(argv)
     end = argv.index("--") if "--" in argv else len(argv)
     known, unknown = parser.parse_known_args(argv[:end])
@@ -167,7 +167,7 @@ def parse(name: str, parser: Parser, argv: Sequence[str]) -> Command:
 
 
 def check_action(command: Command, action: str, actions: Iterable[str]) -> None:
-    """Raises UsageError where the first word of a command, what to do, is none of these."""
+    """Raises UsageError if the first word of a command, its action, is not one of these."""
     names = list(actions)
     if action in names:
         return
@@ -180,7 +180,7 @@ def check_action(command: Command, action: str, actions: Iterable[str]) -> None:
 
 
 def one_word(command: Command, what: str) -> str:
-    """The only word of a command; raises UsageError where there is none, or more than one."""
+    """The only word of a command; raises UsageError if there is none, or more than one."""
     if len(command.words) != 1:
         raise UsageError(f"{command.name} needs {what} (see buntime {command.name} --help)")
     return command.words[0]
@@ -201,6 +201,6 @@ def _add_setting(group: argparse._ArgumentGroup, setting: Setting) -> None:
 
 
 def folders_meaning() -> str:
-    """What the help says of DIR..., which is a setting without a flag."""
+    """The help for DIR..., which is a setting without a flag."""
     [setting] = [each for each in SETTINGS if each.field == "worker_dirs"]
     return f"{setting.meaning} [{setting.variable}; {setting.default}]"

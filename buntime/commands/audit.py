@@ -1,4 +1,4 @@
-"""`buntime audit`: who has changed what, and whether the trail is whole."""
+"""`buntime audit`: who has changed what, and whether the trail is complete."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any

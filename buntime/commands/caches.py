@@ -1,4 +1,4 @@
-"""`buntime caches list|purge`: what a runtime keeps to be quick, and taking it away."""
+"""`buntime caches list|purge`: a runtime's caches, and how to empty them."""
 
 from buntime.commands.arguments import Command, Parser
 from buntime.commands.client import connect

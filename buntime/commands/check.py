@@ -1,12 +1,11 @@
-"""`buntime check DIR...`: load every app once, as it would be served, and tell what is wrong.
+"""`buntime check DIR...`: load every app once, as it would be served, and report what is wrong.
 
-For the CI of who writes apps: exit code 0, or 1 where an app is at fault or none is there. The
-verdicts go to stdout, what apps print while they load and warnings of the runtime to stderr.
-Apps are loaded side by side; the lines are in their order, and below each stands what is of that
-app.
+For the CI of app authors: exit code 0, or 1 if an app is at fault or there is none. Results go to
+stdout, the output of loading apps and warnings of the runtime to stderr. Apps are loaded side by
+side; the lines are in their order, and each is followed by the output of that app.
 
-Nothing of the runtime's state is touched: an app with `data: true` gets an empty folder, which goes
-when the check is over. Secrets are read where the runtime has them, so that an app is told which it
+The runtime's state is not touched: an app with `data: true` gets an empty folder, which is removed
+when the check is over. Secrets are read from where the runtime keeps them, to report which an app
 lacks.
 """
 
@@ -43,20 +42,20 @@ from buntime.server.state.secretstore import Secrets, read_secrets
 from buntime.server.telemetry.logs import QUEUE_RECORDS, Log, LogSink
 
 _STDERR = 2
-_EXIT_TERMINATED = 143  # as shells have it: 128 + SIGTERM
+_EXIT_TERMINATED = 143  # as in shells: 128 + SIGTERM
 _FLUSH_S = 2.0
 _DOUBTFUL_SHOWN = 5
 _APP_CHARS = 256 * 1024  # of what an app prints, and of the log about it
 _RECORD_CHARS = 100  # that an empty line counts as
 _CLOSED = "auth: no plugin is enabled that signs people in, so all but publicRoutes is 503"
-# Verdicts tell the same.
+# The results report the same.
 _IN_VERDICTS = frozenset(
     ("app.boot_failed", "app.boot_timeout", "app.variables_missed", "worker.stacks")
 )
 
 
 class _Sorted(LogSink):
-    """A sink that keeps what is of an app, for the place below its line."""
+    """A sink that keeps the output of each app, to print it below its line."""
 
     def __init__(self, keys: Iterable[str]) -> None:
         super().__init__(Level.INFO, format="pretty", stream_fd=_STDERR)  # for what apps print
@@ -78,9 +77,9 @@ class _Sorted(LogSink):
             self._held[key].append(record)
 
     def write_of(self, key: str, *, has_failed: bool) -> None:
-        """Write what there is of an app; what is still to come of it comes at once.
+        """Write the output of an app; what comes later is written at once.
 
-        A worker whose app did not load has ended, of course: the verdict says why.
+        That a worker whose app did not load has ended needs no line: the result says why.
         """
         for record in self._held.pop(key, ()):
             if not (has_failed and record.event == "worker.died"):
@@ -120,7 +119,7 @@ def run(command: Command, mode: Mode) -> int:
 
 def _enabled(settings: Settings, config: ConfigFile) -> list[PluginManifest]:
     """The manifests of the plugins that would be started."""
-    # Tells of plugins' folders what is wrong, which is no matter here.
+    # Reports faults of plugins' folders, which do not matter here.
     roster = find_plugins(settings, (), config, lambda *_, **__: None)
     manifests = (found.manifest for found in roster.enabled())
     return [each for each in manifests if each is not None]
@@ -128,7 +127,7 @@ def _enabled(settings: Settings, config: ConfigFile) -> list[PluginManifest]:
 
 @contextmanager
 def _state_of_its_own() -> Iterator[str]:
-    """A state folder for the time of the check."""
+    """A temporary state folder for the check."""
     try:
         made = tempfile.TemporaryDirectory(prefix="buntime-check-")
     except OSError as exc:
@@ -136,7 +135,7 @@ def _state_of_its_own() -> Iterator[str]:
             f"there is no folder for temporary files; set TMPDIR to one ({exc})"
         ) from exc
     with made as folder:
-        os.chmod(folder, 0o711)  # users of apps pass through it to theirs
+        os.chmod(folder, 0o711)  # users of apps pass through it to their own folders
         yield folder
 
 
@@ -172,14 +171,14 @@ def _check(
 
 @dataclass(frozen=True, slots=True)
 class Doubts:
-    """What an app wants of plugins, and no plugin gives."""
+    """What an app needs from plugins that no plugin provides."""
 
     closed: bool = False  # nobody can sign in for it
-    services: tuple[str, ...] = ()  # a sentence for each that nobody offers
+    services: tuple[str, ...] = ()  # a sentence for each service that nobody offers
 
     @classmethod
     def of(cls, app: App | Fault, plugins: Sequence[PluginManifest]) -> "Doubts":
-        """Those of an app, beside these plugins."""
+        """The missing ones of an app, given these plugins."""
         if isinstance(app, Fault):
             return cls()
         offered = provider_names(plugins)
@@ -197,7 +196,7 @@ class Doubts:
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """An app, and what a verdict of it has to be read with."""
+    """An app, and the context of its result."""
 
     app: App | Fault
     doubts: Doubts
@@ -205,7 +204,7 @@ class Seen:
 
 
 class Line(NamedTuple):
-    """`mark` is "FAULT", "WARNING" or "NOTE"; `stack` stands below `text`."""
+    """`mark` is "FAULT", "WARNING" or "NOTE"; `stack` is printed below `text`."""
 
     mark: str
     text: str
@@ -231,7 +230,7 @@ def _try(
     secrets: Secrets,
     show: Callable[[Verdict], None],
 ) -> int:
-    """Load them, and tell what comes of each; returns how many are at fault."""
+    """Load them, and report each result; returns how many are at fault."""
     sink = _Sorted(app.key for app in apps)
     faults: list[str] = []
 
@@ -255,7 +254,7 @@ def _try(
 
 
 def to_json(verdict: Verdict, seen: Seen) -> dict[str, object]:
-    """What came of one app, as `check --json` tells it. `command` is the next thing to do."""
+    """The result for one app, as `check --json` prints it. `command` is what to do next."""
     doubts = seen.doubts
     commands = [line.command for line in lines_of(verdict, seen) if line.command]
     error, _, stack = verdict.error.rstrip().partition("\n")
@@ -286,7 +285,7 @@ def _how(verdict: Verdict) -> str:
 
 
 def lines_of(verdict: Verdict, seen: Seen) -> Iterator[Line]:
-    """What is wrong with an app, or may be, the worst first, each with a command to run next."""
+    """What is or may be wrong with an app, the worst first, each with a command to run next."""
     app, doubts = seen.app, seen.doubts
     if verdict.error:
         error, _, stack = verdict.error.rstrip().partition("\n")

@@ -1,8 +1,8 @@
-"""The command line: finds what was asked for, runs it, and tells errors in one line.
+"""The command line: finds the command, runs it, and prints errors in one line.
 
     argv -> parse_command -> Command -> the `run` of its module -> exit code
 
-A further command is a row in COMMANDS and a module of its name.
+To add a command, add a row to COMMANDS and a module with its name.
 """
 
 import json
@@ -17,9 +17,9 @@ from buntime.commands.arguments import FLAGS_ALONE, Command, Parser, parse
 from buntime.core.errors import CommandError, UsageError
 from buntime.core.settings.setting import Mode
 
-EXIT_USAGE = 2  # as argparse and most shells' own commands have it
-EXIT_INTERRUPTED = 130  # as shells have it: 128 + SIGINT
-EXIT_UNREAD = 141  # the same of SIGPIPE: who read the output has left
+EXIT_USAGE = 2  # as in argparse and most shells' own commands
+EXIT_INTERRUPTED = 130  # as in shells: 128 + SIGINT
+EXIT_UNREAD = 141  # the same for SIGPIPE: the reader of the output has exited
 
 COMMANDS: Mapping[str, str] = {
     "serve": "serve the apps in DIR...; what is done where no command is named",
@@ -58,8 +58,8 @@ COMMANDS: Mapping[str, str] = {
     "hosts": "list the hosts of apps, or move one to another app",
     "maintenance": "close an app for a while, or open it again",
 }
-# Those that were there when a word that is no command was a folder already. Of the others, a folder
-# of that name may have been what somebody serves.
+# Commands from before a word that is no command meant a folder. For the others, somebody may have
+# been serving a folder of that name.
 _FIRST = frozenset(
     "serve demo new check plugins config doctor health completions install-service".split()
 )
@@ -69,7 +69,7 @@ Run = Callable[[Command, Mode], int]
 
 
 class CommandModule(Protocol):
-    """What the module of a command has."""
+    """The interface of a command's module."""
 
     def parser(self) -> Parser:
         """Declares the flags."""
@@ -81,7 +81,7 @@ class CommandModule(Protocol):
 def main(argv: list[str], *, mode: Mode, instead: Mapping[str, Run] | None = None) -> int:
     """Run one command and return its exit code; `argv` is without the program's name.
 
-    `instead` has other ways to run some of the commands.
+    `instead` replaces the way in which some commands run.
     """
     command = None
     try:
@@ -105,7 +105,7 @@ def main(argv: list[str], *, mode: Mode, instead: Mapping[str, Run] | None = Non
     except KeyboardInterrupt:
         return EXIT_INTERRUPTED
     except BrokenPipeError:
-        # What is left in the buffer goes nowhere, and Python would say so at its end.
+        # What is left in the buffer is lost, and Python would complain about that at its end.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return EXIT_UNREAD
 
@@ -113,9 +113,9 @@ def main(argv: list[str], *, mode: Mode, instead: Mapping[str, Run] | None = Non
 def parse_command(argv: Sequence[str]) -> Command:
     """`["serve", "apps", "--port", "80"]` -> a Command; raises UsageError.
 
-    The command is the first word that is neither a flag nor its value, so that an app folder of
-    that name is to be written `./serve`. Where there is such a folder, and the line may be one of
-    `serve`, later commands are written `buntime command deploy`: till now it was that folder.
+    The command is the first word that is neither a flag nor its value, so an app folder of that
+    name must be written `./serve`. If such a folder exists, and the line could be one of `serve`,
+    newer commands must be written `buntime command deploy`: before, the word meant that folder.
     """
     name, rest = _split_command(list(argv))
     return parse(name, module_of(name).parser(), rest)
@@ -123,12 +123,12 @@ def parse_command(argv: Sequence[str]) -> Command:
 
 def module_of(name: str) -> CommandModule:
     """The module of a command, imported now: most starts need none but that of `serve`."""
-    file = "importing" if name == "import" else name.replace("-", "_")  # a keyword is no name
+    file = "importing" if name == "import" else name.replace("-", "_")  # a keyword is no module
     return cast(CommandModule, import_module(f"buntime.commands.{file}"))
 
 
 def help_text(name: str = "serve") -> str:
-    """What `--help` prints, of a command or of all."""
+    """What `--help` prints, for a command or for all."""
     text = module_of(name).parser().format_help()
     if name != "serve":
         return text
@@ -168,7 +168,8 @@ def _check_folder(word: str, argv: Sequence[str]) -> None:
 
 
 def _may_be_serve(argv: Sequence[str]) -> bool:
-    """Whether `serve` would take the line: `deploy --to prod` is none, as it has no such flag."""
+    """Whether `serve` would accept the line: not `deploy --to prod`, because it has no such
+    flag."""
     try:
         return parse("serve", module_of("serve").parser(), argv).name == "serve"
     except UsageError:
@@ -176,7 +177,7 @@ def _may_be_serve(argv: Sequence[str]) -> bool:
 
 
 def _one_line(text: str) -> str:
-    """What a value brought along cannot break the line or reach the terminal as a command."""
+    """Escapes values so that they cannot break the line or control the terminal."""
     return "".join(
         char if char.isprintable() else char.encode("unicode_escape").decode() for char in text
     )

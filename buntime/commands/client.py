@@ -5,7 +5,7 @@
     api.post(f"/api/apps/{name_in_path('@acme/shop')}/recycle")
     for step in api.lines("POST", "/api/apps/shop/rollback"): ...
 
-What comes is another machine's word: answers are bounded, and are escaped where they are shown.
+Answers come from another machine: they are limited in size, and escaped when shown.
 """
 
 import http.client
@@ -36,8 +36,8 @@ from buntime.core.values.tuples import NamedTuple
 NDJSON = "application/x-ndjson"
 _JSON = "application/json"
 _READ_S = 60.0
-_ANSWER_S = 120.0  # for all of an answer, so that one which drips ends too
-QUIET_S = 900.0  # between two lines of what takes long: packages that compile say nothing
+_ANSWER_S = 120.0  # for a whole answer, so that one that trickles ends too
+QUIET_S = 900.0  # between two lines of a long operation: compiling packages print nothing
 _ANSWER_MAX_BYTES = 32 << 20
 _LINE_MAX_BYTES = 4 << 20
 _DISCOVERY = "/.well-known/buntime"
@@ -46,17 +46,17 @@ Query = str | int | float | bool | None
 
 
 def connect(command: Command, mode: Mode) -> "Api":
-    """The API of the runtime that a command is for, see `targets`. Nothing is sent yet."""
+    """The API of the runtime that a command talks to, see `targets`. Nothing is sent yet."""
     return Api(find_target(command, mode, os.environ))
 
 
 def name_in_path(name: str) -> str:
-    """An app's name, with its version or not, as it stands in a path: "@acme/shop@1.2.0+b"."""
+    """An app's name, with or without its version, as used in a path: "@acme/shop@1.2.0+b"."""
     return quote(name, safe="@/+")
 
 
 class Api:
-    """Asks one runtime. Paths are those of the docs, "/api/apps/shop".
+    """Talks to one runtime. Paths are as in the docs, "/api/apps/shop".
 
     Each method raises ApiError, with what to do in its message.
     """
@@ -64,18 +64,18 @@ class Api:
     def __init__(self, target: Target) -> None:
         self.target = target
         self._connection: http.client.HTTPConnection | None = None
-        self._base: str | None = None  # of the API, "/hosting/api", once it is known
+        self._base: str | None = None  # path of the API, "/hosting/api", once it is known
         self._if_match = ""
 
     def __repr__(self) -> str:
         return f"Api({self.target.name})"
 
     def get(self, path: str, /, **query: Query) -> Any:
-        """The JSON of an answer, None where it is empty."""
+        """The JSON of an answer, None if it is empty."""
         return self.ask("GET", path, **query)
 
     def tagged(self, path: str, /, **query: Query) -> tuple[Any, str]:
-        """As `get`, with its ETag, "" where it has none: for `matching`."""
+        """Like `get`, with its ETag, "" if it has none: for `matching`."""
         response = self._send("GET", self.url_of(path, **query), None, accept=_JSON, read_s=_READ_S)
         data = self._read(response)
         self.close()
@@ -83,12 +83,12 @@ class Api:
         return self._json(data), response.headers.get("ETag", "")
 
     def matching(self, tag: str) -> "Api":
-        """Have the next write be refused (412) where what it changes has another ETag by then."""
+        """Make the next write fail (412) if what it changes has another ETag by then."""
         self._if_match = tag
         return self
 
     def post(self, path: str, value: object = None, /, **query: Query) -> Any:
-        """The same of an action; `value` is sent as JSON, unless it is None."""
+        """The same for an action; `value` is sent as JSON, unless it is None."""
         return self.ask("POST", path, value, **query)
 
     def put(self, path: str, value: object = None, /, **query: Query) -> Any:
@@ -118,16 +118,16 @@ class Api:
         quiet_s: float = QUIET_S,
         **query: Query,
     ) -> Iterator[dict[str, Any]]:
-        """Each line of JSON, as it comes; of an answer in one piece, that one.
+        """Each line of JSON, as it comes; for an answer in one piece, that one.
 
-        `quiet_s` is how long nothing at all may come.
+        `quiet_s` is how long the connection may be silent.
         """
         url = self.url_of(path, **query)
         response = self._send(method, url, value, accept=NDJSON, read_s=quiet_s)
         return self.lines_of(response, path)
 
     def download(self, path: str, out: BinaryIO, *, media: str, **query: Query) -> None:
-        """Write an answer of that media type, of any size, to `out`, as it comes."""
+        """Write an answer of this media type, of any size, to `out`, as it comes."""
         url = self.url_of(path, **query)
         response = self._send("GET", url, None, accept=media, read_s=QUIET_S)
         try:
@@ -161,7 +161,7 @@ class Api:
         return Streamed(response.headers.get("Location", ""), self.lines_of(response, path))
 
     def lines_of(self, response: http.client.HTTPResponse, path: str) -> Iterator[dict[str, Any]]:
-        """The same of a response that has come."""
+        """The same for a response that has arrived."""
         try:
             if not response.headers.get_content_type().endswith("ndjson"):
                 data = self._read(response)
@@ -173,7 +173,7 @@ class Api:
                     yield self._json(line)
         finally:
             response.close()
-            self.close()  # what is left of it is nobody's
+            self.close()  # nobody needs the rest of it
 
     def url_of(self, path: str, /, **query: Query) -> str:
         """The target of a request: "/api/apps" -> "/hosting/api/apps"."""
@@ -188,7 +188,7 @@ class Api:
         return {"Accept": accept, "User-Agent": f"buntime/{__version__}", **key}
 
     def close(self) -> None:
-        """End the connection. One serves the look for the API and the request after it."""
+        """End the connection. The same one is used to find the API and for the request after it."""
         if self._connection is not None:
             self._connection.close()
             self._connection = None
@@ -196,7 +196,7 @@ class Api:
     # Requests
 
     def _discover(self) -> str:
-        """Where the API is; without the key, as it is not known yet who answers."""
+        """Where the API is; asked without the key, because it is not known yet who answers."""
         path = self.target.path
         response = self._exchange("GET", path + _DISCOVERY, None, {"Accept": _JSON}, _READ_S)
         api = _api_in(self._read(response))
@@ -204,7 +204,7 @@ class Api:
             self.close()
             self._check_redirect(response)
             raise foreign(self.target, response.status, path + _DISCOVERY)
-        # A proxy that takes a prefix away may not tell the runtime of it.
+        # A proxy that removes a prefix may not tell the runtime about it.
         return api if not path or api.startswith(f"{path}/") else path + api
 
     def _send(
@@ -240,7 +240,7 @@ class Api:
         while size <= _ANSWER_MAX_BYTES:
             piece = self._piece(lambda: response.read1(1 << 16))
             if not piece:
-                if response.length:  # it was to be longer
+                if response.length:  # it should have been longer
                     self.close()
                     raise cut(self.target, EOFError())
                 response.close()  # the connection can have another request
@@ -285,14 +285,15 @@ class Api:
 
 
 class Streamed(NamedTuple):
-    """What follows on an upload: `location` is where it can be asked for later, "" if nowhere."""
+    """What follows an upload: `location` is where its state can be requested later, "" if
+    nowhere."""
 
     location: str
     lines: Iterator[dict[str, Any]]
 
 
 def _api_in(data: bytes) -> str | None:
-    """Where the API is, by what a Buntime tells of itself; None where it is none."""
+    """Where the API is, according to what a Buntime says about itself; None if it is not one."""
     try:
         told = json.loads(data)
         api = told["api"] if told["name"] == "buntime" else None

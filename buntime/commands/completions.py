@@ -1,7 +1,7 @@
 """`buntime completions SHELL`: completions for bash, zsh and fish, written by shtab.
 
-shtab reads one parser with a subparser for each command. It has no notion of a command that may
-be left out, as `serve` may: `_SERVE_IS_DEFAULT` adds that to what it writes for bash and zsh.
+shtab reads one parser with a subparser for each command. It does not support an optional command,
+like `serve`: `_SERVE_IS_DEFAULT` adds that to what it writes for bash and zsh.
 """
 
 import argparse
@@ -21,13 +21,13 @@ _FOLDERS = frozenset(("DIR", "DIR:DIR"))
 _FILES = frozenset(("PATH", "PROGRAM", "NAME"))
 _MEANING_CHARS = 70
 
-# Names of apps, by the control socket of this machine; nothing where no runtime has one.
+# Names of apps, by the control socket of this machine; nothing if no runtime has one.
 _APPS = {
     "bash": "_buntime_names",
     "zsh": "_buntime_names",
     "fish": "(buntime --names (commandline -ct) 2>/dev/null)",
     "preamble": {
-        # Bash takes "shop@1.2.0" for three words, unless it is told otherwise.
+        # Bash splits "shop@1.2.0" into three words unless told otherwise.
         "bash": """
 COMP_WORDBREAKS=${COMP_WORDBREAKS//@/}
 _buntime_names() {
@@ -43,7 +43,7 @@ _buntime_names() {
 """,
     },
 }
-# The words of `buntime plugins`: what it does, then folders, or names of plugins.
+# The words of `buntime plugins`: the action, then folders, or names of plugins.
 _PLUGINS = {
     "bash": "_buntime_plugins",
     "zsh": "_buntime_plugins",
@@ -147,7 +147,7 @@ def _describe(action: argparse.Action) -> None:
 
 
 def _short(meaning: str) -> str:
-    """What a flag does, without its variable and default, on the line of a terminal."""
+    """What a flag does, without its variable and default, on one line of a terminal."""
     meaning = re.sub(r" \[[^\[\]]*\]$", "", meaning)
     if len(meaning) > _MEANING_CHARS:
         meaning = meaning[:_MEANING_CHARS].rpartition(" ")[0] + " ..."

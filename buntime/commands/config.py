@@ -1,7 +1,7 @@
-"""`buntime config check [FILE]`, `buntime config show`: what is wrong in it, and what holds.
+"""`buntime config check [FILE]`, `buntime config show`: what is wrong in it, and what is in effect.
 
-Both are for a start here and now, with these flags, this environment and these folders of plugins;
-nothing is started. The exit code of `check` is 1 where something is at fault, or there is no file.
+Both describe a start here and now, with these flags, this environment and these folders of plugins;
+nothing is started. The exit code of `check` is 1 if something is at fault, or there is no file.
 """
 
 import json
@@ -91,7 +91,7 @@ def _check(settings: Settings) -> int:
 
 
 def _looked_through(config: ConfigFile, roster: Roster) -> tuple[list[str], list[str]]:
-    """What is wrong with the file beside these plugins, and what may be."""
+    """What is or may be wrong with the file, given these plugins."""
     faults = list(unknown_plugins(config, roster.found))
     warnings: list[str] = []
     secrets: list[str] = []
@@ -115,7 +115,7 @@ def _looked_through(config: ConfigFile, roster: Roster) -> tuple[list[str], list
 
 
 def _line_of(fault: str) -> float:
-    """Where a fault stands in the file; behind all lines, where it stands nowhere."""
+    """The position of a fault in the file; after all lines if it has none."""
     found = re.search(r":([0-9]+): ", fault)
     return int(found[1]) if found else math.inf
 
@@ -154,7 +154,7 @@ def _show(settings: Settings, *, as_json: bool) -> None:
 
 
 def _tell_of_apps(settings: Settings, config: ConfigFile) -> None:
-    """What the file changes of the manifests of apps that are there, and of which it cannot."""
+    """What the file changes in the manifests of existing apps, and for which apps it cannot."""
     if not config.apps.rows or not settings.worker_dirs:
         return
     for app in find_apps(settings, lambda *_, **__: None, config.apps):
@@ -187,7 +187,7 @@ def _in_words(value: object) -> str:
 
 
 def _rows(name: str, told: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:
-    """Of one plugin, by the keys of the config file."""
+    """The values of one plugin, by the keys of the config file."""
     place = f"plugins.{name}"
     yield f"{place}.enabled", _in_words(told["enabled"].value), told["enabled"].origin
     for key in ("options", "grants"):

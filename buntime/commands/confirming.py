@@ -1,4 +1,4 @@
-"""Asks before something is done that others may not expect."""
+"""Asks for confirmation before doing something that others may not expect."""
 
 import sys
 
@@ -7,7 +7,7 @@ from buntime.core.errors import CommandError
 
 
 def confirm(command: Command, what: str) -> None:
-    """Ask on a terminal; elsewhere --yes has to say it. Raises CommandError."""
+    """Ask on a terminal; elsewhere --yes is required. Raises CommandError."""
     if command.args["yes"] or command.args["dry_run"]:
         return
     if not sys.stdin.isatty():

@@ -1,4 +1,4 @@
-"""Connections to a runtime: over TLS, in plain, or to the socket in a state folder."""
+"""Connections to a runtime: over TLS, unencrypted, or to the socket in a state folder."""
 
 import http.client
 import os
@@ -11,7 +11,7 @@ from buntime.commands.targets import Target
 _CONNECT_S = 10.0
 _ADDRESS_MAX_BYTES = 100  # of a unix socket's path; sun_path has 108, or 104
 # Where systems keep the certificates that they trust. The binary's own OpenSSL looks for them where
-# they lay on the machine that built it.
+# they were on the machine that built it.
 _AUTHORITIES = (
     "/etc/ssl/certs/ca-certificates.crt",
     "/etc/pki/tls/certs/ca-bundle.crt",
@@ -21,7 +21,7 @@ _AUTHORITIES = (
 
 
 def open_connection(target: Target, read_s: float) -> http.client.HTTPConnection:
-    """A fresh one, whose reads wait so long. Raises ApiError, which says what to do."""
+    """A new one, whose reads wait this long. Raises ApiError, which says what to do."""
     made = _made(target)
     try:
         made.connect()

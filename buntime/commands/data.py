@@ -1,8 +1,8 @@
 """`buntime data list|backup|restore`: what apps keep, and one archive of all of it.
 
-A backup is taken by the runtime, or by this process where no runtime of this machine holds the
-state folder. It is restored by this process, and no runtime may hold the folder meanwhile: one that
-runs has in memory what it has read there.
+The runtime takes a backup, or this process does if no runtime on this machine holds the state
+folder. This process restores it, and no runtime may hold the folder meanwhile: a running one has
+what it has read there in memory.
 """
 
 import os
@@ -111,7 +111,8 @@ def _list(command: Command, mode: Mode) -> int:
 
 
 def _backup(command: Command, mode: Mode, path: str) -> int:
-    """Into a file beside, which gets the name when it is whole and was read once."""
+    """Write to a temporary file beside it, which is renamed once it is complete and was read
+    back."""
     part = f"{path}.part"
     flags = os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
     try:
@@ -154,7 +155,7 @@ def _tell(command: Command, checked: Checked, path: str) -> None:
 
 
 def _api(command: Command, mode: Mode) -> Api | None:
-    """The runtime; None where it would be one of this machine, and none is there."""
+    """The runtime; None if it would be one on this machine, and none is running."""
     try:
         api = connect(command, mode)
         api.url_of("/api")  # asks it
@@ -166,7 +167,7 @@ def _api(command: Command, mode: Mode) -> Api | None:
 
 
 class _Here(NamedTuple):
-    """This process in the place of a runtime, with the state folder."""
+    """This process acts as a runtime, with the state folder."""
 
     folder: StateFolder
     settings: Settings
@@ -197,7 +198,7 @@ class _Here(NamedTuple):
 
 
 def _here(command: Command, mode: Mode) -> _Here:
-    """Raises CommandError where another process has the state folder."""
+    """Raises CommandError if another process has the state folder."""
     args = {name: value for name, value in command.args.items() if name not in _OURS}
     bare = Command(command.name, args)
     settings = read_settings(bare, mode, os.environ, needs_apps=False)

@@ -1,8 +1,8 @@
 """`buntime demo`: serve the example apps, from a checkout, the .pyz and the binary alike.
 
-They come with the runtime's own package. Where they cannot be served from there (the .pyz could
-not unpack itself, or the folder is not ours to write to, as some examples do, such as one that pip
-has installed), they are copied to a temporary folder, which is removed in the end.
+They come with the runtime's own package. If they cannot be served from there (the .pyz could not
+unpack itself, or we may not write to the folder, as some examples do, for example one that pip
+installed), they are copied to a temporary folder, which is removed at the end.
 """
 
 import os
@@ -47,9 +47,9 @@ def run(
         **{key: value for key, value in command.args.items() if value},
     }
     examples = examples or carried_apps()
-    # Wrong settings are told before anything is copied.
+    # Wrong settings are reported before anything is copied.
     read_settings(Command("demo", args), mode, environ, needs_apps=False)
-    is_ours = mode != "wheel"  # there they are files of pip's
+    is_ours = mode != "wheel"  # there they belong to pip
     if is_ours and examples.is_dir() and os.access(examples, os.W_OK):
         return _serve(examples, args, mode, environ, serve)
     with tempfile.TemporaryDirectory(prefix="buntime-demo-") as folder:
@@ -72,13 +72,13 @@ def _serve(
 
 
 def _environment(environ: Mapping[str, str]) -> str | None:
-    """Examples are looked at on one's own machine: not served to the network by default."""
+    """Examples are for one's own machine: by default they are not served to the network."""
     is_set = environ.get("RUNTIME_ENV") or environ.get("NODE_ENV")
     return None if is_set else "development"
 
 
 def copy_examples(source: Path, target: Path) -> None:
-    """Copy the examples' folder, which may lie in an archive: `/x/buntime.pyz/content/apps`."""
+    """Copy the examples' folder, which may be in an archive: `/x/buntime.pyz/content/apps`."""
     if source.is_dir():
         shutil.copytree(source, target, ignore=_WRITTEN)
         return

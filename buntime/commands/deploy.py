@@ -1,8 +1,8 @@
 """`buntime deploy [DIR]`: packs a folder, sends it to a runtime, and shows how that goes.
 
-What it is called and which version it becomes follows from flags, else from the folder:
-`shop`, `@acme/shop`, `shop@1.2.0` and `shop/1.2.0` say so; a version that nobody names is the
-highest of that app on the runtime and one more, `1.2.3` -> `1.2.4`.
+Its name and version come from flags, else from the folder: `shop`, `@acme/shop`, `shop@1.2.0` and
+`shop/1.2.0`. Without a version, the highest one of that app on the runtime is increased by one,
+`1.2.3` -> `1.2.4`.
 """
 
 import os
@@ -31,7 +31,7 @@ _NAMED = 10  # left-out files
 
 
 class Named(NamedTuple):
-    """Which app, and which version of it, where that is known."""
+    """Which app, and which version of it, if known."""
 
     app: str
     version: str | None
@@ -119,7 +119,7 @@ def _send(command: Command, api: Api, named: Named, plan: Plan, archive: Archive
 
 
 def _named(command: Command, folder: str) -> Named:
-    """By flags, else by the folder. Raises UsageError where that is no name or version."""
+    """By flags, else by the folder. Raises UsageError if that is not a valid name or version."""
     app, version = command.args["app"], command.args["release"]
     if app is None or version is None:
         by_folder = named_by_folder(os.path.realpath(folder))
@@ -150,7 +150,7 @@ def named_by_folder(path: str) -> Named:
 
 
 def _next_version(api: Api, app: str) -> str:
-    """The highest release of the app on the runtime and one more."""
+    """The version after the highest release of the app on the runtime."""
     try:
         told = api.get(f"/api/apps/{name_in_path(app)}")
     except ApiError as exc:
@@ -166,7 +166,7 @@ def _next_version(api: Api, app: str) -> str:
 
 
 def _tell_of_left_out(plan: Plan) -> None:
-    """On stderr, as what is on stdout is for programs too."""
+    """On stderr, because stdout is also read by programs."""
     if plan.secrets:
         _note(
             f"left out, as they look like secrets: {_some(plan.secrets)}; buntime secrets set "

@@ -1,6 +1,6 @@
-"""`buntime doctor`: what Buntime finds here, and what will hurt when it serves.
+"""`buntime doctor`: what Buntime finds here, and what will cause trouble when it serves.
 
-Exit code 0, or 1 where something keeps it from starting.
+Exit code 0, or 1 if something keeps it from starting.
 """
 
 import os
@@ -63,9 +63,9 @@ _NEW_KEY = 'export RUNTIME_MASTER_KEY="$(head -c 24 /dev/urandom | base64)"'
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One line: `mark` is "" for what is as it is, "warning", or "fault".
+    """One line: `mark` is "" for information, "warning", or "fault".
 
-    `command` is a line for a shell that mends what is marked, or shows more of it.
+    `command` is a shell command that fixes a marked finding, or shows more about it.
     """
 
     topic: str
@@ -270,7 +270,7 @@ def _try_place(endpoint: TcpEndpoint) -> Finding:
         for binding in open_bindings([endpoint]):
             binding.close()
     except UsageError as exc:
-        if "listens there already" in str(exc):  # maybe the runtime that is asked about
+        if "listens there already" in str(exc):  # maybe the runtime in question
             command = f"ss -ltnp 'sport = :{endpoint.port}'"
             return Finding("listens on", str(exc), "warning", command)
         return Finding("listens on", str(exc), "fault", "ip -brief address")
@@ -329,7 +329,7 @@ def _apps(settings: Settings, config: ConfigFile, pythons: Interpreters) -> Find
 
 
 def _plugins(settings: Settings, config: ConfigFile) -> tuple[Roster, list[Finding]]:
-    """Those that would be started, and what is said of the others."""
+    """The plugins that would be started, and why the others would not."""
     findings: list[Finding] = []
     check = pasted("plugins", "check", *map(near, settings.plugin_dirs))
 
@@ -346,7 +346,7 @@ def _plugins(settings: Settings, config: ConfigFile) -> tuple[Roster, list[Findi
 
 
 def _groups(settings: Settings) -> Finding:
-    """Whether limits of control groups hold, as far as can be told from here."""
+    """Whether limits of control groups apply, as far as can be seen from here."""
     place = find_place(settings.cgroup)
     if not place.controllers:
         text = f"memoryMax, cpuMax and pidsMax have no effect from here: {place.reason}"
@@ -357,7 +357,7 @@ def _groups(settings: Settings) -> Finding:
 
 
 def _stateless(settings: Settings, found: Iterable[App | Fault]) -> Findings:
-    """What is refused where nothing is kept, and which apps want some of it."""
+    """What is refused without a state folder, and which apps need some of it."""
     if settings.has_state:
         return
     yield Finding("state", f"{StateOff.WHY}; keys and secrets come from files")
@@ -387,7 +387,7 @@ def _folders(settings: Settings) -> Iterator[tuple[str, str]]:
 
 
 def _miss_writing(folder: Path) -> str:
-    """Why nothing can be written into a folder, which may be one that is yet to be made."""
+    """Why nothing can be written into a folder, which may not exist yet."""
     there = folder
     while not there.exists() and there != there.parent:
         there = there.parent

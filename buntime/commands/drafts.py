@@ -1,11 +1,11 @@
-"""Manifests that `buntime import` makes: what a file of another server becomes, and what of it
-does not.
+"""Manifests that `buntime import` makes: what can be carried over from another server's file, and
+what cannot.
 
     Draft(name="shop", folder="/srv/shop", manifest={"entrypoint": "shop.wsgi:application"},
           left=["uid = www-data: ..."])
 
-What is written has been read as a manifest first: a value that a manifest cannot have is left out,
-and told with the reason.
+The result is parsed as a manifest before it is written: a value that a manifest cannot have is left
+out, and reported with the reason.
 """
 
 import json
@@ -25,14 +25,14 @@ _BODY_BYTES = 1 << 40
 _SECRET = re.compile(r"[A-Z][A-Z0-9_]{0,99}")
 _SHELL = re.compile(r"[|&;<>()$`*?]|^\w+=")
 _LEFT_CHARS = 300
-_FIRST = ("entrypoint", "ttl", "idleTimeout")  # what others have to agree with
+_FIRST = ("entrypoint", "ttl", "idleTimeout")  # fixes the keys that must agree
 _PLAIN = re.compile(r"[A-Za-z][A-Za-z_./-]*(:[A-Za-z_()]+)?")
 _OTHER_WORDS = frozenset(("true", "false", "yes", "no", "on", "off", "y", "n", "null"))
 
 
 @dataclass
 class Draft:
-    """One app. `folder` is where it lies, which may be on another machine."""
+    """One app. `folder` is where it is, possibly on another machine."""
 
     name: str
     folder: str
@@ -41,16 +41,16 @@ class Draft:
     left: list[str] = field(default_factory=list)  # what was not carried over, and why
 
     def leave(self, what: str, why: str) -> None:
-        """Tell that something was not carried over."""
+        """Record that something was not carried over."""
         self.left.append(f"{what}: {why}"[:_LEFT_CHARS])
 
     def _serve_always(self) -> None:
-        """As servers do whose processes stay: no end by time, by number, or by being idle."""
+        """As in servers with permanent processes: no end by time, by number, or by being idle."""
         manifest = self.manifest
         manifest.setdefault("ttl", "none")
         manifest.setdefault("maxRequests", "none")
         if "idleTimeout" in manifest:
-            # Idle is shorter than a request may take there; here it counts from its end.
+            # There, idle may be shorter than a request takes; here it counts from its end.
             if _seconds(manifest["idleTimeout"]) < _seconds(manifest.get("timeout", "30s")):
                 manifest["idleTimeout"] = manifest.get("timeout", "30s")
         else:
@@ -58,7 +58,7 @@ class Draft:
             manifest["keep"] = True
 
     def environment(self, env: Mapping[str, str]) -> None:
-        """Its variables; credentials become secrets, whose values are given apart."""
+        """Its variables; credentials become secrets, whose values are set separately."""
         for name, value in env.items():
             if name == "PYTHONPATH":
                 for each in filter(None, value.split(":")):
@@ -90,7 +90,7 @@ class Draft:
         """The interpreter of a virtual environment."""
         below = self.below(environment)
         place = environment.rstrip("/") if below is None else below
-        if below != ".venv":  # it is looked for there anyway
+        if below != ".venv":  # it is found there anyway
             self.manifest["python"] = f"{place}/bin/python"
 
     def import_from(self, path: str) -> None:
@@ -108,7 +108,7 @@ class Draft:
         self.manifest.setdefault("processes", {})[name] = words_of(command)
 
     def job(self, name: str, schedule: str, command: str) -> None:
-        """A program that runs by the clock."""
+        """A program that runs on a schedule."""
         told = {"name": name, "schedule": schedule, "run": words_of(command)}
         self.manifest.setdefault("cron", []).append(told)
 
@@ -119,7 +119,7 @@ class Draft:
         return None if below.startswith("..") else below
 
     def text(self) -> str:
-        """As buntime.yaml, with what is left to do below it."""
+        """As buntime.yaml, followed by what is left to do."""
         manifest = self.checked()
         lines = [f"# Made by buntime import of {_plain(self.source)}."]
         lines += [f"{key}: {_yaml(value)}" for key, value in manifest.items()]
@@ -128,7 +128,7 @@ class Draft:
         return "\n".join(lines) + "\n"
 
     def checked(self) -> dict[str, Any]:
-        """What of it a manifest can have; the rest is told. To be called once."""
+        """The part that a manifest can have; the rest is reported. Call it once."""
         if self.manifest and not str(self.manifest.get("entrypoint")).endswith(".html"):
             self._serve_always()
         found = self.manifest
@@ -145,13 +145,13 @@ class Draft:
 
 
 def _seconds(text: object) -> int:
-    """`"60s"` -> 60; 0 of what is none."""
+    """`"60s"` -> 60; 0 for anything else."""
     match = re.fullmatch(r"([0-9]{1,9})s", str(text))
     return int(match[1]) if match else 0
 
 
 def _fault_of(manifest: Mapping[str, Any]) -> str:
-    """Why it cannot be one, or nothing."""
+    """Why it cannot be one, or ""."""
     unknown = [key for key in manifest if key not in _KEYS]
     if unknown:
         return f"this version of Buntime has no key {unknown[0]}"
@@ -166,11 +166,11 @@ def _fault_of(manifest: Mapping[str, Any]) -> str:
 
 
 def words_of(command: str) -> list[str]:
-    """`"celery -A shop"` -> its words; what wants a shell gets one."""
+    """`"celery -A shop"` -> its words; what needs a shell gets one."""
     if not _SHELL.search(command):
         try:
             return shlex.split(command)
-        except ValueError:  # a quotation without an end
+        except ValueError:  # an unclosed quotation
             pass
     return ["sh", "-c", command]
 

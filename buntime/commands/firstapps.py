@@ -1,4 +1,4 @@
-"""What `buntime new` writes: by kind of app, and for a plugin, the files and what is in them."""
+"""What `buntime new` writes: the files and their content, by kind of app, and for a plugin."""
 
 _FETCH = '''\
 """A first app: `fetch` answers every request to it. Each gets a process of its own."""

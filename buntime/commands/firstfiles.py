@@ -1,4 +1,4 @@
-"""What `buntime new` writes beside an app's code: a manifest's comments, a test, .gitignore."""
+"""What `buntime new` writes besides an app's code: a manifest's comments, a test, .gitignore."""
 
 from collections.abc import Mapping
 
@@ -11,7 +11,7 @@ __pycache__/
 .env
 """
 
-# All of it together is a manifest too: tests/commands/test_new_and_check.py takes the comments off.
+# Together they are a manifest too: tests/commands/test_new_and_check.py removes the comments.
 _KEYS = """\
 
 # What many apps want sooner or later; take the # away. docs/manifest.md has all keys.
@@ -79,7 +79,7 @@ def test_first_page(client):
     assert {text} in answer.text
 '''
 
-# What each kind answers at its first page, as its test asks for it.
+# What each kind answers at its first page, as its test expects.
 _ANSWERS = {"fetch": ("?name=Ada", '"Hello, Ada!"'), "static": ("", '"Hello, world!"')}
 _USUAL_ANSWER = ("", '"Hello"')
 _BY_JSON = {"fastapi": ("", '"world"'), "starlette": ("", '"world"')}

@@ -1,4 +1,4 @@
-"""What `buntime new --kind` writes for frameworks: their files, and the manifest that they want.
+"""What `buntime new --kind` writes for frameworks: their files, and the manifest that they need.
 
 Dash's and Streamlit's are those of docs/recipes.md.
 """

@@ -1,4 +1,4 @@
-"""Shows what a runtime tells of a deploy while it goes on, and how it ended.
+"""Shows a deploy's progress on a runtime, and how it ended.
 
 {"step": "checked", "at": ...}            a step is done
 {"step": "installing", "line": "..."}     a program has printed a line
@@ -19,7 +19,7 @@ from buntime.core.telemetry.records import escape
 _ENDS = frozenset(("active", "tried", "unchanged"))
 _LOG_LINES = 20
 _STACK_LINES = 60
-_AGAIN_S = 1.0  # between looks at a deploy whose connection has ended
+_AGAIN_S = 1.0  # between checks of a deploy whose connection has ended
 _LOOKS_MAX = 3600
 
 Line = dict[str, Any]
@@ -28,7 +28,7 @@ Line = dict[str, Any]
 def follow(api: Api, answer: Streamed, what: str, *, as_json: bool) -> int:
     """Show it to its end; returns the exit code. `what` is "deploy of shop@1.2.0".
 
-    Raises ApiError where it was refused, or its end cannot be known.
+    Raises ApiError if it was refused, or its result cannot be known.
     """
     begun_s, end = time.monotonic(), Line()
     for line in _all_lines(api, answer):
@@ -46,7 +46,8 @@ def follow(api: Api, answer: Streamed, what: str, *, as_json: bool) -> int:
 
 
 def _all_lines(api: Api, answer: Streamed) -> Iterator[Line]:
-    """Those of the answer; where that is cut, of what the runtime tells of the deploy then."""
+    """The steps in the answer; if that is cut, those that the runtime then reports about the
+    deploy."""
     seen: set[str] = set()
     try:
         for line in answer.lines:
@@ -62,7 +63,7 @@ def _all_lines(api: Api, answer: Streamed) -> Iterator[Line]:
 
 
 def _asked_for(api: Api, location: str, seen: set[str]) -> Iterator[Line]:
-    """A proxy ends what is quiet for long; the deploy goes on, and is asked for."""
+    """A proxy ends connections that are silent for long; the deploy continues, and is queried."""
     path = "/api" + location.partition("/api")[2]
     for _ in range(_LOOKS_MAX):
         told = api.get(path)

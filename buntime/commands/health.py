@@ -1,7 +1,7 @@
-"""`buntime health [URL]`: does a runtime take requests? For HEALTHCHECK and scripts.
+"""`buntime health [URL]`: whether a runtime accepts requests. For HEALTHCHECK and scripts.
 
-Asks `/api/health/ready` where the settings say that the runtime listens, which therefore should be
-those of the runtime: the same environment, `.env` or flags. Exit code 0, or 1 and why.
+Requests `/api/health/ready` at the address in the settings, which should therefore be those of the
+runtime: the same environment, `.env` or flags. Exit code 0, or 1 and why.
 """
 
 import os
@@ -60,9 +60,10 @@ def run(command: Command, mode: Mode) -> int:
 
 
 def ask(endpoint: Endpoint, path: str, timeout_s: float = _TIMEOUT_S) -> int:
-    """The status that a GET gets, 0 where the answer is no HTTP. Raises OSError.
+    """The status that a GET gets, 0 if the answer is not HTTP. Raises OSError.
 
-    By hand: http.client takes 40 ms to import, which health checks pay every few seconds.
+    Written by hand: http.client takes 40 ms to import, which health checks would pay every few
+    seconds.
     """
     deadline = time.monotonic() + timeout_s
     with _connect(endpoint, timeout_s) as sock:
@@ -98,7 +99,7 @@ def _host_of(endpoint: TcpEndpoint) -> str:
 
 
 def _named(command: Command) -> tuple[Endpoint, str]:
-    """Where the URL leads, and its path, "" where it has none."""
+    """Where the URL leads, and its path, "" if it has none."""
     url = one_word(command, "one URL, or none")
     if url.startswith(UNIX) and url != UNIX:
         return UnixEndpoint(url.removeprefix(UNIX)), ""

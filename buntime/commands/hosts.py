@@ -1,4 +1,5 @@
-"""`buntime hosts`, `buntime hosts move HOST APP`: whose a host is, and whose it is from now on."""
+"""`buntime hosts`, `buntime hosts move HOST APP`: which app has a host, and giving it to
+another."""
 
 from typing import Any
 from urllib.parse import quote

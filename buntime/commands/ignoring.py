@@ -1,11 +1,11 @@
 """Which files of a folder belong to a deploy: by `.gitignore` and `.buntimeignore`.
 
-Both files hold in their folder and below, with the patterns of git. The nearest one goes first, and
-`.buntimeignore` before `.gitignore`, so that `!dist/` in it takes in what git leaves out. Those of
-the folders above count too, up to the one that git knows as the top (`.git`).
+Both files apply to their folder and below, with git's patterns. The nearest one takes precedence,
+and `.buntimeignore` over `.gitignore`, so that `!dist/` in it includes what git ignores. Those of
+the folders above count too, up to the top of the repository (`.git`).
 
-What nobody would want is left out where no pattern says otherwise: the history, environments, what
-is made anew, and what looks like a secret.
+What nobody would want is left out unless a pattern says otherwise: history, environments, generated
+files, and what looks like a secret.
 """
 
 import os
@@ -36,15 +36,15 @@ _NO_SECRET = re.compile(r"\.env\.(example|sample|template|dist|defaults)", re.IG
 
 
 class Fate(Enum):
-    """What becomes of a file or folder."""
+    """What happens to a file or folder."""
 
     TAKEN = "taken"
     IGNORED = "ignored"
-    SECRET = "secret"  # left out, and told
+    SECRET = "secret"  # left out, and reported
 
 
 class Scope(NamedTuple):
-    """The patterns of one file; `base` is its folder with a slash behind."""
+    """The patterns of one file; `base` is its folder with a trailing slash."""
 
     base: str
     spec: GitIgnoreSpec
@@ -54,12 +54,12 @@ Scopes = tuple[Scope, ...]
 
 
 def scopes_above(folder: str) -> Scopes:
-    """The patterns of the folders above, unless they leave out this one as a whole."""
+    """The patterns of the folders above, unless they leave out this folder as a whole."""
     above: list[str] = []
     place = folder
     while not os.path.lexists(os.path.join(place, _TOP)):
         parent = os.path.dirname(place)
-        if parent == place:  # no repository: those of other folders are not meant
+        if parent == place:  # no repository: files of other folders do not apply
             return ()
         above.append(parent)
         place = parent
@@ -71,7 +71,7 @@ def scopes_above(folder: str) -> Scopes:
 
 
 def scopes_in(folder: str) -> Scopes:
-    """The patterns that a folder has. Raises UsageError where a file of them cannot be read."""
+    """The patterns of a folder. Raises UsageError if one of their files cannot be read."""
     return tuple(_read_all(folder))
 
 
@@ -92,7 +92,7 @@ def _read_all(folder: str) -> Iterator[Scope]:
 
 
 def fate(scopes: Scopes, path: str, *, is_folder: bool) -> Fate:
-    """What becomes of `path`, which is absolute."""
+    """What happens to `path`, which is absolute."""
     verdict = _verdict(scopes, path, is_folder=is_folder)
     if verdict is not None:
         return Fate.IGNORED if verdict else Fate.TAKEN
@@ -107,7 +107,7 @@ def fate(scopes: Scopes, path: str, *, is_folder: bool) -> Fate:
 
 
 def _verdict(scopes: Scopes, path: str, *, is_folder: bool) -> bool | None:
-    """Whether patterns leave it out (True) or take it in (False); None where none is about it."""
+    """Whether patterns leave it out (True) or include it (False); None if none matches."""
     verdict: bool | None = None
     for base, spec in scopes:
         if path.startswith(base):

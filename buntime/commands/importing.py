@@ -4,8 +4,8 @@
     shop.ini           uWSGI's, as the Emperor has one for each vassal
     Procfile, ENV      of Heroku, Dokku and piku; given together they are one app's
 
-A manifest is written into the app's folder, or below `--into`; one that is there is not touched
-without --force. What could not be carried over is told, and stands in the manifest.
+A manifest is written into the app's folder, or below `--into`; an existing one is not touched
+without --force. What could not be carried over is reported, and listed in the manifest.
 """
 
 import os
@@ -68,7 +68,7 @@ def run(command: Command, mode: Mode) -> int:
 
 
 def _drafts(words: tuple[str, ...]) -> Iterator[Draft]:
-    """By the files' names; a Procfile and the ENV beside it make one."""
+    """By the files' names; a Procfile and the ENV beside it make one draft."""
     procfiles: dict[str, Draft] = {}
     envs: dict[str, Mapping[str, str]] = {}
     for word in words:
@@ -134,7 +134,7 @@ def _check(command: Command, places: Mapping[str, str]) -> None:
 
 
 def _write(place: str, text: str) -> None:
-    """By one rename, so that a runtime which looks sees all or nothing."""
+    """By one rename, so that a runtime sees all or nothing."""
     fresh = f"{place}.{os.getpid()}"
     try:
         os.makedirs(os.path.dirname(place), exist_ok=True)
@@ -159,6 +159,6 @@ def _tell(draft: Draft, place: str | None, text: str, command: Command) -> None:
         if is_dry:
             for line in text.splitlines():
                 say(f"  {line}")
-            return  # what is left stands there too
+            return  # what is left is listed there too
     for each in draft.left:
         say(f"  not carried over: {each}")

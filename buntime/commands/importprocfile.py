@@ -1,4 +1,4 @@
-"""Reads a Procfile, as Heroku, Dokku and piku have it, and piku's file ENV beside it."""
+"""Reads a Procfile of Heroku, Dokku or piku, and piku's file ENV beside it."""
 
 import os
 import re
@@ -22,7 +22,7 @@ _SERVERS = {
 _STARTERS = frozenset(
     "python python3 -m uv poetry pipenv run exec newrelic-admin run-program".split()
 )
-# Of their flags those that take a value; what else begins with "-" stands alone.
+# Those of their flags that take a value; all others that begin with "-" take none.
 _WITH_VALUE = re.compile(
     r"-[bwktcpeuRDm]|--(bind|workers|worker-class|threads|timeout|graceful-timeout|keep-alive|host|"
     r"port|log-level|log-file|access-logfile|error-logfile|worker-connections|max-requests|"
@@ -34,7 +34,7 @@ _MIGRATES = re.compile(r"\b(migrate|collectstatic|upgrade|db_upgrade|createcache
 
 
 def read_procfile(text: str, source: str, folder: str) -> Draft:
-    """The app of a Procfile that lies in `folder`. Raises UsageError where it is none."""
+    """The app of a Procfile in `folder`. Raises UsageError if it is not a Procfile."""
     draft = Draft(os.path.basename(folder), folder, source)
     lines = [line.strip() for line in text.splitlines()]
     found = [_LINE.fullmatch(line) for line in lines if line and not line.startswith("#")]
@@ -85,7 +85,7 @@ def _site(draft: Draft, command: str) -> None:
 
 
 def _web(draft: Draft, command: str) -> None:
-    """The server stands last; what is before it prepares the app."""
+    """The server comes last; what is before it prepares the app."""
     *before, last = [each.strip() for each in command.split("&&")]
     for each in before:
         if each.startswith("cd "):
@@ -164,7 +164,7 @@ _NUMBERS: Mapping[str, tuple[str, Callable[[str], object]]] = {
     **dict.fromkeys(("-t", "--timeout"), ("timeout", lambda value: f"{int(value)}s")),
     "--max-requests": ("maxRequests", int),
 }
-# How a server logs, listens and starts is nothing of the app's.
+# How a server logs, listens and starts does not belong to the app.
 _OF_SERVERS = re.compile(
     r"--(log|access|error|keep|graceful|backlog|reload|preload|name|capture|proxy|forwarded|no-|"
     r"factory|call|loop|http|ws|worker-tmp|max-requests-jitter|disable|interface|worker-conn).*|-[pR]"
@@ -198,7 +198,7 @@ def _take_flag(draft: Draft, kind: str, flag: str, value: str) -> None:
 
 
 def read_env(text: str, source: str) -> dict[str, str]:
-    """The variables of piku's ENV, with those of earlier lines put in. Raises UsageError."""
+    """The variables of piku's ENV, with those of earlier lines substituted. Raises UsageError."""
     found: dict[str, str] = {}
     for number, line in enumerate(text.splitlines(), 1):
         line = line.strip()
@@ -217,7 +217,7 @@ def read_env(text: str, source: str) -> dict[str, str]:
 
 
 def take_env(draft: Draft, env: Mapping[str, str]) -> None:
-    """Into the draft: what piku itself reads becomes keys, the rest the app's variables."""
+    """Add them to the draft: what piku itself reads becomes keys, the rest variables of the app."""
     own = {}
     for name, value in env.items():
         if name in _KEYS:

@@ -17,7 +17,7 @@ _URI = re.compile(r"\$(uri\b|\{uri\})")  # of a request, both ways to write it
 
 
 def read_unit(text: str, source: str) -> list[Draft]:
-    """A draft for each Python application. Raises UsageError where it is no such file."""
+    """A draft for each Python application. Raises UsageError if it is not such a file."""
     try:
         told = json.loads(text)
     except (ValueError, RecursionError) as exc:

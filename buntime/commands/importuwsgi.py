@@ -1,4 +1,4 @@
-"""Reads an ini file of uWSGI, as its Emperor has one for each vassal."""
+"""Reads an ini file of uWSGI; its Emperor has one for each vassal."""
 
 import os
 import re
@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from buntime.commands.drafts import Draft
 from buntime.core.errors import UsageError
 
-# What says how uWSGI itself works: nothing of an app is lost with it.
+# Options about uWSGI itself: an app loses nothing without them.
 _OF_UWSGI = frozenset(
     "master vacuum die-on-term single-interpreter lazy lazy-apps enable-threads need-app strict "
     "no-orphan no-orphans pidfile pidfile2 safe-pidfile plugin plugins plugins-dir plugin-dir "
@@ -47,7 +47,7 @@ Options = list[tuple[str, str]]
 
 
 def read_uwsgi(text: str, source: str, path: str) -> list[Draft]:
-    """The app of the file. `path` is where it lies. Raises UsageError where it is no such file."""
+    """The app of the file at `path`. Raises UsageError if it is not such a file."""
     options = _options(text)
     if options is None:
         raise UsageError(f"{source} is not a file of uWSGI: it has no section [uwsgi]")
@@ -85,7 +85,7 @@ def _options(text: str) -> Options | None:
 
 
 def _filled(options: Options, path: str) -> Options:
-    """Placeholders are those of other keys, of the file's own place, and of the environment."""
+    """Placeholders refer to other keys, the file's own path, and the environment."""
     folder, file = os.path.split(path)
     stem, ending = os.path.splitext(file)
     own = {
@@ -97,7 +97,7 @@ def _filled(options: Options, path: str) -> Options:
 
 
 class _Filler:
-    """Puts in what placeholders stand for; one that leads back to itself stays as it is."""
+    """Replaces placeholders; one that refers to itself stays unchanged."""
 
     def __init__(self, given: Mapping[str, str], own: Mapping[str, str]) -> None:
         self._given = given
@@ -139,7 +139,7 @@ def _entrypoint(draft: Draft, given: Mapping[str, str]) -> None:
 
 
 def _take(draft: Draft, key: str, value: str, own: Collection[str]) -> None:
-    """What one option becomes; `own` are those that stand in others' values."""
+    """What one option becomes; `own` are options that occur in values of others."""
     where = "environment says" if "$(" in value else "file does not say" if "%(" in value else ""
     if where and key not in ("env", *_OF_UWSGI):
         draft.leave(f"{key} = {value}", f"the {where} it; write the value")
@@ -159,7 +159,7 @@ def _take(draft: Draft, key: str, value: str, own: Collection[str]) -> None:
         draft.leave(f"{key} = {value}", "there is nothing like it")
 
 
-# Names that are for other lines of the file, `base = /srv`, also where none has them any more.
+# Names that other lines of the file use, `base = /srv`, even if none does any more.
 _USUAL = frozenset(("base", "project", "project-name", "app", "name", "root", "instance-dir"))
 
 

@@ -1,7 +1,7 @@
-"""`buntime install-service`: write units for systemd that start the Buntime it is run from.
+"""`buntime install-service`: write systemd units that start the Buntime it is run from.
 
-Nothing is overwritten but with `--force`, and the difference is shown. Nothing is started: what to
-run for that is printed.
+Nothing is overwritten without `--force`, and the difference is shown. Nothing is started: the
+commands for that are printed.
 """
 
 import difflib
@@ -109,7 +109,7 @@ def _service(command: Command, mode: Mode) -> Service:
 
 
 def _started(mode: Mode) -> tuple[str, ...]:
-    """What starts the file that this runs from."""
+    """The command that starts the file that this runs from."""
     program = os.path.abspath(sys.argv[0])
     return (program,) if mode == "binary" else (sys.executable, program)
 
@@ -129,7 +129,7 @@ def _difference(path: Path, text: str) -> list[str]:
 
 
 def _write(path: Path, text: str, mode: int = 0o644) -> None:
-    """Whole or not at all, under a name of its own before."""
+    """Write it completely or not at all, under a temporary name first."""
     fresh = path.with_name(f".{path.name}.new")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -1,8 +1,8 @@
 """Keys of logins in the system's keyring, by the library `keyring` where that is installed.
 
-It is no requirement of Buntime's, and is imported when a key goes in or comes out: it takes 0.1 s
-and may ask on the desktop. A backend counts that keyring itself recommends (priority 1 and more):
-the Secret Service, KWallet, the keychain of macOS; not those that write a file in plain.
+It is not a requirement of Buntime, and is imported only when a key is stored or read: it takes 0.1
+s and may show a dialog. Only backends that keyring itself recommends are used (priority 1 and
+more): the Secret Service, KWallet, the keychain of macOS; not those that write a plain file.
 """
 
 import contextlib
@@ -17,15 +17,15 @@ _PRIORITY_LEAST = 1
 
 
 def _service(url: str) -> str:
-    """What the keyring calls it, for who looks into it: "buntime https://apps.example.com"."""
+    """The name in the keyring, for people who look into it: "buntime https://apps.example.com"."""
     return f"buntime {url}"
 
 
 def _backend() -> Any | None:
-    """The keyring of this machine; None where there is none that will do."""
+    """The keyring of this machine; None if there is no suitable one."""
     if find_spec(_LIBRARY) is None:
         return None
-    with contextlib.suppress(Exception):  # whatever a backend runs into: then there is none
+    with contextlib.suppress(Exception):  # whatever error a backend has: then there is none
         found = import_module(_LIBRARY).get_keyring()
         if found.priority >= _PRIORITY_LEAST:
             return found
@@ -33,14 +33,14 @@ def _backend() -> Any | None:
 
 
 def keep(url: str, name: str, key: str) -> str:
-    """Keep the key of a login there; what the keyring is called, "" where there is none.
+    """Store the key of a login there; returns the keyring's name, "" if there is none.
 
-    It is read back, so that nothing is kept in a place that does not give it again.
+    It is read back, so that no key is stored where it cannot be read again.
     """
     backend = _backend()
     if backend is None:
         return ""
-    with contextlib.suppress(Exception):  # locked, refused by its user: the file is there for that
+    with contextlib.suppress(Exception):  # locked, or refused by the user: then the file is used
         backend.set_password(_service(url), name, key)
         if backend.get_password(_service(url), name) == key:
             return str(getattr(backend, "name", "keyring"))
@@ -48,11 +48,11 @@ def keep(url: str, name: str, key: str) -> str:
 
 
 def get(url: str, name: str) -> str:
-    """The key of a login that lies there. Raises CommandError."""
+    """The key of a login that is stored there. Raises CommandError."""
     backend = _backend()
     try:
         key = None if backend is None else backend.get_password(_service(url), name)
-    except Exception as exc:  # of any backend: told with what to do
+    except Exception as exc:  # of any backend: reported with what to do
         raise _unavailable(url, name, f": {exc}") from exc
     if not isinstance(key, str) or not key:
         raise _unavailable(url, name, "" if backend is None else ", and it has none")
@@ -60,7 +60,7 @@ def get(url: str, name: str) -> str:
 
 
 def remove(url: str, name: str) -> None:
-    """Have the keyring forget it. Raises CommandError where it is there still."""
+    """Remove it from the keyring. Raises CommandError if it is still there."""
     backend = _backend()
     if backend is None:
         raise _unavailable(url, name, "")

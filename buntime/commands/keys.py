@@ -1,7 +1,7 @@
-"""`buntime keys add|list|make|revoke`: who else may operate a runtime, and what.
+"""`buntime keys add|list|make|revoke`: who else may operate a runtime, and with which rights.
 
-A key is printed once, alone on stdout, so that it can be piped to where it is wanted; what is said
-about it goes to stderr.
+A key is printed once, alone on stdout, so that it can be piped to where it is needed; messages
+about it go to stderr.
 """
 
 import json
@@ -125,7 +125,7 @@ def _wanted(command: Command, action: str, name: str) -> dict[str, Any]:
 
 
 def _make(command: Command, name: str) -> None:
-    """A key for a file. What is printed to stderr is an item of it, in one line: JSON is YAML."""
+    """A key for a file. An item for the file, in one line, is printed to stderr: JSON is YAML."""
     key, wanted = make_key(secrets.token_bytes(RANDOM_BYTES)), _wanted(command, "make", name)
     if "expires" in wanted and "-" not in wanted["expires"][1:]:
         try:
@@ -147,7 +147,7 @@ def _make(command: Command, name: str) -> None:
 
 
 def _parts(given: str | None) -> list[str]:
-    """`"viewer,data:read logs:read"`: of a flag that is there more than once too."""
+    """`"viewer,data:read logs:read"`: also for a repeated flag."""
     return (given or "").replace(",", " ").split()
 
 

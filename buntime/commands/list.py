@@ -10,7 +10,7 @@ from buntime.core.errors import UsageError
 from buntime.core.settings.setting import Mode
 
 _HEAD = ("APP", "ACTIVE", "VERSIONS", "STATUS", "WORKERS", "QUEUED", "NOTE")
-_PAGE = 500  # apps that are asked for at once
+_PAGE = 500  # apps per request
 _PAGES_MAX = 200
 _NOTE_CHARS = 80
 
@@ -41,7 +41,7 @@ def run(command: Command, mode: Mode) -> int:
 
 
 def all_apps(api: Api) -> Iterator[dict[str, Any]]:
-    """What the API tells of each app, page by page."""
+    """What the API says about each app, page by page."""
     cursor = None
     for _ in range(_PAGES_MAX):
         told = api.get("/api/apps", limit=_PAGE, cursor=cursor)

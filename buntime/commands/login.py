@@ -1,8 +1,8 @@
 """`buntime login URL [--name NAME]`: keep the address of a runtime and a key for it.
 
-The key comes from BUNTIME_KEY, else from stdin where that is no terminal, else from a prompt that
-does not show it. It is tried before it is kept; the host becomes the default. It is kept in the
-system's keyring where there is one, see `keyrings`, else in the file.
+The key comes from BUNTIME_KEY, else from stdin if that is not a terminal, else from a prompt that
+does not show it. It is tried before it is stored; the host becomes the default. It is stored in the
+system's keyring if there is one, see `keyrings`, else in the file.
 """
 
 import getpass
@@ -22,7 +22,7 @@ from buntime.core.settings.setting import Mode
 from buntime.core.values.wording import shown
 
 _KEY_MAX_CHARS = 4096
-_TRIED = "/api/workers"  # any page that wants a key
+_TRIED = "/api/workers"  # any page that needs a key
 
 
 def parser() -> Parser:
@@ -57,7 +57,7 @@ def run(command: Command, mode: Mode) -> int:
         raise UsageError(f"{shown(name)} is not a name for a host; give another one by --name")
     logins = read_logins(os.environ)
     is_insecure = bool(command.args["insecure"])
-    # Before the key is asked for, as nothing may come of it.
+    # Before asking for the key, because this may fail.
     remote(Login(text, "unknown yet", is_insecure))
     login = Login(text, _read_key(text), is_insecure)
     _try(login)
@@ -79,7 +79,7 @@ def run(command: Command, mode: Mode) -> int:
 
 
 def _forget(name: str, login: Login) -> None:
-    """The key that this login had in the keyring is not needed there any more."""
+    """Remove the key that this login had in the keyring."""
     try:
         keyrings.remove(login.url, name)
     except CommandError as exc:

@@ -1,10 +1,10 @@
-"""The hosts that `buntime login` has kept, and their keys.
+"""The hosts that `buntime login` has saved, and their keys.
 
 $XDG_CONFIG_HOME/buntime/hosts.json, else ~/.config/buntime/hosts.json, 0600
 
 {"default": "prod", "hosts": {"prod": {"url": "https://apps.example.com", "key": "bt_..."}}}
 
-A key that lies in the system's keyring is not in it: `"keyring": true` stands in its place.
+A key in the system's keyring is not in it; it has `"keyring": true` instead.
 """
 
 import contextlib
@@ -22,9 +22,9 @@ _MAX_BYTES = 1 << 20
 
 @dataclass(frozen=True)
 class Login:
-    """One host. `is_insecure`: its key may pass in plain over the network.
+    """One host. `is_insecure`: its key may be sent unencrypted over the network.
 
-    `in_keyring`: its key is "" here, and lies in the system's keyring, see `keyrings`.
+    `in_keyring`: its key is "" here, and is in the system's keyring, see `keyrings`.
     """
 
     url: str
@@ -35,7 +35,7 @@ class Login:
 
 @dataclass(frozen=True)
 class Logins:
-    """What is kept, by name; `default` is "" or one of the names."""
+    """The saved logins, by name; `default` is "" or one of the names."""
 
     hosts: Mapping[str, Login] = field(default_factory=dict)
     default: str = ""
@@ -47,17 +47,17 @@ class Logins:
         return next((each for each in self.hosts.items() if each[1].url == where), None)
 
     def with_login(self, name: str, login: Login) -> "Logins":
-        """It becomes the default: who logs in wants to use it."""
+        """It becomes the default, because a new login is meant to be used."""
         return Logins({**self.hosts, name: login}, name)
 
     def without(self, name: str) -> "Logins":
-        """The default is nobody's then, rather than another host's than one thought."""
+        """Then there is no default, rather than an unexpected host."""
         hosts = {each: login for each, login in self.hosts.items() if each != name}
         return replace(self, hosts=hosts, default=self.default if self.default != name else "")
 
 
 def logins_path(environ: Mapping[str, str]) -> str:
-    """Where they are kept. Raises UsageError where there is no home."""
+    """Where they are saved. Raises UsageError if there is no home folder."""
     config = environ.get("XDG_CONFIG_HOME", "")
     if config.startswith("/"):  # the specification wants relative ones ignored
         return os.path.join(config, _FILE)
@@ -71,7 +71,7 @@ def logins_path(environ: Mapping[str, str]) -> str:
 
 
 def read_logins(environ: Mapping[str, str]) -> Logins:
-    """What is kept. Raises UsageError where the file cannot be used, or others can read it."""
+    """The saved logins. Raises UsageError if the file cannot be used, or others can read it."""
     try:
         path = logins_path(environ)
     except UsageError:
@@ -105,7 +105,7 @@ def _login(told: Mapping[str, object]) -> Login:
 
 
 def write_logins(logins: Logins, environ: Mapping[str, str]) -> str:
-    """Keep them, by one rename; returns the path. Raises UsageError."""
+    """Save them, by one rename; returns the path. Raises UsageError."""
     path = logins_path(environ)
     hosts = {name: _told(login) for name, login in logins.hosts.items()}
     text = json.dumps({"default": logins.default, "hosts": hosts}, indent=1) + "\n"

@@ -1,6 +1,6 @@
 """`buntime logout [NAME|URL]`: forget the key of a host, also in the system's keyring.
 
-The key itself stays good.
+The key itself stays valid.
 """
 
 import os

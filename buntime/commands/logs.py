@@ -1,7 +1,7 @@
-"""`buntime logs`: what apps print, their requests, and what the runtime tells of them.
+"""`buntime logs`: what apps print, their requests, and what the runtime logs about them.
 
-With `-f` it goes on until it is interrupted. A connection that ends, as with a runtime that is
-started anew, is made again, and the lines from the last that was shown on are asked for.
+With `-f` it goes on until it is interrupted. If the connection ends, for example because the
+runtime restarts, it reconnects, and requests the lines after the last one shown.
 """
 
 import os
@@ -22,7 +22,7 @@ from buntime.core.settings.setting import Mode
 from buntime.core.telemetry.prettylines import pretty_line
 
 _QUIET_S = 60.0  # the runtime sends something each 15 s
-_PAUSES_S = (0.2, 0.5, 1.0, 2.0, 5.0)  # between tries to connect again; the last one repeats
+_PAUSES_S = (0.2, 0.5, 1.0, 2.0, 5.0)  # between attempts to reconnect; the last one repeats
 _LEVELS = ("debug", "info", "warn", "error")
 
 
@@ -78,7 +78,7 @@ def run(command: Command, mode: Mode) -> int:
 
 
 def _check_name(api: Api, name: str) -> None:
-    """Whose log is empty may not be there. Raises ApiError (404) then, which says so."""
+    """An app with an empty log may not exist. Then raises ApiError (404), which says so."""
     if not name or name.startswith("+"):
         return
     plugin = name.removeprefix("plugin:")
@@ -88,7 +88,7 @@ def _check_name(api: Api, name: str) -> None:
     except ApiError as exc:
         if exc.status == 404:
             raise
-        # A key that may read logs may lack the right to look at apps: then nobody can tell.
+        # A key that may read logs may not have the right to see apps: then this is unknown.
 
 
 def _query(command: Command) -> dict[str, Query]:
@@ -137,9 +137,9 @@ def _lines(api: Api, query: dict[str, Query]) -> Iterator[dict[str, Any]]:
 
 
 def _follow(api: Api, query: dict[str, Query]) -> Iterator[dict[str, Any]]:
-    """All lines, over as many connections as it takes."""
+    """All lines, over as many connections as needed."""
     query, tries = {**query, "follow": 1}, 0
-    api.url_of("/api/logs")  # there is a runtime, so that its end is not ours
+    api.url_of("/api/logs")  # there was a runtime, so when it ends we go on
     while True:
         try:
             for line in _lines(api, query):

@@ -19,16 +19,16 @@ _SECRETS = tuple(setting.variable for setting in SETTINGS if setting.secret)
 
 
 def take_environ() -> dict[str, str]:
-    """The environment of this start. From now on no app finds a secret in it, see protection.py.
+    """The environment of this start. From now on no app can find a secret in it, see protection.py.
 
-    For commands that run code of apps, before they read their settings.
+    For commands that run apps' code; they call this before they read their settings.
     """
     close_process()
     return withdraw(_SECRETS)
 
 
 def read_all_settings(command: Command, mode: Mode, environ: Mapping[str, str]) -> Settings:
-    """The settings for what serves apps, with the master key that a file holds. Raises UsageError.
+    """The settings for serving apps, with the master key from a file. Raises UsageError.
 
     `environ` is what `take_environ` gave.
     """
@@ -36,8 +36,8 @@ def read_all_settings(command: Command, mode: Mode, environ: Mapping[str, str]) 
 
 
 def with_master_key(settings: Settings, environ: Mapping[str, str] | None = None) -> Settings:
-    """The settings, with the key that RUNTIME_MASTER_KEY_FILE holds, or the credential of systemd
-    that is called RUNTIME_MASTER_KEY. Raises UsageError.
+    """The settings, with the key in RUNTIME_MASTER_KEY_FILE, or in the systemd credential
+    RUNTIME_MASTER_KEY. Raises UsageError.
 
     A file without a key is an error: nobody means "no key" by it.
     """

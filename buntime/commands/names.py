@@ -3,13 +3,13 @@
     "sh"     -> shop
     "shop@"  -> shop@1.0.0, shop@1.2.0
 
-`buntime --names WORD LINE...` is for the words of `buntime plugins`, with those of the line so far:
+`buntime --names WORD LINE...` completes the words of `buntime plugins`, given the line so far:
 
     "en", ["buntime", "plugins"]            -> enable
     "ke", ["buntime", "plugins", "enable"]  -> keyval
 
-Started at each Tab, so it imports next to nothing (40 ms in all), and waits for nobody: without a
-runtime, or where commands go to another host, it says nothing.
+Started at each Tab, so it imports almost nothing (40 ms in all), and never waits long: without a
+runtime, or if commands go to another host, it prints nothing.
 """
 
 import json
@@ -20,7 +20,7 @@ from collections.abc import Mapping
 from typing import Any
 
 FLAG = "--names"
-_TIMEOUT_S = 0.05  # for each step; a runtime that is busy is not waited for
+_TIMEOUT_S = 0.05  # for each step; this does not wait for a busy runtime
 _ANSWER_MAX_BYTES = 4 << 20
 _ADDRESS_MAX_BYTES = 100
 PLUGINS = "plugins"
@@ -30,7 +30,7 @@ FOR_NAMES = ("show", "enable", "disable", "reload", "reset", "options", "remove"
 
 
 def print_names(argv: list[str], environ: Mapping[str, str]) -> None:
-    """Print those that the word `argv[0]` may become, one a line; never fails."""
+    """Print the completions of the word `argv[0]`, one per line; never fails."""
     word, *line = argv or [""]
     try:
         found = plugin_words(word, line, environ) if line else names(word, environ)
@@ -40,7 +40,7 @@ def print_names(argv: list[str], environ: Mapping[str, str]) -> None:
 
 
 def names(word: str, environ: Mapping[str, str]) -> list[str]:
-    """`"sh"` -> ["shop"]. Raises many things where nothing can be known."""
+    """`"sh"` -> ["shop"]. Raises various errors if nothing can be known."""
     if asks_elsewhere(environ):
         return []
     apps = _ask(environ, "apps?limit=1000")["apps"]
@@ -52,9 +52,9 @@ def names(word: str, environ: Mapping[str, str]) -> list[str]:
 
 
 def plugin_words(word: str, line: list[str], environ: Mapping[str, str]) -> list[str]:
-    """What may stand in the place of `word` in a line of `buntime plugins`, see above.
+    """The completions of `word` in a line of `buntime plugins`, see above.
 
-    `line` has the words before it, or all of them. Raises as `names`.
+    `line` has the words before it, or all of them. Raises like `names`.
     """
     behind = line[line.index(PLUGINS) + 1 :]
     action = next((each for each in behind if not each.startswith("-")), None)
@@ -80,7 +80,7 @@ def asks_elsewhere(environ: Mapping[str, str]) -> bool:
 
 
 def state_folder(environ: Mapping[str, str]) -> str:
-    """As the settings have it, which take longer to import than all else here."""
+    """As the settings do, which take longer to import than everything else here."""
     if chosen := environ.get("RUNTIME_STATE_DIR"):
         return chosen
     if home := environ.get("XDG_STATE_HOME"):
@@ -91,7 +91,7 @@ def state_folder(environ: Mapping[str, str]) -> str:
 
 
 def _ask(environ: Mapping[str, str], what: str) -> Any:
-    """What the runtime of the state folder tells: "apps?limit=1000"."""
+    """The answer of the state folder's runtime to a request such as "apps?limit=1000"."""
     folder, prefix = state_folder(environ), environ.get("RUNTIME_API_PREFIX", "")
     path = f"{prefix.rstrip('/')}/api/{what}"
     with socket.socket(socket.AF_UNIX) as sock:

@@ -1,4 +1,4 @@
-"""`buntime new NAME`: write a first app or plugin. Nothing that is there is ever overwritten."""
+"""`buntime new NAME`: write a first app or plugin. Existing files are never overwritten."""
 
 import sys
 from collections.abc import Mapping
@@ -59,7 +59,8 @@ def run(command: Command, mode: Mode) -> int:
 
 
 def _advice(name: str, above: str, mode: Mode, *, is_plugin: bool) -> str:
-    """What to do next, in lines. Who writes an app wants each change served, and only here."""
+    """What to do next, in lines. An app's author wants each change served, and only on this
+    machine."""
     if not is_plugin:
         words = () if mode == "checkout" else ("--env", "development")
         return f"Serve it:   {pasted(above, *words)}\nLook at it: http://localhost:8000/{name}/\n"
@@ -71,7 +72,8 @@ def _advice(name: str, above: str, mode: Mode, *, is_plugin: bool) -> str:
 
 
 def _how_to_test(folder: Path, kind: str, mode: Mode) -> str:
-    """The archive is a folder of packages as it is; other forms are installed beside pytest."""
+    """The archive can be used directly as a folder of packages; other forms are installed beside
+    pytest."""
     packages = ["pytest", *([kind] if kind in FRAMEWORKS else [])]
     line = f"pytest {quote(str(folder))}"
     if mode == "pyz":

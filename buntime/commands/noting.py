@@ -1,4 +1,4 @@
-"""Notes what a command changes by itself, where no runtime holds the state folder: the next one
+"""Records what a command changes by itself, if no runtime holds the state folder: the next runtime
 puts it into the audit trail.
 """
 
@@ -17,7 +17,7 @@ SOURCE = "command"
 
 
 class Noted:
-    """A change that is noted as begun; `after` is what it has come to, when that is known."""
+    """A change that is recorded as begun; `after` is its result, once known."""
 
     def __init__(self, after: object = None) -> None:
         self.after = after
@@ -33,7 +33,7 @@ def noted(
     before: object = None,
     after: object = None,
 ) -> Iterator[Noted]:
-    """Have a line before the body and one after it, also where it raises. Raises OSError.
+    """Write a line before the body and one after it, even if it raises. Raises OSError.
 
     `folder` is held. `before` and `after` are JSON, without values of secrets.
     """
@@ -51,12 +51,12 @@ def noted(
         raise
     finally:
         end = change._replace(at_s=time.time(), after=noted.after, result=result)
-        with contextlib.suppress(OSError):  # the beginning is there, and is closed as unknown
+        with contextlib.suppress(OSError):  # the beginning is recorded; it ends as unknown
             spool.put(end, begun)
 
 
 def _who() -> str:
-    """Who types: of sudo, whom it was typed by."""
+    """The user who runs the command; with sudo, the user who typed it."""
     name = os.environ.get("SUDO_USER") if os.geteuid() == 0 else None
     if name:
         return name

@@ -1,7 +1,7 @@
-"""`buntime open`: sign in to the panel in a browser, by a link that is good once.
+"""`buntime open`: sign in to the panel in a browser, by a link that works once.
 
-The link opens everything, so it is told to no program by its command line, which all users can see:
-the browser is given a file that leads there, and that only its owner can read.
+The link opens everything, so it is never passed on a command line, which all users can see: the
+browser gets a file that leads there, and that only its owner can read.
 """
 
 import contextlib
@@ -74,14 +74,14 @@ def run(command: Command, mode: Mode) -> int:
 
 
 def has_display(environ: Mapping[str, str], platform: str) -> bool:
-    """Whether a browser could be seen here."""
+    """Whether there is a display for a browser."""
     if platform == "darwin":
         return True
     return bool(environ.get("DISPLAY") or environ.get("WAYLAND_DISPLAY"))
 
 
 def _open(url: str) -> bool:
-    """Whether a browser was found; it is given the file, not the link."""
+    """Whether a browser was found; it gets the file, not the link."""
     try:
         path = write_page(url, os.environ)
     except OSError:
@@ -92,7 +92,7 @@ def _open(url: str) -> bool:
 
 
 def write_page(url: str, environ: Mapping[str, str]) -> str:
-    """A page that leads there, in a folder of the user's own; gives its path."""
+    """Write a page that leads there into a folder of the user; returns its path."""
     folder = environ.get("XDG_RUNTIME_DIR") or os.path.join(
         environ.get("XDG_CACHE_HOME") or os.path.join(environ.get("HOME", ""), ".cache"), "buntime"
     )

@@ -1,7 +1,7 @@
 """Packs a folder into an archive for a deploy: the same content makes the same archive.
 
-A tar.gz with all files below one folder, `app/`, which the runtime leaves out. Names are in order,
-times and owners are left out, and of modes no more is kept than whether a file can be executed.
+A tar.gz with all files below one folder, `app/`, which the runtime strips. Names are sorted, times
+and owners are left out, and modes only say whether a file is executable.
 """
 
 import gzip
@@ -21,7 +21,7 @@ from buntime.core.values.tuples import NamedTuple
 from buntime.core.values.wording import shown
 
 _TOP = "app"
-_LEVEL = 6  # of gzip: 9 takes three times as long, for a percent
+_LEVEL = 6  # of gzip: 9 takes three times as long for one percent
 _IN_MEMORY_BYTES = 8 << 20
 _PIECE_BYTES = 1 << 20
 _DEPTH_MAX = 100  # of folders; a deeper tree is a mistake
@@ -39,12 +39,12 @@ class Entry(NamedTuple):
 
 @dataclass
 class Plan:
-    """What is to be packed, and what was left out that somebody may miss."""
+    """What will be packed, and what was left out that somebody may miss."""
 
     folder: str
     entries: list[Entry] = field(default_factory=list)
     secrets: list[str] = field(default_factory=list)
-    others: list[str] = field(default_factory=list)  # sockets, devices: no files
+    others: list[str] = field(default_factory=list)  # sockets, devices: not files
 
     @property
     def size_bytes(self) -> int:
@@ -56,16 +56,16 @@ class Plan:
         return sum(entry.size >= 0 for entry in self.entries)
 
     def largest(self, count: int) -> list[Entry]:
-        """The largest files, that one first."""
+        """The largest files, largest first."""
         return sorted(self.entries, key=lambda entry: -entry.size)[:count]
 
 
 class Archive(NamedTuple):
-    """A packed plan. Whoever has it closes `file`."""
+    """A packed plan. The owner closes `file`."""
 
     file: BinaryIO
     size_bytes: int
-    digest: str  # as Content-Digest has it (RFC 9530): "sha-256=:...:"
+    digest: str  # as in Content-Digest (RFC 9530): "sha-256=:...:"
 
 
 def plan_archive(folder: str) -> Plan:
@@ -115,7 +115,7 @@ def _entries(plan: Plan, folder: str, scopes: Scopes, *, depth: int) -> Iterator
 
 
 def _link(root: str, path: str) -> str:
-    """Where a link leads, from its folder. Raises UsageError where that is not in the archive."""
+    """Where a link leads, from its folder. Raises UsageError if that is not in the archive."""
     told, here = os.readlink(path), os.path.dirname(path)
     target = os.path.normpath(os.path.join(here, told))
     is_inside = f"{target}/".startswith(f"{root}/") and f"{os.path.realpath(path)}/".startswith(
@@ -130,11 +130,11 @@ def _link(root: str, path: str) -> str:
 
 
 def pack(plan: Plan) -> Archive:
-    """Make the archive, in memory or a file without a name. Raises UsageError."""
-    # Whoever has the archive closes it.
+    """Make the archive, in memory or in an unnamed file. Raises UsageError."""
+    # The owner of the archive closes it.
     file = tempfile.SpooledTemporaryFile(_IN_MEMORY_BYTES)  # noqa: SIM115
     try:
-        # The level and a time of 0 make its head; no name stands in it.
+        # Its header has the level and a time of 0, but no name.
         with (
             gzip.GzipFile("", "wb", _LEVEL, file, mtime=0) as zipped,
             tarfile.open(fileobj=zipped, mode="w", format=tarfile.PAX_FORMAT) as tar,
@@ -170,6 +170,6 @@ def _add(tar: tarfile.TarFile, entry: Entry) -> None:
         try:
             with open(entry.path, "rb") as file:
                 tar.addfile(info, file)
-        except OSError as exc:  # also of a file that became shorter meanwhile
+        except OSError as exc:  # also for a file that became shorter meanwhile
             reason = exc.strerror or "it changes while it is packed"
             raise UsageError(f"{entry.path} cannot be packed: {reason}") from exc

@@ -1,4 +1,4 @@
-"""What `buntime plugins` asks of a runtime."""
+"""The actions of `buntime plugins` that talk to a runtime."""
 
 import time
 from collections.abc import Callable, Sequence
@@ -47,7 +47,7 @@ def run_by_api(command: Command, mode: Mode, action: str, words: Sequence[str]) 
     return max(codes)
 
 
-# What is told
+# Showing
 
 
 def _list(command: Command, api: Api) -> int:
@@ -106,7 +106,7 @@ def _tell(told: _Told) -> None:
 
 
 def _frame(told: _Told | None) -> str | None:
-    """Whether its pages are trusted, where somebody has said something about that."""
+    """Whether its pages are trusted, if somebody has decided that."""
     if told is None or not (told["asked"] or told["origin"]):
         return None
     asks = ", asks to be trusted" if told["asked"] and not told["trusted"] else ""
@@ -120,7 +120,7 @@ def _hook_row(name: str, counts: _Told) -> tuple[object, ...]:
     return name, asked, failed, mean
 
 
-# What is done
+# Changing
 
 
 def _switch(command: Command, api: Api, action: str, name: str) -> int:
@@ -149,9 +149,9 @@ def wait_for(
     clock: Callable[[], float] = time.monotonic,
     sleep: Callable[[float], None] = time.sleep,
 ) -> tuple[_Told, bool]:
-    """Until it serves, or does not; what is told of it then, and whether all is well.
+    """Wait until it serves, or fails; returns what the API then says, and whether all is well.
 
-    `before` is what was told of it before: after a reload something has to come of the new start.
+    `before` is what the API said before: after a reload the new start must have a result.
     """
     until_s = clock() + _WAIT_S
     while True:
@@ -165,7 +165,7 @@ def wait_for(
 
 
 def _reset(command: Command, mode: Mode, names: Sequence[str]) -> int:
-    """By the runtime; here, where that would be one of this machine and none is there."""
+    """By the runtime; or here, if that would be one on this machine and none is running."""
     is_dry = bool(command.args["dry_run"])
     api = _reached(command, mode)
     if api is not None:
@@ -185,7 +185,7 @@ def _reset(command: Command, mode: Mode, names: Sequence[str]) -> int:
 
 
 def _reached(command: Command, mode: Mode) -> Api | None:
-    """The runtime; None where it would be one of this machine, and none is there."""
+    """The runtime; None if it would be one on this machine, and none is running."""
     api: Api | None = None
     try:
         api = connect(command, mode)

@@ -1,8 +1,8 @@
-"""`buntime plugins list|check [DIR...]`: what the plugins in folders are, and what is wrong.
+"""`buntime plugins list|check [DIR...]`: the plugins in folders, and what is wrong with them.
 
-Their manifests and files are read, and the order of their start is found; none is started. Where
-folders are given, those that come with Buntime count for that order and are not told of. The exit
-code of `check` is 1 where one is at fault, or none is there. Warnings go to stderr.
+Their manifests and files are read, and the order of their start is determined; none is started. If
+folders are given, the plugins that come with Buntime count for that order but are not listed. The
+exit code of `check` is 1 if one is at fault, or there is none. Warnings go to stderr.
 """
 
 import os
@@ -61,7 +61,7 @@ def run_in_folders(command: Command, mode: Mode) -> int:
 def find_plugins(settings: Settings, dirs: Sequence[str], config: ConfigFile, warn: Tell) -> Roster:
     """The plugins in these folders, else in those of the settings, as they would be started.
 
-    Raises UsageError where there is no such folder.
+    Raises UsageError if there is no such folder.
     """
     for folder in dirs:
         if not os.path.isdir(folder):
@@ -83,9 +83,9 @@ def _settings(command: Command, mode: Mode) -> Settings:
 
 
 def reset_here(command: Command, mode: Mode, names: Sequence[str]) -> list[str]:
-    """Take back what operators have switched, where no runtime has the state folder.
+    """Undo operators' switches, if no runtime has the state folder.
 
-    Returns the plugins that were switched. Raises CommandError where one has it.
+    Returns the plugins that were switched. Raises CommandError if a runtime has it.
     """
     settings = _settings(command, mode)
     sink, state = (
@@ -116,7 +116,7 @@ def _reset(state: StateFolder, switches: Switches, name: str) -> bool:
 
 
 def _print_json(roster: Roster, asked: Set[str], settings: Settings) -> int:
-    """In the order of their start; those that are not started at the end. Returns the faults."""
+    """In the order of their start; those that do not start at the end. Returns the faults."""
     started = [name for name in roster.order.start if name in asked]
     told, faults = [], 0
     for name in [*started, *sorted(asked - set(started))]:
@@ -192,7 +192,7 @@ def _faults(roster: Roster, name: str, settings: Settings) -> Iterator[str]:
 
 
 def _apps_at_base(manifest: PluginManifest, settings: Settings) -> Iterator[str]:
-    """An app that nobody can reach, as the plugin has its path."""
+    """An app that nobody can reach, because the plugin has its path."""
     for folder in settings.worker_dirs:
         place = Path(folder, (manifest.base or "/")[1:])
         if manifest.base and place.is_dir():

@@ -1,7 +1,7 @@
 """`buntime plugins install DIR|ARCHIVE [NAME]` and `remove NAME...`.
 
-A folder is packed as `buntime deploy` does it. Its name is that of the plugin, where no NAME says
-otherwise; of an archive the file's name is: `audit-1.2.0.tar.gz` is `audit`.
+A folder is packed as in `buntime deploy`. Without NAME the plugin has the folder's name, or that of
+the archive's file: `audit-1.2.0.tar.gz` is `audit`.
 """
 
 import hashlib
@@ -86,7 +86,7 @@ def _packed(folder: str) -> Archive:
 
 
 def _opened(path: str) -> Archive:
-    """An archive that is there. Raises UsageError."""
+    """An existing archive. Raises UsageError."""
     try:
         file: BinaryIO = open(path, "rb")  # noqa: SIM115  # whoever has the archive closes it
     except OSError as exc:

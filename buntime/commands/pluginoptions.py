@@ -1,8 +1,8 @@
 """`buntime plugins options NAME [KEY=VALUE...]`: the options of a plugin of a runtime.
 
 A value is written as in a variable: `mode=fast`, `size=10`, `hosts=a,b`, `limits={"a": 1}`. `KEY=-`
-reads it from stdin, or asks for it; a password is given in no other way, as the words of a command
-are seen by every process of the machine.
+reads it from stdin, or asks for it; this is the only way for passwords, because every process of
+the machine can see the words of a command.
 """
 
 import getpass
@@ -30,7 +30,7 @@ def path_of(name: str, rest: str = "") -> str:
 
 
 def run_options(command: Command, api: Api, name: str, words: Sequence[str]) -> int:
-    """Tell them, or set those that are named. Raises UsageError, ApiError."""
+    """Show them, or set those that are named. Raises UsageError, ApiError."""
     told = api.get(path_of(name))
     taken_back = (command.args["unset"] or "").split()
     if words or taken_back:
@@ -75,7 +75,7 @@ def _split(word: str) -> tuple[str, str]:
 
 
 def _read(name: str, known: Mapping[str, _Told], key: str, text: str) -> object:
-    """The value that is meant, of the type that the option has."""
+    """The value, converted to the type of the option."""
     option = known.get(key)
     if option is None:
         raise UsageError(f"{name} has no option {shown(key)}{suggestion(key, list(known))}")

@@ -1,8 +1,8 @@
 """`buntime plugins`: the plugins in folders, or those of a runtime.
 
-`list` and `check` look at folders, and need no runtime; `list` asks one where `--to` names it. All
-else is asked of a runtime. `reset` is done here where that would be one of this machine, and none
-is there: a guard that does not start may be why.
+`list` and `check` look at folders, and need no runtime; `list` asks one if `--to` names it.
+Everything else talks to a runtime. `reset` is done here if that would be one on this machine, and
+none is running: a guard that does not start may be the reason.
 """
 
 from buntime.commands import pluginasking, pluginfolders

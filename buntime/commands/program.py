@@ -1,4 +1,4 @@
-"""How the program that runs is called on this machine, for commands that people paste.
+"""The name of the running program on this machine, for commands that people paste.
 
 buntime                     on the PATH: of a wheel, or the binary
 ./buntime, ./buntime.pyz    files that can be run
@@ -20,18 +20,18 @@ def pasted(*words: str, program: str = "") -> str:
 
 
 def program_name() -> str:
-    """What people type to start what runs now, quoted for a shell."""
+    """What people type to start the running program, quoted for a shell."""
     return name_of(sys.argv[0], sys.orig_argv, os.environ.get("PATH", ""))
 
 
 def name_of(script: str, line: Sequence[str], path: str) -> str:
-    """`script` is what was started, `line` the whole command line, `path` what PATH says."""
+    """`script` is what was started, `line` the whole command line, `path` the value of PATH."""
     base = os.path.basename(script)
     python = quote(line[0] if line else "python3")
     if base == "__main__.py":
         return f"{python} -m {NAME}"
     if not base.startswith(NAME):
-        return NAME  # a program that brings Buntime along, such as that of the tests
+        return NAME  # a program that contains Buntime, such as that of the tests
     if base.endswith(".py") or (base.endswith(".pyz") and not os.access(script, os.X_OK)):
         return f"{python} {quote(script)}"
     if "/" not in script or _is_on_path(script, path):
@@ -40,7 +40,7 @@ def name_of(script: str, line: Sequence[str], path: str) -> str:
 
 
 def _is_on_path(script: str, path: str) -> bool:
-    """Whether a shell finds this very file by its name alone."""
+    """Whether a shell finds exactly this file by its name alone."""
     name = os.path.basename(script)
     for folder in path.split(os.pathsep):
         found = os.path.join(folder, name)

@@ -1,4 +1,4 @@
-"""A line on a terminal that tells how far something is; nothing, where stderr is none."""
+"""A progress line on a terminal; nothing if stderr is not a terminal."""
 
 import sys
 import time
@@ -6,7 +6,7 @@ import time
 from buntime.core.values.wording import counted
 
 _CELLS = 24
-_EACH_S = 0.1  # a terminal far away takes no more
+_EACH_S = 0.1  # a remote terminal takes no more
 
 
 class Bar:
@@ -19,7 +19,7 @@ class Bar:
         self._drawn_s = 0.0
 
     def update(self, done_bytes: int) -> None:
-        """So much is done."""
+        """This much is done."""
         now = time.monotonic()
         is_due = now - self._drawn_s >= _EACH_S or done_bytes >= self._total_bytes
         if not self._is_shown or not is_due:
@@ -32,7 +32,7 @@ class Bar:
         sys.stderr.flush()
 
     def done(self) -> None:
-        """What follows stands in its place."""
+        """Erase it, so that what follows replaces it."""
         if self._is_shown:
             sys.stderr.write("\r\x1b[K")
             sys.stderr.flush()

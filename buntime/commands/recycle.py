@@ -1,4 +1,4 @@
-"""`buntime recycle APP[@VERSION]`: fresh workers in the place of those that run."""
+"""`buntime recycle APP[@VERSION]`: replace the running workers by fresh ones."""
 
 from buntime.commands.arguments import Command, Parser, one_word
 from buntime.commands.client import connect, name_in_path

@@ -1,4 +1,4 @@
-"""`buntime remove APP@VERSION`: take a version of an app from a runtime, or all with `--all`."""
+"""`buntime remove APP@VERSION`: remove a version of an app from a runtime, or all with `--all`."""
 
 import sys
 
@@ -61,7 +61,7 @@ def run(command: Command, mode: Mode) -> int:
 
 
 def _ask(api: Api, what: str) -> None:
-    """Raises CommandError where the answer is no."""
+    """Raises CommandError if the answer is no."""
     if not sys.stdin.isatty():
         raise UsageError("remove asks on a terminal; elsewhere add --yes")
     sys.stderr.write(f"Remove {escape(what)} from {escape(api.target.name)}? [y/N] ")

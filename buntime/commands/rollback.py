@@ -1,4 +1,4 @@
-"""`buntime rollback APP`: the version that was active before is active again."""
+"""`buntime rollback APP`: make the previously active version active again."""
 
 from buntime.commands.activate import active_version
 from buntime.commands.arguments import Command, Parser, one_word

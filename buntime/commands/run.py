@@ -1,8 +1,8 @@
-"""`buntime run APP -- PROGRAM ARGUMENT...`: a program of an app, once, on the host.
+"""`buntime run APP -- PROGRAM ARGUMENT...`: run a program of an app once, on the host.
 
-Whether a runtime runs makes no difference: this process does what a worker does before it loads
-its app, and becomes the program by exec. So the terminal, signals and the exit code are the
-program's own. See server/pool/programs.py for what it has.
+It does not matter whether a runtime runs: this process does what a worker does before it loads its
+app, and becomes the program by exec. So the terminal, signals and the exit code are the program's
+own. See server/pool/programs.py for what the program gets.
 """
 
 import ctypes
@@ -44,15 +44,15 @@ from buntime.wire import Message, encode
 
 _STDERR = 2
 _FLUSH_S = 2.0
-_NAME = "run"  # in the place of a worker's: what it leaves behind is not the runtime's to end
+_NAME = "run"  # instead of a worker's: the runtime must not end what it leaves behind
 _BUFFER_BYTES = 4 << 20  # for INIT with secrets; the kernel has a bound of its own
 _OF_TERMINALS = ("TERM", "COLORTERM", "COLUMNS", "LINES", "NO_COLOR")
 _PR_SET_PDEATHSIG, _PR_GET_PDEATHSIG = 1, 2  # linux/prctl.h
-_UNTIED = "-1"  # in the place of a lifeline
+_UNTIED = "-1"  # instead of a lifeline
 
 
 class _Ready(NamedTuple):
-    """All that it takes to become the program."""
+    """Everything needed to become the program."""
 
     key: SpareKey
     bundle: str
@@ -162,7 +162,7 @@ def _of_terminal(environ: Mapping[str, str]) -> dict[str, str]:
 
 
 def _runtime_pid(state_dir: str) -> int:
-    """Whose scheduling the program is not to change: the runtime's, if there is one."""
+    """The process whose scheduling the program must not change: the runtime, if there is one."""
     try:
         with open(os.path.join(state_dir, LOCK), "rb") as lock:
             return int(lock.read(20))
@@ -171,12 +171,12 @@ def _runtime_pid(state_dir: str) -> int:
 
 
 def _become(ready: _Ready) -> NoReturn:
-    """Turn into a worker that finds its INIT waiting. Raises OSError and NotConfined."""
+    """Become a worker that finds its INIT waiting. Raises OSError and NotConfined."""
     key = ready.key
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
     ours.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _BUFFER_BYTES)
     ours.setblocking(False)
-    # It stays open until the worker has become the program: it writes to it, and nobody reads.
+    # It stays open until the worker has become the program, because it writes to it; nobody reads.
     line = encode({**ready.init, "closes": [ours.fileno()]})
     if ours.send(line) != len(line):
         raise OSError("what it is to be told is too long for a socket; see net.core.wmem_max")
@@ -199,10 +199,10 @@ def _become(ready: _Ready) -> NoReturn:
 
 
 def _tie_to_parent() -> Callable[[], None]:
-    """What has this process end with its parent again, if it did before.
+    """Make this process end with its parent again, if it did before.
 
-    The kernel forgets that where a process becomes another user; the binary's first process is such
-    a parent, which could not be killed without its program going on.
+    The kernel forgets that when a process changes its user; the binary's first process is such a
+    parent, and killing it would otherwise leave the program running.
     """
     if sys.platform != "linux":
         return lambda: None

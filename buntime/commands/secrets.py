@@ -1,8 +1,8 @@
-"""`buntime secrets set|list|remove`: what apps get by the `secrets` of their manifests.
+"""`buntime secrets set|list|remove`: what apps get through `secrets` in their manifests.
 
-A value comes from stdin, or from a prompt that does not show it; never from the line, which each
-process of the machine can read, and shells keep. Where no runtime of this machine holds the state
-folder, its files are written and read here.
+A value comes from stdin, or from a prompt that does not show it; never from the command line, which
+every process of the machine can read, and shells record. If no runtime on this machine holds the
+state folder, its files are written and read here.
 """
 
 import getpass
@@ -99,7 +99,7 @@ def run(command: Command, mode: Mode) -> int:
 
 
 def _read(command: Command) -> _Asked:
-    """What the line says. Raises UsageError, which tells nothing of a value."""
+    """Parse the line. Raises UsageError, which reveals no value."""
     action, *rest = command.words or ("",)
     check_action(command, action, _ACTIONS)
     wanted = 1 if action == "list" else 2
@@ -138,7 +138,7 @@ def _anywhere(
     by_api: Callable[[Api], _Told],
     here: Callable[[StateFolder], _Told],
 ) -> _Told:
-    """Ask the runtime; where that would be one of this machine, and none is there, do it here."""
+    """Ask the runtime; if that would be one on this machine, and none is running, do it here."""
     try:
         api = connect(command, mode)
     except CommandError as exc:
@@ -183,7 +183,7 @@ def _ask(api: Api, asked: _Asked, value: str) -> _Told:
 
 
 def _do_here(folder: StateFolder, asked: _Asked, value: str) -> _Told:
-    """The same on the files; whether there is such an app is not known here."""
+    """The same on the files; here it is not known whether the app exists."""
     files, told = SecretFiles(folder.path), {"holder": asked.holder}
     there = files.read(None).get(asked.holder, {})
     if asked.action == "list":
@@ -206,7 +206,7 @@ def _do_here(folder: StateFolder, asked: _Asked, value: str) -> _Told:
     return {**told, "name": asked.name}
 
 
-# What is told
+# Showing
 
 
 def _show(holder: str, told: _Told) -> None:

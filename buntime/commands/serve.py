@@ -37,9 +37,9 @@ def run(command: Command, mode: Mode, serve: Serve | None = None) -> int:
 
 
 def runtime_serve() -> Serve:
-    """The server, imported now (0.1 s): a wrong flag and `--help` do not wait for that.
+    """The server, imported now (0.1 s), so that a wrong flag and `--help` do not wait for it.
 
-    What is there then stays: it is not looked through for cycles, now or at any later time.
+    What exists then stays: the garbage collector skips it, now and later.
     """
     gc.disable()
     try:

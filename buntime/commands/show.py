@@ -1,6 +1,6 @@
-"""`buntime show APP`: one app: its versions, how they stand, and what failed last.
+"""`buntime show APP`: one app: its versions, their state, and the last failure.
 
-With a flag: its errors by kind, why its workers have ended, its settings with their origins.
+With a flag: its errors by kind, why its workers ended, or its settings with their origins.
 """
 
 import json

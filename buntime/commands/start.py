@@ -18,7 +18,7 @@ _DOTENV = ".env"
 def read_settings(
     command: Command, mode: Mode, environ: Mapping[str, str], *, needs_apps: bool = True
 ) -> Settings:
-    """The settings for a command. Raises UsageError where one is wrong, or a folder of apps."""
+    """The settings for a command. Raises UsageError if one is wrong, or a folder of apps is."""
     folders = ":".join(command.words) if needs_apps else ""
     args = {**command.args, "worker_dirs": folders or None}
     dotenv = _read_dotenv(command, environ)
@@ -35,7 +35,7 @@ def read_settings(
         dotenv_name=name,
     )
     if needs_apps:
-        # Brings pathlib, which the command line by itself does not need.
+        # Imports pathlib, which the command line itself does not need.
         from buntime.commands.appfolders import check_folders
 
         check_folders(settings.worker_dirs)
@@ -48,7 +48,7 @@ def _named_dotenv(command: Command, environ: Mapping[str, str]) -> str:
 
 
 def _read_dotenv(command: Command, environ: Mapping[str, str]) -> dict[str, str]:
-    """The file that was named has to be there; `.env` need not."""
+    """A file that was named must exist; `.env` need not."""
     named = _named_dotenv(command, environ)
     path = named or _DOTENV
     try:

@@ -56,8 +56,8 @@ def _attention(items: Sequence[Mapping[str, Any]]) -> Iterator[str]:
 
 
 def _rows(history: Mapping[str, Any]) -> list[tuple[object, ...]]:
-    """All together, and the apps with most requests. A runtime that has just begun has a point of
-    less than its time."""
+    """The totals, and the apps with most requests. A runtime that has just started has a shorter
+    first point."""
     seconds = _STEP_S
     told = [("all", history["total"]), *history["apps"].items()]
     rows = [(name, series) for name, series in told if series["requests"]]

@@ -125,7 +125,7 @@ RUNTIME_LOG_FORMAT=pretty
 
 @dataclass(frozen=True, kw_only=True)
 class Service:
-    """What a service is made of. `command` is what starts it, word by word."""
+    """The parts of a service. `command` is what starts it, word by word."""
 
     command: tuple[str, ...] = ("/usr/local/bin/buntime",)
     folders: tuple[str, ...] = ("/srv/apps",)
@@ -137,7 +137,7 @@ class Service:
 
     @property
     def secrets(self) -> str:
-        """The file for what no app may read, beside that with the settings."""
+        """The file for secrets that no app may read, beside the one with the settings."""
         return os.path.join(os.path.dirname(self.settings), "secrets.env")
 
     def service_unit(self) -> str:

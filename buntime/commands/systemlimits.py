@@ -1,4 +1,5 @@
-"""What the system allows beside what the settings may need: descriptors, processes, memory."""
+"""What the system allows, compared with what the settings may need: descriptors, processes,
+memory."""
 
 import os
 import resource
@@ -12,16 +13,16 @@ from buntime.core.values.units import format_size
 from buntime.server.http1.descriptors import fit, needed
 
 _WORKER_BYTES = 15 << 20  # of a small app; a large one takes ten times that
-_FILES_MAX = 1 << 20  # of one process, as Linux has it unless fs.nr_open says otherwise
+_FILES_MAX = 1 << 20  # of one process, on Linux unless fs.nr_open says otherwise
 _CGROUP = Path("/sys/fs/cgroup")  # in a container this is its own
 
 Told = tuple[str, str, str, str]  # topic, text, "" or "warning", a command that mends it
 
 
 def limits(settings: Settings, *, beside: int) -> Iterator[Told]:
-    """What is limited, and a warning where that is less than the settings allow.
+    """The limits, and a warning if one is lower than the settings allow.
 
-    `beside` is how many workers plugins may have, which no setting counts.
+    `beside` is how many workers plugins may have, which no setting limits.
     """
     yield from _descriptors(settings, beside)
     yield from _processes(settings)
@@ -69,7 +70,7 @@ def _processes(settings: Settings) -> Iterator[Told]:
         found.append(in_group)
     most = min(found, default=resource.RLIM_INFINITY)
     yield "processes", _shown(most), "", ""
-    # Threads count too: a worker has some, by the number of requests that it takes at once.
+    # Threads count too: a worker has some, depending on how many requests it handles at once.
     wanted = 10 * (settings.pool_size + settings.ephemeral_concurrency + settings.spare_workers)
     if most != resource.RLIM_INFINITY and most < wanted:
         text = f"a full pool may want {wanted} processes and threads; raise the limit (ulimit -u, "
@@ -96,7 +97,7 @@ def _memory(settings: Settings) -> Iterator[Told]:
 
 
 def _number_in(name: str) -> int | None:
-    """A limit of the control group, None where there is none."""
+    """A limit of the control group, None if there is none."""
     try:
         text = (_CGROUP / name).read_text("ascii").strip()
     except OSError:

@@ -1,6 +1,6 @@
 """What commands print: rows for people in columns, or the API's JSON as it came.
 
-Words of another machine are shown with all that could move a terminal's cursor escaped.
+In text from another machine everything that could move the terminal's cursor is escaped.
 """
 
 import json
@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 from buntime.core.telemetry.records import escape
 
-_WIDTH_MAX = 60  # of a column but the last: one long word does not push the others away
+_WIDTH_MAX = 60  # for all columns but the last: one long word must not push the others away
 
 
 def print_json(value: object) -> None:
@@ -18,19 +18,19 @@ def print_json(value: object) -> None:
 
 
 def print_line(value: object) -> None:
-    """One value in one line, seen at once by who reads: NDJSON."""
+    """One value in one line, flushed at once: NDJSON."""
     sys.stdout.write(json.dumps(value) + "\n")
     sys.stdout.flush()
 
 
 def say(text: str) -> None:
-    """A line for people, seen at once."""
+    """A line for people, flushed at once."""
     sys.stdout.write(escape(text) + "\n")
     sys.stdout.flush()
 
 
 def print_rows(head: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
-    """Columns below their names. None is told as "-"."""
+    """Columns below their names. None is shown as "-"."""
     told = [[escape("-" if each is None else str(each)) for each in row] for row in rows]
     lines = [[*head], *told]
     widths = [

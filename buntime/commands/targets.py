@@ -1,16 +1,16 @@
-"""Which runtime a command speaks to. One rule, the first that holds:
+"""Which runtime a command talks to: the first of these that is set:
 
 1. `--to WHERE`: a URL, the name of a login, or `local`
-2. `--state-dir DIR`: the runtime of this machine that has this state folder
+2. `--state-dir DIR`: the runtime on this machine with this state folder
 3. `BUNTIME_TO`, with the values of `--to`
 4. the default login, which is the last one that was made
 5. the runtime of this machine, by RUNTIME_STATE_DIR or its default
 
-What runs at the moment plays no part: a command that removes something must not reach another host
-because a process has ended.
+It does not matter which runtimes are running: a command that removes something must not reach
+another host because a process has ended.
 
-A key is that of the login, or `BUNTIME_KEY`, which goes first. This machine's runtime is asked by
-the socket in its state folder, which wants none.
+The key is `BUNTIME_KEY` if it is set, else that of the login. This machine's runtime is reached by
+the socket in its state folder, which needs none.
 """
 
 import os
@@ -43,7 +43,7 @@ _LOCAL_URL = re.compile(r"(localhost|127\.[0-9.]+|\[::1\])(:[0-9]+)?(/|$)")
 
 @dataclass(frozen=True, kw_only=True)
 class Target:
-    """A runtime, and how it is reached: by a socket's path, or by host and port."""
+    """A runtime, and how to reach it: by a socket's path, or by host and port."""
 
     name: str  # what messages call it: "https://apps.example.com"
     host: str = "localhost"
@@ -56,7 +56,7 @@ class Target:
 
 
 def find_target(command: Command, mode: Mode, environ: Mapping[str, str]) -> Target:
-    """By the rule above. Raises UsageError, and CommandError where nothing is there."""
+    """Find it by the rule above. Raises UsageError, and CommandError if there is none."""
     to, folder = command.args.get("to"), command.args.get("state_dir")
     if to and folder:
         raise UsageError("--to and --state-dir are two places to ask; give one")
@@ -79,7 +79,8 @@ def find_target(command: Command, mode: Mode, environ: Mapping[str, str]) -> Tar
 
 
 def remote(login: Login, name: str = "") -> Target:
-    """The runtime at a URL. Raises UsageError where that is none, or would get a key in plain."""
+    """The runtime at a URL. Raises UsageError if the URL is invalid, or the key would be sent
+    unencrypted."""
     url, text = split_url(login.url), _as_url(login.url)
     is_tls, host = url.scheme == "https", url.hostname or ""
     if login.key and not is_tls and not names_this_machine(url.netloc) and not login.is_insecure:
@@ -98,7 +99,7 @@ def split_url(text: str) -> SplitResult:
     try:
         url = urlsplit(_as_url(text))
         is_url = url.scheme in _PORTS and bool(url.hostname) and url.port != 0
-    except ValueError:  # a port that is no number
+    except ValueError:  # a port that is not a number
         is_url = False
     if not is_url or not text.isascii() or not text.isprintable() or " " in text:
         raise UsageError(
@@ -133,7 +134,7 @@ def _key_of(environ: Mapping[str, str]) -> str:
 
 
 def checked_key(text: str, what: str) -> str:
-    """A key as it may stand in a field; says nothing of what came. Raises UsageError."""
+    """A key, checked to be valid in a header field; errors do not reveal it. Raises UsageError."""
     key = text.strip()
     if not key.isascii() or not key.isprintable() or " " in key:
         raise UsageError(f"{what} is not a key: it has blanks or other characters that no key has")
@@ -145,7 +146,7 @@ def _local(settings: Settings) -> Target:
     path, name = os.path.join(settings.state_dir, SOCKET), f"the runtime of {settings.state_dir}"
     if os.path.exists(path):
         return Target(name=name, socket=path, is_local=True)
-    # Before a runtime has the socket: in development, by the key that it has put into a file.
+    # Before a runtime has the socket: in development, by the key that it wrote to a file.
     endpoint, key = settings.endpoints[0], _read_key(os.path.join(settings.state_dir, LOCAL_KEY))
     if isinstance(endpoint, TcpEndpoint) and endpoint.port and key:
         host = _ANYWHERE.get(endpoint.host, endpoint.host)

@@ -1,11 +1,11 @@
-"""Sends a file by PUT, and hears an answer that comes before it is all sent.
+"""Sends a file by PUT, and notices an answer that comes before all of it is sent.
 
     head, Expect: 100-continue ──>
                                <── 100, or a refusal: then nothing is sent
     pieces ──>                 <── a refusal in between (a proxy's 413) ends it
     end ──>                    <── the answer
 
-A server or proxy that does not know 100-continue gets the body after a moment.
+A server or proxy that does not support 100-continue gets the body after a moment.
 """
 
 import http.client
@@ -28,14 +28,14 @@ _LINE_MAX_BYTES = 1 << 16
 
 
 class Upload:
-    """One PUT over a connection of its own, which the response ends with."""
+    """One PUT over its own connection, which ends with the response."""
 
     def __init__(self, target: Target, answer_s: float) -> None:
-        """`answer_s` is how long the answer may take once all is sent."""
+        """`answer_s` is how long the answer may take once everything is sent."""
         self._target = target
         self._answer_s = answer_s
         self.connection = open_connection(target, _SEND_S)
-        # What http.client reads, with a look at whether there is something.
+        # What http.client reads, with a check whether there is something.
         self._reader = self._sock.makefile("rb")
 
     @property
@@ -75,7 +75,7 @@ class Upload:
         connection.endheaders()
 
     def _await_continue(self) -> bool:
-        """Is the body wanted? Yes, where nothing is said in time."""
+        """Whether the body is wanted: yes, if no answer comes in time."""
         deadline = time.monotonic() + _CONTINUE_S
         while not self._has_come():
             left_s = deadline - time.monotonic()
@@ -97,14 +97,14 @@ class Upload:
                 self._sock.sendall(piece)
             except TimeoutError:
                 raise
-            except OSError:  # it has closed its side, mostly behind an answer
+            except OSError:  # it has closed its side, usually after an answer
                 self._answer_s = _LATE_ANSWER_S
                 return
             sent += len(piece)
             on_sent(sent)
 
     def _has_come(self) -> bool:
-        """Is there something to be read, or the end?"""
+        """Whether there is something to read, or the end."""
         self._sock.settimeout(0)
         try:
             return bool(self._reader.peek(1))

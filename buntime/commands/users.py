@@ -1,4 +1,4 @@
-"""`buntime users`: who signs in to apps by password, at the plugin that signs people in."""
+"""`buntime users`: who may sign in to apps by password, through the plugin that signs people in."""
 
 from typing import Any
 from urllib.parse import quote
