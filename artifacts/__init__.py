@@ -1,4 +1,4 @@
-"""Makes the files that users carry away: dist/buntime.pyz and dist/buntime.
+"""Makes the files for users: dist/buntime.pyz and dist/buntime.
 
 content.py       what both carry: the runtime, the packages it needs, the example apps
 pyz.py           the archive; pyz_main.py is what Python runs in it

@@ -1,4 +1,4 @@
-"""Makes dist/buntime, which needs no Python: a program by PyInstaller that carries a whole one."""
+"""Makes dist/buntime, which needs no Python: a PyInstaller program that carries a complete one."""
 
 import lzma
 import os
@@ -10,9 +10,9 @@ from artifacts.closing import NoRoom, closing
 from artifacts.content import ROOT, content, index
 from artifacts.interpreter import carry_off
 
-SIZE_MAX_BYTES = 25_000_000  # what it may weigh; more means that something got in
-# What the bootloader says where its folder cannot be used, and what helps the user instead. The
-# texts stand in its constants, so the new ones must not be longer.
+SIZE_MAX_BYTES = 25_000_000  # size limit; more means that something got in
+# What the bootloader says if its folder cannot be used, and texts that help the user instead. They
+# replace constants in it, so the new texts must not be longer.
 _MESSAGES = {
     b"Failed to load Python shared library '%s': %s\n": b"Set TMPDIR: cannot run from '%s': %s\n",
     b"Could not create temporary directory!\n": b"No writable folder: set TMPDIR to one\n",
@@ -34,7 +34,7 @@ def build(site_packages: Path, tools: Path, target: Path) -> None:
         }
         files |= {f"runtime/{path}": data for path, data in runtime.items()}
         modes = {executable.relative_to(carried).as_posix(): "0755"}
-        for name in ("bin/python", "bin/python3"):  # which shells and scripts of apps ask for
+        for name in ("bin/python", "bin/python3"):  # which shells and scripts of apps need
             files[name], modes[name] = executable.name.encode(), "120777"
         (Path(work) / "buntime.index").write_text(index("python", files, modes), "utf-8")
         # 12.8 MB in 6 s; the next presets give 12.5 MB in 10 s, and 10.9 MB in 41 s.

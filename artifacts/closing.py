@@ -1,10 +1,10 @@
-"""Has a program's first act be to close itself to the other processes of its user.
+"""Makes a program close itself to other processes of its user as its first act.
 
 The binary's bootloader stays as the parent of the runtime, with the environment that both were
 started with, and so with the master key: /proc/PID/environ shows it to every process of the user,
-and apps are that. PR_SET_DUMPABLE (prctl(2)) ends it, but a process can do that to itself alone,
-and an exec takes it back. The bootloader comes built. So a few instructions are added to it, which
-make that one call and go on where the program began before:
+including apps. PR_SET_DUMPABLE (prctl(2)) prevents that, but a process can set it only for itself,
+and an exec undoes it. The bootloader is already compiled. So a few instructions are added to it,
+which make that one call and continue where the program used to begin:
 
     ELF header        e_entry leads to the new instructions
     segment of code   longer by them; they lie in what pads it up to the next one
@@ -23,11 +23,11 @@ _ALIGN_BYTES = 16
 
 
 class NoRoom(Exception):
-    """The program is not built as is thought here."""
+    """The program is not built as this code assumes."""
 
 
 class _Segment(NamedTuple):
-    """A part of the file that is loaded. `at` is where the table of them tells of it."""
+    """A part of the file that is loaded. `at` is the position of its entry in the table."""
 
     at: int
     flags: int
@@ -38,7 +38,7 @@ class _Segment(NamedTuple):
 
 
 def closing(program: bytes) -> bytes:
-    """The same program, which closes itself at its start. Raises NoRoom."""
+    """The same program, but it closes itself at its start. Raises NoRoom."""
     if program[:6] != b"\x7fELF\x02\x01":
         raise NoRoom("it is no ELF file of 64 bits with the least byte first")
     [machine] = struct.unpack_from("<H", program, _MACHINE_AT)
@@ -67,7 +67,7 @@ def closing(program: bytes) -> bytes:
 
 
 def _code_segment(program: bytes, entry: int) -> tuple[_Segment, _Segment]:
-    """The segment that the program begins in, and the one behind it."""
+    """The segment that the program begins in, and the one after it."""
     segments = sorted(_segments(program), key=lambda each: each.address)
     for segment, following in pairwise(segments):
         is_there = segment.address <= entry < segment.address + segment.memory_size
@@ -91,8 +91,8 @@ def _aligned(address: int) -> int:
     return -(-address // _ALIGN_BYTES) * _ALIGN_BYTES
 
 
-# The instructions, at `address`. What the loader gives the program has to stay as it is: rdx and
-# the stack on x86-64, x0 and the stack on ARM. A system call changes rax, rcx and r11, or x0.
+# The instructions, at `address`. What the loader gives the program must stay unchanged: rdx and the
+# stack on x86-64, x0 and the stack on ARM. A system call changes rax, rcx and r11, or x0.
 
 
 def _x86_64(address: int, entry: int) -> bytes:

@@ -1,7 +1,7 @@
-"""What each of the two files carries: the runtime, its plugins, packages, and example apps.
+"""The content of both files: the runtime, its plugins, packages, and example apps.
 
-Only what runs on any CPython from 3.11 on: modules as source, and no compiled part of a package.
-PyYAML works without its own; the manifests it reads here are small.
+Only what runs on any CPython from 3.11 on: modules as source, and no compiled parts of packages.
+PyYAML works without its compiled part; the manifests it reads here are small.
 """
 
 import hashlib
@@ -13,7 +13,7 @@ from pathlib import Path, PurePosixPath
 ROOT = Path(__file__).resolve().parents[1]
 
 _PINNED = re.compile(r"^([A-Za-z0-9._-]+)==", re.MULTILINE)
-_NOT_CARRIED = {"__pycache__", "data"}  # of folders: what running makes, beside environments
+_NOT_CARRIED = {"__pycache__", "data"}  # folders: created by running, besides environments
 
 
 def content(site_packages: Path) -> dict[str, bytes]:
@@ -52,7 +52,7 @@ def _sources(folder: Path, suffixes: tuple[str, ...] = ("",)) -> Iterator[tuple[
 def _packages(site_packages: Path) -> Iterator[Distribution]:
     wanted = set(_PINNED.findall((ROOT / "requirements/runtime.txt").read_text("utf-8")))
     for package in distributions(path=[str(site_packages)]):
-        name = re.sub(r"[-_.]+", "-", package.name).lower()  # as the lock file has it
+        name = re.sub(r"[-_.]+", "-", package.name).lower()  # as in the lock file
         if name in wanted:
             wanted.remove(name)
             yield package
@@ -61,7 +61,7 @@ def _packages(site_packages: Path) -> Iterator[Distribution]:
 
 
 def _modules(package: Distribution) -> Iterator[tuple[str, bytes]]:
-    """A package's modules, and the licence that has to come along."""
+    """A package's modules, and the licence that must be included."""
     for path in package.files or ():
         data = Path(str(package.locate_file(path)))
         if _is_licence(path):

@@ -1,7 +1,7 @@
 """A bare Debian to try things in: made by mmdebstrap once a month, and unpacked for each use.
 
 It is kept as an archive where build.py keeps its environments; making one takes half a minute to
-two, unpacking it two seconds.
+two minutes, unpacking it two seconds.
 """
 
 import os
@@ -18,7 +18,7 @@ RELEASE = "bookworm"
 
 
 def lacking() -> None:
-    """Raises `Skipped` where no Debian can be made here."""
+    """Raises `Skipped` if no Debian can be made here."""
     if os.geteuid() != 0:
         raise Skipped("only root can make a chroot")
     if shutil.which("mmdebstrap") is None or shutil.which("unshare") is None:
@@ -28,7 +28,7 @@ def lacking() -> None:
 def make_debian(root: Path, packages: str, *, release: str = RELEASE) -> None:
     """A Debian with these packages ("curl,git") at `root`, a new folder.
 
-    Raises Skipped where no archive of Debian can be reached.
+    Raises Skipped if no archive of Debian can be reached.
     """
     name = f"debian-{release}-{packages.replace(',', '+')}"
     kept = ENVIRONMENTS / f"{name}-{time.strftime('%Y-%m')}.tar"
@@ -39,13 +39,13 @@ def make_debian(root: Path, packages: str, *, release: str = RELEASE) -> None:
                 old.unlink()
             _bootstrap(kept, packages, release)
     root.mkdir()
-    # Device files are the caller's to bring: a container may not make them.
+    # The caller must supply device files: a container may not make them.
     unpack = ["tar", "--extract", "--numeric-owner", "--same-permissions", "--exclude=./dev/*"]
     subprocess.run([*unpack, f"--file={kept}", f"--directory={root}"], check=True)
     root.chmod(0o755)
     for path, text in pip_settings().items():
         (root / path.lstrip("/")).write_text(text, "utf-8")
-    # curl and Python ask the same certificates as pip does.
+    # curl and Python use the same certificates as pip.
     shutil.copy("/etc/resolv.conf", root / "etc/resolv.conf")
 
 
@@ -54,8 +54,8 @@ def _bootstrap(kept: Path, packages: str, release: str) -> None:
         made = Path(work, "debian.tar")
         options = ["--quiet", "--variant=minbase", "--dpkgopt=force-unsafe-io"]
         if release != RELEASE:
-            # Lists of a release to come are out of date after a week, which many mirrors miss; they
-            # are signed all the same. No Debian that is made here is kept or reached from outside.
+            # Lists of an upcoming release expire after a week, which many mirrors miss; they are
+            # signed nevertheless. No Debian made here is kept, or reachable from outside.
             options.append('--aptopt=Acquire::Check-Valid-Until "false"')
         command = ["mmdebstrap", *options, f"--include={packages}", release, str(made)]
         done = subprocess.run(command, capture_output=True, text=True, check=False)

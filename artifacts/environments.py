@@ -27,7 +27,7 @@ class BuildError(Exception):
 
 
 def environment(kind: str) -> Path:
-    """The Python of the environment with what requirements/KIND.txt pins, made where missing."""
+    """The Python of the environment with what requirements/KIND.txt pins, created if missing."""
     requirements = REQUIREMENTS / f"{kind}.txt"
     source = (requirements.read_bytes(), sys.version.encode(), os.fsencode(sys.base_prefix))
     digest = hashlib.sha256(b"\0".join(source)).hexdigest()[:10]
@@ -44,14 +44,14 @@ def environment(kind: str) -> Path:
 
 
 def site_packages(kind: str) -> Path:
-    """Where the packages of an environment lie."""
+    """Where the packages of an environment are."""
     lib = environment(kind).parents[1] / "lib"
     return lib / "python{}.{}".format(*sys.version_info) / "site-packages"
 
 
 @contextlib.contextmanager
 def locked(path: Path) -> Iterator[None]:
-    """Hold an exclusive lock; the system drops it when the process ends, however it ends."""
+    """Hold an exclusive lock; the system releases it when the process ends, in whatever way."""
     with path.open("w") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -68,7 +68,7 @@ def make_environment(folder: Path, requirements: Path) -> None:
         shutil.rmtree(folder)
     pip = make_venv(folder)
     options = ["--quiet", "--no-input", "--disable-pip-version-check", "--require-hashes"]
-    options += ["--no-deps"]  # a lock file has them all, and of helm's package they are not wanted
+    options += ["--no-deps"]  # a lock file has all of them, and helm's are not wanted
     command = [*pip, "install", *options, "--requirement", str(requirements)]
     # A user's configuration may ask for --user, which pip refuses inside an environment.
     if subprocess.run(command, env={**os.environ, "PIP_USER": "0"}, check=False).returncode:
@@ -79,7 +79,7 @@ def make_environment(folder: Path, requirements: Path) -> None:
 
 
 def make_venv(folder: Path) -> list[str]:
-    """Make an empty environment; gives the command that is pip for it."""
+    """Make an empty environment; returns the pip command for it."""
     found = {name for name in ("venv", "ensurepip", "pip") if importlib.util.find_spec(name)}
     python = str(folder / "bin" / "python")
     if found >= {"venv", "ensurepip"}:
@@ -99,6 +99,6 @@ def make_venv(folder: Path) -> list[str]:
 
 
 def say(message: str) -> None:
-    """Tell on stderr what a task does or why it ends."""
+    """Print to stderr what a task does or why it ends."""
     sys.stderr.write(f"build.py: {message}\n")
     sys.stderr.flush()

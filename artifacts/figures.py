@@ -1,6 +1,6 @@
-"""Measures the three forms side by side: size, start-up, and an answer by a worker of its own.
+"""Measures the three forms side by side: size, start-up, and an answer by a new worker.
 
-The forms take turns, so that what else the machine does burdens each alike; the median is told.
+The forms take turns, so that other load on the machine affects each alike; the median is reported.
 """
 
 import http.client
@@ -19,7 +19,7 @@ from pathlib import Path
 STARTS = 15
 REQUESTS = 60  # after each start
 APP = "from buntime import Response\n\n\ndef fetch(request):\n    return Response('hello')\n"
-_PAUSE_S = 0.05  # so that the spare workers are there again, as they are for most requests
+_PAUSE_S = 0.05  # so that the spare workers are ready again, as for most requests
 
 
 def measure(forms: Mapping[str, Sequence[str]], files: Mapping[str, Path]) -> Iterator[str]:
@@ -35,7 +35,7 @@ def measure(forms: Mapping[str, Sequence[str]], files: Mapping[str, Path]) -> It
         for turn in range(STARTS + 1):
             for name, command in forms.items():
                 with _started(command, work, env) as (seconds, port):
-                    if turn:  # the first of all warms caches up
+                    if turn:  # the very first one warms up caches
                         starts[name].append(seconds)
                         answers[name] += _answers(port)
     base_start, base_answer = (statistics.median(times["checkout"]) for times in (starts, answers))
@@ -51,7 +51,7 @@ def measure(forms: Mapping[str, Sequence[str]], files: Mapping[str, Path]) -> It
 
 
 def _environment(cache: Path) -> dict[str, str]:
-    """A cache of its own, so that first starts are first ones."""
+    """Use a separate cache, so that first starts are really first ones."""
     return {
         "PATH": os.environ["PATH"],
         "XDG_CACHE_HOME": str(cache),
@@ -71,7 +71,7 @@ def _first_start(command: Sequence[str], work: str, env: dict[str, str]) -> floa
 
 @contextmanager
 def _started(command: Sequence[str], work: str, env: dict[str, str]) -> Iterator[tuple[float, int]]:
-    """A runtime; gives the seconds until it listened, and its port."""
+    """A runtime; yields the seconds until it listened, and its port."""
     begun = time.perf_counter()
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=env, cwd=work)
     assert process.stdout is not None

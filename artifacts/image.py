@@ -1,12 +1,12 @@
-"""Builds the container image from its Dockerfile, and sees that what comes of it runs.
+"""Builds the container image from its Dockerfile, and checks that it runs.
 
     base       the Debian that the Dockerfile names, with this machine's settings of pip
     image      buildah build; all that it stores lies in a temporary folder
     container  a user, a version, answers, health, orphans, SIGTERM
     restricted any user, a read-only root, no privileges, seccomp: as Kubernetes runs it, by runc
 
-For a machine without Docker, such as one of CI: buildah needs no service. Where there are
-namespaces of processes, the runtime is process 1, as it is in a container.
+This is for machines without Docker, such as those of CI: buildah needs no service. If process
+namespaces are available, the runtime is process 1, as in a container.
 """
 
 import ast
@@ -32,8 +32,8 @@ ROOT = Path(__file__).resolve().parents[1]
 DOCKERFILE = "deploy/docker/Dockerfile"
 _BASE, _IMAGE = "localhost/buntime-base", "localhost/buntime"
 _BUILD_S, START_S, STOP_S = 900, 30, 40
-# Loads what needs libraries that a slim Debian lacks, and leaves a process behind that is nobody's
-# and ends a moment later.
+# Loads modules that need libraries which a slim Debian lacks, and leaves an orphan process behind
+# that ends a moment later.
 APP = """
 import bz2, ctypes, curses, lzma, pyexpat, readline, sqlite3, ssl, subprocess, uuid
 from buntime import Response
@@ -46,11 +46,11 @@ def fetch(request):
 
 
 class Skipped(Exception):
-    """Nothing can be built here, for a reason that is not the image's."""
+    """Nothing can be built here, for a reason outside of the image."""
 
 
 class Faulty(Exception):
-    """The image cannot be built, or does not do what it should."""
+    """The image cannot be built, or does not work as it should."""
 
 
 def examine() -> Iterator[str]:
@@ -76,7 +76,7 @@ def examine() -> Iterator[str]:
 
 
 class Builder:
-    """buildah with a storage of its own: `builder("pull", NAME)`."""
+    """buildah with its own storage: `builder("pull", NAME)`."""
 
     def __init__(self, work: Path) -> None:
         store = ["--root", str(work / "root"), "--runroot", str(work / "run")]
@@ -98,7 +98,7 @@ class Builder:
             raise Faulty(f"buildah {args[0]} did not end within {timeout_s:.0f} s") from exc
 
     def must(self, *args: str, timeout_s: float = 300) -> str:
-        """What it prints; raises `Faulty` where it fails."""
+        """Its output; raises `Faulty` if it fails."""
         done = self(*args, timeout_s=timeout_s)
         if done.returncode:
             raise Faulty(f"buildah {args[0]} failed:\n{_end(done, 40)}")
@@ -106,7 +106,7 @@ class Builder:
 
 
 def make_base(builder: Builder) -> str:
-    """Have a Debian under the name `_BASE`; tells where it came from."""
+    """Provide a Debian under the name `_BASE`; returns where it came from."""
     [name, release] = re.findall(
         r"^ARG BASE=(\w+:(\w+)\S*)$", (ROOT / DOCKERFILE).read_text("utf-8"), re.MULTILINE
     )[0]
@@ -114,7 +114,7 @@ def make_base(builder: Builder) -> str:
         if shutil.which("mmdebstrap"):
             source = f"{release} by mmdebstrap"
             archive = Path(folder) / "base.tar"
-            # Nothing here has to outlive a crash: without syncing it takes half the time.
+            # Nothing here must survive a crash: without syncing it takes half the time.
             options = ["--quiet", "--variant=minbase", "--dpkgopt=force-unsafe-io"]
             command = ["mmdebstrap", *options, release, str(archive)]
             done = subprocess.run(command, capture_output=True, text=True, check=False)
@@ -139,9 +139,9 @@ def make_base(builder: Builder) -> str:
 
 
 def pip_settings() -> dict[str, str]:
-    """Files that let pip in a container reach the index that pip reaches here: contents by path.
+    """Files that let pip in a container reach the same index as pip here: contents by path.
 
-    Left out is what lies in folders of this machine. Proxies are buildah's business.
+    Settings that refer to folders of this machine are left out. buildah handles proxies.
     """
     command = [sys.executable, "-m", "pip", "config", "list"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
@@ -168,7 +168,7 @@ def pip_settings() -> dict[str, str]:
 
 
 def examine_container(builder: Builder, work: Path) -> Iterator[str]:
-    """Start a container of the image as an engine does, and ask it for all that it promises."""
+    """Start a container of the image as an engine does, and check everything it promises."""
     described: dict[str, Any] = json.loads(builder.must("inspect", "--type", "image", _IMAGE))
     config = described["Docker"]["config"]
     container = builder.must("from", _IMAGE)
@@ -259,7 +259,7 @@ def examine_restricted(builder: Builder, work: Path) -> Iterator[str]:
             )
             took = time.monotonic() - begun
             facts, places = ast.literal_eval(said_at(port) or "({}, [])")
-            # The app is in its sandbox too: no place but its own can be written.
+            # The app is in its sandbox too: it can write only to its own folders.
             wanted = {"Uid": str(UID), "CapEff": "0" * 16, "NoNewPrivs": "1", "Seccomp": "2"}
             expect(facts == wanted and places == [], f"an app says {facts}, it can write {places}")
             subprocess.run([*runc, "kill", "pod", "TERM"], check=True)
@@ -283,7 +283,7 @@ def examine_restricted(builder: Builder, work: Path) -> Iterator[str]:
 
 
 def said_at(port: int) -> str:
-    """What the app says, "" where it does not with 200."""
+    """What the app answers, "" if the status is not 200."""
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
     try:
         connection.request("GET", "/leaves/")
@@ -296,7 +296,8 @@ def said_at(port: int) -> str:
 
 
 def as_first(builder: Builder, container: str, user: str) -> tuple[list[str], list[str]]:
-    """Options of `run` and a command before the program, so that it is process 1; or nothing."""
+    """Options of `run` and a command before the program, so that it becomes process 1; or
+    nothing."""
     uid, _, gid = user.partition(":")
     options = ["--user", "0", "--cap-add", "CAP_SYS_ADMIN"]
     command = ["unshare", "--pid", "--fork", "--mount-proc", "--kill-child", "setpriv"]
@@ -346,7 +347,8 @@ def runtime_at(port: int) -> int:
 
 
 def runtimes_at(port: int) -> list[int]:
-    """Those that run the binary with this PORT, parents first; not the Python that it unpacks."""
+    """Processes that run the binary with this PORT, parents first; not the Python that it
+    unpacks."""
     found = []
     for entry in Path("/proc").glob("[0-9]*"):
         try:
@@ -379,7 +381,7 @@ def is_left(runtime: int) -> bool:
 
 
 def await_that(is_so: Callable[[], bool], seconds: float, otherwise: str) -> None:
-    """Wait until something is so; no event tells of processes that are not ours."""
+    """Wait until a condition holds; no event reports processes that are not ours."""
     until = time.monotonic() + seconds
     while not is_so():
         expect(time.monotonic() < until, f"{otherwise} within {seconds:.0f} s")

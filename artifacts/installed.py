@@ -1,8 +1,8 @@
-"""Installs the wheel into fresh environments, and does with it what its users do first.
+"""Installs the wheel into fresh environments, and does what its users do first.
 
-The suite does it once, without an index; `build.py installed` does it with each Python from 3.11 on
-that can be had, and with what pip fetches. It imports the standard library alone, as it is also run
-as a program in a bare Debian: `python3.14 installed.py WHEEL FOLDER`.
+The test suite does it once, without an index; `build.py installed` does it with each available
+Python from 3.11 on, and with what pip fetches. It imports only the standard library, because it
+also runs as a program in a bare Debian: `python3.14 installed.py WHEEL FOLDER`.
 """
 
 import json
@@ -26,7 +26,7 @@ def fetch(request):
 """
 
 
-# What the test does that `buntime new` has written, without pytest.
+# Does what the test written by `buntime new` does, without pytest.
 _TEST = """
 from buntime.testing import Client
 
@@ -36,7 +36,7 @@ with Client("apps/shop") as client:
 
 
 class Faulty(Exception):
-    """The wheel cannot be installed, or does not do what it should."""
+    """The wheel cannot be installed, or does not work as it should."""
 
 
 def find_python(version: str) -> str | None:
@@ -47,7 +47,7 @@ def find_python(version: str) -> str | None:
 
 
 def install(python: str, source: Path, folder: Path) -> Path:
-    """Install a wheel, an sdist or a checkout with all that it needs into a new environment.
+    """Install a wheel, an sdist or a checkout with all its dependencies into a new environment.
 
     Returns its folder of programs.
     """
@@ -59,7 +59,7 @@ def install(python: str, source: Path, folder: Path) -> Path:
 
 
 def told_version(programs: Path) -> str:
-    """What the command says that it is. Raises Faulty where that is no wheel."""
+    """The form that the command reports. Raises Faulty if that is not a wheel."""
     told = _run([str(programs / "buntime"), "--version"]).strip()
     if "(wheel, " not in told:
         raise Faulty(f"buntime --version says {told}")
@@ -67,9 +67,9 @@ def told_version(programs: Path) -> str:
 
 
 def walk(programs: Path, folder: Path, others: Sequence[str] = ()) -> Iterator[str]:
-    """Ask for help, make an app, serve it, look at the panel; yields what is done.
+    """Print the help, make an app, serve it, look at the panel; yields the steps done.
 
-    `others` are interpreters that serve an app each. Raises Faulty.
+    `others` are interpreters that each serve an app. Raises Faulty.
     """
     buntime = str(programs / "buntime")
     folder.mkdir()
@@ -149,13 +149,13 @@ def _run(words: Sequence[str], folder: Path | None = None) -> str:
 
 
 def _environ(folder: Path) -> dict[str, str]:
-    """Without settings of whoever runs this, and with caches and state of its own."""
+    """Without settings of the current user, and with its own caches and state."""
     kept = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}
     return {**kept, "XDG_CACHE_HOME": f"{folder}/cache", "RUNTIME_STATE_DIR": f"{folder}/state"}
 
 
 def main(words: Sequence[str]) -> int:
-    """Try the wheel with the Python that runs this, in a new folder; 1 where it is at fault."""
+    """Try the wheel with the Python that runs this, in a new folder; 1 if it is at fault."""
     wheel, folder = map(Path, words)
     folder.mkdir()
     try:

@@ -1,12 +1,12 @@
-"""Carries a Python off: an executable, its libraries and the standard library, for any folder.
+"""Makes a relocatable Python: an executable, its libraries and the standard library.
 
     bin/python3.11                     finds the rest from its own place, see CPython's getpath.py
     lib/libpython3.11.so.1.0, lib*.so  what it and the modules in C load, but for the C library's
     lib/python3.11/**.py               beside their bytecode, which is not looked at against them
     lib/python3.11/lib-dynload/*.so
 
-It is that of the Python which runs the build. Left out are test suites, what needs a screen
-(tkinter, idlelib, turtle), and what installs packages (ensurepip, lib2to3).
+It is a copy of the Python that runs the build, without test suites, what needs a screen (tkinter,
+idlelib, turtle), and what installs packages (ensurepip, lib2to3).
 """
 
 import os
@@ -19,7 +19,7 @@ import sysconfig
 from collections.abc import Iterator
 from pathlib import Path
 
-# What every system with glibc has of its own, and must be that of the system.
+# Libraries that every glibc system has, and that must come from the system.
 _OF_THE_SYSTEM = re.compile(
     r"(ld-linux.*|lib(c|m|dl|rt|pthread|util|resolv|nsl|anl|nss_.*|thread_db))\.so(\.\d+)*"
 )
@@ -31,7 +31,7 @@ _LEFT_OUT_MODULES = re.compile(r"(_tkinter|_test\w+|_ctypes_test|xx\w+)\..*|conf
 
 
 def carry_off(target: Path, patchelf: str) -> Path:
-    """Put a Python into the folder `target`; returns its executable."""
+    """Copy a Python into the folder `target`; returns its executable."""
     name = "python{}.{}".format(*sys.version_info)
     executable = target / "bin" / name
     executable.parent.mkdir(parents=True)
@@ -67,7 +67,7 @@ def _libraries(binaries: list[Path]) -> Iterator[Path]:
 
 
 def _make_movable(binary: Path, libraries: Path, patchelf: str) -> None:
-    """Have it find its libraries from its own place, whatever LD_LIBRARY_PATH says."""
+    """Make it find its libraries relative to itself, whatever LD_LIBRARY_PATH says."""
     os.chmod(binary, 0o755)
     subprocess.run(["strip", "--strip-unneeded", str(binary)], check=True)
     path = os.path.relpath(libraries, binary.parent)
@@ -77,7 +77,7 @@ def _make_movable(binary: Path, libraries: Path, patchelf: str) -> None:
 
 
 def _compile(library: Path, target: Path) -> None:
-    """Add bytecode that holds whatever the source's time; it is the same at each build."""
+    """Add bytecode that is valid whatever the source's time; it is the same at each build."""
     mode = py_compile.PycInvalidationMode.UNCHECKED_HASH
 
     def compile_one(path: Path) -> None:

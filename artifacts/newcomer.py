@@ -1,13 +1,13 @@
-"""Does what docs/operating.md tells of the first half hour, word by word, in a bare Debian.
+"""Does the first half hour of docs/operating.md, word by word, in a bare Debian.
 
     page      blocks of the section in their order: files below a bold name, and console sessions
     chroot    a Debian by mmdebstrap with python3-venv and curl; and the binary
     systemctl a stand-in, since nothing of systemd runs in a chroot: it starts what the units say,
               as their user, with their environment, folders and sockets
 
-A line behind `$ ` is run by a shell of root's that lasts for all of them. The lines below it must
-come in its output in their order, where `…` is any text. It must succeed, but where a line of the
-page begins with `buntime: error:`.
+A line after `$ ` is run by root's shell, the same one for all of them. The lines below it must
+appear in its output in their order, where `…` matches any text. It must succeed, unless a line of
+the page begins with `buntime: error:`.
 """
 
 import os
@@ -36,7 +36,7 @@ _SYSTEMCTL = Path(__file__).with_name("systemctl.py")
 
 
 class File(NamedTuple):
-    """What the page has a reader write."""
+    """A file that the page tells the reader to write."""
 
     path: str
     text: str
@@ -57,9 +57,9 @@ Deed = File | Order
 
 
 def read_page(text: str, title: str = SECTION) -> list[Deed]:
-    """The deeds of a section, of all of the page where `title` is "", in their order.
+    """The steps of a section, or of the whole page if `title` is "", in their order.
 
-    Raises ValueError where a block is neither.
+    Raises ValueError if a block is neither.
     """
     section = text.partition(title)[2].partition("\n## ")[0] if title else text
     deeds: list[Deed] = []
@@ -80,7 +80,7 @@ def _orders(body: str) -> Iterator[Order]:
 
 
 def missing(told: Sequence[str], output: str) -> str:
-    """The first of the lines that does not come where it should; "" where all do."""
+    """The first line that does not appear where it should; "" if all do."""
     rest = output.splitlines()
     for line in told:
         if line == _ANY:
@@ -94,7 +94,7 @@ def missing(told: Sequence[str], output: str) -> str:
 
 
 def walk(binary: Path) -> Iterator[str]:
-    """Do all of it; yields what is done, raises `Skipped` or `Faulty`."""
+    """Do all of it; yields the steps done, raises `Skipped` or `Faulty`."""
     deeds = read_page(PAGE.read_text("utf-8"))
     lacking()
     with tempfile.TemporaryDirectory(prefix="buntime-newcomer-") as work:
@@ -112,7 +112,7 @@ def walk(binary: Path) -> Iterator[str]:
 def follow(
     deeds: Sequence[Deed], run: "Run", folder: Path, *, log: Path, owner: int = 0
 ) -> Iterator[str]:
-    """Do each of them; files are written below `folder`, and are `owner`'s. Raises `Faulty`."""
+    """Do each step; files are written below `folder`, and belong to `owner`. Raises `Faulty`."""
     for deed in deeds:
         if isinstance(deed, File):
             path = folder / deed.path
@@ -131,7 +131,7 @@ def follow(
 
 @contextmanager
 def shell(root: Path, *, user: int = 0, home: str = "/root") -> Iterator["Run"]:
-    """A user's shell in the Debian, in its home; all that it has started ends with it."""
+    """A user's shell in the Debian, in its home; everything it has started ends with it."""
     script = (
         'mount -t proc proc "$0/proc" && mount --rbind /dev "$0/dev" && '
         'mount --rbind /sys "$0/sys" && cd / && '
@@ -151,7 +151,7 @@ def shell(root: Path, *, user: int = 0, home: str = "/root") -> Iterator["Run"]:
 
 
 class Run:
-    """Runs a command in a shell: `code, output = run("ls")`. Raises Faulty where it hangs."""
+    """Runs a command in a shell: `code, output = run("ls")`. Raises Faulty if it hangs."""
 
     _MARK = "newcomer-command-has-ended"
 

@@ -1,8 +1,8 @@
 """Boots a Debian with its systemd in systemd-nspawn, and runs tests/systemd against it.
 
-The machine has a network of its own, of which only the loopback is up. The tests run in that
-network, but on this machine's files, with this Python; what is to run in the Debian goes there by
-nsenter. See tests/systemd/conftest.py.
+The machine has its own network, in which only the loopback is up. The tests run in that network,
+but on this machine's files, with this Python; commands for the Debian go there through nsenter. See
+tests/systemd/conftest.py.
 """
 
 import os
@@ -22,7 +22,7 @@ from artifacts.image import Skipped
 ROOT = Path(__file__).resolve().parents[1]
 FILES = ("buntime", "buntime.pyz")
 _PACKAGES = "systemd,systemd-sysv,dbus,procps,python3,ca-certificates"
-# What apps' sandboxes take; older versions of systemd-nspawn refuse it.
+# What apps' sandboxes need; older versions of systemd-nspawn refuse it.
 _LANDLOCK = "landlock_create_ruleset landlock_add_rule landlock_restrict_self"
 _BOOT_S = 60.0
 _POLL_S = 0.1
@@ -42,7 +42,7 @@ def machine() -> Iterator[tuple[int, Path]]:
         options = ["--quiet", f"--directory={root}", "--boot", "--private-network"]
         options += ["--register=no", "--keep-unit", "--console=passive", "--link-journal=no"]
         options += [f"--system-call-filter={_LANDLOCK}"]
-        # Workers get limits by cgroups of version 2, whatever this machine has.
+        # Workers get limits through cgroups v2, whatever this machine has.
         env = {**os.environ, "SYSTEMD_NSPAWN_UNIFIED_HIERARCHY": "1"}
         with (
             Path(work, "console").open("wb") as console,
@@ -61,7 +61,7 @@ def machine() -> Iterator[tuple[int, Path]]:
 
 
 def _booted(process: "subprocess.Popen[bytes]", console: Path) -> int:
-    """Wait until its systemd has started all."""
+    """Wait until its systemd has started everything."""
     end = time.monotonic() + _BOOT_S
     children = Path(f"/proc/{process.pid}/task/{process.pid}/children")
     while time.monotonic() < end:
@@ -78,12 +78,12 @@ def _booted(process: "subprocess.Popen[bytes]", console: Path) -> int:
 
 
 def entering(pid: int) -> list[str]:
-    """What runs a command in the machine with this first process."""
+    """The command prefix that runs something in the machine with this first process."""
     return ["nsenter", "-t", str(pid), "--mount", "--uts", "--ipc", "--net", "--pid", "--cgroup"]
 
 
 def main(args: list[str]) -> int:
-    """Run the tests; `args` go to pytest. Returns an exit code, 0 where they are skipped."""
+    """Run the tests; `args` go to pytest. Returns an exit code, 0 if they are skipped."""
     missing = [name for name in FILES if not (ROOT / "dist" / name).exists()]
     if missing:
         raise BuildError(f"dist/{missing[0]} is not there: python3 build.py pyz, binary")

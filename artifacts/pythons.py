@@ -1,4 +1,4 @@
-"""Tries the wheel with each Python that it is for: this machine's own, else one of a Debian.
+"""Tries the wheel with each Python that it supports: this machine's own, else one of a Debian.
 
 3.11 … 3.14   python3.13 of the system or of pyenv: artifacts/installed.py, in this process
 the others    a bare Debian whose release has it, made by mmdebstrap as root: the same module
@@ -26,7 +26,7 @@ _ENTER = (
 
 
 def examine(wheel: Path, sdist: Path) -> Iterator[str]:
-    """Yields what is done with each Python, or why it is not tried. Raises Faulty."""
+    """Yields the steps done with each Python, or why it is not tried. Raises Faulty."""
     found = {version: find_python(version) for version in VERSIONS}
     here = [python for python in found.values() if python]
     for version, python in found.items():
@@ -53,7 +53,7 @@ def _on_this_machine(python: str, others: Sequence[str], wheel: Path, sdist: Pat
 
 
 def in_debian(version: str, wheel: Path) -> Iterator[str]:
-    """The same in a bare Debian. Raises Skipped where there is none, Faulty."""
+    """The same in a bare Debian. Raises Skipped if there is none, Faulty."""
     release = RELEASES.get(version)
     if release is None:
         raise Skipped("no release of Debian has it")

@@ -7,9 +7,9 @@ from pathlib import Path
 
 from artifacts.content import ROOT, content, index
 
-SIZE_MAX_BYTES = 2_000_000  # what it may weigh; more means that something got in
+SIZE_MAX_BYTES = 2_000_000  # size limit; more means that something got in
 _SHEBANG = b"#!/usr/bin/env python3\n"
-_TIME = (1980, 1, 1, 0, 0, 0)  # the oldest that the format knows
+_TIME = (1980, 1, 1, 0, 0, 0)  # the oldest that the format can express
 _LAUNCHER = {
     "__main__.py": "artifacts/pyz_main.py",
     "cachefolder.py": "buntime/server/bundle/cachefolder.py",
@@ -31,14 +31,14 @@ def build(site_packages: Path, target: Path) -> None:
 
 
 def _zipped(members: Mapping[str, bytes]) -> bytes:
-    """A zip archive, to be run, that depends on nothing but its members (and on zlib's version)."""
+    """A runnable zip archive that depends only on its members (and on zlib's version)."""
     buffer = io.BytesIO()
     buffer.write(_SHEBANG)
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED, compresslevel=9) as archive:
         for name, data in members.items():
             member = zipfile.ZipInfo(name, _TIME)
             member.compress_type = zipfile.ZIP_DEFLATED
-            member.create_system = 3  # Unix, also where it is built elsewhere
+            member.create_system = 3  # Unix, even if built elsewhere
             member.external_attr = 0o100644 << 16
             archive.writestr(member, data)
     return buffer.getvalue()

@@ -1,4 +1,4 @@
-"""What Python runs in buntime.pyz: unpack the runtime into a cache folder, and start it there.
+"""What Python runs in buntime.pyz: it unpacks the runtime into a cache folder, and starts it there.
 
 Any Python 3 can read this file, so that an old one gets a sentence instead of a SyntaxError.
 """
@@ -24,7 +24,7 @@ def locate(archive: str) -> str:
     paths = ["content/" + path for path, _, _ in index.files]
     try:
         return str(unpack.unpacked(index, lambda: map(loader.get_data, paths), folders))
-    except unpack.Unusable:  # starts slowly then; the runtime says which folders it cannot use
+    except unpack.Unusable:  # then it starts slowly; the runtime says which folders it cannot use
         return archive + "/content"
 
 

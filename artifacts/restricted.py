@@ -4,8 +4,8 @@
     file system   read-only; /tmp is an emptyDir: open to all, without the sticky bit
     privileges    no capabilities, no_new_privs, the default profile of seccomp
 
-`config_of` is the OCI runtime specification's config.json. Processes have a namespace of their own,
-so that the program is process 1; the network is the host's.
+`config_of` makes the config.json of the OCI runtime specification. Processes have their own
+namespace, so that the program is process 1; the network is the host's.
 """
 
 import json
@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 UID = 1_000_690_000
-PROFILE = Path("/usr/share/containers/seccomp.json")  # of containers-common, as podman has it
+PROFILE = Path("/usr/share/containers/seccomp.json")  # of containers-common, as used by podman
 _ARCHES = {"x86_64": "SCMP_ARCH_X86_64", "aarch64": "SCMP_ARCH_AARCH64"}
 _SHORT = {"x86_64": "amd64", "aarch64": "arm64"}
 _DEV = ["nosuid", "noexec"]
@@ -24,7 +24,8 @@ _DEV = ["nosuid", "noexec"]
 def config_of(
     root: Path, command: Sequence[str], env: Mapping[str, str], volumes: Mapping[str, Path]
 ) -> dict[str, Any]:
-    """What runc is told; `volumes` are host folders by their place, read-only but for /tmp."""
+    """The configuration for runc; `volumes` are host folders by mount point, read-only except for
+    /tmp."""
     mounts = [
         {"destination": "/proc", "type": "proc", "source": "proc"},
         {"destination": "/dev", "type": "tmpfs", "source": "tmpfs",

@@ -4,7 +4,7 @@
               in a volume that is open to its group, as kubelet makes one
     state     the runtime keeps its state there; a key is made by `kubectl exec`, as docs tell
 
-What runs it is runc, see restricted.py.
+runc runs it, see restricted.py.
 """
 
 import json
@@ -26,20 +26,20 @@ _WRITABLE = ("/tmp", "/data", "/var/lib/buntime", "/srv/plugins", "/srv/apps")
 
 
 def folders_command(template: str) -> list[str]:
-    """What the init container `folders` runs, where apps lie on the volume of the state."""
+    """The command of the init container `folders`, if apps are on the volume of the state."""
     [script] = _COMMAND.findall(template)
     return ["sh", "-euc", script.replace("{{ $folders }}", "state plugins apps")]
 
 
 def examine_stateful(root: Path, work: Path) -> Iterator[str]:
-    """Run both containers on one volume; yields what is done, raises `Faulty`."""
+    """Run both containers on one volume; yields the steps done, raises `Faulty`."""
     volume, tmp = work / "data", work / "pod-tmp"
     for folder in (volume, tmp):
         folder.mkdir()
-        folder.chmod(0o2777)  # as kubelet has a volume for a group
+        folder.chmod(0o2777)  # as kubelet prepares a volume for a group
     pod = Pod(root, work / "stateful")
     command = folders_command(_VOLUMES.read_text("utf-8"))
-    for _ in range(2):  # a pod that is started anew finds them
+    for _ in range(2):  # a restarted pod finds them
         done = pod.run("folders", command, {"PATH": _PATH}, {"/data": volume})
         expect(done.returncode == 0, f"the init container `folders` says {done.stderr!r}")
     for name in ("state", "plugins", "apps"):
@@ -60,7 +60,7 @@ def _examine_runtime(pod: "Pod", volume: Path, tmp: Path) -> Iterator[str]:
         "PATH": _PATH,
         "HOST": "127.0.0.1",
         "PORT": str(port),
-        "RUNTIME_ADMIN_LISTEN": "none",  # the network is the host's, where the port may be taken
+        "RUNTIME_ADMIN_LISTEN": "none",  # the network is the host's, where the port may be in use
         "RUNTIME_ENV": "production",
         "RUNTIME_STATE_DIR": "/var/lib/buntime",
         "RUNTIME_PLUGIN_DIRS": "/srv/plugins",
@@ -97,7 +97,7 @@ def _examine_runtime(pod: "Pod", volume: Path, tmp: Path) -> Iterator[str]:
 
 
 class Pod:
-    """runc, with a bundle of its own for each container."""
+    """runc, with a separate bundle for each container."""
 
     def __init__(self, root: Path, work: Path) -> None:
         self.root, self.work = root, work
@@ -107,7 +107,7 @@ class Pod:
     def command(
         self, name: str, words: list[str], env: dict[str, str], volumes: dict[str, Path]
     ) -> list[str]:
-        """How a container is run; its volumes can be written."""
+        """How a container is run; its volumes are writable."""
         config = config_of(self.root, words, env, volumes)
         for mount in config["mounts"]:
             if mount["destination"] in _WRITABLE:

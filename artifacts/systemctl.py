@@ -1,11 +1,11 @@
 #!/usr/bin/python3
-"""In the place of systemctl where nothing of systemd runs: starts what the units of Buntime say.
+"""Replaces systemctl where systemd does not run: starts what Buntime's units say.
 
     systemctl daemon-reload
     systemctl enable --now buntime.socket buntime.service
 
-Taken from the units are the user, environment, folders for state and cache, limit of open files,
-umask, command and sockets. What hardens the service is not.
+It uses the user, environment, folders for state and cache, limit of open files, umask, command and
+sockets of the units, but not what hardens the service.
 """
 
 import os
@@ -24,7 +24,7 @@ ROOTS = {"StateDirectory": "/var/lib", "CacheDirectory": "/var/cache"}
 
 
 def read(name: str) -> defaultdict[str, list[str]]:
-    """The values of a unit's keys, each in its order."""
+    """The values of a unit's keys, in order."""
     found: defaultdict[str, list[str]] = defaultdict(list)
     with open(UNITS + name, encoding="utf-8") as file:
         for line in file:
@@ -35,7 +35,7 @@ def read(name: str) -> defaultdict[str, list[str]]:
 
 
 def start(service: defaultdict[str, list[str]], sockets: defaultdict[str, list[str]]) -> None:
-    """Start what the one says, with the sockets of the other, and do not wait for it."""
+    """Start the command of one unit, with the sockets of the other, and do not wait for it."""
     user = pwd.getpwnam(service["User"][0])
     for key, root in ROOTS.items():
         for name in " ".join(service[key]).split():
@@ -55,11 +55,11 @@ def start(service: defaultdict[str, list[str]], sockets: defaultdict[str, list[s
     for fd in fds:
         os.dup2(fd + 10, fd)
     env["LISTEN_FDS"] = str(len(fds))
-    most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]  # root of a container cannot raise it
+    most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]  # root in a container cannot raise it
     limit = min(int(service["LimitNOFILE"][0]), most)
     resource.setrlimit(resource.RLIMIT_NOFILE, (limit, limit))
     command = shlex.split(service["ExecStart"][0])
-    # The process itself must be the one that LISTEN_PID names.
+    # LISTEN_PID must name the process itself.
     wrapped = ["/bin/sh", "-c", 'LISTEN_PID=$$ exec "$0" "$@"', *command]
     with open(LOG, "ab") as log:
         subprocess.Popen(

@@ -1,4 +1,4 @@
-"""Does what the README and docs/tutorial.md tell, by their commands alone, in a bare Debian.
+"""Follows the README and docs/tutorial.md, with only their commands, in a bare Debian.
 
     README    the first block of "Start" and all of "A first app"; what serves there is left to
               run, until the next one takes its port
@@ -46,7 +46,7 @@ _AWAIT = f"curl -sf -o /dev/null --retry 120 --retry-connrefused --retry-delay 1
 
 
 def readme_deeds(text: str) -> list[Deed]:
-    """What the README has one do: whole blocks of sh, servers apart, then what `curl` prints.
+    """The steps of the README: whole blocks of sh, servers separately, then what `curl` prints.
 
     `"cd x\\npython3 build.py run my-apps\\n"` -> `cd x`, then the server in the background.
     """
@@ -68,7 +68,7 @@ def readme_deeds(text: str) -> list[Deed]:
 
 
 def walk() -> Iterator[str]:
-    """Do all of it; yields what is done, raises `Skipped` or `Faulty`."""
+    """Do all of it; yields the steps done, raises `Skipped` or `Faulty`."""
     deeds = readme_deeds(README.read_text("utf-8")) + read_page(PAGE.read_text("utf-8"), "")
     lacking()
     with tempfile.TemporaryDirectory(prefix="buntime-tutorial-") as work:
@@ -99,7 +99,8 @@ def _named(deed: Deed) -> Deed:
 
 
 def see_panel(run: Run) -> None:
-    """Follow a link of `buntime open` as a browser does, and ask what the panel's pages ask."""
+    """Follow a link of `buntime open` as a browser does, and send the requests of the panel's
+    pages."""
     _, output = run("buntime open --state-dir host/state")
     link = re.search(r"http://\S+", output)
     if link is None:

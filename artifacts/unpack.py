@@ -1,14 +1,14 @@
-"""Gets what a file carries into a folder, once, and finds it there at the next start.
+"""Unpacks a file's content into a folder, once, and finds it there at the next start.
 
     ~/.cache/buntime/pyz-3f2a…/   named after the contents: another version, another folder
 
-Why: Python keeps the bytecode of a module only beside a file, and would compile all of an archive
-at each start; programs can be run, and libraries loaded, from nothing but a file.
+Why: Python keeps a module's bytecode only beside a file, and would compile a whole archive at each
+start; and programs can be run, and libraries loaded, only from files.
 
 - A folder appears by one rename, so any number of starts may run at once.
-- It lies where no other user can write, see cachefolder.py.
-- At each start all files must be there, with their size; else the folder is made anew.
-- It is locked as long as the process lives; those of other versions go when nobody uses them.
+- It is where no other user can write, see cachefolder.py.
+- At each start all files must exist with their size; otherwise the folder is made again.
+- It is locked as long as the process lives; unused folders of other versions are removed.
 """
 
 from __future__ import annotations
@@ -22,20 +22,20 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
-_TEMPORARY = ("TMPDIR", "TEMP", "TMP")  # as Python's tempfile has them, and the binary's bootloader
+_TEMPORARY = ("TMPDIR", "TEMP", "TMP")  # as in Python's tempfile, and in the binary's bootloader
 _STATES = ("RUNTIME_STATE_DIR", "STATE_DIRECTORY")  # the second is systemd's StateDirectory=
 _LINK = 0o120777
 
 
 class Unusable(Exception):
-    """There is no folder that can be used; the message has a reason for each."""
+    """There is no usable folder; the message has a reason for each."""
 
 
 class Index:
-    """The files that are carried, as their index has them: `"0755 1234 bin/python3.11"` a line.
+    """The carried files, as listed in their index: `"0755 1234 bin/python3.11"` per line.
 
     The first line is the name of the folder that they are unpacked to. A link has the mode 120777,
-    as git writes it, and its target for contents.
+    as in git, and its target as content.
     """
 
     def __init__(self, text: str) -> None:
@@ -73,7 +73,8 @@ def unpacked(
 
 
 def cache_folders(environ: Mapping[str, str], *, for_all_users: bool) -> list[str]:
-    """Where to unpack to, best first. `for_all_users`: root prefers what each user can read."""
+    """Where to unpack to, best first. `for_all_users`: root prefers folders that each user can
+    read."""
     own = cachefolder.cache_folder(environ)
     found = [own] if own is not None else []
     if for_all_users and os.geteuid() == 0 and "XDG_CACHE_HOME" not in environ:
@@ -103,14 +104,14 @@ def _ensure(
 
 
 def keep_open(descriptor: int) -> None:
-    """Have a lock held for as long as this process lives, whatever program it becomes."""
-    # From 3 on, also where it was started with one of the standard descriptors closed.
+    """Keep a lock for as long as this process lives, whatever program it becomes."""
+    # From 3 on, even if it was started with one of the standard descriptors closed.
     fcntl.fcntl(descriptor, fcntl.F_DUPFD, 3)
     os.close(descriptor)
 
 
 def _is_whole(target: str, index: Index) -> bool:
-    """Whether all files are there; takes 3 us for each."""
+    """Whether all files exist; takes 3 us for each."""
     try:
         return all(os.lstat(f"{target}/{path}").st_size == size for path, size, _ in index.files)
     except OSError:

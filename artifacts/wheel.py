@@ -8,7 +8,7 @@ from pathlib import Path
 from artifacts.environments import BuildError
 
 ROOT = Path(__file__).resolve().parents[1]
-_TIME_S = "1577836800"  # 2020, of all files in both: what PyPI takes, and no build's own
+_TIME_S = "1577836800"  # 2020, for all files in both: PyPI accepts it; not the build's own time
 
 
 def build(python: Path, target: Path, project: Path = ROOT) -> list[Path]:

@@ -1,4 +1,5 @@
-"""Writes what is made of tables in the Helm chart: values, their schema, questions, the page.
+"""Writes the parts of the Helm chart that come from tables: values, their schema, questions, the
+page.
 
     rows.py           a row of the table of values, and kinds of values
     ownvalues.py      the rows of the chart's own; scalevalues.py, netvalues.py: more of them

@@ -1,4 +1,4 @@
-"""`python -m artifacts.chart`: write what is stale; with --check, say what is and fail."""
+"""`python -m artifacts.chart`: write stale files; with --check, list them and fail."""
 
 import sys
 

@@ -1,4 +1,4 @@
-"""All files of the chart that are made, and which of those on the disk are stale."""
+"""All generated files of the chart, and which of those on the disk are stale."""
 
 import json
 from pathlib import Path
@@ -71,7 +71,7 @@ def stale(folder: Path = CHART) -> list[str]:
 
 
 def write(folder: Path = CHART) -> list[str]:
-    """Write those that are stale; gives their names."""
+    """Write the stale ones; returns their names."""
     names = stale(folder)
     contents = made()
     for name in names:

@@ -1,4 +1,4 @@
-"""Values of the chart's own, of what stands around the pods: network, scale, watching, jobs."""
+"""The chart's own values for what surrounds the pods: network, scaling, monitoring, jobs."""
 
 from artifacts.chart.rows import (
     DNS_LABEL,

@@ -1,4 +1,4 @@
-"""Values of the chart's own, of the pod and what it keeps; netvalues.py has those around it."""
+"""The chart's own values for the pod and its storage; netvalues.py has those around it."""
 
 from artifacts.chart.rows import (
     DNS_LABEL,

@@ -1,7 +1,7 @@
 """Values of the plugins that come with Buntime: `plugins.keyval.options.spaces`.
 
-They go into the config file, in a ConfigMap. A password goes into no file: its value names a
-Secret, and the pod gets the variable that the option names.
+They go into the config file, in a ConfigMap. Passwords go into no file: the value names a Secret,
+and the pod gets the variable that the option names.
 """
 
 from pathlib import Path
@@ -72,7 +72,7 @@ def _schema(kind: OptionKind) -> Schema:
 
 
 def keepers(folder: Path) -> list[str]:
-    """Plugins that keep data, which needs state."""
+    """Plugins that keep data, for which they need state."""
     said = (
         yaml.safe_load(each.read_text("utf-8")) for each in sorted(folder.glob("*/buntime.yaml"))
     )

@@ -1,4 +1,4 @@
-"""A row of the table of values, and what a value may be, as JSON schema says it.
+"""A row of the table of values, and what a value may be, as a JSON schema.
 
     Row("service.port", 80, PORT, "port of the Service")
 
@@ -56,7 +56,7 @@ def or_empty(schema: Schema) -> Schema:
 
 
 def fields(needed: str = "", /, **properties: Schema) -> Schema:
-    """A mapping with these keys and no others; `needed` names those that must be there."""
+    """A mapping with only these keys; `needed` names the required ones."""
     made: Schema = {
         "type": "object",
         "additionalProperties": False,

@@ -1,4 +1,4 @@
-"""Rows to values.schema.json: no value that the chart does not have, and each of its kind."""
+"""Rows to values.schema.json: no unknown values, and each of its kind."""
 
 import json
 from collections.abc import Iterable

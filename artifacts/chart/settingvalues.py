@@ -1,6 +1,6 @@
 """Values of the runtime's settings: `settings.poolSize` is RUNTIME_POOL_SIZE.
 
-All rows of the settings table are there but those that the chart decides, and those that are
+It has all rows of the settings table, except those that the chart decides and those that are
 secrets. A value of "" leaves the setting to the runtime.
 """
 
@@ -18,7 +18,7 @@ from artifacts.chart.rows import (
 from buntime.core.settings.setting import Setting
 from buntime.core.settings.settingtable import GROUPS
 
-# By what of the values the chart decides these; see templates/_environment.tpl.
+# The values by which the chart decides these; see templates/_environment.tpl.
 DECIDED = {
     "RUNTIME_CONFIG": "config, configFrom, plugins",
     "RUNTIME_ENV_FILE": "settings: a pod has no file .env",
@@ -32,7 +32,7 @@ DECIDED = {
     "RUNTIME_STATE_DIR": "state.enabled",
     "RUNTIME_WORKER_DIRS": "apps.path",
 }
-# Defaults that are others than the runtime's, for a container with a limit of memory.
+# Defaults that differ from the runtime's, for a container with a memory limit.
 DEFAULTS: dict[str, object] = {"HOST": "0.0.0.0", "PORT": 8000, "RUNTIME_POOL_SIZE": 50}
 _ASKED = {
     "RUNTIME_POOL_SIZE": "Most workers",
@@ -44,13 +44,13 @@ _ASKED = {
 }
 _DURATION = r"^([0-9]{1,15}(\.[0-9]{1,9})?\s*(ms|[smhdwSMHDW])?)?$"
 _SIZE = r"^([0-9]{1,15}(\.[0-9]{1,9})?\s*([kmgKMG]?[bB])?)?$"
-# Of these the chart wants to know more than that they are text.
+# For these the chart has a stricter schema than text.
 _SPECIAL: dict[str, Schema] = {
     # A probe and a Service need an address and a port.
     "HOST": {"type": "string", "pattern": r"^[0-9A-Fa-f:.]*$"},
     "PORT": {"type": "integer", "minimum": 1024, "maximum": 65535},
     "RUNTIME_API_PREFIX": {"type": "string", "pattern": r"^((/[A-Za-z0-9._~-]+)+/?)?$"},
-    # A file is lost with its container, but on a volume.
+    # A file is lost with its container, unless it is on a volume.
     "OTEL_TRACES_SAMPLER_ARG": {"type": ["string", "number"]},
 }
 
@@ -67,7 +67,8 @@ def setting_sections() -> tuple[Section, ...]:
 
 
 def secret_section() -> Section:
-    """Settings that are secrets: where a Secret has them, since a value would be in plain sight."""
+    """Settings that are secrets: the Secret that has them, because a value would be in plain
+    sight."""
     schema = or_empty(NAME)
     rows = []
     for _, group in GROUPS:
@@ -87,7 +88,7 @@ def secret_section() -> Section:
 
 
 def value_name(setting: Setting) -> str:
-    """`--pool-size` -> "poolSize"; of what has no flag, by its variable."""
+    """`--pool-size` -> "poolSize"; by its variable if it has no flag."""
     flag = setting.flag or setting.variable.lower().replace("_", "-")
     first, *others = flag.strip("-").split("-")
     return first + "".join(word.capitalize() for word in others)

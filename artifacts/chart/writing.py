@@ -25,7 +25,7 @@ def values_text(sections: Iterable[Section]) -> str:
 
 
 def _value_lines(row: Row, open_: list[str]) -> Iterator[str]:
-    """The lines of a value; `open_` are the mappings that the lines before it stand in."""
+    """The lines of a value; `open_` are the mappings that contain the lines before it."""
     *parents, name = row.path.split(".")
     common = 0
     while common < min(len(parents), len(open_)) and parents[common] == open_[common]:
@@ -95,7 +95,7 @@ def _question_type(row: Row) -> str:
 
 
 def readme_text(sections: Iterable[Section], about: str) -> str:
-    """README.md: what stands in `about`, and a table of values for each section."""
+    """README.md: the text of `about`, and a table of values for each section."""
     lines = [about.rstrip()]
     for section in sections:
         lines += ["", f"### {section.title}", "", "| value | default | meaning |", "|---|---|---|"]
