@@ -1,4 +1,4 @@
-"""authn: people sign in once, and apps are told who they are. See docs/authn.md."""
+"""authn: users sign in once, and apps are told who they are. See docs/authn.md."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from authn.web import Web
 from authn.where import SESSION, cookie, cookie_names, host_of
 from buntime.plugin import Continue, plugin
 
-KEPT_S = 60.0  # that what was said of a session holds, unless it is forgotten before
+KEPT_S = 60.0  # how long a verdict on a session is kept, unless it is forgotten before
 OPERATORS_BASE = "/api/users"
 
 _app: list[App] = []
@@ -44,7 +44,7 @@ def on_shutdown() -> None:
 
 
 def on_request(request: Any) -> Continue:
-    """Who has signed in. What is said holds for a minute, or until he signs out."""
+    """Identify the user. The verdict holds for a minute, or until the user signs out."""
     session = _app[0].sessions.find(cookie(request, SESSION), host_of(request))
     kept: dict[str, Any] = {
         "cache_s": KEPT_S,
@@ -57,7 +57,7 @@ def on_request(request: Any) -> Continue:
 
 
 def fetch(request: Any) -> Any:
-    """The pages at /.well-known/buntime/auth/, and for operators what is below /api/users."""
+    """The pages at /.well-known/buntime/auth/, and for operators those below /api/users."""
     if request.base.endswith(OPERATORS_BASE):
         return _operators[0].answer(request)
     return _web[0].answer(request)

@@ -27,7 +27,7 @@ _tasks: list[asyncio.Task[None]] = []
 
 
 async def on_init() -> None:
-    """Open the database, and start what tidies it up."""
+    """Open the database, and start the cleanup."""
     folder = os.environ.get("APP_DATA_DIR")
     if not folder:
         raise RuntimeError("APP_DATA_DIR is not set: this runtime has no writable state folder")
@@ -45,7 +45,7 @@ async def on_init() -> None:
 
 
 async def on_shutdown() -> None:
-    """Stop what tidies up, and close the database."""
+    """Stop the cleanup, and close the database."""
     for task in _tasks:
         task.cancel()
     for database in _open:
@@ -53,12 +53,12 @@ async def on_shutdown() -> None:
 
 
 async def fetch(request: Any) -> Any:
-    """What is below /keyval/api."""
+    """Answer requests below /keyval/api."""
     return await _web[0].answer(request)
 
 
 async def _sweep(store: Store) -> None:
-    """Delete what has expired, some at a time, calls in between."""
+    """Delete what has expired, in small steps, with calls in between."""
     told = ""
     while True:
         more = False

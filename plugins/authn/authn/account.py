@@ -1,4 +1,4 @@
-"""What users do themselves: take an invitation, change the password, have a second factor."""
+"""What users do themselves: accept an invitation, change the password, set up a second factor."""
 
 from __future__ import annotations
 
@@ -109,7 +109,7 @@ class _Account:
             self._app.users.set_password(user.name, new)
         except passwords.WeakPassword as exc:
             return self.show(request, str(exc), 400)
-        # Whoever else has signed in as him is out; he signs in by the new one.
+        # All other sessions of the user end; the user signs in with the new password.
         self._app.sessions.end_user(user.name)
         return self._signed_out(request, "Your password is changed")
 
@@ -162,11 +162,11 @@ class _Account:
         return pages.page(request.base, title, pages.link(f"{request.base}/sign-in", "Sign in"))
 
     def _user(self, session: Session) -> User | None:
-        """Who signs in by password here; None for people of a provider."""
+        """The user who signs in by password here; None for users of a provider."""
         return self._app.users.find(session.user) if session.provider == "password" else None
 
     def _asked(self, request: Request) -> User | None:
-        """The user, where he has told his password once more. Wrong ones are counted."""
+        """The user, if the password was entered correctly again. Wrong ones are counted."""
         session = self._ways.session_of(request)
         user = self._user(session) if session is not None else None
         if user is None:

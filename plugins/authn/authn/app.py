@@ -1,4 +1,4 @@
-"""What the pages, the hook and the operators' API have in common."""
+"""What the pages, the hook and the operators' API share."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def make_app(
     clock: Callable[[], float],
     forget: Callable[[str], None],
 ) -> App:
-    """By the options. Raises BadProvider, BadUrl, sqlite3.Error, NewerFile."""
+    """Made from the options. Raises BadProvider, BadUrl, sqlite3.Error, NewerFile."""
     hosts = Hosts(config["publicUrl"] or "", config["hosts"])
     providers = providers_of(config["providers"], config["clientSecrets"])
     database = Database(path)

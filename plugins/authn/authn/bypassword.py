@@ -1,4 +1,4 @@
-"""Signing in by password, and by a code of an authenticator app where the user has one."""
+"""Signing in by password, and by a code of an authenticator app if the user has one."""
 
 from __future__ import annotations
 

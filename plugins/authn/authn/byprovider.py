@@ -1,4 +1,4 @@
-"""Signing in at a provider, who sends the browser back."""
+"""Signing in at a provider, which sends the browser back."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class ByProvider:
         client, kept = self._app.clients.get(said["with"]), said["kept"]
         if client is None or query.get("state") != kept["state"]:
             return self._ways.too_old(request)
-        # Of one answer, once.
+        # For one answer, once.
         self._app.flows.say(flow, {key: said[key] for key in ("to", "for") if key in said})
         if "code" not in query:
             why = f"{query.get('error')}: {query.get('error_description') or ''}"[:300]

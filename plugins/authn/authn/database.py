@@ -1,7 +1,7 @@
-"""The file with users and sessions: SQLite, used by several threads in turns.
+"""The file with users and sessions: SQLite, used by several threads in turn.
 
-What others must not learn from a copy of the file is kept as a hash: tokens of sessions, codes and
-links by SHA-256, as they are random; passwords by scrypt, see `passwords`.
+What others must not learn from a copy of the file is stored as a hash: tokens of sessions, codes
+and links by SHA-256, because they are random; passwords by scrypt, see `passwords`.
 """
 
 from __future__ import annotations
@@ -80,13 +80,14 @@ class Database:
             return found
 
     def run(self, sql: str, *values: Any) -> int:
-        """Change something; returns how many rows were. A transaction of its own, or of `all`."""
+        """Change something; returns how many rows changed. In its own transaction, or that of
+        `all`."""
         with self._lock:
             return self._connection.execute(sql, values).rowcount
 
     @contextmanager
     def all(self) -> Iterator[None]:
-        """All that is changed inside, or nothing where something is raised."""
+        """Apply all changes made inside, or none if something is raised."""
         with self._lock:
             self._connection.execute("BEGIN IMMEDIATE")
             try:

@@ -1,13 +1,13 @@
-"""Sign-ins that are under way: what is known of each between one page and the next.
+"""Sign-ins that are under way: what is known about each between one page and the next.
 
-A flow is begun at the host that somebody wants to reach, and bound to his browser by a cookie of
-that host. Where people sign in at another host, it has a second one there:
+A flow begins at the host that the user wants to reach, and is bound to the browser by a cookie of
+that host. If users sign in at another host, there is a second flow there:
 
     shop.example.com  sign-in?to=/   flow A, cookie A   ──> login.example.com  sign-in?for=HANDLE
                                                             flow B, cookie B: password, provider
     shop.example.com  enter?code=    cookie A fits flow A <──  a code, once, for 30 s
 
-Whatever token comes in a URL opens nothing without the cookie.
+A token in a URL opens nothing without the cookie.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ if TYPE_CHECKING:
 
     from authn.database import Database
 
-FLOW_S = 1800.0  # to type a password in, or to be back from a provider
+FLOW_S = 1800.0  # to enter a password, or to return from a provider
 CODE_S = 30.0
-FLOWS_MAX = 50_000  # beyond that the oldest go
+FLOWS_MAX = 50_000  # beyond that the oldest are dropped
 
 
 class Flows:
-    """All of them, in the file."""
+    """All flows, in the file."""
 
     def __init__(self, database: Database, clock: Callable[[], float]) -> None:
         self._database = database
@@ -53,7 +53,7 @@ class Flows:
         return token
 
     def find(self, token: str | None) -> dict[str, Any] | None:
-        """What was said, while it lasts."""
+        """What was kept, while it lasts."""
         return self.find_hashed(hash_of(token)) if token and has_form(token) else None
 
     def find_hashed(self, key: str) -> dict[str, Any] | None:
@@ -63,13 +63,13 @@ class Flows:
         return None if row is None else json.loads(row["said"])
 
     def say(self, token: str, said: dict[str, Any]) -> None:
-        """Have this be what is known of it."""
+        """Replace what is known about it."""
         self._database.run(
             "UPDATE flows SET said = ? WHERE hash = ?", json.dumps(said), hash_of(token)
         )
 
     def take(self, token: str | None) -> dict[str, Any] | None:
-        """What was said, once: whoever asks again gets nothing."""
+        """What was kept, once: a second call gets nothing."""
         said = self.find(token)
         if said is None or token is None:
             return None

@@ -1,8 +1,8 @@
 """Signing in at a provider: OpenID Connect with PKCE, state and nonce; or OAuth 2 alone.
 
-OpenID Connect Core 3.1, RFC 7636 (PKCE), RFC 9207 (`iss` in the answer). What an ID token says is
-believed once its signature, issuer, audience, time and nonce are checked. With OAuth 2 the
-provider's user endpoint is asked.
+OpenID Connect Core 3.1, RFC 7636 (PKCE), RFC 9207 (`iss` in the answer). An ID token is trusted
+once its signature, issuer, audience, time and nonce are checked. With OAuth 2 the provider's user
+endpoint is used.
 """
 
 from __future__ import annotations
@@ -20,20 +20,20 @@ from authn.tokens import new_token
 
 _ALGORITHMS = ("RS256", "PS256", "ES256", "ES384", "RS384", "RS512", "EdDSA")
 _LEEWAY_S = 60
-_DISCOVERED_S = 3600.0  # how long what a provider says of itself holds
-_KEYS_AGAIN_S = 10.0  # how often keys may be asked for anew, for the sake of an unknown one
+_DISCOVERED_S = 3600.0  # how long a provider's own metadata is kept
+_KEYS_AGAIN_S = 10.0  # how often keys may be fetched again because of an unknown one
 _TEXT_MAX = 200
 
 
 class Person(NamedTuple):
-    """Who has signed in, as apps are told; `hint` is the ID token, for signing out."""
+    """The user who has signed in, as apps see it; `hint` is the ID token, for signing out."""
 
     identity: dict[str, Any]
     hint: str
 
 
 class Client:
-    """Of one provider. Of several threads."""
+    """For one provider. Used by several threads."""
 
     def __init__(self, provider: Provider) -> None:
         self.provider = provider
@@ -44,7 +44,7 @@ class Client:
         self._keys_at = 0.0
 
     def begin(self, redirect_uri: str) -> tuple[str, dict[str, str]]:
-        """Where the browser goes, and what is to be kept until it is back.
+        """Where the browser goes, and what to keep until it is back.
 
         Raises ProviderFault.
         """
@@ -69,7 +69,7 @@ class Client:
     def finish(
         self, code: str, kept: dict[str, str], redirect_uri: str, issuer: str = ""
     ) -> Person:
-        """Who it is. `issuer` is the answer's `iss`. Raises ProviderFault."""
+        """The user. `issuer` is the answer's `iss`. Raises ProviderFault."""
         if issuer and self.provider.kind == "oidc" and issuer.rstrip("/") != self.provider.issuer:
             raise ProviderFault(f"the answer is of {issuer[:_TEXT_MAX]}, which was not asked")
         form = {
@@ -101,8 +101,8 @@ class Client:
         return f"{url}{'&' if '?' in url else '?'}{urlencode(said)}"
 
     def check(self, raw: str, nonce: str) -> dict[str, Any]:
-        """The claims of an ID token that is as it should be. Raises ProviderFault."""
-        # They take 100 ms to import, and a small team with passwords has no use for them.
+        """The claims of a valid ID token. Raises ProviderFault."""
+        # They take 100 ms to import, and a small team with passwords does not need them.
         from joserfc import jwt
         from joserfc.errors import InvalidKeyIdError, JoseError
 
@@ -146,7 +146,7 @@ class Client:
         return found
 
     def _issuer(self) -> str:
-        """As the provider writes it, with its slash at the end if it has one."""
+        """As the provider writes it, with its trailing slash if it has one."""
         return str(self._discover()["issuer"])
 
     def _endpoint(self, name: str) -> str:

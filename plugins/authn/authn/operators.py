@@ -1,4 +1,5 @@
-"""What operators do with users, below /api/users of the runtime's API, which has checked who asks.
+"""What operators do with users, below /api/users of the runtime's API, which has checked the
+caller.
 
 GET    /api/users                    all of them
 POST   /api/users                    {"name": "ann", ...} -> the user, and a link

@@ -1,4 +1,4 @@
-"""The pages: HTML without a script, each text escaped."""
+"""The pages: HTML without scripts, with all text escaped."""
 
 from __future__ import annotations
 
@@ -41,7 +41,8 @@ _SECURITY = (
 def page(
     base: str, title: str, *parts: str, status: int = 200, to: Iterable[str] = (), after: str = ""
 ) -> Response:
-    """A page of these parts, which are HTML. Its forms may lead to the origins of the URLs `to`.
+    """A page made of these parts, which are HTML. Its forms may lead to the origins of the URLs
+    `to`.
 
     `after` is a URL to go on to at once.
     """
@@ -69,12 +70,12 @@ def style() -> Response:
 
 
 def text(value: object) -> str:
-    """Text for HTML, also inside of an attribute."""
+    """Text for HTML, also inside an attribute."""
     return html.escape(str(value), quote=True)
 
 
 def wrong(words: str) -> str:
-    """A line that says what was wrong; nothing where there are no words."""
+    """A line that says what was wrong; nothing if there are no words."""
     return f'<p class="wrong" role="alert">{text(words)}</p>\n' if words else ""
 
 
@@ -89,7 +90,7 @@ def link(url: str, words: str) -> str:
 
 
 def form(action: str, *fields: str, button: str, **hidden: str) -> str:
-    """A form that posts; `hidden` are values that go with it."""
+    """A form that posts; `hidden` are additional values."""
     kept = "".join(
         f'<input type="hidden" name="{text(name)}" value="{text(value)}">'
         for name, value in hidden.items()
@@ -103,7 +104,7 @@ def form(action: str, *fields: str, button: str, **hidden: str) -> str:
 def field(name: str, label: str, *, key: str = "", **attributes: Any) -> str:
     """A labelled input; attributes with `_` for `-`, True for those without a value.
 
-    `key` is its id, where another field of the page has the same name.
+    `key` is its id, if another field of the page has the same name.
     """
     said = "".join(
         f" {key.replace('_', '-')}" + ("" if value is True else f'="{text(value)}"')

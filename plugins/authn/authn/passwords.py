@@ -1,4 +1,4 @@
-"""Passwords: scrypt, with its costs beside each hash, so that they can be raised."""
+"""Passwords: scrypt, with its costs stored with each hash, so that they can be raised."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ _SALT_BYTES, _HASH_BYTES = 16, 32
 
 
 class WeakPassword(Exception):
-    """A password that is not to be had; says why."""
+    """A password that is not allowed; says why."""
 
 
 def check_strength(password: str, *names: str) -> None:
-    """`names` are what it must not be: the user's. Raises WeakPassword."""
+    """It must not be one of `names`, which are the user's. Raises WeakPassword."""
     if len(password) < LENGTH_MIN:
         raise WeakPassword(f"Take at least {LENGTH_MIN} characters.")
     if len(password) > LENGTH_MAX:
@@ -37,7 +37,8 @@ def hash_password(password: str) -> str:
 
 
 def is_password(password: str, kept: str | None) -> bool:
-    """Whether it is the one. Takes as long where there is none, so that nobody learns who is."""
+    """Whether it is the right one. Takes as long if there is none, so that nobody learns which
+    users exist."""
     if len(password) > LENGTH_MAX:
         return False
     try:
@@ -49,7 +50,8 @@ def is_password(password: str, kept: str | None) -> bool:
 
 
 def is_outdated(kept: str) -> bool:
-    """Whether it was made at lower costs than today's: it is made anew at the next sign-in."""
+    """Whether it was made at lower costs than today's: then it is made again at the next
+    sign-in."""
     return kept.split("$")[1:4] != [str(_LOG2_N), str(_R), str(_P)]
 
 

@@ -32,11 +32,11 @@ _KEYS = {
 
 
 class BadProvider(Exception):
-    """What the options say of a provider cannot be so; says which, and what to do."""
+    """An option of a provider is invalid; says which, and what to do."""
 
 
 class Provider(NamedTuple):
-    """Somebody who knows people. Claims are paths: "realm_access.roles"."""
+    """A provider of identities. Claims are paths: "realm_access.roles"."""
 
     name: str
     kind: str  # "oidc"; "oauth2": by its user endpoint
@@ -62,7 +62,8 @@ def providers_of(said: dict[str, Any], secrets_text: str | None) -> dict[str, Pr
 
 
 def claim(claims: dict[str, Any], path: str) -> Any:
-    """`"realm_access.roles"`: what stands there; None for nothing. A name with dots goes first."""
+    """The value at `"realm_access.roles"`; None if there is none. A name with dots takes
+    precedence."""
     if not path:
         return None
     if path in claims:

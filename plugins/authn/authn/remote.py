@@ -1,4 +1,5 @@
-"""Talking to providers over HTTP: bounded in time and size, and to none but the hosts they name."""
+"""Talks to providers over HTTP: bounded in time and size, and only to the hosts that are
+configured."""
 
 from __future__ import annotations
 
@@ -14,12 +15,12 @@ _SHOWN = 200
 
 
 class ProviderFault(Exception):
-    """The provider does not answer as it should; says what happened, for the log."""
+    """The provider's answer is invalid or missing; says what happened, for the log."""
 
 
 class _NoRedirects(urllib.request.HTTPRedirectHandler):
     def redirect_request(self, *_: Any, **__: Any) -> None:
-        """A secret goes where the options say, and nowhere else."""
+        """A secret is sent only where the options say."""
 
 
 _opener = urllib.request.build_opener(_NoRedirects)

@@ -1,9 +1,9 @@
-"""The second factor: codes of an authenticator app (TOTP, RFC 6238), each good for once."""
+"""The second factor: codes of an authenticator app (TOTP, RFC 6238), each valid once."""
 
 from __future__ import annotations
 
 _STEP_S = 30
-_AROUND = 1  # steps before and after that count too: clocks differ
+_AROUND = 1  # steps before and after that are accepted too, because clocks differ
 
 
 def new_secret() -> str:
@@ -21,7 +21,7 @@ def uri_of(secret: str, user: str, host: str) -> str:
 
 
 def step_of(secret: str, code: str, now: float) -> int | None:
-    """The step of time that a code is of; None where it is of none that counts now."""
+    """The time step of a code; None if the code is not valid now."""
     import pyotp
 
     digits = "".join(code.split())

@@ -1,8 +1,8 @@
 """Sessions: who has signed in, where, and until when.
 
-A session is of one host, as its cookie is. Those of one sign-in at several hosts have one `login`,
-and end together. A token is made anew at each sign-in, so that nobody can have somebody sign in
-with a token that he knows.
+A session belongs to one host, like its cookie. The sessions of one sign-in at several hosts have
+the same `login`, and end together. Each sign-in makes a new token, so nobody can make a victim sign
+in with a token that the attacker knows.
 """
 
 from __future__ import annotations
@@ -19,25 +19,25 @@ if TYPE_CHECKING:
 
     from authn.database import Database
 
-_SEEN_S = 60.0  # how exactly it is known when somebody was here last
+_SEEN_S = 60.0  # how precisely the time of the last visit is known
 
 
 class Session(NamedTuple):
-    """One session. `login` is the sign-in that it is of."""
+    """One session. `login` is the sign-in that it belongs to."""
 
     login: str
     user: str
     host: str
     provider: str
     identity: dict[str, Any]
-    hint: str  # what the provider wants to know when the user leaves
+    hint: str  # what the provider needs when the user signs out
     created: float
     seen: float
     expires: float
 
     @property
     def tags(self) -> tuple[str, str]:
-        """What kept verdicts on it are dropped by."""
+        """The tag by which kept verdicts on it are dropped."""
         return (f"login:{self.login}", f"user:{self.user}")
 
     def dump(self) -> dict[str, Any]:
@@ -52,7 +52,7 @@ class Session(NamedTuple):
 
 
 class Sessions:
-    """All sessions, in the file. What ends is told to `forget`, by a tag."""
+    """All sessions, in the file. `forget` gets the tag of each one that ends."""
 
     def __init__(
         self,
@@ -104,7 +104,7 @@ class Sessions:
         return token, session
 
     def find(self, token: str | None, host: str) -> Session | None:
-        """The session of a token at this host; from now on it is idle anew."""
+        """The session of a token at this host; its idle time starts again."""
         if token is None or not has_form(token):
             return None
         now, key = self._clock(), hash_of(token)
@@ -123,7 +123,7 @@ class Sessions:
         return session._replace(seen=now, expires=expires)
 
     def of(self, user: str) -> list[Session]:
-        """Those of a user that hold, the newest first."""
+        """The valid ones of a user, newest first."""
         rows = self._database.rows(
             "SELECT * FROM sessions WHERE user = ? AND expires > ? ORDER BY created DESC",
             user, self._clock(),
@@ -131,7 +131,7 @@ class Sessions:
         return [_session(row) for row in rows]
 
     def is_login(self, login: str) -> bool:
-        """Whether a session of that sign-in holds."""
+        """Whether a session of that sign-in is valid."""
         row = self._database.row(
             "SELECT 1 FROM sessions WHERE login = ? AND expires > ?", login, self._clock()
         )
@@ -144,13 +144,13 @@ class Sessions:
         return ended
 
     def end_user(self, user: str) -> int:
-        """Sign a user out wherever he is."""
+        """Sign a user out everywhere."""
         ended = self._database.run("DELETE FROM sessions WHERE user = ?", user)
         self._forget(f"user:{user}")
         return ended
 
     def retell(self, user: str, identity: dict[str, Any]) -> None:
-        """Have what is told of a user be another one from now on: his roles have changed."""
+        """Change what is reported about a user from now on: the roles have changed."""
         self._database.run(
             "UPDATE sessions SET identity = ? WHERE user = ? AND provider = 'password'",
             json.dumps(identity), user,

@@ -1,8 +1,8 @@
-"""Guesses are slowed: by the address that they come from, and by the name that they are about.
+"""Slows down guesses: by the address that they come from, and by the user name.
 
-After a few wrong ones each further try has to wait, twice as long each time, to some minutes. Of a
-name it takes more of them than of an address, so that nobody is locked out by somebody else at
-once; and it never takes longer than `WAIT_MAX_S`, however many there are.
+After a few wrong guesses each further try has to wait, twice as long each time, up to some minutes.
+A name tolerates more of them than an address, so that nobody can quickly lock out somebody else;
+and the wait is never longer than `WAIT_MAX_S`, however many there are.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ _KEPT_MAX = 20_000
 
 
 class Throttle:
-    """Counts wrong guesses. Of several threads."""
+    """Counts wrong guesses. Used by several threads."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -40,7 +40,7 @@ class Throttle:
                 self._wrong.popitem(last=False)
 
     def on_right(self, address: str, name: str) -> None:
-        """The one who knows it has come: the address and the name begin anew."""
+        """The right password was given: the counts of the address and the name are reset."""
         with self._lock:
             self._wrong.pop(("address", address), None)
             self._wrong.pop(("name", name), None)

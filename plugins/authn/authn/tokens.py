@@ -1,4 +1,4 @@
-"""Random texts that open something, and what is kept of them."""
+"""Random texts that open something, and what is stored of them."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def new_token() -> str:
 
 
 def hash_of(token: str) -> str:
-    """What is kept: who reads the file cannot make the token of it."""
+    """What is stored: a reader of the file cannot derive the token from it."""
     return hashlib.sha256(token.encode("utf-8", "replace")).hexdigest()
 
 

@@ -23,7 +23,7 @@ _LIST_MAX = 50
 
 
 class BadUser(Exception):
-    """What was said of a user cannot be so; says why. `code` is for programs."""
+    """Invalid data about a user; says why. `code` is for programs."""
 
     def __init__(self, message: str, code: str = "bad_user", status: int = 400) -> None:
         super().__init__(message)
@@ -32,14 +32,14 @@ class BadUser(Exception):
 
 
 class User(NamedTuple):
-    """Who may sign in by password."""
+    """A user who may sign in by password."""
 
     name: str
     email: str
     full_name: str
     roles: list[str]
     groups: list[str]
-    password: str | None  # its hash; None until the invitation was taken
+    password: str | None  # its hash; None until the invitation was accepted
     totp: str | None  # the secret of the second factor
     totp_step: int  # of the last code that was used
     is_disabled: bool
@@ -56,7 +56,7 @@ class User(NamedTuple):
         }
 
     def dump(self) -> dict[str, Any]:
-        """For operators: without what opens anything."""
+        """For operators: without secrets."""
         return {
             "name": self.name,
             "email": self.email,
@@ -74,7 +74,7 @@ class Users:
     """All users, in the file."""
 
     def __init__(self, database: Database, clock: Callable[[], float]) -> None:
-        """`clock` gives seconds since 1970."""
+        """`clock` returns seconds since 1970."""
         self._database = database
         self._clock = clock
 
@@ -83,7 +83,7 @@ class Users:
         return None if row is None else _user(row)
 
     def by_login(self, text: str) -> User | None:
-        """By the name or, where it is one user's alone, the e-mail address."""
+        """By the name or, if only one user has it, the e-mail address."""
         found = self.find(text.strip())
         if found is not None:
             return found
@@ -93,14 +93,14 @@ class Users:
         return _user(rows[0]) if len(rows) == 1 else None
 
     def list(self, *, after: str = "", most: int = -1) -> list[User]:
-        """By name, those behind `after`."""
+        """By name, those after `after`."""
         rows = self._database.rows(
             "SELECT * FROM users WHERE name > ? ORDER BY name LIMIT ?", after, most
         )
         return [_user(row) for row in rows]
 
     def check(self, said: dict[str, Any], user: User | None = None) -> User:
-        """What `add` would make, or of `user` what `change` would. Raises BadUser."""
+        """What `add` would make, or what `change` would make of `user`. Raises BadUser."""
         name = _name_of(said)
         if user is None and self.find(name) is not None:
             raise BadUser(f"there is a user {name} already", "user_exists", 409)
@@ -115,7 +115,7 @@ class Users:
         )
 
     def add(self, said: dict[str, Any]) -> User:
-        """`said` is as `dump` has it, name required. Raises BadUser."""
+        """`said` has the form of `dump`, with a name. Raises BadUser."""
         name = _name_of(said)
         values = _values({**_NOTHING, **said})
         added = self._database.run(
@@ -128,7 +128,7 @@ class Users:
         return self.found(name)
 
     def change(self, name: str, said: dict[str, Any]) -> User:
-        """What `said` has becomes so. Raises BadUser."""
+        """Change what `said` contains. Raises BadUser."""
         user = self.found(name)
         values = _values({**user.dump(), **said})
         disabled = _flag(said, "disabled", user.is_disabled)
@@ -142,10 +142,10 @@ class Users:
         """Raises BadUser."""
         self._database.run("DELETE FROM users WHERE name = ?", self.found(name).name)
 
-    # Links by which somebody sets a password
+    # Links for setting a password
 
     def link(self, name: str, kind: str) -> tuple[str, float]:
-        """A token for an invitation or a reset, and when it ends; earlier ones open no more."""
+        """A token for an invitation or a reset, and when it ends; earlier ones become invalid."""
         user, now = self.found(name), self._clock()
         token, expires = new_token(), now + (INVITATION_S if kind == "invite" else RESET_S)
         with self._database.all():
@@ -156,7 +156,7 @@ class Users:
         return token, expires
 
     def by_link(self, token: str | None) -> User | None:
-        """Whose link it is, if it still opens."""
+        """The user of the link, if it is still valid."""
         if token is None or not has_form(token):
             return None
         row = self._database.row(
@@ -167,7 +167,7 @@ class Users:
         return None if row is None else _user(row)
 
     def take_link(self, token: str, password: str) -> User | None:
-        """Set the password of whose link it is, once. Raises WeakPassword."""
+        """Set the password of the link's user, once. Raises WeakPassword."""
         user = self.by_link(token)
         if user is None:
             return None
@@ -179,7 +179,7 @@ class Users:
             self._database.run("UPDATE users SET password=? WHERE name=?", made, user.name)
         return self.find(user.name)
 
-    # What users say themselves
+    # What users change themselves
 
     def set_password(self, name: str, password: str) -> None:
         """Raises WeakPassword."""
@@ -197,7 +197,7 @@ class Users:
         self._database.run("UPDATE users SET totp=?, totp_step=? WHERE name=?", secret, step, name)
 
     def use_step(self, name: str, step: int) -> bool:
-        """Whether a code of that time was not used before: each is good for once."""
+        """Whether a code of that time was not used before: each is valid once."""
         return bool(
             self._database.run(
                 "UPDATE users SET totp_step=? WHERE name=? AND totp_step < ?", step, name, step
@@ -205,7 +205,7 @@ class Users:
         )
 
     def found(self, name: str) -> User:
-        """Raises BadUser where there is none."""
+        """Raises BadUser if there is none."""
         user = self.find(name)
         if user is None:
             raise BadUser(f"there is no user {name[:100]}", "user_not_found", 404)

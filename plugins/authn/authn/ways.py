@@ -1,4 +1,4 @@
-"""What all ways to sign in have in common: the choice, the end of it, and what is in between.
+"""What all ways to sign in share: the choice, the end, and what is in between.
 
 A way is a class with `pages()`, by method and path, see `bypassword` and `byprovider`.
 """
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     Pages = dict[tuple[str, str], Callable[[Request], Response]]
 
     class Warn(Protocol):
-        """What writes a warning to the log."""
+        """Writes a warning to the log."""
 
         def __call__(self, message: object, *args: Any) -> None: ...
 
@@ -51,7 +51,7 @@ class Ways:
         status: int = 200,
         said: dict[str, Any] | None = None,
     ) -> Response:
-        """The page on which somebody says who he is. `said` is of a flow that has just begun."""
+        """The page on which users sign in. `said` belongs to a flow that has just begun."""
         base, app = request.base, self.app
         parts = [pages.wrong(problem)]
         if app.has_passwords:
@@ -74,7 +74,7 @@ class Ways:
         return pages.page(base, "Sign in", *parts, status=status, to=self.targets(request, said))
 
     def targets(self, request: Request, said: dict[str, Any] | None = None) -> list[str]:
-        """Where the forms of this sign-in may lead: browsers look at redirects behind them too."""
+        """Where the forms of this sign-in may lead: browsers also check redirects after them."""
         said = said or self.app.flows.find(cookie(request, FLOW)) or {}
         return [said["for"]["origin"]] if "for" in said else []
 
@@ -87,7 +87,7 @@ class Ways:
         provider: str,
         hint: str = "",
     ) -> Response:
-        """He has signed in: a session here, and on to where he wanted to go."""
+        """The user has signed in: make a session here, and redirect to the requested page."""
         app = self.app
         if not app.flows.end(flow):
             return self.too_old(request)  # the same form, sent twice
@@ -105,7 +105,7 @@ class Ways:
         return response
 
     def carry_over(self, asked: dict[str, Any], session: Session) -> Response:
-        """Send him to the other host, with a code that opens a session for his browser alone."""
+        """Redirect to the other host, with a code that opens a session only for this browser."""
         code = self.app.flows.begin(
             {"enter": asked["flow"], "session": session._asdict()}, lasts_s=_CODE_S
         )

@@ -9,8 +9,8 @@
     GET  me                    who has signed in, as JSON
     account, invitation        see `account`
 
-Whatever changes something is posted by a form of this host, and is of the browser that has begun:
-its cookie says so.
+Every change must be posted by a form of this host, and come from the browser that began the flow:
+its cookie proves that.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ _FLOW_COOKIE_S = 1800.0
 
 
 class Web:
-    """Answers all of it."""
+    """Answers all of these."""
 
     def __init__(self, app: App, warn: Warn) -> None:
         self._app = app
@@ -65,7 +65,7 @@ class Web:
         }
 
     def answer(self, request: Request) -> Response:
-        """Whatever is asked below the base."""
+        """Answer a request below the base."""
         method = "GET" if request.method == "HEAD" else request.method
         if not host_of(request):
             return Response.json({"error": "there is no such host"}, 400)

@@ -1,4 +1,4 @@
-"""Where somebody is, and where he may be sent: hosts, cookies, paths."""
+"""Where a user is, and where to redirect: hosts, cookies, paths."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ _PATH_MAX = 4000
 
 
 class BadUrl(Exception):
-    """The option publicUrl cannot be so; says why."""
+    """The option publicUrl is invalid; says why."""
 
 
 def safe_path(to: str | None) -> str:
-    """Where to go on to: a path of this host, "/" for anything else."""
+    """Where to redirect: a path of this host, "/" for anything else."""
     if not to or len(to) > _PATH_MAX or to[0] != "/" or to[1:2] in ("/", "\\"):
         return "/"
     return "/" if _BAD_PATH.search(to) else quote(to, safe="/?&=#%:;,+@!$'()*~[]")
 
 
 def host_of(request: Request) -> str:
-    """The host that the browser has asked, with its port: "" where it is none."""
+    """The host that the browser requested, with its port: "" if invalid."""
     host = request.host.lower()
     return host if _HOST.fullmatch(host) else ""
 
@@ -40,7 +40,7 @@ def origin_of(request: Request) -> str:
 
 
 def is_own_form(request: Request) -> bool:
-    """Whether what is posted comes from a page of this host."""
+    """Whether a POST comes from a page of this host."""
     site = request.headers.get("sec-fetch-site")
     origin = request.headers.get("origin")
     if site is not None and site not in ("same-origin", "none"):
@@ -49,7 +49,7 @@ def is_own_form(request: Request) -> bool:
 
 
 def posted(request: Request, name: str) -> str:
-    """A text of the form; "" where there is none."""
+    """A text field of the form; "" if there is none."""
     value = request.form().get(name)
     return value if isinstance(value, str) else ""
 
@@ -62,8 +62,8 @@ def cookie(request: Request, name: str) -> str | None:
 def set_cookie(
     request: Request, response: Response, name: str, value: str, max_age_s: float
 ) -> None:
-    """Of this host alone and for all of it. Over TLS no other host can set it: `__Host-`. Where
-    an app sets hundreds, Chromium drops those first that have no high priority."""
+    """Only for this host, and for all of it. Over TLS no other host can set it: `__Host-`. If an
+    app sets hundreds, Chromium first drops cookies without high priority."""
     secure = "; Secure" if request.scheme == "https" else ""
     response.headers.add(
         "set-cookie",
@@ -73,7 +73,7 @@ def set_cookie(
 
 
 def cookie_names(scheme: str) -> str:
-    """The name of the session's cookie, as verdicts vary by it."""
+    """The name of the session's cookie, by which verdicts vary."""
     return f"__Host-{SESSION}" if scheme == "https" else SESSION
 
 
@@ -82,7 +82,7 @@ def _name(request: Request, name: str) -> str:
 
 
 class Hosts:
-    """Where people sign in, and which other hosts that is for."""
+    """Where users sign in, and for which other hosts."""
 
     def __init__(self, public_url: str, others: Iterable[Any]) -> None:
         """Raises BadUrl."""
@@ -97,11 +97,11 @@ class Hosts:
         self._others = [str(each).lower() for each in others]
 
     def is_public(self, host: str) -> bool:
-        """Whether people sign in here: at the one host, or at each where none is named."""
+        """Whether users sign in here: at the one host, or at each host if none is named."""
         return not self.public_host or host == self.public_host
 
     def may_enter(self, host: str) -> bool:
-        """Whether a sign-in may be carried over to this host."""
+        """Whether a sign-in may be transferred to this host."""
         name = host.rpartition(":")[0] if re.search(r":[0-9]+$", host) else host
         return any(
             name == each or (each.startswith("*.") and name.endswith(each[1:]))

@@ -1,1 +1,1 @@
-"""The plugin keyval: keys and values, and queues, of apps and plugins in one file."""
+"""The plugin keyval: keys and values, and queues, for apps and plugins, in one file."""

@@ -1,4 +1,4 @@
-"""What callers send, checked: whoever calls may be hostile. Each raises ServiceError."""
+"""Checks what callers send, because they may be hostile. Each function raises ServiceError."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ VERSION_MAX = 2**63 - 1
 
 
 def shown(value: Any) -> str:
-    """A value in a message, or its type where it is long."""
+    """A value for an error message, or its type if it is long."""
     if value is None or isinstance(value, (bool, float)):
         return repr(value)
     if isinstance(value, int):
@@ -35,14 +35,14 @@ def a_key(value: Any) -> bytes:
 
 
 def a_bound(value: Any) -> bytes:
-    """A place between keys."""
+    """A bound of a range of keys."""
     if not isinstance(value, bytes) or len(value) > KEY_MAX_BYTES + 1:
         raise invalid("the bounds of a range are bytes, as of encoded keys")
     return value
 
 
 def a_list(value: Any, what: str, most: int) -> list[Any]:
-    """A list of so many items at most. Raises ServiceError."""
+    """A list with a maximum number of items. Raises ServiceError."""
     if not isinstance(value, list) or len(value) > most:
         raise invalid(f"{what} are a list of at most {most}")
     return value
@@ -56,7 +56,7 @@ def an_int(value: Any, what: str, least: int, most: int) -> int:
 
 
 def seconds(value: Any, what: str, least: float = 0.0) -> float:
-    """A time in seconds, no less than `least`. Raises ServiceError."""
+    """A time in seconds, at least `least`. Raises ServiceError."""
     if type(value) not in (int, float) or not least <= value <= TIME_MAX_S:
         raise invalid(f"{what} is a number of seconds from {least:g} to {TIME_MAX_S:g}")
     return float(value)
@@ -68,12 +68,12 @@ def optional_seconds(value: Any, what: str) -> float | None:
 
 
 def a_version(value: Any) -> int | None:
-    """What only_if says: None for whatever is there, 0 for nothing."""
+    """The value of only_if: None for anything, 0 for a missing key."""
     return None if value is None else an_int(value, "a version", 0, VERSION_MAX)
 
 
 def a_name(value: Any, what: str = "a queue") -> str:
-    """The name of a queue, or of something like it. Raises ServiceError."""
+    """The name of a queue or the like. Raises ServiceError."""
     if not isinstance(value, str) or not 0 < len(value) <= QUEUE_NAME_MAX:
         raise invalid(f"{what} is named by a text of 1 to {QUEUE_NAME_MAX} characters")
     if any("\ud800" <= letter <= "\udfff" for letter in value):
@@ -82,7 +82,7 @@ def a_name(value: Any, what: str = "a queue") -> str:
 
 
 def a_text(value: Any, what: str, most: int) -> str:
-    """A text of so many characters; more are cut, lone surrogates replaced."""
+    """A text of limited length; the rest is cut off, lone surrogates are replaced."""
     if not isinstance(value, str):
         raise invalid(f"{what} is text, not {type(value).__name__}")
     return value[:most].encode("utf-8", "replace").decode("utf-8")

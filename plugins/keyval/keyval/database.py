@@ -1,7 +1,7 @@
-"""The file: SQLite with a write-ahead log, one process that writes it, migrations.
+"""The file: SQLite with a write-ahead log, one writing process, migrations.
 
-A transaction that was committed is there after the process was killed, at whatever statement. After
-a loss of power the last ones may be missing, unless `sync` is "full"; what is there is whole.
+A committed transaction survives when the process is killed, at any statement. After a power failure
+the last ones may be missing, unless `sync` is "full"; the file stays consistent.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 PAGE_BYTES = 4096
 SYNC = {"normal": 1, "full": 2}
-_WAL_MAX_BYTES = 64 << 20  # what is left of the log's file after it was long
+_WAL_MAX_BYTES = 64 << 20  # size to which a long log file is truncated
 
 
 class Database:
@@ -29,8 +29,8 @@ class Database:
     def __init__(self, path: Path, *, sync: str = "normal", file_bytes: int | None = None) -> None:
         """Open it, and bring its schema up to date.
 
-        Raises ServiceError where another process has it open, where it is of a newer version, or
-        where it cannot be read or written.
+        Raises ServiceError if another process has it open, if it is from a newer version, or if it
+        cannot be read or written.
         """
         self.path = path
         self._lock = _locked(path.with_suffix(".lock"))
@@ -66,19 +66,19 @@ class Database:
             raise _told(exc, "cannot read") from exc
 
     def run(self, sql: str, values: Sequence[Any] = ()) -> sqlite3.Cursor:
-        """Change something, inside of `writing`."""
+        """Change something, inside `writing`."""
         return self._connection.execute(sql, values)
 
     @contextmanager
     def writing(self) -> Iterator[None]:
-        """A transaction: all that is changed in it, or nothing where something is raised."""
+        """A transaction: applies all changes in it, or none if something is raised."""
         try:
             self._connection.execute("BEGIN IMMEDIATE")
             try:
                 yield
                 self._connection.execute("COMMIT")
             except BaseException:
-                if self._connection.in_transaction:  # SQLite may have ended it itself
+                if self._connection.in_transaction:  # SQLite may have ended it by itself
                     self._connection.execute("ROLLBACK")
                 raise
         except sqlite3.Error as exc:
@@ -94,7 +94,7 @@ class Database:
         execute("PRAGMA journal_mode = WAL")
         execute(f"PRAGMA synchronous = {SYNC[sync]}")
         execute(f"PRAGMA journal_size_limit = {_WAL_MAX_BYTES}")
-        execute("PRAGMA busy_timeout = 5000")  # a backup may read
+        execute("PRAGMA busy_timeout = 5000")  # a backup may be reading
         if file_bytes is not None:
             execute(f"PRAGMA max_page_count = {max(1, file_bytes // PAGE_BYTES)}")
 
@@ -114,7 +114,7 @@ class Database:
 
 
 def _locked(path: Path) -> Any:
-    """The file whose lock says who writes; the kernel frees it at the end of the process."""
+    """The file whose lock marks the writer; the kernel releases it when the process ends."""
     try:
         file = path.open("ab")
     except OSError as exc:

@@ -2,8 +2,8 @@
 
     b"\\x02user\\x00\\x15\\x07" <-> '["user", 7]'
 
-Nothing is lost: 1 and 1.0 are two keys, and stay so. `Infinity`, a float, is no JSON of a browser,
-which is why keys pass as text that nobody else reads.
+Nothing is lost: 1 and 1.0 are two keys, and stay different. `Infinity`, a float, is not JSON for
+browsers, so keys are passed as text that only this module parses.
 """
 
 from __future__ import annotations

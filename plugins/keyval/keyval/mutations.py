@@ -1,4 +1,4 @@
-"""What `atomic` does: mutations of one transaction, each a list of a word and its arguments.
+"""The mutations of `atomic`: each is a list of a word and its arguments; all are one transaction.
 
 ["set", key, value, ttl_s]  ["delete", key]  ["sum" | "min" | "max", key, number]
 ["append", key, item]  ["enqueue", queue, value, delay_s, attempts]
@@ -35,7 +35,7 @@ def mutate(change: Change, mutation: Any) -> None:
 
 
 def put(change: Change, key: Any, value: Any, ttl_s: Any) -> None:
-    """Put a value at a key, for `ttl_s` seconds or for good."""
+    """Set a key to a value, for `ttl_s` seconds or for good."""
     kind, data = stored(value)
     lifetime_s = optional_seconds(ttl_s, "ttl_s")
     expires = None if lifetime_s is None else change.now + lifetime_s
@@ -43,7 +43,7 @@ def put(change: Change, key: Any, value: Any, ttl_s: Any) -> None:
 
 
 def delete(change: Change, key: Any) -> None:
-    """Remove what is at a key."""
+    """Delete a key."""
     change.remove(a_key(key))
 
 
@@ -61,7 +61,7 @@ def enqueue(change: Change, queue: Any, value: Any, delay_s: Any, attempts: Any)
 
 
 def _append(change: Change, key: Any, item: Any) -> None:
-    """Bytes to bytes, anything else to a list; where nothing is there, to an empty one."""
+    """Append bytes to bytes, anything else to a list; a missing key starts empty."""
     entry = _there(change, key)
     empty: Any = b"" if isinstance(item, bytes) else []
     value = empty if entry is None else loaded(entry.kind, entry.data)
@@ -87,7 +87,7 @@ def _by(combine: Callable[[Any, Any], Any]) -> Callable[..., None]:
 
 
 def _there(change: Change, key: Any) -> Entry | None:
-    """What is to be changed by what it is; a hundred of the largest would take a second."""
+    """The value to modify in place; a hundred of the largest would take a second."""
     entry = change.get(a_key(key))
     if entry is not None:
         change.reread_bytes += len(entry.data)
@@ -100,7 +100,7 @@ def _there(change: Change, key: Any) -> Entry | None:
 
 
 def _put_again(change: Change, key: bytes, value: Any, expires: float | None) -> None:
-    """A value in the place of another one; what was to expire does."""
+    """Replace a value; its expiry stays."""
     change.put(key, *stored(value), expires)
 
 

@@ -1,11 +1,11 @@
-"""Named queues: messages that are taken by one at a time, and come again unless acknowledged.
+"""Named queues: a message is taken by one consumer at a time, and comes again unless acknowledged.
 
     waiting (delay) -> ready -> taken (receipt, visibility) -> acknowledged: gone
                          ^-------- nack, or the visibility is over
                                    after the last attempt: dead, kept for people to look at
 
-Who has taken a message holds a receipt; when the message was taken again, an old one is worth
-nothing. So a message is worked on at least once, and acknowledged once.
+The consumer of a message holds a receipt, which becomes invalid when the message is taken again. So
+a message is processed at least once, and acknowledged once.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _LOST = "it was taken and not acknowledged in time"
 
 
 class Message(NamedTuple):
-    """A message, as it is looked at."""
+    """A message, as shown to people."""
 
     id: int
     attempts: int
@@ -34,17 +34,17 @@ class Message(NamedTuple):
 
 
 class Taken(NamedTuple):
-    """A message, as it was taken."""
+    """A message, as taken by a consumer."""
 
     id: int
     receipt: int
-    attempts: int  # this one included
+    attempts: int  # including this one
     kind: int
     data: bytes
 
 
 class Tally(NamedTuple):
-    """What is in a queue."""
+    """The counts of a queue."""
 
     queue: str
     ready: int
@@ -75,7 +75,8 @@ class Queues:
         self._database = store.database
 
     def take(self, space: str, queue: str, visibility_s: float) -> Taken | None:
-        """Take the message that is ready the longest; nobody else gets it for so long."""
+        """Take the message that has been ready longest; nobody else gets it for the visibility
+        time."""
         if self.next_ready_s(space, queue) != 0.0:
             return None
         with self._store.change(space) as change:
@@ -93,7 +94,7 @@ class Queues:
                     break
                 self._bury(number, reason or _LOST)
             else:
-                return None  # there may be one behind those; others want their turn
+                return None  # there may be one after those; others need their turn
             self._database.run(
                 "UPDATE messages SET attempts = ?, receipt = ?, ready = ?, reason = '' "
                 "WHERE id = ?",
@@ -102,7 +103,7 @@ class Queues:
             return Taken(number, change.version, attempts + 1, kind, data)
 
     def next_ready_s(self, space: str, queue: str) -> float | None:
-        """In how many seconds there may be a message to take: 0.0 at once, None never."""
+        """In how many seconds there may be a message to take: 0.0 now, None never."""
         row = self._database.row(
             "SELECT min(ready) FROM messages WHERE space = ? AND queue = ? AND dead = 0",
             (self._store.space_id(space), queue),
@@ -110,13 +111,13 @@ class Queues:
         return None if row[0] is None else max(0.0, row[0] - self._store.clock())
 
     def ack(self, space: str, number: int, receipt: int) -> None:
-        """Delete a message that was worked on. Raises `conflict` where it was taken again."""
+        """Delete a processed message. Raises `conflict` if it was taken again."""
         with self._store.change(space) as change:
             size, _, _, _ = self._held(change, number, receipt)
             change.remove_message(number, size)
 
     def nack(self, space: str, number: int, receipt: int, *, reason: str, delay_s: float) -> None:
-        """Give a message back, for another attempt; after the last it is dead."""
+        """Give a message back, for another attempt; after the last one it is dead."""
         with self._store.change(space) as change:
             _, attempts, most, queue = self._held(change, number, receipt)
             if attempts >= most:
@@ -135,7 +136,7 @@ class Queues:
         found: list[Message] = []
         size = 0
         for row in self._database.each(
-            # The ids first, by the index alone: sorting whole messages would hold all of a queue.
+            # The ids first, by the index alone: sorting whole messages would load the whole queue.
             f"SELECT {_FIELDS} FROM messages WHERE id IN (SELECT id FROM messages "
             "WHERE space = ? AND queue = ? AND dead = ? AND id > ? ORDER BY id LIMIT ?) "
             "ORDER BY id",
@@ -148,7 +149,7 @@ class Queues:
         return found, False
 
     def revive(self, space: str, number: int) -> bool:
-        """Have a dead message taken anew, with all of its attempts."""
+        """Put a dead message back into its queue, with all of its attempts."""
         with self._store.change(space) as change:
             row = self._dead_row(change, number)
             if row is None:

@@ -1,6 +1,6 @@
-"""The tables, by migrations: each makes of one version of the schema the next.
+"""The tables, by migrations: each turns one version of the schema into the next.
 
-A migration that has been released is never changed. `PRAGMA user_version` is how many were made.
+A released migration is never changed. `PRAGMA user_version` is how many have run.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""The service `kv`: what apps and plugins call. Each has a space of its own, by its name.
+"""The service `kv`, which apps and plugins call. Each caller has its own space, by its name.
 
-Everything runs on one thread and waits for nothing but the disk and its caller's turn, so each
-method is done before the next begins.
+Everything runs on one thread and waits only for the disk and the caller's turn, so each method
+finishes before the next begins.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 
 class KeyValue:
-    """The methods. An entry is [key, value, version, expires]; a message is as `take` says."""
+    """The methods. An entry is [key, value, version, expires]; for a message see `take`."""
 
     def __init__(self, store: Store, queues: Queues, watchers: Watchers) -> None:
         self._store = store
@@ -52,7 +52,7 @@ class KeyValue:
     @exposed
     @in_turn
     async def get_many(self, keys: Any) -> list[Any]:
-        """The entries at keys, None in the place of each that is not there."""
+        """The entries at keys, with None for each missing one."""
         space = _space()
         wanted = [a_key(key) for key in a_list(keys, "keys", KEYS_MAX)]
         return [told(self._store.get(space, key)) for key in wanted]
@@ -70,7 +70,7 @@ class KeyValue:
     @exposed
     @in_turn
     async def delete(self, key: Any, only_if: Any = None) -> bool:
-        """Delete what is at a key; tells whether there was something."""
+        """Delete a key; returns whether it existed."""
         expected = a_version(only_if)
         encoded = a_key(key)
         entry = self._store.get(_space(), encoded)
@@ -96,7 +96,7 @@ class KeyValue:
     @exposed
     @in_turn
     async def atomic(self, checks: Any, changes: Any) -> int:
-        """Make all mutations where all of [key, version] hold, else none; returns the version."""
+        """Make all mutations if every [key, version] holds, else none; returns the version."""
         wanted = a_list(checks, "checks", CHECKS_MAX)
         with self._store.change(_space()) as change:
             for check in wanted:
@@ -127,7 +127,7 @@ class KeyValue:
     @exposed
     @in_turn
     async def take(self, queue: Any, visibility_s: Any = 30) -> Any:
-        """Take a message: [id, receipt, attempts, value], or None where none is ready."""
+        """Take a message: [id, receipt, attempts, value], or None if none is ready."""
         wait_s = seconds(visibility_s, "visibility_s")
         space = _space()
         taken = self._queues.take(space, a_name(queue), wait_s)
@@ -138,7 +138,7 @@ class KeyValue:
 
     @exposed
     async def ready(self, queue: Any) -> Hints:
-        """A stream that tells when there is something to take, to who has found nothing."""
+        """A stream that says when there is something to take, for callers that found nothing."""
         hints = Hints(self._queues, _space(), a_name(queue))
         self._watchers.add(hints)
         return hints
@@ -146,7 +146,7 @@ class KeyValue:
     @exposed
     @in_turn
     async def ack(self, number: Any, receipt: Any) -> None:
-        """Tell that a message was worked on."""
+        """Acknowledge a processed message."""
         self._queues.ack(_space(), _number(number), _number(receipt))
 
     @exposed
@@ -177,7 +177,7 @@ class KeyValue:
     @exposed
     @in_turn
     async def revive(self, number: Any) -> bool:
-        """Have a dead message taken anew."""
+        """Put a dead message back into its queue."""
         return self._queues.revive(_space(), _number(number))
 
     @exposed
@@ -198,7 +198,7 @@ def told(entry: Entry | None) -> Any:
 
 
 def _space() -> str:
-    """The space of who calls."""
+    """The space of the caller."""
     caller = plugin.caller
     if caller is None:
         raise invalid("only apps and plugins have a space")

@@ -1,7 +1,7 @@
-"""Spaces and their entries: reading, and changes, each of them one transaction.
+"""Spaces and their entries: reads, and changes, each in one transaction.
 
-A space is what one caller has. Its row counts what is in it, and gives each change the next
-version, so that none comes twice in a space, not even of a key that was deleted meanwhile.
+A space contains the data of one caller. Its row counts its content, and gives each change the next
+version, so no version occurs twice in a space, not even for a key that was deleted meanwhile.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ if TYPE_CHECKING:
 
 _ALIVE = "(expires IS NULL OR expires > ?)"
 _FIELDS = "key, kind, value, version, expires"
-_SWEPT = 500  # entries of one sweep's transaction
+_SWEPT = 500  # entries per transaction of a sweep
 
 
 class Entry(NamedTuple):
-    """What is at a key."""
+    """The value at a key."""
 
     key: bytes
     kind: int
@@ -33,7 +33,7 @@ class Entry(NamedTuple):
 
 
 class Space(NamedTuple):
-    """What is counted of a space."""
+    """The counts of a space."""
 
     id: int
     name: str
@@ -52,7 +52,7 @@ class Change:
         self.version = space.version + 1
         self.now = now
         self.bytes = self.entries = self.messages = 0  # how many more than before
-        self.reread_bytes = 0  # of values that were changed by what they were
+        self.reread_bytes = 0  # of values that were modified in place
         self.keys: list[bytes] = []  # that were changed
         self.queues: set[str] = set()  # that got something
 
@@ -64,7 +64,7 @@ class Change:
         return None if row is None else Entry(*row)
 
     def check(self, key: bytes, version: int | None) -> None:
-        """Raise `conflict` where another version is at a key; 0: nothing is to be there."""
+        """Raise `conflict` if a key has another version; 0: the key must not exist."""
         if version is None:
             return
         entry = self.get(key)
@@ -88,13 +88,14 @@ class Change:
             self.keys.append(key)
 
     def remove_message(self, number: int, size: int) -> None:
-        """Delete a message whose value has so many bytes."""
+        """Delete a message whose value has this many bytes."""
         self.database.run("DELETE FROM messages WHERE id = ?", (number,))
         self.messages -= 1
         self.bytes -= size + ENTRY_BYTES
 
     def _discount(self, key: bytes) -> bool:
-        """Count the entry at a key no more; False where there is none, expired ones included."""
+        """Subtract the entry at a key from the counts; False if there is none, expired ones
+        included."""
         row = self.database.row(
             "SELECT length(value) FROM entries WHERE space = ? AND key = ?", (self.space, key)
         )
@@ -106,7 +107,7 @@ class Change:
 
 
 class Store:
-    """The spaces in a database. `clock` tells the seconds since 1970."""
+    """The spaces in a database. `clock` returns seconds since 1970."""
 
     def __init__(
         self, database: Database, clock: Callable[[], float], limits: Limits | None = None
@@ -114,11 +115,11 @@ class Store:
         self.database = database
         self.clock = clock
         self.limits = limits or Limits()
-        # Who is told of each change that was committed.
+        # Callbacks for each committed change.
         self.listeners: list[Callable[[str, Change], None]] = []
 
     def space_id(self, name: str) -> int:
-        """The id of a space, -1 where there is no such space."""
+        """The id of a space, -1 if there is no such space."""
         row = self.database.row("SELECT id FROM spaces WHERE name = ?", (name,))
         return -1 if row is None else row[0]
 
@@ -156,9 +157,10 @@ class Store:
 
     @contextmanager
     def change(self, name: str) -> Iterator[Change]:
-        """A change of a space, made when this is left; raises `full` where it would hold too much.
+        """A change of a space, committed at the end of the block; raises `full` if the space would
+        get too large.
 
-        What makes a space smaller passes also where it holds too much already.
+        Changes that make a space smaller are allowed even if it is already too large.
         """
         with self.database.writing():
             space = self._row_of(name)
@@ -174,9 +176,9 @@ class Store:
             listener(name, change)
 
     def clear(self, name: str) -> bool:
-        """Delete some of the entries and messages of a space; tells whether there may be more.
+        """Delete some of the entries and messages of a space; returns whether there may be more.
 
-        Its row stays, for the versions that come.
+        Its row stays, for later versions.
         """
         space = self.space_id(name)
         keys = self.database.rows(
@@ -194,7 +196,7 @@ class Store:
         return len(keys) == _SWEPT or len(messages) == _SWEPT
 
     def sweep(self) -> bool:
-        """Delete some of what has expired; tells whether there may be more."""
+        """Delete some expired entries; returns whether there may be more."""
         rows = self.database.rows(
             "SELECT spaces.name, key FROM entries JOIN spaces ON spaces.id = entries.space "
             "WHERE expires <= ? ORDER BY expires LIMIT ?",

@@ -1,8 +1,8 @@
-"""Shares of the one thread that does everything.
+"""Divides the time of the one thread between callers.
 
-A caller may have 64 calls under way, and a page of a megabyte takes 60 ms. So who has had its share
-of a turn of the loop goes on in the next one, and calls of others that have come meanwhile are
-between: they wait for two or three calls of somebody else, however many those are.
+A caller may have 64 calls under way, and a page of a megabyte takes 60 ms. So a caller that has
+used its share of a turn of the loop continues in the next one, and calls of others that arrived
+meanwhile run in between: they wait for two or three calls of another caller, however many it has.
 """
 
 from __future__ import annotations
@@ -25,10 +25,10 @@ class Turns:
 
     def __init__(self) -> None:
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._used_s: dict[str, float] = {}  # emptied in the next turn, where there is something
+        self._used_s: dict[str, float] = {}  # cleared in the next turn, unless empty
 
     async def wait(self, caller: str) -> None:
-        """Until the caller has something left of a turn."""
+        """Wait until the caller has some of its share left."""
         loop = asyncio.get_running_loop()
         if loop is not self._loop:
             self._loop = loop
@@ -37,14 +37,14 @@ class Turns:
             await asyncio.sleep(0)
 
     def spend(self, caller: str, seconds: float) -> None:
-        """Count what a call of it took."""
+        """Count the time that a call of the caller took."""
         if not self._used_s and self._loop is not None:
             self._loop.call_soon(self._used_s.clear)
         self._used_s[caller] = self._used_s.get(caller, 0.0) + seconds
 
 
 def in_turn(method: Callable[..., Any]) -> Callable[..., Any]:
-    """Have a method of a service with `turns` wait for its caller's turn."""
+    """Make a method of a service with `turns` wait for its caller's turn."""
 
     @wraps(method)
     async def call(self: Any, *args: Any, **kwargs: Any) -> Any:

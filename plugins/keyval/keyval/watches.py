@@ -1,10 +1,10 @@
-"""Who watches keys, and who waits for queues: told of each change by the one who makes it.
+"""Watchers of keys and waiters for queues: whoever makes a change notifies them.
 
-A watch holds the keys that have changed since its last item, not what was written: a slow watcher
-gets the newest of each, and no memory is taken for what it misses. Where more keys have changed
-than it may hold it is told so, and reads anew.
+A watch holds the keys that have changed since its last item, not the values: a slow watcher gets
+the newest value of each, and what it misses takes no memory. If more keys have changed than it may
+hold, it is told so, and must read again.
 
-Watches are held by their iterators alone, so one whose caller has gone is gone.
+Only their iterators hold watches, so when a caller is gone its watch is gone too.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ if TYPE_CHECKING:
     from keyval.store import Change, Store
 
 MISSED = "missed"
-# How long a hint waits at most: clocks may be set, and what was ready later is ready then.
+# How long a hint waits at most: the clock may be changed, and messages are then ready earlier.
 _LOOK_S = 60.0
 
 
 class Stream:
-    """The items of a method that yields; there is one as long as somebody has it."""
+    """The items of a method that yields; it exists as long as somebody holds it."""
 
     def __init__(self, space: str) -> None:
         self.space = space
@@ -42,7 +42,7 @@ class Stream:
 
 
 class Watch(Stream):
-    """Yields [key, value, version, expires] of changed keys, value None where it was deleted."""
+    """Yields [key, value, version, expires] of changed keys, with value None for deleted ones."""
 
     def __init__(self, store: Store, space: str, start: bytes, end: bytes) -> None:
         super().__init__(space)
@@ -80,10 +80,10 @@ class Watch(Stream):
 
 
 class Hints(Stream):
-    """Yields True when a message of a queue is ready for who has found nothing.
+    """Yields True when a message of a queue is ready for a caller that found nothing.
 
-    One at first, and one for each time that somebody has found the queue empty: who takes all that
-    there is before the next hint is not told of each message besides.
+    One at first, and one each time that somebody has found the queue empty: a caller that takes all
+    messages before the next hint is not notified of each one as well.
     """
 
     def __init__(self, queues: Queues, space: str, queue: str) -> None:
@@ -116,14 +116,14 @@ class Hints(Stream):
 
 
 class Watchers:
-    """All that watch or wait; at most so many of a space."""
+    """All watchers and waiters; limited per space."""
 
     def __init__(self, most: int) -> None:
         self._most = most
         self._streams: WeakSet[Watch | Hints] = WeakSet()
 
     def add(self, stream: Watch | Hints) -> None:
-        """Take one more. Raises `full`."""
+        """Add one. Raises `full`."""
         count = sum(each.space == stream.space for each in self._streams)
         if count >= self._most:
             raise full(

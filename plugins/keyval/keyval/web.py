@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 _STATUSES = {INVALID: 400, CONFLICT: 412, FULL: 507, DISK: 503}
 _PREVIEW = 200  # characters
-# What apps have written is never a page, whatever it looks like.
+# Values written by apps are never served as a page, whatever they contain.
 _FIELDS = {
     "cache-control": "no-store",
     "x-content-type-options": "nosniff",
@@ -79,7 +79,7 @@ class Web:
         return _json({"spaces": told, "most": self._store.limits.space_bytes})
 
     async def _clear(self, request: AsyncRequest) -> Response:
-        """Some at a time, so that no call waits for all of it."""
+        """Delete in small steps, so that no call waits for all of it."""
         return _json({"more": self._store.clear(_space(request))})
 
     async def _entries(self, request: AsyncRequest) -> Response:
@@ -160,7 +160,7 @@ class Web:
 
 
 def readable(data: bytes) -> bytes:
-    """JSON over several lines, its letters as they are where UTF-8 has them."""
+    """Indented JSON, with characters unescaped if UTF-8 has them."""
     value = json.loads(data)
     try:
         return json.dumps(value, ensure_ascii=False, indent=2).encode()
@@ -187,7 +187,7 @@ def _preview(kind: int, data: bytes) -> str:
 
 
 async def _value(request: AsyncRequest) -> tuple[int, bytes]:
-    """The value that a body is, by its content type."""
+    """The value of a body, by its content type."""
     media = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     body = await request.bytes()
     if media == "application/octet-stream":
@@ -201,7 +201,7 @@ async def _value(request: AsyncRequest) -> tuple[int, bytes]:
 
 
 def _expected(request: AsyncRequest) -> int | None:
-    """The version that If-Match and If-None-Match ask for."""
+    """The version that If-Match and If-None-Match require."""
     if request.headers.get("if-none-match", "").strip() == "*":
         return 0
     tag = request.headers.get("if-match")
@@ -229,7 +229,7 @@ def _limit(request: AsyncRequest) -> int:
 
 
 def _number(text: str | None, kind: type[int] | type[float]) -> Any:
-    """A number in a query or field; what is none is refused by who checks it."""
+    """A number in a query or field; anything else is refused by later checks."""
     try:
         return None if text is None or len(text) > 30 else kind(text)
     except ValueError:
