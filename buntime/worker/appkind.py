@@ -14,7 +14,7 @@ _OF_OTHER_SERVERS = {("tornado.web", "Application"), ("aiohttp.web_app", "Applic
 
 
 def is_asgi(app: Any, name: str) -> bool:
-    """Tell an ASGI app from a WSGI one by its signature."""
+    """Distinguish an ASGI app from a WSGI one by its signature."""
     for kind in type(app).__mro__:
         if (kind.__module__, kind.__name__) in _OF_OTHER_SERVERS:
             raise BootError(

@@ -173,7 +173,7 @@ class Calls:
         if self.is_forked:
             raise ServiceError("forked", "a forked child cannot call services; its parent can")
 
-    # ---- for whoever reads
+    # ---- for the reader
 
     def take(self, head: Message, payload: bytes) -> bool:
         """Carry out a message, if it is for a call."""

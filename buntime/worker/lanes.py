@@ -117,7 +117,7 @@ class LanedFollowers(LeaderFollowers):
         self._lanes = self._jobs = Lanes([*limits, STREAMS_MAX])
 
     def put(self, job: Job) -> None:
-        """Have a job done."""
+        """Queue a job."""
         with self._mutex:  # several may look at the lanes meanwhile
             self._jobs.append(job)
 
@@ -126,7 +126,7 @@ class LanedFollowers(LeaderFollowers):
         with self._mutex:
             if not self._lanes.move(job, STREAMS):
                 return False
-            if self._lanes.has_next():  # whoever leads may be reading, and not look before it has
+            if self._lanes.has_next():  # the leader may be reading, and not check before that ends
                 self._call_helper()
         return True
 

@@ -95,7 +95,7 @@ class Answers:
         self._waits_for: Joined | None = None  # its plugin changes
 
     def join(self, hook: Hook, worker: Worker, facts: Facts, fields: str) -> None:
-        """Have this plugin asked, before those that joined earlier."""
+        """Add a plugin, to be asked before those that joined earlier."""
         self._joined.append(Joined(hook, worker, facts, fields))
 
     def set_cookies(self, values: tuple[str, ...]) -> None:

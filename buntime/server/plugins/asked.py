@@ -1,4 +1,4 @@
-"""What a hook is told of a request and of its answer.
+"""What a hook is told about a request and its answer.
 
 Only stage identity sees the cookies of other plugins; they are removed for all other stages. What
 clients claim about their identity is removed for all; what a trusted proxy says reaches stage

@@ -32,10 +32,10 @@ _OUTCOMES = {
 
 
 class Ends(Protocol):
-    """Who counts calls."""
+    """Counts calls."""
 
     def on_caller_done(self, call: "ServiceCall") -> None:
-        """The caller waits no more, or has its answer."""
+        """The caller no longer waits, or has its answer."""
 
     def on_provider_done(self, call: "ServiceCall") -> None:
         """The provider's side has ended: nothing runs for it any more."""
@@ -97,7 +97,7 @@ class ServiceCall:
         # who is called
         self.provider: Calling | None = None  # None before, and once it has ended it
         self.provider_number = 0
-        # before: what it is to be called with
+        # before: the arguments of the call
         self._payload = b""
         self._held: list[bytes] = []
         self._held_bytes = 0

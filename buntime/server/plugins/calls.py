@@ -51,7 +51,7 @@ class Plugins(Protocol):
         """Start it if nothing has needed it yet; False if it will not serve soon."""
 
     def follow(self, callback: Callable[[], None]) -> None:
-        """Have it called when any of these may have changed."""
+        """Call it when any of these may have changed."""
 
 
 class Calls:

@@ -12,7 +12,7 @@ _WAITING_MAX = 1000
 
 
 class Waiter(Protocol):
-    """Who waits for a plugin."""
+    """Waits for a plugin."""
 
     def on_changed(self) -> None:
         """The plugin serves now, or will not serve soon."""
@@ -28,7 +28,7 @@ class Changes(Protocol):
         """Start it if nothing has needed it yet; False if it will not serve soon."""
 
     def follow(self, callback: Callable[[], None]) -> None:
-        """Have it called when any of these may have changed."""
+        """Call it when any of these may have changed."""
 
 
 class Changing:
@@ -54,7 +54,7 @@ class Changing:
         return True
 
     def leave(self, waiter: Waiter) -> None:
-        """It waits no more."""
+        """It no longer waits."""
         self._waiting.pop(waiter, None)
 
     def _on_change(self) -> None:

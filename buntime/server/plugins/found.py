@@ -41,8 +41,8 @@ class Found:
     """A plugin as described by its folder and the config file. Compares by identity: if one of the
     two changes, it is a new object.
 
-    `manifest`, `error`, `is_last_good` and `is_bundled` are as of its `Folder`; `error` also tells
-    of options.
+    `manifest`, `error`, `is_last_good` and `is_bundled` come from its `Folder`; `error` also covers
+    options.
     """
 
     name: str

@@ -76,7 +76,7 @@ class Installer:
         return f"Installer({self.place}, {len(self._running)} under way)"
 
     def begin(self, name: str, by: str, *, is_dry_run: bool) -> Deploy:
-        """An installation that is told of from now on."""
+        """Begin an installation, which is listed from now on."""
         self._begun += 1
         number = f"plugin-{int(time.time()):x}-{self._begun}"
         return Deploy(number, "install", owner_of(name), "", by, is_dry_run=is_dry_run)

@@ -142,7 +142,7 @@ class Plugins:
         return self._sites.get(segment)
 
     def follow(self, callback: Callable[[], None]) -> None:
-        """Have it called when any of these may have changed."""
+        """Call it when any of these may have changed."""
         self._followers.append(callback)
 
     def metrics(self) -> list[PluginRow]:

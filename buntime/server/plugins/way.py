@@ -82,7 +82,7 @@ class Plugins(PluginsOfAnswers, Protocol):
         """What a plugin has at "/" and this segment, or at `SIGN_IN`."""
 
     def follow(self, callback: Callable[[], None]) -> None:
-        """Have it called when any of these may have changed."""
+        """Call it when any of these may have changed."""
 
 
 class Shared(SharedOfAnswers, Protocol):

@@ -89,7 +89,7 @@ class Assignment:
             "seconds": round(now - exchange.started_s, 1),
         }
 
-    # Responder: what the exchange tells
+    # Responder: calls from the exchange
 
     def on_body(self, data: bytes, ended: bool) -> None:
         self._go_on()

@@ -58,7 +58,7 @@ class Switchboard(Protocol):
 
 
 class Caller(NamedTuple):
-    """Who calls, and what its manifest says that it uses."""
+    """The caller, and the services that its manifest uses."""
 
     name: str  # app:shop, plugin:audit
     uses: frozenset[str]
@@ -103,7 +103,7 @@ class Calling:
         """Its app is known, and with it the caller: no message from the worker changes that."""
         self._board, self.caller = board, caller
 
-    # What the switchboard tells it
+    # Called by the switchboard
 
     @property
     def may_make_more(self) -> bool:

@@ -113,7 +113,7 @@ class Channel(Generic[L]):
             if not self._backlog:
                 self._put_off(map(memoryview, turn))
         except OSError:
-            return  # the worker is going; its end is told by the channel or the process
+            return  # the worker is ending, which the channel or the process reports
         events = READ | WRITE if self._backlog else READ
         if events != self._events:
             self._events = events

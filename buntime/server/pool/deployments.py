@@ -149,7 +149,7 @@ class Deployments:
         self._ready[deployment.app] = deployment
 
     def load_beside(self, app: App, interpreter: Interpreter) -> Deployment:
-        """Have a worker load the app, which gets no requests before `put_on`."""
+        """Let a worker load the app, which gets no requests before `put_on`."""
         deployment = self._make(app, interpreter)
         self.try_out(deployment)
         return deployment
@@ -177,7 +177,7 @@ class Deployments:
         self.drop(deployment)
 
     def try_out(self, deployment: Deployment) -> None:
-        """Have a worker load it, if none does."""
+        """Let a worker load it, if none does."""
         self._carry_out(self._scheduler.try_out(deployment.state, self._loop.now))
 
     def drop(self, deployment: Deployment, *, is_replaced: bool = False) -> None:

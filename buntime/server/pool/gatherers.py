@@ -42,7 +42,7 @@ class Gatherers:
         self._pauses.start(gatherer)
         exchange.gather(gatherer, app.manifest.timeout_s)
 
-    # What a gatherer tells
+    # Calls from gatherers
 
     def on_more(self, gatherer: "Gatherer", is_enough: bool) -> None:
         """More of the body has come."""

@@ -20,7 +20,7 @@ class LastError(NamedTuple):
     request_id: str = ""
 
     def to_json(self) -> dict[str, object]:
-        """As the API tells it."""
+        """As the API returns it."""
         return {
             "kind": self.kind,
             "at": round(self.at_s, 3),

@@ -118,7 +118,7 @@ class Program:
             self.process.kill()
 
 
-# It says that its interpreter has started, and is heard no more.
+# It reports that its interpreter has started, and then sends no more.
 _HANDLERS: Mapping[str, Handler[Program]] = {UP: lambda program, message, payload: None}
 
 

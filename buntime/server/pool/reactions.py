@@ -252,7 +252,7 @@ class Reactions:
             self._supervisor.kill(worker, Cause.STUCK)
 
     def on_broken(self, worker: Worker, why: str) -> None:
-        """Without its channel a worker is of no use; where it is not dying yet, it is ended."""
+        """Without its channel a worker is useless; if it is not dying yet, it is ended."""
         worker.log.debug("worker.channel_closed", "channel to the worker closed", why=why)
         self._give_up(worker)
 

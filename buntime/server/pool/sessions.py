@@ -62,7 +62,7 @@ class Sessions:
             self._acts.enqueue(exchange, serving)
 
     def _state_of(self, number: int, app: App) -> AppState | None:
-        # Asked of each request, as it notices changes of the code.
+        # Called for each request, because this notices changes of the code.
         deployment = self._acts.deployments.current(app)
         asked = deployment.state if deployment is not None else None
         return self._scheduler.keeps_session(number, asked, self._loop.now)

@@ -62,7 +62,7 @@ class Worker:
     def __repr__(self) -> str:
         return f"Worker({self.name}, {self.app_name or 'spare'}, {len(self._in_hand)} in hand)"
 
-    # What the pool tells it
+    # Calls from the pool
 
     def prepare(self, line: bytes, number: int) -> None:
         """Send PREPARE, which was made from the basis with this number."""

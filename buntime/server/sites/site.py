@@ -98,7 +98,7 @@ class StaticSite:
     """The files around an entrypoint, served below a mount.
 
     `folder` is the app's folder, and nothing outside of it is served, by whatever link. `index`
-    is the entrypoint in it: with "dist/index.html" the site is what lies in dist/. The entrypoint
+    is the entrypoint in it: with "dist/index.html" the site is what is in dist/. The entrypoint
     answers for "/" and for navigations to paths without a file; it and a 404.html alone get a
     `<base href>`, since the links of any other page are relative to where that page is. `private`
     keeps answers out of shared caches (a site that needs a key). `code`: Python's files are

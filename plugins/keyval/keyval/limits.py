@@ -1,4 +1,4 @@
-"""Limits."""
+"""Limits of values, pages, queues, watches and spaces."""
 
 from __future__ import annotations
 
