@@ -5,9 +5,11 @@
       shop@1000/                 of an app with a user, whose it is
 
 They are removed when the runtime ends; what a killed runtime has left is removed when the next one
-starts.
+starts. A thread does that: an app may have left millions of files, and the loop's thread makes the
+folders.
 """
 
+import contextlib
 import os
 import threading
 from collections.abc import Callable, Iterator
@@ -106,8 +108,14 @@ class Scratch:
         if held is not None:
             self._locks.append(held)
         os.rename(fresh, root)
-        remove_unused(root)
+        with contextlib.suppress(RuntimeError):  # no thread can be had: the next start removes it
+            threading.Thread(target=_clean_up, args=(root,), name="scratch", daemon=True).start()
         return root
+
+
+def _clean_up(root: str) -> None:
+    with contextlib.suppress(OSError):  # what is left harms nobody
+        remove_unused(root)
 
 
 def _places(state_dir: str | None, *, is_shared: bool) -> Iterator[str]:
