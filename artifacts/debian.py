@@ -1,7 +1,7 @@
 """A bare Debian to try things in: made by mmdebstrap once a month, and unpacked for each use.
 
 It is kept as an archive where build.py keeps its environments; making one takes half a minute to
-two minutes, unpacking it two seconds.
+two minutes, unpacking it two seconds. The container image is built on a bare one, see image.py.
 """
 
 import os
@@ -30,14 +30,7 @@ def make_debian(root: Path, packages: str, *, release: str = RELEASE) -> None:
 
     Raises Skipped if no archive of Debian can be reached.
     """
-    name = f"debian-{release}-{packages.replace(',', '+')}"
-    kept = ENVIRONMENTS / f"{name}-{time.strftime('%Y-%m')}.tar"
-    ENVIRONMENTS.mkdir(parents=True, exist_ok=True)
-    with locked(ENVIRONMENTS / f"{name}.lock"):
-        if not kept.exists():
-            for old in ENVIRONMENTS.glob(f"{name}-*.tar"):
-                old.unlink()
-            _bootstrap(kept, packages, release)
+    kept = kept_debian(packages, release=release)
     root.mkdir()
     # The caller must supply device files: a container may not make them.
     unpack = ["tar", "--extract", "--numeric-owner", "--same-permissions", "--exclude=./dev/*"]
@@ -49,15 +42,33 @@ def make_debian(root: Path, packages: str, *, release: str = RELEASE) -> None:
     shutil.copy("/etc/resolv.conf", root / "etc/resolv.conf")
 
 
+def kept_debian(packages: str = "", *, release: str = RELEASE) -> Path:
+    """The archive that such a Debian is unpacked from; made where there is none of this month.
+
+    Raises Skipped where no archive of Debian can be reached.
+    """
+    name = f"debian-{release}-{packages.replace(',', '+') or 'bare'}"
+    kept = ENVIRONMENTS / f"{name}-{time.strftime('%Y-%m')}.tar"
+    ENVIRONMENTS.mkdir(parents=True, exist_ok=True)
+    with locked(ENVIRONMENTS / f"{name}.lock"):
+        if not kept.exists():
+            for old in ENVIRONMENTS.glob(f"{name}-*.tar"):
+                old.unlink()
+            _bootstrap(kept, packages, release)
+    return kept
+
+
 def _bootstrap(kept: Path, packages: str, release: str) -> None:
     with tempfile.TemporaryDirectory(dir=kept.parent) as work:
         made = Path(work, "debian.tar")
+        # Nothing here has to outlive a crash: without syncing it takes half the time.
         options = ["--quiet", "--variant=minbase", "--dpkgopt=force-unsafe-io"]
+        options += [f"--include={packages}"] if packages else []
         if release != RELEASE:
             # Lists of an upcoming release expire after a week, which many mirrors miss; they are
             # signed nevertheless. No Debian made here is kept, or reachable from outside.
             options.append('--aptopt=Acquire::Check-Valid-Until "false"')
-        command = ["mmdebstrap", *options, f"--include={packages}", release, str(made)]
+        command = ["mmdebstrap", *options, release, str(made)]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         if done.returncode:
             raise Skipped(f"mmdebstrap failed:\n{done.stderr[-1000:]}")

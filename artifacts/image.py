@@ -112,14 +112,10 @@ def make_base(builder: Builder) -> str:
     )[0]
     with tempfile.TemporaryDirectory(prefix="buntime-base-") as folder:
         if shutil.which("mmdebstrap"):
+            from artifacts.debian import kept_debian  # which uses what is here
+
             source = f"{release} by mmdebstrap"
-            archive = Path(folder) / "base.tar"
-            # Nothing here must survive a crash: without syncing it takes half the time.
-            options = ["--quiet", "--variant=minbase", "--dpkgopt=force-unsafe-io"]
-            command = ["mmdebstrap", *options, release, str(archive)]
-            done = subprocess.run(command, capture_output=True, text=True, check=False)
-            if done.returncode:
-                raise Skipped(f"no base, mmdebstrap failed:\n{_end(done, 4)}")
+            archive = kept_debian(release=release)
             container = builder.must("from", "scratch")
             builder.must("add", "--quiet", container, str(archive), "/")
         else:
