@@ -1,5 +1,5 @@
-// The page of keyval: in the shell's frame by a token of it, alone by an operator's key. What apps
-// have written is shown by textContent, never as HTML.
+// The page of keyval: in a frame with the shell's token, alone with an operator's key. Values of
+// apps are shown by textContent, never as HTML.
 import { frame } from "/.well-known/buntime/frame.js";
 
 const find = (id) => document.getElementById(id);
@@ -25,7 +25,7 @@ function say(text, isFault = false, place = find("status")) {
   place.classList.toggle("fault", isFault);
 }
 
-// Runs what a click or form asks for; what goes wrong is said in `place`.
+// Runs the action of a click or form; errors are shown in `place`.
 function doing(work, place) {
   return async (event) => {
     event?.preventDefault();

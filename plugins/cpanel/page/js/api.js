@@ -1,5 +1,5 @@
-// The runtime's API: JSON, lines as they come, and one stream of events for all of the page. The
-// session's cookie goes by itself; what changes something bears its CSRF token.
+// The runtime's API: JSON, lines as they come, and one stream of events for the whole page. The
+// session's cookie is sent automatically; writes carry its CSRF token.
 
 let prefix = "";
 let csrf = "";
@@ -13,7 +13,7 @@ export class ApiError extends Error {
   }
 }
 
-// What the page asks for by itself lets no session hold for longer: somebody must have touched it.
+// Automatic requests of the page must not extend a session: somebody must have touched it.
 const ATTENDED_MS = 120_000;
 let touched = Date.now();
 export const touch = () => { touched = Date.now(); };
@@ -30,8 +30,8 @@ export function address(path, query = {}) {
 // Segments of a path: "@acme/shop" has two.
 export const name = (text) => text.split("/").map(encodeURIComponent).join("/").replaceAll("%40", "@");
 
-// Gives the Response of an answer that is 2xx; raises ApiError otherwise. `type` is for a body
-// that is not JSON, `accept` for an answer that is none.
+// Returns the Response of a 2xx answer; raises ApiError otherwise. `type` is for a body that is not
+// JSON, `accept` for such an answer.
 export async function send(method, path, { query, body, dryRun, etag, accept, type, signal } = {}) {
   const headers = { accept: accept ?? "application/json" };
   if (method !== "GET") headers["x-buntime-csrf"] = csrf;
@@ -64,7 +64,7 @@ export const put = (path, options) => json("PUT", path, options);
 export const patch = (path, options) => json("PATCH", path, options);
 export const del = (path, options) => json("DELETE", path, options);
 
-// Who is signed in, or null. Where the API has a prefix, it is found out here, once.
+// Who is signed in, or null. If the API has a prefix, it is found here, once.
 export async function session() {
   try {
     return opened(await get("/api/session"));
@@ -162,13 +162,13 @@ export function reconnect() {
   connect();
 }
 
-// A network that has gone says nothing: neither does the stream then.
+// A lost network gives no error, so the stream does not either.
 function hear() {
   clearTimeout(watch);
   watch = setTimeout(lose, SILENT_MS);
 }
 
-// What a listener cannot ask for now it asks for when the connection is back.
+// What a listener cannot request now it requests when the connection is back.
 function tell(kind, value) {
   for (const handlers of [...listeners]) Promise.resolve(handlers[kind]?.(value)).catch(() => {});
 }

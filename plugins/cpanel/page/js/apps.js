@@ -1,4 +1,4 @@
-// What several pages tell of apps, and do to one.
+// What several pages show of apps, and do to one.
 import * as api from "./api.js";
 import { h } from "./dom.js";
 import { bytes, ms, number, rate } from "./format.js";
@@ -14,7 +14,7 @@ export const appLink = (app) => h("a.name", { href: appHref(app) }, app);
 export const quoted = (text) => (/^[\w@%+=:,./-]+$/.test(text) ? text : `'${text.replaceAll("'", "'\\''")}'`);
 export const noApps = () => nothing(t("apps.none"), h("p", t("apps.teach")), command("buntime deploy"));
 
-// How an app stands, in a word of the catalogue; `row` is an entry of /api/apps.
+// An app's state, as a word of the catalogue; `row` is an entry of /api/apps.
 const KINDS = { stopped: "off", broken: "bad", waiting: "warn", ready: "off", serving: "good" };
 export const STATES = Object.keys(KINDS);
 export function appWord(row) {

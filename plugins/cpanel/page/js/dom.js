@@ -35,14 +35,14 @@ function add(element, children) {
   }
 }
 
-// Puts children in the place of what an element had.
+// Replaces an element's children.
 export function fill(element, ...children) {
   element.replaceChildren();
   add(element, children);
   return element;
 }
 
-// Changes a text only where it is another one, so that nothing is announced or selected anew.
+// Changes a text only if it differs, so that nothing is announced or selected again.
 export function say(element, text) {
   if (element.textContent !== text) element.textContent = text;
 }

@@ -55,7 +55,7 @@ export function picked(files) {
 const archived = (file) => ({ name: file.name.replace(ARCHIVE, ""), archive: file });
 export const sizeOf = ({ archive, files }) => archive?.size ?? files.reduce((sum, { file }) => sum + file.size, 0);
 
-// What no file system stands behind, such as a picture of another page.
+// Items without a file, such as a picture of another page.
 const entryOf = (file) => ({ name: file.name, isFile: true, file: (resolve) => resolve(file) });
 
 // Has an element take drops of files, as entries; gives what ends that.

@@ -1,4 +1,4 @@
-// What stands around each page: the menu, who is signed in, and whether what is shown is live.
+// What surrounds each page: the menu, who is signed in, and whether the data is live.
 import * as api from "./api.js";
 import { button, doing, fill, h, say } from "./dom.js";
 import { current, languages, own, t } from "./i18n.js";

@@ -57,7 +57,7 @@ class Chart extends HTMLElement {
     return ((at / Math.max(1, this.#count - 1)) * WIDTH).toFixed(1);
   }
 
-  // Gaps where there is no value; an area below the first line where it has none.
+  // Gaps where there is no value; an area below the first line if it has none.
   #line({ values, kind = "" }, isFirst) {
     const y = (value) => (HEIGHT - 2 - (value / (this.#most || 1)) * (HEIGHT - 8)).toFixed(1);
     const has = (at) => values[at] !== null && values[at] !== undefined;

@@ -4,7 +4,7 @@ import { moment, relative } from "../format.js";
 import { t } from "../i18n.js";
 import { toast } from "./toasts.js";
 
-// What went wrong, in words: a sentence for what is known, else the runtime's own.
+// What went wrong, in words: our sentence for known codes, else the runtime's.
 export function words(error) {
   const known = t(`error.${error.code}`);
   const text = known === `error.${error.code}` ? error.message || String(error) : known;
@@ -46,7 +46,7 @@ export const same = (text) => [h("p.faint.small", t("command.same")), command(te
 // "online" -> a dot and a word. Kinds: good, warn, bad, off, busy.
 export const state = (kind, text) => h("span.state", { class: kind }, text);
 
-// What is said where nothing is yet, and what would bring something.
+// The text of an empty list, and what would fill it.
 export const nothing = (title, ...hints) => h("div.nothing", h("p.lead", title), ...hints);
 
 export function section(title, ...children) {
@@ -60,7 +60,7 @@ export function header(title, { kicker = null, actions = [], under = null } = {}
 export const facts = (...pairs) =>
   h("dl.facts", pairs.filter(Boolean).map(([name, value]) => h("div", h("dt", name), h("dd", value ?? "–"))));
 
-// A time that grows old by itself (see `tick`).
+// A time that updates itself (see `tick`).
 export function ago(time) {
   if (!time) return h("span.faint", "–");
   return h("time", { datetime: time, title: moment(time) }, relative(time));
@@ -87,7 +87,7 @@ export function stack(text) {
   }));
 }
 
-// Runs what an operator asked for; what comes of it is told.
+// Runs an operator's action, and shows its result.
 export async function attempt(work, done = null) {
   try {
     const value = await work();

@@ -1,4 +1,4 @@
-// Short words about what was done, with its undo beside them. Errors stay until they are put away.
+// Short messages about what was done, with an undo. Errors stay until they are dismissed.
 import { button, h } from "../dom.js";
 import { t } from "../i18n.js";
 

@@ -1,4 +1,4 @@
-// One app: how it stands, what can be done to it, and its views.
+// One app: its state, what can be done to it, and its views.
 import * as api from "../api.js";
 import { appHref, appState, start, stop } from "../apps.js";
 import { button, doing, fill, h } from "../dom.js";

@@ -53,7 +53,7 @@ function entry(each) {
   return h("li.audit", h("div", head), by, hasMore ? h("details", h("summary.small", t("audit.changes")), changes(each.before, each.after)) : null);
 }
 
-// What is other than before: a row for each key.
+// What has changed: a row for each key.
 function changes(before, after) {
   const isPlain = (value) => value !== null && typeof value === "object" && !Array.isArray(value);
   const [was, is] = [isPlain(before) ? before : { "": before }, isPlain(after) ? after : { "": after }];

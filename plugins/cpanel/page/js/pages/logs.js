@@ -131,7 +131,7 @@ export const cells = (line) => [h("span.faint", clock(line.time)), h("span.level
 export const requestHref = (id, time) =>
   href(`logs?request=${encodeURIComponent(id)}&since=${new Date(new Date(time) - 600_000).toISOString().slice(0, 19)}Z`);
 
-// All that is known of a line, with the way to the rest of its request.
+// All that is known about a line, and a link to the rest of its request.
 export function showLine(line) {
   const { stack: trace, ...fields } = line;
   open({

@@ -1,4 +1,4 @@
-// What an operator looks at in the morning: what needs attention, the last hour, and the apps.
+// The overview: what needs attention, the last hour, and the apps.
 import * as api from "../api.js";
 import { appLink, appTable, noApps } from "../apps.js";
 import { fill, h, say } from "../dom.js";

@@ -1,4 +1,4 @@
-// Settings as they hold, where each value comes from, and which can change while all runs.
+// Current settings, where each value comes from, and which a reload can change.
 import * as api from "../api.js";
 import { fill, h, say } from "../dom.js";
 import { t } from "../i18n.js";

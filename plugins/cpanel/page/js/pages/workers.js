@@ -51,7 +51,7 @@ export async function render(root, params, { can, query }) {
   return api.events({ open: (isAgain) => { if (isAgain) load(); }, workers: load, stats: load });
 }
 
-// A plugin's are "plugin:NAME", spares are nobody's yet.
+// A plugin's are "plugin:NAME"; spares have no app yet.
 function whose({ app }) {
   if (!app) return h("span.faint", t("workers.spare"));
   const plugin = /^plugin:(.+)/.exec(app)?.[1];

@@ -1,4 +1,4 @@
-// What an app prints, its requests, and what the runtime tells of it, as it comes.
+// What an app prints, its requests, and what the runtime logs about it, live.
 import { logView } from "../logs.js";
 
 export async function render(root, { app, query }) {

@@ -1,4 +1,4 @@
-// How an app does: the last hour, its workers, what its start costs, and lines to try.
+// An app now: the last hour, its workers, its start-up cost, and commands to try.
 import * as api from "../../api.js";
 import { quoted } from "../../apps.js";
 import { button, doing, fill, h } from "../../dom.js";

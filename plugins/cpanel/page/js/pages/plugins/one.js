@@ -1,4 +1,4 @@
-// One plugin: how it stands and why, its hooks, and a form for its options.
+// One plugin: its state and why, its hooks, and a form for its options.
 import * as api from "../../api.js";
 import { button, doing, fill, h } from "../../dom.js";
 import { ms, number } from "../../format.js";
