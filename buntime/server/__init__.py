@@ -1,1 +1,1 @@
-"""What touches the world: sockets, processes, files, threads."""
+"""Everything that touches the outside world: sockets, processes, files, threads."""

@@ -1,4 +1,4 @@
-"""The step of a request that is answered from files; imported with the first app that has some."""
+"""The step that answers a request from files; imported with the first app that has files."""
 
 from buntime.core.apps.app import App
 from buntime.core.apps.mounts import mounted_at
@@ -10,14 +10,14 @@ from buntime.server.sites.ofapp import mounts_of, site_of
 from buntime.server.sites.site import FilePart, StaticAnswer, StaticSite
 from buntime.server.steps import AppStep
 
-# A page in the shell's frame has no origin, so that it loads modules and fonts as another site.
+# A page in the shell's frame has no origin, so its modules and fonts are cross-origin requests.
 _FOR_FRAMES = (("access-control-allow-origin", "*"),)
 
 
 def make_file_step(app: App, site: PluginSite | None, *, recheck_s: float) -> AppStep | None:
-    """Answers from files: of a plugin's page, of a static site, of folders that a manifest names.
+    """Answer from files: a plugin's page, a static site, or folders named in a manifest.
 
-    `recheck_s` is how long one may be out of date.
+    `recheck_s` is how long an answer may be out of date.
     """
     made = (
         _page_step(site, recheck_s=recheck_s),
@@ -35,7 +35,7 @@ def make_file_step(app: App, site: PluginSite | None, *, recheck_s: float) -> Ap
 
 
 def _page_step(site: PluginSite | None, *, recheck_s: float) -> AppStep | None:
-    """Answers from the page of a plugin, except where its manifest sends requests to code."""
+    """Answers from a plugin's page, except where the manifest routes requests to code."""
     page = site.page if site is not None else None
     answer = _static_step(page, recheck_s=recheck_s) if page is not None else None
     if site is None or page is None or answer is None:
@@ -51,7 +51,7 @@ def _page_step(site: PluginSite | None, *, recheck_s: float) -> AppStep | None:
 
 
 def _static_step(app: App, *, recheck_s: float) -> AppStep | None:
-    """Answers from the files of a static site. `recheck_s` is how long one may be out of date."""
+    """Answers from the files of a static site. `recheck_s` is how stale an answer may be."""
     site = site_of(app, recheck_s=recheck_s)
     if site is None:
         return None
@@ -67,7 +67,7 @@ def _static_step(app: App, *, recheck_s: float) -> AppStep | None:
 
 
 def _mounts_step(app: App, *, recheck_s: float) -> AppStep | None:
-    """Answers from the folders of a Python app that its manifest names (`static`)."""
+    """Answers from the folders that a Python app's manifest names (`static`)."""
     sites = mounts_of(app, recheck_s=recheck_s)
     if not sites:
         return None
@@ -96,7 +96,7 @@ def _answer_by(site: StaticSite, exchange: Exchange, rest: str, base: str) -> No
 
 
 def _send_parts(exchange: Exchange, answer: StaticAnswer, parts: list[bytes | FilePart]) -> None:
-    """A body from open files; they are closed once it is sent, or nobody takes it any more."""
+    """A body made from open files, which are closed once it is sent or no longer wanted."""
     try:
         exchange.start(answer.status, answer.headers, None)
         for part in parts:

@@ -1,9 +1,10 @@
 """What pages in the shell's frames ask of their plugin's code: preflights, tokens, tickets.
 
-Such a page has no origin and no cookie. So a browser asks first whether it may, which is answered
-here, and the page bears what it got of the shell (core/access/frametokens.py). A good one opens the
-plugin's routes to who is signed in there, in the place of a key; it stands in the place of a check
-of Origin, as no other site's page has one. The plugin sees none of it.
+Such a page has no origin and no cookie. The browser therefore sends a preflight first, which is
+answered here, and the page sends what the shell gave it (core/access/frametokens.py). If that is
+valid, the plugin's routes are open to whoever is signed in there, with no key needed. It also
+replaces the check of Origin, since no page of another site can have one. The plugin sees none of
+it.
 """
 
 from buntime.core.access.frametokens import borne_token, token_in, without_ticket
@@ -31,7 +32,7 @@ _PREFLIGHT = [
 
 
 def framing_step(app: App, site: PluginSite | None, gate: Gate) -> AppStep | None:
-    """Looks at what pages in frames send to the code of their plugin; None where it has none."""
+    """Checks what framed pages send to their plugin's code; None if the plugin has no code."""
     if site is None or site.page is None or site.app is None:
         return None
 
@@ -66,7 +67,7 @@ def framing_step(app: App, site: PluginSite | None, gate: Gate) -> AppStep | Non
 
 
 def _answer_preflight(exchange: Exchange) -> bool:
-    """Of a page without an origin that wants to send a token. Others are the plugin's."""
+    """Answers the preflight of a page without an origin that wants to send a token."""
     asked = dict(exchange.head.headers)
     wanted = asked.get("access-control-request-headers", "").lower()
     if asked.get("origin") != "null" or "access-control-request-method" not in asked:

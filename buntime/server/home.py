@@ -1,4 +1,4 @@
-"""What a browser gets at `/` where no app answers there: in development the panel, or a page."""
+"""What a browser gets at `/` if no app answers there: in development the panel, or a page."""
 
 from urllib.parse import quote
 
@@ -21,7 +21,7 @@ _FIELDS = (
 
 
 class Home:
-    """Answers there."""
+    """Answers requests for `/`."""
 
     def __init__(
         self,
@@ -38,9 +38,9 @@ class Home:
         self._gate = gate
 
     def answer(self, exchange: Exchange) -> bool:
-        """Answer a browser of this machine, in development; False for all others.
+        """Answer a browser on this machine, in development; return False for all others.
 
-        The panel signs operators in by itself. Without it, a page tells which apps there are.
+        The panel signs operators in by itself. Without a panel, a page lists the apps.
         """
         accept = next((value for name, value in exchange.head.headers if name == "accept"), "")
         if "text/html" not in accept or not self._gate.is_for_operators(exchange):

@@ -1,7 +1,7 @@
 """The event loop: one thread, a selector, deadlines, and a way in for other threads.
 
-All of the runtime's state is touched on this thread alone. What may block runs in a small
-thread pool (`run_blocking`) and comes back as a call on the loop.
+Only this thread touches the runtime's state. Work that may block runs in a small thread pool
+(`run_blocking`) and comes back as a call on the loop.
 """
 
 import contextlib
@@ -19,15 +19,16 @@ from buntime.server.threads import Threads
 READ = selectors.EVENT_READ
 WRITE = selectors.EVENT_WRITE
 
-_THREADS = 16  # for what may block; an install of packages can hold one for minutes
-# Events between two flushes of a turn: few enough for a worker to begin while the rest is read.
-# With all of a turn in one go, 50 requests wait for the last of them, their answers come together,
-# and so do the next 50: 57 ms for what takes 50, against 53. More sends cost nothing measurable.
+_THREADS = 16  # for blocking work; installing packages can hold one for minutes
+# Events between two flushes of a turn: few enough for a worker to start while the rest is read.
+# If a whole turn is flushed at once, 50 requests wait for the last of them, their answers come
+# together, and so do the next 50: work of 50 ms takes 57 ms instead of 53. The extra sends cost
+# nothing measurable.
 _FLUSH_EVERY = 4
-SLOW_S = 0.1  # a turn that takes as long is told of
-# Of a turn for those who have had their share of an earlier one. However many they are, who asks
-# for little waits no longer: with eight connections that send in a row each turn took 8 ms, and a
-# request takes four turns.
+SLOW_S = 0.1  # turns that take this long are reported
+# The part of a turn for callbacks that have used up their share of an earlier one. However many
+# there are, small requests wait no longer: with eight connections sending in a row, each turn took
+# 8 ms, and a request takes four turns.
 _GOING_ON_S = 0.002
 _TICK_S = 0.25  # how late a TimeoutQueue may notice a deadline
 
@@ -35,32 +36,32 @@ _T = TypeVar("_T")
 
 
 class Watcher(Protocol):
-    """Whoever owns a registered descriptor."""
+    """The owner of a registered descriptor."""
 
     def on_ready(self, events: int) -> None:
-        """The descriptor can be read or written, by the bits READ and WRITE.
+        """The descriptor can be read or written, as the bits READ and WRITE say.
 
-        Called even where another watcher has let this one go earlier in the same turn.
+        May be called even if another watcher unregistered this one earlier in the same turn.
         """
 
     def abort(self) -> None:
-        """Let go of everything at once: `on_ready` raised."""
+        """Release everything at once: `on_ready` raised."""
 
 
 class Expiring(Protocol):
-    """What can stand in a TimeoutQueue."""
+    """Something that can be in a TimeoutQueue."""
 
     def on_timeout(self) -> None: ...
 
 
 class Flushable(Protocol):
-    """What collects output during a turn of the loop, and sends it in one go."""
+    """Something that collects output during a turn of the loop, and sends it all at once."""
 
     def flush(self) -> None: ...
 
 
 class Timer:
-    """One call in the future; `cancel()` makes it none."""
+    """One call in the future, unless `cancel()` is called first."""
 
     __slots__ = ("_callback",)
 
@@ -77,21 +78,21 @@ class Timer:
 
 
 class TimeoutQueue:
-    """Deadlines that all lie the same time ahead, so that their order is that of their starts.
+    """Deadlines with the same delay, so they expire in the order in which they were started.
 
-    A dict in order of insertion: a start and a stop cost 0.1 us each, where a heap would keep
-    every stopped entry until its time has come (300,000 of them at 10,000 requests a second).
+    This is a dict in insertion order: a start and a stop cost 0.1 us each. A heap would keep every
+    stopped entry until its time came (300,000 of them at 10,000 requests a second).
     """
 
     __slots__ = ("_loop", "deadlines", "duration_s")
 
     def __init__(self, loop: "Loop", duration_s: float) -> None:
         self._loop = loop
-        self.deadlines: dict[Expiring, float] = {}  # for good, as the loop has it too
+        self.deadlines: dict[Expiring, float] = {}  # never replaced: the loop holds it too
         self.duration_s = duration_s
 
     def start(self, who: Expiring) -> None:
-        """(Re)start the time of `who`."""
+        """(Re)start the timeout of `who`."""
         self.deadlines.pop(who, None)
         self.deadlines[who] = self._loop.now + self.duration_s
 
@@ -99,23 +100,23 @@ class TimeoutQueue:
         self.deadlines.pop(who, None)
 
     def oldest(self) -> Expiring:
-        """Whose time was started first. There must be somebody."""
+        """The entry that was started first. The queue must not be empty."""
         return next(iter(self.deadlines))
 
     def eldest(self, most: int) -> list[tuple[Expiring, float]]:
-        """The first ones, and when the time of each was started, in the loop's seconds."""
+        """The first `most` entries, with the time each was started, in the loop's seconds."""
         return [(who, at - self.duration_s) for who, at in islice(self.deadlines.items(), most)]
 
     def oldest_s(self) -> float:
-        """When that was, in the loop's seconds."""
+        """When the oldest entry was started, in the loop's seconds."""
         return self.deadlines[self.oldest()] - self.duration_s
 
     def started_s(self, who: Expiring) -> float:
-        """When the time of `who` was started last, in the loop's seconds; it must stand here."""
+        """When `who` was last started, in the loop's seconds; `who` must be in the queue."""
         return self.deadlines[who] - self.duration_s
 
     def expire(self, now: float) -> None:
-        """Call whoever is due, the earliest first."""
+        """Call every entry that is due, the earliest first."""
         while self.deadlines:
             who = next(iter(self.deadlines))
             if self.deadlines[who] > now:
@@ -128,9 +129,9 @@ class TimeoutQueue:
 
 
 class Loop:
-    """Runs callbacks of watched descriptors and of time, until stopped.
+    """Runs callbacks for watched descriptors and for timers, until stopped.
 
-    `on_error(exc)` is told of every exception that a callback lets out: one broken connection
+    `on_error(exc)` is called with every exception that a callback raises: one broken connection
     must not end the others.
     """
 
@@ -138,9 +139,9 @@ class Loop:
         self._on_error = on_error
         self._selector = selectors.DefaultSelector()
         self._timers: list[tuple[float, int, Timer]] = []
-        self._order = count()  # timers of equal time fire in the order of their making
+        self._order = count()  # timers due at the same time fire in the order they were made
         self._queues: list[TimeoutQueue] = []
-        self._deadlines: list[dict[Expiring, float]] = []  # of each; asked for at each turn
+        self._deadlines: list[dict[Expiring, float]] = []  # of each queue; checked every turn
         self._queue_by_duration: dict[float, TimeoutQueue] = {}
         self._next_tick = 0.0
         self._calls: deque[Callable[[], None]] = deque()  # appended to by any thread
@@ -149,7 +150,7 @@ class Loop:
         self._threads = Threads(_THREADS, "blocking")
         self._running = False
         self.now = monotonic()  # seconds, read once a turn
-        self.turn_begun_s = 0.0  # the same while a turn is under way, 0 while events are waited for
+        self.turn_begun_s = 0.0  # the same while a turn runs, 0 while waiting for events
         self.on_slow_turn: Callable[[float, set[str]], None] | None = None
         self.slow_turns: deque[tuple[float, float]] = deque(maxlen=100)  # when, and how long
         self._waker = _Waker()
@@ -167,7 +168,7 @@ class Loop:
         self._selector.unregister(sock)
 
     def watch(self, sock: int | socket.socket, before: int, events: int, watcher: Watcher) -> None:
-        """Watch for these events where others were watched for `before`, either maybe none."""
+        """Change what is watched from `before` to `events`; either may be 0, for nothing."""
         if not before:
             self.register(sock, events, watcher)
         elif events:
@@ -183,34 +184,34 @@ class Loop:
         return timer
 
     def timeouts(self, duration_s: float) -> TimeoutQueue:
-        """The queue of all deadlines that lie `duration_s` ahead; the same one each time."""
+        """The queue of all deadlines `duration_s` from their start; the same queue each time."""
         queue = self._queue_by_duration.get(duration_s)
         if queue is None:
             queue = self._queue_by_duration[duration_s] = self.new_timeouts(duration_s)
         return queue
 
     def new_timeouts(self, duration_s: float) -> TimeoutQueue:
-        """A queue of one's own, which tells by itself what is waited for."""
+        """A separate queue, which shows by itself what is being waited for."""
         queue = TimeoutQueue(self, duration_s)
         self._queues.append(queue)
         self._deadlines.append(queue.deadlines)
         return queue
 
-    # Work; the loop's thread only, but for call_threadsafe
+    # Work; the loop's thread only, except for call_threadsafe
 
     def flush_later(self, who: Flushable) -> None:
         """Call `who.flush()` after a few more events, at the latest at the end of this turn."""
         self._flushes.append(who)
 
     def call_soon(self, callback: Callable[[], None]) -> None:
-        """Call in the next turn, which then does not wait: what this one sends goes first."""
+        """Call in the next turn, which starts at once; what this turn sends goes out first."""
         self._calls.append(callback)
 
     def go_on_later(self, callback: Callable[[], None]) -> None:
-        """Call when the others have had their turn, for who has had his share of this one.
+        """Call after others have had their turn; for those that have used their share of this one.
 
-        In the next turn, or a later one: those who go on do so in their order, as long as a turn
-        has time for it, and one in each at least.
+        The call comes in the next turn or a later one: these calls run in order for as long as a
+        turn has time for them, at least one per turn.
         """
         self._going_on.append(callback)
 
@@ -229,7 +230,7 @@ class Loop:
                 result: _T | BaseException = work()
             except BaseException as exc:  # noqa: BLE001  # handed to `then`, on the loop
                 result = exc
-            with contextlib.suppress(OSError):  # the loop is closed: there is nobody to tell
+            with contextlib.suppress(OSError):  # the loop is closed: nobody is left to be told
                 self.call_threadsafe(lambda: then(result))
 
         self._threads.submit(run)
@@ -251,7 +252,7 @@ class Loop:
 
     def run_once(self, longest_wait_s: float | None = None) -> None:
         """One turn: wait for events, call their watchers, then time, calls and flushes."""
-        calls = len(self._calls)  # those of this turn wait for the next, behind its flushes
+        calls = len(self._calls)  # calls made in this turn wait for the next, after its flushes
         going_on = len(self._going_on)
         wait_s = self._wait_s()
         if longest_wait_s is not None:
@@ -292,7 +293,7 @@ class Loop:
                 return
 
     def guard(self, callback: Callable[[], None]) -> bool:
-        """Call; an exception goes to `on_error` instead of ending the loop, and returns False."""
+        """Call it; if it raises, pass the exception to `on_error` and return False."""
         try:
             callback()
         except Exception as exc:  # noqa: BLE001  # the edge of a callback: logged
@@ -323,7 +324,7 @@ class Loop:
 
 
 class _Waker:
-    """A socket to oneself that ends the selector's wait."""
+    """A socket pair to itself that ends the selector's wait."""
 
     def __init__(self) -> None:
         self.receiver, self._sender = socket.socketpair()
@@ -338,7 +339,7 @@ class _Waker:
         try:
             self._sender.send(b"\0")
         except BlockingIOError:
-            pass  # full: it will wake anyway
+            pass  # full: it will wake up anyway
 
     def on_ready(self, events: int) -> None:
         try:

@@ -1,11 +1,11 @@
-"""The operators' address: where their sessions count, and no app answers.
+"""The operators' address: where their sessions are valid, and no app answers.
 
-    RUNTIME_ADMIN_LISTEN   a place of its own, 127.0.0.1:8001: all that comes there
-    RUNTIME_ADMIN_HOST     what is asked for at this host, wherever it comes in
+    RUNTIME_ADMIN_LISTEN   a separate address, 127.0.0.1:8001: every request that arrives there
+    RUNTIME_ADMIN_HOST     every request for this host, wherever it arrives
 
-Apps below a path share an origin, so an operator's session must not be good there: a script that
-somebody has smuggled into one of them would be the operator. What answers here are the runtime's
-own paths and the pages of plugins.
+Apps served under a path share one origin, so an operator's session must not be valid there: a
+script smuggled into one of them could act as the operator. The operators' address serves only the
+runtime's own paths and the pages of plugins.
 """
 
 from collections.abc import Iterator, Sequence
@@ -32,7 +32,7 @@ _ANYWHERE = ("0.0.0.0", "::")
 
 
 class Operators:
-    """Answers there."""
+    """Answers requests at the operators' address."""
 
     def __init__(
         self,
@@ -44,7 +44,7 @@ class Operators:
         *,
         urls: list[str],
     ) -> None:
-        """`urls` get where sessions count, once that is open; links lead to the first."""
+        """Once open, adds to `urls` the URLs where sessions are valid; links use the first one."""
         self.urls = urls
         self._service = service
         self._live = live
@@ -60,9 +60,10 @@ class Operators:
         return f"Operators({', '.join(self._hosts)})"
 
     def open(self, listeners: list[Listener], urls: Sequence[str]) -> None:
-        """Listen where they are to come; all else runs where that cannot be.
+        """Listen for operators; if that fails, everything else still runs.
 
-        `listeners` are all of the runtime, which it ends, and `urls` where it listens for all.
+        `listeners` are all listeners of the runtime, which closes them; `urls` are those that it
+        listens at for everybody.
         """
         own = self._listen(self._live.now.admin_listen, listeners)
         self.urls += [*self._by_host(urls), *own, *self._near(urls)]
@@ -84,13 +85,13 @@ class Operators:
         listeners.append(Listener(self._service, self.handle, binding))
         if binding.address is not None:
             yield _reachable(binding.url)
-        # Behind what tells that the runtime listens, which comes first in the log.
+        # After the line that says the runtime listens, which comes first in the log.
         self._service.loop.call_soon(
             lambda: log.info("operators.listening", "operators come here", url=binding.url)
         )
 
     def _by_host(self, urls: Sequence[str]) -> Iterator[str]:
-        """By RUNTIME_ADMIN_HOST: a proxy that is trusted ends TLS, else it is at our own ports."""
+        """URLs by RUNTIME_ADMIN_HOST: behind a trusted proxy that ends TLS, or at our own ports."""
         settings = self._live.now
         if settings.admin_host and settings.trusted_proxies:
             yield f"https://{settings.admin_host}"
@@ -99,12 +100,12 @@ class Operators:
             yield from (f"http://{settings.admin_host}:{place.port}" for place in places)
 
     def _near(self, urls: Sequence[str]) -> Iterator[str]:
-        """In development, on this machine."""
+        """The URLs on this machine, in development."""
         if self._live.now.is_development:
             yield from (_reachable(url) for url in urls if _is_near(urlsplit(url).hostname))
 
     def beside(self, others: Handle) -> Handle:
-        """Who answers elsewhere: `others`, but for what is for RUNTIME_ADMIN_HOST."""
+        """The handler for other addresses: `others`, except for requests to RUNTIME_ADMIN_HOST."""
         host = self._live.now.admin_host
         if host is None:
             return others
@@ -116,7 +117,7 @@ class Operators:
         return handle
 
     def handle(self, exchange: Exchange) -> None:
-        """Answer a request that has come to the operators' address, now or later."""
+        """Answer a request that arrived at the operators' address, now or later."""
         mark(exchange)
         head = exchange.head
         if head.path.rstrip("/") == LINK_PATH:
@@ -143,7 +144,7 @@ class Operators:
             )
 
     def _check_host(self, exchange: Exchange) -> None:
-        """A page of any other host could have its own name lead here (DNS rebinding)."""
+        """A page of another host could point its own name at this address (DNS rebinding)."""
         asked = exchange.sender.host or exchange.head.host
         if exchange.head.is_secure and exchange.sender.scheme != "https":
             raise ClientFault(421, "misdirected_request", "the target is an https URL")
@@ -160,7 +161,7 @@ def _is_near(host: str | None) -> bool:
 
 
 def _is_address(host: str) -> bool:
-    """An address is itself: no name that somebody could have lead elsewhere."""
+    """An IP address is safe: it is no name that somebody could point elsewhere."""
     try:
         ip_address(host.strip("[]"))
     except ValueError:
@@ -169,5 +170,5 @@ def _is_address(host: str) -> bool:
 
 
 def _reachable(url: str) -> str:
-    """The URL for a browser of this machine."""
+    """The URL for a browser on this machine."""
     return url.replace("//0.0.0.0:", "//127.0.0.1:").replace("//[::]:", "//[::1]:")

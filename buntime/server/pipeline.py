@@ -1,12 +1,12 @@
-"""A request's way through the runtime: a list of steps, each of which answers it or passes it on.
+"""A request's way through the runtime: a list of steps that each answer it or pass it on.
 
-The order stands in `Pipeline.__init__`, and in docs/architecture.md. A step refuses a request by
-raising an `HttpError`, which is answered as one.
+The order is in `Pipeline.__init__`, and in docs/architecture.md. A step refuses a request by
+raising an `HttpError`, which becomes the answer.
 
-Before they come here, requests have an id and a known sender. An app's steps are made once for each
-`App`, see `steps`; they are dropped with it, and when settings change. Which app a host and a path
-lead to is said by `routes`. At a host that an app names every path is its own, but for
-`/.well-known/buntime`.
+By the time requests arrive here, they have an id and a known sender. An app's steps are made once
+for each `App`, see `steps`; they are dropped with the app, and when settings change. `routes`
+finds the app for a host and a path. At a host that an app names, every path belongs to the app,
+except for `/.well-known/buntime`.
 """
 
 from collections.abc import Callable, Collection, Sequence
@@ -56,11 +56,11 @@ from buntime.server.steps import (
 )
 from buntime.server.telemetry.logs import Log
 
-# A hook of stage access may use who asks; a key is checked before it, and is not shown to it.
+# Hooks of stage access may use the identity; keys are checked before them, and hidden from them.
 _BEFORE_ACCESS = frozenset({"identity"})
 _BEHIND_ACCESS = frozenset({"access", "content"})
 
-# What stays the runtime's at a host that is an app's.
+# What the runtime still answers itself at an app's host.
 _OWN = "/.well-known/buntime"
 _HEALTH = f"{_OWN}/health"
 _AT_HOSTS = frozenset((_HEALTH, f"{_OWN}/frame.js"))
@@ -71,7 +71,7 @@ _ALLOWED = ("allow", "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS")
 
 
 class Pipeline:
-    """Answers exchanges, or hands them to who does."""
+    """Answers exchanges, or hands them to whatever does."""
 
     def __init__(
         self,
@@ -95,7 +95,7 @@ class Pipeline:
         self._gate = gate = admittance.gate
         self._home = Home(live, catalog, pool, plugins, gate)
         self._shell = Shell(live, catalog, plugins, gate, self._show_shell)
-        # The order of a request's way, once its app is known.
+        # The order of a request's steps, once its app is known.
         self._app_steps: tuple[Callable[[App], AppStep | None], ...] = (
             lambda app: self._shell.step(app, self._site(app)),
             lambda app: self._shell.sandbox_step(self._site(app)),
@@ -116,14 +116,14 @@ class Pipeline:
             lambda _: submit,
         )
         self._made: WeakKeyDictionary[App, tuple[AppStep, ...]] = WeakKeyDictionary()
-        self._rules: WeakKeyDictionary[App, Rules] = WeakKeyDictionary()  # several steps ask
-        # What the second character of a reserved target can be. Most targets have another one.
+        self._rules: WeakKeyDictionary[App, Rules] = WeakKeyDictionary()  # several steps need them
+        # The possible second characters of a reserved target. Most targets have another one there.
         self._initials = frozenset({"", self._api_prefix[1:2], *(word[0] for word in RESERVED)})
         self._health = ("/health", f"{self._api_prefix}/api/health", _HEALTH)
         self._routes = Routes(catalog, plugins, live, warn=log.warn, steps_of=self._steps_of)
-        # Looks the route of a path up that was asked for lately; a reserved path has none.
+        # Looks up the route of a recently requested path; a reserved path has none.
         self._known_route = self._routes.known
-        self._is_hooked = False  # has a plugin a say before the app is known?
+        self._is_hooked = False  # does a plugin have a say before the app is known?
         self._forget()
         live.follow(self._forget)
         plugins.follow(self._forget)
@@ -136,11 +136,11 @@ class Pipeline:
         return self._routes.hosts
 
     def keep_hosts(self, claims: Claims) -> None:
-        """Have a host stay with the app that had it first."""
+        """Have each host stay with the app that had it first."""
         self._routes.keep_hosts(claims)
 
     def prepare(self, now: float) -> None:
-        """Find out which hosts apps have, and tell what is wrong with that."""
+        """Find out which hosts apps have, and report what is wrong with them."""
         self._routes.prepare(now)
 
     def handle(self, exchange: Exchange) -> None:
@@ -150,7 +150,7 @@ class Pipeline:
                 raise _misdirected()
             route = self._known_route(exchange)
             if route is None:
-                # Health is told however long a look at the disk would take.
+                # Health must answer at once, however long a look at the disk would take.
                 is_health = exchange.head.path.startswith(self._health)
                 claim = self._routes.claim_of(exchange, looks=not is_health)
                 if self._answer_reserved(exchange, claim):
@@ -162,12 +162,12 @@ class Pipeline:
             exchange.route_to(app, base=exchange.sender.prefix + target.base, spec=target.spec)
             for step in steps:
                 if step(exchange, app, target):
-                    return  # the last one always does
+                    return  # the last step always does
         except (HttpError, ManifestError) as error:
             self._fail(exchange, error)
 
     def show_plugin(self, exchange: Exchange, *, is_framed: bool = False) -> bool:
-        """Answer with what a plugin has at its base, if the path leads to one: no app answers."""
+        """Answer with what a plugin has at its base, if the path leads to one; no app answers."""
         try:
             found = self._routes.plugin_at(exchange.head.path)
             if found is None:
@@ -215,7 +215,7 @@ class Pipeline:
         return self._hooking.begin(exchange, hooks, facts, go_on)
 
     def _go_on(self, exchange: Exchange, *, is_framed: bool = False) -> None:
-        """The hooks of stage route have let it pass."""
+        """Go on: the hooks of stage route have let the request pass."""
         try:
             app, target, steps = self._routes.find(exchange, keep=False)
             if is_framed:
@@ -227,7 +227,7 @@ class Pipeline:
         self._take(exchange, app, target, steps)
 
     def _take(self, exchange: Exchange, app: App, target: Target, steps: Sequence[AppStep]) -> None:
-        """The steps that are left, or all of an app."""
+        """Take the given steps: those that are left, or all of an app's."""
         try:
             for step in steps:
                 if step(exchange, app, target):
@@ -236,7 +236,7 @@ class Pipeline:
             self._fail(exchange, error)
 
     def _hook_step(self, app: App, stages: Collection[str]) -> AppStep | None:
-        """Asks the hooks of these stages, where the app has any."""
+        """Asks the hooks of these stages, if the app has any."""
         if not self._is_asked(app, stages):
             return None
         wants = self._wants_identity(app)
@@ -244,7 +244,7 @@ class Pipeline:
 
     def _is_asked(self, app: App, stages: Collection[str]) -> bool:
         if app.manifest.visibility == "operators":
-            return False  # as the API behind it: who looks after plugins needs none of them
+            return False  # like the API behind it: whoever manages plugins needs no plugin
         hooks = self._plugins.plan.of(app.name, wants_identity=self._wants_identity(app))
         return any(hook.stage in stages for hook in hooks)
 
@@ -256,7 +256,7 @@ class Pipeline:
         return access_step(app, self._gate, self._rules_of(app), signs_in=signs_in, opens=opens)
 
     def _wants_identity(self, app: App) -> bool:
-        """Does it matter for the app who has signed in?"""
+        """Does the app care who has signed in?"""
         return app.manifest.auth != "none" or self._rules_of(app).wants_identity
 
     def _rules_of(self, app: App) -> Rules:
@@ -266,21 +266,21 @@ class Pipeline:
         return rules
 
     def _site(self, app: App) -> PluginSite | None:
-        """What a plugin has at its base, where the app is a plugin's."""
+        """What a plugin has at its base, if the app is a plugin's."""
         return self._plugins.at_base(app.base[1:]) if app.base else None
 
     # The shell, and pages in its frames
 
     def _show_shell(self, exchange: Exchange, app: App, target: Target) -> None:
-        """Answer with the shell's page, in the place of what is asked for."""
-        if not app.is_static:  # its code is asked for its own page
+        """Answer with the shell's page instead of the requested one."""
+        if not app.is_static:  # its code must see a request for its own page
             head = exchange.head._replace(target=target.base + target.rest)
             exchange.rewrite(head._replace(headers=exchange.headers))
         exchange.route_to(app, base=exchange.sender.prefix + target.base)
         self._take(exchange, app, target, self._steps_of(app))
 
     def frame(self, exchange: Exchange, target: str) -> None:
-        """The page at `target`, as the shell loads it: in a sandbox, also where it is opened so."""
+        """Answer with the page at `target`, sandboxed, even if it is opened outside the shell."""
         add_fields(exchange, IN_A_SANDBOX)
         head = exchange.head
         exchange.rewrite(head._replace(target=target, headers=framed_fields(head.headers)))
@@ -293,7 +293,7 @@ class Pipeline:
         self._go_on(exchange, is_framed=True)
 
     def _framed(self, app: App, steps: tuple[AppStep, ...]) -> tuple[AppStep, ...]:
-        """The steps of a page that may be shown so. Raises ClientFault (404)."""
+        """The steps of a page that may be shown in a frame. Raises ClientFault (404)."""
         site = self._site(app)
         if not app.manifest.in_shell and (site is None or site.page is None):
             raise app_not_found(app.base or f"/{app.name}")
@@ -302,7 +302,7 @@ class Pipeline:
     # The app
 
     def _answer_reserved(self, exchange: Exchange, claim: Claim | None) -> bool:
-        """What no app can have: `OPTIONS *`, and the runtime's own paths."""
+        """Answer requests that no app can have: `OPTIONS *`, and the runtime's own paths."""
         target = exchange.head.target
         if target[1:2] not in self._initials:
             return False
@@ -328,7 +328,7 @@ class Pipeline:
         return True
 
     def _sign_in(self, exchange: Exchange, path: str) -> bool:
-        """Hand it to the plugin that signs people in, if there is one. No hook is asked."""
+        """Hand the request to the plugin that signs people in, if there is one; asks no hooks."""
         site = self._plugins.at_base(SIGN_IN)
         app = site.app if site is not None else None
         if site is None or app is None:
@@ -344,7 +344,7 @@ class Pipeline:
         return True
 
     def _forget(self, _: object = None) -> None:
-        """Settings or plugins have changed: steps are made anew."""
+        """Drop all steps, as settings or plugins have changed."""
         self._made.clear()
         self._rules.clear()
         self._routes.forget()
@@ -364,19 +364,19 @@ class Pipeline:
 
 
 def _misdirected() -> ClientFault:
-    """RFC 9110 7.4: what is asked for over https is not given to who came without."""
+    """RFC 9110 7.4: an https resource is not given to a client that came over plain HTTP."""
     return ClientFault(421, "misdirected_request", "the target is an https URL, this is plain HTTP")
 
 
 def _file_step(app: App, site: PluginSite | None, *, recheck_s: float) -> AppStep | None:
-    """Answers from files: of a plugin's page, of a static site, of folders that a manifest names.
+    """Answer from files: a plugin's page, a static site, or folders named in a manifest.
 
-    `recheck_s` is how long one may be out of date.
+    `recheck_s` is how long an answer may be out of date.
     """
     has_page = site is not None and site.page is not None
     if not (has_page or app.is_static or app.manifest.mounts):
         return None
-    # What reads and sends files: most apps have none.
+    # What reads and sends files: most apps have no files.
     from buntime.server.filesteps import make_file_step
 
     return make_file_step(app, site, recheck_s=recheck_s)

@@ -1,12 +1,12 @@
-"""Which app a request is for, by the host that it asks for and its path.
+"""Which app a request is for, by the host in the request and its path.
 
     at a host that an app names     the app, at "/"
     at any other                    plugins' bases, apps by the first segment of the path, and for
-                                    what is left RUNTIME_DEFAULT_APP, at "/"
+                                    the rest RUNTIME_DEFAULT_APP, at "/"
 
-Reserved paths are looked at before. What is found out is kept for an edition of the catalog, which
-lasts a second at most. A host costs one look-up in a dict where some app names one, and none where
-no app does.
+Reserved paths are handled earlier. Results are kept for one edition of the catalog, which lasts a
+second at most. Finding a host costs one look-up in a dict if any app names a host, and nothing if
+none does.
 """
 
 from collections.abc import Callable
@@ -28,8 +28,8 @@ from buntime.server.plugins.hookstep import host_of
 from buntime.server.plugins.way import Plugins
 from buntime.server.steps import AppStep, hide_affinity, label_step
 
-_ROUTES_MAX = 256  # paths whose route is remembered, of all hosts together
-_PATH_MAX = 512  # characters of each
+_ROUTES_MAX = 256  # paths whose routes are remembered, for all hosts together
+_PATH_MAX = 512  # characters in each path
 _HOSTS_MAX = 256  # spellings of hosts that are remembered
 
 
@@ -42,14 +42,14 @@ class Route(NamedTuple):
 
 
 class _Realm(NamedTuple):
-    """What is at a host: whose it is, and where paths lead that were asked for there lately."""
+    """What a host serves: the app that has it, and where recently requested paths lead."""
 
     claim: Claim | None
     routes: dict[str, Route]
 
 
 class Routes:
-    """Finds routes, and keeps those that were found lately."""
+    """Finds routes, and keeps those found recently."""
 
     def __init__(
         self,
@@ -68,24 +68,24 @@ class Routes:
         self._warn = warn
         self._steps_of = steps_of
         self.hosts = HostIndex(catalog, warn=warn, operators=live.now.admin_host)
-        # of one edition of the catalog
+        # for one edition of the catalog
         self._edition = 0
-        self._has_hosts = False  # does any app name one?
-        self._has_sessions_at_root = False  # has RUNTIME_DEFAULT_APP affinity?
-        self._nobodys = _Realm(None, {})  # at hosts that no app names
-        self._realms: dict[str, _Realm] = {}  # by Host fields as they came, if any app names one
-        self._kept = 0  # routes
+        self._has_hosts = False  # does any app name a host?
+        self._has_sessions_at_root = False  # does RUNTIME_DEFAULT_APP have affinity?
+        self._nobodys = _Realm(None, {})  # for hosts that no app names
+        self._realms: dict[str, _Realm] = {}  # by Host fields as received, if any app names a host
+        self._kept = 0  # number of remembered routes
 
     def __repr__(self) -> str:
         return f"Routes({self.hosts!r}, {self._kept} kept)"
 
     def keep_hosts(self, claims: Claims) -> None:
-        """Have a host stay with the app that had it first."""
+        """Have each host stay with the app that had it first."""
         self.hosts.keep(claims)
         claims.follow(self._drop)
 
     def prepare(self, now: float) -> None:
-        """Find out which hosts apps have, and tell what is wrong with that."""
+        """Find out which hosts apps have, and report what is wrong with them."""
         self._renew(now)
         default = self.default
         if default is None:
@@ -95,7 +95,7 @@ class Routes:
         except ClientFault as exc:
             self._warn("app.default_missing", "RUNTIME_DEFAULT_APP names no app", error=str(exc))
         except ManifestError:
-            pass  # told as each app's fault is
+            pass  # reported like any fault of an app
 
     def forget(self) -> None:
         """Drop what is kept: settings or plugins have changed."""
@@ -106,7 +106,7 @@ class Routes:
         self._drop()
 
     def known(self, exchange: Exchange) -> Route | None:
-        """The route of a path that was asked for lately; a reserved path has none."""
+        """The route of a recently requested path; a reserved path has none."""
         head, realm = exchange.head, self._nobodys
         if self._has_hosts:
             known = self._realms.get(exchange.sender.host or head.host)
@@ -119,18 +119,18 @@ class Routes:
         return route
 
     def claim_of(self, exchange: Exchange, *, looks: bool) -> Claim | None:
-        """Whose the host is that a request asks for, None for nobody's.
+        """The claim on the host of a request; None if no app has it.
 
-        `looks`: as it is now, for which the disk is looked at where the last look is too old.
+        `looks`: it must be current, so the disk is checked if the last check is too old.
         """
         if looks:
             self._renew(exchange.started_s)
         return self._realm_of(exchange).claim
 
     def find(self, exchange: Exchange, *, keep: bool) -> Route:
-        """Which app and version host and path name; the rest of the way is by the app's steps.
+        """Find the app and version for host and path; the app's steps do the rest.
 
-        `keep`: no hook of a plugin can lead elsewhere, so that the route may be remembered.
+        `keep`: no hook of a plugin can send the request elsewhere, so the route may be remembered.
         """
         path, now, chosen = exchange.head.path, exchange.started_s, exchange.chosen
         self._renew(now)
@@ -147,9 +147,9 @@ class Routes:
         steps = self._steps_of(app)
         if claim is not None and claim.label:
             steps = (label_step(claim.label), *steps)
-        may_be_at_root = self._has_sessions_at_root or not keep  # as a hook may have it
+        may_be_at_root = self._has_sessions_at_root or not keep  # a hook may choose such an app
         if may_be_at_root and target.base and not app.has_affinity:
-            steps = (hide_affinity, *steps)  # a cookie of what is at `/` comes to all below it
+            steps = (hide_affinity, *steps)  # the cookie of an app at `/` reaches all apps below it
         route = Route(app, target, steps)
         if len(path) <= _PATH_MAX and keep:
             if self._kept == _ROUTES_MAX:
@@ -159,7 +159,7 @@ class Routes:
         return route
 
     def plugin_at(self, path: str) -> tuple[App, Target] | None:
-        """What a plugin has at its base, where the path lies below one. Raises ServerFault."""
+        """What a plugin has at its base, if the path is below one. Raises ServerFault."""
         target = split_target(path)
         app = None if target is None else self._find_plugin(target)
         return None if target is None or app is None else (app, target)
@@ -180,10 +180,10 @@ class Routes:
         try:
             return self._catalog.find(default.name, default.spec, now).has_affinity
         except (ClientFault, ManifestError):
-            return False  # told by `prepare`
+            return False  # reported by `prepare`
 
     def _realm_of(self, exchange: Exchange) -> _Realm:
-        """What is at the host that a request asks for, as far as is known."""
+        """What is at the requested host, as far as is known."""
         if not self._has_hosts:
             return self._nobodys
         host = host_of(exchange)
@@ -198,7 +198,7 @@ class Routes:
         return realm
 
     def _find_by_path(self, path: str, now: float) -> tuple[App, Target]:
-        """At a host that is no app's."""
+        """Find an app by the path, at a host that no app has."""
         target, default = split_target(path), self.default
         try:
             if target is None:
@@ -206,7 +206,7 @@ class Routes:
             app = self._find_plugin(target) or self._catalog.find(target.name, target.spec, now)
             if default is None or app.manifest.visibility != "internal":
                 return app, target
-        except ClientFault:  # an internal app is as little there as one that is not
+        except ClientFault:  # an internal app must look like one that does not exist
             if default is None:
                 raise
         try:
@@ -215,7 +215,7 @@ class Routes:
             raise app_not_found(path) from None
 
     def _find_plugin(self, target: Target) -> App | None:
-        """A plugin's base comes before an app of that name."""
+        """Find a plugin: its base comes before an app of the same name."""
         site = self._plugins.at_base(target.name) if target.spec is None else None
         if site is None:
             return None

@@ -1,7 +1,7 @@
 """Puts the parts together and runs them; `shutdown` ends them.
 
-SIGHUP has the log's file opened again, settings read again, and apps whose files have changed
-loaded again; requests go on all the while.
+On SIGHUP the runtime reopens the log file, reads its settings again, and reloads apps whose files
+have changed; it keeps serving requests all the while.
 """
 
 import contextlib
@@ -67,12 +67,12 @@ from buntime.server.telemetry.notifier import Notifier, is_stream
 from buntime.server.telemetry.tracer import Tracer
 
 _LOG_FLUSH_S = 2.0
-_THREADS_S = 1.0  # an installation that was told to end does so in 0.1 s
+_THREADS_S = 1.0  # an installation that is told to end does so within 0.1 s
 _STDOUT = 1
 
 
 def serve(settings: Settings, read: Callable[[], Settings]) -> int:
-    """Run until told to stop; returns the exit code. Raises UsageError where it cannot start."""
+    """Run until told to stop; returns the exit code. Raises UsageError if it cannot start."""
     supervision = take_supervision(os.environ, pid=os.getpid(), parent=os.getppid())
     config = ConfigReader()
     config.read(settings)  # a fault ends the start before anything is opened
@@ -84,7 +84,7 @@ def serve(settings: Settings, read: Callable[[], Settings]) -> int:
             stack.callback(binding.close)
         sink, app_logs = open_log(settings, is_journal=is_stream(_STDOUT, supervision.journal))
         exports = open_exports(settings, sink)
-        stack.callback(exports.close, _LOG_FLUSH_S)  # behind the log, whose last lines it sends
+        stack.callback(exports.close, _LOG_FLUSH_S)  # after the log, whose last lines it sends
         stack.callback(sink.close, _LOG_FLUSH_S)
         runtime = Runtime(
             settings, sink, app_logs, exports.tracer, bindings, supervision, read, config
@@ -109,8 +109,8 @@ class Runtime:
         read: Callable[[], Settings],
         config: ConfigReader,
     ) -> None:
-        """`read` gives the settings of a start now, `config` what holds of the config file."""
-        self.threads_left: list[str] = []  # once it has run: they would keep the process
+        """`read` gives the settings of a start now, `config` what the config file says."""
+        self.threads_left: list[str] = []  # set once it has run: they would keep the process alive
         log = Log(sink)
         asked = settings
         settings = replace(settings, listen=tuple(binding.endpoint for binding in bindings))
@@ -129,7 +129,7 @@ class Runtime:
         self._interpreters, self._pool = make_staff(self._loop, live, log, self._state)
         self._plugins = self._make_plugins(config)
         self._pool.tell(self._plugins)
-        self._workers_beside = 0  # that the settings are fit for
+        self._workers_beside = 0  # plugins' workers that the current settings leave room for
         self._asked = asked
         self._open_files = OpenFiles(log)
         self._plugins.follow(self._make_room_for_plugins)
@@ -207,7 +207,7 @@ class Runtime:
             body_max=settings.body_size_max_bytes,
             warn=self._log.warn,
             reserved=RESERVED,
-            # Who develops wants the next request to have the change.
+            # A developer wants the next request to see the change.
             check_interval_s=0.0 if settings.is_development else CHECK_INTERVAL_S,
             rollout=self._pool.deployments,
         )
@@ -283,7 +283,7 @@ class Runtime:
             self._operating.unasked.start()
             self._notifier.start_watchdog()
             self._notifier.ready(self._status())
-            self._state_db.start()  # nobody waits for it to serve
+            self._state_db.start()  # serving does not wait for it
             self._stalls.start()
             self._loop.run()
             self._stalls.stop()
@@ -312,7 +312,7 @@ class Runtime:
     # Start
 
     def _announce(self) -> None:
-        """Say where, and which apps; start those that want to be ready."""
+        """Log where it listens and which apps there are; start those that must be ready."""
         apps = self._catalog.all(self._loop.now)
         for app in apps:
             if isinstance(app, App):
@@ -337,7 +337,7 @@ class Runtime:
         announce_sandbox(self._log, self._pool.sandboxes)
 
     def _status(self) -> str:
-        """For `systemctl status`."""
+        """The status line for `systemctl status`."""
         apps = len(self._catalog.all(self._loop.now))
         return f"Serving {counted(apps, 'app')} at {', '.join(self._urls)}"
 
@@ -365,10 +365,10 @@ class Runtime:
         self._accept_more()
         warn_of_exposures(self._log, self._live.now)
 
-    # What comes from elsewhere
+    # Events from other parts
 
     def _make_room_for_plugins(self) -> None:
-        """Where there are more of them than before, or fewer, others have other shares."""
+        """Divide resources again if plugins now have more or fewer workers than before."""
         if self._plugins.workers_most != self._workers_beside:
             self._rereading.fit_again()
 
@@ -377,11 +377,11 @@ class Runtime:
         return self._open_files.fit(asked, beside=self._workers_beside)
 
     def _accept_more(self) -> None:
-        """There may be room again: those who wait may come."""
+        """There may be room again: accept waiting connections."""
         for listener in self._listeners:
             listener.resume()
 
     def _on_error(self, exc: BaseException) -> None:
-        """A callback of the loop raised: a bug, told in full; others are not harmed."""
+        """A callback of the loop raised: a bug. Log it in full; the rest keeps running."""
         stack = "".join(traceback.format_exception(exc))
         self._log.error("runtime.internal_error", "internal error", error=repr(exc), stack=stack)

@@ -1,7 +1,7 @@
-"""The shell: which one there is for a request, and the step at which a browser's window gets it.
+"""The shell: which one serves a request, and the step that gives it to a browser's window.
 
-Which requests are for a window is decided by core/sites/shellrules.py. The answer is the shell's
-page in the place of the one that was asked for; the shell loads that one in a frame.
+core/sites/shellrules.py decides which requests are for a window. The answer is the shell's page
+instead of the requested one; the shell then loads the requested page in a frame.
 """
 
 from collections.abc import Callable
@@ -32,12 +32,12 @@ IN_A_SANDBOX = (("content-security-policy", SANDBOX),)
 
 
 class Shell:
-    """Finds the shell that `RUNTIME_SHELL` names, where it answers."""
+    """Finds the shell that `RUNTIME_SHELL` names, where it may answer."""
 
     def __init__(
         self, live: LiveSettings, catalog: Catalog, plugins: Plugins, gate: Gate, show: Show
     ) -> None:
-        """`show` answers a request by another app than its path names, at this target."""
+        """`show` answers a request with another app than its path names, at the given target."""
         self._live = live
         self._catalog = catalog
         self._plugins = plugins
@@ -47,25 +47,25 @@ class Shell:
     def step(self, app: App, site: PluginSite | None) -> AppStep | None:
         """Answers windows with the shell, for an app or plugin that is shown in it.
 
-        `site` is of a plugin.
+        `site` is given for a plugin.
         """
         is_shown = app.manifest.in_shell if site is None else site.is_shown and site.page
         return _ShellStep(self, site) if is_shown and self._live.now.shell else None
 
     def sandbox_step(self, site: PluginSite | None) -> AppStep | None:
-        """Has a plugin's pages be no part of the origin that operators sign in at."""
+        """Keeps a plugin's pages out of the origin that operators sign in at."""
         if site is None or site.is_trusted or site.name == self._live.now.shell:
             return None
 
         def keep_in(exchange: Exchange, _: App, __: Target) -> bool:
             if exchange.is_operators:
-                add_fields(exchange, IN_A_SANDBOX)  # else its scripts would be the operator
+                add_fields(exchange, IN_A_SANDBOX)  # else its scripts could act as the operator
             return False
 
         return keep_in
 
     def find(self, exchange: Exchange) -> tuple[App, Target] | None:
-        """The shell that answers where the request has come in; None without one."""
+        """The shell for where the request came in; None if there is none."""
         name = self._live.now.shell
         if name is None:
             return None
@@ -93,7 +93,7 @@ class Shell:
 
 
 class _ShellStep:
-    """At the beginning of an app's way; left out where the shell asks for a frame."""
+    """The first step of an app's requests; left out if the shell asks for a frame."""
 
     def __init__(self, shell: Shell, site: PluginSite | None) -> None:
         self._shell = shell
@@ -102,7 +102,7 @@ class _ShellStep:
     def __call__(self, exchange: Exchange, app: App, target: Target) -> bool:
         head, site = exchange.head, self._site
         if not target.base or not may_be_shell(head.method, target.rest):
-            return False  # at a host of its own an app is no page among others
+            return False  # an app with its own host is not one page among others
         if site is not None and not site.is_page(target.rest):
             return False
         found = self._shell.find(exchange)

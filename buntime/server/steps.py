@@ -1,8 +1,8 @@
 """The steps of a request whose app is known; `pipeline` has their order.
 
-A function here makes a step for one app, or gives None where the app can do without: an app that
-is open to everybody needs no check of access. What follows from the app's manifest is found out
-when the step is made, once for an `App`, and not at each request.
+A function here makes a step for one app, or returns None if the app needs no such step: an app
+that is open to everybody needs no check of access. What follows from the app's manifest is worked
+out when the step is made, once for each `App`, and not at each request.
 """
 
 from collections.abc import Callable
@@ -39,14 +39,14 @@ from buntime.server.state.secretstore import Secrets
 _AFFINITY = frozenset({AFFINITY_COOKIE})
 
 AppStep = Callable[[Exchange, App, Target], bool]
-"""Answers the request, or hands it to who does, and returns True; or passes it on.
+"""Answers the request or hands it on, and returns True; returns False to pass it to the next step.
 
 It must not hold the `App` itself: steps go when their app does.
 """
 
 
 class Admittance(NamedTuple):
-    """Who comes to an app: by a key, and nobody while it is closed."""
+    """Who may reach an app: by a key, or nobody while the app is closed."""
 
     gate: Gate
     maintenance: Maintenance
@@ -67,7 +67,7 @@ def set_aside_step(gate: Gate) -> AppStep | None:
 
 
 def preview_step(app: App, previews: Previews) -> AppStep | None:
-    """Lets in who has a preview's link, which a cookie takes the place of; 404 for all others."""
+    """Lets in clients that have a preview's link or its cookie; all others get 404."""
     if not is_preview(app.version):
         return None
 
@@ -90,7 +90,7 @@ def preview_step(app: App, previews: Previews) -> AppStep | None:
 
 
 def maintenance_step(app: App, maintenance: Maintenance) -> AppStep | None:
-    """Sends visitors of an app away that operators have closed for a while."""
+    """Turns visitors away from an app that operators have closed for a while."""
     closed = maintenance.of(app.name) if app.plugin is None else None
     if closed is None:
         return None
@@ -103,14 +103,14 @@ def maintenance_step(app: App, maintenance: Maintenance) -> AppStep | None:
 
 
 def cron_only_step(app: App) -> AppStep | None:
-    """Closes paths that are for the app's own jobs, whose requests do not come this way."""
+    """Closes paths meant for the app's own jobs, whose requests do not come this way."""
     closed = app.closed_paths
     if not closed:
         return None
 
     def check_cron_only(_: Exchange, __: App, target: Target) -> bool:
         path = plain_path(target.rest)
-        if path is not None:  # else an app might take it for one of them
+        if path is not None:  # else an app might read it as one of the closed paths
             segments = [segment.partition(";")[0] for segment in path.split("/")]
             path = "/".join(segments).rstrip("/")
         if path is None or path in closed:
@@ -121,7 +121,7 @@ def cron_only_step(app: App) -> AppStep | None:
 
 
 def cookie_step(app: App, cookies: Cookies) -> AppStep | None:
-    """Takes the cookies of plugins and of affinity out: they are nobody else's."""
+    """Removes the cookies of plugins and of affinity: they are not for apps."""
     hidden = of_others(cookies, app.name.removeprefix(PLUGIN_PREFIX) if app.plugin else "")
     if app.has_affinity:
         hidden |= _AFFINITY
@@ -136,13 +136,13 @@ def cookie_step(app: App, cookies: Cookies) -> AppStep | None:
 
 
 def hide_affinity(exchange: Exchange, _: App, __: Target) -> bool:
-    """Takes the cookie of affinity out, of an app above this one."""
+    """Removes the affinity cookie of an app mounted above this one."""
     exchange.show(tuple(without_cookies(exchange.headers, _AFFINITY)))
     return False
 
 
 def signature_step(app: App, secrets: Secrets) -> AppStep | None:
-    """Signs what the app is told of who asks, where it has a secret for that."""
+    """Signs what the app is told about the user, if it has a secret for that."""
     if SIGNING_SECRET not in app.manifest.secrets:
         return None
 
@@ -165,7 +165,7 @@ def signature_step(app: App, secrets: Secrets) -> AppStep | None:
 
 
 def label_step(label: str) -> AppStep:
-    """Tells the app which label its host has in the place of a `*`."""
+    """Tells the app which label the host has in place of a `*`."""
 
     def tell_label(exchange: Exchange, _: App, __: Target) -> bool:
         exchange.tell([(LABEL_FIELD, label)])
@@ -190,12 +190,12 @@ def size_step(app: App) -> AppStep | None:
 
 
 def upgrade_step(app: App) -> AppStep | None:
-    """Refuses a WebSocket's handshake that is wrong before the app hears of it."""
+    """Refuses a malformed WebSocket handshake before it reaches the app."""
     return None if app.is_static else _check_upgrade
 
 
 def session_step(app: App, pool: Pool) -> AppStep | None:
-    """Hands the request to the worker that its cookie names, where the app has `affinity`."""
+    """Hands the request to the worker that its cookie names, if the app has `affinity`."""
     if not app.has_affinity:
         return None
 

@@ -1,4 +1,4 @@
-"""A few threads for what may block. `concurrent.futures` has such, and takes 8 ms to import."""
+"""A few threads for blocking work. `concurrent.futures` has the same, but takes 8 ms to import."""
 
 from collections.abc import Callable
 from contextlib import suppress
@@ -7,7 +7,7 @@ from threading import Semaphore, Thread
 
 
 class Threads:
-    """Runs calls, each in one of its threads, which start as they are needed and stay.
+    """Runs calls in threads that start when needed and then stay.
 
     A call must not raise.
     """
@@ -23,14 +23,14 @@ class Threads:
         return f"Threads({self._name!r}, {self._started} of {self._most})"
 
     def submit(self, call: Callable[[], None]) -> None:
-        """Run it soon: when a thread is free, in the order of these calls."""
+        """Run it soon: when a thread is free, in the order in which calls were submitted."""
         self._calls.put(call)
         if not self._idle.acquire(blocking=False) and self._started < self._most:
             Thread(target=self._run, name=f"{self._name}_{self._started}").start()
             self._started += 1
 
     def close(self) -> None:
-        """Have the threads end; what has not begun is not run."""
+        """Make the threads end; calls that have not started are dropped."""
         with suppress(Empty):
             while True:
                 self._calls.get_nowait()
@@ -40,5 +40,5 @@ class Threads:
     def _run(self) -> None:
         while (call := self._calls.get()) is not None:
             call()
-            del call  # what it holds goes now, and not with the next one
+            del call  # release what it holds now, not when the next call comes
             self._idle.release()

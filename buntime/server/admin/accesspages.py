@@ -1,4 +1,4 @@
-"""The API tells of itself, and why somebody is let in or not."""
+"""What the API says about itself, and why a request is let in or not."""
 
 from collections.abc import Callable, Mapping
 
@@ -21,7 +21,7 @@ from buntime.server.plugins.plugins import Plugins
 
 
 class AccessPages:
-    """Answers these pages."""
+    """Serves these pages."""
 
     def __init__(
         self,
@@ -33,7 +33,7 @@ class AccessPages:
         *,
         is_closed: Callable[[str], bool],
     ) -> None:
-        """`is_closed` tells of an app whether operators have closed it for a while."""
+        """`is_closed` says whether operators have closed an app for a while."""
         self._live = live
         self._table = table
         self._keys = keys
@@ -42,7 +42,7 @@ class AccessPages:
         self._is_closed = is_closed
 
     def handlers(self) -> Mapping[str, Handler]:
-        """By the names of routes."""
+        """The handlers, by route name."""
         return {
             "docs.openapi": self._openapi,
             "docs.page": self._page,
@@ -111,7 +111,7 @@ class AccessPages:
         call.answer({"rules": [{**each.dump(), "place": each.place} for each in rules]})
 
     def _key(self, call: Call) -> KeyRecord | None:
-        """The key that is asked about, where the caller may see it."""
+        """The key asked about, if the caller may see it."""
         name = call.query["key"]
         if name is None:
             return None
@@ -128,7 +128,7 @@ class AccessPages:
     def _hooks(
         self, call: Call, app: App, rules: Rules, *, is_public: bool
     ) -> tuple[tuple[str, str], ...]:
-        """Which plugins are asked about the request, wherever it comes in."""
+        """Which plugins are asked about the request, at whatever address it comes in."""
         hooks = self._plugins.plan.hooks_for(
             app.name,
             method=call.query["method"],
@@ -141,7 +141,7 @@ class AccessPages:
 
 
 def _identity(call: Call) -> Mapping[str, object] | None:
-    """Who is assumed to have signed in."""
+    """The identity assumed to have signed in."""
     user, names = call.query["user"], {}
     for name in ("roles", "groups"):
         given = call.query[name]

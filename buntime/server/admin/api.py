@@ -1,4 +1,4 @@
-"""The runtime's own pages: who gets which, by the one table of core/admin/routes.py.
+"""The runtime's own pages: who gets which, by the single table in core/admin/routes.py.
 
     path ── a route? ── of another site? ── who asks? ── a method of it? ── may he? ──┐
             404          403                401 403 429   405               403       │
@@ -33,7 +33,7 @@ class Api:
     def __init__(
         self, live: LiveSettings, gate: Gate, table: RouteTable, handlers: Mapping[str, Handler]
     ) -> None:
-        """`handlers` are by the names of routes: each route has one."""
+        """`handlers` are keyed by route name: each route has one."""
         names = {route.name for route in table.routes}
         if names != handlers.keys():
             raise ValueError(f"routes and handlers differ: {sorted(names ^ handlers.keys())}")
@@ -43,9 +43,9 @@ class Api:
         self._handlers = handlers
 
     def answer(self, exchange: Exchange, path: str, caller: Caller | None = None) -> None:
-        """Answer `path`, "/api/workers"; raises ClientFault where it is missing or not allowed.
+        """Answer `path`, "/api/workers"; raises ClientFault if it does not exist or is not allowed.
 
-        `caller` is who asks, where that is known by the way that he came.
+        `caller` is given if the way the request came in already identifies the caller.
         """
         head = exchange.head
         if head.method not in _HARMLESS:
@@ -75,7 +75,7 @@ class Api:
         call.guard(lambda: self._handlers[route.name](call))
 
     def _caller_of(self, exchange: Exchange, route: Route | None, match: Match) -> Caller:
-        """Nobody in particular at a page that is open, or where no page is open to be had."""
+        """Nobody in particular if the page is open, or all pages at this path are."""
         routes = match.routes.values() if route is None else (route,)
         if all(self._is_open(each) for each in routes):
             return ANYONE
@@ -99,7 +99,7 @@ class Api:
 
 
 def _check_right(call: Call) -> None:
-    """The one place that asks for a route's verb, where the caller has it somewhere."""
+    """The one check of a route's verb, for a caller that has it for at least one app."""
     route, caller, app = call.route, call.caller, call.app
     if app is None and route.filters:
         return

@@ -1,4 +1,4 @@
-"""What operators see of apps, and do to one as a whole: of the apps that a caller's globs cover."""
+"""What operators see of apps, and do to a whole app: only apps that the caller's globs cover."""
 
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
@@ -30,7 +30,7 @@ _BUSIEST_FIRST = ("active", "ephemeral", "idle", "offline")
 
 
 class AppPages:
-    """Answers these pages."""
+    """Serves these pages."""
 
     def __init__(
         self,
@@ -47,7 +47,7 @@ class AppPages:
         self._urls = urls
 
     def handlers(self) -> Mapping[str, Handler]:
-        """By the names of routes."""
+        """The handlers, by route name."""
         return {
             "apps.list": self._list,
             "apps.show": self._show,
@@ -57,10 +57,10 @@ class AppPages:
             "apps.maintenance": self._show_closed,
         }
 
-    # What there is
+    # Reading
 
     def _list(self, call: Call) -> None:
-        """Without a look at the manifests, of which there may be thousands."""
+        """List without looking at the manifests, of which there may be thousands."""
         versions: dict[str, list[str | None]] = {}
         for name, version in self._catalog.names(call.now):
             versions.setdefault(name, []).append(version)
@@ -111,7 +111,7 @@ class AppPages:
         )
 
     def _active(self, name: str, now: float) -> str | None:
-        """What serves requests for the app without a range."""
+        """The version that serves requests for the app without a range."""
         try:
             return self._catalog.find(name, None, now).version
         except (ClientFault, ManifestError):
@@ -133,10 +133,10 @@ class AppPages:
         }
         return told | (_settings(found) if isinstance(found, App) else {})
 
-    # What is done
+    # Changing
 
     def _sleep(self, call: Call) -> None:
-        """All versions of "shop"; of "shop@1.2.0" and "shop@^1" the one it means."""
+        """All versions of "shop"; for "shop@1.2.0" and "shop@^1" the one that is meant."""
         target = split_target(f"/{call.values['target']}")
         if target is None:
             raise AssertionError("a target that was read before")
@@ -206,7 +206,7 @@ class AppPages:
         return self._audit.note_of(call, call.route.name, app, before, _told(closed))
 
     def _checked(self, call: Call, note: Note) -> Keep:
-        """The note is kept where the app stands as If-Match says, by the table itself."""
+        """Keep the note if the app is as If-Match says, checked against the table itself."""
         app = call.values["app"]
 
         def keep(connection: "Connection") -> None:
@@ -226,7 +226,7 @@ class AppPages:
 
 
 def _add(told: dict[str, Any], version: Mapping[str, Any]) -> None:
-    """What is known of one version's workers, to what is told of the app."""
+    """Add what is known of one version's workers to the summary of the app."""
     for name in ("workers", "queued", "bootFailures"):
         told[name] += version[name]
     told["bootError"] = told["bootError"] or version["bootError"]
@@ -234,7 +234,7 @@ def _add(told: dict[str, Any], version: Mapping[str, Any]) -> None:
 
 
 def _settings(app: App) -> dict[str, object]:
-    """What holds of its manifest, defaults too. Of its variables the names alone."""
+    """The settings from its manifest, with defaults. Of its variables only the names."""
     manifest = to_config(app.manifest)
     return {
         "entrypoint": app.entrypoint,

@@ -1,5 +1,5 @@
-"""What of an app operators change by deploys, for its ETag: which version is active, and which
-there are. A version that was replaced lies in another folder.
+"""What operators change about an app by deploys, for its ETag: the active version, and which
+versions exist. A version that was replaced has another folder.
 """
 
 from buntime.core.apps.app import App
@@ -10,7 +10,7 @@ AppState = dict[str, object]
 
 
 def app_state(catalog: Catalog, name: str, now: float) -> AppState | None:
-    """As JSON; None where there is no such app."""
+    """As JSON; None if there is no such app."""
     found = catalog.all_of(name, now)
     if not found:
         return None
@@ -22,8 +22,8 @@ def app_state(catalog: Catalog, name: str, now: float) -> AppState | None:
 
 
 def check_app(call: Call, catalog: Catalog) -> None:
-    """Raises ClientFault (412) where the app of the path is not as If-Match says, by a look at
-    its folders now."""
+    """Raises ClientFault (412) unless the app of the path is as If-Match says, after another look
+    at its folders."""
     if call.header("if-match") is not None:
         catalog.refresh()
         call.check_match(app_state(catalog, call.values["app"], call.now))

@@ -1,4 +1,4 @@
-"""Where an app is, for who asks: by the address that was used, or by the one of apps beside it."""
+"""The URL of an app for a caller: at the address that was used, or at the one for apps."""
 
 from collections.abc import Sequence
 from urllib.parse import quote, urlsplit
@@ -10,7 +10,7 @@ _ANY = ("0.0.0.0", "::")
 
 
 class AppUrls:
-    """`urls` are those that the runtime listens at, the operators' address not among the first."""
+    """`urls` are those that the runtime listens at; the operators' address does not come first."""
 
     def __init__(self, urls: Sequence[str]) -> None:
         self._urls = urls
@@ -28,12 +28,12 @@ class AppUrls:
         if not call.exchange.is_operators:
             return f"{sender.scheme}://{host}{sender.prefix}{path}"
         name = plain_host(host)
-        if sender.scheme == "https" and name:  # a proxy's, which has apps at its usual port
+        if sender.scheme == "https" and name:  # a proxy, which serves apps at its usual port
             return f"https://{name}{path}"
         return self._own(name) + path
 
     def _own(self, name: str = "") -> str:
-        """The first address of apps, by this name or by one that leads to it from this machine."""
+        """The first address of apps, under this name or one that reaches it from this machine."""
         own = next((url for url in self._urls if url.startswith("http")), "http://localhost")
         split = urlsplit(own)
         name = name or ("localhost" if split.hostname in _ANY else "")

@@ -1,6 +1,6 @@
-"""Takes an archive that a request bears to a file without a name, and out of a form.
+"""Receives an archive in a request into an unnamed file, and takes it out of a form.
 
-Two may come at a time; others wait for their turn. Imported with the pages.
+Two may arrive at a time; others wait for their turn. Imported with the pages.
 """
 
 import re
@@ -25,7 +25,7 @@ Then = Callable[["Upload | HttpError"], None]
 
 
 class Archives:
-    """Takes them. `turns` are for all that come to one place."""
+    """Receives archives. `turns` are shared by all that go to one place."""
 
     def __init__(self, loop: Loop, live: LiveSettings, turns: Turns) -> None:
         self._loop = loop
@@ -33,7 +33,7 @@ class Archives:
         self._turns = turns
 
     def check_head(self, call: Call) -> None:
-        """Before the body is asked for. Raises ClientFault (400, 413)."""
+        """Check the head before asking for the body. Raises ClientFault (400, 413)."""
         head, most = call.exchange.head, self._live.now.upload_max_bytes
         if head.content_length > most:
             raise body_too_large(most)
@@ -51,9 +51,9 @@ class Archives:
         begun: Callable[[], None],
         then: Then,
     ) -> None:
-        """Have it come to `file`, see `upload.open_upload`. `begun` is called when it is its turn.
+        """Receive the archive into `file`, see `upload.open_upload`; `begun` is called at its turn.
 
-        `digest` is the SHA-256 that it has to have. `then` gets the upload, or what is wrong.
+        `digest` is the SHA-256 it must have. `then` gets the upload, or the fault.
         """
         self._turns.take()(
             lambda _: call.guard(lambda: self._receive(call, file, digest, begun, then))
@@ -67,7 +67,7 @@ class Archives:
         begun: Callable[[], None],
         then: Then,
     ) -> None:
-        # hashlib and tempfile take 5 ms of a start.
+        # hashlib and tempfile would take 5 ms of a start.
         from buntime.server.deploys.upload import Upload
 
         def received(fault: HttpError | None) -> None:
@@ -91,7 +91,7 @@ class Archives:
         receiving.begin(self._live.now.upload_max_bytes)
 
     def _unwrap(self, call: Call, upload: "Upload", then: Then) -> None:
-        """Take it out of a form that a browser sends."""
+        """Take the archive out of a form that a browser sent."""
         boundary = _boundary(call)
         if boundary is None:
             call.guard(lambda: then(upload))
@@ -114,6 +114,6 @@ class Archives:
 
 
 def _boundary(call: Call) -> str | None:
-    """Of a form that a browser sends; None of an archive as it is."""
+    """The boundary of a form that a browser sent; None for a plain archive."""
     found = _FORM.fullmatch(call.header("content-type") or "")
     return (found[1] or found[2]) if found is not None else None

@@ -18,21 +18,21 @@ from buntime.server.admin.parts import Parts
 from buntime.server.plugins.report import state_of
 
 _LATELY_S = 600.0
-_POINTS = 60  # of history, the same time
-_DEPLOYS_S = 86_400.0  # for which a failed deploy is told of
+_POINTS = 60  # of history, covering the same time
+_DEPLOYS_S = 86_400.0  # for how long a failed deploy is reported
 
 Told = dict[str, object]
 
 
 class Attention:
-    """Looks at what the parts of the runtime know of themselves. On the loop's thread."""
+    """Asks the parts of the runtime about their own state. On the loop's thread."""
 
     def __init__(self, parts: Parts, *, clock: Callable[[], float] = time.time) -> None:
         self._parts = parts
         self._clock = clock
 
     def items(self) -> list[Item]:
-        """All that needs attention now, but for disks."""
+        """Everything that needs attention now, except for disks."""
         found = [*self._of_apps(), *self._of_work(), *self._of_runtime()]
         return items.in_order(found)
 
@@ -61,13 +61,13 @@ class Attention:
                 yield item
 
     def _is_passed(self, told: Mapping[str, object]) -> bool:
-        """Whether another version serves by now, as one that was deployed in the place of this."""
+        """Whether another version serves by now, deployed to replace this one."""
         parts = self._parts
         newest = parts.catalog.newest(str(told["app"]), parts.service.loop.now)
         return newest is not None and newest != told["version"]
 
     def _missing(self, told: Mapping[str, object]) -> list[str]:
-        """The secrets for want of which it does not load."""
+        """The secrets whose absence keeps it from loading."""
         version, said = told["version"], told["bootError"]
         if not isinstance(said, str) or ": secrets: " not in said:
             return []
@@ -120,14 +120,14 @@ class Attention:
 
 
 class AttentionPages:
-    """Answers this page."""
+    """Serves this page."""
 
     def __init__(self, parts: Parts, attention: Attention) -> None:
         self._parts = parts
         self._attention = attention
 
     def handlers(self) -> Mapping[str, Handler]:
-        """By the names of routes."""
+        """The handlers, by route name."""
         return {"attention.list": self._list}
 
     def _list(self, call: Call) -> None:
@@ -145,12 +145,12 @@ class AttentionPages:
             told = items.in_order([*found, *disks])
             call.answer({"items": [each.to_json() for each in told]})
 
-        work = lambda: _of_disks(folders)  # noqa: E731  # a disk that hangs takes a thread
+        work = lambda: _of_disks(folders)  # noqa: E731  # a hung disk holds up one thread
         self._parts.service.loop.run_blocking(work, lambda disks: call.guard(lambda: answer(disks)))
 
 
 def may_know(call: Call, item: Item) -> bool:
-    """Whether the caller may know of it: of an app's by the app, of plugins' by that right."""
+    """Whether the caller may see it: by the app if it has one, by their own right for plugins."""
     if item.app:
         return call.sees(item.app)
     verb = "plugins:read" if item.code in ("plugin_down", "all_closed") else call.route.verb

@@ -1,8 +1,8 @@
-"""Keeps the audit trail in state.db, and tells each entry in the log.
+"""Keeps the audit trail in state.db, and writes each entry to the log.
 
-record   what was changed just now, and would be the same if this row were lost with the process
-note_of  what is changed in state.db: row and change are one transaction
-begin    what is changed elsewhere: a row before it, and one when it is over
+record   a change made just now, which stands even if this row is lost with the process
+note_of  a change in state.db: row and change share one transaction
+begin    a change made elsewhere: one row before it, and one when it is over
 """
 
 import time
@@ -33,12 +33,12 @@ if TYPE_CHECKING:
 
     from buntime.server.admin.call import Call
 
-# Who waits for the row of a beginning: a disk that hangs keeps no operator from what he wants.
+# How long a change waits for its first row: a disk that hangs must not block an operator.
 BEGIN_WAIT_S = 2.0
 
 
 class Note:
-    """An entry that is kept in the transaction of what it tells of: neither is there alone."""
+    """An entry kept in the same transaction as the change it describes: both or neither."""
 
     def __init__(self, audit: "Audit", change: Change) -> None:
         self._audit = audit
@@ -46,17 +46,17 @@ class Note:
         self._entry: Entry | None = None
 
     def keep(self, connection: "Connection") -> None:
-        """Within that transaction; on its thread."""
+        """Write it within that transaction; on the database's thread."""
         self._entry = self._audit.insert(connection, self._change)
 
     def tell(self) -> None:
-        """When it is done: in the log, if there was something to keep."""
+        """Write it to the log once the transaction is done, if there was something to keep."""
         if self._entry is not None:
             self._audit.tell(self._entry)
 
 
 class Begun:
-    """A change that is noted as begun. It ends once: by `end`, or by what `run` runs into."""
+    """A change noted as begun. It ends once: by `end`, or by an error in `run`."""
 
     def __init__(self, audit: "Audit", change: Change) -> None:
         self.number: int | None = None  # of its row; set on the database's thread
@@ -68,8 +68,8 @@ class Begun:
         return f"Begun({self._change.action} {self._change.subject}, {self.number})"
 
     def end(self, after: object = None, result: str = DONE, *, before: object = None) -> None:
-        """Note what has become of it. `before` and `after` as in `record`; without them those of
-        the beginning."""
+        """Note how it ended. `before` and `after` as in `record`; without them, those given at the
+        start hold."""
         if self.is_over:
             return
         self.is_over = True
@@ -84,7 +84,7 @@ class Begun:
         )
 
     def run(self, act: Callable[[], None]) -> None:
-        """Do a part of it: an error that ends the request ends the change as well."""
+        """Do a part of the change: an error that ends the request also ends the change."""
         try:
             act()
         except HttpError as error:
@@ -109,7 +109,7 @@ class Audit:
         run: str = "",
         wait_s: float = BEGIN_WAIT_S,
     ) -> None:
-        """`run` marks what this process begins, by default at random."""
+        """`run` identifies changes begun by this process; random by default."""
         self._db = db
         self._log = log
         self._clock = clock
@@ -121,7 +121,7 @@ class Audit:
     def __repr__(self) -> str:
         return f"Audit({self._db!r})"
 
-    # What was changed
+    # Changes already made
 
     def record(
         self,
@@ -134,11 +134,11 @@ class Audit:
         *,
         app: str | None = None,
     ) -> None:
-        """Note what a request has changed; nothing where it was a dry run.
+        """Note what a request has changed; nothing for a dry run.
 
-        `action` is the route's name as a rule, `subject` what was changed. `before` and `after` are
-        JSON, without values of secrets, keys and `env`. `app` is whose it is, where the path does
-        not tell.
+        `action` is usually the route's name, `subject` what was changed. `before` and `after` are
+        JSON, without values of secrets, keys and `env`. `app` is the app concerned, if the path
+        does not name it.
         """
         if not call.is_dry_run:
             self.note(self.change(call, action, subject, before, after, result, app=app))
@@ -153,7 +153,7 @@ class Audit:
         *,
         app: str | None = None,
     ) -> Note:
-        """What `record` would keep, for who changes state.db itself."""
+        """What `record` would keep, for callers that change state.db themselves."""
         return Note(self, self.change(call, action, subject, before, after, app=app))
 
     def change(
@@ -167,7 +167,7 @@ class Audit:
         *,
         app: str | None = None,
     ) -> Change:
-        """The same as a value."""
+        """The same as a plain value."""
         return Change(
             at_s=self._clock(),
             actor=call.caller.name,
@@ -193,21 +193,21 @@ class Audit:
         source: str = "signal",
         app: str | None = None,
     ) -> None:
-        """Note what nobody's request has changed: a signal, a schedule."""
+        """Note a change that no request made: by a signal or a schedule."""
         values = (action, subject, app, before, after, result)
         self.note(Change(self._clock(), source, source, "", "", *values))
 
     def note(self, change: Change) -> None:
-        """Keep it, then tell it."""
+        """Keep it, then log it."""
         self._db.ask(
             lambda connection: self.insert(connection, change), partial(self._kept, change)
         )
 
     def insert(self, connection: "Connection", change: Change) -> Entry:
-        """Put it at the end of the chain, within the transaction that there is; on its thread."""
+        """Append it to the chain, within the current transaction; on the database's thread."""
         return insert(connection, change, self._bounds)
 
-    # What is about to be changed
+    # Changes about to be made
 
     def begin(
         self,
@@ -219,10 +219,10 @@ class Audit:
         then: Callable[[Begun], None],
         app: str | None = None,
     ) -> None:
-        """Note that a request is about to change something, and have `then` do it.
+        """Note that a request is about to change something, then have `then` do it.
 
-        It has to call `end` of what it gets, or leave that to an error that it raises. It is called
-        when the row is on the disk, or cannot be, or has been waited for long enough.
+        `then` must call `end` on the `Begun` it gets, or raise an error that ends it. It is called
+        once the row is on the disk, or cannot be written, or has taken too long.
         """
         change = self.change(call, call.route.name, subject, before, after, BEGUN, app=app)
         begun = Begun(self, change)
@@ -255,7 +255,7 @@ class Audit:
         )
 
     def _close_left(self) -> None:
-        """What was under way when a process was killed."""
+        """Close changes that were under way when a process was killed."""
         self._db.ask(
             lambda connection: close_left(connection, self._run, self._clock(), self._bounds),
             self._closed_left,
@@ -271,7 +271,7 @@ class Audit:
             )
 
     def take_in(self, spool: AuditSpool) -> None:
-        """Put what commands have changed without a runtime into the trail; at each opening."""
+        """Move changes that commands made without a runtime into the trail; at each opening."""
 
         def work(connection: "Connection") -> tuple[list[Entry], int, bool]:
             lines, faults = spool.read()
@@ -288,7 +288,7 @@ class Audit:
                 self._warn_of_spool(spool, lines)
             for entry in entries:
                 self.tell(entry)
-            # Not before all is on the disk.
+            # Not until everything is on the disk.
             if is_there:
                 self._db.ask(lambda _: spool.remove(is_whole=not faults), removed)
 
@@ -309,7 +309,7 @@ class Audit:
     # The log
 
     def tell(self, entry: Entry) -> None:
-        """In the log, when the transaction is done; on the loop's thread."""
+        """Write it to the log once the transaction is done; on the loop's thread."""
         if entry["result"] == BEGUN:
             self._log.info("audit.begun", "an operator changes something", **_fields(entry))
         else:
@@ -319,7 +319,7 @@ class Audit:
         if not isinstance(result, BaseException):
             self.tell(result)
             return
-        if isinstance(result, StateOff):  # the log is all that there is to be of it
+        if isinstance(result, StateOff):  # the log is then the only record
             self.tell(_bare(change))
             return
         told = _bare(change)
@@ -332,7 +332,7 @@ class Audit:
 
 
 def _bare(change: Change) -> dict[str, Any]:
-    """It, without what the trail would give it."""
+    """The change, without the fields that the trail would add."""
     return {
         **change._asdict(),
         "before": kept_value(change.before),
@@ -344,7 +344,7 @@ _TOLD = ("number", "hash", "actor", "source", "address", "action", "subject", "a
 
 
 def _fields(told: Mapping[str, Any]) -> dict[str, Any]:
-    """What the log has of it; the request's id by the name that it has there."""
+    """The fields for the log, with the request's id under the name used there."""
     fields = {name: told[name] for name in _TOLD if told.get(name) not in (None, "")}
     fields |= {name: told[name] for name in ("before", "after") if told[name] is not None}
     if told.get("begun") is not None:

@@ -16,13 +16,13 @@ if TYPE_CHECKING:
 
 
 class AuditPages:
-    """Answers this page."""
+    """Serves this page."""
 
     def __init__(self, db: StateDb) -> None:
         self._db = db
 
     def handlers(self) -> Mapping[str, Handler]:
-        """By the names of routes."""
+        """The handlers, by route name."""
         return {"audit.list": self._list}
 
     def _list(self, call: Call) -> None:
@@ -50,7 +50,7 @@ def _page(
     for name in ("app", "actor", "action"):
         value = query[name]
         if name == "action" and value is not None and value.endswith(".*"):
-            wheres.append("action >= ? AND action < ?")  # "." to "/", which comes after it
+            wheres.append("action >= ? AND action < ?")  # "." to "/", the next character
             values += [value[:-1], value[:-2] + "/"]
         elif value is not None:
             wheres.append(f"{name} = ?")

@@ -1,8 +1,8 @@
-"""What the runtime keeps to be quick, and may be taken from it: `GET /api/caches`, and a purge.
+"""What the runtime keeps for speed and can do without: `GET /api/caches`, and a purge.
 
-verdicts       what hooks of plugins have said and may be kept: plugins are asked anew
-interpreters   what Pythons of apps have told of themselves: they are asked at the next start
-environments   packages of users' apps whose versions are gone; those of the others stay
+verdicts       cacheable verdicts of plugins' hooks: plugins are asked again
+interpreters   what apps' Pythons reported about themselves: they are asked at the next start
+environments   packages of users' apps whose versions are gone; the others stay
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -29,14 +29,14 @@ _MEANINGS = {
 
 
 class Held(NamedTuple):
-    """What a purge of one cache takes. Memory that cannot be told counts as 0 bytes."""
+    """What purging one cache removes. Memory of unknown size counts as 0 bytes."""
 
     entries: int
     size_bytes: int
 
 
 class CachePages:
-    """Answers these pages."""
+    """Serves these pages."""
 
     def __init__(
         self,
@@ -50,7 +50,7 @@ class CachePages:
         self._environments = environments
 
     def handlers(self) -> Mapping[str, Handler]:
-        """By the names of routes."""
+        """The handlers, by route name."""
         return {"caches.list": self._list, "caches.purge": self._purge}
 
     def _list(self, call: Call) -> None:
@@ -91,7 +91,7 @@ class CachePages:
     def _look(
         self, call: Call, then: Callable[[Mapping[str, Held], list[Environments]], None]
     ) -> None:
-        """Find what there is; environments on a thread."""
+        """Find what is cached; environments on a thread."""
 
         def found(told: list[Environments] | BaseException) -> None:
             gone = [each for each in _unless_fault(told) if self._is_gone(each.key, call.now)]
@@ -114,7 +114,7 @@ class CachePages:
         }
 
     def _is_gone(self, key: str, now: float) -> bool:
-        """Whether there is no such version any more, and no worker of it."""
+        """Whether the version no longer exists and has no worker."""
         parts = self._parts
         if any(
             each.app.key == key and each.state.workers
@@ -126,7 +126,7 @@ class CachePages:
         return key not in {app_key(*each) for each in parts.catalog.names(now)}
 
     def _empty(self, names: Iterable[str]) -> None:
-        """Those in memory."""
+        """Empty the caches in memory."""
         if "verdicts" in names:
             _forget(self._parts.kept)
         if "interpreters" in names:
@@ -159,17 +159,17 @@ def _told(name: str, held: Held) -> dict[str, Any]:
 
 
 def _forget(kept: VerdictCache) -> None:
-    """Plugins are asked again, whatever they have said; what they forget by tag is as before."""
+    """Have plugins asked again, whatever they said; what they forget by tag works as before."""
     kept.clear()
 
 
 def _removed(gone: Iterable[Environments]) -> list[str]:
-    """Remove them; what was against it. In a thread."""
+    """Remove them; returns what went wrong. In a thread."""
     troubles = []
     for each in gone:
         try:
             remove(each)
-        except Exception as exc:  # noqa: BLE001  # of the disk, or of becoming its user
+        except Exception as exc:  # noqa: BLE001  # from the disk, or from switching to its user
             troubles.append(f"{each.path}: {exc}")
     return troubles
 

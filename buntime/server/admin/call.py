@@ -1,9 +1,9 @@
-"""One request to a page of the runtime's own, in the hands of its handler.
+"""One request for a page of the runtime's own, as its handler sees it.
 
 A handler is `def show(self, call: Call) -> None`. It answers now, or later from a callback on the
-loop's thread; a client that has left meanwhile costs nothing, as answers to nobody are dropped. It
-refuses by raising an HttpError, also from what it gave to `body`, `json` or `receive`; other
-callbacks run by `call.guard(...)`:
+loop's thread; if the client has left by then, the answer is dropped at no cost. It refuses by
+raising an HttpError, also from what it passed to `body`, `json` or `receive`; other callbacks go
+through `call.guard(...)`:
 
     def add(self, call: Call) -> None:
         call.json(lambda value: self._add(call, value))
@@ -50,23 +50,23 @@ class Call:
     ) -> None:
         self.exchange = exchange
         self.route = route
-        self.values = values  # of the path: {"app": "@acme/shop"}
-        self.query = query  # each parameter of the route; None or its default where not given
+        self.values = values  # from the path: {"app": "@acme/shop"}
+        self.query = query  # each parameter of the route; None or its default if not given
         self.caller = caller
 
     def __repr__(self) -> str:
         return f"Call({self.route.name}, {dict(self.values)}, {self.caller!r})"
 
-    # What is asked, and by whom
+    # The request, and who made it
 
     @property
     def now(self) -> float:
-        """Monotonic seconds, as the loop has them."""
+        """Monotonic seconds, by the loop's clock."""
         return self.exchange.now
 
     @property
     def app(self) -> str | None:
-        """The app that the path or the query names."""
+        """The app named in the path or the query."""
         if "target" in self.values:
             return app_of(self.values["target"])
         return self.values.get("app") or self.query.get("app")
@@ -78,46 +78,46 @@ class Call:
 
     @property
     def address(self) -> str:
-        """Where it came from: "192.0.2.1", "unix"."""
+        """The address it came from: "192.0.2.1", "unix"."""
         return self.exchange.sender.text
 
     @property
     def is_gone(self) -> bool:
-        """Is it answered, or has its client left?"""
+        """Whether it is answered, or its client has left."""
         return self.exchange.is_ended
 
     @property
     def by(self) -> str:
-        """Who asks, for what is kept: "key laptop", "socket"."""
+        """The caller as recorded: "key laptop", "socket"."""
         caller = self.caller
         return f"key {caller.name}" if caller.source == "key" else caller.name
 
     def header(self, name: str) -> str | None:
-        """The value of a header field, by its name in lower case; the first one."""
+        """The first value of a header field, by its name in lower case."""
         return next((value for each, value in self.exchange.head.headers if each == name), None)
 
     def accepts(self, media: str) -> bool:
-        """Does the client ask for this media type by name? `call.accepts(NDJSON)`"""
+        """Whether the client asks for this media type by name: `call.accepts(NDJSON)`."""
         return media in (self.header("accept") or "")
 
     def may(self, verb: str, app: str | None = None) -> bool:
-        """May the caller do this too? See `rights.may`."""
+        """Whether the caller also has this right. See `rights.may`."""
         return may(self.caller, verb, app)
 
     def sees(self, app: str) -> bool:
-        """May the caller do at this app what the route is for? For handlers that filter."""
+        """Whether the caller has the route's right for this app. For handlers that filter."""
         return may(self.caller, self.route.verb, app)
 
     # The request's body
 
     def body(self, max_bytes: int, then: Callable[[bytes], None]) -> None:
-        """Have all of the body, which may be so large; larger ones are 413."""
+        """Receive the whole body, up to this size; larger ones get 413."""
         self._receive(Whole(self.exchange, lambda data: self.guard(lambda: then(data))), max_bytes)
 
     def json(self, then: Callable[[Any], None], max_bytes: int = JSON_MAX_BYTES) -> None:
-        """Have the body as JSON, checked by the schema of the route's `body`.
+        """Receive the body as JSON, checked against the schema of the route's `body`.
 
-        None, where the route can do without one and there is none.
+        The value is None if the route's body is optional and there is none.
         """
         body = self.route.body
         schema = {} if body is None or body.schema is None else body.schema
@@ -127,10 +127,11 @@ class Call:
         )
 
     def receive(self, sink: Sink, max_bytes: int) -> Receiving:
-        """Have the body come piece by piece, see `receiving.Sink`; the sink calls `more`.
+        """Receive the body piece by piece, see `receiving.Sink`; the sink calls `more`.
 
-        The first piece may come before this returns, when all is here: so a sink that needs the
-        `Receiving` for `more` makes it: `Receiving(call.exchange, sink).begin(max_bytes)`.
+        If everything has arrived already, the first piece may come before this returns: a sink that
+        needs the `Receiving` for `more` then makes it:
+        `Receiving(call.exchange, sink).begin(max_bytes)`.
         """
         receiving = Receiving(self.exchange, sink)
         self._check_length(max_bytes)
@@ -148,20 +149,20 @@ class Call:
     # The answer
 
     def answer(self, value: object, status: int = 200, fields: Iterable[Field] = ()) -> None:
-        """Answer with `value` as JSON, which nobody keeps."""
+        """Answer with `value` as JSON, marked as not to be cached."""
         data = json.dumps(value).encode("ascii") + b"\n"
         self.respond(status, [_JSON, _FRESH, *fields], data)
 
     def tagged(self, value: object, of: object = None, status: int = 200) -> None:
-        """As `answer`, with the ETag of `of`, by default of the value: for routes that `has_tag`.
+        """Like `answer`, with an ETag of `of`, by default of the value: for routes that `has_tag`.
 
         `of` leaves out what changes by itself, such as when something was last used.
         """
         self.answer(value, status, [("etag", tag_of(value if of is None else of))])
 
     def check_match(self, of: object) -> None:
-        """Before a change: raises ClientFault (412) where If-Match is not of the state `of`, which
-        is None where what is to be changed is not there."""
+        """Raises ClientFault (412) before a change if If-Match does not match the state `of`, which
+        is None if the thing to change does not exist."""
         check_match(self.header("if-match"), MISSING if of is None else tag_of(of))
 
     def respond(self, status: int, fields: list[Field], body: bytes = b"") -> None:
@@ -170,10 +171,10 @@ class Call:
             self.exchange.respond(status, fields, body)
 
     def page(self, names: Iterable[str]) -> tuple[list[str], str | None]:
-        """Those of a list that `limit` and `cursor` ask for, by name, and the cursor behind them.
+        """The names on the page that `limit` and `cursor` ask for, and the cursor of the next page.
 
         For routes whose query has LIMIT, or MOST, and CURSOR. A cursor is the last name of the
-        page before, so that what comes and goes meanwhile moves nothing.
+        previous page, so names that come or go meanwhile shift nothing.
         """
         limit, cursor = self.query["limit"], self.query["cursor"]
         rest = sorted(name for name in names if cursor is None or name > cursor)
@@ -181,7 +182,7 @@ class Call:
         return page, page[-1] if len(rest) > len(page) else None
 
     def done(self, fault: BaseException | None, value: object, status: int = 200) -> None:
-        """Answer to what was asked of state.db: with `value`, or with the fault."""
+        """Answer after a request to state.db: with `value`, or with the fault."""
 
         def act() -> None:
             if fault is not None:
@@ -204,7 +205,7 @@ class Call:
     ) -> Stream:
         """Begin an answer in pieces, of NDJSON, EVENTS or other bytes; see `streaming.Stream`.
 
-        `is_endless`: the runtime does not wait for it when it ends, as for each of EVENTS.
+        `is_endless`: the runtime does not wait for it at shutdown; EVENTS always are.
         """
         stream = Stream(self.exchange)
         head = [("content-type", media), _FRESH, *fields]
@@ -212,7 +213,7 @@ class Call:
         return stream
 
     def guard(self, act: Callable[[], None]) -> None:
-        """Run a part of a handler: what it refuses is answered, and so is a bug of ours."""
+        """Run a part of a handler; refusals become the answer, and so do our own bugs."""
         try:
             act()
         except HttpError as error:

@@ -1,4 +1,4 @@
-"""What goes on at this moment: the requests, queues and workers of each app."""
+"""What is happening right now: the requests, queues and workers of each app."""
 
 from collections import defaultdict
 
@@ -11,14 +11,14 @@ from buntime.server.pool.report import PoolReport
 
 
 class Census(NamedTuple):
-    """By the meters of apps; where nothing goes on they are missing until asked for."""
+    """Keyed by apps' meters; idle apps are missing until asked for."""
 
     live: defaultdict[Meter, Live]
     processes: defaultdict[Meter, list[Process]]
 
 
 def take_census(service: Service, report: PoolReport) -> Census:
-    """Look at all connections and workers, in one go so that it fits together."""
+    """Look at all connections and workers at one moment, so that the numbers are consistent."""
     meters = service.meters
     live: defaultdict[Meter, Live] = defaultdict(Live)
     processes: defaultdict[Meter, list[Process]] = defaultdict(list)

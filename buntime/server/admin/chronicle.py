@@ -1,7 +1,7 @@
-"""Keeps the last hour of numbers, from the runtime's start, whether somebody looks or not.
+"""Keeps the numbers of the last hour, from the runtime's start, whether or not anybody looks.
 
-Once in ten seconds: the counters are compared with what they were, and a thread reads the memory of
-each worker (20 us each).
+Every ten seconds the counters are compared with their earlier values, and a thread reads the memory
+of each worker (20 us each).
 """
 
 from collections import defaultdict
@@ -36,16 +36,16 @@ class Chronicle:
 
     @property
     def history(self) -> "History":
-        """What there is, nothing before the first look."""
+        """The history so far; empty before the first look."""
         if self._history is None:
-            # Of no use before the first ten seconds are over, so the start does without it.
+            # Not needed before the first ten seconds are over, so the start does without it.
             from buntime.core.telemetry.history import History
 
             self._history = History()
         return self._history
 
     def age_s(self, now: float) -> float:
-        """How long ago the last point has ended; 0.0 before the first."""
+        """How long ago the last point ended; 0.0 before the first."""
         return now - self._taken_s if self._taken_s is not None else 0.0
 
     def lately(self, points: int) -> Mapping[str, tuple[int, int]]:
@@ -53,20 +53,20 @@ class Chronicle:
         return self._history.lately(points) if self._history is not None else {}
 
     def measure(self, then: Callable[[Mapping[str, Held]], None]) -> None:
-        """What the workers of each app take up; spares are those of ""."""
+        """The memory of each app's workers; spares count under ""."""
         processes: defaultdict[str, list[Process]] = defaultdict(list)
         for owner, _, process in self._report.census():
             processes[owner.name if owner is not None else ""].append(process)
 
         def measured(held: Mapping[str, Held] | BaseException) -> None:
             if isinstance(held, BaseException):
-                raise held  # for the log: a bug
+                raise held  # a bug, for the log
             then(held)
 
         self._service.loop.run_blocking(lambda: _held(processes), measured)
 
     def _tick(self) -> None:
-        self.start()  # first: a look that fails is told of, and the next one comes
+        self.start()  # first: a look that fails is logged, and the next one still comes
         self.measure(self._take)
 
     def _take(self, held: Mapping[str, Held]) -> None:

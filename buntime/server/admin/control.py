@@ -1,8 +1,8 @@
-"""The control socket, STATE/control.sock: the operators' API for the host itself, without a key.
+"""The control socket, STATE/control.sock: the operators' API on this host, without a key.
 
-The runtime that holds the state folder has it; with RUNTIME_STATE=none the one that finds the
-folder there, and nobody who listens in it. HTTP/1.1 as everywhere, by the same code; who may
-connect is said by `peers`. No app answers here.
+It belongs to the runtime that holds the state folder; with RUNTIME_STATE=none, to a runtime that
+finds the folder there and nobody listening in it. It speaks HTTP/1.1 by the same code as elsewhere;
+`peers` decides who may connect. No app answers here.
 """
 
 import contextlib
@@ -29,7 +29,7 @@ NAME = "control.sock"
 CALLER = admin("socket", "socket")
 _MODE = 0o600
 _BACKLOG = 64
-_TELL_S = 60.0  # between two records of refused peers
+_TELL_S = 60.0  # between two log lines about refused peers
 
 
 class Control:
@@ -43,7 +43,7 @@ class Control:
         state: StateFolder,
         listeners: list[Listener],
     ) -> None:
-        """`listeners` are all of the runtime, which it ends: this one comes there too."""
+        """`listeners` are all of the runtime's, which it closes; this one is added to them."""
         self._listeners = listeners
         self._is_open = False
         self._service = service
@@ -61,7 +61,7 @@ class Control:
         return os.path.join(self._state.path, NAME)
 
     def open(self) -> None:
-        """Listen, if the state folder can be used; call it again when it can."""
+        """Listen, if the state folder can be used; call it again when it becomes usable."""
         state, log = self._state, self._service.log
         if self._is_open or sys.platform != "linux" or (state.trouble and not state.is_off):
             return
@@ -81,7 +81,7 @@ class Control:
             return
         self._is_open = True
         self._listeners.append(Listener(self._service, self.handle, binding, door=self.judge))
-        # Behind what tells that the runtime listens, which comes first in the log.
+        # After the line that says the runtime listens, which comes first in the log.
         self._service.loop.call_soon(self._tell)
 
     def _tell(self) -> None:
@@ -90,7 +90,7 @@ class Control:
         )
 
     def judge(self, sock: socket.socket) -> Handle | None:
-        """Who answers one who has connected; None where he is let in."""
+        """The handler for a peer that is refused; None if it is let in."""
         if self._peers is None:
             raise AssertionError("a peer before anybody listens")
         peer, why = self._peers.refusal(sock)
@@ -111,7 +111,7 @@ class Control:
         return lambda exchange: exchange.fail(ClientFault(403, "not_allowed", said, closes=True))
 
     def handle(self, exchange: Exchange) -> None:
-        """Answer a request: a page of the runtime's own, or nothing."""
+        """Answer a request: with a page of the runtime's own, or 404."""
         path = reserved_path(exchange.head.target, self._live.now.api_prefix)
         try:
             if path is None:
@@ -122,7 +122,7 @@ class Control:
 
 
 def _is_ours_to_use(folder: str) -> bool:
-    """Whether there is a folder for it, which no runtime holds by a lock. Raises OSError."""
+    """Whether the folder exists and no other runtime listens in it. Raises OSError."""
     if not os.path.isdir(folder) or not os.access(folder, os.W_OK | os.X_OK):
         return False
     reason = prepare_state(folder)
@@ -135,7 +135,7 @@ def _is_ours_to_use(folder: str) -> bool:
             sock.connect(f"/proc/self/fd/{fd}/{NAME}")
         except (FileNotFoundError, ConnectionRefusedError):
             return True
-        except BlockingIOError:  # many wait there
+        except BlockingIOError:  # its queue is full, so somebody listens
             pass
         finally:
             os.close(fd)
@@ -143,15 +143,15 @@ def _is_ours_to_use(folder: str) -> bool:
 
 
 def _listen(folder: str) -> socket.socket:
-    """A socket of ours in the folder, in the place of one that a runtime of before has left."""
+    """Open our socket in the folder, replacing one that an earlier runtime left."""
     fd = os.open(folder, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         try:
-            os.fchmod(sock.fileno(), _MODE)  # Linux makes the file with this mode
+            os.fchmod(sock.fileno(), _MODE)  # Linux creates the file with this mode
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(NAME, dir_fd=fd)
-            sock.bind(f"/proc/self/fd/{fd}/{NAME}")  # a path of any length would not fit
+            sock.bind(f"/proc/self/fd/{fd}/{NAME}")  # a long path would not fit
             sock.listen(_BACKLOG)
         except BaseException:
             sock.close()

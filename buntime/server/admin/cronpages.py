@@ -1,4 +1,4 @@
-"""What operators see of jobs, and a run of one when they want it."""
+"""What operators see of jobs, and running a job on demand."""
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -13,11 +13,11 @@ from buntime.server.admin.streaming import NDJSON, Stream
 from buntime.server.loop import Loop
 from buntime.server.schedule.unasked import Unasked
 
-_ALIVE_S = 15.0  # between two lines of a run, for proxies that give up on what is silent
+_ALIVE_S = 15.0  # between two lines of a run, for proxies that give up on silence
 
 
 class CronPages:
-    """Answers these pages."""
+    """Serves these pages."""
 
     def __init__(self, loop: Loop, unasked: Unasked, audit: Audit) -> None:
         self._loop = loop
@@ -26,11 +26,11 @@ class CronPages:
         self._audit = audit
 
     def handlers(self) -> Mapping[str, Handler]:
-        """By the names of routes."""
+        """The handlers, by route name."""
         return {"cron.list": self._list, "cron.run": self._run}
 
     def _list(self, call: Call) -> None:
-        # An app that has just been deployed is to be there with its jobs.
+        # The jobs of an app that has just been deployed must be listed.
         self._unasked.look(lambda: call.guard(lambda: self._answer(call)))
 
     def _answer(self, call: Call) -> None:
@@ -71,7 +71,7 @@ class CronPages:
 
 
 class _Telling:
-    """Tells of a run as it goes, where somebody wants to hear it."""
+    """Reports on a run as it goes, if the caller wants to follow it."""
 
     def __init__(self, loop: Loop, call: Call) -> None:
         self._loop = loop

@@ -1,4 +1,4 @@
-"""What operators see of the data of apps, and the archive that they take of it."""
+"""What operators see of apps' data, and the backup archive they take of it."""
 
 import os
 import threading
@@ -21,15 +21,15 @@ from buntime.server.telemetry.logs import Log
 _PIECE_BYTES = 128 * 1024
 _COPY_S = 120.0  # for state.db; its thread may wait for a disk
 _MEDIA = "application/gzip"
-_AT_HOME = ("socket", "local")  # callers that are on this machine for sure
+_AT_HOME = ("socket", "local")  # callers that are certainly on this machine
 
 
 class _Left(Exception):
-    """Who wanted the archive has gone."""
+    """The client that wanted the archive has gone."""
 
 
 class DataPages:
-    """Answers these pages."""
+    """Serves these pages."""
 
     def __init__(
         self,
@@ -41,7 +41,7 @@ class DataPages:
         kernel: Kernel,
         most_of: Callable[[str, float], int | None] = lambda name, now: None,
     ) -> None:
-        """`most_of` tells how large a folder may be, by its name; it gets the loop's time."""
+        """`most_of` gives a folder's size limit by its name, and gets the loop's time."""
         self._loop = loop
         self._log = log
         self._live = live
@@ -52,7 +52,7 @@ class DataPages:
         self._is_busy = False
 
     def handlers(self) -> Mapping[str, Handler]:
-        """By the names of routes."""
+        """The handlers, by route name."""
         return {"data.list": self._list, "data.backup": self._backup}
 
     def _list(self, call: Call) -> None:
@@ -76,7 +76,7 @@ class DataPages:
         )
 
     def _backup(self, call: Call) -> None:
-        """One at a time: each has a thread and processes, and reads all there is."""
+        """One at a time: each takes a thread and processes, and reads all the data."""
         if call.exchange.head.method == "HEAD":
             call.respond(200, [("content-type", _MEDIA)])
             return
@@ -90,7 +90,7 @@ class DataPages:
             raise ClientFault(409, "backup_running", "there is a backup under way; wait for it")
         if self._db.trouble and call.query["only"] in (None, "state"):
             raise StateFault(self._db.trouble)
-        # Brings tarfile, gzip and tempfile: 15 ms, of which few starts want any.
+        # Imports tarfile, gzip and tempfile: 15 ms, which few starts need.
         from buntime.server.backup.writing import write_backup
 
         self._is_busy = True
@@ -128,7 +128,7 @@ class DataPages:
         )
 
     def _copy_state(self, path: str) -> bool:
-        """On a thread that waits for that of the database."""
+        """Copy state.db; on a thread that waits for the database's."""
         results: list[BaseException | None] = []
         is_done = threading.Event()
 
@@ -145,7 +145,7 @@ class DataPages:
 
 
 class _Sending:
-    """Has a thread wait for the client's room."""
+    """Makes a thread wait until the client has room."""
 
     def __init__(self, loop: Loop, stream: Stream) -> None:
         self.stream = stream
@@ -169,7 +169,7 @@ class _Sending:
         self._loop.call_threadsafe(partial(self._send, piece))
 
     def finish(self) -> None:
-        """On the loop's thread, when the other has done."""
+        """On the loop's thread, once the other thread is done."""
         self.stream.send(bytes(self._buffer))
         self.stream.finish()
 

@@ -1,8 +1,8 @@
 """What operators see of deploys, and the deploys that they begin.
 
-What can be known from the head alone is told before the archive is asked for: who waits for 100
-Continue sends none that would be refused. A client that asks for NDJSON gets a line for each step;
-any other one the end.
+Faults that the head alone shows are reported before the archive is asked for: a client that waits
+for 100 Continue sends no archive that would be refused. A client that asks for NDJSON gets a line
+for each step; others get only the result.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -42,7 +42,7 @@ _PREVIEW_TTL_MAX_S = 90 * 86_400.0
 
 
 class DeployPages:
-    """Answers these pages."""
+    """Serves these pages."""
 
     def __init__(
         self,
@@ -62,7 +62,7 @@ class DeployPages:
         self._archives = Archives(carrier.loop, live, carrier.uploads)
 
     def handlers(self) -> Mapping[str, Handler]:
-        """By the names of routes."""
+        """The handlers, by route name."""
         return {
             "deploys.put": self._put,
             "deploys.activate": self._activate,
@@ -112,7 +112,7 @@ class DeployPages:
     def _looked(
         self, call: Call, wish: Wish, digest: str | None, told: IO[bytes] | bool | BaseException
     ) -> None:
-        """From the head nothing is against it: the archive may come."""
+        """The head shows no fault: the archive may come."""
         version = _version(call)
         if isinstance(told, OSError):
             raise storage_fault(told)
@@ -201,7 +201,7 @@ class DeployPages:
         remove: Callable[..., None],
         answer: Callable[[Any], None],
     ) -> None:
-        """It runs dry first, so that what is refused is not noted as begun."""
+        """Try a dry run first, so that a refused change is not noted as begun."""
         before = self._standing(call.values["app"], call.now)
 
         def check() -> None:
@@ -229,7 +229,7 @@ class DeployPages:
         remove(lambda told: call.guard(lambda: tried(told)), is_dry_run=True, check=check)
 
     def _noted(self, call: Call, deploy: Deploy, go: Callable[[], None]) -> None:
-        """Have it carried out between two entries of the audit trail; the client may leave."""
+        """Carry it out between two entries of the audit trail; the client may leave."""
 
         def end(begun: Begun) -> None:
             error, step = deploy.error, deploy.progress.step
@@ -249,14 +249,14 @@ class DeployPages:
         self._audit.begin(call, subject, before, after, then=act)
 
     def _standing(self, app: str, now: float) -> dict[str, object]:
-        """What of an app a removal may change."""
+        """The state of an app that a removal may change."""
         versions = sorted(filter(None, self._catalog.versions_of(app, now)))
         return {"version": self._catalog.newest(app, now), "versions": versions}
 
-    # What is told
+    # The answer
 
     def _follow(self, call: Call, deploy: Deploy) -> None:
-        """Answer with how it goes, or how it has ended."""
+        """Answer with the deploy's progress, or with its result."""
         location = ("location", f"{self._api(call)}/deploys/{deploy.id}")
         if not call.accepts(NDJSON):
             _at_end(deploy, lambda: _answer(call, deploy, location))
@@ -275,7 +275,7 @@ def _raise_if_fault(told: object) -> None:
 
 
 def _version(call: Call) -> str:
-    """The version that is deployed: of a preview its own."""
+    """The version that is deployed; previews have their own."""
     preview = call.query.get("preview")
     return call.values["version"] if preview is None else preview_version(preview)
 
@@ -283,14 +283,14 @@ def _version(call: Call) -> str:
 def _open(
     store: Store, app: str, version: str, wish: Wish, digest: str | None, size_bytes: int
 ) -> IO[bytes] | bool:
-    """A file for the archive; whether it is active where this content is there. In a thread."""
+    """A file for the archive; if this content exists already, whether it is active. In a thread."""
     # See `DeployPages._receive`.
     from buntime.server.deploys.upload import open_upload
 
     there = store.record_of(app, version)
     if there is not None and there.digest == digest and not wish.ttl_s:
         return store.active(app) == version
-    # Whether the content is another one is known when it has come, where no digest was told.
+    # Without a digest, whether the content differs is known only when it has arrived.
     replaces = wish.replaces or digest is None
     store.check_free(app, version, replaces=replaces)
     check_room(store.root, size_bytes)
@@ -316,6 +316,6 @@ def _answer(call: Call, deploy: Deploy, location: tuple[str, str]) -> None:
         is_new = deploy.kind == "deploy" and deploy.progress.step is Step.ACTIVE
         call.answer(told, 201 if is_new else 200, [location])
     else:
-        # As any error, with what is known of the deploy beside it.
+        # Like any error, with what is known of the deploy added.
         shown = {"code": error.code, "message": error.message, "requestId": call.exchange.id}
         call.answer({**told, "error": shown}, error.status, [location])

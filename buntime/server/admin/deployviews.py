@@ -1,4 +1,4 @@
-"""What operators see of deploys: the last ones, and the archive of a version."""
+"""What operators see of deploys: the latest ones, and the archive of a version."""
 
 from collections.abc import Mapping
 from typing import IO
@@ -17,13 +17,13 @@ _NUMBER = regex(r"[0-9a-f]{1,16}-[0-9]{1,9}")
 
 
 class DeployViews:
-    """Answers these pages."""
+    """Serves these pages."""
 
     def __init__(self, carrier: Carrier) -> None:
         self._carrier = carrier
 
     def handlers(self) -> Mapping[str, Handler]:
-        """By the names of routes."""
+        """The handlers, by route name."""
         return {
             "deploys.archive": self._archive,
             "deploys.list": self._list,
@@ -67,9 +67,9 @@ class DeployViews:
 
 
 def _page(call: Call, found: list[Line]) -> tuple[list[Line], str | None]:
-    """Those behind the cursor, which is the last deploy of the page before.
+    """The deploys after the cursor, which is the last deploy of the previous page.
 
-    One that is kept no more was older than all that are.
+    If that one is no longer kept, it was older than all that are.
     """
     limit, cursor = call.query["limit"], call.query["cursor"]
     if cursor is not None:
@@ -82,14 +82,14 @@ def _page(call: Call, found: list[Line]) -> tuple[list[Line], str | None]:
 
 
 def _pack(store: Store, app: str, version: str) -> IO[bytes]:
-    # tarfile takes 10 ms of a start.
+    # tarfile would take 10 ms of a start.
     from buntime.server.deploys.packing import pack
 
     return pack(store, app, version)
 
 
 def _send(call: Call, file: IO[bytes], name: str) -> None:
-    """Answer with a file, which is closed when it has been sent."""
+    """Answer with a file, which is closed once sent."""
     size_bytes = file.seek(0, 2)
     if call.is_gone:
         file.close()

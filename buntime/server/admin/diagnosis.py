@@ -1,4 +1,4 @@
-"""What operators look at when an app does not do what it should: errors, autopsies, settings."""
+"""What operators look at when an app misbehaves: errors, autopsies, settings."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -17,7 +17,7 @@ from buntime.server.pool.stats import PoolStats
 
 
 class DiagnosisPages:
-    """Answers these pages."""
+    """Serves these pages."""
 
     def __init__(self, loop: Loop, catalog: Catalog, stats: PoolStats) -> None:
         self._loop = loop
@@ -25,7 +25,7 @@ class DiagnosisPages:
         self._stats = stats
 
     def handlers(self) -> Mapping[str, Handler]:
-        """By the names of routes."""
+        """The handlers, by route name."""
         return {
             "apps.errors": self._errors,
             "apps.autopsies": self._autopsies,
@@ -51,7 +51,7 @@ class DiagnosisPages:
         return name, call.query["version"]
 
     def _settings(self, call: Call) -> None:
-        """The file is read anew for its lines, in a thread: of the keys alone, for values hold."""
+        """Read the file again in a thread, only for the keys' lines; the values in force stay."""
         name, version = self._asked(call)
         try:
             app = self._catalog.find(name, version, call.now)
@@ -79,7 +79,7 @@ class DiagnosisPages:
 
 
 def _lines_of(app: App) -> Mapping[str, int]:
-    """The lines of the keys in its manifest; raises where that cannot be read now."""
+    """The lines of the keys in its manifest; raises if that cannot be read now."""
     _, text, _ = read_manifest(Path(app.source).parent, app.dir)
     entries = read_document(text or b"", size_max_bytes=SIZE_MAX_BYTES)
     return {key: entry.line for key, entry in entries.items()}

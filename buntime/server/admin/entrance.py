@@ -1,4 +1,4 @@
-"""Who may reach an app: by rules of operators, by what the app says, by a key, by having signed in.
+"""Who may reach an app: by operators' rules, by its manifest, by a key, or by having signed in.
 
 internal? ── a rule? ── publicRoutes? ── auth: signed in? ── protected: a key? ── in
 404          deny: 403                   303, 401, 503       401, 403
@@ -33,10 +33,10 @@ def access_step(
     signs_in: bool,
     opens: Callable[[str, str], bool] | None = None,
 ) -> Callable[[Exchange, App, Target], bool] | None:
-    """Lets in who may reach the app. Keys are the runtime's secret: no app gets to see one.
+    """Lets in clients that may reach the app. Keys are the runtime's secret: no app sees one.
 
-    `signs_in`: there is a plugin that finds out who has signed in, though it may be away. `opens`
-    tells by method and raw path which files of a page need no key.
+    `signs_in`: a plugin finds out who has signed in, though it may be unavailable. `opens` says,
+    by method and raw path, which files of a page need no key.
     """
     visibility, auth = app.manifest.visibility, app.manifest.auth
     if visibility == "operators":
@@ -72,7 +72,7 @@ def access_step(
                 if decision.may_sign_in:
                     return _ask_to_sign_in(exchange, signs_in=signs_in)
                 raise _key_needed()
-        if gate.bears(borne_by(exchange)):  # another one is the app's own
+        if gate.bears(borne_by(exchange)):  # any other key is the app's own
             exchange.withhold(gate.is_key_field)
         return False
 
@@ -80,7 +80,7 @@ def access_step(
 
 
 def _operators_step(app: App, gate: Gate) -> Callable[[Exchange, App, Target], bool]:
-    """Lets in who has come to the operators' address; a page signs its visitors in by itself."""
+    """Lets in requests to the operators' address; the page there signs its visitors in itself."""
     is_page, public_routes = app.is_static, app.public_routes
 
     def check_access(exchange: Exchange, app: App, target: Target) -> bool:
@@ -105,7 +105,7 @@ def _operators_step(app: App, gate: Gate) -> Callable[[Exchange, App, Target], b
 
 
 def app_not_found(shown: str) -> ClientFault:
-    """In the catalog's words, so that nobody can tell a hidden app from one that is not there."""
+    """In the catalog's words, so that a hidden app looks like one that does not exist."""
     return ClientFault(404, "app_not_found", f"there is no app {shown[:200]}", hint=LIST_APPS)
 
 
@@ -115,7 +115,7 @@ def _asker(exchange: Exchange, gate: Gate, rules: Rules) -> Asker:
 
 
 def _ask_to_sign_in(exchange: Exchange, *, signs_in: bool) -> bool:
-    """Answers who has not signed in, or not as somebody who may."""
+    """Answers a visitor who has not signed in, or not as somebody who may enter."""
     if not signs_in:
         raise _no_sign_in()
     head, prefix = exchange.head, exchange.sender.prefix

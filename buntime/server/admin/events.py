@@ -1,11 +1,10 @@
-"""`GET /api/events`: what changes, told to those who watch as it does, and rates each two seconds.
+"""`GET /api/events`: changes, sent to listeners as they happen, and rates every two seconds.
 
     signs, once a second ──> which differ ──> each listener: has a right to it? has room?
     counters, each 2 s   ──> stats        ──>                no room: one line of its kind waits
 
-While nobody listens nothing is looked at. A listener that does not read costs what waits for it:
-the names of what has changed, PENDING_MAX of them, and none of the stats. It is ended after a
-while.
+While nobody listens, nothing is checked. A listener that does not read costs only what waits for
+it: the names of what has changed, at most PENDING_MAX, and no stats. It is ended after a while.
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -24,16 +23,16 @@ from buntime.server.admin.signs import Sign, changed, signs_of
 from buntime.server.admin.streaming import EVENTS, Stream
 
 LISTENERS_MAX = 64
-PENDING_MAX = 100  # names that wait for one listener; with more it is told to look at all
+PENDING_MAX = 100  # names waiting for one listener; beyond that it is told to reload
 LOOK_S = 1.0
 _STATS_EVERY = 2  # looks
-UNREAD_S = 60.0  # without room for so long a listener is ended
+UNREAD_S = 60.0  # a listener without room for this long is ended
 
-EVERYTHING = "*"  # in the place of a name: look at all
+EVERYTHING = "*"  # in place of a name: reload everything
 
 
 class EventPages:
-    """Answers this page."""
+    """Serves this page."""
 
     def __init__(self, parts: Parts, take_signs: Callable[[], dict[Sign, object]]) -> None:
         self._parts = parts
@@ -52,11 +51,11 @@ class EventPages:
         parts.maintenance.follow(lambda: self.tell("apps", EVERYTHING))
 
     def handlers(self) -> Mapping[str, Handler]:
-        """By the names of routes."""
+        """The handlers, by route name."""
         return {"events.list": self._listen}
 
     def tell(self, kind: str, *names: str) -> None:
-        """Something of this kind has changed: whose, "" for what is of no app, or EVERYTHING."""
+        """Report a change of this kind: apps' names, "" for what has no app, or EVERYTHING."""
         for listener in tuple(self.listeners) if names else ():
             for name in names:
                 listener.note(kind, name)
@@ -122,7 +121,7 @@ class EventPages:
 
 
 class Listener:
-    """One who listens, with what he has not been told yet."""
+    """One listening client, and what it has not been told yet."""
 
     def __init__(self, call: Call, kinds: frozenset[str]) -> None:
         self.call = call
@@ -138,7 +137,7 @@ class Listener:
         return f"Listener({self.call.by}, {len(self._pending)} pending)"
 
     def begin(self, forget: Callable[["Listener"], None]) -> bool:
-        """Send the head; False where the client is gone."""
+        """Send the head; False if the client is gone."""
         self.stream = self.call.stream(EVENTS)
         if self.stream.is_over:
             return False
@@ -148,7 +147,7 @@ class Listener:
         return not self.stream.is_over
 
     def note(self, kind: str, name: str) -> None:
-        """Have it told, where the caller may know; `flush` sends it."""
+        """Queue it, if the caller may know it; `flush` sends it."""
         if kind not in self._kinds or not self._may_know(kind, name):
             return
         if len(self._pending) >= PENDING_MAX:
@@ -169,11 +168,11 @@ class Listener:
         self._full_since_s = None if stream.has_room else self._full_since_s
 
     def show(self, now: Now | None) -> None:
-        """Send the stats, where the client has room: else it is told the next ones."""
+        """Send the stats if the client has room; otherwise it gets the next ones."""
         if now is not None and "stats" in self._kinds and self.stream.has_room:
             self.stream.event(now.told(self._sees), event="stats")
         elif self.stream.has_room:
-            self.stream.send(b":\n\n")  # that proxies see it is alive
+            self.stream.send(b":\n\n")  # shows proxies that it is alive
 
     def end_if_unread(self, now: float) -> None:
         if self.stream.has_room:
@@ -190,12 +189,12 @@ class Listener:
 
 
 def sight_of(caller: Caller, verb: str) -> Callable[[str], bool] | None:
-    """Of which apps a caller may know; None is all, with plugins and what is of no app."""
+    """Which apps a caller may see; None means all, with plugins and what belongs to no app."""
     if may(caller, verb):
         return None
     return lambda name: bool(name) and ":" not in name and may(caller, verb, name)
 
 
 def event_pages(parts: Parts, items: Callable[[], Iterable[Item]]) -> EventPages:
-    """Those of a runtime; `items` are what needs attention."""
+    """The events page of a runtime; `items` are what needs attention."""
     return EventPages(parts, lambda: signs_of(parts, items()))

@@ -1,7 +1,7 @@
-"""Writes metrics as Prometheus reads them, by the prometheus_client library.
+"""Writes metrics in Prometheus format, with the prometheus_client library.
 
-Imported at the first scrape and not before: the library takes 60 ms to import, of which most is an
-HTTP server and client that are not used here.
+Imported only at the first scrape: the library takes 60 ms to import, mostly for an HTTP server and
+client that are not used here.
 """
 
 from collections.abc import Iterator
@@ -24,13 +24,13 @@ _PLAIN = "text/plain"
 
 
 def write(snapshot: Snapshot, accept: str, info: dict[str, str]) -> tuple[str, bytes]:
-    """The content type and the text of a scrape: OpenMetrics where `accept` asks for it.
+    """The content type and the text of a scrape: OpenMetrics if `accept` asks for it.
 
     `info` are the labels of `buntime_info`.
     """
     try:
         encode, content_type = choose_encoder(accept)
-    except (TypeError, ValueError):  # a version that is no number
+    except (TypeError, ValueError):  # a version that is not a number
         encode, content_type = choose_encoder(_PLAIN)
     registry = CollectorRegistry(auto_describe=False)
     registry.register(_Collector(snapshot, info))
@@ -39,7 +39,7 @@ def write(snapshot: Snapshot, accept: str, info: dict[str, str]) -> tuple[str, b
 
 
 class _Collector(Collector):
-    """Gives a snapshot in the library's terms."""
+    """Presents a snapshot in the library's terms."""
 
     def __init__(self, snapshot: Snapshot, info: dict[str, str]) -> None:
         self._snapshot = snapshot

@@ -1,4 +1,4 @@
-"""What pages and the shell talk by, frame.js and bt-frame.js, and what opens plugins to pages."""
+"""The scripts through which pages and the shell talk, and access for pages to plugins' code."""
 
 import os
 import re
@@ -33,7 +33,7 @@ _TARGET = re.compile(r"/[!-\"$-~]*")  # no fragment
 
 
 class FramePages:
-    """Answers these pages."""
+    """Serves these pages."""
 
     def __init__(self, plugins: Plugins, gate: Gate) -> None:
         self._plugins = plugins
@@ -41,7 +41,7 @@ class FramePages:
         self._scripts: dict[str, bytes] = {}
 
     def handlers(self) -> Mapping[str, Handler]:
-        """By the names of routes."""
+        """The handlers, by route name."""
         return {
             "frames.script": self._script,
             "frames.token": lambda call: call.json(lambda asked: self._token(call, asked)),
@@ -49,7 +49,7 @@ class FramePages:
         }
 
     def _script(self, call: Call) -> None:
-        """One of them; a page in a sandbox has no origin, so it is for all."""
+        """Answer with one script; open to all origins, as a page in a sandbox has none."""
         name = call.values["script"]
         if name not in SCRIPTS:
             raise ClientFault(404, "not_found", f"there is no {call.exchange.head.path[:200]}")
@@ -57,7 +57,7 @@ class FramePages:
         tag = f'"{blake2b(data, digest_size=12).hexdigest()}"'
         fields = [
             ("content-type", _TYPES[name[-3:]]),
-            ("cache-control", "no-cache"),  # kept, and asked for again by its tag
+            ("cache-control", "no-cache"),  # cached, and revalidated by its ETag
             ("etag", tag),
             ("access-control-allow-origin", "*"),
             ("cross-origin-resource-policy", "cross-origin"),
@@ -115,7 +115,7 @@ class FramePages:
         call.answer({**told(text), **ends})
 
     def _read(self, name: str) -> bytes:
-        """From the folder, or from the archive that the runtime runs in."""
+        """Read it from the folder, or from the archive that the runtime runs in."""
         data = get_data("buntime", f"frames/{name}")
         if data is None:
             raise AssertionError(f"{name} does not come along")

@@ -1,4 +1,4 @@
-"""Who asks for a page of the runtime's own: the key that a request bears, as a `Caller`."""
+"""Who asks for a page of the runtime's own: turns the key in a request into a `Caller`."""
 
 from collections.abc import Callable, Collection
 from functools import partial
@@ -32,7 +32,7 @@ _ASK_FOR_KEY = (("WWW-Authenticate", 'Bearer realm="buntime"'),)
 
 
 class Gate:
-    """Knows callers by what they bear, and which fields are keys that no app gets to see."""
+    """Identifies callers by what they send, and knows which fields are keys hidden from apps."""
 
     def __init__(
         self,
@@ -58,20 +58,20 @@ class Gate:
         self._listening = [each.host for each in endpoints if isinstance(each, TcpEndpoint)]
 
     def follow(self, callback: Callable[[], None]) -> None:
-        """Have it called when `has_keys` may have changed, but for settings."""
+        """Call `callback` when `has_keys` may have changed other than by settings."""
         self._keys.follow(callback)
 
     @property
     def has_keys(self) -> bool:
-        """May there be a key that a request to an app bears?"""
+        """Whether a request to an app may carry a key."""
         keys = self._keys
         return bool(self._live.now.master_key) or len(keys) > 0 or not keys.is_known
 
     # The runtime's own pages
 
     def caller_of(self, exchange: Exchange) -> Caller:
-        """Who asks. Raises ClientFault: 401 without a right key, 403 where none would do, 429;
-        ServerFault (503) where the keys are not known."""
+        """The caller. Raises ClientFault: 401 without a valid key, 403 if no key would do, 429;
+        ServerFault (503) while the keys are not known."""
         caller = self.bearer(exchange) or self._by_session(exchange)
         if caller is not None:
             return caller
@@ -89,11 +89,11 @@ class Gate:
         return caller
 
     def ground(self, exchange: Exchange, caller: Caller) -> None:
-        """Have what stays open of this request end when it is not this caller's any more."""
+        """End what stays open of this request once it is no longer this caller's."""
         self.openings.ground(exchange, lambda: self.caller_of(exchange) == caller)
 
     def bearer(self, exchange: Exchange) -> Caller | None:
-        """Who bears a key of the keyring. One that was right once counts as a wrong one.
+        """The owner of the keyring's key in the request. An expired or revoked key counts as wrong.
 
         Raises ClientFault, 401 or 429; ServerFault as `caller_of`.
         """
@@ -103,15 +103,15 @@ class Gate:
     # Sessions
 
     def is_for_operators(self, exchange: Exchange) -> bool:
-        """Whether it has come to where operators' sessions are: at their address, and in
-        development on this machine."""
+        """Whether the request came in where operators' sessions are valid: at their address, and in
+        development from this machine."""
         if exchange.is_operators:
             return True
         return self._live.now.is_development and self._is_direct(exchange)
 
     def session_of(self, exchange: Exchange) -> "Found | None":
-        """The session that a request bears, where those count. Raises ClientFault (403) where it
-        may not be used so; StateFault."""
+        """The session in a request, if sessions are valid there. Raises ClientFault (403) if it may
+        not be used this way; StateFault."""
         if not exchange.head.operators or not self.is_for_operators(exchange):
             return None
         found = self._sessions.all.find(exchange)
@@ -120,7 +120,7 @@ class Gate:
         return found
 
     def standing(self, exchange: Exchange, caller: Caller) -> Standing:
-        """Who it will be that asks now: for what is to end with a session, or a key."""
+        """Gives the caller's current standing later, for what must end with a session or a key."""
         found = self.session_of(exchange)
         if found is not None:
             return partial(self._sessions.all.still, found)
@@ -128,14 +128,14 @@ class Gate:
         return (lambda: caller) if record is None else partial(self._still, record)
 
     def waits(self, exchange: Exchange, then: Callable[[], None]) -> bool:
-        """Whether it bears a session, and something about these is not known yet: then `then` is
-        called when it is."""
+        """Whether the request has a session about which something is not known yet; then `then` is
+        called once it is."""
         if not exchange.head.operators or not self.is_for_operators(exchange):
             return False
         return self._sessions.all.waits(exchange, then)
 
     def bears_any(self, exchange: Exchange) -> bool:
-        """Whether a request bears a key, be it right or wrong."""
+        """Whether a request has a key, right or wrong."""
         return offers_key(borne_by(exchange))
 
     def _by_session(self, exchange: Exchange) -> Caller | None:
@@ -143,7 +143,7 @@ class Gate:
         return None if found is None else found.caller
 
     def sign_in(self, exchange: Exchange, key: str) -> SignIn:
-        """What a session stands on that is begun by this key. Raises as `caller_of`."""
+        """The `SignIn` for a session begun with this key. Raises as `caller_of`."""
         # As it would come in a field.
         fields = (("x-api-key", key.encode("utf-8", "surrogateescape").decode("latin-1")),)
         record = self._record(exchange, fields)
@@ -159,7 +159,7 @@ class Gate:
         return sign_in._replace(stands_on=secret_of(own))
 
     def local_sign_in(self, exchange: Exchange) -> SignIn | None:
-        """In development, without a master key, who is on this machine needs none."""
+        """In development, without a master key, clients on this machine need no key."""
         key = self._local_key.value
         if key is None or not self._is_direct(exchange):
             return None
@@ -168,9 +168,9 @@ class Gate:
     # Apps
 
     def let_in(self, exchange: Exchange, app: str) -> bool:
-        """Whether a request bears a key that opens this app, which is not public.
+        """Whether a request has a key that opens this app, which is not public.
 
-        Raises ClientFault: 403 for a key that opens others, 429; ServerFault as `caller_of`.
+        Raises ClientFault: 403 for a key that opens other apps, 429; ServerFault as `caller_of`.
         """
         caller = self.bearer(exchange)
         if caller is None and exchange.is_operators:
@@ -187,9 +187,9 @@ class Gate:
         return True
 
     def bears(self, headers: Collection[tuple[str, str]]) -> bool:
-        """Whether a request bears a key of the runtime's, for whatever: another is the app's.
+        """Whether a request has any key of the runtime's; any other key is the app's.
 
-        While keys are not known, what has the form of one is.
+        While keys are not known, everything in the form of a key counts as one.
         """
         keys = self._keys
         if bears_key(headers, self._live.now.master_key) or borne_token(headers) is not None:
@@ -199,13 +199,13 @@ class Gate:
         return len(keys) > 0 and keys.ring.find(headers) is not None
 
     def is_key_field(self, field: tuple[str, str]) -> bool:
-        """Whether this one field bears a key of the runtime's."""
+        """Whether this one field has a key of the runtime's."""
         return self.bears((field,))
 
-    # How it is done
+    # Details
 
     def _still(self, record: KeyRecord) -> Caller | None:
-        """Who bears this key by now; None where it is none any more."""
+        """The current owner of this key; None if it is no longer valid."""
         ring, clock = self._keys.ring, self._keys.clock
         now = ring.by_name.get(record.name)
         if now is None or now.digest != record.digest or now.standing(clock()) != "active":
@@ -213,7 +213,7 @@ class Gate:
         return ring.caller_of(now)
 
     def _record(self, exchange: Exchange, fields: Fields) -> KeyRecord | None:
-        """The key of the keyring in these."""
+        """The keyring's key in these fields."""
         record = self._keys.find(fields)
         if record is None:
             return None
@@ -230,7 +230,7 @@ class Gate:
         )
 
     def _local(self, exchange: Exchange) -> tuple[str | None, str]:
-        """What opens the page where there is no master key, and what that is called."""
+        """The key that opens the page without a master key, and its name in messages."""
         key, name = self._local_key.value, f"the key in {LOCAL_KEY} of the state folder"
         if not len(self._keys):
             self._check_direct(exchange, key)
@@ -258,7 +258,7 @@ class Gate:
         )
 
     def _check_direct(self, exchange: Exchange, local_key: str | None) -> None:
-        """Without a master key: a page of this machine alone, if of anybody."""
+        """Without a master key, a page is for this machine alone, or for nobody."""
         if local_key is None:
             raise ClientFault(
                 403,

@@ -1,6 +1,6 @@
-"""`GET /api/history`: the last hour in numbers, of the apps that a caller's globs cover.
+"""`GET /api/history`: the last hour in numbers, for the apps that a caller's globs cover.
 
-It is put together by a thread: a hundred apps in 360 points are a megabyte of JSON.
+A thread puts it together: a hundred apps in 360 points make a megabyte of JSON.
 """
 
 import json
@@ -17,7 +17,7 @@ from buntime.server.loop import Loop
 
 
 class HistoryPages:
-    """Answers this page."""
+    """Serves this page."""
 
     def __init__(
         self, loop: Loop, chronicle: Chronicle, *, clock: Callable[[], float] = time.time
@@ -27,7 +27,7 @@ class HistoryPages:
         self._clock = clock
 
     def handlers(self) -> Mapping[str, Handler]:
-        """By the names of routes."""
+        """The handlers, by route name."""
         return {"history.show": self._show}
 
     def _show(self, call: Call) -> None:
@@ -45,14 +45,14 @@ class HistoryPages:
         def answer(written: bytes | BaseException) -> None:
             if isinstance(written, BaseException):
                 call.fail(ServerFault(500, "internal", "the history could not be written"))
-                raise written  # for the log: a bug
+                raise written  # a bug, for the log
             fields = [("content-type", "application/json"), ("cache-control", "no-store")]
             call.respond(200, fields, written)
 
         self._loop.run_blocking(write, answer)
 
     def _hour(self, call: Call) -> Hour:
-        """Its total is of all apps for who sees all, and else of those that are told."""
+        """Its total covers all apps if the caller sees all, otherwise only the apps included."""
         history, app = self._chronicle.history, call.query["app"]
         if app is not None:
             return history.hour([app])

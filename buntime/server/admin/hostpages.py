@@ -1,4 +1,4 @@
-"""What operators see of hosts, and how one comes to another app that names it."""
+"""What operators see of hosts, and moving a host to another app that names it."""
 
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
@@ -20,7 +20,7 @@ _Told = dict[str, object]
 
 
 class HostPages:
-    """Answers these pages. Apps that the caller does not see are named nowhere."""
+    """Serves these pages. Apps that the caller may not see are never named."""
 
     def __init__(
         self,
@@ -29,14 +29,14 @@ class HostPages:
         catalog: Catalog,
         audit: Audit,
     ) -> None:
-        """`claims` is None in development, where hosts go by the order of apps."""
+        """`claims` is None in development, where the order of apps decides who gets a host."""
         self._hosts = hosts
         self._claims = claims
         self._catalog = catalog
         self._audit = audit
 
     def handlers(self) -> Mapping[str, Handler]:
-        """By the names of routes."""
+        """The handlers, by route name."""
         return {"hosts.list": self._list, "hosts.show": self._show, "hosts.move": self._move}
 
     def _list(self, call: Call) -> None:
@@ -84,13 +84,13 @@ class HostPages:
             if fault is not None:
                 raise fault
             note.tell()
-            self._catalog.refresh()  # routes to hosts are found anew
+            self._catalog.refresh()  # routes to hosts are found again
             self._show(call)
 
         claims.move(host, app, keep, lambda fault: call.guard(lambda: moved(fault)))
 
     def _check(self, host: str, app: str, found: Standing) -> None:
-        """Raises ClientFault where the app cannot have it."""
+        """Raises ClientFault if the app cannot have it."""
         if app not in found.others:
             raise ClientFault(
                 409,
@@ -105,7 +105,7 @@ class HostPages:
             )
 
     def _found(self, call: Call) -> dict[str, Standing]:
-        """Those that the caller sees, by host: he sees the holder, or who else names it."""
+        """The hosts whose holder the caller may see, or another app that names them."""
         found = self._hosts().standing(call.now)
         return {
             each.host: each
@@ -127,7 +127,7 @@ class HostPages:
         }
 
     def _manifest(self, call: Call, found: Standing) -> str | None:
-        """The file that names it; of a version that is at fault its folder."""
+        """The file that names the host; for a faulty version, its folder."""
         if not found.is_named:
             return None
         active = self._catalog.newest(found.app, call.now)

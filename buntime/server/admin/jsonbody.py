@@ -1,4 +1,4 @@
-"""Reads JSON that a client sent: each key once, no NaN, no half of a surrogate pair."""
+"""Reads JSON that a client sent: no repeated keys, no NaN, no lone surrogates."""
 
 import json
 from typing import Any, NoReturn
@@ -10,12 +10,12 @@ from buntime.core.values.units import BadValue
 
 
 def read_json(body: bytes, schema: Schema) -> Any:
-    """What the body says, as the schema has it. Raises ClientFault (400)."""
+    """What the body says, checked by the schema. Raises ClientFault (400)."""
     try:
         value = json.loads(
             body.decode("utf-8"), object_pairs_hook=_once, parse_constant=_no_constant
         )
-        json.dumps(value, ensure_ascii=False).encode("utf-8")  # half of a surrogate pair is none
+        json.dumps(value, ensure_ascii=False).encode("utf-8")  # fails for a lone surrogate
     except BadValue as exc:
         raise _bad(str(exc)) from None
     except (ValueError, RecursionError):

@@ -1,4 +1,4 @@
-"""What operators see of keys, and do to them: of those that are no stronger than their own."""
+"""What operators see of keys, and do to them: only keys no stronger than their own."""
 
 import secrets
 from collections.abc import Mapping
@@ -16,18 +16,18 @@ from buntime.server.admin.audit import Audit, Note
 from buntime.server.admin.call import Call
 from buntime.server.admin.keystore import KeyStore
 
-_LATEST = 253_402_300_799.0  # the end of 9999, which is what dates end with
+_LATEST = 253_402_300_799.0  # the end of 9999, the last date that can be written
 
 
 class KeyPages:
-    """Answers these pages."""
+    """Serves these pages."""
 
     def __init__(self, store: KeyStore, audit: Audit) -> None:
         self._store = store
         self._audit = audit
 
     def handlers(self) -> Mapping[str, Handler]:
-        """By the names of routes."""
+        """The handlers, by route name."""
         told = {
             "keys.list": self._list,
             "keys.show": self._show,
@@ -37,7 +37,7 @@ class KeyPages:
         return {name: self._once_known(handler) for name, handler in told.items()}
 
     def _once_known(self, handler: Handler) -> Handler:
-        """The handler, which is not asked before the keys are known."""
+        """The handler, made to wait until the keys are known."""
 
         def go_on(call: Call, fault: BaseException | None) -> None:
             if fault is not None:
@@ -143,7 +143,7 @@ def key_json(record: KeyRecord, now: float) -> dict[str, object]:
 
 
 def _lasting(told: dict[str, object]) -> dict[str, object]:
-    """What of a key does not change by its use."""
+    """The parts of a key that using it does not change."""
     return {name: value for name, value in told.items() if name != "lastUsed"}
 
 

@@ -1,11 +1,11 @@
-"""Reads the keys of RUNTIME_KEYS_FILE, and again where the file has changed.
+"""Reads the keys in RUNTIME_KEYS_FILE, and reads them again when the file changes.
 
-What the file says may be anybody's who can write it, so it must be root's or the runtime's user's,
-and nobody else may write it. Who may read it does not matter: it has no key, only what a key is
-known by. Links are followed, as volumes of Kubernetes consist of them: NAME -> ..data/NAME, and
-..data -> ..2026_11_27_..., which is replaced as a whole.
+Whoever can write the file decides what it says, so it must belong to root or the runtime's user,
+and nobody else may write it. Who may read it does not matter: it holds no keys, only what
+identifies them. Links are followed, because Kubernetes volumes consist of them: NAME -> ..data/NAME
+and ..data -> ..2026_11_27_..., which is replaced as a whole.
 
-A file with a fault changes nothing: the keys that were read before hold, and the log says so.
+A faulty file changes nothing: the keys read before stay valid, and the log says so.
 """
 
 import os
@@ -26,10 +26,10 @@ _OTHERS_WRITE = stat.S_IWGRP | stat.S_IWOTH
 
 
 def read_keys(path: str | None) -> tuple[KeyRecord, ...]:
-    """The keys of the file, none where none is named. Waits for the disk. Raises ConfigError."""
+    """The keys in the file; none if no file is set. Waits for the disk. Raises ConfigError."""
     if path is None:
         return ()
-    # Starts without such a file do without it.
+    # Starts without such a file do not import it.
     from buntime.core.config.keysfile import SIZE_MAX_BYTES, parse_keys
 
     try:
@@ -43,7 +43,7 @@ def read_keys(path: str | None) -> tuple[KeyRecord, ...]:
 
 
 def distrust_file(state: os.stat_result) -> str:
-    """Why what a file says may be another user's, and what to do; or nothing."""
+    """Why another user could have written the file, and what to do; "" if none could."""
     if state.st_uid not in (0, os.geteuid()):
         return f"it belongs to the user {state.st_uid}; give it to root, or to the runtime's user"
     if state.st_mode & _OTHERS_WRITE:
@@ -53,7 +53,7 @@ def distrust_file(state: os.stat_result) -> str:
 
 
 class KeysFile:
-    """Has others know the keys of the file, as they change. Used on the loop's thread."""
+    """Tells others the keys in the file as they change. Used on the loop's thread."""
 
     def __init__(
         self,
@@ -64,14 +64,14 @@ class KeysFile:
         *,
         look_s: float = LOOK_S,
     ) -> None:
-        """`take` gets all keys of the file, at once and whenever they are others. Waits for the
-        disk. Raises ConfigError."""
+        """`take` gets all keys in the file, at once and whenever they change. Waits for the disk.
+        Raises ConfigError."""
         self._loop = loop
         self._live = live
         self._log = log
         self._take = take
         self._look_s = look_s
-        self._trouble = ""  # that the log has told of
+        self._trouble = ""  # already reported in the log
         self._is_reading = False
         self._keys = read_keys(live.now.keys_file)
         take(self._keys)
@@ -130,5 +130,5 @@ class KeysFile:
 
 
 def _said(keys: tuple[KeyRecord, ...]) -> list[tuple[object, ...]]:
-    """What the file says of them, without when it was written."""
+    """What the file says of the keys, without when it was written."""
     return [(each.name, each.digest, each.roles, each.globs, each.expires_at) for each in keys]

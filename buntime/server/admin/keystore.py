@@ -1,8 +1,8 @@
-"""Keeps operators' keys in state.db, and all of them in memory, with those of RUNTIME_KEYS_FILE.
+"""Keeps operators' keys in state.db, and all of them in memory, with those in RUNTIME_KEYS_FILE.
 
-A key of the file counts in the place of one of its name in state.db, which is kept for the time
-that the file has it no more. A key counts from the moment at which it is on the disk, and so does
-the end of one. When one was last used is written at most once a minute.
+A key in the file takes precedence over a key of the same name in state.db, which is kept in case
+the file drops it. A new key, or the end of one, takes effect once it is on the disk. The time of
+last use is written at most once a minute.
 """
 
 import json
@@ -28,13 +28,13 @@ _COLUMNS = (
 
 
 def _raise_bug(fault: BaseException | None) -> None:
-    """A file that cannot be used now is opened again some time, and then read."""
+    """Ignore state faults: a file that is unusable now is opened later, and read then."""
     if fault is not None and not isinstance(fault, StateFault):
         raise fault
 
 
 class KeySource(Protocol):
-    """Who knows keys, as far as the gate needs it."""
+    """What the gate needs from a source of keys."""
 
     def __len__(self) -> int: ...
     def find(self, headers: Iterable[tuple[str, str]]) -> KeyRecord | None: ...
@@ -49,14 +49,14 @@ class KeySource(Protocol):
 
 
 class KeyStore:
-    """All keys. On the loop's thread, but for what goes to state.db."""
+    """All keys. Used on the loop's thread, except for the work in state.db."""
 
     def __init__(self, db: "StateDb", clock: Callable[[], float] = time) -> None:
         self.ring = KeyRing()
         self.clock = clock
         self._db = db
         self.is_known = db.is_off  # are they read?
-        self._hidden: list[KeyRecord] = []  # of state.db, where the file has the name
+        self._hidden: list[KeyRecord] = []  # from state.db, where the file has the same name
         self._followers: list[Callable[[], None]] = []
         self._followers_of_each: list[Callable[[], None]] = []
         db.follow(self._read)
@@ -68,15 +68,15 @@ class KeyStore:
         return len(self.ring)
 
     def follow(self, callback: Callable[[], None]) -> None:
-        """Have it called when there are keys where there were none, or none any more."""
+        """Call `callback` when the first key appears, or the last one goes."""
         self._followers.append(callback)
 
     def follow_each(self, callback: Callable[[], None]) -> None:
-        """Have it called when a key is another one, or opens nothing any more."""
+        """Call `callback` when a key is replaced or no longer opens anything."""
         self._followers_of_each.append(callback)
 
     def take_file(self, filed: Iterable[KeyRecord]) -> None:
-        """These are the keys of the file, in the place of those that it had."""
+        """Take the keys in the file, in place of those it had before."""
         used = {each.digest: each.used_at for each in self._in(IN_FILE)}
         filed = [replace(each, used_at=used.get(each.digest)) for each in filed]
         self._make([*self._in(IN_STATE), *self._hidden], filed)
@@ -94,9 +94,9 @@ class KeyStore:
         self._tell_of_each()
 
     def know(self, then: Callable[[BaseException | None], None]) -> None:
-        """Have `then` called when the keys are known, now or once they are read, or with why not.
+        """Call `then` once the keys are known, now or when they are read, or with why they are not.
 
-        What is asked of state.db before it is open is done before a read that its opening causes.
+        Requests made to state.db before it is open run before the read that its opening causes.
         """
         if self.is_known:
             then(None)
@@ -104,9 +104,9 @@ class KeyStore:
             self._read(then)
 
     def find(self, headers: Iterable[tuple[str, str]]) -> KeyRecord | None:
-        """The key that a request bears, whatever its standing; its use is noted.
+        """The key in a request, whatever its standing; notes that it was used.
 
-        Raises StateFault where it bears one and the keys are not known.
+        Raises StateFault if the request has one and the keys are not known.
         """
         record = self.ring.find(headers) if self.ring else None
         if record is None and not self.is_known:
@@ -120,9 +120,9 @@ class KeyStore:
     def add(
         self, record: KeyRecord, keep: Keep, then: Callable[[BaseException | None], None]
     ) -> None:
-        """Keep a key, and with it what `keep` keeps: both or neither.
+        """Keep a key together with what `keep` keeps: both or neither.
 
-        `then` gets None, or why not: a ClientFault (409), a StateFault. Raises ClientFault (409).
+        `then` gets None, or the fault: a ClientFault (409), a StateFault. Raises ClientFault (409).
         """
         self.check_changeable(record.name)
 
@@ -144,7 +144,7 @@ class KeyStore:
         self._ask(work, lambda _: self._put(record), then)
 
     def revoke(self, name: str, keep: Keep, then: Callable[[BaseException | None], None]) -> None:
-        """Have a key open nothing any more; `keep`, where that is new, and `then` as for `add`.
+        """Have a key open nothing. `then` as in `add`; so is `keep`, unless revoked already.
 
         Raises ClientFault (409).
         """
@@ -165,7 +165,7 @@ class KeyStore:
         self._ask(work, apply, then)
 
     def check_changeable(self, name: str) -> None:
-        """Raises ClientFault (409) where the file has the key: it is changed there."""
+        """Raises ClientFault (409) if the key comes from the file: it can only be changed there."""
         record = self.ring.by_name.get(name)
         if record is not None and record.origin == IN_FILE:
             raise ClientFault(
@@ -174,7 +174,7 @@ class KeyStore:
                 f"the key {name} comes from {IN_FILE}, which wins; change it there",
             )
 
-    # How it is done
+    # Details
 
     def _read(self, then: Callable[[BaseException | None], None] = _raise_bug) -> None:
         def work(connection: "Connection") -> list[KeyRecord]:
@@ -212,7 +212,7 @@ class KeyStore:
             return
         self.ring.use(record.name, now)
         if record.origin == IN_FILE:
-            return  # in memory alone
+            return  # in memory only
 
         def work(connection: "Connection") -> None:
             connection.execute("UPDATE keys SET used_at = ? WHERE digest = ?", (now, record.digest))
@@ -253,7 +253,7 @@ def _row_of(record: KeyRecord) -> tuple[object, ...]:
 def _record_of(row: tuple[object, ...]) -> KeyRecord:
     name, digest, hint, roles, globs, *rest = row
     told = (tuple(json.loads(str(each))) for each in (roles, globs))
-    return KeyRecord(name, digest, hint, *told, *rest)  # type: ignore[arg-type]  # as they were put
+    return KeyRecord(name, digest, hint, *told, *rest)  # type: ignore[arg-type]  # as stored
 
 
 def _taken(name: str) -> ClientFault:

@@ -1,10 +1,10 @@
-"""The runtime's own pages, which are made when the first one of them is asked for.
+"""The runtime's own pages, made when the first of them is requested.
 
-What answers an app needs neither the table of routes nor the handlers: a runtime listens sooner,
-and takes less memory, without them.
+Serving apps needs neither the table of routes nor the handlers: without them a runtime listens
+sooner, and takes less memory.
 
-    asked ── of a session? ── imported? ── Api.answer
-               wait for them    wait for a thread, which imports them
+    request ── has a session? ── imported? ── Api.answer
+                 wait for them     wait for a thread, which imports them
 """
 
 from collections.abc import Callable
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 def load() -> ModuleType:
-    """The pages with all that they alone use, 100 modules: 30 ms, 0.1 s without bytecode."""
+    """The pages with all that only they use, 100 modules: 30 ms, 0.1 s without bytecode."""
     return import_module("buntime.server.admin.pages")
 
 
@@ -40,7 +40,7 @@ class LatePages:
         return f"LatePages({'made' if self._api else 'not made'}, {len(self._waiting)} wait)"
 
     def answer(self, exchange: Exchange, path: str, caller: Caller | None = None) -> None:
-        """As `Api.answer`; who comes first waits for a thread that imports, and no app does."""
+        """Like `Api.answer`; the first request waits for a thread that imports, but no app does."""
         if path.rstrip("/") == LINK_PATH:
             exchange.take_token()
 
@@ -70,7 +70,7 @@ class LatePages:
             then()
 
     def _go_on(self, exchange: Exchange, path: str, caller: Caller | None) -> None:
-        """What was waited for is there."""
+        """Answer after the wait."""
         if exchange.is_ended:
             return
         try:

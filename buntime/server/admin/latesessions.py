@@ -1,4 +1,4 @@
-"""Operators' sessions, made when the first one is looked for: most starts see none."""
+"""Operators' sessions, made when the first one is looked for: most starts need none."""
 
 from collections.abc import Callable
 from typing import TYPE_CHECKING
@@ -30,7 +30,7 @@ class LateSessions:
     """Hands them out."""
 
     def __init__(self, parts: SessionParts) -> None:
-        self.on_end: Callable[[], None] = _nothing  # is called when one has ended
+        self.on_end: Callable[[], None] = _nothing  # called when one has ended
         self._parts = parts
         self._made: OperatorSessions | None = None
 
@@ -40,7 +40,7 @@ class LateSessions:
     @property
     def all(self) -> "OperatorSessions":
         if self._made is None:
-            # What few visitors of a runtime ever need.
+            # Few runtimes ever need it.
             from buntime.server.admin.operatorsessions import OperatorSessions
 
             self._made = OperatorSessions(*self._parts)
@@ -49,4 +49,4 @@ class LateSessions:
 
 
 def _nothing() -> None:
-    """Nobody wants to know."""
+    """Nobody needs to be told."""

@@ -1,4 +1,4 @@
-"""One-time links to sign in by: kept in memory, by a hash, for a quarter of an hour."""
+"""One-time sign-in links: kept in memory, by their hash, for a quarter of an hour."""
 
 import os
 
@@ -9,16 +9,16 @@ _LINKS_MAX = 100
 
 
 class Links:
-    """Those that nobody has used yet. Times are monotonic seconds."""
+    """The links that are not used yet. Times are monotonic seconds."""
 
     def __init__(self) -> None:
-        self._ends: dict[bytes, float] = {}  # in the order of their making
+        self._ends: dict[bytes, float] = {}  # in the order they were made
 
     def __repr__(self) -> str:
         return f"Links({len(self._ends)})"
 
     def make(self, now: float) -> str:
-        """A token for a link; of too many the oldest goes."""
+        """A token for a link; if there are too many, the oldest is dropped."""
         token = token_of(os.urandom(TOKEN_BYTES))
         if len(self._ends) == _LINKS_MAX:
             del self._ends[next(iter(self._ends))]
@@ -26,7 +26,7 @@ class Links:
         return token
 
     def use(self, token: str, now: float) -> bool:
-        """Whether it is good; it is so once."""
+        """Whether the token is valid; it is valid once."""
         if not token.isascii():
             return False
         end = self._ends.pop(digest_of(token), None)

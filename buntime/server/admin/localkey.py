@@ -1,9 +1,9 @@
-"""The key that opens the operator's pages in development, where none is set: made here, for this
-machine alone.
+"""The key that opens the operators' pages in development if none is set: made here, for this
+machine only.
 
-That a request comes from this machine tells little: apps run on it, as the same user. So who asks
-has to have read a file that is closed to other users and, by their sandbox, to apps. It lies in the
-state folder and stays the same, so that a shell can read it each time:
+Coming from this machine proves little: apps run on it, as the same user. So the client must have
+read a file that is closed to other users and, by their sandbox, to apps. It is in the state folder
+and stays the same, so a shell can read it each time:
 
     curl -H "X-API-Key: $(cat ~/.local/state/buntime/local.key)" localhost:8000/api/workers
 """
@@ -19,13 +19,13 @@ from buntime.server.state.statefolder import OFF, prepare_state
 from buntime.server.telemetry.logs import Log
 
 NAME = "local.key"
-_BYTES = 24  # of chance
+_BYTES = 24  # of randomness
 _TEXT_MAX_BYTES = 100
-_TEXT_MIN_CHARS = 32  # as _BYTES make them
+_TEXT_MIN_CHARS = 32  # the length that _BYTES result in
 
 
 class LocalKey:
-    """The key of this run; None where there is none, as one is set or none may be made."""
+    """The key of this run; None if one is set, or none may be made."""
 
     def __init__(self, live: LiveSettings, log: Log) -> None:
         self.value: str | None = None
@@ -71,7 +71,7 @@ class LocalKey:
 
 
 def _read(path: str) -> str | None:
-    """The key of an earlier run; None where there is none, or where others could know it."""
+    """The key of an earlier run; None if there is none, or others could know it."""
     try:
         if stat.S_ISLNK(os.lstat(path).st_mode):
             return None
@@ -84,7 +84,7 @@ def _read(path: str) -> str | None:
 
 
 def _make(path: str) -> str:
-    """Write another key; of several runs that do so at once, one's is everybody's."""
+    """Write a new key; if several runs do so at once, all use the same one."""
     key = secrets.token_urlsafe(_BYTES)
     fresh = f"{path}.{os.getpid()}"
     fd = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)

@@ -1,8 +1,8 @@
 """`GET /api/logs`: apps' logs in pages, as NDJSON, and as server-sent events.
 
-Reading is done by threads, two at a time, so that nobody who looks for something in a gigabyte
-takes a thread from those who install packages. What is read goes to the client in pieces, the next
-of which is read when the client has taken the one before.
+Threads read, two at a time, so that a search through a gigabyte takes no thread from those that
+install packages. What is read goes to the client in pieces; the next piece is read once the client
+has taken the one before.
 """
 
 import time
@@ -30,16 +30,16 @@ FOLLOWERS_MAX = 32
 _READERS_MAX = 2
 _PAGE = Bounds(1000, 256 * 1024)
 _PAGE_MAX_BYTES = 8 * 1024 * 1024  # of an answer in one piece
-_TAIL_BYTES = 64 * 1024  # that are handed to a stream at once
-_QUIET_S = 15.0  # after which proxies are told that the stream is alive
+_TAIL_BYTES = 64 * 1024  # handed to a stream at once
+_QUIET_S = 15.0  # after which proxies are shown that the stream is alive
 
-_OWN = "+runtime"  # the name of what is of no app, as of its file
+_OWN = "+runtime"  # the name for lines that belong to no app, as in its file
 
 _, _, WARN, _ = Level
 
 
 class LogPages:
-    """Answers this page."""
+    """Serves this page."""
 
     def __init__(
         self, loop: Loop, app_logs: AppLogs, *, clock: Callable[[], float] = time.time
@@ -52,11 +52,11 @@ class LogPages:
         self._reading = 0
 
     def handlers(self) -> Mapping[str, Handler]:
-        """By the names of routes."""
+        """The handlers, by route name."""
         return {"logs.list": self._list}
 
     def read(self, work: Callable[[], Page], then: Callable[[Page | BaseException], None]) -> None:
-        """Have a page read; `then` gets it, or what was raised, on the loop's thread."""
+        """Read a page; `then` gets it, or the exception, on the loop's thread."""
         self._waiting.append(partial(self.loop.run_blocking, work, partial(self._read, then)))
         self._read_on()
 
@@ -96,7 +96,7 @@ class LogPages:
 
 
 class _LogStream:
-    """One answer that streams: first what was there, page by page, then what comes."""
+    """One streamed answer: first the lines there were, page by page, then new ones as they come."""
 
     def __init__(self, pages: LogPages, call: Call, question: Question, after: int | None) -> None:
         self._pages = pages
@@ -104,17 +104,17 @@ class _LogStream:
         self._question = question
         self._follows = bool(call.query["follow"])
         self._is_events = call.accepts(EVENTS)
-        # where it stands
+        # its position
         self._after = after or 0
         self._begins_at_end = after is None and (
             not question.filter.since or (self._follows and call.query["limit"] is not None)
         )
         limit = call.query["limit"]
-        self._left: int | None = None if self._follows else limit  # lines that are still wanted
+        self._left: int | None = None if self._follows else limit  # lines still wanted
         self._end = Bounds(limit or LINES_DEFAULT, _PAGE_MAX_BYTES)
         self._is_reading = False
         self._is_live = False
-        # of those that follow
+        # if it follows
         self._tail: LogTail | None = None
         self._timer: Timer | None = None
         self._stream: Stream
@@ -156,11 +156,11 @@ class _LogStream:
     def _take(self, page: Page | BaseException) -> None:
         self._is_reading = False
         if self._stream.is_over:
-            self._end_all()  # it may be followed by now
+            self._end_all()  # it may have begun to follow by now
             return
         if isinstance(page, BaseException):
             self._stream.cut()
-            raise page  # for the log: a bug
+            raise page  # a bug, for the log
         begins_at_end, self._begins_at_end = self._begins_at_end, False
         self._after, self._is_live = page.last, page.is_followed
         if self._left is not None:
@@ -190,7 +190,7 @@ class _LogStream:
         )
 
     def _lost(self, count: int) -> bytes:
-        """A line in the place of those that were lost; it has no number."""
+        """A line in place of those that were lost; it has no number."""
         text = "lines are missing here that came faster than they were read"
         record = Record(self._pages.clock(), WARN, "log.skipped", text, {"lines": count})
         return format_json(record).encode("ascii") + b"\n"
@@ -208,10 +208,10 @@ class _LogStream:
         tail, self._tail = self._tail, None
         if tail is not None and not self._is_reading:
             forget = partial(self._pages.reader.forget, tail)
-            # The lock is the writer's too, so the loop does not wait for it.
+            # The writer uses this lock too, so the loop must not wait for it.
             self._pages.loop.run_blocking(forget, lambda _: None)
         elif tail is not None:
-            self._tail = tail  # `_take` will see to it
+            self._tail = tail  # `_take` will forget it
 
 
 def _answer(call: Call, page: Page | BaseException) -> None:
@@ -240,7 +240,7 @@ def _question(call: Call, now: float) -> Question:
     level = Level.named(query["level"] or "debug")
     wanted = LineFilter(level, query["request"] or "", since, query["version"] or "")
     app = RUNTIME if query["app"] == _OWN else query["app"]
-    # Of the runtime itself and of plugins those see the lines who may do so at each app.
+    # Lines of the runtime and of plugins are only for callers with this right for every app.
     sees_all = call.may(call.route.verb)
     caller, verb = call.caller, call.route.verb
 
@@ -254,7 +254,7 @@ def _question(call: Call, now: float) -> Question:
 
 
 def _place(call: Call) -> int | None:
-    """The number after which to go on: what an `EventSource` has seen goes first."""
+    """The number to continue after; what an `EventSource` has seen takes precedence."""
     told = call.header("last-event-id") or call.query["cursor"]
     if not told:
         return None

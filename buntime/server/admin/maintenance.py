@@ -1,7 +1,7 @@
-"""Apps that operators have closed for a while: who comes gets 503, and when to come again.
+"""Apps that operators have closed for a while: visitors get 503, and when to come again.
 
-Kept in state.db. At a start it is read from there while the first requests may be served already,
-as nobody waits for the database to serve.
+Kept in state.db. At a start it may be read while the first requests are served already, since
+serving does not wait for the database.
 """
 
 import time
@@ -22,14 +22,14 @@ RETRY_AFTER_S = 300
 
 
 class Closed(NamedTuple):
-    """Since when, in seconds since 1970, what visitors are told, and when they may come again."""
+    """Since when (seconds since 1970), what visitors are told, and when they may come again."""
 
     since_s: float
     message: str = MESSAGE
     retry_after_s: int = RETRY_AFTER_S
 
     def to_json(self) -> dict[str, object]:
-        """As the API tells it."""
+        """As the API shows it."""
         return {
             "since": round(self.since_s, 3),
             "message": self.message,
@@ -43,7 +43,7 @@ class Closed(NamedTuple):
 
 
 class Maintenance:
-    """The apps that are closed, by name. Used on the loop's thread."""
+    """The closed apps, by name. Used on the loop's thread."""
 
     def __init__(self, db: StateDb) -> None:
         self._db = db
@@ -55,16 +55,16 @@ class Maintenance:
         return f"Maintenance({', '.join(self._closed) or 'none'})"
 
     def of(self, app: str) -> Closed | None:
-        """Whether an app is closed, and how."""
+        """How an app is closed; None if it is open."""
         return self._closed.get(app)
 
     @property
     def closed(self) -> Mapping[str, Closed]:
-        """All that are closed, by name."""
+        """All closed apps, by name."""
         return self._closed
 
     def follow(self, callback: Callable[[], None]) -> None:
-        """Have it called when others are closed than before."""
+        """Call `callback` when the set of closed apps changes."""
         self._followers.append(callback)
 
     def close(
@@ -75,7 +75,7 @@ class Maintenance:
         noted: Callable[[Closed], Keep],
         then: Callable[[Closed | BaseException], None],
     ) -> None:
-        """Close it as soon as that is kept; one that is closed keeps its beginning.
+        """Close an app once that is kept; an app that is closed already keeps its start time.
 
         `noted` makes what is kept with it: both or neither.
         """
@@ -90,7 +90,7 @@ class Maintenance:
         self._db.ask(work, lambda failed: self._done(app, closed, failed, then))
 
     def open(self, app: str, keep: Keep, then: Callable[[BaseException | None], None]) -> None:
-        """Let visitors in again; `keep` as what `noted` makes for `close`."""
+        """Let visitors in again; `keep` is like what `noted` makes for `close`."""
 
         def work(connection: "Connection") -> None:
             keep(connection)
@@ -144,7 +144,7 @@ def _all(connection: "Connection") -> dict[str, Closed]:
 
 
 def kept_of(connection: "Connection", app: str) -> Closed | None:
-    """How one app stands, within a transaction."""
+    """The state of one app, within a transaction."""
     row = connection.execute(
         "SELECT since, message, retry_after FROM maintenance WHERE app = ?", (app,)
     ).fetchone()

@@ -15,7 +15,7 @@ from buntime.server.sites.confined import open_inside
 _ICON_MAX_BYTES = 64 * 1024
 _ICON_FIELDS = [
     ("content-type", "image/svg+xml"),
-    # It is an image; what is in it does nothing, also where it is opened by itself.
+    # It is an image: scripts in it must not run, even if it is opened directly.
     ("content-security-policy", "default-src 'none'; style-src 'unsafe-inline'; sandbox"),
     ("x-content-type-options", "nosniff"),
     ("cache-control", "private, max-age=300"),
@@ -23,18 +23,18 @@ _ICON_FIELDS = [
 
 
 class MenuPages:
-    """Answers these pages."""
+    """Serves these pages."""
 
     def __init__(self, plugins: Plugins, live: LiveSettings) -> None:
         self._plugins = plugins
         self._live = live
 
     def handlers(self) -> Mapping[str, Handler]:
-        """By the names of routes."""
+        """The handlers, by route name."""
         return {"menus.list": self._list, "menus.icon": self._icon}
 
     def _list(self, call: Call) -> None:
-        """Of those plugins that the caller may open."""
+        """List the entries of plugins that the caller may open."""
         prefix, api = call.exchange.sender.prefix, self._live.now.api_prefix
         call.answer(shell_menu(self._entries(call), prefix=prefix, api=api))
 

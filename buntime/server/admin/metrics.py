@@ -1,8 +1,8 @@
-"""Takes the numbers of this moment and answers with them, as text for Prometheus and as JSON.
+"""Collects the current numbers and answers with them, as text for Prometheus and as JSON.
 
-What is counted and what goes on is taken on the loop in one go, so that it fits together. What may
-take long comes after, in a thread: each worker's memory is read from /proc (20 us), the library
-is imported at the first scrape (60 ms), and it takes 0.1 s to write 100 apps.
+Counters and current activity are read on the loop in one go, so that they are consistent. Slow work
+comes after, in a thread: each worker's memory is read from /proc (20 us), the library is imported
+at the first scrape (60 ms), and writing 100 apps takes 0.1 s.
 """
 
 import json
@@ -59,7 +59,7 @@ class Metrics:
         self._report = report
 
     def handlers(self) -> Mapping[str, Handler]:
-        """By the names of routes."""
+        """The handlers, by route name."""
         return {"metrics.text": self.answer_text, "workers.metrics": self.answer_json}
 
     def answer_text(self, call: Call) -> None:
@@ -68,7 +68,7 @@ class Metrics:
         snapshot, processes = self._take()
 
         def write() -> Written:
-            # At the first scrape only: 60 ms that the runtime's start does not pay.
+            # Only at the first scrape: 60 ms that a start saves.
             from buntime.server.admin.exposition import write as write_text
 
             _add_memory(snapshot, processes)
@@ -77,7 +77,7 @@ class Metrics:
         self._answer_later(call, write)
 
     def answer_json(self, call: Call) -> None:
-        """Answer with the fixed names, and with all that a scrape tells."""
+        """Answer with the fixed names, and with everything that a scrape shows."""
         counters = self._report.counters()
         snapshot, processes = self._take()
 
@@ -99,7 +99,7 @@ class Metrics:
         def answer(written: Written | BaseException) -> None:
             if isinstance(written, BaseException):
                 call.fail(ServerFault(500, "internal", "the metrics could not be written"))
-                raise written  # for the log: a bug
+                raise written  # a bug, for the log
             content_type, body = written
             call.respond(200, [("content-type", content_type), _FRESH], body)
 

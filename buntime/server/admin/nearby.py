@@ -1,16 +1,16 @@
-"""Who comes by the loopback: whether an app has the other end of the connection.
+"""Who connects over loopback: whether the other end of a connection may belong to an app.
 
-An address says little, as apps run on this machine too, with the same one. Two things depend on it.
-In development a browser here gets a session without a key. And a session's cookie is sent to all
-ports of a host, so an app that listens at one of its own is sent it by a page of its own; it must
-be of no use to the app.
+The address proves little, because apps run on this machine too, with the same address. Two things
+depend on the answer. In development, a browser on this machine gets a session without a key. And a
+session's cookie is sent to all ports of a host, so an app that listens at a port of its own gets it
+when its page is opened; the cookie must be useless to the app.
 
-So the kernel's table of connections is asked whose the other end is, and the processes that apps
-have started (see `peers`) whether they have it open. A process of theirs that cannot be looked into
-may have it, such as a worker with secrets where the runtime is not root. Beside one of those only
-who can be seen is let in: a process of the runtime's user, or of root, that no app has started and
-that has the connection open. Takes some milliseconds, for a look at all processes, so it is done on
-a thread, once for a connection. Linux alone: elsewhere there is no sandbox either.
+So the kernel's table of connections shows whose the other end is, and the processes that apps have
+started (see `peers`) are checked for having it open. A process of an app that cannot be inspected
+might have it, such as a worker with secrets if the runtime is not root. While there is one, only
+visible clients are let in: a process of the runtime's user, or of root, that no app has started and
+that has the connection open. The check looks at all processes, which takes some milliseconds, so it
+runs on a thread, once for each connection. Linux only: elsewhere there is no sandbox either.
 """
 
 import os
@@ -28,7 +28,7 @@ _LOOKS_MAX = 10
 
 
 class _End(NamedTuple):
-    """One end of a connection, as the kernel's table has it."""
+    """One end of a connection, as the kernel's table shows it."""
 
     address: str
     port: int
@@ -38,7 +38,7 @@ class _End(NamedTuple):
 
 
 class Nearby:
-    """Judges them."""
+    """Checks connections."""
 
     def __init__(self) -> None:
         self._pid = os.getpid()
@@ -46,9 +46,9 @@ class Nearby:
         self._peers = Peers()
 
     def refusal(self, client: tuple[str, int], port: int, *, is_ours: bool = False) -> str:
-        """Why who is at (address, port), connected to our `port`, may be an app; "" if he is none.
+        """Why the client at (address, port), connected to `port`, may be an app; "" if it is not.
 
-        `is_ours`: he has to be of the runtime's user, or root.
+        `is_ours`: it must belong to the runtime's user, or to root.
         """
         if sys.platform != "linux":
             return ""
@@ -59,15 +59,15 @@ class Nearby:
             if is_ours and end.uid not in (self._uid, 0):
                 return "it is of another user"
             if self._uid not in (0, end.uid):
-                continue  # apps have our own user, unless we are root
+                continue  # apps run as our own user, unless we are root
             why = self._held_by_app(end.inode)
             if why:
                 return why
         return ""
 
     def _held_by_app(self, inode: str) -> str:
-        """Why an app may have a socket open. Looks again while there are new processes of theirs,
-        as one could have handed it on to a child meanwhile."""
+        """Why an app may have a socket open. Looks again while apps start new processes, since one
+        could have passed the socket to a child in the meantime."""
         wanted = f"socket:[{inode}]"
         seen: set[int] = set()
         others: list[int] = []
@@ -91,7 +91,7 @@ class Nearby:
         return ""
 
     def _is_seen_with(self, pid: int, wanted: str) -> bool:
-        """Whether a process of the runtime's user, or of root, can be seen to have this open."""
+        """Whether a process of the runtime's user, or of root, is seen to have it open."""
         try:
             is_ours = os.stat(f"/proc/{pid}").st_uid in (self._uid, 0)
         except OSError:
@@ -110,13 +110,13 @@ def _ends() -> Iterator[_End]:
             next(file)
             for line in file:
                 fields = line.decode("ascii").split()
-                if fields[9] != "0":  # else nobody has it any more
+                if fields[9] != "0":  # else nobody has it open any more
                     address, port = _place(fields[1])
                     yield _End(address, port, _place(fields[2])[1], int(fields[7]), fields[9])
 
 
 def _place(text: str) -> tuple[str, int]:
-    """`"0100007F:1F40"` -> ("127.0.0.1", 8000): words in the machine's order."""
+    """`"0100007F:1F40"` -> ("127.0.0.1", 8000): words in the machine's byte order."""
     words, _, port = text.partition(":")
     raw = b"".join(
         int(words[at : at + 8], 16).to_bytes(4, sys.byteorder) for at in range(0, len(words), 8)
@@ -131,7 +131,7 @@ def _pids() -> list[int]:
 
 
 def _has_open(pid: int, wanted: str) -> bool | None:
-    """Whether a process has this open; None where that cannot be seen."""
+    """Whether a process has this open; None if that cannot be seen."""
     folder = f"/proc/{pid}/fd"
     try:
         return any(_leads_to(f"{folder}/{fd}", wanted) for fd in os.listdir(folder))

@@ -1,7 +1,7 @@
-"""What stands open, such as a followed log or a WebSocket, ends with the sign-in that opened it.
+"""What stays open, such as a followed log or a WebSocket, ends with the sign-in that opened it.
 
-A session ends as somebody signs out, a key as it is revoked: then all that is open is looked at in
-the loop's next turn. What ends by its time, and by no event, is seen at a look each LOOK_S.
+When somebody signs out or a key is revoked, everything open is checked in the loop's next turn.
+What simply expires, without an event, is noticed at a check every LOOK_S.
 """
 
 from collections.abc import Callable
@@ -18,12 +18,12 @@ IsGood = Callable[[], bool]
 
 
 class Openings:
-    """All that stands open by a session, a key, or a token of a page in a frame."""
+    """All that is kept open by a session, a key, or a token of a page in a frame."""
 
     def __init__(self, loop: Loop) -> None:
         self._loop = loop
         self._open: set[_SignIn] = set()
-        self._looks = False  # each LOOK_S
+        self._looks = False  # every LOOK_S
         self._will_look = False  # in the next turn
 
     def __repr__(self) -> str:
@@ -33,7 +33,7 @@ class Openings:
         return len(self._open)
 
     def ground(self, exchange: Exchange, is_good: IsGood) -> None:
-        """Have it stand, if it stays open, for as long as `is_good`, which may raise HttpError."""
+        """Tie it, if it stays open, to `is_good`, which may raise HttpError."""
         exchange.stand_on(_SignIn(self, exchange, is_good, exchange.footing))
 
     def look_soon(self) -> None:
@@ -49,7 +49,7 @@ class Openings:
                 self.leave(each)
                 each.exchange.end_open(closecodes.POLICY)
 
-    # For what stands on it
+    # For what is kept open
 
     def stand(self, sign_in: "_SignIn") -> None:
         """It has opened."""
@@ -59,7 +59,7 @@ class Openings:
             self._loop.call_later(LOOK_S, self._look_again)
 
     def leave(self, sign_in: "_SignIn") -> None:
-        """It has ended, whether it stood open or not."""
+        """It has ended, whether it was open or not."""
         self._open.discard(sign_in)
 
     def _look_again(self) -> None:
@@ -70,7 +70,7 @@ class Openings:
 
 
 class _SignIn:
-    """What one request stands on, beside what it stood on before."""
+    """What one request depends on, in addition to what it depended on before."""
 
     __slots__ = ("_all", "_before", "_is_good", "exchange")
 

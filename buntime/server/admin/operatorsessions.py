@@ -1,8 +1,8 @@
-"""Operators' sessions: kept in state.db, all of them in memory, and what may be done by one.
+"""Operators' sessions: kept in state.db, all of them in memory, and what each may do.
 
-Where there is no state.db they are in memory alone. A session counts for as long as what it stands
-on does, see core/access/sessions.py: a key that is revoked ends those that were made by it at once.
-Imported when the first one is wanted, see `latesessions`.
+Without a state.db they are in memory only. A session is valid for as long as what it is based on,
+see core/access/sessions.py: revoking a key at once ends the sessions that it began. Imported when
+the first one is wanted, see `latesessions`.
 """
 
 import hmac
@@ -53,7 +53,7 @@ _VETTED_MAX = 1024  # connections, open or not
 
 
 class Found(NamedTuple):
-    """A session that a request bears, and who that is."""
+    """A session that a request carries, and its caller."""
 
     session: Session
     token: str
@@ -61,7 +61,7 @@ class Found(NamedTuple):
 
 
 class OperatorSessions:
-    """All of them. On the loop's thread, but for what goes to state.db."""
+    """All of them. Used on the loop's thread, except for the work in state.db."""
 
     def __init__(
         self,
@@ -75,7 +75,7 @@ class OperatorSessions:
     ) -> None:
         self.links = Links()
         self.is_known = False  # are they read?
-        self.on_end: Callable[[], None] = lambda: None  # is called when one has ended
+        self.on_end: Callable[[], None] = lambda: None  # called when one has ended
         self._loop = loop
         self._log = log
         self._db = db
@@ -84,28 +84,28 @@ class OperatorSessions:
         self._local_key = local_key
         self._clock = clock
         self._sessions = Sessions()
-        self._ended: set[bytes] = set()  # what may be on the disk still
+        self._ended: set[bytes] = set()  # those that may still be on the disk
         self._waiting: list[Callable[[], None]] = []
         self._nearby = Nearby()
-        self._vetted: dict[Client, str] = {}  # why a connection of this machine may be an app's
+        self._vetted: dict[Client, str] = {}  # why a connection from this machine may be an app's
         db.follow(self._read)
         self._read()
 
     def __repr__(self) -> str:
         return f"OperatorSessions({self._sessions!r})"
 
-    # What is to be known first
+    # What must be known first
 
     def know(self, then: Callable[[], None]) -> None:
-        """Have `then` called when those of before are known, or cannot be."""
+        """Call `then` once earlier sessions are known, or cannot be."""
         if self.is_known:
             then()
         else:
             self._waiting.append(then)
 
     def waits(self, exchange: Exchange, then: Callable[[], None]) -> bool:
-        """Whether it is not known yet which sessions there are, or that no app has the connection:
-        then `then` is called when it is."""
+        """Whether it is not yet known which sessions there are, or that no app has the connection;
+        then `then` is called once it is."""
         if not self.is_known:
             self._waiting.append(lambda: self._go_on(exchange, then))
             return True
@@ -121,9 +121,9 @@ class OperatorSessions:
     def vet(
         self, exchange: Exchange, then: Callable[[str], None], *, is_ours: bool = False
     ) -> None:
-        """Find out whether an app has the other end of this connection, which is of this machine.
+        """Find out whether an app has the other end of this connection from this machine.
 
-        `then` gets why it may be so, "" where it is not. `is_ours` as `Nearby.refusal` has it.
+        `then` gets the reason to think so, "" if there is none. `is_ours` as in `Nearby.refusal`.
         """
         client, peer, place = exchange.client, exchange.client.peer, exchange.client.address
         if peer is None or place is None:
@@ -149,29 +149,29 @@ class OperatorSessions:
 
         self._loop.run_blocking(lambda: self._nearby.refusal(peer, place[1], is_ours=is_ours), take)
 
-    # What a request bears
+    # What a request carries
 
     def find(self, exchange: Exchange) -> Found | None:
-        """The session of a request; its use is noted.
+        """The session of a request; notes that it was used.
 
-        Of two that are good neither counts: somebody has put one of them there. Raises StateFault
-        where it stands on a key, and keys are not known.
+        If two are valid, neither counts: somebody planted one of them. Raises StateFault if it is
+        based on a key, and the keys are not known.
         """
         found = self.borne(exchange)
         if len(found) != 1:
             return None
-        # What has an answer is an open stream, which is asked about again and again.
+        # A request that has its answer is an open stream, which is checked again and again.
         if not exchange.has_answer and is_attended(exchange.head.headers):
             self._note_use(found[0].session, self._clock())
         return found[0]
 
     def still(self, found: Found) -> Caller | None:
-        """Who that is by now; None where the session has ended. Raises as `find`."""
+        """The caller now; None if the session has ended. Raises as `find`."""
         session = self._sessions.find(found.token, self._clock())
         return None if session is None else self._caller_of(session, found.token)
 
     def borne(self, exchange: Exchange) -> list[Found]:
-        """All that a request bears and that are good. Raises as `find`."""
+        """All valid sessions that a request carries. Raises as `find`."""
         if _is_near(exchange) and self._vetted.get(exchange.client) != "":
             return []
         now, is_secure = self._clock(), exchange.sender.scheme == "https"
@@ -182,16 +182,17 @@ class OperatorSessions:
                 continue
             caller = self._caller_of(session, token)
             if caller is None:
-                self.end(session)  # its key is revoked, or another one
+                self.end(session)  # its key is revoked, or replaced
             else:
                 found.append(Found(session, token, caller))
         return found
 
     def check_use(self, exchange: Exchange, token: str) -> None:
-        """Whether a request may be made by the session that it bears. Raises ClientFault (403).
+        """Check that the session in a request may make it. Raises ClientFault (403).
 
-        Cookies are sent to all ports of a host, and with what pages of other ports ask for, so the
-        page that asks must be of this very address; a write must bear what no other can read.
+        Cookies are sent to all ports of a host, and with requests made by pages of other ports. So
+        the requesting page must be at exactly this address, and a write must carry what no other
+        page can read.
         """
         head = exchange.head
         host, is_secure = exchange.sender.host or head.host, exchange.sender.scheme == "https"
@@ -221,7 +222,7 @@ class OperatorSessions:
         return stood[0]
 
     def _standing_of(self, session: Session) -> tuple[Caller, bytes] | None:
-        """Who it is by now, and what the session must stand on."""
+        """The caller now, and the secret that the session must be based on."""
         if session.source == "key":
             if not self._keys.is_known:
                 raise StateFault(self._db.trouble or "it is being read; ask again in a second")
@@ -238,7 +239,7 @@ class OperatorSessions:
     # Beginning and ending one
 
     def begin(self, sign_in: SignIn, then: Callable[[Found], None]) -> None:
-        """Begin a session; `then` is called once it is kept, or cannot be but in memory."""
+        """Begin a session; `then` is called once it is kept, or can only be in memory."""
         token, now = token_of(os.urandom(TOKEN_BYTES)), self._clock()
         session = Session(
             digest_of(token),
@@ -264,13 +265,13 @@ class OperatorSessions:
         self._db.ask(work, lambda _: then(found))
 
     def end(self, session: Session) -> None:
-        """It opens nothing any more."""
+        """End the session: it opens nothing any more."""
         self._forget(session)
         digest = session.digest
         self._db.ask(lambda connection: _delete(connection, [digest]), partial(self._gone, digest))
 
     def end_all(self, of: Session | None) -> int:
-        """End all sessions, or those of the same key or kind as `of`; gives how many."""
+        """End all sessions, or those of the same key or kind as `of`; returns how many."""
         wanted = None if of is None else (of.source, of.name)
         ended = [each for each in self._sessions if wanted in (None, (each.source, each.name))]
         for each in ended:
@@ -293,7 +294,7 @@ class OperatorSessions:
         if fault is None:
             self._ended.discard(digest)
 
-    # How they are kept
+    # Storage
 
     def _read(self) -> None:
         def work(connection: "Connection") -> list[Session]:
@@ -324,7 +325,7 @@ class OperatorSessions:
 
 
 def _is_near(exchange: Exchange) -> bool:
-    """Does it come from this machine, by TCP?"""
+    """Whether it comes from this machine, by TCP."""
     return exchange.client.peer is not None and is_loopback(exchange.client.peer_text)
 
 
@@ -337,4 +338,4 @@ def _used(digest: bytes, now: float, connection: "Connection") -> None:
 
 
 def _nothing(_: object) -> None:
-    """The use of a session is told on the disk at the next chance."""
+    """A use that could not be written is written at the next chance."""

@@ -1,4 +1,4 @@
-"""The pages that are the runtime's in person: health, discovery, and what is configured."""
+"""The runtime's pages about itself: health, discovery, and the configuration."""
 
 from collections.abc import Mapping
 from time import monotonic
@@ -11,7 +11,7 @@ from buntime.server.admin.call import Call
 
 
 class OwnPages:
-    """Answers these pages."""
+    """Serves these pages."""
 
     def __init__(self, live: LiveSettings, *, started_s: float) -> None:
         """`started_s` is when the runtime was started, by the monotonic clock."""
@@ -19,7 +19,7 @@ class OwnPages:
         self._started_s = started_s
 
     def handlers(self) -> Mapping[str, Handler]:
-        """By the names of routes."""
+        """The handlers, by route name."""
         return {
             "health.short": self._health,
             "health.show": self._health,

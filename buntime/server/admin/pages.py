@@ -1,8 +1,8 @@
 """All pages of the runtime's own: which handler answers which route of core/admin/routes.py.
 
-A group of pages is a class with `handlers()`, by the names of routes, and a line in `_groups`. What
-it needs beyond `Parts` is a field more there. All of it is imported by `latepages`, when the first
-page is asked for.
+A group of pages is a class with `handlers()`, by route name, and a line in `_groups`. What it needs
+beyond `Parts` is another field there. `latepages` imports all of it when the first page is
+requested.
 """
 
 from collections.abc import Mapping
@@ -55,7 +55,7 @@ class Pages(Protocol):
     """Some pages that belong together."""
 
     def handlers(self) -> Mapping[str, Handler]:
-        """By the names of routes."""
+        """The handlers, by route name."""
 
 
 def make_api(parts: Parts) -> Api:
@@ -161,7 +161,7 @@ def _kernel(parts: Parts) -> Kernel:
 
 
 def api_of(live: LiveSettings, gate: Gate, *groups: Pages) -> Api:
-    """The API that these pages make. Raises ValueError where two answer the same route."""
+    """The API that these pages make. Raises ValueError if two answer the same route."""
     handlers: dict[str, Handler] = {}
     for group in groups:
         for name, handler in group.handlers().items():

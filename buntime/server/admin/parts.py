@@ -37,7 +37,7 @@ class Parts:
     keys: KeyStore
     started_s: float  # when the runtime was started, monotonic
     urls: Sequence[str]  # that the runtime listens at
-    operators_urls: Sequence[str]  # where operators' sessions count, once that is listened at
+    operators_urls: Sequence[str]  # where operators' sessions are valid, once that address is open
     sessions: LateSessions
     log: Log
     service: Service
@@ -57,7 +57,7 @@ class Parts:
     unasked: Unasked
     chronicle: Chronicle
     hosts: Callable[[], HostIndex]
-    host_claims: HostClaims | None  # None where it is not kept who has which
-    # Has a callback called with the names of apps whose folders have changed.
+    host_claims: HostClaims | None  # None if hosts are not kept
     app_faults: Callable[[], Mapping[str, Collection[str]]]  # why apps cannot be served, by name
+    # Calls a callback with the names of apps whose folders have changed.
     follow_apps: Callable[[Callable[[Iterable[str]], None]], None]

@@ -1,20 +1,20 @@
 """Who may use the control socket: an operator on this machine, and nothing that an app has started.
 
-The kernel tells which process has connected (SO_PEERCRED). It is let in where
+The kernel says which process has connected (SO_PEERCRED). It is let in if
 
-1. it is root's and the runtime is not; or
-2. it has the runtime's user, and
-3. none of the processes above it is the runtime: those below are workers, what they have started,
-   and orphans of theirs, which the kernel gives to the runtime; and all of them can be read; and
-4. it bears no mark of a worker (server/defence/mark.py): what outlives both its worker and the
-   runtime is nobody's child any more, and has the mark still; and
-5. it has passed through no sandbox that the runtime itself has not: no_new_privs and filters of
-   system calls stay with a process and all that it starts; and
-6. it still lives, so that it is the one that was looked at, and none that has got its number.
+1. it belongs to root and the runtime does not; or
+2. it belongs to the runtime's user, and
+3. none of its ancestors is the runtime, and all of them can be read: below the runtime are workers,
+   what they have started, and their orphans, which the kernel gives to the runtime; and
+4. it has no mark of a worker (server/defence/mark.py): a process that outlives both its worker and
+   the runtime has lost that ancestor, but still has the mark; and
+5. it has not entered a sandbox that the runtime itself has not: no_new_privs and filters of system
+   calls stay with a process and all that it starts; and
+6. it is still alive, so it is the process that was checked, and not another that got its number.
 
-A connection that is handed on is its maker's. What cannot be held: an app of the runtime's user
-with `sandbox: off` can have other programs of that user do things (cron, a shell's profile,
-debugging a command that runs), see docs/security.md.
+A connection that is passed on counts as its maker's. One thing cannot be prevented: an app of the
+runtime's user with `sandbox: off` can make other programs of that user act for it (cron, a shell's
+profile, debugging a running command), see docs/security.md.
 """
 
 import os
@@ -33,7 +33,7 @@ _ANCESTORS_MAX = 1000
 
 
 class Peer(NamedTuple):
-    """Who has connected. `pid` is 0 where it cannot be seen from here."""
+    """The process that has connected. `pid` is 0 if it cannot be seen from here."""
 
     pid: int
     uid: int
@@ -46,7 +46,7 @@ class _Process(NamedTuple):
 
 
 class Peers:
-    """Judges them."""
+    """Checks them."""
 
     def __init__(self) -> None:
         self._pid = os.getpid()
@@ -55,7 +55,7 @@ class Peers:
         self._own = _look(self._pid)
 
     def refusal(self, sock: socket.socket) -> tuple[Peer, str]:
-        """Who is at the other end of a connection, and why it is refused; "" where it is let in."""
+        """The peer of a connection, and why it is refused; "" if it is let in."""
         size = _CREDENTIALS.size
         pid, uid, _ = _CREDENTIALS.unpack(
             sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, size)
@@ -81,7 +81,7 @@ class Peers:
         return self.origin(pid)
 
     def origin(self, pid: int) -> str:
-        """Why a process may be an app's; "" where it is none."""
+        """Why a process may be an app's; "" if it is not."""
         mark = mark_of(pid)
         if mark is not None and 0 <= mark < self._ceiling:
             return "an app has started it"
@@ -98,7 +98,7 @@ class Peers:
 
 
 def _look(pid: int) -> _Process | None:
-    """What /proc tells of a process; None where it is gone, or hidden."""
+    """What /proc says of a process; None if it is gone, or hidden."""
     told = {b"PPid": -1, b"NoNewPrivs": 0, b"Seccomp_filters": 0}
     try:
         with open(f"/proc/{pid}/status", "rb") as status:
@@ -113,7 +113,7 @@ def _look(pid: int) -> _Process | None:
 
 
 def _handle_of(sock: socket.socket) -> int | None:
-    """A descriptor of the process itself, whatever becomes of its number; None on older kernels."""
+    """A descriptor of the process itself, even if its pid is reused; None on older kernels."""
     try:
         data = sock.getsockopt(socket.SOL_SOCKET, _SO_PEERPIDFD, 4)
     except OSError:

@@ -1,7 +1,7 @@
 """Operators install plugins from archives, and remove what was installed.
 
-What can be known from the head alone is told before the archive is asked for. A client that asks
-for NDJSON gets a line for each step; any other one the end.
+Faults that the head alone shows are reported before the archive is asked for. A client that asks
+for NDJSON gets a line for each step; others get only the result.
 """
 
 from collections.abc import Callable, Mapping
@@ -33,11 +33,11 @@ from buntime.server.plugins.remover import Remover
 if TYPE_CHECKING:
     from buntime.server.deploys.upload import Upload
 
-_DIGEST_CHARS = 12  # of a release's name
+_DIGEST_CHARS = 12  # in a release's name
 
 
 class PluginInstallPages:
-    """Answers these pages."""
+    """Serves these pages."""
 
     def __init__(
         self,
@@ -54,7 +54,7 @@ class PluginInstallPages:
         self._archives = archives
 
     def handlers(self) -> Mapping[str, Handler]:
-        """By the names of routes."""
+        """The handlers, by route name."""
         return {"plugins.install": self._install, "plugins.remove": self._remove}
 
     # Installing
@@ -84,7 +84,7 @@ class PluginInstallPages:
     def _looked(
         self, call: Call, digest: str | None, told: IO[bytes] | BaseException | None
     ) -> None:
-        """From the head nothing is against it: the archive may come."""
+        """The head shows no fault: the archive may come."""
         if isinstance(told, OSError):
             raise storage_fault(told)
         if isinstance(told, BaseException):
@@ -116,7 +116,7 @@ class PluginInstallPages:
         call.check_match(self._changeable(call.values["plugin"]))
 
     def _noted(self, call: Call, deploy: Deploy, name: str, go: Callable[[], None]) -> None:
-        """Have it carried out between two entries of the audit trail; the client may leave."""
+        """Carry it out between two entries of the audit trail; the client may leave."""
 
         def end(begun: Begun) -> None:
             error, step = deploy.error, deploy.progress.step
@@ -140,7 +140,7 @@ class PluginInstallPages:
         return {"version": found.manifest.version, "folder": str(found.folder)}
 
     def _follow(self, call: Call, deploy: Deploy) -> None:
-        """Answer with how it goes, or how it has ended."""
+        """Answer with its progress, or with its result."""
         if call.accepts(NDJSON):
             stream = call.stream(NDJSON)
             deploy.follow(stream.line)
@@ -176,7 +176,7 @@ class PluginInstallPages:
             call.answer({"name": name, "removed": True})
 
         def act(begun: Begun) -> None:
-            self._check_match(call)  # somebody may have been faster
+            self._check_match(call)  # it may have changed meanwhile
 
             def then(fault: BaseException | None) -> None:
                 call.guard(lambda: begun.run(lambda: removed(begun, fault)))
@@ -187,7 +187,7 @@ class PluginInstallPages:
 
 
 def _open(store: PluginStore, name: str, digest: str | None, size_bytes: int) -> IO[bytes] | None:
-    """A file for the archive; None where this content is there. In a thread."""
+    """A file for the archive; None if this content exists already. In a thread."""
     # See `Archives`.
     from buntime.server.deploys.upload import open_upload
 

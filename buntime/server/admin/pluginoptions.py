@@ -1,4 +1,4 @@
-"""Operators set options of plugins, which are loaded anew with them."""
+"""Operators set options of plugins, which are then reloaded with them."""
 
 from collections.abc import Mapping, Sequence
 
@@ -13,11 +13,11 @@ from buntime.server.plugins.optionchange import OptionChanges
 from buntime.server.plugins.plugins import Plugins
 from buntime.server.plugins.report import options_of, state_of
 
-_MAX_BYTES = 256 * 1024  # as many as a plugin can get
+_MAX_BYTES = 256 * 1024  # the most that a plugin can get
 
 
 class PluginOptionPages:
-    """Answers this page."""
+    """Serves this page."""
 
     def __init__(self, plugins: Plugins, audit: Audit, changes: OptionChanges) -> None:
         self._plugins = plugins
@@ -25,7 +25,7 @@ class PluginOptionPages:
         self._changes = changes
 
     def handlers(self) -> Mapping[str, Handler]:
-        """By the names of routes."""
+        """The handlers, by route name."""
         return {"plugins.options": self._options}
 
     def _options(self, call: Call) -> None:
@@ -51,7 +51,7 @@ class PluginOptionPages:
             self._tell_options(call, name, after)
 
         def act(begun: Begun) -> None:
-            call.check_match(changeable(self._plugins, name))  # somebody may have been faster
+            call.check_match(changeable(self._plugins, name))  # it may have changed meanwhile
 
             def then(fault: BaseException | None) -> None:
                 call.guard(lambda: begun.run(lambda: made(begun, fault)))
@@ -68,5 +68,5 @@ class PluginOptionPages:
 
 
 def _named(options: Sequence[Option], value: Mapping[str, object]) -> dict[str, object]:
-    """Those that the request names, as they are shown: passwords are not."""
+    """The options named in the request, as shown to people: without passwords."""
     return {each.kind.name: each.shown for each in options if each.kind.name in value}

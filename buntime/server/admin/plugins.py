@@ -1,4 +1,4 @@
-"""What operators see of plugins and of all that is configured, and do to plugins."""
+"""What operators see of plugins and of the whole configuration, and do to plugins."""
 
 from collections.abc import Mapping
 
@@ -16,7 +16,7 @@ _ACTIONS = ("reload", "enable", "disable", "reset")
 
 
 class PluginPages:
-    """Answers these pages."""
+    """Serves these pages."""
 
     def __init__(self, plugins: Plugins, live: LiveSettings, audit: Audit) -> None:
         self._plugins = plugins
@@ -24,13 +24,13 @@ class PluginPages:
         self._audit = audit
 
     def handlers(self) -> Mapping[str, Handler]:
-        """By the names of routes."""
+        """The handlers, by route name."""
         acts = {f"plugins.{action}": self._act for action in _ACTIONS}
         told = {"plugins.list": self._list, "plugins.show": self._show}
         return {"config.show": self._config, **told, **acts}
 
     def _config(self, call: Call) -> None:
-        """Each setting, and each option of plugins, as it holds, and where it comes from."""
+        """Each setting and each plugin option, with the value in force and its source."""
         call.answer(effective_json(self._live.now, self._plugins.roster))
 
     def _list(self, call: Call) -> None:
@@ -41,7 +41,7 @@ class PluginPages:
         call.answer({"plugins": told, "next": following})
 
     def _show(self, call: Call) -> None:
-        """One of them, in full."""
+        """One plugin, in full."""
         name, plugins = found_plugin(call, self._plugins), self._plugins
         told = detail_of(plugins.roster, plugins.meters, name, call.now)
         call.tagged(told, of=changeable(plugins, name))
@@ -57,7 +57,7 @@ class PluginPages:
         before = {"enabled": roster.is_enabled(name)}
 
         def act(begun: Begun) -> None:
-            name = found_plugin(call, self._plugins)  # somebody may have been faster
+            name = found_plugin(call, self._plugins)  # it may have changed meanwhile
             call.check_match(changeable(self._plugins, name))
             self._do(name, action, by=call.address)
             begun.end({"enabled": roster.is_enabled(name)})
@@ -66,7 +66,7 @@ class PluginPages:
         self._audit.begin(call, name, before, then=act)
 
     def _tell(self, call: Call, name: str) -> None:
-        """How it stands now."""
+        """Answer with its state now."""
         roster = self._plugins.roster
         state, why = state_of(roster, name)
         told = {"name": name, "state": state, "why": why or None}

@@ -1,10 +1,9 @@
-"""Takes the body of a request in, at the pace of whoever wants it.
+"""Receives the body of a request, at the pace of its consumer.
 
     client ──> Exchange ──> Receiving ──on_data──> sink
            <──          <──           <──more────
 
-A client that waits for 100 Continue is told to go on with the first credit, so never where the
-request was refused before.
+A client that waits for 100 Continue gets it with the first credit, so never after a refusal.
 """
 
 from typing import Protocol
@@ -15,15 +14,15 @@ from buntime.wire import UPLOAD_WINDOW
 
 
 class Sink(Protocol):
-    """Who wants a body. All is called on the loop's thread."""
+    """The consumer of a body. Everything is called on the loop's thread."""
 
     def on_data(self, data: bytes, ended: bool) -> None:
-        """The next piece, maybe b"" where it is the last; `Receiving.more` is to follow, now or
-        when it is written. May raise ClientFault, which is answered and ends it."""
+        """The next piece, possibly b"" if it is the last; call `Receiving.more` for it, now or once
+        it is written. May raise ClientFault, which becomes the answer and ends it."""
 
     def on_lost(self, reason: str) -> None:
-        """It will not come to its end, and no answer is wanted: the "client" has left, or was
-        answered for with an "error", such as a body that is too large or too slow."""
+        """The body will not be completed, and needs no answer: the "client" has left, or an "error"
+        was answered already, such as a body that is too large or too slow."""
 
 
 class Receiving(OwnResponder):
@@ -42,7 +41,7 @@ class Receiving(OwnResponder):
         return f"Receiving({self._exchange!r}, {'over' if self._is_over else 'under way'})"
 
     def begin(self, max_bytes: int) -> None:
-        """Have it come, up to so much. Of bytes that were not written, UPLOAD_WINDOW is out."""
+        """Start it, up to this size. At most UPLOAD_WINDOW bytes are out and not yet written."""
         exchange = self._exchange
         if not exchange.head.has_body:
             self._is_over = True
@@ -52,7 +51,7 @@ class Receiving(OwnResponder):
         exchange.grant_upload(UPLOAD_WINDOW)
 
     def more(self, size_bytes: int) -> None:
-        """So many of the bytes that came are dealt with, and as many more may come."""
+        """This many bytes are dealt with, so that as many more may come."""
         if self._is_over:
             return
         self._owed_bytes += size_bytes
@@ -62,8 +61,8 @@ class Receiving(OwnResponder):
     # Responder
 
     def on_body(self, data: bytes, ended: bool) -> None:
-        """A body in tiny chunks comes in many pieces, one within the other if each were granted
-        at once: so credit is given between turns."""
+        """A body in tiny chunks comes in many pieces, which would nest if each were granted at
+        once: so credit is given only after the outermost call."""
         if self._is_over:
             return
         if ended:
@@ -96,7 +95,7 @@ class Receiving(OwnResponder):
 
 
 class Whole:
-    """A `Sink` that keeps all of a body that is small."""
+    """A `Sink` that collects a small body."""
 
     __slots__ = ("_pieces", "_then", "receiving")
 

@@ -1,5 +1,5 @@
-"""The runtime itself as the one who has a request in hand: while its body comes, or its answer
-goes. Of what a worker hears, most cannot come here.
+"""The runtime itself as the responder for a request, while its body comes in or its answer goes
+out. Most of the calls that a worker gets cannot happen here.
 """
 
 from buntime.server.http1.parties import Kind
@@ -11,7 +11,7 @@ class OwnResponder:
     __slots__ = ()
 
     def on_body(self, data: bytes, ended: bool) -> None:
-        """It has given no credit for one."""
+        """Cannot happen: it has given no credit for a body."""
 
     def on_message(self, kind: Kind, data: bytes, end: bool) -> None:
         raise AssertionError("the runtime's own pages are not WebSockets")
@@ -20,7 +20,7 @@ class OwnResponder:
         raise AssertionError("the runtime's own pages are not WebSockets")
 
     def on_taken(self, size_bytes: int) -> None:
-        """It counts no credit."""
+        """It does not count credit."""
 
     def on_stalled(self) -> None:
         """It holds no slot."""
@@ -32,4 +32,4 @@ class OwnResponder:
         """Nobody waits for the answer any more."""
 
     def on_deadline(self) -> None:
-        """It has none."""
+        """It has no deadline."""

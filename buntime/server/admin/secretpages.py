@@ -1,4 +1,4 @@
-"""What operators see of secrets, and do to them. No value leaves this process but to its app."""
+"""What operators see of secrets, and do to them. A value leaves this process only for its app."""
 
 import os
 from collections.abc import Mapping
@@ -24,12 +24,12 @@ from buntime.server.plugins.plugins import Plugins
 from buntime.server.state.secretfiles import told_of
 from buntime.server.state.secretstore import SecretStore
 
-# JSON may make six bytes of one.
+# JSON may take six bytes for one.
 _BODY_MAX_BYTES = 6 * VALUE_MAX_BYTES + 1024
 
 
 class SecretPages:
-    """Answers these pages."""
+    """Serves these pages."""
 
     def __init__(
         self, secrets: SecretStore, catalog: Catalog, plugins: Plugins, audit: Audit
@@ -41,7 +41,7 @@ class SecretPages:
         self._mark = os.urandom(32)
 
     def handlers(self) -> Mapping[str, Handler]:
-        """By the names of routes."""
+        """The handlers, by route name."""
         acts = {
             "secrets": self._list,
             "secret": self._show,
@@ -76,9 +76,9 @@ class SecretPages:
         call.tagged(told, of=self._state(holder, name))
 
     def _state(self, holder: str, name: str) -> list[str] | None:
-        """What its ETag is of; None where it is not there.
+        """What its ETag is made of; None if the secret does not exist.
 
-        With a key of this process: nobody can find out by it which value it is of.
+        Hashed with a key of this process, so that nobody can use it to guess the value.
         """
         stored = self._secrets.found.get(holder, {}).get(name)
         if stored is None:
@@ -151,7 +151,7 @@ class SecretPages:
         return {"holder": holder, "name": name, **more, **known}
 
     def _used(self, call: Call, holder: str) -> set[str] | None:
-        """The secrets that manifests of the holder name; None where there is none."""
+        """The secrets that manifests of the holder name; None if there is no such manifest."""
         if "plugin" in call.values:
             found = self._plugins.roster.found.get(call.values["plugin"])
             if found is None:
@@ -177,7 +177,7 @@ def _name(call: Call) -> str:
 
 
 def _value(told: dict[str, Any]) -> str:
-    """Without a word of it in what is wrong with it. Raises ClientFault."""
+    """The value; error messages quote none of it. Raises ClientFault."""
     value = told["value"]
     if not isinstance(value, str):
         raise ClientFault(400, "bad_value", "the value is not a text")

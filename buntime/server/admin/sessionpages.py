@@ -1,4 +1,4 @@
-"""Signing in, and out, in a browser: with a key, by a one-time link, or in development without."""
+"""Signing in and out in a browser: with a key, by a one-time link, or in development without."""
 
 import time
 from collections.abc import Mapping, Sequence
@@ -22,8 +22,8 @@ from buntime.server.admin.operatorsessions import Found, OperatorSessions
 from buntime.server.admin.signin import SignIn
 
 _LINK = admin("link", "link")
-# The cookie is not sent along with a redirect of what came from elsewhere, but with what a page of
-# ours asks for.
+# The cookie is not sent along with a redirect that began at another site, but it is sent with what
+# one of our own pages requests.
 _GO_ON = (
     b'<!doctype html><html lang="en"><meta charset="utf-8"><title>Buntime</title>'
     b'<meta http-equiv="refresh" content="0; url=%s">'
@@ -38,7 +38,7 @@ _PAGE = [
 
 
 class SessionPages:
-    """Answers these pages."""
+    """Serves these pages."""
 
     def __init__(
         self,
@@ -49,7 +49,7 @@ class SessionPages:
         *,
         urls: Sequence[str],
     ) -> None:
-        """`urls` are where operators' sessions count: the operators' address first."""
+        """`urls` are where operators' sessions are valid: the operators' address first."""
         self._live = live
         self._gate = gate
         self._sessions = sessions
@@ -57,7 +57,7 @@ class SessionPages:
         self._urls = urls
 
     def handlers(self) -> Mapping[str, Handler]:
-        """By the names of routes."""
+        """The handlers, by route name."""
         return {
             "session.show": self._show,
             "session.begin": self._begin,
@@ -102,7 +102,7 @@ class SessionPages:
         self._sign_in(call, self._gate.sign_in(call.exchange, value["key"].strip()))
 
     def _sign_in(self, call: Call, sign_in: SignIn) -> None:
-        call.caller = sign_in.caller  # whose doing it is from here on
+        call.caller = sign_in.caller  # from here on the caller is the new session's
         self._replace(call)
 
         def answer(found: Found) -> None:
@@ -112,7 +112,7 @@ class SessionPages:
         self._audit.record(call, "session.begin", sign_in.caller.name)
 
     def _replace(self, call: Call) -> None:
-        """Another session begins in the place of the one that the request bears."""
+        """End the sessions in the request: another begins in their place."""
         for found in self._sessions.borne(call.exchange):
             self._sessions.end(found.session)
 
@@ -132,7 +132,7 @@ class SessionPages:
         self._ended(call, found.caller.name, count, [_cookie(call, "")])
 
     def _end_all(self, call: Call) -> None:
-        """By the control socket: of everybody."""
+        """By the control socket: everybody's."""
         if not call.query["all"]:
             raise _nobody()
         self._ended(call, "all", self._sessions.end_all(None), [])
@@ -190,7 +190,7 @@ class SessionPages:
             )
 
     def _check_own(self, call: Call) -> None:
-        """No other site's page begins one."""
+        """Refuse pages of other sites: they may not begin a session."""
         head = call.exchange.head
         if is_foreign(head.headers, host=call.exchange.sender.host or head.host):
             raise ClientFault(403, "cross_site", "a page of another site asks for this")

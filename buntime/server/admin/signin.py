@@ -1,4 +1,4 @@
-"""What a session in a browser is begun by."""
+"""What a session in a browser begins with."""
 
 from typing import Literal
 
@@ -7,7 +7,7 @@ from buntime.core.values.tuples import NamedTuple
 
 
 class SignIn(NamedTuple):
-    """What a session is to stand on."""
+    """What a session is to be based on."""
 
     caller: Caller
     stands_on: bytes
@@ -15,5 +15,5 @@ class SignIn(NamedTuple):
 
 
 def secret_of(key: str) -> bytes:
-    """A master or local key as what a session stands on."""
+    """A master or local key, in the form that a session is based on."""
     return key.encode("utf-8", "surrogateescape")

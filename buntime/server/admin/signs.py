@@ -1,7 +1,7 @@
-"""Signs by which is seen that something has changed: who watches compares them each second.
+"""Signs that something has changed, which watchers compare each second.
 
-A sign has a kind and a name, ("workers", "shop"), and any value. While nobody watches none is
-taken. What changes with each request, such as whether a worker is busy, is in none.
+A sign has a kind and a name, ("workers", "shop"), and any value. While nobody watches, no signs are
+collected. What changes with each request, such as whether a worker is busy, is left out.
 """
 
 from collections import defaultdict
@@ -11,13 +11,13 @@ from buntime.core.admin.attention import Item
 from buntime.server.admin.parts import Parts
 from buntime.server.plugins.report import state_of
 
-Sign = tuple[str, str]  # its kind, and whose it is
+Sign = tuple[str, str]  # its kind, and the app or other name
 
 _AT_WORK = {"idle": "up", "busy": "up", "active": "up", "ephemeral": "up"}
 
 
 def signs_of(parts: Parts, items: Iterable[Item]) -> dict[Sign, object]:
-    """All of this moment."""
+    """All signs at this moment."""
     now = parts.service.loop.now
     signs: dict[Sign, object] = {}
     workers: defaultdict[str, set[tuple[object, object]]] = defaultdict(set)
@@ -48,6 +48,6 @@ def signs_of(parts: Parts, items: Iterable[Item]) -> dict[Sign, object]:
 
 
 def changed(before: dict[Sign, object], after: dict[Sign, object]) -> list[Sign]:
-    """Those that are new, gone, or others than they were."""
+    """The signs that are new, gone, or different."""
     keys = dict.fromkeys((*before, *after))
     return [key for key in keys if before.get(key) != after.get(key)]

@@ -3,8 +3,8 @@
     producer ──send──> Stream ──> Exchange ──> client
              <─on_room─       <──          <──
 
-What the client's window has no room for is kept, up to KEPT_MAX_BYTES; a producer that goes on
-nevertheless has its stream cut.
+What the client's window has no room for is kept, up to KEPT_MAX_BYTES; if the producer still goes
+on, its stream is cut.
 """
 
 import json
@@ -26,7 +26,7 @@ def _do_nothing() -> None:
 
 
 class Stream(OwnResponder):
-    """One answer that streams. `on_room` and `on_end` may be set at any time."""
+    """One streamed answer. `on_room` and `on_end` may be set at any time."""
 
     __slots__ = (
         "_credit_bytes",
@@ -49,14 +49,14 @@ class Stream(OwnResponder):
         self._was_full = False
         self.is_over = False  # finished, or nobody wants it any more
         self.on_room: Callable[[], None] = _do_nothing  # the client has taken what was kept
-        # The client has left, or was too slow, or the runtime ends. Not called after `finish`.
+        # The client has left or was too slow, or the runtime ends. Not called after `finish`.
         self.on_end: Callable[[], None] = _do_nothing
 
     def __repr__(self) -> str:
         return f"Stream({len(self._kept)} kept, {'over' if self.is_over else 'open'})"
 
     def begin(self, status: int, fields: Fields, *, is_endless: bool) -> None:
-        """Send the head. `is_endless`: it is ended with the runtime, which does not wait for it."""
+        """Send the head. `is_endless`: the runtime ends it at shutdown and does not wait for it."""
         exchange = self._exchange
         if exchange.is_ended:
             self.is_over = True
@@ -68,11 +68,11 @@ class Stream(OwnResponder):
 
     @property
     def has_room(self) -> bool:
-        """Is nothing kept, so that what is sent leaves at once?"""
+        """Whether nothing is kept, so that what is sent leaves at once."""
         return not self._kept and not self.is_over
 
     def send(self, data: bytes) -> bool:
-        """Send a piece; returns `has_room`. Where that is False, go on at `on_room`.
+        """Send a piece; returns `has_room`. If that is False, go on at `on_room`.
 
         Nothing happens once the stream is over.
         """
@@ -88,17 +88,17 @@ class Stream(OwnResponder):
         return self.send(json.dumps(value).encode("ascii") + b"\n")
 
     def event(self, value: object, *, id: str = "", event: str = "") -> bool:  # noqa: A002
-        """Send a server-sent event whose data is JSON, as `send` does. No line breaks in words."""
+        """Send a server-sent event with JSON data, as `send` does. `id`, `event`: one line each."""
         words = (f"id: {id}\n" if id else "") + (f"event: {event}\n" if event else "")
         return self.send(f"{words}data: {json.dumps(value)}\n\n".encode())
 
     def finish(self) -> None:
-        """All was sent: it ends once the client's window has had room for it."""
+        """All was sent: the stream ends once the client's window has had room for it."""
         self._is_finishing = True
         self._push()
 
     def cut(self) -> None:
-        """End it so that it cannot look whole."""
+        """End it in a way that shows it is incomplete."""
         if not self.is_over:
             self._exchange.cut()
 
@@ -116,7 +116,7 @@ class Stream(OwnResponder):
                 self.on_end()
 
     def _push(self) -> None:
-        """Send what there is credit for. A write may give credit back, while it lasts."""
+        """Send what there is credit for. A write may give credit back while it runs."""
         if self._is_pushing or self.is_over:
             return
         self._is_pushing = True
@@ -133,7 +133,7 @@ class Stream(OwnResponder):
             self._exchange.send(piece)
 
     def _tell(self) -> None:
-        """What was sent may have been the last, or have made room."""
+        """Finish if that was the last piece, or report that there is room again."""
         if self.is_over:
             return
         if self._is_finishing and not self._kept:

@@ -1,4 +1,4 @@
-"""Drops what is counted of apps that are gone, whether somebody scrapes or not."""
+"""Drops the counters of apps that are gone, whether or not anybody scrapes."""
 
 from functools import cache
 from typing import TYPE_CHECKING
@@ -10,7 +10,7 @@ from buntime.server.pool.report import PoolReport
 if TYPE_CHECKING:
     from buntime.server.admin.census import Census
 
-SWEEP_S = 60.0  # short beside the ten minutes after which an app without requests is asked for
+SWEEP_S = 60.0  # much less than the ten minutes after which an app without requests is checked
 
 
 class Sweep:
@@ -25,12 +25,12 @@ class Sweep:
         self._service.loop.call_later(SWEEP_S, self._tick)
 
     def sweep(self) -> None:
-        """Costs a look at the meters where all have had requests of late."""
+        """Costs only a look at the meters if all of them had requests recently."""
         service, report = self._service, self._report
 
         @cache
         def census() -> "Census":
-            # Brings the families of metrics, for apps that nobody has asked for in ten minutes.
+            # Imports the metric families, only if an app had no requests for ten minutes.
             from buntime.server.admin.census import take_census
 
             return take_census(service, report)
@@ -44,5 +44,5 @@ class Sweep:
             report.stats.apps.pop(key, None)
 
     def _tick(self) -> None:
-        self.start()  # first: a sweep that fails is told of, and the next one comes
+        self.start()  # first: a sweep that fails is logged, and the next one still comes
         self.sweep()

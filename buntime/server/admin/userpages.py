@@ -1,7 +1,7 @@
-"""Users, who sign in to apps: the plugin that signs people in answers, once it is known who asks.
+"""Users, who sign in to apps: the plugin that signs people in answers, once the caller is known.
 
 The request goes to the plugin's process at the base "/api/users", which no client can name, without
-what the operator's own rights stand on. A change is noted before, and when its answer comes.
+the fields that give the operator their rights. A change is noted before, and when its answer comes.
 """
 
 from collections.abc import Mapping
@@ -28,7 +28,7 @@ _DONE_BELOW = 400  # statuses
 
 
 class UserPages:
-    """Answers these pages."""
+    """Serves these pages."""
 
     def __init__(self, live: LiveSettings, plugins: Plugins, pool: Pool, audit: Audit) -> None:
         self._live = live
@@ -37,7 +37,7 @@ class UserPages:
         self._audit = audit
 
     def handlers(self) -> Mapping[str, Handler]:
-        """By the names of routes."""
+        """The handlers, by route name."""
         return {route.name: self._pass_on for route in USERS}
 
     def _pass_on(self, call: Call) -> None:
@@ -88,4 +88,4 @@ class _Noting:
         self._exchange.reviewed(status, fields)
 
     def on_dropped(self) -> None:
-        """Whoever waited has left; what was done is noted all the same, by the answer."""
+        """The client has left; the answer still notes what was done."""

@@ -1,4 +1,4 @@
-"""What operators see of workers, and do to them: of the apps that a caller's globs cover."""
+"""What operators see of workers, and do to them: only those of apps that their globs cover."""
 
 from collections.abc import Mapping
 
@@ -13,7 +13,7 @@ from buntime.server.pool.programs import KEPT
 
 
 class WorkerPages:
-    """Answers these pages."""
+    """Serves these pages."""
 
     def __init__(self, pool: Pool, catalog: Catalog, audit: Audit) -> None:
         self._pool = pool
@@ -21,7 +21,7 @@ class WorkerPages:
         self._audit = audit
 
     def handlers(self) -> Mapping[str, Handler]:
-        """By the names of routes."""
+        """The handlers, by route name."""
         return {
             "workers.list": self._list,
             "workers.stats": self._stats,
@@ -30,7 +30,7 @@ class WorkerPages:
         }
 
     def _list(self, call: Call) -> None:
-        """Spares, which are nobody's, are seen by who sees all."""
+        """List them; spares, which belong to no app, are only for callers that see everything."""
         report = self._pool.report
         sees_all = call.may(call.route.verb)
         workers = report.workers(call.now)
@@ -74,7 +74,7 @@ class WorkerPages:
         self._audit.begin(call, name, app=app, then=act)
 
     def _app_of(self, call: Call, name: str) -> str | None:
-        """Whose it is; None where it is not there, or of an app that the caller may not touch."""
+        """A worker's app; None if it does not exist, or the caller may not touch the app."""
         found = (each for each in self._pool.report.workers(call.now) if each["id"] == name)
         worker = next(found, None)
         if worker is None:
@@ -83,7 +83,7 @@ class WorkerPages:
         return app if call.may(call.route.verb) or call.sees(app) else None
 
     def _recycle_app(self, call: Call) -> None:
-        """All versions that run of "shop"; of "shop@1.2.0" and "shop@^1" the one it means."""
+        """All running versions of "shop"; for "shop@1.2.0" and "shop@^1" the one that is meant."""
         target = split_target(f"/{call.values['target']}")
         if target is None:
             raise AssertionError("a target that was read before")
