@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import re
+import shlex
+from collections.abc import Iterator
+from itertools import product
 from pathlib import Path
 
 import pytest
 
+from buntime.commands.cli import parse_command
 from buntime.core.admin.routes import ROUTES
 from tests.support.harness import ROOT
 
@@ -116,3 +120,45 @@ def test_calls_are_of_the_api() -> None:
 def is_there(method: str, path: str) -> bool:
     found = ROUTES.find(re.sub(r"\$\{[^}]*\}", "x", path))
     return found is not None and method in found.routes
+
+
+SHOWN = re.compile(r"""(?<=")buntime [^"`$]*|(?<=`)buntime [^`\n]*""")
+# What stands for a value in a line of the panel, and what it may be there; others are a name.
+VALUES = {
+    "action": ("enable", "disable", "reload", "reset"),
+    "app}@${version": ("shop@1.0.0",),
+    "flags(values)": (" --role editor",),
+    "changes": ("level=high",),
+}
+
+
+def test_its_lines_are_of_the_command_line(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Each line that the panel shows is one that `buntime` takes, with its flags."""
+    monkeypatch.chdir(tmp_path)  # where no folder bears a command's name
+    lines = [
+        line
+        for script in SCRIPTS
+        for found in SHOWN.findall(script.read_text("utf-8"))
+        for line in filled(found)
+    ]
+    assert {"buntime activate shop@1.0.0", "buntime plugins enable shop"} <= {*lines}
+    assert len(lines) > 40
+    for line in lines:
+        for part in line.split(" && "):
+            words = shlex.split(part)
+            assert words[0] == "buntime"
+            assert parse_command(words[1:]).name == words[1], line
+
+
+def filled(template: str) -> Iterator[str]:
+    """The lines that a template makes: `buntime sleep ${app}` -> `buntime sleep shop`."""
+    holes = re.split(r"\$\{(changes.*|(?:[^{}]|\}@\$\{)*)\}?", template)
+    for values in product(*(values_of(each.strip()) for each in holes[1::2])):
+        yield "".join(text for pair in zip(holes[::2], [*values, ""], strict=True) for text in pair)
+
+
+def values_of(hole: str) -> tuple[str, ...]:
+    choice = re.fullmatch(r"\w+ \? (\".*\") : (\".*\")", hole)
+    if choice:
+        return choice[1].strip('"'), choice[2].strip('"')
+    return next((VALUES[key] for key in VALUES if hole.startswith(key)), ("shop",))
