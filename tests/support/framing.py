@@ -26,9 +26,20 @@ SAYS_HELLO = '<script type="module" src="/.well-known/buntime/frame.js"></script
 
 OPEN = {"visibility": "public", "entrypoint": "index.html", "routes": ["/api/**"]}
 CODE = """
-import json
+import json, time
 from buntime import Response
+def events():
+    for n in range(200):
+        yield f"data: {n}\\n\\n"
+        time.sleep(0.1)
 def fetch(request):
+    if request.path == "/api/events":
+        return Response(events(), headers={"Content-Type": "text/event-stream"})
+    if request.path == "/api/picture":
+        svg = '<svg xmlns="http://www.w3.org/2000/svg" width="7" height="7"/>'
+        return Response(svg, headers={"Content-Type": "image/svg+xml"})
+    if request.path == "/api/table":
+        return Response("a,b", headers={"Content-Disposition": 'attachment; filename="told.csv"'})
     return Response.json({"path": request.path, "headers": dict(request.headers.items())})
 async def websocket(ws):
     await ws.accept()

@@ -23,6 +23,25 @@ CONNECT = """(url) => new Promise((done) => {
     socket.onmessage = (event) => done(event.data);
     socket.onerror = () => done("error");
 })"""
+# The first of the events, while more are to come.
+LISTEN = """frame.fetch("api/events").then(async ({headers, body}) => {
+    const reader = body.getReader();
+    const {value} = await reader.read();
+    await reader.cancel();
+    return [headers.get("content-type"), new TextDecoder().decode(value)];
+})"""
+SHOW = """(url) => new Promise((done) => {
+    const image = new Image();
+    image.onload = () => done(image.naturalWidth);
+    image.onerror = () => done("error");
+    image.src = url;
+})"""
+SAVE = """(url) => {
+    const link = document.createElement("a");
+    Object.assign(link, {href: url, download: ""});
+    document.body.append(link);
+    link.click();
+}"""
 CLOSED = {"menus": MENUS, "visibility": "protected"}
 
 
@@ -119,6 +138,26 @@ def test_fetch(page: Page) -> None:
     plain = "fetch('/talk/api/x').then(() => 'open', () => 'closed')"
     assert frame.evaluate(plain) == "closed"
     assert frame.evaluate("fetch('/api/session').then(() => 'open', () => 'closed')") == "closed"
+
+
+def test_streams_images_and_downloads(page: Page) -> None:
+    """Events are read as they come, by a token; an image and a file by an address for once."""
+    page.goto("/talk/")
+    expect(page.frame_locator("bt-frame iframe").locator("body")).to_have_attribute(
+        "data-ready", "framed"
+    )
+    frame = page.frames[-1]
+    kind, first = frame.evaluate(LISTEN)
+    assert kind.startswith("text/event-stream")
+    assert first.startswith("data: 0\n\n")
+    url = frame.evaluate("frame.url('api/picture')")
+    assert frame.evaluate(SHOW, url) == 7
+    assert frame.evaluate(SHOW, f"{url}&again") == "error"
+    with page.expect_download() as saved:
+        frame.evaluate(f"frame.url('api/table').then({SAVE})")
+    assert saved.value.suggested_filename == "told.csv"
+    assert saved.value.path().read_text() == "a,b"
+    expect(page).to_have_url("/talk/")
 
 
 def test_session_that_ends(page: Page, runtime: Runtime) -> None:

@@ -367,6 +367,44 @@ def test_log(page: Page, panel: str, runtime: Runtime) -> None:
     expect(dialog(page).get_by_role("link")).to_have_attribute("href", re.compile("request="))
 
 
+def test_all_apps(page: Page, panel: str, runtime: Runtime) -> None:
+    """Found by name and by state, which stay in the address, with what each does and takes."""
+    is_shown(page, panel + "apps")
+    page.get_by_role("searchbox", name="Search apps").fill("SHO")
+    expect(page.locator("tbody .name")).to_have_text(["shop"])
+    fetch(runtime, "/shop/")
+    expect(row(page, "shop")).to_contain_text("Serving")
+    expect(row(page, "shop")).to_contain_text(re.compile(r"\d ?ms"))  # p95
+    expect(row(page, "shop")).to_contain_text(re.compile(r"\d ?MB"))
+    page.reload()
+    expect(page.locator("tbody .name")).to_have_text(["shop"])
+    page.get_by_label("State", exact=True).select_option("Stopped")
+    expect(page.locator(".nothing")).to_contain_text("No app fits this search")
+    page.get_by_role("searchbox", name="Search apps").fill("")
+    page.get_by_label("State", exact=True).select_option("All states")
+    page.locator("thead button", has_text="App").click()
+    names = page.locator("tbody .name").all_inner_texts()
+    assert names == sorted(names)
+    page.locator("thead button", has_text="App").click()
+    expect(page.locator("tbody .name")).to_have_text(names[::-1])
+
+
+def test_what_a_start_costs_and_lines_to_try(page: Page, panel: str, runtime: Runtime) -> None:
+    """An app's page has what it is, the bill of its last start, and lines that work as they are."""
+    fetch(runtime, "/shop/")
+    is_shown(page, panel + "apps/shop")
+    main = page.locator("main")
+    expect(main).to_contain_text(re.compile(r"The last start took \d"))
+    expect(page.locator(".bill li").first).to_be_visible()
+    lines = [text for text in main.locator(".command code").all_inner_texts() if "shop" in text]
+    assert f"curl -i {runtime.url}/shop/" in lines
+    assert {"buntime show shop", "buntime logs -f shop"} <= {*lines}
+    is_shown(page, panel + "apps/shop?view=settings")
+    settings = page.locator("section", has=page.get_by_role("heading", name="Settings"))
+    ttl = settings.locator("tbody tr", has_text="ttl")
+    expect(ttl.first).to_contain_text(re.compile(r"buntime\.yaml:\d"))
+
+
 def test_many_lines(page: Page, panel: str) -> None:
     """Fifty thousand lines have as many elements as are seen, and the oldest go."""
     is_shown(page, panel + "apps/shop?view=log")

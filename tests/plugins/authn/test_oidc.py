@@ -212,6 +212,27 @@ def test_oauth2_by_the_user_endpoint(made: Make, provider: Provider) -> None:
     assert sign_in(Browser(signing), provider).status == 502
 
 
+def test_several_providers(made: Make, provider: Provider) -> None:
+    """The page offers each, by its label, beside the password; each signs in by itself."""
+    with oidc_provider() as other:
+        said = {
+            "corp": {"issuer": provider.url, "clientId": CLIENT},
+            "guests": {"issuer": other.url, "clientId": CLIENT, "label": "Our guests"},
+        }
+        secrets = json.dumps(dict.fromkeys(said, SECRET))
+        signing = made(providers=said, clientSecrets=secrets)
+        for name, its in (("corp", provider), ("guests", other)):
+            browser = Browser(signing)
+            offered = browser.get(f"{HERE}{BASE}/sign-in?to=/shop/").text
+            assert "Our guests" in offered
+            assert 'type="password"' in offered
+            assert all(f'href="{BASE}/with/{each}"' in offered for each in said)
+            url = str(browser.ask("GET", f"{HERE}{BASE}/with/{name}").headers["location"])
+            assert url.startswith(its.url)
+            assert browser.get(its.authorize(url)).url == f"{HERE}/shop/"
+            assert identity(browser)["provider"] == name
+
+
 def test_a_user_who_was_disabled_does_not_come_in_by_a_provider(
     made: Make, provider: Provider
 ) -> None:
