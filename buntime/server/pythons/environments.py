@@ -1,9 +1,10 @@
-"""Environments that `autoInstall` made for users of apps, including versions that no longer exist.
+"""Environments that `autoInstall` made in caches, including versions that no longer exist.
 
     /var/cache/buntime/environments-33/shop@1.2.0-3f2a81c0/    the user's with the id 33
 
-Environments of the runtime's own user are in the folders of apps, and are deleted with these. For
-threads: waits for the disk. Files are removed as their user, because that user can put links there.
+Environments of the runtime's own user are in the folders of apps, and are deleted with these. Its
+cache has those of apps whose folder it cannot write. For threads: waits for the disk. Files are
+removed as their user, because that user can put links there.
 """
 
 import os
@@ -12,7 +13,7 @@ from contextlib import suppress
 
 from buntime.core.values.regex import regex
 from buntime.core.values.tuples import NamedTuple
-from buntime.server.bundle.cachefolder import SHARED, cache_folder, remove_whole
+from buntime.server.bundle.cachefolder import SHARED, cache_folder, prepare_cache, remove_whole
 from buntime.server.pythons.identity import Identity, run_as
 
 _OF_USER = regex(r"environments-([0-9]{1,10})")
@@ -32,6 +33,16 @@ def all_environments(environ: Mapping[str, str] = os.environ) -> list[Environmen
     """The environments of all users, in the folders that may contain some."""
     roots = dict.fromkeys(filter(None, (SHARED, cache_folder(environ))))
     return [each for root in roots for each in environments_in(root)]
+
+
+def own_folder(environ: Mapping[str, str]) -> str | None:
+    """The folder for those of the runtime's own user, made where it is missing; None where there is
+    no cache, or none that is safe. Raises OSError."""
+    root = cache_folder(environ)
+    if root is None:
+        return None
+    folder = os.path.join(root, f"environments-{os.geteuid()}")
+    return None if prepare_cache(folder) else folder
 
 
 def environments_in(root: str) -> list[Environments]:

@@ -12,6 +12,9 @@ If the app has its own user, all of this except the lock file is in a folder of 
 cache, and is done as that user: building a package runs its author's code, and whoever can write to
 the app's folder can put links there.
 
+If the app's folder cannot be written, such as that of a plugin in a package that root installed,
+all of this except the lock file is in the runtime's own cache, in a folder of the same form.
+
 venv, pip and what they build run in the app's sandbox, where they may write to the environment and
 to the app's temporary files.
 
@@ -48,7 +51,7 @@ from buntime.core.values.tuples import NamedTuple
 from buntime.server.bundle.cachefolder import remove_whole
 from buntime.server.defence.ownthread import confined
 from buntime.server.pythons.confinement import Confinement, Unconfined, Workshop
-from buntime.server.pythons.environments import label_of
+from buntime.server.pythons.environments import label_of, own_folder
 from buntime.server.pythons.identity import CannotBecome, Identity, run_as
 from buntime.server.pythons.locks import Base, Signature, find_lock, is_same, read_lock
 from buntime.server.pythons.packages import InstallFailed, Recipe, make_environment
@@ -140,7 +143,7 @@ class Installer:
         Waits while another thread or runtime makes it. Raises ManifestError if there is no lock
         file, if it is unfit, or if something failed, with the last lines that pip wrote.
         """
-        home = home_of(app, owner)
+        home = home_of(app, owner, self._environ)
         user = None if owner is None else owner.identity
         workshop = self._confinement.for_install(app, base.executable, home, user)
         try:
@@ -150,12 +153,15 @@ class Installer:
             raise kind(f"{app.source}: autoInstall: {_reason(exc, home)}") from exc
 
     def _ensure(self, app: App, base: Base, home: Path, workshop: Workshop) -> str:
-        plan = self._make_plan(app, base, home, workshop)
+        # One that was made while its folder could be written is used for as long as it holds.
+        plan = self._make_plan(app, base, app.dir if workshop.user is None else home, workshop)
+        if not plan.is_done() and plan.home != home:
+            plan = self._make_plan(app, base, home, workshop)
         if not plan.is_done():
             home.mkdir(exist_ok=True)
             with self._alone(home):
                 self._finish(plan)
-        if home == app.dir:
+        if plan.home == app.dir:
             self._point(plan)
         return plan.recipe.executable
 
@@ -271,9 +277,17 @@ class _MadePlan(NamedTuple):
     plan: _Plan
 
 
-def home_of(app: App, owner: Owner | None) -> Path:
-    """The folder that contains the app's environments."""
-    return app.dir if owner is None else owner.folder / _label(app)
+def home_of(app: App, owner: Owner | None, environ: Mapping[str, str]) -> Path:
+    """The folder for new environments of the app.
+
+    An owner has one. Otherwise it is the app's own folder, or if that cannot be written and there
+    is a cache, a folder in the cache."""
+    if owner is not None:
+        return owner.folder / _label(app)
+    if os.access(app.dir, os.W_OK | os.X_OK):
+        return app.dir
+    cache = own_folder(environ)
+    return app.dir if cache is None else Path(cache, _label(app))
 
 
 def _label(app: App) -> str:
@@ -338,7 +352,7 @@ def _reason(exc: Exception, home: Path) -> str:
         return f"{reason}; make room there"
     if exc.errno == errno.EINVAL:  # no file is involved, nor rights
         return reason
-    return f"{reason}; the runtime must be able to write to {home} to install there"
+    return f"{reason}; let the runtime write to {home}, or name a cache of its own (XDG_CACHE_HOME)"
 
 
 def _say_nothing(_event: str, _message: str, /, **fields: object) -> None:

@@ -162,7 +162,7 @@ class Interpreters:
 
         user = self._users.identify(app)
         owner = None if user is None else Owner(user, self._users.environments(app, user))
-        return home_of(app, owner), user
+        return home_of(app, owner, self._environ), user
 
     def close(self) -> None:
         """End installations and probes soon."""

@@ -29,7 +29,7 @@ def test_a_name_is_found_by_its_folder(key: str, tmp_path: Path) -> None:
 def test_an_environment_of_a_plugin_can_be_made(tmp_path: Path) -> None:
     """Python refuses to make one in a folder with a colon in its path, as `plugin:audit` has."""
     app = make_app("plugin:audit", folder=tmp_path / "audit")
-    home = home_of(app, Owner(Identity("www", 33, 33, (), "/"), tmp_path))
+    home = home_of(app, Owner(Identity("www", 33, 33, (), "/"), tmp_path), {})
     line = [sys.executable, "-m", "venv", "--without-pip", str(home / ".venv")]
     done = subprocess.run(line, capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 0, done.stderr + done.stdout

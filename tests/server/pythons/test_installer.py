@@ -12,6 +12,7 @@ import subprocess
 import sys
 import time
 import zipfile
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -23,9 +24,12 @@ from buntime.core.apps.manifest import default_manifest
 from buntime.core.errors import ManifestError, NoRoom
 from buntime.server.lifetime.shutdown import ECHO_S
 from buntime.server.pythons.confinement import Workshop
+from buntime.server.pythons.environments import all_environments, environments_in, remove
 from buntime.server.pythons.installer import Base, Installer
 from buntime.server.pythons.interpreter import Interpreters
 from buntime.server.pythons.packages import install_environment
+from buntime.server.sandbox.probe import find_kernel
+from tests.support.disks import remount, small_disk
 from tests.support.harness import ROOT, is_alive, running, wait_until, write_app
 
 BASE = Base(sys.executable, ".".join(map(str, sys.version_info[:3])))
@@ -68,6 +72,15 @@ def make_app(folder: Path) -> App:
 
 def make_installer(**options: object) -> Installer:
     return Installer(environ=ENVIRON, **options)  # type: ignore[arg-type]  # passed on as they are
+
+
+TELLS = """
+import tiny
+from buntime import Response
+
+def fetch(request):
+    return Response(tiny.VERSION)
+"""
 
 
 def version_seen(python: str) -> str:
@@ -182,11 +195,7 @@ def test_in_a_runtime(shared: tuple[App, str], tmp_path: Path) -> None:
     Where these cannot be installed, it is not served with the old ones instead.
     """
     app = copied(shared, tmp_path / "apps/shop").dir
-    code = (
-        "import tiny\nfrom buntime import Response\n"
-        "def fetch(request):\n    return Response(tiny.VERSION)\n"
-    )
-    write_app(app, {"app.py": code}, autoInstall=True, ttl=60)
+    write_app(app, {"app.py": TELLS}, autoInstall=True, ttl=60)
     old = (app / "requirements.lock").read_text()
     environ = ENVIRON | {"RUNTIME_ENV": "development", "RUNTIME_PYTHON": sys.executable}
     with running(app.parent, env=environ) as runtime, httpx.Client(timeout=30) as client:
@@ -593,21 +602,76 @@ def test_two_runtimes(app: App, fake: Fake) -> None:
 def test_cannot_write(app: App, fake: Fake) -> None:
     """A folder that cannot be written to is named, with the system's reason."""
     (app.dir / ".venv.lock").symlink_to(".venv.lock")
-    with pytest.raises(ManifestError, match=r"\.venv\.lock: Too many levels.* be able to write to"):
+    with pytest.raises(
+        ManifestError, match=r"\.venv\.lock: Too many levels.* let the runtime write to"
+    ):
         make_installer().ensure(app, fake.base)
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
 def test_read_only(app: App, fake: Fake) -> None:
-    """An app whose packages are there may lie in a read-only folder, but none that lacks them."""
+    """Without a cache, an app whose packages are there may lie in a read-only folder, and no other
+    one may."""
+    homeless = {name: value for name, value in ENVIRON.items() if name != "HOME"}
     app.dir.chmod(0o500)
-    with pytest.raises(ManifestError, match="Permission denied; the runtime must be able to write"):
-        make_installer().ensure(app, fake.base)
+    with pytest.raises(ManifestError, match=r"Permission denied; let the runtime write to .*CACHE"):
+        Installer(environ=homeless).ensure(app, fake.base)
     app.dir.chmod(0o700)
     make_installer().ensure(app, fake.base)
     app.dir.chmod(0o500)
     assert make_installer().ensure(app, fake.base)
     app.dir.chmod(0o700)
+
+
+@pytest.fixture
+def read_only(tmp_path: Path) -> Iterator[App]:
+    """An app in a file system that nobody can write, with its lock file and its wheel."""
+    with small_disk(tmp_path / "disk", size="1m", inodes=64) as disk:
+        app = make_app(disk / "shop")
+        write_lock(app.dir, make_wheel(app.dir / "wheels", "1.0"))
+        (app.dir / "app.py").write_text(TELLS)
+        (app.dir / "buntime.yaml").write_text("autoInstall: true\nttl: 60\n")
+        remount(disk, "ro")
+        yield app
+
+
+def test_a_read_only_folder(read_only: App, tmp_path: Path) -> None:
+    """Its environment lies in the runtime's cache, where that of a purge looks for it."""
+    app, environ = read_only, {**ENVIRON, "XDG_CACHE_HOME": str(tmp_path / "cache")}
+    before = sorted(os.listdir(app.dir))
+    installer = Installer(environ=environ)
+    python = installer.ensure(app, BASE)
+    assert version_seen(python) == "1.0"
+    assert installer.installed(app, BASE) == python
+    assert sorted(os.listdir(app.dir)) == before
+    [found] = environments_in(str(tmp_path / "cache/buntime"))
+    assert found in all_environments(environ)
+    assert (found.key, found.uid) == ("shop", os.geteuid())
+    assert Path(python).is_relative_to(found.path)
+    assert Path(found.path).is_relative_to(tmp_path / "cache/buntime")
+    assert Interpreters(None, environ=environ).environments(app)[0] == Path(found.path)
+    remove(found)
+    assert not os.path.exists(found.path)
+
+
+def test_a_read_only_folder_without_a_cache(read_only: App) -> None:
+    """It is said what to make writable, or to name."""
+    environ = {name: value for name, value in ENVIRON.items() if name != "HOME"}
+    with pytest.raises(
+        ManifestError, match=r"Read-only .*; let the runtime write to .*a cache of its"
+    ):
+        Installer(environ=environ).ensure(read_only, BASE)
+
+
+def test_a_runtime_with_a_read_only_folder(read_only: App, tmp_path: Path) -> None:
+    """Workers run from the environment in the cache, in their sandbox."""
+    env = {**ENVIRON, "XDG_CACHE_HOME": str(tmp_path / "cache")}
+    with running(read_only.dir.parent, env=env) as runtime, httpx.Client(timeout=60) as client:
+        assert client.get(f"{runtime.url}/shop/").text == "1.0"
+        key = {"X-API-Key": ENVIRON["RUNTIME_MASTER_KEY"]}
+        told = client.get(f"{runtime.url}/api/workers", headers=key)
+        [worker] = [each for each in told.json()["workers"] if each["app"] == "shop"]
+        assert worker["sandbox"] == "standard" or not find_kernel().is_fit
 
 
 # As `Interpreters` uses it
