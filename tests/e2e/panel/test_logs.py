@@ -29,7 +29,8 @@ def flood(count, rate, width):
     begun, told = time.monotonic(), 0
     while told < count:
         due = min(count, int((time.monotonic() - begun) * rate) + 1)
-        print("\\n".join(f"line {n} of a flood{' ' * width}" for n in range(told, due)), flush=True)
+        lines = (f"line {n} of {count} of a flood{' ' * width}" for n in range(told, due))
+        print("\\n".join(lines), flush=True)
         told = due
         time.sleep(0.01)
     seconds = time.monotonic() - begun
@@ -41,14 +42,16 @@ def fetch(request):
     threading.Thread(target=flood, args=what, daemon=True).start()
     return Response("begun")
 """
-COUNT = """
+# Lines of these floods alone: what was printed before may come after the page is live.
+COUNT = """(counts) => {
+const wanted = new RegExp(` of (${counts}) of a flood`);
 window.seen = {lines: 0, missing: 0, gaps: 0, seqs: new Set(), twice: 0};
 Object.assign(seen, {longest: 0, first: 0, last: 0});
 const {prototype} = customElements.get("bt-lines");
 const {add} = prototype;
 prototype.add = function (lines) {
   for (const line of lines) {
-    if (/ of a flood/.test(line.message)) {
+    if (wanted.test(line.message)) {
       seen.lines += 1;
       if (seen.seqs.has(line.seq)) seen.twice += 1;
       seen.seqs.add(line.seq);
@@ -67,7 +70,7 @@ const frame = (now) => {
   requestAnimationFrame(frame);
 };
 requestAnimationFrame(frame);
-"""
+}"""
 
 
 @pytest.fixture(scope="module")
@@ -91,10 +94,11 @@ def page(browser: Browser) -> Iterator[Page]:
         yield page
 
 
-def follow(page: Page, url: str) -> None:
+def follow(page: Page, url: str, counts: str = "") -> None:
+    """`counts` are the sizes of floods whose lines are counted: "50|70"."""
     page.goto(url)
     expect(page.get_by_role("status").filter(has_text="live")).to_be_visible()
-    page.evaluate(COUNT)
+    page.evaluate(COUNT, counts)
 
 
 def shown(page: Page, text: str | re.Pattern[str]) -> Locator:
@@ -126,7 +130,7 @@ def seen(page: Page, whole: int) -> dict[str, Any]:
 
 def test_ten_thousand_lines_a_second(page: Page, runtime: Runtime) -> None:
     """As many as four apps print leave the page at work: it has rows for those in sight alone."""
-    follow(page, f"{address_of(runtime)}/cpanel/logs")
+    follow(page, f"{address_of(runtime)}/cpanel/logs", "8000")
     for name in APPS:
         flood(runtime, name, 8000, rate=4000)
     told = seen(page, 4 * 8000)
@@ -158,7 +162,7 @@ def test_an_app_that_prints_too_much(page: Page, runtime: Runtime) -> None:
 
 def test_a_page_that_is_too_slow(page: Page, runtime: Runtime) -> None:
     """Lines that it could not take in time are told of in their place, with their number."""
-    follow(page, f"{address_of(runtime)}/cpanel/logs")
+    follow(page, f"{address_of(runtime)}/cpanel/logs", "9000")
     held = "(ms) => { const end = performance.now() + ms; while (performance.now() < end); }"
     page.evaluate(f"setTimeout(() => ({held})(6000))")
     for name in ("two", "three"):
@@ -173,7 +177,7 @@ def test_a_page_that_is_too_slow(page: Page, runtime: Runtime) -> None:
 def test_a_line_that_breaks(page: Page, runtime: Runtime) -> None:
     """What was printed meanwhile comes when it is whole again: once each, without a gap."""
     with cable_to(address_of(runtime)) as cable:
-        follow(page, f"{cable.url}/cpanel/logs?app=four")
+        follow(page, f"{cable.url}/cpanel/logs?app=four", "50|70|3000")
         flood(runtime, "four", 50)
         assert seen(page, 50)["lines"] == 50
         cable.cut()
