@@ -21,6 +21,7 @@ _SECRET = regex(r"buntime secrets set (\S+) ([A-Z0-9_]+)")
 _MEANT = regex(r"(?:did you mean the command|write a first app there:|WORKER_DIRS:) (.+?)\??$")
 _FOLDER = regex(r"the folder of apps (.+?) cannot be read")
 _LATE = "did not load in"
+_CLOSED = "user read "  # the end of what is said of a folder or file that is closed to it
 _LATER = "5m"
 
 
@@ -59,6 +60,8 @@ def of_fault(app: App | Fault, error: str, folders: tuple[str, ...]) -> str:
         return found[1]
     if found := _SECRET.search(first):
         return pasted("secrets", "set", found[1], found[2])
+    if _CLOSED in first:
+        return to_read(folder)
     if ": no entrypoint; " in first:
         return edit(folder / "buntime.yaml")
     if found := _CODE.match(first):
@@ -97,6 +100,12 @@ def to_hide(fields: Mapping[str, object]) -> str:
     if file is not None:
         return f"chmod 600 {quote(near(str(file)))}"
     return f"ps -fp {pid}" if pid is not None else "sysctl kernel.yama.ptrace_scope"
+
+
+def to_read(folder: Path) -> str:
+    """Give a folder to the user who types this."""
+    path = quote(near(folder))
+    return f'sudo chown -R "$(id -un)" {path} && chmod -R u+rX {path}'
 
 
 def to_own(folder: str) -> str:

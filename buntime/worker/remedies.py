@@ -84,6 +84,8 @@ def _advice(exc: BaseException, init: Message) -> str:
     if isinstance(exc, SystemExit):
         return 'put what only a program does under `if __name__ == "__main__":`'
     if isinstance(exc, PermissionError) and exc.filename is not None:
+        if os.path.exists(exc.filename) and not os.access(exc.filename, os.R_OK):
+            return f"let the app's user read {str(exc.filename)[:_NAME_CHARS]}"
         return (
             f"the app may not use {str(exc.filename)[:_NAME_CHARS]}; with `data: true` in "
             "buntime.yaml it has a folder of its own, APP_DATA_DIR, and `write` names others"

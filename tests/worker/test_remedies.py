@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
+
 import pytest
 
 from buntime.worker.remedies import remedy
@@ -68,6 +71,14 @@ def test_names_are_bounded_and_quoted() -> None:
     assert len(remedy(exc, init)) < 300
     assert "cd '/srv/a b' && " in remedy(exc, init)
     assert remedy(ModuleNotFoundError("no", name="x; rm -rf ~"), init) == ""
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
+def test_a_file_that_is_closed(tmp_path: Path) -> None:
+    """Who may not read a file that is there needs no folder to write to."""
+    path = tmp_path / "settings.py"
+    path.touch(mode=0)
+    assert remedy(PermissionError(13, "no", str(path)), {}) == f"let the app's user read {path}"
 
 
 def test_an_exception_that_raises(shop: Workshop) -> None:

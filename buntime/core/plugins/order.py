@@ -160,7 +160,10 @@ class _Graph:
         for name, manifest in self._there.items():
             if any(service == each for each, _ in manifest.provides):
                 return f"a service of {name}, which is disabled"
-        return "a service that no plugin offers"
+        return (
+            "a service that no plugin offers; install the plugin that does, or take it out of "
+            "`uses` in the manifest"
+        )
 
 
 def _spread(needs: Mapping[str, list[_Need]], why: dict[str, str]) -> None:

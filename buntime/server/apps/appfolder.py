@@ -79,6 +79,8 @@ class AppFolder:
                 return  # what it was is still true
             where = printable(exc.filename or self._path)
             error = f"{where}: cannot be read: {exc.strerror or exc}"
+            if isinstance(exc, PermissionError):
+                error += "; let the runtime's user read the app's folder"
             self.found = None if is_gone(self.at) else self._fault(error)
         else:
             if not isinstance(self.found, App) or made_from != self._made_from:

@@ -24,6 +24,7 @@ from threading import Event
 from typing import IO
 
 from buntime.core.apps.credentials import is_blocked
+from buntime.core.values.regex import regex
 from buntime.server.pythons.confinement import Workshop
 from buntime.server.pythons.identity import options_of
 from buntime.server.pythons.inquiry import ask
@@ -76,6 +77,10 @@ except PackageNotFoundError:
     tools["pip"] = ""
 print(json.dumps(tools))
 """
+
+
+# What pip and uv say of a package that is not for this Python.
+_OTHER_PYTHON = regex(r"requires a different Python|require a different python|Requires-Python")
 
 
 class InstallFailed(Exception):
@@ -134,6 +139,12 @@ def make_environment(
                 raise InstallFailed("the runtime is ending")
             if problem:
                 tail = _tail(recipe.output)
+                if _OTHER_PYTHON.search(tail):
+                    problem = (
+                        f"{recipe.python} is too old or too new for a package in "
+                        f"{recipe.lock_name}; name another `python` in the manifest, or lock "
+                        "another version of the package"
+                    )
                 raise InstallFailed(f"{problem}; {recipe.output} ends with:{tail}")
 
 

@@ -50,7 +50,8 @@ def test_what_is_not_there() -> None:
         "a": f"a needs b, which is left out since c needs gone, {gone}",
         "b": f"b needs c, which needs gone, {gone}",
         "c": f"c needs gone, {gone}",
-        "d": "d uses kv, a service that no plugin offers",
+        "d": "d uses kv, a service that no plugin offers; install the plugin that does, or take "
+        "it out of `uses` in the manifest",
     }
 
 

@@ -177,6 +177,12 @@ PLUGINS: Mapping[str, tuple[Mapping[str, object], str, str, Told]] = {
             "in a circle of dependencies", "about -> round -> about", "take one out of a manifest"
         ),
     ),
+    "asks": (
+        {"uses": ["nonesuch"]},
+        "",
+        "plugin.left_out",
+        Told("a service that no plugin offers", "uses nonesuch", "install the plugin that"),
+    ),
     "boom": (
         {},
         "raise ValueError('no luck')\n",

@@ -609,14 +609,15 @@ def without_privilege() -> Iterator[Path]:
     ],
 )
 def test_no_permission_for_an_app(locked: str, error: str) -> None:
-    """What may not be read is a fault of that app alone."""
+    """What may not be read is a fault of that app alone, which says who has to."""
     with without_privilege() as root:
         apps = Fixture(root, "a")
         apps.write("a/shop/index.py")
         apps.write("a/shop/buntime.yaml", "")
         apps.write("a/cart/index.py")
         (root / locked).chmod(0)
-        assert faulty(apps, "shop") == f"{root}/{error}"
+        advice = "let the runtime's user read the app's folder"
+        assert faulty(apps, "shop") == f"{root}/{error}; {advice}"
         assert apps.key("cart") == "cart"
         (root / locked).chmod(0o700)
         apps.later()

@@ -43,12 +43,14 @@ ENVIRON = {
 }
 
 
-def make_wheel(folder: Path, version: str) -> str:
-    """A wheel of a package `tiny` with one value in it; gives its line for a lock file."""
+def make_wheel(folder: Path, version: str, more: str = "") -> str:
+    """A wheel of a package `tiny` with one value in it; gives its line for a lock file.
+
+    `more` are further lines of its metadata."""
     info = f"tiny-{version}.dist-info"
     files = {
         "tiny.py": f"VERSION = {version!r}\n",
-        f"{info}/METADATA": f"Metadata-Version: 2.1\nName: tiny\nVersion: {version}\n",
+        f"{info}/METADATA": f"Metadata-Version: 2.1\nName: tiny\nVersion: {version}\n{more}",
         f"{info}/WHEEL": "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
     }
     record = "".join(f"{name},,\n" for name in (*files, f"{info}/RECORD"))
@@ -477,6 +479,15 @@ def test_passed_variables() -> None:
         "PIP_USER": "1",
     }
     assert install_environment(passed | kept, Workshop()) == passed | {"PIP_USER": "0"}
+
+
+def test_a_package_for_another_python(tmp_path: Path) -> None:
+    """The error says that the Python is at fault, and what to change, beside pip's own words."""
+    app = make_app(tmp_path / "shop")
+    write_lock(app.dir, make_wheel(app.dir / "wheels", "1.0", "Requires-Python: >=9.9\n"))
+    advice = "for a package in requirements.lock; name another `python` in the manifest"
+    with pytest.raises(ManifestError, match=f"is too old or too new {advice}"):
+        make_installer().ensure(app, BASE)
 
 
 def test_failure_is_remembered(app: App, fake: Fake) -> None:
