@@ -78,7 +78,8 @@ def test_a_file_that_is_closed(tmp_path: Path) -> None:
     """Who may not read a file that is there needs no folder to write to."""
     path = tmp_path / "settings.py"
     path.touch(mode=0)
-    assert remedy(PermissionError(13, "no", str(path)), {}) == f"let the app's user read {path}"
+    init = {"dir": str(tmp_path), "entrypoint": "app.py", "name": "shop"}
+    assert f"let the app's user read {path}" in remedy(PermissionError(13, "no", str(path)), init)
 
 
 def test_an_exception_that_raises(shop: Workshop) -> None:
