@@ -1,4 +1,4 @@
-"""Looks at the folders that apps are in: which there are, and what makes an app of one."""
+"""Looks at the folders of apps: which ones exist, and what makes each of them an app."""
 
 import errno
 import os
@@ -31,52 +31,52 @@ _SETTLED_NS = 2_000_000_000  # FAT has the coarsest file times, 2 s; ext4 has 4 
 
 # Folders that tools leave behind. Dotfolders are skipped as well.
 _NOT_APPS = frozenset(("__pycache__", "node_modules"))
-# Files at the top of a project that are no entrypoint, though they end in .py.
+# Files at the top of a project that are not entrypoints, though their names end like one.
 _NO_ENTRYPOINTS = frozenset(("__init__.py", "conftest.py", "setup.py", "404.html"))
 _IS_V = regex(r"v\d")
-_LOOKED_AT = 1000  # names of a folder, for an offer
+_LOOKED_AT = 1000  # names to look at in a folder, to suggest an entrypoint
 
-# The app's name and version, the file to name in messages, its text or None, and whether it came by
-# the API -> manifest or ManifestError.
+# (app's name, version, path to name in messages, manifest's text or None, whether the app came by
+# the API) -> Manifest. Raises ManifestError.
 Parse = Callable[[str, str | None, Path, bytes | None, bool], Manifest]
 
-# What an App is made from: folder, entrypoint, manifest, source; and what tells that its code may
-# be another one: the folder's inode and the manifest's time of change, in ns. So a folder that is
-# moved into the place of another one counts, and `touch buntime.yaml`.
+# What an App is made from: folder, entrypoint, manifest, source. The last two, the folder's inode
+# and the manifest's modification time in ns, show that the code may have changed: a folder moved
+# into the place of another one counts as a change, and so does `touch buntime.yaml`.
 _MadeFrom = tuple[Path, str, Manifest, Path, int, int]
 
 
 class AppFolder:
-    """The folder of one version of an app, and what came of it when it was looked at last."""
+    """The folder of one version of an app, and the result of the last look at it."""
 
     def __init__(
         self, name: str, version: str | None, path: Path, parse: Parse, *, at: Path | None = None
     ) -> None:
-        """`at`: where it lies while there is nothing at `path` yet."""
+        """`at`: where the folder is while there is nothing at `path` yet."""
         self.at = at or path
-        self.checked = 0  # the number of the check that looked at it last
+        self.checked = 0  # number of the check that last looked at it
         self.found: App | Fault | None = None  # None: there is no such folder
-        self.unread: tuple[str, ...] = ()  # further manifests beside the one that counts
+        self.unread: tuple[str, ...] = ()  # further manifests in the folder, which are not read
         self._name = name
         self._version = version
         self._path = path
         self._parse = parse
-        # What was parsed last and what came of it, an error as its message.
+        # What was parsed last, and the result; an error as its message.
         self._parsed: tuple[Path, bytes | None] | None = None
         self._manifest: Manifest | str = ""
-        self._hosts: tuple[str, ...] = ()  # of it, be it faulty
-        self._made_from: _MadeFrom | None = None  # the last App
-        self._listed: tuple[Path, int] | None = None  # when `unread` was found out
+        self._hosts: tuple[str, ...] = ()  # of the manifest, even a faulty one
+        self._made_from: _MadeFrom | None = None  # what the last App was made from
+        self._listed: tuple[Path, int] | None = None  # manifest, folder's time for `unread`
 
     def look(self) -> None:
-        """Look at all that makes the app. `found` stays the same object while nothing changed."""
+        """Look at everything that makes the app. If nothing changed, `found` is the same object."""
         try:
             made_from = self._read()
         except ManifestError as exc:
             self.found = self._fault(str(exc))
         except OSError as exc:
             if self.found is not None and is_shortage(exc):
-                return  # what it was is still true
+                return  # the last result still holds
             where = printable(exc.filename or self._path)
             error = f"{where}: cannot be read: {exc.strerror or exc}"
             if isinstance(exc, PermissionError):
@@ -88,11 +88,11 @@ class AppFolder:
             self._made_from = made_from
 
     def outdate(self) -> None:
-        """Make another App at the next look, though nothing that is looked at has changed."""
+        """Make a new App at the next look, even if nothing on disk has changed."""
         self._made_from = None
 
     def reparse(self) -> None:
-        """Read the manifest anew at the next look: what operators say of it has changed."""
+        """Parse the manifest again at the next look: the operators' settings have changed."""
         self._parsed = None
 
     def _read(self) -> _MadeFrom:
@@ -128,8 +128,8 @@ class AppFolder:
 class Listing:
     """The names of the folders in one folder, read again only when they may have changed.
 
-    What was read is trusted only if the folder had rested for _SETTLED_NS by then: two changes
-    within one tick of the file system's clock leave the same time.
+    What was read is trusted only if the folder had been unchanged for _SETTLED_NS by then: two
+    changes within one tick of the file system's clock leave the same time.
     """
 
     __slots__ = ("_is_known", "_wall_ns", "folders", "path", "signature", "trouble")
@@ -137,20 +137,20 @@ class Listing:
     def __init__(self, path: Path, wall_ns: Callable[[], int]) -> None:
         self.path = path
         self.folders: tuple[str, ...] = ()
-        self.trouble = ""  # why there is no list
-        # Of the folder when it was read, None if that list is not to be trusted for long.
+        self.trouble = ""  # why the folder could not be listed
+        # Of the folder when it was read; None if the next `refresh` must read it again.
         self.signature: tuple[int, int, int] | None = None
         self._wall_ns = wall_ns
-        self._is_known = False  # was it ever read?
+        self._is_known = False  # has it ever been read?
 
     def refresh(self) -> bool:
-        """Read the folder if need be; whether its list is another one than before."""
+        """Read the folder if needed; returns whether the list has changed."""
         before = self.folders, self.trouble
         try:
             self._refresh()
         except OSError as exc:
             self.signature = None
-            if not (self._is_known and is_shortage(exc)):  # else what it was is still true
+            if not (self._is_known and is_shortage(exc)):  # else the last list still holds
                 self.folders, self.trouble = (), exc.strerror or str(exc)
         return before != (self.folders, self.trouble)
 
@@ -162,13 +162,13 @@ class Listing:
             return
         folders, has_loose_link = list_folders(self.path)
         self.folders, self.trouble, self._is_known = tuple(sorted(folders)), "", True
-        # A link that leads to no folder now may lead to one later, and nothing here will tell.
+        # A link that leads to no folder now may lead to one later without changing this folder.
         is_settled = now_ns - state.st_mtime_ns > _SETTLED_NS and not has_loose_link
         self.signature = signature if is_settled else None
 
 
 def list_folders(path: Path) -> tuple[list[str], bool]:
-    """The names of the folders in `path` that may be apps, and whether a link leads to none."""
+    """The names of folders in `path` that may be apps; whether a link there leads to no folder."""
     folders: list[str] = []
     has_loose_link = False
     with os.scandir(path) as entries:
@@ -183,26 +183,26 @@ def list_folders(path: Path) -> tuple[list[str], bool]:
 
 
 def hidden_apps(path: Path) -> list[Path]:
-    """The folders in `path` that look like apps, and whose names begin with a dot."""
+    """The folders in `path` that look like apps but whose names begin with a dot."""
     try:
         with os.scandir(path) as entries:
             hidden = [entry for entry in entries if entry.name.startswith(".")]
             return sorted(
                 path / each.name for each in hidden if _is_folder(each) and holds_app(Path(each))
             )
-    except OSError:  # who lists the others tells of it
+    except OSError:  # whoever lists the other folders reports it
         return []
 
 
 def _is_folder(entry: os.DirEntry[str]) -> bool:
     try:
         return entry.is_dir()
-    except OSError:  # a link into a folder that may not be searched, or in a circle
+    except OSError:  # a link into a folder that cannot be searched, or a loop of links
         return False
 
 
 def holds_app(path: Path) -> bool:
-    """Whether a folder is an app itself, rather than one that holds versions."""
+    """Whether a folder is an app itself, rather than a folder of versions."""
     return any(os.path.lexists(path / name) for name in (*MANIFEST_NAMES, *DEFAULT_ENTRYPOINTS))
 
 
@@ -218,21 +218,21 @@ def resolve_folder(path: Path) -> Path:
     """The path with its links resolved. Raises OSError."""
     try:
         return path.resolve(strict=True)
-    except RuntimeError as exc:  # what pathlib made of ELOOP before Python 3.13
+    except RuntimeError as exc:  # how pathlib reported ELOOP before Python 3.13
         raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), str(path)) from exc
 
 
 def read_manifest(path: Path, folder: Path) -> tuple[Path, bytes | None, int]:
-    """The manifest's path, text and time of change, else `path`, None and 0.
+    """The manifest's path, text and modification time in ns; if there is none: `path`, None, 0.
 
-    `folder` is `path` with links resolved. Root reads nothing else: a manifest that is a link to
-    a file of root's would have its lines told in error messages.
+    `folder` is `path` with its links resolved. As root, nothing outside of it is read: if the
+    manifest were a link to a file of root's, error messages would quote lines of that file.
     """
     inside = str(folder) if os.geteuid() == 0 else None
     for name in MANIFEST_NAMES:
         source = path / name
         try:
-            # The parser says if the text is too long.
+            # The parser reports a text that is too long.
             text, state = read_regular(source, SIZE_MAX_BYTES, inside=inside)
         except FileNotFoundError:
             continue
@@ -245,9 +245,9 @@ def read_manifest(path: Path, folder: Path) -> tuple[Path, bytes | None, int]:
 
 
 def _unread(path: Path, folder: Path, source: Path) -> list[Path]:
-    """The manifests of a folder that are not read, as another one goes first.
+    """The manifests of a folder that are not read because another one comes first.
 
-    manifest.yaml may be a file of something else where it is not the first.
+    Where it is not the first one, manifest.yaml may belong to another tool.
     """
     if source == path:
         return []
@@ -256,7 +256,7 @@ def _unread(path: Path, folder: Path, source: Path) -> list[Path]:
 
 
 def _find_entrypoint(path: Path, folder: Path, source: Path, manifest: Manifest) -> str:
-    """The file to run or to serve, relative to `folder`, which is `path` with links resolved."""
+    """The file to run or serve, relative to `folder`, which is `path` with its links resolved."""
     wanted = manifest.entrypoint
     names: tuple[str, ...] = DEFAULT_ENTRYPOINTS
     if wanted is not None:
@@ -300,7 +300,7 @@ def _find_entrypoint(path: Path, folder: Path, source: Path, manifest: Manifest)
 
 
 def _offer(folder: Path) -> str:
-    """For a message: what in a folder without an entrypoint may have been meant as one."""
+    """For a message about a missing entrypoint: what in the folder may have been meant as one."""
     with os.scandir(folder) as entries:
         names = sorted(entry.name for entry in islice(entries, _LOOKED_AT))
     servable = [name for name in names if is_servable(name) and name not in _NO_ENTRYPOINTS]
@@ -316,7 +316,7 @@ def _offer(folder: Path) -> str:
 
 
 def _check_jobs(source: Path, entrypoint: str, manifest: Manifest) -> None:
-    """A site has no code that could answer a job's request."""
+    """Refuse a site whose jobs send requests: it has no code to answer them."""
     asking = next((job for job in manifest.cron if job.path is not None), None)
     if asking is not None and not entrypoint.endswith(".py"):
         raise ManifestError(
@@ -326,7 +326,7 @@ def _check_jobs(source: Path, entrypoint: str, manifest: Manifest) -> None:
 
 
 def _refuse_both(path: Path, folder: Path, name: str) -> None:
-    """A page beside a program: a site would show the program's files to everybody."""
+    """Refuse a page beside a program: a site would show the program's files to everybody."""
     other = next((each for each in PYTHON_ENTRYPOINTS if (folder / each).is_file()), None)
     if other is not None:
         raise ManifestError(
@@ -337,5 +337,5 @@ def _refuse_both(path: Path, folder: Path, name: str) -> None:
 
 
 def printable(path: Path | str) -> str:
-    """A path as text that any log can write: bytes that are no UTF-8 are escaped."""
+    """A path as text that any log can write: bytes that are not UTF-8 are escaped."""
     return str(path).encode("utf-8", "backslashreplace").decode()

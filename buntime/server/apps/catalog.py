@@ -1,22 +1,22 @@
-"""Finds apps in the worker folders, and keeps what was found for a second.
+"""Finds apps in the worker folders, and caches for a second what it found.
 
     worker folder/          shop/              an app without a version, if it holds a manifest or a
-                                               default entrypoint; all below it is the app's own
+                                               default entrypoint; everything below belongs to it
                             shop@1.2.0/        a version
-                            shop/1.2.0/        the same, where shop/ is no app itself
-                            shop/latest ->     another name of the version that it leads to, if that
-                                               is beside it; else a version too
-                            @acme/shop/...     the same once more, within a scope
+                            shop/1.2.0/        the same, if shop/ is not an app itself
+                            shop/latest ->     an alias of the version that it leads to, if that is
+                                               beside it; otherwise a version of its own
+                            @acme/shop/...     all of the above, within a scope
 
 Guarantees:
-- `find` costs a look into a dictionary (0.5 us) and no system call, unless the last look at the
-  disk is older than CHECK_INTERVAL_S. Then it costs a `stat` for each worker folder, and for the
-  app that is asked for what it takes to know that nothing has changed (0.2 ms).
-- What is found is at most CHECK_INTERVAL_S old. A manifest is compared by content, entrypoints are
-  looked for each time, so no clock and no granularity of file times can hide a change of them;
-  for folders see `appfolder.Listing`.
-- While nothing changes, `find` returns the same `App` object; a change makes another one.
-- One faulty folder harms nothing but itself.
+- `find` costs one dictionary lookup (0.5 us) and no system call, unless the last look at the disk
+  is older than CHECK_INTERVAL_S. Then it costs a `stat` of each worker folder, and whatever it
+  takes to know that the app asked for has not changed (0.2 ms).
+- What it finds is at most CHECK_INTERVAL_S old. Manifests are compared by content and entrypoints
+  are looked up each time, so neither a clock nor coarse file times can hide a change to them; for
+  folders see `appfolder.Listing`.
+- While nothing changes, `find` returns the same `App` object; a change makes a new one.
+- A faulty folder affects no other folder.
 
 Used on the loop's thread only.
 """
@@ -39,7 +39,7 @@ from buntime.server.apps.releaselinks import Withheld
 from buntime.server.apps.workerfolders import WorkerFolders
 
 CHECK_INTERVAL_S = 1.0
-# Said of each app that is not there, hidden ones too.
+# Part of the answer for every app that is not found, hidden ones included.
 LIST_APPS = "see which apps there are by: buntime list; the log says which folders are skipped"
 
 _WARM_MAX = 4096  # entries; a client may ask for any number of ranges within a second
@@ -48,7 +48,7 @@ _AT_ONCE = AtOnce()
 
 
 class Catalog:
-    """The apps of the worker folders; see the module for what it promises."""
+    """The apps of the worker folders; see the module for its guarantees."""
 
     def __init__(
         self,
@@ -62,12 +62,12 @@ class Catalog:
         rollout: Rollout = _AT_ONCE,
         wall_ns: Callable[[], int] = time.time_ns,
     ) -> None:
-        """`reserved` are first segments of paths that never reach an app, such as "api".
+        """`reserved` are first path segments that never reach an app, such as "api".
 
         `warn` gets each warning once.
-        `check_interval_s` is for how long what was found on disk is believed.
+        `check_interval_s` is how long to trust what was found on disk.
         `rollout` chooses between an app that has never been loaded and the one before it.
-        `wall_ns` is the clock that file times are made from.
+        `wall_ns` is the clock that file times come from.
         """
         self._body_default = body_default
         self._body_max = body_max
@@ -75,8 +75,8 @@ class Catalog:
         self._warned: set[str] = set()
         self._check_interval_s = check_interval_s
         self._rollout = rollout
-        self.floors = NO_FLOORS  # what operators say of apps
-        self._revision = rollout.revision  # of the rollout, when `_warm` was filled
+        self.floors = NO_FLOORS  # the operators' settings for apps
+        self._revision = rollout.revision  # the rollout's when `_warm` was filled
         self._wall_ns = wall_ns
         self._worker_folders = WorkerFolders(
             worker_dirs, reserved=reserved, warn=self._warn_once, wall_ns=wall_ns
@@ -84,21 +84,21 @@ class Catalog:
         self._withheld = Withheld()
         self.expected = Expected()  # folders of releases that are about to be linked
         self._names: dict[str, Named] = {}
-        # The folders that bear each name, in the order of worker folders, then of names.
+        # The folders that bear each name, in order of worker folder, then of name.
         self.folders: Mapping[str, Sequence[Path]] = {}
-        # Of this check alone: all are looked at again, when asked for, after the next one.
+        # Valid for this check only; after the next one, apps are looked at again when asked for.
         self._warm: dict[tuple[str, str | None], App] = {}
         self._check = 0
         self._fresh_until = float("-inf")
-        self._edition = 0  # how often `_warm` was emptied
+        self._edition = 0  # how often `_warm` has been cleared
 
     def __repr__(self) -> str:
         return f"Catalog({self._worker_folders.paths}, {len(self._names)} names)"
 
     def find(self, name: str, spec: str | None, now: float) -> App:
-        """The app that `name` and the range `spec` mean. `now` in monotonic seconds.
+        """The app that `name` and the range `spec` refer to. `now` is in monotonic seconds.
 
-        Raises ClientFault (404) where there is none, and ManifestError where its folder is faulty.
+        Raises ClientFault (404) if there is none, and ManifestError if its folder is faulty.
         """
         self.edition(now)
         app = self._warm.get((name, spec))
@@ -110,9 +110,9 @@ class Catalog:
         return app
 
     def edition(self, now: float) -> int:
-        """Another number as soon as `find` may have another answer: for what is made of those.
+        """A number that changes when `find` may answer differently, for callers that cache answers.
 
-        Looks at the disk, as `find` does, where the last look is too old.
+        Looks at the disk, as `find` does, if the last look is too old.
         """
         if now >= self._fresh_until:
             self._look(now)
@@ -122,17 +122,17 @@ class Catalog:
         return self._edition
 
     def holds(self, name: str, version: str | None, now: float) -> bool:
-        """Whether there is a folder for this version, be it faulty. Has nothing loaded."""
+        """Whether there is a folder for this version, even a faulty one. Loads nothing."""
         return version in self.versions_of(name, now)
 
     def versions_of(self, name: str, now: float) -> list[str | None]:
-        """The versions that there are folders for, be they faulty. Has nothing loaded."""
+        """The versions that have folders, even faulty ones. Loads nothing."""
         self._look_if_due(now)
         named = self._names.get(name)
         return [each or None for each in self._versions(name, named)] if named is not None else []
 
     def names(self, now: float) -> list[tuple[str, str | None]]:
-        """Each name and version that there is a folder for, be it faulty. Has nothing loaded."""
+        """Each name and version that has a folder, even a faulty one. Loads nothing."""
         self._look_if_due(now)
         return [
             (name, version or None)
@@ -141,14 +141,14 @@ class Catalog:
         ]
 
     def is_settled(self, app: App) -> bool:
-        """Whether what `find` gave is what is there now, and no other is being tried."""
+        """Whether `app`, which `find` returned, is what is on disk now, with no other on trial."""
         named = self._names[app.name]
         newest = named.versions.get(named.choose(None) or UNVERSIONED)
         folder = None if newest is None else named.folders.get(newest)
         return folder is not None and folder.found is app
 
     def is_active(self, found: App | Fault, now: float) -> bool:
-        """Whether it is of the version that is meant where none is named."""
+        """Whether it has the version that requests without a version get."""
         self._look_if_due(now)
         named = self._names.get(found.name)
         if named is None:
@@ -157,13 +157,13 @@ class Catalog:
         return (found.version or UNVERSIONED) == named.choose(None)
 
     def examine(self, name: str, version: str, path: Path, *, at: Path) -> AppFolder:
-        """What lies `at` some place, as it will be found at `path`; see `expected`."""
+        """What is in the folder `at`, as it will later be found at `path`; see `expected`."""
         folder = AppFolder(name, version, path, self._parse, at=at)
         folder.look()
         return folder
 
     def outdate(self, app: App) -> None:
-        """The app's code is another one: it is made anew when it is asked for next."""
+        """The app's code has changed: make a new App when it is next asked for."""
         named = self._names.get(app.name)
         for folder in named.folders.values() if named is not None else ():
             if folder.found is app:
@@ -171,7 +171,7 @@ class Catalog:
         self.refresh()
 
     def outdate_those(self, are_meant: Callable[[App], bool]) -> set[str]:
-        """The same of all apps that are meant; returns their names."""
+        """`outdate` each app for which `are_meant` is true; returns their names."""
         names = set()
         for folder in self._known_folders():
             if isinstance(folder.found, App) and are_meant(folder.found):
@@ -181,7 +181,7 @@ class Catalog:
         return names
 
     def take_floors(self, floors: Floors) -> bool:
-        """Have these hold from now on; whether they are others than before."""
+        """Apply these from now on; returns whether they differ from those before."""
         if floors == self.floors:
             return False
         self.floors = floors
@@ -191,23 +191,23 @@ class Catalog:
         return True
 
     def refresh(self) -> None:
-        """Believe nothing that was found on disk till now."""
+        """Trust nothing that was found on disk so far."""
         self._forget()
         self._fresh_until = float("-inf")
 
     def serve_from(self, worker_dirs: Sequence[str | Path]) -> None:
-        """Look into these folders from now on."""
+        """Use these worker folders from now on."""
         self._worker_folders.replace(worker_dirs)
         self._index()
         self.refresh()
 
     def all(self, now: float) -> list[App | Fault]:
-        """Every version of every name, ordered for people; faulty folders as what is wrong."""
+        """Every version of every name, in an order for people; for a faulty folder, its Fault."""
         self._look_if_due(now)
         return [each for name in sorted(self._names) for each in self.all_of(name, now)]
 
     def all_of(self, name: str, now: float) -> list[App | Fault]:
-        """The same of one name; nothing, where there is no such app."""
+        """The same for one name; empty if there is no such app."""
         self._look_if_due(now)
         named = self._names.get(name)
         if named is None:
@@ -216,7 +216,7 @@ class Catalog:
         return list(filter(None, [self._load(name, version, named) for version in versions]))
 
     def newest(self, name: str, now: float) -> str | None:
-        """The version that requests without a range are for, whether it can be loaded or not."""
+        """The version that answers requests without a range, whether or not it can be loaded."""
         has_folders = bool(self.versions_of(name, now))
         return self._names[name].choose(None) or None if has_folders else None
 
@@ -234,7 +234,7 @@ class Catalog:
             self._look(now)
 
     def _look(self, now: float) -> None:
-        """Begin a new check: find out which names there are, and forget what was warm."""
+        """Begin a new check: find out which names there are, and clear `_warm`."""
         self._fresh_until = now + self._check_interval_s
         self._check += 1
         self._forget()
@@ -260,14 +260,14 @@ class Catalog:
             found = self._load(name, version, named)
             if found is not None:
                 return self._serving(found, named, spec)
-            # Its folder vanished just now, and `_load` has taken the version out.
-        # In the same words whether the name or the version is unknown: an internal app is there
-        # for nobody outside.
+            # The folder vanished just now, and `_load` has dropped the version.
+        # The same words whether the name or the version is unknown: to outsiders, an internal app
+        # does not exist.
         asked = name if spec is None else f"{name}@{spec}"
         raise ClientFault(404, "app_not_found", f"there is no app /{asked}", hint=LIST_APPS)
 
     def _serving(self, found: App | Fault, named: Named, spec: str | None) -> App:
-        """What serves of what is there now. Raises ManifestError where that is at fault."""
+        """The app that serves. Raises ManifestError if `found` is faulty and nothing stands in."""
         is_active = named.is_active(found, spec)
         versions = named.versions.keys() - named.withheld
         if isinstance(found, App):
@@ -284,7 +284,7 @@ class Catalog:
         return other
 
     def _versions(self, name: str, named: Named) -> dict[str, Path]:
-        """Version -> folder, looked up anew once in each check."""
+        """Version -> folder, looked up once per check."""
         if named.checked == self._check:
             return named.versions
         named.checked = self._check
@@ -309,10 +309,10 @@ class Catalog:
     def _versions_at(
         self, place: Place, named: Named, empty: list[Path]
     ) -> Iterator[tuple[str, Path]]:
-        """What the folder gives. One with neither app nor versions goes to `empty`.
+        """What the folder provides. One with neither an app nor versions is added to `empty`.
 
-        An empty folder counts as an app, so that its author is told what is missing, but only
-        where there is no other folder of that name: it must not hide one.
+        An empty folder counts as an app, so that its author is told what is missing, but only if
+        no other folder has that name: it must not hide one.
         """
         if place.version is not None:
             yield place.version, place.path
@@ -330,7 +330,7 @@ class Catalog:
     # What a version's folder holds
 
     def _load(self, name: str, version: str, named: Named) -> App | Fault | None:
-        """The app in a version's folder, or its fault; None, and out of the list, if it is gone."""
+        """The App or Fault in a version's folder; None, and no longer listed, if it is gone."""
         path = named.versions[version]
         folder = self.expected.arrived(path) or named.folders.get(path)
         if folder is None:
@@ -356,7 +356,7 @@ class Catalog:
     def _parse(
         self, name: str, version: str | None, source: Path, text: bytes | None, by_api: bool
     ) -> Manifest:
-        """The manifest `text`, the default one for None, and what operators leave of it."""
+        """The manifest `text` (None: the default one), with the operators' settings applied."""
         manifest, warnings = default_manifest(self._body_default), tuple[str, ...]()
         if text is not None:
             path, usual, most = printable(source), self._body_default, self._body_max

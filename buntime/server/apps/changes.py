@@ -1,13 +1,13 @@
-"""Tells whether a file of an app's code has changed since it was asked last.
+"""Checks whether a file of an app's code has changed since the last check.
 
-A walk over the tree and a comparison: no threads, the same on every platform. 7 us a file and 12 us
-a folder on CPython 3.11, so an app of 100 files costs 0.8 ms a request in development. Where a walk
-takes longer than _FREE_S, the next one waits _REST_FACTOR times as long: at most a tenth of the
-time goes into walking, and a change in a big tree may be seen that late.
+It walks the tree and compares: no threads, the same on every platform. That takes 7 us a file and
+12 us a folder on CPython 3.11, so an app of 100 files costs 0.8 ms a request in development. After
+a walk that takes longer than _FREE_S, the next one waits _REST_FACTOR times as long: walking takes
+at most a tenth of the time, and a change in a big tree may be seen that late.
 
-Which files are code is `core/apps/watching`'s to say. Seen are new, removed and renamed ones, and
-those with another size, time or inode; not a file that is rewritten with the same size within one
-tick of the file system (4 ms on ext4).
+`core/apps/watching` decides which files are code. A walk sees new, removed and renamed files, and
+those whose size, time or inode has changed. It misses a file that is rewritten with the same size
+within one tick of the file system's clock (4 ms on ext4).
 """
 
 import contextlib
@@ -19,14 +19,14 @@ from pathlib import Path
 from buntime.core.apps.watching import Watching
 from buntime.server.defence.shortage import is_shortage
 
-# Seconds: three thousand files, or a few while the machine is so busy that they have to wait.
+# Seconds: 3000 files, or a few while the machine is so busy that the walk has to wait.
 _FREE_S = 0.025
 _REST_FACTOR = 10
-_COARSE_NS = 20_000_000  # the kernel takes file times from a clock that ticks; 10 ms at 100 Hz
+_COARSE_NS = 20_000_000  # the kernel takes file times from a clock that ticks every 10 ms at 100 Hz
 
 _CODE = Watching()
 
-# Path relative to the app's folder -> time of change, size, inode.
+# Path relative to the app's folder -> modification time, size, inode.
 Snapshot = dict[str, tuple[int, int, int]]
 
 
@@ -43,7 +43,7 @@ class TreeWatch:
         clock: Callable[[], float] = time.perf_counter,
     ) -> None:
         """`watching` says which files count."""
-        self.changed_file = ""  # what `changed` has found, relative to the folder
+        self.changed_file = ""  # what `changed` found, relative to the folder
         self._folder = str(folder)
         self._watching = watching
         self._clock = clock
@@ -55,7 +55,7 @@ class TreeWatch:
         return f"TreeWatch({self._folder!r}, {len(self._snapshot)} files)"
 
     def watch(self, watching: Watching) -> None:
-        """Go by another rule from now on; the files that it adds are known as they are now."""
+        """Go by another rule from now on; the files that it adds count from their present state."""
         before, self._watching = self._snapshot, watching
         added = {path: None for path in watching.imported if path not in before}
         for path in added:
@@ -63,7 +63,7 @@ class TreeWatch:
                 before[path] = state_of(os.path.join(self._folder, path))
 
     def changed(self) -> bool:
-        """Whether a file has changed since the last call. False, unseen, while a big tree rests."""
+        """Whether a file has changed since the last call; False, unseen, while a big tree rests."""
         if self._clock() < self._rests_until:
             return False
         before = self._snapshot
@@ -72,7 +72,7 @@ class TreeWatch:
         return bool(self.changed_file)
 
     def _look(self) -> None:
-        with contextlib.suppress(OSError):  # no descriptors: seen when there are some again
+        with contextlib.suppress(OSError):  # no descriptors: a later look sees the change
             self._snapshot = self._walk()
 
     def _walk(self) -> Snapshot:
@@ -85,14 +85,14 @@ class TreeWatch:
 
 
 def first_difference(before: Snapshot, now: Snapshot) -> str:
-    """The path of a file that is new, gone or another one; empty where there is none."""
+    """The path of a file that is new, gone or changed; empty if there is none."""
     if before == now:
         return ""
     return min(path for path in before.keys() | now.keys() if before.get(path) != now.get(path))
 
 
 def files_below(folder: str | Path, watching: Watching = _CODE) -> frozenset[str] | None:
-    """The watched files below a folder, relative to it; None where this machine cannot look."""
+    """The watched files below a folder, relative to it; None if this machine cannot look."""
     try:
         return frozenset(snap(folder, watching))
     except OSError:
@@ -102,14 +102,14 @@ def files_below(folder: str | Path, watching: Watching = _CODE) -> frozenset[str
 def changed_since(
     folder: str | Path, wall_ns: int, known: Set[str] | None = None, watching: Watching = _CODE
 ) -> str:
-    """A watched file below `folder` that was changed, or put there, after that moment; or is
-    gone, of those that are `known`. "" where there is none, "." where this machine cannot look.
+    """A watched file below `folder` that was changed or added after `wall_ns`, or one of `known`
+    that is gone. "" if there is none, "." if this machine cannot look.
 
-    Its time of change counts, not that of modification, which `cp -p` and `tar` set back.
+    The ctime counts, not the mtime, which `cp -p` and `tar` set back.
     """
     try:
         snapshot = snap(folder, watching)
-    except OSError:  # no descriptors: better loaded once more than a change not seen
+    except OSError:  # no descriptors: better load the code again than miss a change
         return "."
     gone = known - snapshot.keys() if known is not None else ()
     changed = (path for path in snapshot if _changed_ns(folder, path) > wall_ns - _COARSE_NS)
@@ -119,14 +119,14 @@ def changed_since(
 def _changed_ns(folder: str | Path, path: str) -> int:
     try:
         return os.stat(os.path.join(folder, path), follow_symlinks=False).st_ctime_ns
-    except OSError:  # gone just now
+    except OSError:  # deleted just now
         return 0
 
 
 def snap(top: str | Path, watching: Watching = _CODE) -> Snapshot:
-    """All watched files below `top`. Links to folders count as files: loops have no end.
+    """All watched files below `top`. Links to folders count as files, since they may form loops.
 
-    Raises OSError where this machine cannot look.
+    Raises OSError if descriptors or memory run out.
     """
     snapshot: Snapshot = {}
     folders = [""]
@@ -142,18 +142,18 @@ def snap(top: str | Path, watching: Watching = _CODE) -> Snapshot:
                     elif watching.covers(path):
                         snapshot[path] = state_of(entry.path)
                     elif entry.is_symlink() and entry.is_dir() and watching.enters(path):
-                        snapshot[path] = 0, 0, entry.stat().st_ino  # what lies in it is data
+                        snapshot[path] = 0, 0, entry.stat().st_ino  # what is in it is data
         except OSError as exc:
             if is_shortage(exc):
                 raise
-            # Gone while it was walked, or not ours to read: as if there were nothing, so that the
-            # walk sees it when it is back.
+            # Gone during the walk, or closed to us: treat it as missing, so that the walk sees it
+            # when it is back.
             continue
     return snapshot
 
 
 def state_of(path: str) -> tuple[int, int, int]:
-    """What tells a file from its next version; a link is what it leads to, or itself if to none."""
+    """What tells a file from its next version; for a link, its target's, or its own if broken."""
     try:
         state = os.stat(path)
     except OSError:

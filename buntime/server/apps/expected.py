@@ -1,7 +1,7 @@
-"""Folders of apps that were looked at where they lie, before a link leads to them.
+"""App folders that were examined where they are, before a link to them is made.
 
-As soon as the link is there, what is found is the very app that was looked at, so that a worker
-which has loaded it serves it.
+Once the link is there, the catalog finds the very App that was examined, so that a worker that has
+already loaded it serves it.
 """
 
 import os
@@ -11,21 +11,21 @@ from buntime.server.apps.appfolder import AppFolder
 
 
 class Expected:
-    """Those of one catalog, by the paths where they will be."""
+    """The expected folders of one catalog, by the paths where they will be."""
 
     def __init__(self) -> None:
         self._folders: dict[Path, AppFolder] = {}
 
     def put(self, path: Path, folder: AppFolder) -> None:
-        """A link will stand at `path`."""
+        """Expect `folder` at `path`, where a link to it will be made."""
         self._folders[path] = folder
 
     def drop(self, path: Path) -> None:
-        """No link will."""
+        """Expect nothing at `path`: no link will be made."""
         self._folders.pop(path, None)
 
     def arrived(self, path: Path) -> AppFolder | None:
-        """The folder that was expected at `path`, where that leads to it now; told once."""
+        """The folder expected at `path`, once that path leads to it; returned only once."""
         folder = self._folders.get(path)
         if folder is None or os.path.realpath(path) != os.path.realpath(folder.at):
             return None

@@ -1,7 +1,7 @@
-"""The files of an app's code that its workers have loaded: has one of them changed since?
+"""Checks whether a file of an app's code has changed since the app's workers loaded it.
 
-In production. Files that come later do not count, but by a changed manifest or folder: what an app
-is sent by its clients may look like code.
+Used in production. New files do not count unless the manifest or the folder changes: what clients
+send to an app may look like code.
 """
 
 import os
@@ -16,20 +16,20 @@ FOLDERS_MAX = 1000
 
 
 class TooManyFiles(Exception):
-    """An app has more files of code than are watched."""
+    """An app has more code files than can be watched."""
 
 
 class Followed:
-    """One app's files, from `look` to `look`; used by one thread at a time, which may wait."""
+    """One app's files, compared at each `look`; used by one thread at a time, which may block."""
 
     def __init__(
         self, folder: Path, watching: Watching, made_ns: int, *, is_run: bool = False
     ) -> None:
-        """`made_ns` is a moment, by the clock that files have, before workers loaded the code.
+        """`made_ns` is a time, by the clock of file times, before workers loaded the code.
 
-        `is_run`: programs are started from these files, and do not tell which ones they read.
+        `is_run`: programs are started from these files, and do not say which ones they read.
         """
-        self.folders: frozenset[str] = frozenset()  # of the files, absolute
+        self.folders: frozenset[str] = frozenset()  # that hold the files, as absolute paths
         self._folder = str(folder)
         self._watching = watching
         self._made_ns = made_ns
@@ -40,15 +40,15 @@ class Followed:
         return f"Followed({self._folder!r}, {len(self._files or ())} files)"
 
     def has(self, folder: str, name: str) -> bool:
-        """Whether a name in a folder is one of the files."""
+        """Whether a name in a folder is one of the followed files."""
         path = f"{folder}/{name}"[len(self._folder) + 1 :]
         return self._files is not None and path in self._files
 
     def look(self) -> str:
-        """A file that is another one than at the last look, or gone; "" for none.
+        """A file that has changed since the last look, or is gone; "" if there is none.
 
-        At the first look: a module that was changed while the code was loaded. Raises OSError
-        where this machine cannot look, and TooManyFiles.
+        The first look returns a file that changed while the code was being loaded. Raises OSError
+        if this machine cannot look, and TooManyFiles.
         """
         if self._files is None:
             return self._begin()
@@ -66,9 +66,9 @@ class Followed:
         return next(self._changed_meanwhile(files), "")
 
     def _changed_meanwhile(self, files: Iterable[str]) -> Iterator[str]:
-        """What workers may have imported before, or programs read.
+        """Files changed after `made_ns` that workers may have imported before, or programs read.
 
-        Of other files nobody knows when they are read.
+        Nobody knows when other files are read.
         """
         for path in files if self._is_run else self._watching.imported.intersection(files):
             if self._ctime_ns(path) > self._made_ns:

@@ -1,17 +1,17 @@
-"""Knows which app has which host, and looks whether that has changed.
+"""Knows which app has which host, and checks whether that has changed.
 
-Whose host it is stands in the manifest of the version that serves without a pin. A request for a
-new host names no app, so what is there must be known of all of them. That costs three `stat` calls
-an app, and a look at an app whose folder or manifest has changed:
+An app's hosts are in the manifest of the version that serves requests without a pin. A request for
+a new host names no app, so the index must know the hosts of all apps. That costs three `stat` calls
+an app, and a look at each app whose folder or manifest has changed:
 
-- `look` is for the first request of an edition of the catalog, once a second in production.
-- It compares _COMPARED_MAX apps at most, 1 ms for them, and goes on behind them at the next look:
-  of 1000 apps a changed `hosts` is seen within 8 s, of 128 at once. An app that was added, or has
-  gone, is seen at once among any number.
-- What has changed within the last 2 s is looked at again, as a second change in the same tick of
-  the file system's clock would leave the same time.
+- `look` is called for the first request of an edition of the catalog, once a second in production.
+- It compares at most _COMPARED_MAX apps, which takes 1 ms; the next look continues after them. With
+  1000 apps, a changed `hosts` is seen within 8 s; with 128, at once. An app that was added or
+  removed is seen at once, however many there are.
+- What changed within the last 2 s is looked at again, as a second change in the same tick of the
+  file system's clock would leave the same time.
 - A faulty app has the hosts that it had, and those that its manifest names, if they can be read:
-  they are answered with its fault rather than by somebody else.
+  requests for them are answered with its fault, rather than by another app.
 
 Used on the loop's thread only.
 """
@@ -29,40 +29,40 @@ from buntime.core.errors import ClientFault
 from buntime.core.telemetry.records import Tell
 from buntime.core.values.tuples import NamedTuple
 
-_COMPARED_MAX = 128  # apps in a look
-_LOOKED_AT_MAX = 32  # of them, where they may have changed: 0.2 ms each
+_COMPARED_MAX = 128  # apps in one look
+_LOOKED_AT_MAX = 32  # of them, apps to read again because they may have changed: 0.2 ms each
 _SETTLED_NS = 2_000_000_000
 
 
 class Apps(Protocol):
-    """The catalog, as far as it is needed here."""
+    """The part of the catalog that is needed here."""
 
     @property
     def folders(self) -> Mapping[str, Sequence[Path]]:
-        """The folders that bear each name; of two apps with one host the first has it."""
+        """The folders that bear each name; if two apps name one host, the first has it."""
 
     @property
     def floors(self) -> Floors:
-        """What operators say of apps: other ones may mean other hosts."""
+        """The operators' settings for apps; new ones may mean other hosts."""
 
     def find(self, name: str, spec: str | None, now: float) -> App: ...
     def is_settled(self, app: App) -> bool: ...
 
 
 class Claims(Protocol):
-    """Who had which host first."""
+    """Which app had each host first."""
 
     @property
     def holders(self) -> Mapping[str, str]: ...
     def follow(self, callback: Callable[[], None]) -> None:
-        """Have it called when others are known to have had them."""
+        """Call `callback` when the known holders change."""
 
     def note(self, holders: Mapping[str, str]) -> None:
-        """These have them now."""
+        """Record these as the present holders."""
 
 
 class _Seen(NamedTuple):
-    """What tells that an app has the hosts that it had; `states` is None where nothing tells."""
+    """What shows that an app's hosts are unchanged; if `states` is None, nothing does."""
 
     paths: tuple[Path, ...]
     states: tuple[tuple[int, int, int], ...] | None
@@ -72,13 +72,13 @@ _UNSEEN = _Seen((), None)
 
 
 class Standing(NamedTuple):
-    """Whose a host is, for operators."""
+    """Which app has a host, for operators."""
 
     host: str
-    app: str  # that has it
-    is_named: bool  # by that app, now; else it is kept for it
-    is_given: bool  # by the config file
-    others: tuple[str, ...]  # that name it, too
+    app: str  # that has the host
+    is_named: bool  # whether the app names it now; if not, it is kept for the app
+    is_given: bool  # whether the config file gives it to the app
+    others: tuple[str, ...]  # apps that name it too
 
 
 class HostIndex:
@@ -92,33 +92,33 @@ class HostIndex:
         wall_ns: Callable[[], int] = time.time_ns,
         operators: str | None = None,
     ) -> None:
-        """`warn` is told once of each host that two apps name, and of the host `operators`, which
-        is no app's."""
+        """`warn` gets each host that two apps name, once, and each app that names the host
+        `operators`, which belongs to no app."""
         self.table = HostTable()
         self._apps = apps
         self._warn = warn
         self._wall_ns = wall_ns
-        self._folders: Mapping[str, Sequence[Path]] = {}  # when `_names` was made
+        self._folders: Mapping[str, Sequence[Path]] = {}  # what `_names` was made from
         self._names: list[str] = []
         self._floors = apps.floors
         self._hosts: dict[str, tuple[str, ...]] = {}
         self._seen: dict[str, _Seen] = {}
-        self._next = 0  # the place among the names where the next look begins
+        self._next = 0  # index in `_names` of the app compared last; the next look begins after it
         self._told: set[Dispute] = set()
         self._operators = operators
-        self._would_be: set[str] = set()  # apps that name it
+        self._would_be: set[str] = set()  # apps that name the operators' host
         self._claims: Claims | None = None
 
     def __repr__(self) -> str:
         return f"HostIndex({self.table!r} of {len(self._names)} apps)"
 
     def keep(self, claims: Claims) -> None:
-        """Go by who had a host first, and have it kept."""
+        """Let an app that had a host first keep it, and record in `claims` who has which."""
         self._claims = claims
         claims.follow(self._make_table)
 
     def look(self, now: float) -> HostTable:
-        """The hosts as they are now, `now` in monotonic seconds: the same table if none changed."""
+        """The present hosts, the same table if none changed. `now` is in monotonic seconds."""
         is_other = self._folders is not self._apps.folders
         if is_other:
             self._take_names(self._apps.folders)
@@ -133,7 +133,10 @@ class HostIndex:
         return self.table
 
     def standing(self, now: float) -> list[Standing]:
-        """All hosts that an app names or has had, by name; a look at all apps that have changed."""
+        """All hosts that an app names or has had, sorted, as known after one `look`.
+
+        That compares at most _COMPARED_MAX apps: a change in another one may not show yet.
+        """
         self.look(now)
         had = self._claims.holders if self._claims is not None else {}
         wanted: dict[str, list[str]] = {}
@@ -170,7 +173,7 @@ class HostIndex:
             del self._seen[name]
 
     def _suspects(self) -> list[str]:
-        """Those of the next apps in the row that may have other hosts than are known."""
+        """Those of the next apps in turn whose hosts may have changed."""
         suspects: list[str] = []
         for _ in range(min(_COMPARED_MAX, len(self._names))):
             self._next = (self._next + 1) % len(self._names)
@@ -182,7 +185,7 @@ class HostIndex:
         return suspects
 
     def _read(self, name: str, now: float) -> bool:
-        """Whether it turns out to have other hosts than before."""
+        """Read the app's hosts; returns whether they have changed."""
         before, since_ns = self._hosts.get(name, ()), self._wall_ns()
         self._seen[name] = _UNSEEN
         try:
@@ -227,7 +230,7 @@ class HostIndex:
 
 
 def _see(paths: tuple[Path, ...], since_ns: int) -> _Seen:
-    """What is there, if it has rested for so long that a change will show."""
+    """The state of `paths`, if unchanged for so long that any further change will show."""
     states = _states(paths)
     is_at_rest = states is not None and all(
         since_ns - changed_ns > _SETTLED_NS for _, changed_ns, _ in states
@@ -236,7 +239,7 @@ def _see(paths: tuple[Path, ...], since_ns: int) -> _Seen:
 
 
 def _states(paths: tuple[Path, ...]) -> tuple[tuple[int, int, int], ...] | None:
-    """Of each the inode, the time of its last change in ns, the size; None where one is missing."""
+    """For each path its inode, mtime in ns and size; None if one is missing."""
     try:
         found = [os.stat(path) for path in paths]
     except OSError:

@@ -1,7 +1,7 @@
-"""Has the kernel tell when something happens in a folder: inotify, on Linux alone.
+"""Has the kernel report what happens in a folder: inotify, on Linux only.
 
-The standard library has no such calls, so they are made by ctypes. What is told is a reason to
-look, and no more. Not told is what happens on other machines that share the folder.
+The standard library has no such calls, so they are made through ctypes. An event is a reason to
+look, and no more. Changes made on other machines that share the folder are not reported.
 """
 
 import errno
@@ -14,9 +14,9 @@ from typing import Any
 from buntime.core.values.tuples import NamedTuple
 
 try:
-    import ctypes  # loaded by server/pool/orphans anyway
+    import ctypes  # server/pool/orphans loads it anyway
 except ImportError:
-    ctypes = None  # type: ignore[assignment]  # asked for before it is used
+    ctypes = None  # type: ignore[assignment]  # checked before it is used
 
 # inotify(7)
 _CLOEXEC, _NONBLOCK = os.O_CLOEXEC, os.O_NONBLOCK
@@ -30,18 +30,18 @@ _WANTED = (
 )
 _HEAD = struct.Struct("iIII")  # watch, mask, cookie, length of the name
 
-READ_BYTES = 16 * 1024  # at once: some 300 to 1000 events, parsed in a millisecond
+READ_BYTES = 16 * 1024  # per read: some 300 to 1000 events, parsed in a millisecond
 
 
 class Happening(NamedTuple):
-    """Something has happened to a name in a folder; "" where to the folder itself."""
+    """Something happened to a name in a folder; the name is "" for the folder itself."""
 
     folder: str
     name: str
 
 
 class Inotify:
-    """Watches of folders. `add` and `keep_only` may be called by one thread while another reads."""
+    """Watches folders. One thread may call `add` and `keep_only` while another reads."""
 
     def __init__(self, fd: int, library: Any) -> None:
         self.fd = fd
@@ -56,7 +56,7 @@ class Inotify:
         return folder in self._watches
 
     def keep_only(self, folders: set[str]) -> None:
-        """Watch no others any more."""
+        """Stop watching all other folders."""
         for folder in self._watches.keys() - folders:
             watch = self._watches.pop(folder)
             if self._folders.get(watch) == folder:
@@ -67,10 +67,10 @@ class Inotify:
         self._library.inotify_rm_watch(self.fd, watch)
 
     def add(self, folder: str) -> bool:
-        """Watch a folder too; False where none is there. Raises OSError where there are too many.
+        """Watch one more folder; False if it is not there. Raises OSError if there are too many.
 
-        What a name meant before does not matter: it is looked up again. Of two names of one folder
-        the last one is told.
+        What a name stood for before does not matter: it is looked up again. If a folder has two
+        names, events give the one added last.
         """
         path = os.fsencode(folder)
         watch = self._library.inotify_add_watch(self.fd, path, _WANTED | _ONLYDIR)
@@ -87,7 +87,7 @@ class Inotify:
         return True
 
     def read(self) -> list[Happening] | None:
-        """What has happened, as much as is read at once; None where the kernel has lost some."""
+        """What has happened, as much as one read returns; None if the kernel lost some of it."""
         try:
             data = os.read(self.fd, READ_BYTES)
         except BlockingIOError:
@@ -108,7 +108,7 @@ class Inotify:
 
 
 def open_inotify() -> Inotify | None:
-    """None where this system has no inotify. Raises OSError where it has no more to give."""
+    """None if this system has no inotify. Raises OSError if it has no more instances to give."""
     if sys.platform != "linux" or ctypes is None:
         return None
     library = ctypes.CDLL(None, use_errno=True)

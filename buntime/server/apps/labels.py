@@ -1,4 +1,4 @@
-"""What the name of an app's folder says: which app and which version, or that it is none."""
+"""What the name of an app's folder says: the app and version, or that it is not an app."""
 
 from collections.abc import Set
 from pathlib import Path
@@ -18,9 +18,9 @@ def split_label(label: str) -> tuple[str, str | None]:
 def can_route(
     name: str, version: str | None, path: Path, *, reserved: Set[str], warn: Tell
 ) -> bool:
-    """Whether requests can lead to a folder; `warn` gets why not.
+    """Whether requests can reach a folder; if not, `warn` gets the reason.
 
-    `reserved` are first segments of paths that never reach an app.
+    `reserved` are first path segments that never reach an app.
     """
     if not is_app_name(name):
         warn(

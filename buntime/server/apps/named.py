@@ -1,4 +1,4 @@
-"""All that the catalog knows of one name: folders, versions, and which of them is active."""
+"""Everything the catalog knows of one name: folders, versions, and which of them is active."""
 
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -16,41 +16,41 @@ class Place(NamedTuple):
 
     path: Path
     version: str | None
-    root: Path  # the worker folder that it is in
+    root: Path  # the worker folder that holds it
 
 
 class Named:
-    """What was found of one name, and what came of it."""
+    """What was found for one name, and the result."""
 
     def __init__(self, succession: Succession) -> None:
         self.succession = succession
         self.places: list[Place] = []
-        self.checked = 0  # the number of the check that looked for versions last
+        self.checked = 0  # number of the check that last looked for versions
         self.versions: dict[str, Path] = {}
-        self.active: str | None = None  # the one that a link `latest` leads to
-        self.withheld: frozenset[str] = frozenset()  # those that ranges do not choose
+        self.active: str | None = None  # the version that a link `latest` leads to
+        self.withheld: frozenset[str] = frozenset()  # versions that ranges do not choose
         self.listings: dict[Path, Listing] = {}
-        self.folders: dict[Path, AppFolder] = {}  # of versions that were asked for
+        self.folders: dict[Path, AppFolder] = {}  # of versions that have been asked for
 
     def __repr__(self) -> str:
         return f"Named({[place.path for place in self.places]})"
 
     def choose(self, spec: str | None) -> str | None:
-        """The version that is meant."""
+        """The version that `spec` refers to."""
         return choose(self.versions, spec, active=self.active, withheld=self.withheld)
 
     def is_active(self, found: App | Fault, spec: str | None) -> bool:
-        """Whether it is asked for as the active one."""
+        """Whether `found` is the active version, and `spec` asks for the active one."""
         is_default = spec is None or spec == LATEST
         return is_default and self.active is not None and found.version == self.active
 
     def take(self, found: Iterable[tuple[str, Path]]) -> Iterator[tuple[str, Path, Path]]:
-        """These are its versions now, of two equal ones the first.
+        """Make these its versions; of two equal ones, the first counts.
 
         Yields the others: the version, the folder that is served, and the one that is not.
         """
         self.versions, self.active = {}, None
-        served: dict[str, Path] = {}  # with `latest`, where that is an alias
+        served: dict[str, Path] = {}  # includes `latest` if that is an alias
         for version, path in found:
             if is_gone(path):
                 continue

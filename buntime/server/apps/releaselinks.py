@@ -1,10 +1,10 @@
-"""What links and releases say of an app's versions: which is active, which ranges do not choose.
+"""What links and releases say about an app's versions: which is active, which ranges skip.
 
-shop/latest -> 1.2.0          the version 1.2.0 is active: `latest` is another name of it
-shop@latest -> shop@1.2.0     the same, where the folder shop is an app itself
-shop/latest -> /srv/shop      no version beside it: a version of its own, "latest"
+shop/latest -> 1.2.0          version 1.2.0 is active: `latest` is an alias of it
+shop@latest -> shop@1.2.0     the same, if the folder shop is an app itself
+shop/latest -> /srv/shop      not a version beside it: a version of its own, "latest"
 
-.releases/shop/withheld       versions, a line each, that were never active or were rolled back
+.releases/shop/withheld       versions, one per line, that were never active or were rolled back
                               from; see docs/deploys.md
 """
 
@@ -18,13 +18,13 @@ from buntime.core.deploys.names import WITHHELD, folder_of_app
 from buntime.server.apps.labels import split_label
 from buntime.server.defence.regularfile import read_regular
 
-_SIZE_MAX_BYTES = 1 << 18  # of more versions than anybody keeps
+_SIZE_MAX_BYTES = 1 << 18  # room for more versions than anybody keeps
 
-_State = tuple[int, int, int]  # inode, time of change, size
+_State = tuple[int, int, int]  # inode, modification time, size
 
 
 def alias_of(path: Path) -> str | None:
-    """The version beside it that the link `path`, "shop/latest", leads to; None where to none."""
+    """The version beside it that the link `path`, "shop/latest", leads to; None if to none."""
     try:
         target = os.readlink(path)
     except OSError:
@@ -41,23 +41,23 @@ def alias_of(path: Path) -> str | None:
 
 
 class Withheld:
-    """Which versions ranges do not choose, by what lies in a worker folder; read when changed."""
+    """Which versions ranges skip, by a file in the worker folder; read again when it changes."""
 
     def __init__(self) -> None:
         self._read: dict[tuple[Path, str], tuple[_State, frozenset[str]]] = {}
 
     def of_all(self, roots: Iterable[Path], name: str) -> frozenset[str]:
-        """Those of the app `name` in any of the worker folders."""
+        """The withheld versions of the app `name`, in all of the worker folders."""
         return frozenset().union(*(self.of(root, name) for root in roots))
 
     def of(self, root: Path, name: str) -> frozenset[str]:
-        """Those of the app `name` in the worker folder `root`."""
+        """The withheld versions of the app `name`, in the worker folder `root`."""
         path = f"{root}/{RELEASES}/{folder_of_app(name)}/{WITHHELD}"
         try:
             found = os.stat(path)
             state = found.st_ino, found.st_mtime_ns, found.st_size
             known = self._read.get((root, name))
-            if known is None or known[0] != state:  # it is replaced, never written over
+            if known is None or known[0] != state:  # the file is replaced, never rewritten
                 text, _ = read_regular(path, _SIZE_MAX_BYTES)
                 known = state, frozenset(text.decode("utf-8", "replace").split())
                 self._read[root, name] = known

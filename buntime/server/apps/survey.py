@@ -1,7 +1,7 @@
-"""Looks at all folders of apps at once, and tells which names may have changed since the last look.
+"""Looks at all app folders at once, and says which names may have changed since the last look.
 
-Costs, for each folder that has rested, one `stat` of it and one of its manifest. Used by one thread
-at a time, which may wait for the disk. What a change means is for the catalog to say.
+A folder that has not changed lately costs one `stat`, and another one for its manifest. Used by one
+thread at a time, which may wait for the disk. The catalog decides what a change means.
 """
 
 import os
@@ -15,40 +15,40 @@ from buntime.core.values.tuples import NamedTuple
 from buntime.server.apps.appfolder import Listing, holds_app
 from buntime.server.apps.labels import split_label
 
-_SETTLED_NS = 2_000_000_000  # as of appfolder.Listing
-_LINKS_MAX = 8  # one behind the other, as the kernel follows 40
+_SETTLED_NS = 2_000_000_000  # as in appfolder.Listing
+_LINKS_MAX = 8  # in a row; the kernel follows 40
 
-_State = tuple[int, int, int]  # inode, time of change, size
+_State = tuple[int, int, int]  # inode, modification time, size
 _GONE: _State = (0, 0, 0)
 
 
 class _Folder(NamedTuple):
-    """What is known of a folder that bears an app's name, or a version's."""
+    """What is known of a folder that bears the name of an app or of a version."""
 
     state: _State
     is_settled: bool
-    manifest: str  # the name of the one that is there
+    manifest: str  # the name of its manifest, or ""
     is_app: bool
 
 
 class Mark(NamedTuple):
-    """What tells a folder from another state of it, as far as apps are made of that."""
+    """What tells a folder from another state of it, for what makes an app."""
 
     folder: _State
     manifest: _State
 
 
 class Sight(NamedTuple):
-    """What there is."""
+    """What one look found."""
 
-    marks: dict[str, Mark]  # of each folder of an app, by its path
-    names: dict[str, str]  # whose it is
-    folders: set[str]  # of apps, and those that tell which of them there are
-    listed: set[str]  # the latter
-    is_whole: bool  # whether all worker folders are there
+    marks: dict[str, Mark]  # of each app folder, by its path
+    names: dict[str, str]  # the app's name, by the same path
+    folders: set[str]  # app folders, and those whose entries decide which ones there are
+    listed: set[str]  # only the latter
+    is_whole: bool  # whether all worker folders exist
 
     def changed(self, before: "Sight") -> dict[str, str]:
-        """The folders that are others, gone or new, each with its app's name."""
+        """The folders that are changed, gone or new, each with its app's name."""
         names = {**before.names, **self.names}
         return {
             path: name
@@ -61,7 +61,7 @@ NOTHING = Sight({}, {}, set(), set(), is_whole=False)
 
 
 class Survey:
-    """Takes a sight of the worker folders, and remembers what it need not look at again."""
+    """Surveys the worker folders, and remembers what it need not look at again."""
 
     def __init__(self, wall_ns: Callable[[], int] = time.time_ns) -> None:
         self._wall_ns = wall_ns
@@ -72,7 +72,7 @@ class Survey:
         return f"Survey({len(self._folders)} folders)"
 
     def take(self, roots: Sequence[str | Path]) -> Sight:
-        """All folders of apps below `roots` as they are now."""
+        """All app folders below `roots` as they are now."""
         known, self._folders = self._folders, {}
         sight = Sight({}, {}, set(), set(), is_whole=all(os.path.isdir(root) for root in roots))
         for root in map(str, roots):
@@ -104,7 +104,7 @@ class Survey:
         state = _state(path)
         folder = known.get(path)
         if folder is None or not folder.is_settled or folder.state != state:
-            # Two changes within one tick of the file system leave the same time.
+            # Two changes within one tick of the file system's clock leave the same time.
             is_settled = self._wall_ns() - state[1] > _SETTLED_NS
             manifest = next(
                 (each for each in MANIFEST_NAMES if os.path.lexists(f"{path}/{each}")), ""
@@ -130,8 +130,9 @@ def _state(path: str) -> _State:
 
 
 def _parents_of_links(path: str) -> Iterable[str]:
-    """Where the links lie that a folder is reached by, but for the first: another one of the same
-    name may be put in the place of each.
+    """The parent folder of each target in the chain of links that begins at `path`.
+
+    Another entry of the same name may take the place of each target.
     """
     for _ in range(_LINKS_MAX):
         try:

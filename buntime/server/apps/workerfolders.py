@@ -1,9 +1,9 @@
-"""The worker folders, with the scopes in them: which folder bears which name.
+"""The worker folders and the scopes in them: which folder bears which name.
 
     worker folder/shop/, /shop@1.2.0/   -> "shop": two places
                  /@acme/shop/           -> "@acme/shop"
 
-What lies in the folders of a name, its versions and its app, is for `catalog`.
+`catalog` looks at what is in the folders of a name: its versions or its app.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -17,7 +17,7 @@ from buntime.server.apps.named import Place
 
 
 class WorkerFolders:
-    """What is in them, as of the last `look`."""
+    """What was in the worker folders at the last `look`."""
 
     def __init__(
         self,
@@ -27,7 +27,7 @@ class WorkerFolders:
         warn: Tell,
         wall_ns: Callable[[], int],
     ) -> None:
-        """`reserved` are names that no app may have; `wall_ns` see `Catalog`."""
+        """`reserved` are names that no app may have; for `wall_ns` see `Catalog`."""
         self._reserved = frozenset(reserved)
         self._warn = warn
         self._wall_ns = wall_ns
@@ -39,16 +39,16 @@ class WorkerFolders:
 
     @property
     def paths(self) -> list[str]:
-        """In the order in which the folders are looked at."""
+        """The worker folders, in the order in which they are looked at."""
         return [str(root.path) for root in self._roots]
 
     def look(self) -> bool:
-        """Look at the disk; whether folders have come or gone."""
+        """Look at the disk; returns whether folders have come or gone."""
         changed = [listing.refresh() for listing in (*self._roots, *self._scopes.values())]
         return any(changed)
 
     def replace(self, paths: Sequence[str | Path]) -> None:
-        """Have these from now on, and look at them."""
+        """Use these worker folders from now on, and look at them."""
         known = {root.path: root for root in self._roots}
         wanted = map(Path, dict.fromkeys(paths))
         self._roots = [known.get(path) or Listing(path, self._wall_ns) for path in wanted]
@@ -56,7 +56,7 @@ class WorkerFolders:
             root.refresh()
 
     def places(self) -> dict[str, list[Place]]:
-        """The folders that bear each name, in the order of worker folders, then of names."""
+        """The folders that bear each name, in order of worker folder, then of name."""
         places: dict[str, list[Place]] = {}
         scopes: dict[Path, Listing] = {}
         for root in self._roots:
@@ -69,7 +69,7 @@ class WorkerFolders:
         return places
 
     def _labelled(self, root: Listing, scopes: dict[Path, Listing]) -> Iterator[tuple[str, Path]]:
-        """The folders of a worker folder and of its scopes: ("@acme/shop@1.2.0", its path)."""
+        """The folders in a worker folder and in its scopes: ("@acme/shop@1.2.0", its path)."""
         for folder in root.folders:
             path = root.path / folder
             if not folder.startswith("@"):

@@ -1,4 +1,4 @@
-"""Time zones by name, from the database of this machine."""
+"""Time zones by name, from this machine's database."""
 
 from datetime import UTC, tzinfo
 from functools import lru_cache
@@ -7,15 +7,15 @@ from buntime.core.apps.manifest import Manifest
 from buntime.core.values.units import BadValue
 from buntime.core.values.wording import shown
 
-_PROOF = "Europe/London"  # is in each database
+_PROOF = "Europe/London"  # is in every database
 
 
 @lru_cache(maxsize=256)
 def zone(name: str) -> tzinfo:
-    """`"Europe/Berlin"`, `"UTC"` -> that zone. Raises BadValue for what is none here."""
+    """`"Europe/Berlin"`, `"UTC"` -> that zone. Raises BadValue if this machine has no such zone."""
     if name == "UTC":
         return UTC  # without a database
-    from zoneinfo import ZoneInfo  # for apps with jobs in a zone alone
+    from zoneinfo import ZoneInfo  # only for apps with jobs in a zone
 
     try:
         return ZoneInfo(name)
@@ -34,7 +34,7 @@ def zone(name: str) -> tzinfo:
 
 
 def check_zones(manifest: Manifest) -> None:
-    """Raises BadValue where a job names a zone that is none here."""
+    """Raises BadValue if a job names a zone that this machine does not have."""
     for job in manifest.cron:
         try:
             zone(job.timezone)

@@ -1,1 +1,1 @@
-"""Backups: one archive of apps, state and data, and what was in it brought back."""
+"""Backups: one archive of apps, state and data, and how it is restored."""

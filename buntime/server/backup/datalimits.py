@@ -1,15 +1,15 @@
-"""How large the data of each app and plugin may be, by its manifest and by operators."""
+"""How large the data of each app and plugin may grow, by its manifest and by operators."""
 
 from buntime.core.errors import HttpError, ManifestError
 from buntime.server.apps.catalog import Catalog
 from buntime.server.plugins.plugins import Plugins
 from buntime.server.pool.pool import Pool
 
-_PLUGIN = "plugin+"  # begins the folder of a plugin: no name of an app has a "+"
+_PLUGIN = "plugin+"  # prefix of a plugin's folder: no app's name has a "+"
 
 
 class DataLimits:
-    """Looks them up. Used on the loop's thread."""
+    """Looks up the limits. Used on the loop's thread."""
 
     def __init__(self, pool: Pool, catalog: Catalog, plugins: Plugins) -> None:
         self._pool = pool
@@ -20,9 +20,9 @@ class DataLimits:
         return f"DataLimits({self._pool!r})"
 
     def served(self) -> dict[str, int]:
-        """Of the apps and plugins that are served, by the path of the folder, in bytes.
+        """The limits of the apps and plugins being served, in bytes, by the path of the folder.
 
-        Versions share a folder: the largest counts.
+        Versions share a folder: the largest limit counts.
         """
         limits: dict[str, int] = {}
         for deployment in self._pool.deployments.by_state.values():
@@ -34,7 +34,7 @@ class DataLimits:
         return limits
 
     def of_folder(self, name: str, now: float) -> int | None:
-        """Of a folder by its name, "@acme+shop", "plugin+keyval", whether it is served or not."""
+        """The limit of a folder by name, "@acme+shop", "plugin+keyval", whether served or not."""
         if name.startswith(_PLUGIN):
             roster, plugin = self._plugins.roster, name.removeprefix(_PLUGIN).replace("+", "/")
             manifest = roster.serves_with(plugin).manifest if plugin in roster.found else None
@@ -42,4 +42,4 @@ class DataLimits:
         try:
             return self._catalog.find(name.replace("+", "/"), None, now).manifest.data_max_bytes
         except (HttpError, ManifestError):
-            return None  # gone, or a preview's
+            return None  # the app is gone, or it is a preview's folder

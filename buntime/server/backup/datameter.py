@@ -1,6 +1,6 @@
-"""Counts the data of apps with a `dataMax`, once a minute, on a thread, and tells of what is large.
+"""Measures the data of apps with a `dataMax` once a minute, in a thread, and logs what is large.
 
-Nothing is refused: see docs/manifest.md.
+It refuses nothing: see docs/manifest.md.
 """
 
 import os
@@ -13,17 +13,17 @@ from buntime.server.telemetry.logs import Log
 
 LOOK_S = 60.0
 
-# By the path of a folder of data: how large it may be, in bytes.
+# Path of a data folder -> how large it may be, in bytes.
 Limits = Mapping[str, int]
 
 
 class DataMeter:
-    """On the loop's thread; folders are counted on another one, one after the other."""
+    """Used on the loop's thread; another thread measures the folders, one after the other."""
 
     def __init__(
         self, loop: Loop, log: Log, limits: Callable[[], Limits], *, look_s: float = LOOK_S
     ) -> None:
-        """`limits` are those of the apps and plugins that are served now."""
+        """`limits` returns those of the apps and plugins that are served now."""
         self.use = DataUse()
         self._loop = loop
         self._log = log
@@ -66,7 +66,7 @@ class DataMeter:
 
 
 def _measured(limits: Limits) -> list[Measured]:
-    """In a thread."""
+    """Runs in a thread."""
     return [
         Measured(os.path.basename(folder), size_of(folder)[1], most)
         for folder, most in limits.items()

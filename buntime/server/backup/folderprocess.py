@@ -1,4 +1,4 @@
-"""Starts the process that reads or writes one folder of a backup, see helper.py."""
+"""Starts the process that reads or writes one folder of a backup; see helper.py."""
 
 import os
 import subprocess
@@ -28,7 +28,7 @@ class Failed(Exception):
 
 
 class Folder(NamedTuple):
-    """A folder, whose it is (None: of the runtime's user), and whether it may have links."""
+    """A folder, its user (None: the runtime's own), and whether it may have links."""
 
     path: str
     user: Identity | None = None
@@ -36,7 +36,7 @@ class Folder(NamedTuple):
 
 
 class FolderProcess:
-    """A process that packs or unpacks a folder; its pipes are `stream`."""
+    """A process that packs or unpacks a folder; `stream` is its pipe."""
 
     def __init__(self, process: subprocess.Popen[bytes], stream: IO[bytes], folder: Folder) -> None:
         self.stream = stream
@@ -44,11 +44,11 @@ class FolderProcess:
         self._folder = folder
 
     def finish(self) -> None:
-        """Wait for its end. Raises Failed with what it has said."""
+        """Wait for the process to end. Raises Failed with what it said on stderr."""
         try:
             self.stream.close()
         except BrokenPipeError:
-            pass  # it says itself why it has gone
+            pass  # the process itself says why it ended
         process = self._process
         if process.stderr is None:
             raise AssertionError("a process with a pipe for its errors")
@@ -63,9 +63,9 @@ class FolderProcess:
 
 @contextmanager
 def folder_process(action: str, folder: Folder, kernel: Kernel) -> Iterator[FolderProcess]:
-    """Have it run meanwhile; `action` is "pack" or "unpack". Raises Failed, also from `finish`."""
+    """Run the process in this context; `action`: "pack" or "unpack". Raises Failed, as `finish`."""
     is_reading = action == "pack"
-    command = _command(action, folder)  # now: our own files are closed to who starts it
+    command = _command(action, folder)  # now: the thread that starts it cannot read our files
     try:
         process = confined(
             _order(folder, kernel),
@@ -108,7 +108,7 @@ def _command(action: str, folder: Folder) -> list[str]:
 
 
 def _order(folder: Folder, kernel: Kernel) -> Message | None:
-    """It may read its Python and the system's libraries, and have its folder; nothing else."""
+    """It may read its Python and the system's libraries, and use its folder; nothing else."""
     if not kernel.is_fit:
         return None
     pythons = {os.path.realpath(each) for each in (sys.prefix, sys.base_prefix, sys.exec_prefix)}

@@ -1,20 +1,20 @@
-"""The process that reads or writes one folder of a backup: as the folder's user, in a sandbox.
+"""The process that reads or writes one folder of a backup, as the folder's user, in a sandbox.
 
-    python -I -S -c SOURCE pack ROOT [links]       what is in the folder, on stdout
-    python -I -S -c SOURCE unpack ROOT [links]     the same from stdin, into an empty folder
+    python -I -S -c SOURCE pack ROOT [links]       writes what is in the folder to stdout
+    python -I -S -c SOURCE unpack ROOT [links]     reads the same from stdin, into an empty folder
 
-It is started with this module's text and imports the standard library alone: it may be another user
-who cannot read where the runtime lies. Both streams are an entry after the other, a line of JSON
-and so many bytes; who reads them believes nothing of it:
+It is started with this module's text and imports only the standard library: its user may not be
+allowed to read the runtime's files. Both streams are a sequence of entries, each a line of JSON and
+the bytes that it announces; the reader trusts none of it:
 
     {"path": ["uploads", "a.png"], "kind": "file", "size": 3, "mode": 420, "time": 1.5}   abc
     {"path": ["uploads"], "kind": "folder", "mode": 448}
-    {"path": ["latest"], "kind": "link", "to": "1.2.0"}                where links are asked for
-    {"kind": "end", "changed": [["log.txt"]], "left": [[["socket"], "it is no file"]]}
+    {"path": ["latest"], "kind": "link", "to": "1.2.0"}                if links are asked for
+    {"kind": "end", "changed": [["log.txt"]], "left": [[["socket"], "it is not a file"]]}
 
-No link is followed: each folder is opened from the one that holds it. A file of SQLite, known by
-what it begins with, is copied by SQLite itself, in one step, so that it is of one moment; its log
-is in the copy. Other files are as they are read: which have changed meanwhile is told at the end.
+No link is followed: each folder is opened from its parent. A SQLite file, known by its first bytes,
+is copied by SQLite itself in one step, so that the copy is consistent and includes the log. Other
+files are copied as they are read; the end names those that changed meanwhile.
 """
 
 from __future__ import annotations
@@ -31,20 +31,20 @@ from urllib.parse import quote
 BLOCK_BYTES = 256 * 1024
 LINE_MAX_BYTES = 1 << 20
 DEPTH_MAX = 64
-TOLD_MAX = 1000  # names of files that have changed, or were left
+TOLD_MAX = 1000  # names reported of files that changed or were left out
 SQLITE_S = 60.0
-SCRATCH = ".buntime-backup-"  # copies of databases lie there, in the folder itself
+SCRATCH = ".buntime-backup-"  # folder for copies of databases, in the packed folder itself
 _SQLITE = b"SQLite format 3\0"
 _BESIDE_SQLITE = ("-wal", "-shm", "-journal")
 _COPY = "copy"
-_MADE = "__pycache__"  # of what is in folders of apps; Python makes it again
+_MADE = "__pycache__"  # left out of folders of apps; Python makes it again
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 class Refused(Exception):
-    """What came is not what may be written; says why."""
+    """The input is not what may be written; says why."""
 
 
 class Packer:
@@ -59,7 +59,7 @@ class Packer:
         self._scratch = os.path.join(root, f"{SCRATCH}{os.getpid()}")
 
     def run(self) -> None:
-        self._clean()  # of one that was killed
+        self._clean()  # what a killed process left
         root = os.open(self._root, _FOLDER)
         try:
             self._folder(root, [])
@@ -70,7 +70,7 @@ class Packer:
         self._out.flush()
 
     def _clean(self) -> None:
-        """Remove copies of databases; what is no folder of ours stays."""
+        """Remove copies of databases; what is not a folder of ours stays."""
         for name in os.listdir(self._root):
             folder = os.path.join(self._root, name)
             if name.startswith(SCRATCH) and not os.path.islink(folder):
@@ -134,7 +134,7 @@ class Packer:
             os.close(file)
 
     def _content(self, file: int, path: list[str], status: os.stat_result) -> None:
-        """As many bytes as were told, whatever becomes of the file meanwhile."""
+        """As many bytes as announced, whatever happens to the file meanwhile."""
         left = status.st_size
         mode = stat.S_IMODE(status.st_mode)
         self._line(
@@ -146,13 +146,13 @@ class Packer:
             left -= len(block)
 
     def _database(self, folder: int, name: str, path: list[str], before: os.stat_result) -> bool:
-        """Copy it by SQLite; False where that cannot be: then its bytes are taken as they are."""
+        """Copy it with SQLite; False if that fails, and then its bytes are copied as they are."""
         os.makedirs(self._scratch, 0o700, exist_ok=True)
         copy = os.path.join(self._scratch, _COPY)
         try:
             copy_database(f"/proc/self/fd/{folder}/{name}", copy)
             made = os.open(copy, _FILE)
-        except Exception as exc:  # noqa: BLE001  # SQLite's of many kinds, of a file of anybody's
+        except Exception as exc:  # noqa: BLE001  # SQLite raises many kinds, for anybody's file
             self._leave(path, f"SQLite cannot copy it, so it is there as it was read: {exc}")
             return False
         finally:
@@ -180,8 +180,8 @@ class Packer:
 
 
 def copy_database(path: str, copy: str, within_s: float = SQLITE_S) -> None:
-    """Have SQLite copy it in one step. Raises its errors, TimeoutError, ImportError."""
-    import sqlite3  # a Python may have none
+    """Have SQLite copy it in one step. Raises SQLite's errors, TimeoutError, ImportError."""
+    import sqlite3  # some Pythons lack it
 
     until = time.monotonic() + within_s
 
@@ -199,7 +199,7 @@ def copy_database(path: str, copy: str, within_s: float = SQLITE_S) -> None:
 
 
 class Unpacker:
-    """Writes what comes into an empty folder. Raises Refused and OSError."""
+    """Writes its input into an empty folder. Raises Refused and OSError."""
 
     def __init__(self, root: str, stream: BinaryIO, has_links: bool) -> None:
         self._stream = stream
@@ -213,11 +213,11 @@ class Unpacker:
             raise Refused("the folder is not empty")
         while (entry := read_entry(self._stream))["kind"] != "end":
             self._entry(entry)
-        for path, to in self._links:  # the last: nothing is written by way of one
+        for path, to in self._links:  # at the end, so that nothing is written through one
             folder = self._open(path[:-1])
             os.symlink(to, path[-1], dir_fd=folder)
             os.close(folder)
-        for path, mode in reversed(self._modes):  # a folder that may not be written, filled
+        for path, mode in reversed(self._modes):  # at the end: a read-only folder cannot be filled
             folder = self._open(path)
             os.fchmod(folder, mode)
             os.fsync(folder)
@@ -260,7 +260,7 @@ class Unpacker:
             os.close(file)
 
     def _open(self, path: list[str]) -> int:
-        """The folder, each step from the one that holds it."""
+        """The folder, opened step by step, each from its parent."""
         folder = os.dup(self._root)
         for name in path:
             inner = os.open(name, _FOLDER, dir_fd=folder)
@@ -270,7 +270,7 @@ class Unpacker:
 
 
 def read_entry(stream: BinaryIO) -> dict[str, Any]:
-    """The next entry, whose bytes follow. Raises Refused where it is none."""
+    """The next entry; its bytes follow. Raises Refused if it is not an entry."""
     line = stream.readline(LINE_MAX_BYTES)
     try:
         entry = json.loads(line)
@@ -289,7 +289,7 @@ def read_entry(stream: BinaryIO) -> dict[str, Any]:
             return told
         if kind == "file" and type(entry["size"]) is int and entry["size"] >= 0:
             time_s = float(entry["time"])
-            if abs(time_s) < 1 << 40:  # no NaN either
+            if abs(time_s) < 1 << 40:  # rules out NaN, too
                 return {**told, "size": entry["size"], "time": time_s}
     except (ValueError, KeyError, TypeError, RecursionError, OverflowError):
         pass
@@ -297,7 +297,7 @@ def read_entry(stream: BinaryIO) -> dict[str, Any]:
 
 
 def is_name(name: object) -> bool:
-    """Whether it is the name of something in a folder."""
+    """Whether it is a possible name of an entry in a folder."""
     if not isinstance(name, str) or name in ("", ".", "..") or "/" in name or "\0" in name:
         return False
     try:
@@ -307,10 +307,10 @@ def is_name(name: object) -> bool:
 
 
 def stays_inside(path: list[str], to: str) -> bool:
-    """Whether a link at `path` leads to what is in the same folder: `["shop", "latest"]`, "1.2.0".
+    """Whether a link at `path` stays inside the root: `["shop", "latest"]`, "1.2.0".
 
-    It goes up first, if at all, by folders that are none: behind the name of a link ".." is another
-    place than it looks. What it then goes down by may be links, which stay inside by themselves.
+    Any ".." must come first, where it passes real folders: after the name of a link, ".." leads
+    elsewhere than it seems to. The names after that may be links, which stay inside themselves.
     """
     if not to or to.startswith("/") or "\0" in to:
         return False

@@ -1,6 +1,6 @@
-"""Where what a backup holds comes to lie: staged beside its place, then renamed.
+"""Puts what a backup holds in its place: staged beside it, then renamed.
 
-Nothing that is there is replaced, but for the state, which is moved aside where it is restored.
+Nothing that exists is replaced, except the state when it is restored: the old one is moved aside.
 """
 
 import os
@@ -17,12 +17,12 @@ from buntime.server.state.datafolders import NAME as DATA
 from buntime.server.state.statefile import NAME as STATE_DB
 
 STAGED = ".restore-"
-# What lies beside the old file would be taken for the new one's.
+# SQLite would take old files beside state.db for those of the new one.
 _OF_STATE = (f"{STATE_DB}-wal", f"{STATE_DB}-journal", f"{STATE_DB}-shm", STATE_DB)
 
 
 class Target(NamedTuple):
-    """Where to: folders of apps and of plugins in the order of the archive's."""
+    """Where to restore to: folders of apps and of plugins, in the order of the archive's."""
 
     state_dir: str
     app_dirs: Sequence[str]
@@ -35,7 +35,7 @@ class Target(NamedTuple):
 
 
 class Planned(NamedTuple):
-    """A folder that comes back: `stage` becomes `place`, or what is in it comes into `place`."""
+    """A folder to restore: `stage` becomes `place`, or what is in it moves into `place`."""
 
     place: str
     stage: str
@@ -47,7 +47,7 @@ class Planned(NamedTuple):
 
 
 def plan_of(head: Head, target: Target) -> Mapping[Section, Planned]:
-    """Where each section of a backup that is wanted goes to."""
+    """Where each wanted section of a backup goes."""
     plan: dict[Section, Planned] = {}
     for section in head.sections:
         if section.kind == "state" or not target.wants(section):
@@ -82,7 +82,7 @@ def _identity_of(name: str, user: str | None) -> Any:
 
 
 def refuse_what_is_there(plan: Mapping[Section, Planned], target: Target) -> None:
-    """Raises Failed where something is in the way of what would be restored."""
+    """Raises Failed if something is in the way of what would be restored."""
     for folder in plan.values():
         if folder.is_whole and os.path.lexists(folder.place):
             raise Failed(f"{folder.place} is there already; move it away first")
@@ -98,11 +98,11 @@ def refuse_what_is_there(plan: Mapping[Section, Planned], target: Target) -> Non
 
 
 def make_stage(folder: Planned) -> None:
-    """Make the folder that a section is unpacked into before it is put in its place."""
+    """Make the folder that a section is unpacked into before it is moved to its place."""
     parent = os.path.dirname(folder.stage)
     if folder.is_whole:
         os.makedirs(parent, 0o711, exist_ok=True)
-        os.chmod(parent, 0o711)  # whatever the umask: users of apps pass through it
+        os.chmod(parent, 0o711)  # whatever the umask: the users of apps pass through it
     else:
         os.makedirs(parent, 0o755, exist_ok=True)
     os.mkdir(folder.stage, 0o700)
@@ -112,7 +112,7 @@ def make_stage(folder: Planned) -> None:
 
 
 def place(folder: Planned) -> list[str]:
-    """Put what was unpacked in its place; returns the paths that are there now."""
+    """Move what was unpacked to its place; returns the paths that are there now."""
     if folder.is_whole:
         os.rename(folder.stage, folder.place)
         return [folder.place]
@@ -125,7 +125,7 @@ def place(folder: Planned) -> list[str]:
 
 
 def place_state(stage: str, target: Target) -> list[str]:
-    """What was there is moved aside, with the time, and the database is the last."""
+    """Put the state in its place, the database last; old files are renamed, with the time."""
     now = time.strftime("%Y%m%dT%H%M%S", time.gmtime())
     names = sorted(os.listdir(stage), key=lambda name: name == STATE_DB)
     placed = []

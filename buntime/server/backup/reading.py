@@ -1,11 +1,11 @@
-"""Restores a backup, in two readings: the first checks all of it and writes nothing.
+"""Restores a backup in two passes: the first checks all of it and writes nothing.
 
     check     names, kinds, sizes and hashes of all members; the archive is whole
-    stage     each folder by a process of its user, into a new folder beside its place
-    place     renames, state.db the last, see placing.py
+    stage     each folder, by a process of its user, into a new folder beside its place
+    place     renames, state.db last; see placing.py
 
-So a damaged or hostile archive is found before anything is there, and a full disk leaves nothing:
-what was staged is removed.
+So a damaged or hostile archive is found before anything is written, and a full disk leaves nothing
+behind: what was staged is removed.
 """
 
 import gzip
@@ -48,20 +48,20 @@ _LINE_MAX_BYTES = 64 * 1024
 
 
 class Checked(NamedTuple):
-    """What the first reading has found."""
+    """What the first pass found."""
 
     head: Head
     files: int
     size_bytes: int
-    changed: list[str]  # while they were read
-    left: list[dict[str, Any]]  # out: {"path": ..., "why": ...}
+    changed: list[str]  # files that changed while they were read
+    left: list[dict[str, Any]]  # what was left out: {"path": ..., "why": ...}
 
 
 class _Member(NamedTuple):
     section: Section
     path: list[str]
     info: tarfile.TarInfo
-    content: "_Content | None"  # of a file
+    content: "_Content | None"  # if it is a file
 
 
 class _Content:
@@ -83,9 +83,9 @@ class _Content:
 
 
 def check_backup(file: IO[bytes]) -> Checked:
-    """Read all of it. Raises BadBackup where it is damaged, or not what a backup may be."""
+    """Read all of it. Raises BadBackup if it is damaged, or not what a backup may be."""
     files = size = 0
-    found = hashlib.sha256()  # of all lines of the contents, in their order
+    found = hashlib.sha256()  # over all lines of the contents, in their order
     with _opened(file) as reader:
         head = reader.head
         for member in reader.members():
@@ -105,9 +105,9 @@ def check_backup(file: IO[bytes]) -> Checked:
 
 
 def restore_backup(file: IO[bytes], head: Head, target: Target) -> list[str]:
-    """Bring back what was checked; the paths that are there now. Raises Failed, BadBackup, OSError.
+    """Restore what was checked; returns the new paths. Raises Failed, BadBackup, OSError.
 
-    The caller holds the state folder.
+    The caller must hold the state folder.
     """
     plan = plan_of(head, target)
     refuse_what_is_there(plan, target)
@@ -128,23 +128,23 @@ def restore_backup(file: IO[bytes], head: Head, target: Target) -> list[str]:
             shutil.rmtree(path, ignore_errors=True)
 
 
-# What comes
+# Reading the archive
 
 
 class _Reader:
-    """The members of an archive, each checked by its name and kind."""
+    """The members of an archive, each checked for its name and kind."""
 
     def __init__(self, archive: tarfile.TarFile) -> None:
         self._archive = archive
         self._last: tarfile.TarInfo | None = None
-        self.told: tuple[list[str], list[dict[str, Any]]] = [], []  # behind the contents
+        self.told: tuple[list[str], list[dict[str, Any]]] = [], []  # from the end of the contents
         first = archive.next()
         if first is None or first.name != HEAD or not first.isreg() or first.size > HEAD_MAX_BYTES:
             raise BadBackup(f"it does not begin with {HEAD}; it is not a backup of buntime's")
         self.head = parse_head(self._bytes(first))
 
     def members(self) -> Iterator[_Member]:
-        """All of them, up to the contents."""
+        """All members up to the contents."""
         section, done = None, set[Section]()
         while (info := self._archive.next()) is not None:
             if info.name == CONTENTS and info.isreg():
@@ -160,7 +160,7 @@ class _Reader:
         raise BadBackup(f"its end, {CONTENTS}, is missing: it was cut")
 
     def contents(self) -> Iterator[dict[str, Any]]:
-        """Each file, as the archive tells it, behind all members."""
+        """What the archive says about each file; it comes after all members."""
         stream = self._stream(self._last)
         while line := stream.readline(_LINE_MAX_BYTES):
             try:
@@ -196,8 +196,8 @@ class _Reader:
         return b"".join(_Content(self._stream(info), info.size).pieces())
 
 
-class _opened:  # noqa: N801  # used as a function is
-    """The archive from its beginning; what tarfile and gzip raise is BadBackup."""
+class _opened:  # noqa: N801  # used like a function
+    """The archive from its beginning; errors of tarfile and gzip become BadBackup."""
 
     def __init__(self, file: IO[bytes]) -> None:
         self._file = file
@@ -221,7 +221,7 @@ class _opened:  # noqa: N801  # used as a function is
 
 
 def _is_damage(exc: BaseException) -> bool:
-    """Whether tarfile or gzip has raised it for what it has read."""
+    """Whether tarfile or gzip raised it because of what they read."""
     return isinstance(exc, tarfile.TarError | EOFError | zlib.error | gzip.BadGzipFile)
 
 
@@ -241,13 +241,13 @@ def _stage(
                 process.finish()
         else:
             member = next(members, None)
-    # What has no member of its own is an empty folder.
+    # A section without members is an empty folder, and its stage is there already.
 
 
 def _unpack(
     process: FolderProcess, member: _Member | None, members: Iterator[_Member]
 ) -> _Member | None:
-    """Have a process write all of its section; the first member that is another's."""
+    """Have a process write its whole section; returns the first member of another section."""
     section = member.section if member else None
     try:
         while member is not None and member.section == section:
@@ -259,7 +259,7 @@ def _unpack(
         process.stream.write(_line({"kind": "end", "changed": [], "left": []}))
         process.stream.flush()
     except BrokenPipeError:
-        process.finish()  # says why
+        process.finish()  # raises Failed, which says why
         raise
     return member
 
@@ -275,7 +275,7 @@ def _entry(member: _Member) -> bytes:
 
 
 def _stage_state(member: _Member, stage: str) -> None:
-    """By this process: the files of the state are its own, and few."""
+    """Done by this process: the state's files are its own, and few."""
     folder = stage
     for name in member.path[:-1]:
         folder = os.path.join(folder, name)

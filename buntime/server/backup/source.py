@@ -1,4 +1,4 @@
-"""What a backup is made of: the folders that there are, and whose each is."""
+"""What a backup is made of: which folders there are, and whose each one is."""
 
 import os
 import pwd
@@ -22,7 +22,7 @@ OPTIONS_FILE = "plugin-options.json"
 
 
 class Source(NamedTuple):
-    """Where all of it lies. `copy_state` copies state.db to a path; False where there is none."""
+    """Where everything is. `copy_state` copies state.db to a path; False if there is none."""
 
     state_dir: str
     app_dirs: Sequence[str]
@@ -30,11 +30,11 @@ class Source(NamedTuple):
     kernel: Kernel
     copy_state: Callable[[str], bool]
     has_secrets: bool = False
-    only: frozenset[str] = frozenset()  # kinds of sections; none: all
+    only: frozenset[str] = frozenset()  # kinds of sections; empty: all
 
 
 def head_of(source: Source) -> Head:
-    """What the archive will say of itself. Raises OSError."""
+    """What the archive says about itself. Raises OSError."""
     return Head(
         version=__version__,
         created=time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
@@ -46,7 +46,7 @@ def head_of(source: Source) -> Head:
 
 
 def folders_of(source: Source, head: Head) -> Iterator[tuple[Section, Folder]]:
-    """Each folder that a process of its own reads."""
+    """Each folder that is read by a process of its own."""
     for number, path in enumerate(head.apps):
         yield Section("apps", str(number)), Folder(os.path.realpath(path), has_links=True)
     for number, path in enumerate(head.plugins):
@@ -71,7 +71,7 @@ def _data(source: Source) -> Iterator[tuple[str, int]]:
 
 
 def user_of(uid: int) -> str | None:
-    """The name by which another machine knows the user; None for the runtime's own."""
+    """The name by which another machine knows the user; None for the runtime's own user."""
     if uid == os.geteuid():
         return None
     try:
@@ -81,12 +81,12 @@ def user_of(uid: int) -> str | None:
 
 
 def identity_of(user: str | None) -> Identity | None:
-    """The user of a folder, where this process may become another one. Raises KeyError."""
+    """The user of a folder, if this process may become another user. Raises KeyError."""
     return resolve(user) if user is not None and os.geteuid() == 0 else None
 
 
 def sizes_of(source: Source) -> list[dict[str, Any]]:
-    """For each folder of data its user, and how many files and bytes it has. Raises OSError."""
+    """For each data folder its user, and how many files and bytes it has. Raises OSError."""
     told = []
     for name, uid in _data(source):
         files, size, is_whole = size_of(os.path.join(source.state_dir, DATA, name))

@@ -1,7 +1,7 @@
-"""Writes a backup: what the processes of the folders tell becomes members of one tar.gz.
+"""Writes a backup: what the processes of the folders send becomes members of one tar.gz.
 
-What a process tells is checked as it comes, as it runs as the app's user: its names, and that it
-sends as many bytes as it has said.
+What a process sends is checked as it arrives, since the process runs as the app's user: the names,
+and that it sends as many bytes as it announced.
 """
 
 import gzip
@@ -33,16 +33,16 @@ from buntime.server.defence.regularfile import read_regular
 from buntime.server.state.statefile import NAME as STATE_DB
 
 _STATE_COPY = "state.db.copy"
-_STATE_MAX_BYTES = 1 << 20  # of a file beside state.db
+_STATE_MAX_BYTES = 1 << 20  # limit of a file beside state.db
 
 
 class Written(NamedTuple):
-    """What has become of it; of names there are so many at most."""
+    """The result; the number of names in it is limited."""
 
     files: int
-    size_bytes: int  # before it was compressed
-    changed: list[str]  # while they were read
-    left: list[tuple[str, str]]  # out, and why
+    size_bytes: int  # before compression
+    changed: list[str]  # files that changed while they were read
+    left: list[tuple[str, str]]  # what was left out, and why
 
     def to_json(self) -> dict[str, Any]:
         left = [{"path": path, "why": why} for path, why in self.left]
@@ -55,7 +55,7 @@ class Written(NamedTuple):
 
 
 def write_backup(source: Source, out: Callable[[bytes], None]) -> Written:
-    """Make the archive and give it to `out`, piece by piece. Raises Failed and OSError."""
+    """Make the archive and pass it to `out`, piece by piece. Raises Failed and OSError."""
     head = head_of(source)
     with (
         tempfile.TemporaryFile() as contents,
@@ -87,7 +87,7 @@ class _Out(io.RawIOBase):
 
 
 class _Exactly(io.RawIOBase):
-    """So many bytes of a stream, hashed. Raises Failed where there are fewer."""
+    """Exactly `size` bytes of a stream, hashed. Raises Failed if there are fewer."""
 
     def __init__(self, stream: IO[bytes], size: int, where: str) -> None:
         self._stream = stream
@@ -123,7 +123,7 @@ class _Archive:
         return _line({"end": True, "changed": self._changed, "leftOut": left})
 
     def text(self, name: str, data: bytes, *, is_listed: bool = True) -> None:
-        """A file that is in memory."""
+        """Add a file that is in memory."""
         self.member(name, len(data), 0o600, time.time(), io.BytesIO(data), is_listed=is_listed)
 
     def file(self, name: str, size: int, mode: int, at_s: float, stream: IO[bytes]) -> None:
@@ -158,7 +158,7 @@ class _Archive:
         self._archive.addfile(info)
 
     def end(self, section: Section, entry: dict[str, Any]) -> None:
-        """What a process has told at its end: names alone, of any form."""
+        """Take what a process reported at its end: only names, of any form."""
         for path in entry["changed"][:1000]:
             self._changed.append(f"{section.prefix}/{_shown(path)}")
         for each in entry["left"][:1000]:
@@ -175,7 +175,7 @@ def _pack(archive: _Archive, section: Section, folder: Folder, source: Source) -
                     break
                 _add(archive, section, entry, process.stream)
         except Refused as exc:
-            process.finish()  # where it has failed it says why
+            process.finish()  # if the process failed, this says why
             raise Failed(f"{folder.path}: {exc}") from exc
         process.finish()
 
@@ -198,10 +198,10 @@ def _add(archive: _Archive, section: Section, entry: dict[str, Any], stream: IO[
 
 
 def _pack_state(archive: _Archive, source: Source) -> None:
-    """By this process: these files are its own."""
+    """Done by this process: these files are its own."""
     copy = os.path.join(source.state_dir, _STATE_COPY)
     with suppress(FileNotFoundError):
-        os.unlink(copy)  # of one that was killed: who holds the folder takes one at a time
+        os.unlink(copy)  # of a killed run: who holds the folder makes one backup at a time
     try:
         if source.copy_state(copy):
             with open(copy, "rb") as file:
@@ -213,7 +213,7 @@ def _pack_state(archive: _Archive, source: Source) -> None:
     with suppress(FileNotFoundError):
         data, _ = read_regular(os.path.join(source.state_dir, PLUGINS_FILE), _STATE_MAX_BYTES)
         archive.text(f"state/{PLUGINS_FILE}", data)
-    with suppress(FileNotFoundError, ValueError):  # one that holds nothing for the runtime either
+    with suppress(FileNotFoundError, ValueError):  # ValueError: the runtime cannot use it either
         data, _ = read_regular(os.path.join(source.state_dir, OPTIONS_FILE), SIZE_MAX_BYTES)
         kept = data if source.has_secrets else without_secrets(data)
         archive.text(f"state/{OPTIONS_FILE}", kept)

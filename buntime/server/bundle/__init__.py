@@ -1,1 +1,1 @@
-"""The worker's code, unpacked into a folder that nobody else can write."""
+"""The worker's code, unpacked into a folder that nobody else can write to."""

@@ -1,4 +1,4 @@
-"""Copies folders out of the archive that the runtime runs from, where it could not be unpacked."""
+"""Copies folders out of the archive that the runtime runs from if it could not be unpacked."""
 
 import zipfile
 from pathlib import Path, PurePosixPath
@@ -7,14 +7,14 @@ from buntime.server.bundle.unpacking import passing_folder
 
 
 def copied_out(source: Path) -> Path:
-    """A copy of such a folder, which goes when the runtime ends. Raises OSError."""
+    """A copy of such a folder, deleted when the runtime ends. Raises OSError."""
     copy = passing_folder() / source.name
     copy_out(source, copy)
     return copy
 
 
 def copy_out(source: Path, target: Path) -> bool:
-    """Copy a folder that lies in an archive, `/x/buntime.pyz/content/apps`; False for no such one.
+    """Copy a folder in an archive, `/x/buntime.pyz/content/apps`; False if there is no such one.
 
     Raises OSError.
     """

@@ -1,20 +1,20 @@
-"""Unpacks what a worker's interpreter loads, once, into a folder that nobody else can write.
+"""Unpacks what a worker's interpreter loads, once, into a folder that nobody else can write to.
 
-    worker-3f2a…/             the name is made from the contents: another runtime, another folder
+    worker-3f2a…/             named by its contents: another runtime, another folder
       __main__.py             buntime/worker/launch.py
       buntime/*.py            what apps import by name, and the channel's messages
-      buntime/sdk/*.py        what that is
+      buntime/sdk/*.py        the code behind that
       buntime/worker/*.py
 
-Workers cannot run from where the runtime lies: its folder or .pyz on their `sys.path` would
-shadow an app's own modules, and a binary holds no files at all.
+Workers cannot run from where the runtime is: its folder or .pyz on their `sys.path` would shadow an
+app's own modules, and a binary holds no files at all.
 
 Guarantees:
-- A folder that is used is whole, byte by byte, at the time of the call. It appears by one rename,
-  so any number of runtimes may start at once.
-- It lies where no other user can write or replace it, see cachefolder.py. Else another place is
-  taken, and the log says why.
-- It stays as long as a runtime uses it; a new one takes away those that none uses.
+- A folder that is used is complete, byte for byte, at the time of the call. One rename makes it
+  appear, so any number of runtimes may start at once.
+- It is where no other user can write to it or replace it, see cachefolder.py. If it cannot be,
+  another place is used, and the log says why.
+- It stays as long as a runtime uses it; making a new one deletes those that none uses.
 """
 
 import contextlib
@@ -33,21 +33,21 @@ from buntime.server.bundle.cachefolder import NAME, SHARED, cache_folder, ensure
 _PACKAGE = "buntime"
 _NOT_FOR_WORKERS = frozenset(("__main__.py",))  # of the package itself, see the layers
 _LAUNCHER = "launch.py"
-_FRESH_S = 6 * 3600.0  # cleaners take what nobody has used for days
+_FRESH_S = 6 * 3600.0  # cleaners delete what nobody has used for days
 
 
 def default_cache_dir(environ: Mapping[str, str]) -> Path | None:
-    """Where a user's programs keep what they can make anew; None where that cannot be known."""
+    """Where a user's programs keep what they can make again; None if that is unknown."""
     folder = cache_folder(environ)
     return None if folder is None else Path(folder)
 
 
 def ensure_bundle(cache_dir: str | Path | None = None, *, warn: Tell) -> Path:
-    """The folder with the worker's code, unpacked if need be (2 ms if not).
+    """The folder with the worker's code, unpacked if needed (2 ms if not).
 
-    Tried in turn: `cache_dir`, or the user's cache if it is None; a folder of this user's in the
-    temporary folder; and a new one there, which goes when the runtime ends. Raises UsageError
-    where nothing can be written.
+    It tries `cache_dir`, or the user's cache if that is None; then this user's folder in the
+    temporary folder; then a new one there, deleted when the runtime ends. Raises UsageError if
+    it can write to none.
     """
     found = _first_usable(_candidates(cache_dir or default_cache_dir(os.environ)), warn)
     if found is None:
@@ -59,10 +59,10 @@ def ensure_bundle(cache_dir: str | Path | None = None, *, warn: Tell) -> Path:
 
 
 def ensure_shared_bundle(cache_dir: str | Path = SHARED, *, warn: Tell) -> Path:
-    """The same for workers that are to become another user: each user can read it.
+    """The same for workers that will become another user: every user can read it.
 
-    With bytecode, which such a worker could not write. Tried in turn: `cache_dir`, and a folder of
-    this user's in the temporary folder. Raises UsageError like `ensure_bundle`.
+    It includes bytecode, which such a worker could not write. It tries `cache_dir`, then a folder
+    of this user's in the temporary folder. Raises UsageError like `ensure_bundle`.
     """
     found = _first_usable(_shared_candidates(cache_dir), warn, is_shared=True)
     if found is None:
@@ -74,9 +74,9 @@ def ensure_shared_bundle(cache_dir: str | Path = SHARED, *, warn: Tell) -> Path:
 
 
 def _first_usable(folders: Iterator[Path], warn: Tell, *, is_shared: bool = False) -> Path | None:
-    """The bundle in the first folder that can be written and trusted.
+    """The bundle in the first folder that can be written to and trusted.
 
-    The others are told, but for those on a file system that is read-only on purpose.
+    It warns of the others, except those on a file system that is read-only on purpose.
     """
     files = read_bundle()
     name = f"worker-{_digest(files)}"
@@ -86,7 +86,7 @@ def _first_usable(folders: Iterator[Path], warn: Tell, *, is_shared: bool = Fals
             if not reason:
                 return _ensure_in(folder / name, files, is_shared=is_shared)
         except OSError as exc:
-            if exc.errno == errno.EROFS:  # somebody's decision, as for the root of a container
+            if exc.errno == errno.EROFS:  # somebody decided that, as for the root of a container
                 continue
             reason = f"{exc.filename or folder}: {exc.strerror or exc}"
         warn(
@@ -99,10 +99,10 @@ def _first_usable(folders: Iterator[Path], warn: Tell, *, is_shared: bool = Fals
 
 
 def keep_fresh(*folders: Path, every_s: float = _FRESH_S) -> None:
-    """Have who cleans up temporary files see that those of ours are used, however old they are.
+    """Show those who clean up temporary files that ours are in use, however old they are.
 
-    That is for what lies in our folder in the temporary folder; caches are nobody's to clean. The
-    time of the last change stays as it is, since bytecode is held against it.
+    This is for our folder in the temporary folder; nobody cleans up caches. The modification time
+    stays as it is, since bytecode is checked against it.
     """
     ours = f"{NAME}-{os.geteuid()}"
     used = [folder for folder in folders if ours in folder.parts]
@@ -110,7 +110,7 @@ def keep_fresh(*folders: Path, every_s: float = _FRESH_S) -> None:
     def touch() -> None:
         while True:
             for path in (path for folder in used for path in _all_in(folder)):
-                with contextlib.suppress(OSError):  # it may just go
+                with contextlib.suppress(OSError):  # it may be gone by now
                     os.utime(path, ns=(time.time_ns(), os.stat(path).st_mtime_ns))
             time.sleep(every_s)
 
@@ -157,25 +157,25 @@ def _digest(files: Mapping[str, bytes]) -> str:
 def _candidates(cache_dir: str | Path | None) -> Iterator[Path]:
     if cache_dir is not None:
         yield Path(cache_dir).absolute()
-    # Brings tempfile; few starts come here.
+    # Loads tempfile; few starts come here.
     from buntime.server.bundle.unpacking import passing_folder, user_folder
 
     try:
         yield user_folder()
         yield passing_folder()
-    except OSError:  # no temporary folder at all; the caller tells
+    except OSError:  # no temporary folder at all; the caller reports it
         return
 
 
 def _shared_candidates(cache_dir: str | Path) -> Iterator[Path]:
     yield Path(cache_dir)
-    # Brings tempfile; few starts come here.
+    # Loads tempfile; few starts come here.
     from buntime.server.bundle.unpacking import user_folder
 
     try:
         ours = user_folder()
         yield ours.with_name(f"{ours.name}-shared")
-    except OSError:  # no temporary folder at all; the caller tells
+    except OSError:  # no temporary folder at all; the caller reports it
         return
 
 
@@ -184,7 +184,7 @@ def _shared_candidates(cache_dir: str | Path) -> Iterator[Path]:
 
 def _ensure_in(target: Path, files: Mapping[str, bytes], *, is_shared: bool = False) -> Path:
     def make() -> None:
-        # Brings tempfile; only the first start comes here.
+        # Loads tempfile; only the first start comes here.
         from buntime.server.bundle.unpacking import unpack
 
         unpack(target, files, is_shared=is_shared)
@@ -192,12 +192,12 @@ def _ensure_in(target: Path, files: Mapping[str, bytes], *, is_shared: bool = Fa
     def is_there() -> bool:
         return _is_whole(target, files) and (not is_shared or _is_open(target))
 
-    ensure(str(target), make, is_there)  # locked till this process ends
+    ensure(str(target), make, is_there)  # locked until this process ends
     return target
 
 
 def _is_open(target: Path) -> bool:
-    """Whether each user can read it; one made for a runtime that was another user is closed."""
+    """Whether every user can read it; one made for a runtime with another user is closed."""
     return target.stat().st_mode & 0o555 == 0o555
 
 

@@ -1,20 +1,20 @@
-"""Folders for what can be made anew: where they lie, which are safe to use, and which are in use.
+"""Cache folders: where they are, which are safe to use, and which are in use.
 
-What a program runs from such a folder is as safe as the folder. So it, the folders above, and the
-links that lead to it must belong to this user or to root, and no other user may write or replace
-them (a group may above it: many systems have one per user).
+What a program runs from such a folder is as safe as the folder. So it, the folders above it, and
+the links that lead to it must belong to this user or to root, and no other user may write to them
+or replace them (a group may write above it: many systems have one group per user).
 
-In a container whose process 1 is this user's and not root's there is nobody else: what runs there
-has been started by that process, and gains no other user. Volumes of Kubernetes are made for that:
-an emptyDir is open to all, without the sticky bit, and a claim belongs to the group of the pod. So
-modes and owners are not looked at there.
+If process 1 of a container runs as this user, and not as root, nobody else is in there: that
+process started everything that runs, and cannot become another user. Kubernetes makes its volumes
+for that: an emptyDir is open to all, without the sticky bit, and a claim belongs to the pod's
+group. So modes and owners are not checked there.
 
-What is used has a shared lock on it, as long as the process that uses it lives. Folders of other
-versions that nobody has locked are removed when a new one is made. systemd-tmpfiles leaves alone
-what is locked.
+A folder in use has a shared lock as long as the process that uses it lives. Making a new folder
+removes those of other versions that nobody has locked. systemd-tmpfiles leaves alone what is
+locked.
 
-The launchers of the .pyz and of the binary load this file by itself, before anything else of the
-runtime can be imported: it uses nothing but what each Python has loaded at its start.
+The launchers of the .pyz and of the binary load this file on its own, before anything else of the
+runtime can be imported: it uses only what every Python has loaded at its start.
 """
 
 from __future__ import annotations
@@ -30,20 +30,20 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
 NAME = "buntime"
-# Where root keeps what every user may read, see the Filesystem Hierarchy Standard.
+# Where root caches what every user may read, see the Filesystem Hierarchy Standard.
 SHARED = f"/var/cache/{NAME}"
 _TRUSTED_UIDS = frozenset((0, os.geteuid()))
-_LINKS_MAX = 40  # as Linux has it
-_FIRST = "/proc/1/status"  # can be read by all, also of a process that is closed to others
+_LINKS_MAX = 40  # as in Linux
+_FIRST = "/proc/1/status"  # everyone can read it, even of a process that is closed to others
 _OLD_S = 3600  # unpacking takes seconds
-# Each time another start may have got in between; a third time is more than bad luck.
+# Each time, another start may have interfered; a third time is more than bad luck.
 _ATTEMPTS = 3
 
 
 def cache_folder(environ: Mapping[str, str]) -> str | None:
-    """Where a user's programs keep what they can make anew; None where that cannot be known."""
+    """Where a user's programs keep what they can make again; None if that is unknown."""
     chosen = environ.get("XDG_CACHE_HOME", "")
-    if chosen.startswith("/"):  # the specification wants relative ones ignored
+    if chosen.startswith("/"):  # the specification says to ignore relative paths
         return f"{chosen}/{NAME}"
     service = environ.get("CACHE_DIRECTORY", "").partition(":")[0]  # systemd's CacheDirectory=
     if service.startswith("/"):
@@ -55,11 +55,11 @@ def cache_folder(environ: Mapping[str, str]) -> str | None:
 
 
 def prepare_cache(folder: str, *, is_shared: bool = False) -> str:
-    """Make the cache folder; says why it is not safe to use, or nothing.
+    """Make the cache folder; returns why it is not safe to use, or "".
 
-    A shared one is open to all users, whatever the umask is.
+    A shared one can be read by all users, whatever the umask is.
     """
-    reason = _judge(folder)  # before anything is made in what may be another user's
+    reason = _judge(folder)  # before making anything in what may be another user's
     if reason:
         return reason
     for missing in reversed([folder, *_parents(folder)]):
@@ -73,9 +73,9 @@ def prepare_cache(folder: str, *, is_shared: bool = False) -> str:
 
 
 def is_alone(first: str = _FIRST) -> bool:
-    """Whether process 1 is this user's and not root's: then nobody else is in this container.
+    """Whether process 1 runs as this user, and not as root: then nobody else is in this container.
 
-    `first` is the file that tells of it: a line `Uid:` with the real, effective, saved and file
+    `first` is the status file of process 1: a line `Uid:` has the real, effective, saved and file
     system's user.
     """
     uid = os.geteuid()
@@ -94,7 +94,7 @@ def _judge(folder: str) -> str:
 
 
 def distrust(folder: str) -> str:
-    """Why what lies in `folder` may be another user's, or nothing."""
+    """Why what is in `folder` may be another user's, or ""."""
     state = os.lstat(folder)
     if not stat.S_ISDIR(state.st_mode):
         return f"{folder} is not a folder"
@@ -108,10 +108,10 @@ def distrust(folder: str) -> str:
 
 
 def _distrust_way(path: str) -> str:
-    """Why somebody could have `path` lead elsewhere, now or later.
+    """Why somebody could make `path` lead elsewhere, now or later, or "".
 
-    Judged is all that the kernel passes on its way: folders, links, and the folders on the way to
-    what these lead to. So a path that is safe can be used by its name, again and again.
+    It judges everything that the kernel passes on its way: folders, links, and the folders on the
+    way to what these lead to. So a path that is safe can be used by its name, again and again.
     """
     if is_alone():
         return ""
@@ -121,7 +121,7 @@ def _distrust_way(path: str) -> str:
 def _distrust_step(step: str) -> str:
     try:
         state = os.lstat(step)
-    except (FileNotFoundError, NotADirectoryError):  # it is yet to be made, or cannot be
+    except (FileNotFoundError, NotADirectoryError):  # not made yet, or cannot be made
         return ""
     if state.st_uid not in _TRUSTED_UIDS:
         kind = "is a link of" if stat.S_ISLNK(state.st_mode) else "belongs to"
@@ -155,7 +155,7 @@ def _steps(path: str) -> Iterator[str]:
 
 
 def _miss_access(folder: str) -> str:
-    """Why another user could not reach what is below `folder`."""
+    """Why another user could not reach what is below `folder`, or ""."""
     return "" if os.stat(folder).st_mode & stat.S_IXOTH else f"{folder} is closed to other users"
 
 
@@ -163,7 +163,7 @@ def _make(folder: str, is_shared: bool) -> None:
     try:
         os.mkdir(folder, 0o700)  # os.makedirs would give the parents another mode
     except FileExistsError:
-        if os.path.isdir(folder):  # somebody was faster
+        if os.path.isdir(folder):  # another start was faster
             return
         raise
     if is_shared:
@@ -176,14 +176,14 @@ def _parents(folder: str) -> Iterator[str]:
         yield folder
 
 
-# What is in use, and what goes
+# What is in use, and what can go
 
 
 def ensure(target: str, make: Callable[[], None], is_whole: Callable[[], bool]) -> int | None:
-    """Have a folder that is whole and nobody else's, made anew if need be; returns its lock.
+    """Have a folder that is complete and nobody else's, made again if needed; returns its lock.
 
     The lock is a descriptor to keep open while the folder is used, or None, see `lock`. `make`
-    lets it appear by one rename. Raises OSError.
+    must let the folder appear by one rename. Raises OSError.
     """
     for _ in range(_ATTEMPTS):
         is_missing = not os.path.lexists(target)
@@ -201,7 +201,7 @@ def ensure(target: str, make: Callable[[], None], is_whole: Callable[[], bool]) 
 
 
 def lock(folder: str, how: int = fcntl.LOCK_SH) -> int | None:
-    """A descriptor that holds a lock; None where it cannot be had, as on some network disks."""
+    """A descriptor that holds a lock; None if there can be none, as on some network disks."""
     descriptor = _open_folder(folder)
     if descriptor is None:
         return None
@@ -214,7 +214,7 @@ def lock(folder: str, how: int = fcntl.LOCK_SH) -> int | None:
 
 
 def remove_unused(target: str) -> None:
-    """Remove folders of other versions, and what starts that were killed have left."""
+    """Remove folders of other versions, and what killed starts have left."""
     folder, name = os.path.split(target)
     kind = name.partition("-")[0] + "-"
     now = os.stat(target).st_ctime
@@ -232,7 +232,7 @@ def remove_unused(target: str) -> None:
 
 
 def discard(target: str) -> None:
-    """Take a folder out of the way, at once, before it is deleted piece by piece."""
+    """Move a folder out of the way at once, then delete it piece by piece."""
     trash = (
         f"{os.path.dirname(target)}/.{os.path.basename(target).lstrip('.')}-{os.urandom(6).hex()}"
     )
@@ -244,11 +244,11 @@ def discard(target: str) -> None:
 
 
 def remove(path: str) -> None:
-    """Delete a file, a link, or a folder with all that is in it, as far as that is possible.
+    """Delete a file, a link, or a folder with everything in it, as far as that is possible.
 
     Another user may own what is in the folder, and change it meanwhile. So no path is followed
-    twice: each folder is opened, never by a link, and what is in it is deleted by its descriptor.
-    A folder in a folder is moved up first. So it does not matter how deep they are nested.
+    twice: each folder is opened, never through a link, and its contents are deleted through its
+    descriptor. Inner folders are moved to the top first, so the depth of nesting does not matter.
     """
     if _unlink(path):
         return
@@ -267,14 +267,14 @@ def remove(path: str) -> None:
 
 
 def remove_whole(path: str) -> None:
-    """The same. Raises OSError where something is left."""
+    """Like `remove`, but raises OSError if something is left."""
     remove(path)
     if os.path.lexists(path):
         raise OSError(errno.ENOTEMPTY, "cannot be removed whole", path)
 
 
 def _move_folders(name: str, top: int) -> list[str]:
-    """Delete the files in a folder of `top`, and move its folders there; returns their names."""
+    """Delete the files in a folder of `top`, and move its folders to `top`; returns their names."""
     moved: list[str] = []
     folder = _open_folder(name, top)
     if folder is None:
@@ -285,7 +285,7 @@ def _move_folders(name: str, top: int) -> list[str]:
             try:
                 os.rename(inner, free, src_dir_fd=folder, dst_dir_fd=top)
             except OSError:
-                continue  # mounted there, or closed to us
+                continue  # a mount point, or closed to us
             moved.append(free)
     finally:
         os.close(folder)
@@ -293,7 +293,7 @@ def _move_folders(name: str, top: int) -> list[str]:
 
 
 def _delete_files(folder: int) -> list[str]:
-    """Delete all that is not a folder; returns the names of what is left."""
+    """Delete everything that is not a folder; returns the names of what is left."""
     return [name for name in os.listdir(folder) if not _unlink(name, folder)]
 
 

@@ -1,8 +1,8 @@
 """The plugins and example apps that come with Buntime, in each of its forms.
 
-Where it is installed they lie in its own package (`carried/`), else beside it. The .pyz and the
-binary have unpacked them with the rest, where no other user can write. A .pyz that found no such
-folder runs as an archive; plugins are copied out of it then.
+If Buntime is installed, they are in its own package (`carried/`), otherwise beside it. The .pyz and
+the binary have unpacked them with the rest, where no other user can write. A .pyz that found no
+such folder runs as an archive; plugins are then copied out of it.
 """
 
 from functools import lru_cache
@@ -11,21 +11,21 @@ from pathlib import Path
 import buntime
 
 _PACKAGE = Path(buntime.__file__).parent
-_CARRIED = "carried"  # of a wheel, see pyproject.toml
+_CARRIED = "carried"  # in a wheel, see pyproject.toml
 
 
 def carried_plugins() -> Path:
-    """Their folder; it may be missing. Raises OSError where there is no place to copy it to."""
+    """The plugins' folder; it may be missing. Raises OSError if it cannot be copied anywhere."""
     return _plugins_of(_PACKAGE)
 
 
 def carried_apps() -> Path:
-    """The folder of the example apps; it may be missing, or lie in an archive."""
+    """The folder of the example apps; it may be missing, or be in an archive."""
     return _carried_by(_PACKAGE) / "apps"
 
 
 def _carried_by(package: Path) -> Path:
-    """Where both lie. Beside an installed package `plugins` would be somebody else's."""
+    """The folder of both. Beside an installed package, `plugins` would be somebody else's."""
     inside = package / _CARRIED
     return inside if inside.is_dir() else package.parent
 
@@ -35,7 +35,7 @@ def _plugins_of(package: Path) -> Path:
     folder = _carried_by(package) / "plugins"
     if package.is_dir():
         return folder
-    # Brings zipfile and tempfile; hardly a start comes here.
+    # Loads zipfile and tempfile; hardly any start comes here.
     from buntime.server.bundle.archive import copied_out
 
     return copied_out(folder)

@@ -1,6 +1,6 @@
-"""Writes the folder of a bundle: what most starts need not do.
+"""Writes the folder of a bundle, which most starts need not do.
 
-Apart from bundle.py, since tempfile is a thirtieth of the runtime's start.
+Separate from bundle.py, since tempfile takes a thirtieth of the runtime's start.
 """
 
 import atexit
@@ -14,12 +14,12 @@ from buntime.server.bundle.cachefolder import NAME, remove
 
 
 def user_folder() -> Path:
-    """This user's own in the temporary folder. Raises OSError where there is none."""
+    """This user's own in the temporary folder. Raises OSError if there is no temporary folder."""
     return Path(tempfile.gettempdir(), f"{NAME}-{os.geteuid()}")
 
 
 def passing_folder() -> Path:
-    """A new one there, which goes when the runtime ends. Raises OSError where there is none."""
+    """A new one there, deleted when the runtime ends. Raises OSError like `user_folder`."""
     folder = Path(tempfile.mkdtemp(prefix=f"{NAME}-"))
     atexit.register(remove, str(folder))
     return folder
@@ -45,7 +45,7 @@ def unpack(target: Path, files: Mapping[str, bytes], *, is_shared: bool) -> None
 
 
 def _open_to_all(folder: Path) -> None:
-    """Let everybody read what is in `folder`, whatever the umask is."""
+    """Let everybody read what is in `folder`, whatever the umask."""
     folder.chmod(0o755)
     for path in folder.rglob("*"):
         path.chmod(0o755 if path.is_dir() else 0o644)

@@ -1,1 +1,1 @@
-"""What keeps apps out of the runtime: its memory, its key, and files that apps decide about."""
+"""What protects the runtime from apps: its memory, its key, and files that apps control."""

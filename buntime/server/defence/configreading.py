@@ -1,4 +1,4 @@
-"""Reads the config file, and tells whether it may be missing.
+"""Reads the config file, and knows whether it may be missing.
 
 Used by one thread at a time, which may wait for the disk.
 """
@@ -24,7 +24,7 @@ def config_path(settings: Settings) -> str:
 
 
 def is_open_to_all(path: str) -> bool:
-    """Whether any user of the machine can read a file, as far as its mode says."""
+    """Whether any user of the machine can read a file, going by its mode."""
     try:
         return bool(os.stat(path).st_mode & stat.S_IROTH)
     except OSError:
@@ -32,7 +32,7 @@ def is_open_to_all(path: str) -> bool:
 
 
 class ConfigReader:
-    """Reads it again and again, and makes another value of it only where it has changed."""
+    """Reads the file repeatedly, and makes a new value only when it has changed."""
 
     def __init__(self) -> None:
         self._last: tuple[str, bytes, ConfigFile] | None = None
@@ -41,10 +41,10 @@ class ConfigReader:
         return f"ConfigReader({self._last and self._last[2]!r})"
 
     def read(self, settings: Settings) -> ConfigFile:
-        """What it says; NO_CONFIG where it was not named and is not there.
+        """What the file says; NO_CONFIG if it was not named and is not there.
 
-        One that was there and is gone is an error, for what it has said must not be undone by a
-        file that somebody moves. Raises ConfigError.
+        A file that was there and is gone is an error: moving a file must not undo what it said.
+        Raises ConfigError.
         """
         path, last = config_path(settings), self._last
         try:

@@ -1,6 +1,6 @@
-"""Finds where apps can read the master key nevertheless: files, and processes beside the runtime.
+"""Finds where apps can still read the master key: files, and processes beside the runtime.
 
-A runtime that is not root shares its user with its workers, and so all files that it can read.
+A runtime that is not root shares its user with its workers, so they can read all files it can read.
 """
 
 import os
@@ -18,18 +18,18 @@ from buntime.server.defence.regularfile import read_regular
 MASTER_KEY = "RUNTIME_MASTER_KEY"
 _ADVICE = "docs/security.md tells how to keep it from them"
 _FILE_MAX_BYTES = 1 << 20
-_ANCESTORS_MAX = 64  # a chain that changes while it is followed has no end of its own
+_ANCESTORS_MAX = 64  # a chain that changes while it is followed may have no end
 
 
 class Exposure(NamedTuple):
-    """A place where apps find the key, as a message and the fields of a log record."""
+    """A place where apps can find the key, as a message and the fields of a log record."""
 
     message: str
     fields: dict[str, object]
 
 
 def exposures(settings: Settings, uid: int) -> Iterator[Exposure]:
-    """Where apps find `settings.master_key`, in a runtime whose user is `uid`."""
+    """Where apps can find `settings.master_key`, in a runtime that runs as the user `uid`."""
     key = settings.master_key
     if key is None:
         return
@@ -40,7 +40,7 @@ def exposures(settings: Settings, uid: int) -> Iterator[Exposure]:
             message = f"apps can read the file with the master key; {_ADVICE}"
             yield Exposure(message, {"file": path})
     if uid == 0:
-        return  # another user's apps see nothing of root's processes
+        return  # apps run as another user, and see nothing of root's processes
     for pid, name in _ancestors():
         if _was_started_with(pid, key):
             message = f"apps can read the master key of the process that started this; {_ADVICE}"
@@ -61,7 +61,7 @@ def _holds(path: str, key: str) -> bool:
 def _is_open_to_apps(path: str, uid: int) -> bool:
     """Whether workers can read what the runtime could read.
 
-    Not those that become another user, as far as that user has no rights of its own.
+    Workers that become another user cannot, unless that user has rights of its own.
     """
     if uid != 0:
         return True
@@ -72,7 +72,7 @@ def _is_open_to_apps(path: str, uid: int) -> bool:
 
 
 def _ancestors() -> Iterator[tuple[int, str]]:
-    """The pid and name of the processes that have started this one, the last one first."""
+    """Pid and name of the processes that started this one, the nearest first."""
     pid = os.getppid()
     for _ in range(_ANCESTORS_MAX):
         if pid <= 0:
@@ -80,7 +80,7 @@ def _ancestors() -> Iterator[tuple[int, str]]:
         try:
             with open(f"/proc/{pid}/stat", encoding="utf-8", errors="replace") as file:
                 head, _, rest = file.read().rpartition(")")
-        except OSError:  # no /proc, or one that hides others' processes
+        except OSError:  # no /proc, or one that hides other users' processes
             return
         yield pid, head.partition("(")[2]
         pid = int(rest.split()[1])
@@ -90,6 +90,6 @@ def _was_started_with(pid: int, key: str) -> bool:
     try:
         with open(f"/proc/{pid}/environ", "rb") as file:
             entries = file.read().split(b"\0")
-    except OSError:  # another user's, or closed
+    except OSError:  # another user's process, or a closed one
         return False
     return f"{MASTER_KEY}={key}".encode("utf-8", "surrogateescape") in entries

@@ -5,11 +5,11 @@ from collections.abc import Iterator
 
 
 def walk(top: str) -> Iterator[tuple[str, list[str], list[str]]]:
-    """Yield each folder below `top`, with the names of its folders and of all else that is in it.
+    """Yield each folder below `top`, with the names of its folders and of everything else in it.
 
-    As `os.walk` of Python 3.12, which recursed before that. Links to folders are among the
-    folders, and are not followed. Names that the caller removes from the folders are left out.
-    Folders that cannot be read, or whose path is too long, are passed over.
+    Like `os.walk` of Python 3.12; earlier versions recursed. Links to folders count as folders,
+    and are not followed. If the caller removes names from the list of folders, those are skipped;
+    so are folders that cannot be read or whose path is too long.
     """
     left = [top]
     while left:
@@ -30,5 +30,5 @@ def walk(top: str) -> Iterator[tuple[str, list[str], list[str]]]:
 def _is_folder(entry: os.DirEntry[str]) -> bool:
     try:
         return entry.is_dir()
-    except OSError:  # a link in a circle
+    except OSError:  # a loop of links
         return False

@@ -1,10 +1,10 @@
-"""The mark that each worker, and all that it starts, bears for good: see pool/orphans.py."""
+"""The mark that each worker, and everything it starts, bears for good; see pool/orphans.py."""
 
-_LIMIT_LINE = b"Max file locks"  # of RLIMIT_LOCKS in /proc/PID/limits: the name, soft, hard, a unit
+_LIMIT_LINE = b"Max file locks"  # RLIMIT_LOCKS in /proc/PID/limits: name, soft, hard, unit
 
 
 def mark_of(pid: int) -> int | None:
-    """The limit that tells which worker a process comes from; None where it has none, or that
+    """The limit that shows which worker a process comes from; None if it has none, or if that
     cannot be seen."""
     try:
         with open(f"/proc/{pid}/limits", "rb") as limits:

@@ -1,7 +1,8 @@
-"""Does a piece of work in a thread that has changed itself, for that work alone.
+"""Does one piece of work in a thread that has changed its own rights, for that work only.
 
-On Linux a thread has rights of its own: whose files it opens, its sandbox. What it starts has them
-as well. A thread that has changed its rights may not have them back, so it ends with its work.
+On Linux a thread has rights of its own: the user it opens files as, and its sandbox. What it starts
+inherits them. A thread that has changed its rights may be unable to get them back, so it ends with
+its work.
 """
 
 import errno
@@ -16,9 +17,9 @@ _T = TypeVar("_T")
 
 
 def confined(order: Message | None, work: Callable[[], _T]) -> _T:
-    """Do `work`, which starts a program, in the sandbox of `order`; None: as we are.
+    """Do `work`, which starts a program, in the sandbox of `order`; None: without a sandbox.
 
-    The sandbox is the program's from its first instruction. Raises NotConfined, and what `work`
+    The program is in the sandbox from its first instruction. Raises NotConfined, and what `work`
     raises.
     """
     if order is None:
@@ -32,9 +33,9 @@ def confined(order: Message | None, work: Callable[[], _T]) -> _T:
 
 
 def in_own_thread(change: Callable[[], None], work: Callable[[], _T], *, name: str) -> _T:
-    """Wait for a thread that changes itself, and then does `work`; gives or raises what that does.
+    """Wait for a thread that changes itself, then does `work`; returns or raises what that does.
 
-    It must import nothing: our own modules may be closed to it. Raises OSError besides, where no
+    `work` must import nothing: our own modules may be closed to it. Also raises OSError if no
     thread can be started.
     """
     results: list[_T] = []
@@ -44,13 +45,13 @@ def in_own_thread(change: Callable[[], None], work: Callable[[], _T], *, name: s
         try:
             change()
             results.append(work())
-        except BaseException as exc:  # noqa: BLE001  # raised again by whoever waits
+        except BaseException as exc:  # noqa: BLE001  # raised again in the thread that waits
             failures.append(exc)
 
     thread = threading.Thread(target=run, name=name)
     try:
         thread.start()
-    except RuntimeError as exc:  # what Python makes of pthread_create's EAGAIN
+    except RuntimeError as exc:  # how Python reports EAGAIN of pthread_create
         raise BlockingIOError(errno.EAGAIN, str(exc)) from exc
     thread.join()
     if failures:

@@ -1,15 +1,15 @@
 """Keeps the runtime's secrets from its apps, whose workers may run as the same user.
 
-The kernel shows the environment and the memory of a process to every process of its user:
-/proc/PID/environ, /proc/PID/mem, ptrace, process_vm_readv, pidfd_getfd. It does not where the
-process is "not dumpable", see PR_SET_DUMPABLE in prctl(2); an exec takes that back, so workers are
-not affected. Root sees all, unless it lacks CAP_SYS_PTRACE and CAP_PERFMON, as in most containers.
+The kernel shows the environment and the memory of a process to every process of the same user:
+/proc/PID/environ, /proc/PID/mem, ptrace, process_vm_readv, pidfd_getfd. It does not if the process
+is "not dumpable", see PR_SET_DUMPABLE in prctl(2); an exec undoes that, so workers are not
+affected. Root sees all, unless it lacks CAP_SYS_PTRACE and CAP_PERFMON, as in most containers.
 
 A secret is also wiped from the environment that the process was started with: that covers systems
-without such a call, and programs that would inherit it.
+without such a call, and programs that would inherit the secret.
 
-Not covered is the time from the exec of the runtime to `close_process`, some 20 ms, nor a program
-that has started the runtime and keeps the secret: exposures.py looks for those.
+Not covered are the time from the exec of the runtime to `close_process`, some 20 ms, and a program
+that started the runtime and keeps the secret: exposures.py looks for those.
 """
 
 import os
@@ -17,9 +17,9 @@ import sys
 from collections.abc import Iterable
 
 try:
-    import ctypes  # 7 ms: prctl and `environ` are to be had in no other way
-except ImportError:  # a Python that was built without libffi
-    ctypes = None  # type: ignore[assignment]  # asked for before it is used
+    import ctypes  # 7 ms: nothing else gives prctl and `environ`
+except ImportError:  # a Python built without libffi
+    ctypes = None  # type: ignore[assignment]  # checked before it is used
 
 _PR_GET_DUMPABLE = 3  # linux/prctl.h
 _PR_SET_DUMPABLE = 4
@@ -39,9 +39,9 @@ def is_closed() -> bool:
 
 
 def withdraw(names: Iterable[str]) -> dict[str, str]:
-    """The environment, in which the variables `names` have no value from now on.
+    """Empty the variables `names` of this process; returns the environment as it was.
 
-    The names stay, and so does what they say: that a variable was set.
+    The names stay, as they show that a variable was set.
     """
     environ = dict(os.environ)
     for name in names:
@@ -53,10 +53,10 @@ def withdraw(names: Iterable[str]) -> dict[str, str]:
 
 
 def _wipe(beginning: bytes) -> None:
-    """Overwrite the value of each entry of C's environment that begins so; there may be two."""
+    """Overwrite the value of each entry of C's environment with this prefix; there may be two."""
     try:
         entries = ctypes.POINTER(ctypes.c_void_p).in_dll(ctypes.CDLL(None), "environ")
-    except ValueError:  # macOS has it under another name
+    except ValueError:  # macOS has another name for it
         return
     index = 0
     while (entry := entries[index]) is not None:

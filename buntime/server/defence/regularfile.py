@@ -1,7 +1,7 @@
-"""Reads files whose content, and whose very kind, somebody else decides.
+"""Reads files whose content, and even kind, somebody else controls.
 
-A path may lead to a FIFO that nobody writes to, to a device that has no end, to a file of 10 GB.
-None of them is waited for, and no more is read than the caller can use.
+A path may lead to a FIFO that nobody writes to, to an endless device, or to a file of 10 GB. This
+waits for none of them, and reads no more than the caller can use.
 """
 
 import errno
@@ -12,20 +12,20 @@ import sys
 
 from buntime.core.values.tuples import NamedTuple
 
-# O_NONBLOCK: a FIFO is opened without a writer, and refused then. O_NOCTTY: a terminal is not
-# taken for this process's own.
+# O_NONBLOCK: a FIFO opens without a writer, and is then refused. O_NOCTTY: a terminal does not
+# become this process's own.
 _FLAGS = os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
 
 
 class Content(NamedTuple):
-    """What was read, and the state of the file then."""
+    """What was read, and the file's state at that time."""
 
     data: bytes
     state: os.stat_result
 
 
 class OutsideError(Exception):
-    """A path leads out of the folder that it should stay in."""
+    """A path leads out of the folder where it should stay."""
 
 
 def read_regular(
@@ -33,9 +33,9 @@ def read_regular(
 ) -> Content:
     """The content of a regular file, of which at most `max_bytes` + 1 are read.
 
-    More than `max_bytes` are the caller's to refuse. Links are followed, but not out of the folder
-    `inside`, whose own path has no links. Raises OutsideError, and OSError, with EINVAL where the
-    path leads to what is no regular file.
+    The caller must refuse more than `max_bytes`. Links are followed, but not out of the folder
+    `inside`, whose own path has no links. Raises OutsideError, and OSError, with EINVAL if the
+    path does not lead to a regular file.
     """
     fd = os.open(path, _FLAGS)
     try:
@@ -51,7 +51,7 @@ def read_regular(
 
 
 def _lies_in(fd: int, path: str | os.PathLike[str], folder: str) -> bool:
-    """Whether an open file lies below a folder: asked of what was opened, not of its name."""
+    """Whether an open file is below a folder, judged by what was opened, not by its name."""
     try:
         if sys.platform == "darwin":
             real = fcntl.fcntl(fd, fcntl.F_GETPATH, bytes(1024)).partition(b"\0")[0]
