@@ -32,6 +32,7 @@ _SET_SECCOMP, _DROP_BOUNDING, _SET_NO_NEW_PRIVS = 22, 24, 38
 _BY_FILTER = 2
 _INSTRUCTION_BYTES = 8
 _CAPABILITY_VERSION = 0x20080522
+_OWN_STATUS = "/proc/thread-self/status"
 _PATH_ONLY = getattr(posix, "O_PATH", 0) | posix.O_NOFOLLOW | posix.O_CLOEXEC  # no macOS has it
 
 # Of <errno.h>, alike on all machines: nothing of a path, but of what this machine has left.
@@ -189,7 +190,10 @@ def _filter_calls(encoded: str) -> None:
 
 def _drop_own(capabilities: list[int]) -> None:
     """Take capabilities from this thread, which is root's."""
-    status = posix.open("/proc/thread-self/status", posix.O_RDONLY | posix.O_CLOEXEC)
+    try:
+        status = posix.open(_OWN_STATUS, posix.O_RDONLY | posix.O_CLOEXEC)
+    except OSError as exc:
+        raise _failed(exc.errno, _OWN_STATUS) from exc
     _, _, found = posix.read(status, 4096).partition(b"CapPrm:")
     posix.close(status)
     kept = int(found.split()[0], 16) & ~sum([1 << capability for capability in capabilities])
