@@ -13,6 +13,7 @@ import time
 from typing import Any
 
 _start = _thread.start_new_thread
+_start_joinable: Any = getattr(_thread, "start_joinable_thread", None)
 _allocate = _thread.allocate_lock
 _sleep = time.sleep
 _select = select.select
@@ -69,11 +70,23 @@ def start_new_thread(function: Any, args: Any, kwargs: Any = None) -> int:
     return _start(run, ())
 
 
+def start_joinable_thread(function: Any, *, handle: Any, daemon: bool) -> Any:
+    """What `threading` calls from Python 3.13 on."""
+
+    def run() -> None:
+        with _baton:
+            function()
+
+    return _start_joinable(run, handle=handle, daemon=daemon)
+
+
 def patch(*, has_poll: bool) -> None:
     """Put these in their places; gevent has `poll`, eventlet takes it away."""
     _baton.acquire()
     changed: Any = _thread
     changed.start_new_thread = start_new_thread
+    if _start_joinable is not None:
+        changed.start_joinable_thread = start_joinable_thread
     changed.allocate_lock = Lock
     time.sleep = lambda seconds: _giving_way(_sleep, seconds)
     clean: Any = select

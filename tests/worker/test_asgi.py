@@ -310,10 +310,9 @@ def test_failed_startup_is_a_boot_error(shop: Workshop, lifespan: str, message: 
 def test_loop_of_the_import_is_the_loop_that_runs(shop: Workshop) -> None:
     """What a module bound to an event loop when it was imported works."""
     source = """
-    import asyncio, warnings
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        loop = asyncio.get_event_loop_policy().get_event_loop()
+    import asyncio
+    loop = asyncio.new_event_loop()
+    asyncio.set_event_loop(loop)
     future = loop.create_future()
     async def app(scope, receive, send):
         assert scope["type"] == "http"

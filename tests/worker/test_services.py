@@ -1,5 +1,7 @@
 """Who calls services: apps and plugins, wherever they are and whoever reads the channel."""
 
+import sys
+
 import pytest
 
 from tests.support.plugins import ask, boot_plugin, plugin_init, verdict
@@ -391,6 +393,14 @@ def fetch(request):
         assert "what came cannot be read" in worker.answer(number).text
 
 
+def too_deep() -> list[dict[str, object]]:
+    """A value that Python's JSON reader refuses; from 3.14 on it reads all that it can write."""
+    deep: list[object] = []
+    for _ in range(900):
+        deep = [deep]
+    return [{"ok": True, "value": deep}] if sys.version_info < (3, 14) else []
+
+
 @pytest.mark.parametrize("name", ["sync", "async"])
 def test_what_a_plugin_should_not_send(shop: Workshop, name: str) -> None:
     """A result or item that is no such thing fails its call, and nothing else."""
@@ -398,11 +408,8 @@ def test_what_a_plugin_should_not_send(shop: Workshop, name: str) -> None:
     source = source.replace("    return", "    try:\n     return")
     source += "    except ServiceError as exc:\n        return Response.json(exc.code)\n"
     worker = start(shop, source, **init)
-    deep: list[object] = []
-    for _ in range(900):
-        deep = [deep]
     garbage: list[dict[str, object]] = [
-        {"ok": True, "value": deep},
+        *too_deep(),
         {"ok": True},
         {"ok": False},
         {"ok": False, "error": 5},

@@ -68,7 +68,7 @@ def test_verbatim() -> None:
         (b"a: !mine x\n", 1, "tags such as '!mine' are not supported"),
         (b"a:\n- !!bool x\n", 2, "tags such as 'tag:yaml.org,2002:bool' are not supported"),
         (b"a: ! {}\n", 1, "tags such as '!' are not supported"),
-        (b"a: 1\nb: 2024-99-99\n", 2, "'2024-99-99': month must be in 1..12; put it in quotes"),
+        (b"a: 1\nb: 2024-99-99\n", 2, "'2024-99-99': month must be in 1..12"),
         (b"a: " + b"9" * 5000, 1, "'999"),
         (b"a: 1\nb: \xff\n", 2, "not UTF-8"),
         (b"a: 1\nb: \x00\n", 2, "the character U+0000 is not allowed in YAML"),
