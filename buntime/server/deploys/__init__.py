@@ -1,1 +1,1 @@
-"""Deploys: archives are unpacked, releases stored and linked, versions made active."""
+"""Deploys: unpacks archives, stores and links releases, makes versions active."""

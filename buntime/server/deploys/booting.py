@@ -1,4 +1,4 @@
-"""Has a worker load a release, and asks it whether it is well, before there is a way to it."""
+"""Makes a worker load a release, and asks it whether it is well, before clients can reach it."""
 
 import traceback
 from collections.abc import Callable, Generator
@@ -19,17 +19,17 @@ from buntime.server.state.secretstore import NoSecrets
 
 _LOOK_S = 0.01
 _ENDING_S = 5.0
-_ROOM_S = 60.0  # that it may wait for room in the pool
+_ROOM_S = 60.0  # how long it may wait for room in the pool
 
 
 class BootFault(ServerFault):
-    """A worker could not load the release; `detail` is the trace."""
+    """A worker could not load the release; `detail` is the stack trace."""
 
 
 def boot(
     pool: Pool, service: Service, app: App, interpreter: Interpreter, timeout_s: float
 ) -> Generator[Ask, Any, Deployment]:
-    """Have a worker load the app. Raises BootFault."""
+    """Make a worker load the app. Raises BootFault."""
     loop, deployments = service.loop, pool.deployments
     deployment = deployments.load_beside(app, interpreter)
     latest_s = loop.now + timeout_s + _ROOM_S
@@ -46,12 +46,13 @@ def boot(
                 )
             )
         yield after(loop, _LOOK_S)
-        deployments.try_out(deployment)  # where it has had no room
+        deployments.try_out(deployment)  # if there was no room for it before
     return deployment
 
 
 def let_go(pool: Pool, service: Service, deployment: Deployment) -> Steps:
-    """End its workers, and wait for that: they may write into the folder that is to go."""
+    """End its workers and wait for that: they may still write into the folder that will be
+    removed."""
     latest_s = service.loop.now + _ENDING_S
     pool.deployments.drop(deployment)
     while deployment.state.workers and service.loop.now < latest_s:
@@ -61,7 +62,7 @@ def let_go(pool: Pool, service: Service, deployment: Deployment) -> Steps:
 def probe(
     pool: Pool, service: Service, deployment: Deployment, path: str
 ) -> Generator[Ask, Any, int]:
-    """Ask the app for a path. Returns the status. Raises ServerFault (502) where it is no 2xx."""
+    """Ask the app for a path. Returns the status. Raises ServerFault (502) if it is not a 2xx."""
     app = deployment.app
 
     def ask(then: Then) -> None:
@@ -87,7 +88,7 @@ def _fault(error: str) -> BootFault:
 
 
 def trace_of(exc: BaseException) -> str:
-    """What is told of an exception that is none of an app."""
+    """What to report of an exception that does not come from an app."""
     return "".join(traceback.format_exception(exc))
 
 

@@ -1,10 +1,10 @@
-"""Carries deploys out: one of an app at a time, in the order in which they came.
+"""Carries out deploys: one per app at a time, in the order in which they came.
 
     upload ─> unpack, check ─> install, release ─> boot, probe ─> switch the links ─> ACTIVE
     (threads)  (threads)        (threads, programs)  (pool)         (threads)
 
-What fails leaves nothing behind, and what served goes on serving. A client that leaves once its
-archive has come changes nothing. Used on the loop's thread.
+A deploy that fails leaves nothing behind, and what served before goes on serving. Once its archive
+has arrived, nothing changes if the client leaves. Used on the loop's thread.
 """
 
 import contextlib
@@ -47,8 +47,8 @@ if TYPE_CHECKING:
 _WATCH_S = 0.25
 _DRAINING = ServerFault(503, "draining", "the runtime is shutting down; deploy again then")
 _OURS = ServerFault(500, "internal", "the runtime failed; its log says more")
-_WITH_CODE = (Step.BOOTED, Step.PROBED)  # where workers run code of the app
-UNPACKED_FACTOR = 4  # what an archive may come to, of the largest one that is taken
+_WITH_CODE = (Step.BOOTED, Step.PROBED)  # steps at which workers run code of the app
+UNPACKED_FACTOR = 4  # size of an unpacked archive, in multiples of the largest archive
 
 
 class Carrier:
@@ -71,7 +71,7 @@ class Carrier:
         self.history = standing.history
         self._turns = standing.turns
         self.loop = service.loop
-        self.uploads = Turns(at_once=2)  # archives that come
+        self.uploads = Turns(at_once=2)  # archives that are arriving
         self._service = service
         self._log = service.log
         self._pool = pool
@@ -87,31 +87,31 @@ class Carrier:
     def begin(
         self, kind: str, app: str, version: str, by: str, *, is_dry_run: bool = False
     ) -> Deploy:
-        """A deploy that is told of from now on."""
+        """A deploy that operators can see from now on."""
         self._begun += 1
         number = f"{self._first}-{self._begun}"
         deploy = Deploy(number, kind, app, version, by, is_dry_run=is_dry_run)
         self.history.add(deploy)
         return deploy
 
-    # What pages ask
+    # What pages ask for
 
     def look(self, work: Callable[[], Any], then: Callable[[Any], None]) -> None:
-        """Look at the disk, in a thread."""
+        """Look something up on the disk, in a thread."""
         self.loop.run_blocking(work, then)
 
     def deploy(self, deploy: Deploy, upload: "Upload", wish: Wish) -> None:
-        """Carry it out, with an archive that has come; the upload is closed in the end."""
+        """Carry out the deploy, with an archive that has arrived; closes the upload at the end."""
         run(self._guarded(deploy, self._deploy(deploy, upload, wish), upload.close))
 
     def activate(self, deploy: Deploy, wish: Wish, *, leaves: str | None = None) -> None:
-        """Have another version be active, once a worker has loaded it."""
+        """Make another version active, once a worker has loaded it."""
         run(self._guarded(deploy, self._activate(deploy, wish, leaves), lambda: None))
 
-    # The ways of a deploy
+    # The course of a deploy
 
     def _guarded(self, deploy: Deploy, steps: Steps, close: Callable[[], None]) -> Steps:
-        """One at a time of each app; what goes wrong is told."""
+        """Run one at a time for each app; report what goes wrong."""
         self._running.add(deploy)
         self._watch()
         logged = self._app_logs.last_seq
@@ -122,12 +122,12 @@ class Carrier:
                 store = self.place.open()
                 yield self._in_thread(lambda: held.enter_context(store.turn(deploy.app)))
                 yield from steps
-        except Exception as exc:  # noqa: BLE001  # told as its end
+        except Exception as exc:  # noqa: BLE001  # reported as its end
             printed: list[str] = []
             if deploy.doing is Step.RELEASING:
                 printed = [each["line"] for each in deploy.lines[-LINES_MAX:]]
             elif deploy.doing in _WITH_CODE and not deploy.is_over:
-                for _ in range(LOOKS_MAX):  # the log's thread may not have written it yet
+                for _ in range(LOOKS_MAX):  # the log's thread may not have written them yet
                     yield after(self.loop, WAIT_S)
                     printed = yield self._in_thread(lambda: self._printed_by(deploy, logged))
                     if printed:
@@ -182,7 +182,7 @@ class Carrier:
     def _make(
         self, deploy: Deploy, upload: "Upload", unfinished: Unfinished, wish: Wish
     ) -> Generator[Ask, Any, ReleaseRecord | None]:
-        """From the archive to the links; None of a dry run."""
+        """From the archive to the links; None for a dry run."""
         unpacked = yield self._in_thread(lambda: self._unpack(upload, unfinished))
         deploy.reach(Step.UNPACKED, files=len(unpacked.files), bytes=unpacked.size_bytes)
         deploy.attempt(Step.CHECKED)
@@ -222,7 +222,7 @@ class Carrier:
         unfinished: Unfinished,
         what: tuple[ReleaseRecord, "Unpacked", Wish],
     ) -> Generator[Ask, Any, ReleaseRecord]:
-        """Have links lead to it; its worker is let go where that cannot be."""
+        """Point the links at the new release; if that fails, its worker is ended."""
         deploy.attempt(Step.ACTIVE)
         try:
             store = self.place.open()
@@ -268,7 +268,7 @@ class Carrier:
             new = app or self._loading.active(deploy.app)
         except BaseException:
             if old is not None:
-                with contextlib.suppress(ServerFault):  # what has gone wrong first is told
+                with contextlib.suppress(ServerFault):  # report the first fault, not this one
                     yield from self._loading.end_others(deploy)
             raise
         finally:
@@ -276,11 +276,11 @@ class Carrier:
                 self._pool.preparing.let_go(deploy.app, old, new)
         self._be_active(deploy, wish)
 
-    # Their parts
+    # Parts of these
 
     def _unpack(self, upload: "Upload", unfinished: Unfinished) -> "Unpacked":
         """In a thread."""
-        # tarfile and zipfile take 15 ms of a start.
+        # Importing tarfile and zipfile takes 15 ms, too much for the start.
         from buntime.server.deploys.unpacking import unpack
 
         bounds = Bounds(unpacked_bytes=UNPACKED_FACTOR * self._live.now.upload_max_bytes)
@@ -305,7 +305,7 @@ class Carrier:
         )
 
     def _be_active(self, deploy: Deploy, wish: Wish) -> None:
-        """Have it serve from now on, without waiting for the next look at the folders."""
+        """Make it serve from now on, without waiting for the next scan of the folders."""
         self._catalog.refresh()
         found: App | None = None
         with contextlib.suppress(ClientFault, ManifestError):
@@ -335,7 +335,7 @@ class Carrier:
         )
 
     def _go_on(self) -> None:
-        """In a thread: the end of the runtime ends what takes long."""
+        """In a thread: interrupts long work when the runtime ends."""
         if self._service.is_draining:
             raise _DRAINING
 
@@ -347,7 +347,7 @@ class Carrier:
 
 
 def _fields(deploy: Deploy) -> dict[str, object]:
-    """What the log tells of a deploy."""
+    """What the log says about a deploy."""
     return {
         "app": deploy.app,
         "version": deploy.version or None,
@@ -374,7 +374,8 @@ def _app_of(folder: AppFolder) -> App:
 
 
 def _error_of(exc: Exception) -> tuple[HttpError, str]:
-    """What is told of a deploy that failed of this: the error, and the trace."""
+    """What to report of a deploy that failed with this exception: the error, and the stack
+    trace."""
     if isinstance(exc, HttpError):
         return exc, exc.detail
     if isinstance(exc, NoRoom):

@@ -1,11 +1,11 @@
-"""Runs what goes on in steps, each of which waits for something, as if it were one function.
+"""Runs steps that each wait for something as if they were one function.
 
     def steps():                              # a generator
         found = yield in_thread(lambda: look())
         yield after(loop, 0.1)
 
-What is yielded is asked, and gives its result later, on the loop's thread. An exception as a result
-is raised where it was yielded.
+The generator yields an `Ask`, which is started and gives its result later, on the loop's thread. If
+the result is an exception, it is raised at that `yield`.
 """
 
 from collections.abc import Callable, Generator
@@ -19,12 +19,12 @@ Steps = Generator[Ask, Any, None]
 
 
 def in_thread(loop: Loop, work: Callable[[], object]) -> Ask:
-    """What may block: `work` runs in a thread."""
+    """For work that may block: runs `work` in a thread."""
     return lambda then: loop.run_blocking(work, then)
 
 
 def after(loop: Loop, seconds: float) -> Ask:
-    """Wait so long."""
+    """Wait this long."""
 
     def ask(then: Then) -> None:
         loop.call_later(seconds, lambda: then(None))
@@ -33,7 +33,8 @@ def after(loop: Loop, seconds: float) -> Ask:
 
 
 def run(steps: Steps) -> None:
-    """Begin; what the generator does not catch is a bug, and raised where its last result came."""
+    """Start the steps. What the generator does not catch is a bug, and is raised where its last
+    result arrived."""
     _resume(steps, None)
 
 
@@ -46,7 +47,7 @@ def _resume(steps: Steps, result: Any) -> None:
 
 
 class Turns:
-    """One at a time of each name, or so many of all; others wait in line."""
+    """One turn at a time for each name, or a number of turns in all; others wait in line."""
 
     def __init__(self, at_once: int = 1) -> None:
         self._at_once = at_once
@@ -57,7 +58,7 @@ class Turns:
         return f"Turns({self._taken})"
 
     def take(self, name: str = "") -> Ask:
-        """Wait for a turn, which is to be given back by `leave`."""
+        """Wait for a turn; give it back with `leave`."""
 
         def ask(then: Then) -> None:
             if self._taken.get(name, 0) < self._at_once:
@@ -69,7 +70,7 @@ class Turns:
         return ask
 
     def leave(self, name: str = "") -> None:
-        """Let the next one have it."""
+        """Give the turn to the next in line."""
         line = self._lines.get(name)
         if line:
             then = line.pop(0)

@@ -1,4 +1,4 @@
-"""One deploy as others see it: how far it has come, what was said on the way, how it ended."""
+"""One deploy as others see it: how far it has come, what was printed on the way, how it ended."""
 
 import time
 from collections.abc import Callable
@@ -8,7 +8,7 @@ from typing import Any
 from buntime.core.deploys.steps import Progress, Step
 from buntime.core.errors import HttpError
 
-_LINES_MAX = 200  # of what programs print, that are kept; the last ones
+_LINES_MAX = 200  # how many of the last lines printed by programs are kept
 _STACK_CHARS = 20_000
 
 Line = dict[str, Any]
@@ -27,7 +27,7 @@ class Deploy:
         self.by = by
         self.is_dry_run = is_dry_run
         self.progress = Progress()
-        self.doing = Step.BEGUN  # what it tries to come to
+        self.doing = Step.BEGUN  # the step it is working towards
         self.steps: list[Line] = [_timed({"step": Step.BEGUN.value})]
         self.lines: list[Line] = []
         self.error: HttpError | None = None
@@ -42,30 +42,30 @@ class Deploy:
         return self.progress.is_over
 
     def follow(self, callback: Callable[[Line], object]) -> None:
-        """Have it told each line, also those that were before."""
+        """Call back for each line, including those that came before."""
         for line in (*self.steps[1:], *self.lines):
             callback(line)
         self._followers.append(callback)
 
     def attempt(self, step: Step) -> None:
-        """It tries to come to this step: where it fails, that is told."""
+        """Begin to work towards this step; if that fails, the step is reported."""
         self.doing = step
 
     def reach(self, step: Step, **more: object) -> None:
-        """It has come so far."""
+        """The deploy has reached this step."""
         self.progress.reach(step)
         line = _timed({"step": step.value, **more})
         self.steps.append(line)
         self._tell(line)
 
     def say(self, step: Step, text: str) -> None:
-        """A line that a program has printed."""
+        """Add a line that a program has printed."""
         line = {"step": step.value, "line": text}
         self.lines = [*self.lines[1 - _LINES_MAX :], line]
         self._tell(line)
 
     def fail(self, error: HttpError, *, stack: str = "", log: list[str]) -> None:
-        """It could not come further; `log` are the last lines that the app has printed."""
+        """The deploy could not go on; `log` holds the last lines that the app printed."""
         step = self.doing
         self.progress.fail(step)
         self.error = error

@@ -1,4 +1,4 @@
-"""What a disk answers with where it does not take something."""
+"""What to answer when the disk does not accept something."""
 
 import errno
 import os
@@ -6,11 +6,11 @@ import os
 from buntime.core.errors import ServerFault
 
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-_SPARE_BYTES = 50_000_000  # that stay free: logs, state
+_SPARE_BYTES = 50_000_000  # that must stay free, for logs and state
 
 
 def storage_fault(exc: OSError) -> ServerFault:
-    """What to answer where the disk does not take it."""
+    """What to answer when the disk does not accept a write."""
     where = f"{exc.filename}: " if exc.filename else ""
     if exc.errno in _FULL:
         return ServerFault(
@@ -20,7 +20,7 @@ def storage_fault(exc: OSError) -> ServerFault:
 
 
 def check_room(folder: str, size_bytes: int) -> None:
-    """Raises ServerFault (507) where so much has no room there. Waits for the disk."""
+    """Raises ServerFault (507) if the disk has no room for that much. Waits for the disk."""
     found = os.statvfs(folder)
     free_bytes = found.f_bavail * found.f_frsize
     if size_bytes and free_bytes < size_bytes + _SPARE_BYTES:

@@ -1,4 +1,4 @@
-"""What a deploy does to the disk, in threads."""
+"""What a deploy does on the disk, in threads."""
 
 import os
 import time
@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from buntime.server.deploys.unpacking import Unpacked
 
 _LEFT_MAX = 10
-_OURS = frozenset((".venv.lock", ".venv"))  # of the installer
-_TOKENS_MAX = 5  # of a preview that is deployed again: links that were given out go on to open it
+_OURS = frozenset((".venv.lock", ".venv"))  # these belong to the installer
+_TOKENS_MAX = 5  # kept when a preview is deployed again, so that older links still open it
 
 
 def _nothing() -> None:
@@ -33,19 +33,19 @@ def _nothing() -> None:
 
 @dataclass(frozen=True)
 class Wish:
-    """What a deploy is to do beside the usual."""
+    """What a deploy should do beyond the usual steps."""
 
     url: str  # where the app will be
     replaces: bool = False
     is_dry_run: bool = False
-    token: str = ""  # that opens a preview
-    ttl_s: float = 0.0  # how long it lasts
-    # Raises what is against it when all before it is done: a ClientFault.
+    token: str = ""  # opens a preview
+    ttl_s: float = 0.0  # how long the preview lasts
+    # Called when all earlier deploys are done; raises a ClientFault if something forbids this one.
     check: Callable[[], None] = _nothing
 
 
 def look(store: Store, release: Release, wish: Wish) -> tuple[bool, bool]:
-    """Whether the release is there as this version, and is active. Raises ClientFault (409)."""
+    """Whether the release already is this version, and is active. Raises ClientFault (409)."""
     if store.release_at(release.app, release.version) == release.folder:
         return True, store.active(release.app) == release.version
     replaces = wish.replaces or wish.ttl_s > 0
@@ -54,7 +54,7 @@ def look(store: Store, release: Release, wish: Wish) -> tuple[bool, bool]:
 
 
 def prolong(store: Store, release: Release, wish: Wish) -> ReleaseRecord:
-    """A preview lasts so long from now on, and opens by another token too."""
+    """Extend a preview from now on, and let another token open it too."""
     folder = os.path.join(store.root, release.path)
     known = read_record(folder)
     if known is None:
@@ -68,7 +68,7 @@ def prolong(store: Store, release: Release, wish: Wish) -> ReleaseRecord:
 def prepare(
     store: Store, unfinished: Unfinished, record: ReleaseRecord, unpacked: "Unpacked", wish: Wish
 ) -> ReleaseRecord:
-    """Have it be on the disk, so that links may be switched; returns its record."""
+    """Put it on the disk, so that links may be switched; returns its record."""
     # See `Carrier._unpack`.
     from buntime.server.deploys.unpacking import sync
 
@@ -82,20 +82,20 @@ def prepare(
 
 
 def _tokens(token: str, known: ReleaseRecord | None) -> str:
-    """The hashes of what opens a preview from now on."""
+    """The hashes of the tokens that open a preview from now on."""
     before = known.token.split() if known is not None else []
     return " ".join([token, *before][:_TOKENS_MAX])
 
 
 def switch(unfinished: Unfinished) -> None:
-    """Make a release the one that counts, for good."""
+    """Make the release the current one, for good."""
     unfinished.switch()
     unfinished.finish()
 
 
 def left_behind(store: Store, app: str) -> list[str]:
-    """Files in the active version's folder that its archive did not have: what the app has written
-    there, which the next version will not have. The first ones, by name."""
+    """Files in the active version's folder that were not in its archive: the app has written them
+    there, and the next version will not have them. The first ones, by name."""
     active = store.active(app)
     folder = store.release_at(app, active) if active else None
     if folder is None:

@@ -1,4 +1,4 @@
-"""The last deploys: those of this runtime as they go on, and earlier ones from state.db."""
+"""The latest deploys: those of this runtime as they go on, and earlier ones from state.db."""
 
 import json
 import time
@@ -15,37 +15,38 @@ KEPT = 50
 
 
 class History:
-    """Knows them by number. Used on the loop's thread. Without state.db it knows its own alone."""
+    """Knows deploys by number. Used on the loop's thread. Without state.db it knows only its
+    own."""
 
     def __init__(self, db: StateDb) -> None:
         self._db = db
         self._deploys: OrderedDict[str, Deploy] = OrderedDict()
-        self._earlier: list[Line] = []  # the newest first
+        self._earlier: list[Line] = []  # newest first
         db.follow(lambda: db.ask(_read, self._known))
 
     def __repr__(self) -> str:
         return f"History({len(self._deploys)} deploys, {len(self._earlier)} earlier)"
 
     def add(self, deploy: Deploy) -> None:
-        """It is told of from now on, and kept when it has ended."""
+        """List the deploy from now on, and store it when it has ended."""
         self._deploys[deploy.id] = deploy
         while len(self._deploys) > KEPT:
             self._deploys.popitem(last=False)
         deploy.follow(lambda _: self._keep(deploy) if deploy.is_over else None)
 
     def told(self) -> list[Line]:
-        """The last ones, the newest first."""
+        """The latest ones, newest first."""
         own = [each.to_json() for each in reversed(self._deploys.values())]
         return [*own, *(each for each in self._earlier if each["id"] not in self._deploys)][:KEPT]
 
     def _keep(self, deploy: Deploy) -> None:
-        if deploy.is_dry_run:  # it changes nothing, here neither
+        if deploy.is_dry_run:  # it changes nothing, so it is not stored either
             return
         told = json.dumps(deploy.to_json())
         self._db.ask(lambda connection: _write(connection, deploy.id, told), lambda _: None)
 
     def _known(self, told: list[Line] | BaseException) -> None:
-        if isinstance(told, list):  # else the log has told what is wrong with the file
+        if isinstance(told, list):  # otherwise the log has already said what is wrong with the file
             self._earlier = told
 
 

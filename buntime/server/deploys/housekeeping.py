@@ -1,4 +1,4 @@
-"""What is looked up in the store for operators, and what is removed from it."""
+"""What operators look up in the store, and what is removed from it."""
 
 import os
 import time
@@ -24,14 +24,14 @@ Then = Callable[[Any], None]
 Check = Callable[[], None]
 
 _SOON_S = 1.0
-_EXPIRED_S = 0.05  # later than its time, so that it has come by any clock
-_EXPIRY_LOOK_S = 3600.0  # the wall's clock may be put forward
-_UNDERWAY_S = 5.0  # requests that have found a version while it was active may come so much later
-_TIDY_S = 10.0  # until it is looked again whether the workers of what was removed have gone
+_EXPIRED_S = 0.05  # after the expiry, so that it has passed by any clock
+_EXPIRY_LOOK_S = 3600.0  # the system clock may be set forward
+_UNDERWAY_S = 5.0  # how late requests that found a version while it was active may arrive
+_TIDY_S = 10.0  # until the next look whether the workers of what was removed have ended
 
 
 class Use(NamedTuple):
-    """How a version is in use: when a request has named it last, in seconds since 1970."""
+    """How a version is in use: when a request last named it, in seconds since 1970."""
 
     asked_s: float
     has_workers: bool
@@ -40,7 +40,7 @@ class Use(NamedTuple):
 class Housekeeping:
     """Finds and removes versions, on the loop's thread; threads wait for the disk.
 
-    What removes something stands in line with the deploys of the app: `turns` are theirs.
+    Removals wait in line with the deploys of the app: they share `turns`.
     """
 
     def __init__(
@@ -52,8 +52,8 @@ class Housekeeping:
         self._pool = pool
         self._catalog = catalog
         self._place = place
-        # By app: the active version, and how many are kept; by app and version, when it ceased to
-        # be active, by the loop's clock.
+        # By app: the active version, and how many are kept. By app and version: when it stopped
+        # being active, by the loop's clock.
         self._active: dict[str, str] = {}
         self._keep: dict[str, int] = {}
         self._left_s: dict[tuple[str, str], float] = {}
@@ -66,7 +66,8 @@ class Housekeeping:
         return f"Housekeeping({self._place})"
 
     def find_version(self, app: str, version: str, then: Callable[[Any], None]) -> None:
-        """The version to go to, as `find_before` does; a ClientFault where it cannot be."""
+        """Find the version to go to, as `find_before` does; a ClientFault if that is not
+        possible."""
         store = self._place.open()
 
         def find() -> tuple[str, str | None]:
@@ -81,9 +82,9 @@ class Housekeeping:
         self.loop.run_blocking(find, then)
 
     def find_before(self, app: str, then: Callable[[Any], None]) -> None:
-        """The version that was active before, "" for the app's own folder, and the one that is.
+        """Find the previously active version, "" for the app's own folder, and the active one.
 
-        Instead of it a ClientFault, where there is none to go back to.
+        `then` gets a ClientFault instead if there is no version to go back to.
         """
         store = self._place.open()
 
@@ -102,9 +103,10 @@ class Housekeeping:
         self.loop.run_blocking(find, then)
 
     def remove(self, app: str, version: str, then: Then, *, is_dry_run: bool, check: Check) -> None:
-        """Remove a version; `then` gets how many releases have gone, or what is against it.
+        """Remove a version; `then` gets how many releases were removed, or why that is not
+        possible.
 
-        `check` raises that when all that stands before it in the line is done.
+        `check` raises the reason; it is called when all that comes before in the line is done.
         """
         store = self._place.open()
 
@@ -142,7 +144,8 @@ class Housekeeping:
         run(self._remove(app, work, then, check))
 
     def _remove(self, app: str, work: Callable[[set[str]], Any], then: Then, check: Check) -> Steps:
-        """Do it when no deploy of the app is under way; it gets the folders that are in use."""
+        """Do it while no deploy of the app is under way; `work` gets the folders that are in
+        use."""
         yield self._turns.take(app)
         told: Any
         try:
@@ -151,7 +154,7 @@ class Housekeeping:
             told = yield in_thread(self.loop, lambda: work(in_use))
         except OSError as exc:
             told = storage_fault(exc)
-        except Exception as exc:  # noqa: BLE001  # for who has asked
+        except Exception as exc:  # noqa: BLE001  # passed on to the caller
             told = exc
         finally:
             self._turns.leave(app)
@@ -160,7 +163,7 @@ class Housekeeping:
         then(told)
 
     def activated(self, app: str, version: str, keep: int | None) -> None:
-        """Another version is active; of those before so many are kept."""
+        """Another version is active; keep this many of the earlier ones."""
         before = self._active.get(app)
         if before is not None and before != version:
             self._left_s[app, before] = self.loop.now
@@ -170,7 +173,7 @@ class Housekeeping:
         self.tidy_soon(app)
 
     def have_preview(self, record: ReleaseRecord) -> None:
-        """It can be opened from now on, until its time."""
+        """The preview can be opened from now on, until it expires."""
         self._place.previews.put(record)
         self._expire_later()
         self.tidy_soon(record.app)
@@ -184,7 +187,7 @@ class Housekeeping:
             self._expiring = self.loop.call_later(wait_s, self._expire)
 
     def _expire(self) -> None:
-        """End the workers of previews whose time has come; what is left of them goes next."""
+        """End the workers of expired previews; the next tidying removes what is left of them."""
         for app, version in self._place.previews.take_expired():
             for each in tuple(self._pool.deployments.by_state.values()):
                 if (each.app.name, each.app.version) == (app, version):
@@ -193,7 +196,7 @@ class Housekeeping:
         self._expire_later()
 
     def tidy_soon(self, app: str) -> None:
-        """Remove what is too much, and the files of releases that nothing leads to any more."""
+        """Remove surplus versions, and the files of releases that nothing links to any more."""
         self._tidy_in(app, _SOON_S)
 
     def _uses(self, app: str) -> dict[str, Use]:
@@ -204,7 +207,7 @@ class Housekeeping:
             if each.app.name == app and version is not None:
                 ago_s = self.loop.now - each.state.last_request_s
                 since_s = each.state.last_request_s - self._left_s.get((app, version), 0.0)
-                # What came to it while it was active was not asked for by its number.
+                # Requests that came while it was active did not name it by its version.
                 is_pinned = each.state.last_request_s > 0 and since_s > _UNDERWAY_S
                 asked_s = time.time() - ago_s if is_pinned else 0.0
                 uses[version] = Use(asked_s, bool(each.state.workers))
@@ -219,14 +222,14 @@ class Housekeeping:
         }
 
     def _tidy_in(self, app: str, seconds: float) -> None:
-        """Remove the files of releases that nothing leads to, when their last worker has gone."""
+        """Remove the files of releases that nothing links to, once their last worker has ended."""
         before = self._tidying.pop(app, None)
         if before is not None:
             before.cancel()
         self._tidying[app] = self.loop.call_later(seconds, lambda: run(self._tidy(app)))
 
     def _tidy(self, app: str) -> Steps:
-        """Now, or when no deploy of the app is under way; and again later, if there is more."""
+        """Tidy now, or when no deploy of the app is under way; and again later if more remains."""
         del self._tidying[app]
         yield self._turns.take(app)
         is_more = False
@@ -238,7 +241,7 @@ class Housekeeping:
                 is_more = yield in_thread(
                     self.loop, lambda: _tidy(store, app, in_use, uses, keep, data)
                 )
-        except (ClientFault, OSError):  # another runtime is deploying it; the disk
+        except (ClientFault, OSError):  # another runtime is deploying it, or the disk failed
             is_more = True
         finally:
             self._turns.leave(app)
@@ -254,7 +257,7 @@ def _tidy(
     keep: int | None,
     data_folder: Callable[[str, str], str],
 ) -> bool:
-    """Whether there is more to do later. `keep` None: nothing is too much."""
+    """Whether more remains to be done later. With `keep` None, no version is surplus."""
     with store.turn(app):
         kept = [kept_of(each, uses.get(each.version)) for each in store.releases(app).values()]
         most, active = len(kept) + 1 if keep is None else keep, store.active(app)
@@ -268,12 +271,12 @@ def _tidy(
 
 
 def _remove_data(folder: str) -> None:
-    """The data of a preview, which belong to its app's user."""
+    """Remove the data of a preview, which belong to its app's user."""
     remove(folder)
 
 
 def kept_of(record: ReleaseRecord, use: Use | None = None) -> Kept:
-    """What decides about a release's stay."""
+    """What decides whether a release is kept."""
     return Kept(
         record.version,
         record.deployed_s,

@@ -1,8 +1,9 @@
-"""Tells what pip says while the packages of a release are installed.
+"""Reports what pip prints while it installs the packages of a release.
 
-It writes that to a file in the environment (server/pythons/installer.py), which is read meanwhile:
-as the app's user, where it has one of its own, and only if it is a file. What builds a package may
-write there, and could put a link in its place to what only the runtime may read.
+pip writes to a file in the environment (server/pythons/installer.py), which is read meanwhile: as
+the app's user, if it has one of its own, and only if it is a regular file. Code that builds a
+package may write there, and could replace the file with a link to something that only the runtime
+may read.
 """
 
 import contextlib
@@ -17,7 +18,8 @@ _PIECE_MAX_BYTES = 65_536
 
 
 class Tail:
-    """Reads the log of the newest environment in a folder. Waits for the disk: for a thread."""
+    """Reads the log of the newest environment in a folder. Waits for the disk: use it in a
+    thread."""
 
     def __init__(self, home: Path, user: Identity | None = None) -> None:
         self._home = home
@@ -30,7 +32,7 @@ class Tail:
         return f"Tail({self._path or self._home}, {self._place} bytes)"
 
     def read(self) -> list[str]:
-        """The lines that are new."""
+        """The new lines."""
         with contextlib.suppress(CannotBecome):
             return run_as(self._user, self._read)
         return []
@@ -53,7 +55,7 @@ def _changed_ns(path: Path) -> int:
 
 
 def _piece(path: str, place: int) -> bytes:
-    """What the file has from there on; nothing of what is no file."""
+    """What the file holds from there on; nothing if it is not a regular file."""
     flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
     log = os.open(path, flags)
     try:

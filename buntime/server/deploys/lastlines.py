@@ -1,4 +1,4 @@
-"""The last lines that an app has printed, for who wants to know why its deploy has failed."""
+"""The last lines that an app has printed, to explain why its deploy has failed."""
 
 import json
 
@@ -10,9 +10,9 @@ LINES_MAX = 20
 
 
 def last_lines(logs: AppLogs, app: str, version: str, since: int) -> list[str]:
-    """What the version has printed behind this number of the log; the last lines of it.
+    """The last lines that the version has printed after this number of the log.
 
-    To be called in a thread: the log's own may hold the lock.
+    Call it in a thread: the log's own thread may hold the lock.
     """
     with logs.lock:
         ring = logs.rings.get(app)

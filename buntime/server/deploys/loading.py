@@ -19,11 +19,11 @@ from buntime.server.pool.pool import Pool
 from buntime.server.pythons.interpreter import Interpreters
 from buntime.server.pythons.probe import Interpreter
 
-_TAIL_S = 0.3  # between looks at what pip says
+_TAIL_S = 0.3  # between looks at what pip prints
 
 
 class Loading:
-    """These steps of all deploys. Used on the loop's thread."""
+    """These steps, for all deploys. Used on the loop's thread."""
 
     def __init__(
         self,
@@ -44,7 +44,7 @@ class Loading:
         return f"Loading({self._pool!r})"
 
     def install(self, deploy: Deploy, app: App) -> Generator[Ask, Any, Interpreter | None]:
-        """Find its interpreter, with its packages; None of a static site."""
+        """Find the app's interpreter, and install its packages; None for a static site."""
         if app.is_static:
             return None
         if app.manifest.auto_install:
@@ -63,7 +63,7 @@ class Loading:
         return found
 
     def _tell_of_pip(self, deploy: Deploy, tail: Tail, has_ended: Callable[[], bool]) -> None:
-        """Have the deploy say what pip says, until that has ended."""
+        """Pass on to the deploy what pip prints, until it has ended."""
 
         def said(lines: list[str] | BaseException) -> None:
             if deploy.is_over or isinstance(lines, BaseException):
@@ -81,7 +81,7 @@ class Loading:
     def load(
         self, deploy: Deploy, app: App, interpreter: Interpreter | None
     ) -> Generator[Ask, Any, Deployment | None]:
-        """Have a worker load what nobody can reach yet; None of a static site."""
+        """Make a worker load a version that nobody can reach yet; None for a static site."""
         if interpreter is None:
             return None
         if app.manifest.release:
@@ -100,7 +100,7 @@ class Loading:
     def _boot(
         self, deploy: Deploy, app: App, interpreter: Interpreter
     ) -> Generator[Ask, Any, Deployment]:
-        """Have a worker load it, and ask that whether it is well."""
+        """Make a worker load it, and ask it whether it is well."""
         deploy.attempt(Step.BOOTED)
         began_s, timeout_s = self._loop.now, self._live.now.boot_timeout_s
         deployment = yield from boot(self._pool, self._service, app, interpreter, timeout_s)
@@ -116,7 +116,7 @@ class Loading:
         return deployment
 
     def load_served(self, deploy: Deploy, app: App) -> Steps:
-        """Have a worker load a version that can be reached already, if none has."""
+        """Make a worker load a version that can already be reached, if none has loaded it."""
         deployments = self._pool.deployments
         serving = deployments.serving(app)
         if serving is None or serving.app is not app or not serving.has_workers():
@@ -149,15 +149,15 @@ class Loading:
         return active
 
     def active(self, name: str) -> App | None:
-        """The version that requests without one go to."""
+        """The version that gets requests without a version."""
         with contextlib.suppress(ClientFault, ManifestError):
             return self._catalog.find(name, None, self._loop.now).code
         return None
 
     def alone(self, name: str, new: App | None) -> App | None:
-        """What is active, where it is to end before `new` is loaded (`replace: after`).
+        """The active version, if it must end before `new` is loaded (`replace: after`).
 
-        `new` None: the app's own folder, whose manifest is not known yet.
+        `new` is None for the app's own folder, whose manifest is not known yet.
         """
         old = self.active(name)
         which = new or old

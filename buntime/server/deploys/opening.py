@@ -18,7 +18,8 @@ _NOT_THERE = "is not there"
 
 
 class DeployPlace:
-    """The worker folder that deploys go into, as settings say. Looked at on the loop's thread."""
+    """The worker folder that deploys go into, according to the settings. Used on the loop's
+    thread."""
 
     def __init__(self, live: LiveSettings, log: Log) -> None:
         self.store: Store | None = None
@@ -32,15 +33,15 @@ class DeployPlace:
         return f"DeployPlace({self.store or self.trouble})"
 
     def open(self) -> Store:
-        """The store. Raises ClientFault (403) where there is none."""
+        """The store. Raises ClientFault (403) if there is none."""
         if self.store is None:
             raise ClientFault(403, "deploys_off", self.trouble)
         return self.store
 
     def _adopt(self, settings: Settings) -> None:
-        """Undo what was left unfinished there, before anything of it is served."""
+        """Undo what was left unfinished there, before any of it is served."""
         before = self.store
-        if not settings.has_state:  # what is there is somebody else's, who may be at work
+        if not settings.has_state:  # the folder belongs to another runtime, which may be deploying
             self.trouble = StateOff.WHY
             return
         self.store, self.trouble = find_store(settings.worker_dirs, settings.deploy_dir)
@@ -62,8 +63,8 @@ class DeployPlace:
 
 
 def find_store(worker_dirs: Sequence[str], deploy_dir: str | None) -> tuple[Store | None, str]:
-    """The store in the folder for deploys, else why there is none, and what to do. Waits for the
-    disk."""
+    """The store in the folder for deploys; if there is none, why, and what to do about it. Waits
+    for the disk."""
     if deploy_dir is not None and deploy_dir not in worker_dirs:
         return None, (
             f"RUNTIME_DEPLOY_DIR {deploy_dir} is not a worker folder, so nothing in it is served; "
@@ -81,7 +82,7 @@ def find_store(worker_dirs: Sequence[str], deploy_dir: str | None) -> tuple[Stor
 
 
 def trouble_of(folder: str) -> str:
-    """Why releases cannot be written there, or nothing."""
+    """Why releases cannot be written there, or ""."""
     why = unwritable(folder)
     if not why:
         return ""
@@ -94,7 +95,7 @@ def trouble_of(folder: str) -> str:
 
 
 def unwritable(folder: str) -> str:
-    """Why nothing can be written there, in words that follow its name; "" where it can."""
+    """Why nothing can be written there, in words that follow the folder's name; "" if it can."""
     if not os.path.isdir(folder):
         return _NOT_THERE
     try:

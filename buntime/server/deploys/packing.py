@@ -1,4 +1,4 @@
-"""Packs a release again, as its archive had it. Imported when that is wanted."""
+"""Packs a release again, as it was in its archive. Imported only when needed."""
 
 import os
 import tarfile
@@ -13,8 +13,8 @@ from buntime.server.deploys.store import Store
 def pack(store: Store, app: str, version: str) -> IO[bytes]:
     """A tar.gz of the files that a deploy has brought, in a file without a name. In a thread.
 
-    Who has it closes it. What has come to the folder since is left out. Raises ClientFault (404)
-    and OSError.
+    The caller closes it. Files that were added to the folder since are left out. Raises ClientFault
+    (404) and OSError.
     """
     folder = store.release_at(app, version)
     if folder is None:
@@ -32,7 +32,7 @@ def pack(store: Store, app: str, version: str) -> IO[bytes]:
 
 
 def _plain(info: tarfile.TarInfo) -> tarfile.TarInfo:
-    """Without what tells of this machine."""
+    """Without anything that identifies this machine."""
     info.uid = info.gid = 0
     info.uname = info.gname = ""
     return info

@@ -1,5 +1,5 @@
-"""Where the releases of an app and the links to them stand in a worker folder, and what is in the
-way there.
+"""Where the releases of an app and the links to them are in a worker folder, and what blocks these
+places.
 """
 
 import os
@@ -16,10 +16,10 @@ from buntime.server.deploys.switching import is_real
 
 
 class Layout(NamedTuple):
-    """Where the links of an app stand, below the worker folder."""
+    """Where the links of an app are, below the worker folder."""
 
-    folder: str  # in which they are: "shop", "", "@acme"
-    begin: str  # of their names: "", "shop@"
+    folder: str  # the folder that holds them: "shop", "", "@acme"
+    begin: str  # how their names begin: "", "shop@"
 
     def path_of(self, version: str) -> str:
         """`"1.2.0"` -> "shop/1.2.0", "shop@1.2.0"."""
@@ -31,7 +31,7 @@ class Layout(NamedTuple):
 
 
 class Places:
-    """The places in one worker folder; `earlier` are those that hide what is in it."""
+    """The places in one worker folder; `earlier` are worker folders that hide what is in it."""
 
     def __init__(self, root: str, earlier: Sequence[str] = ()) -> None:
         self.root = root
@@ -41,11 +41,11 @@ class Places:
         return f"{type(self).__name__}({self.root})"
 
     def folder_of(self, app: str) -> str:
-        """Where the releases of an app lie."""
+        """The folder that holds the releases of an app."""
         return os.path.join(self.root, RELEASES, folder_of_app(app))
 
     def layout_of(self, app: str) -> Layout:
-        """Where its links stand. Raises ClientFault (409) where something else is in the way."""
+        """Where its links are. Raises ClientFault (409) if something else is in the way."""
         path = os.path.join(self.root, app)
         if os.path.isdir(path) and holds_app(Path(path)):
             return Layout(os.path.dirname(app), f"{os.path.basename(app)}@")
@@ -58,7 +58,7 @@ class Places:
         return Layout(app, "")
 
     def check_free(self, app: str, version: str, *, replaces: bool = False) -> None:
-        """Raises ClientFault (409) where the version cannot be deployed here, with the paths."""
+        """Raises ClientFault (409), with the paths, if the version cannot be deployed here."""
         layout = self.layout_of(app)
         mine = os.path.join(self.root, layout.path_of(version))
         self.check_active(app)
@@ -83,7 +83,7 @@ class Places:
             raise _hidden(hiding[0], mine)
 
     def check_active(self, app: str) -> None:
-        """Raises ClientFault (409) where no link can say which version is active."""
+        """Raises ClientFault (409) if no link can say which version is active."""
         mine = os.path.join(self.root, self.layout_of(app).path_of(LATEST))
         if is_real(mine):
             raise ClientFault(
@@ -99,7 +99,7 @@ class Places:
             raise _hidden(hiding[0], mine)
 
     def _named(self, app: str, version: str) -> Iterator[str]:
-        """All places whose folder would be this version, those in this worker folder last."""
+        """All paths whose folder would be this version; those in this worker folder come last."""
         for root in (*self.earlier, self.root):
             if not (os.path.isdir(os.path.join(root, app)) and holds_app(Path(root, app))):
                 yield os.path.join(root, app, version)

@@ -1,4 +1,4 @@
-"""The previews that there are: what opens each, and until when. Used on the loop's thread."""
+"""The existing previews: what opens each, and until when. Used on the loop's thread."""
 
 import time
 from collections.abc import Callable, Iterable
@@ -11,14 +11,14 @@ from buntime.server.deploys.records import ReleaseRecord
 
 
 class Preview(NamedTuple):
-    """One of them; `hashes` of tokens, `expires_s` in seconds since 1970."""
+    """One preview; `hashes` of tokens, `expires_s` in seconds since 1970."""
 
     hashes: tuple[str, ...]
     expires_s: float
 
 
 class Previews:
-    """By the keys of their apps: "shop@0.0.0-preview.pr-12"."""
+    """Previews by the keys of their apps: "shop@0.0.0-preview.pr-12"."""
 
     def __init__(self, clock: Callable[[], float] = time.time) -> None:
         self._clock = clock
@@ -28,18 +28,18 @@ class Previews:
         return f"Previews({', '.join(self._known) or 'none'})"
 
     def put(self, record: ReleaseRecord) -> None:
-        """It is there from now on."""
+        """Add the preview."""
         hashes = tuple(record.token.split())
         self._known[app_key(record.app, record.version)] = Preview(hashes, record.expires_s)
 
     def take(self, records: Iterable[ReleaseRecord]) -> None:
-        """These are all that there are."""
+        """Replace all previews by these."""
         self._known.clear()
         for record in records:
             self.put(record)
 
     def take_expired(self) -> list[tuple[str, str]]:
-        """Those whose time has come, app and version; they are known no more."""
+        """Remove the previews that have expired, and return them as app and version."""
         now_s = self._clock()
         over = [key for key, known in self._known.items() if known.expires_s <= now_s]
         for key in over:
@@ -55,6 +55,6 @@ class Previews:
         return any(compare_digest(digest, each) for each in known.hashes)
 
     def next_s(self) -> float | None:
-        """In how many seconds the first one is over."""
+        """Seconds until the first one expires."""
         ends = [each.expires_s for each in self._known.values()]
         return max(0.0, min(ends) - self._clock()) if ends else None

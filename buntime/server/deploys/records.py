@@ -1,10 +1,10 @@
-"""What is known of a release, in a file beside it; and which versions ranges do not choose.
+"""What is known of a release, in a file beside it; and the versions that ranges do not choose.
 
     .releases/shop/1.2.0-3f2a81c09d4e.json     ReleaseRecord
     .releases/shop/1.2.0-3f2a81c09d4e.files    the files that its archive had, each ended by a NUL
     .releases/shop/withheld                    versions, a line each
 
-Each is written as a whole to another name, and renamed.
+Each is written whole under another name, and then renamed.
 """
 
 import contextlib
@@ -24,23 +24,23 @@ _FILES_MAX_BYTES = 1 << 26
 
 @frozen()
 class ReleaseRecord:
-    """One release. Times in seconds since 1970."""
+    """One release. Times are in seconds since 1970."""
 
     app: str
     version: str
     digest: str  # SHA-256 of its archive, in hex
     deployed_s: float
-    by: str = ""  # who has deployed it
+    by: str = ""  # who deployed it
     archive_bytes: int = 0
     size_bytes: int = 0  # unpacked
     files: int = 0
-    active_s: float = 0.0  # when it became active last; 0 for never
+    active_s: float = 0.0  # when it last became active; 0 for never
     expires_s: float = 0.0  # of a preview
-    token: str = ""  # SHA-256 of what opens a preview, in hex
+    token: str = ""  # SHA-256 of the token that opens a preview, in hex
 
 
 def read_record(release: str) -> ReleaseRecord | None:
-    """The record of the release in this folder; None where there is none that can be read."""
+    """The record of the release in this folder; None if no readable one exists."""
     known = {each.name for each in fields(ReleaseRecord)}
     try:
         text, _ = read_regular(f"{release}{RECORD}", _RECORD_MAX_BYTES)
@@ -51,12 +51,12 @@ def read_record(release: str) -> ReleaseRecord | None:
 
 
 def write_record(release: str, record: ReleaseRecord) -> None:
-    """Write down what a release is, beside its folder."""
+    """Write the record of a release beside its folder."""
     write_whole(f"{release}{RECORD}", json.dumps(asdict(record), indent=1).encode() + b"\n")
 
 
 def read_files(release: str) -> frozenset[str]:
-    """The files that its archive had; none where that is not known."""
+    """The files that were in its archive; empty if they are not known."""
     try:
         text, _ = read_regular(f"{release}{FILES}", _FILES_MAX_BYTES)
     except OSError:
@@ -65,13 +65,13 @@ def read_files(release: str) -> frozenset[str]:
 
 
 def write_files(release: str, files: Iterable[str]) -> None:
-    """Write down which files a release's archive had, beside its folder."""
+    """Write the names of the files that were in a release's archive, beside its folder."""
     text = "".join(f"{each}\0" for each in files)
     write_whole(f"{release}{FILES}", text.encode("utf-8", "surrogateescape"))
 
 
 def read_withheld(folder: str) -> frozenset[str]:
-    """Of the releases in this folder, ".releases/shop"."""
+    """The withheld versions among the releases in this folder, ".releases/shop"."""
     try:
         text, _ = read_regular(f"{folder}/{WITHHELD}", _RECORD_MAX_BYTES)
     except OSError:
@@ -80,7 +80,7 @@ def read_withheld(folder: str) -> frozenset[str]:
 
 
 def write_withheld(folder: str, versions: Set[str]) -> None:
-    """Nothing is written where nothing changes, and nothing is left where there are none."""
+    """Writes nothing if nothing changes, and leaves no file if there are no versions."""
     path = f"{folder}/{WITHHELD}"
     if not versions:
         with contextlib.suppress(FileNotFoundError):
@@ -90,7 +90,7 @@ def write_withheld(folder: str, versions: Set[str]) -> None:
 
 
 def write_whole(path: str, data: bytes) -> None:
-    """Put a file in the place of what is there, so that it is whole whatever happens."""
+    """Replace a file in one step, so that it is complete whatever happens."""
     fresh = f"{os.path.dirname(path)}/.{os.path.basename(path)}.new"
     try:
         file = os.open(

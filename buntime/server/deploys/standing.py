@@ -1,4 +1,4 @@
-"""What there is of deploys while none goes on: where they go, what is removed, what was told."""
+"""What exists of deploys while none is under way: where they go, what is removed, their history."""
 
 from buntime.core.values.tuples import NamedTuple
 from buntime.server.deploys.course import Turns
@@ -8,9 +8,9 @@ from buntime.server.deploys.opening import DeployPlace
 
 
 class Standing(NamedTuple):
-    """These parts; `carrier`, which carries deploys out, is made when an operator asks."""
+    """These parts; `carrier`, which carries deploys out, is made when an operator asks for one."""
 
     place: DeployPlace
     housekeeping: Housekeeping
     history: History
-    turns: Turns  # of each app
+    turns: Turns  # for each app

@@ -1,4 +1,4 @@
-"""The releases of a worker folder: where they lie, which links lead to them, which is active.
+"""The releases of a worker folder: where they are, which links lead to them, which is active.
 
     shop/1.2.0 -> ../.releases/shop/1.2.0-3f2a81c09d4e
     shop/latest -> 1.2.0                                   the active version
@@ -6,11 +6,11 @@
     shop@latest -> shop@1.2.0
     .releases/shop/1.2.0-3f2a81c09d4e/                     its files, which never move
 
-That is what a careful operator would do by hand, and folders that one has copied stand beside it.
-Whoever deploys an app holds `turn` there, so that one deploy of it is under way at a time,
+A careful operator would do the same by hand, and folders that an operator has copied can stand
+beside these. A deploy of an app holds `turn` there, so that only one is under way at a time,
 whichever runtime carries it out.
 
-All of this waits for the disk; used by one thread at a time for each app.
+All of this waits for the disk; for each app, one thread at a time uses it.
 """
 
 import contextlib
@@ -71,7 +71,7 @@ class Unfinished:
         return f"Unfinished({self.release.folder})"
 
     def prepare(self, record: ReleaseRecord, *, replaces: bool) -> None:
-        """Have all be there that is to be seen: its record, and what its links were."""
+        """Prepare everything that will be seen: its record, and how its links were before."""
         store, release = self._store, self.release
         layout = store.layout_of(release.app)
         store.check_free(release.app, release.version, replaces=replaces)
@@ -88,18 +88,18 @@ class Unfinished:
         )
 
     def switch(self) -> None:
-        """Have the links lead to it. `undo` is possible till `finish`."""
+        """Point the links at it. `undo` is possible until `finish`."""
         self._switching.switch()
 
     def finish(self) -> None:
-        """It counts, and stays."""
+        """The release is valid from now on, and stays."""
         release = self.release
         self._switching.finish()
         if not is_preview(release.version):
             self._store.withhold(release.app, release.version, is_withheld=False)
 
     def undo(self) -> None:
-        """Leave nothing of it. Raises OSError: the next sweep goes on then."""
+        """Remove every trace of it. Raises OSError; the next sweep then goes on."""
         try:
             self._switching.undo()
             self._store.remove_release(self.folder)
@@ -114,11 +114,11 @@ class Unfinished:
 
 
 class Store(Places):
-    """The releases in one worker folder; `earlier` are those that hide what is in it."""
+    """The releases in one worker folder; `earlier` are worker folders that hide what is in it."""
 
     unfinished: type[Unfinished] = Unfinished
 
-    # What there is
+    # What exists
 
     def apps(self) -> list[str]:
         """All apps that have had a release."""
@@ -139,7 +139,7 @@ class Store(Places):
         return found
 
     def previews(self) -> list[ReleaseRecord]:
-        """Those of all apps."""
+        """The previews of all apps."""
         found = []
         for app in self.apps():
             with contextlib.suppress(ClientFault):
@@ -149,24 +149,24 @@ class Store(Places):
         return found
 
     def record_of(self, app: str, version: str) -> ReleaseRecord | None:
-        """Of the release that is this version."""
+        """The record of the release that is this version."""
         folder = self.release_at(app, version)
         return read_record(os.path.join(self.folder_of(app), folder)) if folder else None
 
     @property
     def folder_of_uploads(self) -> str:
-        """In whose file system archives are while they come."""
+        """The folder in whose file system archives are stored while they arrive."""
         return os.path.join(self.root, RELEASES)
 
     def release_at(self, app: str, version: str) -> str | None:
-        """The folder of the release that is this version, below that of its app."""
+        """The folder of the release that is this version, relative to the folder of its app."""
         path = os.path.join(self.root, self.layout_of(app).path_of(version))
         with contextlib.suppress(OSError):
             return leads_to(os.readlink(path))
         return None
 
     def active(self, app: str) -> str | None:
-        """The version that `latest` leads to; None where it leads to none."""
+        """The version that `latest` leads to; None if it leads to none."""
         return alias_of(Path(self.root, self.layout_of(app).path_of(LATEST)))
 
     def withheld(self, app: str) -> frozenset[str]:
@@ -182,11 +182,11 @@ class Store(Places):
                 with contextlib.suppress(OSError):
                     yield version, os.readlink(os.path.join(folder, name))
 
-    # What is done
+    # Changes
 
     @contextlib.contextmanager
     def turn(self, app: str) -> Iterator[None]:
-        """Have the app alone. Raises ClientFault (409) where another runtime has it."""
+        """Have the app to yourself. Raises ClientFault (409) if another runtime has it."""
         folder = self.folder_of(app)
         os.makedirs(folder, 0o755, exist_ok=True)
         flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -201,14 +201,14 @@ class Store(Places):
             try:
                 yield
             finally:
-                # Closed alone it would be held on by a process that is being started just now,
-                # which has all descriptors till it becomes another program.
+                # Closing alone would not release it: a process that is being started at this moment
+                # has all descriptors until it executes another program.
                 fcntl.flock(turn, fcntl.LOCK_UN)
         finally:
             os.close(turn)
 
     def begin(self, release: Release) -> Unfinished:
-        """A place for the release, which is nobody else's. Raises ClientFault (409) and OSError."""
+        """Reserve a place for the release. Raises ClientFault (409) and OSError."""
         os.makedirs(self.folder_of(release.app), 0o755, exist_ok=True)
         path = os.path.join(self.root, release.path)
         lock = take_lock(f"{path}{LOCK}", is_new=True)
@@ -219,7 +219,7 @@ class Store(Places):
         try:
             left = Switching(self.root, release.path, lock)
             left.read()
-            left.undo()  # of one that was killed
+            left.undo()  # from a deploy that was killed
             if self.release_at(release.app, release.version) != release.folder:
                 self.remove_release(path, keeps_lock=True)  # nothing leads to it any more
         except BaseException:
@@ -235,9 +235,9 @@ class Store(Places):
     def activate(
         self, app: str, version: str | None, *, leaves: str | None = None, now_s: float
     ) -> None:
-        """Have `latest` lead to the version, or, with None, to the flat folder of the app.
+        """Point `latest` at the version or, with None, at the flat folder of the app.
 
-        `leaves` is one that ranges are not to choose any more. `now_s` in seconds since 1970.
+        Ranges no longer choose the version `leaves`. `now_s` is in seconds since 1970.
         """
         layout = self.layout_of(app)
         path = os.path.join(self.root, layout.path_of(LATEST))
@@ -259,20 +259,20 @@ class Store(Places):
             write_record(release, replace(record, active_s=now_s))
 
     def deactivate(self, app: str, versions: Collection[str]) -> None:
-        """Take the link `latest` away where it leads to one of these."""
+        """Remove the link `latest` if it leads to one of these."""
         if self.active(app) in versions:
             path = os.path.join(self.root, self.layout_of(app).path_of(LATEST))
             os.unlink(path)
             sync_folder(os.path.dirname(path))
 
     def withhold(self, app: str, version: str, *, is_withheld: bool) -> None:
-        """Have ranges not choose a version, or choose it again."""
+        """Keep ranges from choosing a version, or let them choose it again."""
         folder, known = self.folder_of(app), self.withheld(app)
         if os.path.isdir(folder):
             write_withheld(folder, known | {version} if is_withheld else known - {version})
 
     def remove(self, app: str, version: str) -> None:
-        """Remove the link of a version that is not active; its files go with `tidy`."""
+        """Remove the link of a version that is not active; `tidy` removes its files."""
         layout = self.layout_of(app)
         path = os.path.join(self.root, layout.path_of(version))
         os.unlink(path)
@@ -284,9 +284,9 @@ class Store(Places):
     # What is left over
 
     def sweep(self) -> list[str]:
-        """Undo what runtimes have left that were killed; the releases that this was, by path.
+        """Undo what killed runtimes have left; returns the paths of these releases.
 
-        What another runtime is at is held by it, and left alone.
+        Another runtime holds the releases that it is working on; they are left alone.
         """
         swept: list[str] = []
         for app in self.apps():
@@ -313,7 +313,7 @@ class Store(Places):
         return [release]
 
     def _tidy_files(self, app: str) -> None:
-        """What was to take another one's place, and what was to be put back, of no release that is
+        """Remove files that were to replace something or to be put back, unless their release is
         under way."""
         folder, listed = self.folder_of(app), self._listed(app)
         held = {*(each.removesuffix(LOCK) for each in listed if each.endswith(LOCK))}
@@ -324,7 +324,8 @@ class Store(Places):
                 os.unlink(path)
 
     def tidy(self, app: str, in_use: Collection[str] = ()) -> list[str]:
-        """Remove the releases that no link leads to, but those `in_use`, by path; those removed."""
+        """Remove the releases that no link leads to, except those `in_use` (paths); returns those
+        removed."""
         folder = self.folder_of(app)
         listed = self._listed(app)
         linked = {leads_to(target) for _, target in self._links(self.layout_of(app))}
@@ -340,19 +341,19 @@ class Store(Places):
         return removed
 
     def has_surplus(self, app: str) -> bool:
-        """Are there releases that no link leads to?"""
+        """Whether there are releases that no link leads to."""
         linked = {leads_to(target) for _, target in self._links(self.layout_of(app))}
         return any(split_folder(name) and name not in linked for name in self._listed(app))
 
     def forget_withheld(self, app: str) -> None:
-        """Withhold no versions that are not there, nor the active one."""
+        """Stop withholding versions that do not exist, and the active one."""
         known = self.withheld(app)
         if known:
             versions = {version for version, _ in self._links(self.layout_of(app))}
             write_withheld(self.folder_of(app), known & versions - {self.active(app)})
 
     def remove_release(self, path: str, *, keeps_lock: bool = False) -> None:
-        """Remove a release's folder and what lies beside it, its lock last."""
+        """Remove a release's folder and the files beside it, its lock last."""
         parent, name = os.path.split(path)
         for folder in (path, os.path.join(parent, f".{name}.new")):
             if os.path.lexists(folder):
@@ -372,7 +373,8 @@ class Store(Places):
 
 
 def _release_of(name: str) -> str | None:
-    """`"1.2.0-3f2a81c09d4e.json"` -> "1.2.0-3f2a81c09d4e"; None for what belongs to no release."""
+    """`"1.2.0-3f2a81c09d4e.json"` -> "1.2.0-3f2a81c09d4e"; None for a name that belongs to no
+    release."""
     begin = name.removeprefix(".")
     for end in (".new", RECORD, FILES, LOCK):
         begin = begin.removesuffix(end)

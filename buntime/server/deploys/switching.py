@@ -1,14 +1,14 @@
-"""Switches the links of an app so that whoever is cut short leaves the old ones, or can have them
-restored from what lies beside the release.
+"""Switches the links of an app. If that is cut short, the old links are still there, or can be
+restored from files beside the release.
 
     .releases/shop/1.2.0-3f2a81c09d4e.lock      held by flock while the release is unfinished; has
                                                 the journal: which links it switches, and from where
     .releases/shop/1.2.0-3f2a81c09d4e.0.old     a link as it was, to be renamed into its place
     .releases/shop/1.2.0-3f2a81c09d4e.0.new     a link as it will be
 
-Each link is switched by one rename. What undoes that is made before, so that it needs no room on a
-full disk. The release counts once its lock is gone; a lock that nobody holds is one whose runtime
-was killed: what it names is undone.
+Each link is switched by one rename. What undoes that is made beforehand, so that undoing needs no
+room on a full disk. The release is valid once its lock is gone. If nobody holds a lock, its runtime
+was killed, and what the lock names is undone.
 """
 
 import contextlib
@@ -25,15 +25,16 @@ _JOURNAL_MAX_BYTES = 1 << 16
 
 
 class Switch(NamedTuple):
-    """A link that is to lead elsewhere, by the paths below the worker folder."""
+    """A link that is to lead elsewhere; paths are below the worker folder."""
 
     path: str  # "shop/1.2.0"
     target: str  # "../.releases/shop/1.2.0-3f2a81c09d4e"
-    before: str | None  # where it leads now; None: it is not there
+    before: str | None  # where it leads now; None if it does not exist
 
 
 def take_lock(path: str, *, is_new: bool) -> int | None:
-    """Hold the lock; None where another process does, or it has gone meanwhile. Raises OSError."""
+    """Hold the lock; None if another process holds it, or it has been removed meanwhile. Raises
+    OSError."""
     flags = os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC | (os.O_CREAT if is_new else 0)
     lock = os.open(path, flags, 0o600)
     try:
@@ -53,7 +54,7 @@ class Switching:
     """The links of one release, from its lock to the end of its deploy; see the module."""
 
     def __init__(self, root: str, release: str, lock: int) -> None:
-        """`release` is its path below the worker folder `root`; the lock is held."""
+        """`release` is its path below the worker folder `root`; the caller holds the lock."""
         self._root = root
         self._release = os.path.join(root, release)
         self._lock = lock
@@ -64,8 +65,8 @@ class Switching:
         return f"Switching({self._release}, {len(self._switches)} links)"
 
     def read(self) -> None:
-        """Know what one that was cut short has written. A journal that is cut off has switched
-        nothing yet."""
+        """Read the journal of a deploy that was cut short. If the journal itself is incomplete,
+        nothing was switched yet."""
         text = os.pread(self._lock, _JOURNAL_MAX_BYTES, 0)
         try:
             told = json.loads(text)
@@ -75,7 +76,7 @@ class Switching:
             self._switches, self._made = (), ()
 
     def prepare(self, switches: Iterable[Switch], *, made: Iterable[str] = ()) -> None:
-        """Write what is going to be done: `made` are folders that are made for the links."""
+        """Write the journal: the planned switches, and `made`, the folders made for the links."""
         self._switches, self._made = tuple(switches), tuple(made)
         for number, switch in enumerate(self._switches):
             os.symlink(switch.target, self._beside(number, "new"))
@@ -88,7 +89,7 @@ class Switching:
         sync_folder(os.path.dirname(self._release))
 
     def switch(self) -> None:
-        """Have each link lead where it is to."""
+        """Point each link at its new target."""
         for folder in self._made:
             os.mkdir(os.path.join(self._root, folder), 0o755)
         for number, switch in enumerate(self._switches):
@@ -97,7 +98,7 @@ class Switching:
             sync_folder(os.path.join(self._root, folder))
 
     def undo(self) -> None:
-        """Have each link lead where it led. Nothing happens where none was switched."""
+        """Point each link at its old target again. Does nothing if none was switched."""
         for number, switch in reversed(tuple(enumerate(self._switches))):
             path = os.path.join(self._root, switch.path)
             if not _leads_to(path, switch.target):
@@ -112,14 +113,14 @@ class Switching:
         self._clear()
 
     def finish(self) -> None:
-        """What was switched counts from now on."""
+        """What was switched is valid from now on."""
         os.unlink(f"{self._release}{LOCK}")
         sync_folder(os.path.dirname(self._release))
         self._clear()
         self.let_go()
 
     def let_go(self) -> None:
-        """The lock may be had by others, if it is there still."""
+        """Release the lock, if it still exists."""
         if self._lock >= 0:
             os.close(self._lock)
             self._lock = -1
@@ -135,7 +136,7 @@ class Switching:
 
 
 def replace_link(path: str, target: str, fresh: str) -> None:
-    """Have the link lead to `target` by one rename; `fresh` is a free name in the file system."""
+    """Point the link at `target` by one rename; `fresh` is a free name in the same file system."""
     with contextlib.suppress(FileNotFoundError):
         os.unlink(fresh)
     os.symlink(target, fresh)
@@ -148,7 +149,7 @@ def replace_link(path: str, target: str, fresh: str) -> None:
 
 
 def sync_folder(path: str) -> None:
-    """Have what was made, renamed and removed in a folder be on the disk."""
+    """Make sure that what was made, renamed and removed in a folder is on the disk."""
     folder = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         os.fsync(folder)
@@ -157,7 +158,7 @@ def sync_folder(path: str) -> None:
 
 
 def link_at(path: str) -> str | None:
-    """Where the link leads; None where nothing is there. Raises OSError where it is no link."""
+    """Where the link leads; None if nothing is there. Raises OSError if it is not a link."""
     try:
         return os.readlink(path)
     except FileNotFoundError:
@@ -165,7 +166,7 @@ def link_at(path: str) -> str | None:
 
 
 def is_real(path: str) -> bool:
-    """Whether something is there that is no link."""
+    """Whether something exists there that is not a link."""
     try:
         return not stat.S_ISLNK(os.lstat(path).st_mode)
     except FileNotFoundError:

@@ -1,9 +1,8 @@
-"""The members of a tar.gz, read once from its beginning to its end.
+"""The members of a tar.gz, read once from beginning to end.
 
-tarfile reads the headers, of which it believes much: it takes a broken header for the end, and what
-a header says of its length it reads at once. So the stream below lets nobody read much at once, nor
-go back, and the archive is whole only where it ends as one does: by a block of zeros, and gzip by
-its checksum.
+tarfile trusts headers too much: it takes a broken header for the end, and reads as much at once as
+a header says. So the stream below allows neither large reads nor going back, and the archive is
+complete only if it ends correctly: the tar with a block of zeros, and gzip with the right checksum.
 """
 
 import gzip
@@ -16,7 +15,7 @@ from buntime.core.deploys.members import ArchiveFault, Kind, Member
 
 BLOCK_BYTES = 512
 PIECE_BYTES = 65_536
-_HEADER_MAX_BYTES = 65_536  # of names and attributes; no real one is longer
+_HEADER_MAX_BYTES = 65_536  # for names and attributes; no real header is longer
 
 _KINDS = {
     tarfile.DIRTYPE: Kind.FOLDER,
@@ -28,21 +27,22 @@ _KINDS = {
     tarfile.GNUTYPE_SPARSE: Kind.SPARSE,
     **dict.fromkeys((tarfile.REGTYPE, tarfile.AREGTYPE, tarfile.CONTTYPE), Kind.FILE),
 }
-# What tarfile and gzip raise for what they cannot read; ValueError and below of numbers and names.
+# What tarfile and gzip raise when they cannot read something; the last three for bad numbers and
+# names.
 DAMAGED = (tarfile.TarError, zlib.error, EOFError, ValueError, RecursionError, LookupError)
 
 
 class Stream:
-    """What a gzip file holds, as tarfile reads it: forward alone, and not much at once."""
+    """The content of a gzip file, as tarfile reads it: only forward, and not much at once."""
 
     def __init__(self, archive: IO[bytes], most_bytes: int) -> None:
         self._file = gzip.GzipFile(fileobj=archive)
         self._left = most_bytes
         self._place = 0
-        self.is_end = False  # whether what was read last is a block of zeros
+        self.is_end = False  # whether the last block read was all zeros
 
     def read(self, size_bytes: int) -> bytes:
-        """As of a file. Raises ArchiveFault where too much is read, at once or in all."""
+        """As for a file. Raises ArchiveFault if too much is read, at once or in all."""
         if size_bytes > _HEADER_MAX_BYTES:
             raise ArchiveFault("archive_damaged", "a header of the archive is too long")
         data = self._file.read(size_bytes)
@@ -61,7 +61,7 @@ class Stream:
         return self._place
 
     def seek(self, place: int) -> int:
-        """Go on there. Raises ArchiveFault for a place before."""
+        """Skip forward to `place`. Raises ArchiveFault if it lies behind."""
         if place < self._place:
             raise ArchiveFault("archive_damaged", "a header of the archive leads back")
         while self._place < place and self.read(min(PIECE_BYTES, place - self._place)):
@@ -75,12 +75,13 @@ class Stream:
 
 
 def members(archive: IO[bytes], most_bytes: int) -> Iterator[tuple[Member, Iterable[bytes]]]:
-    """Each member, with its content, which is to be read before the next one.
+    """Each member with its content, which must be read before the next member.
 
-    Raises ArchiveFault, and DAMAGED. `most_bytes` is what all of it may come to, with headers.
+    Raises ArchiveFault and the DAMAGED ones. `most_bytes` is the limit for everything, headers
+    included.
     """
     stream = Stream(archive, most_bytes)
-    # typeshed wants more of a file than tarfile does of one that is read
+    # typeshed demands more of a file than tarfile does when it only reads it
     with tarfile.TarFile(fileobj=stream, mode="r", errorlevel=2) as tar:  # type: ignore[arg-type]
         while (info := tar.next()) is not None:
             yield _member(info), _content(stream, info)
@@ -96,7 +97,7 @@ def _member(info: tarfile.TarInfo) -> Member:
     if info.issparse():
         kind = Kind.SPARSE
     is_file = kind is Kind.FILE
-    # Old tar marks a folder by the end of its name alone.
+    # Old tar marks a folder only by the end of its name.
     return Member(info.name, kind, info.size if is_file else 0, info.mode, info.linkname)
 
 

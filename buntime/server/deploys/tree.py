@@ -1,7 +1,8 @@
-"""Writes the files of a release below one folder, by descriptors: no link can lead out of it.
+"""Writes the files of a release below one folder, through descriptors: no link can lead out of it.
 
 Nothing is opened by a path of more than one name, and no link is followed. Links are made at the
-end. Whoever else writes there meanwhile can have a release fail, and no file elsewhere be written.
+end. Anyone else who writes there meanwhile can make a release fail, but not have a file written
+elsewhere.
 """
 
 import contextlib
@@ -20,7 +21,7 @@ class Tree:
     """A new folder that is being filled. Raises OSError; used by one thread."""
 
     def __init__(self, folder: str) -> None:
-        """Makes `folder`, in one that is there."""
+        """Makes `folder`, in a folder that exists."""
         os.mkdir(folder, _FOLDER_MODE)
         self._top = os.open(folder, _FOLDER)
         os.fchmod(self._top, _FOLDER_MODE)
@@ -39,7 +40,7 @@ class Tree:
         os.close(self._top)
 
     def write(self, entry: Entry, pieces: Iterable[bytes]) -> None:
-        """Make what an entry says; `pieces` is a file's content."""
+        """Make what an entry describes; `pieces` is a file's content."""
         if entry.kind is Kind.FOLDER:
             self._open(entry.parts)
             return
@@ -56,7 +57,7 @@ class Tree:
             os.close(file)
 
     def link(self, links: Iterable[Link]) -> None:
-        """Make the links; nothing is written any more behind them."""
+        """Make the links; nothing may be written after them."""
         for each in links:
             os.symlink(each.target, each.parts[-1], dir_fd=self._open(each.parts[:-1]))
 
@@ -69,7 +70,7 @@ class Tree:
             )
 
     def _open(self, parts: tuple[str, ...]) -> int:
-        """The folder, made if need be; open until the next one is asked for."""
+        """The folder, made if it is missing; it stays open until the next one is asked for."""
         if self._last is None or self._last[0] != parts:
             folder = self._walk(parts)
             self._close_last()

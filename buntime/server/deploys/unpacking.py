@@ -1,6 +1,6 @@
-"""Unpacks an archive into a new folder: all of it, or nothing is left there.
+"""Unpacks an archive into a new folder: either all of it is there, or nothing is left.
 
-Imported when the first archive comes: tarfile and zipfile take 15 ms.
+Imported when the first archive arrives: importing tarfile and zipfile takes 15 ms.
 """
 
 import ctypes
@@ -18,12 +18,13 @@ from buntime.server.deploys.tree import Tree
 
 _GZIP = b"\x1f\x8b"
 _ZIPS = (b"PK\x03\x04", b"PK\x05\x06")
-_HEADERS_BYTES = 2 * tarmembers.BLOCK_BYTES * FILES_MAX  # beside the files of a tar
+_HEADERS_BYTES = 2 * tarmembers.BLOCK_BYTES * FILES_MAX  # in addition to the files of a tar
 
 
 @dataclass(frozen=True)
 class Unpacked:
-    """What came of an archive; `files` are its files by their paths in the app's folder."""
+    """The result of unpacking; `files` are the archive's files by their paths in the app's
+    folder."""
 
     files: tuple[str, ...]
     size_bytes: int
@@ -32,10 +33,11 @@ class Unpacked:
 def unpack(
     archive: IO[bytes], folder: str, bounds: Bounds, *, go_on: Callable[[], None] = lambda: None
 ) -> Unpacked:
-    """Make `folder` of what the archive, a tar.gz or a zip, holds. Waits for the disk.
+    """Fill the new `folder` from the archive, a tar.gz or a zip. Waits for the disk.
 
-    A single folder at its top is left out. `go_on` is called for each file and may raise, to end
-    it. Raises ArchiveFault, ClientFault (415) and ServerFault (507); `folder` is not there then.
+    If the archive has a single folder at its top, that folder is left out. `go_on` is called for
+    each file and may raise to stop. Raises ArchiveFault, ClientFault (415) and ServerFault (507);
+    `folder` does not exist then.
     """
     fresh = f"{os.path.dirname(folder)}/.{os.path.basename(folder)}.new"
     try:
@@ -53,7 +55,7 @@ def unpack(
 
 
 def _check(archive: IO[bytes], bounds: Bounds, go_on: Callable[[], None]) -> None:
-    """Refuse an archive by its headers, before anything of it is written."""
+    """Refuse an archive by its headers, before any of it is written."""
     intake = Intake(bounds, archive.seek(0, os.SEEK_END))
     for member, _ in _members(archive, intake.ratio_bytes, bounds):
         go_on()
@@ -105,15 +107,15 @@ def _guarded(content: Iterable[bytes], damaged: tuple[type[Exception], ...]) -> 
 
 
 def _damaged(exc: Exception) -> HttpError:
-    if isinstance(exc, OSError) and exc.errno is not None:  # of the disk; gzip's have no number
+    if isinstance(exc, OSError) and exc.errno is not None:  # from the disk; gzip's have no number
         return storage_fault(exc)
     return ArchiveFault("archive_damaged", f"the archive cannot be read: {exc}")
 
 
 def sync(folder: str) -> None:
-    """Have all of the file system that the folder is in be on the disk. Raises OSError.
+    """Make sure that everything in the folder's file system is on the disk. Raises OSError.
 
-    20,000 files one by one would take a minute.
+    Syncing 20,000 files one by one would take a minute.
     """
     descriptor = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
     try:

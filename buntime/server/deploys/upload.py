@@ -1,7 +1,7 @@
 """An archive on its way in: from a client to a file that has no name.
 
 The file is unlinked as soon as it is made, so that nothing is left of it however this ends. Threads
-write what comes; of a client that is faster than the disk no more comes than its window.
+write what arrives; if a client is faster than the disk, it can send no more than its window.
 """
 
 import hashlib
@@ -24,9 +24,9 @@ _BAD_FORM = ClientFault(
 
 
 class Upload:
-    """Takes the body of a request; `then` gets None when all is written, else what went wrong.
+    """Takes the body of a request; `then` gets None when all is written, otherwise what went wrong.
 
-    Whoever has it closes it. Used on the loop's thread.
+    The owner closes it. Used on the loop's thread.
     """
 
     def __init__(
@@ -34,7 +34,7 @@ class Upload:
     ) -> None:
         self.file = file
         self.size_bytes = 0
-        self.more: Callable[[int], None] = lambda _: None  # so many bytes may come
+        self.more: Callable[[int], None] = lambda _: None  # lets so many more bytes come
         self._loop = loop
         self._then: Callable[[HttpError | None], None] | None = then
         self._hash = hashlib.sha256()
@@ -51,16 +51,16 @@ class Upload:
         return self._hash.hexdigest()
 
     def close(self) -> None:
-        """Let the file go, and with it the room that it takes."""
+        """Close the file, which frees its room on the disk."""
         self._then = None
         if not self._is_writing:
             with suppress(OSError):
                 self.file.close()
 
     def unwrap(self, boundary: str) -> None:
-        """Take the one part of a form, as browsers send it, for the archive. In a thread.
+        """Reduce the form that a browser sends to the archive in its only part. In a thread.
 
-        Raises ClientFault (400) where it has another number of parts.
+        Raises ClientFault (400) if the form does not have exactly one part.
         """
         mark = b"--" + boundary.encode("latin-1")
         self.file.seek(0)
@@ -141,7 +141,7 @@ class Upload:
 
 
 def open_upload_like(file: IO[bytes]) -> IO[bytes]:
-    """Another such file, in the same file system: beside it by the descriptor's folder."""
+    """Another such file, in the same file system: the descriptor leads to the folder."""
     folder = os.path.dirname(os.readlink(f"/proc/self/fd/{file.fileno()}"))
     return open_upload(folder)
 
@@ -149,4 +149,4 @@ def open_upload_like(file: IO[bytes]) -> IO[bytes]:
 def open_upload(folder: str) -> IO[bytes]:
     """A file without a name, in the file system of the folder. Raises OSError."""
     os.makedirs(folder, 0o755, exist_ok=True)
-    return tempfile.TemporaryFile(dir=folder, buffering=1 << 16)  # who has it closes it
+    return tempfile.TemporaryFile(dir=folder, buffering=1 << 16)  # the caller closes it

@@ -1,9 +1,9 @@
-"""The members of a zip file, by its directory.
+"""The members of a zip file, according to its directory.
 
-zipfile makes an object of each entry when it opens a file, before anybody can say that these are
-too many; so they are counted first. It reads no more of an entry than the directory says, and
-compares its checksum. What several entries have in common (a "zip bomb" that is small by overlaps)
-is refused.
+zipfile makes an object for each entry when it opens a file, before anyone can refuse because there
+are too many; so the entries are counted first. It reads no more of an entry than the directory
+says, and compares its checksum. Entries that share bytes (a "zip bomb" made small by overlaps) are
+refused.
 """
 
 import stat
@@ -18,12 +18,12 @@ from buntime.core.deploys.members import TARGET_MAX, ArchiveFault, Kind, Member
 PIECE_BYTES = 65_536
 _ENTRY = b"PK\x01\x02"
 _ENTRY_MAX_BYTES = 2048  # with its name
-_LOCAL_BYTES = 30  # of a local header without the name
-_ENCRYPTED = 0x1 | 0x40 | 0x2000  # plainly, strongly, with its directory
+_LOCAL_BYTES = 30  # a local header without its name
+_ENCRYPTED = 0x1 | 0x40 | 0x2000  # ordinary, strong, with an encrypted directory
 _METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 
 _KINDS = {
-    0: Kind.FILE,  # by a tool that knows no modes
+    0: Kind.FILE,  # written by a tool that knows no modes
     stat.S_IFREG: Kind.FILE,
     stat.S_IFDIR: Kind.FOLDER,
     stat.S_IFLNK: Kind.LINK,
@@ -31,7 +31,7 @@ _KINDS = {
     stat.S_IFCHR: Kind.DEVICE,
     stat.S_IFBLK: Kind.DEVICE,
 }
-# What zipfile raises for what it cannot read.
+# What zipfile raises when it cannot read something.
 DAMAGED = (
     zipfile.BadZipFile,
     zlib.error,
@@ -45,7 +45,7 @@ DAMAGED = (
 
 
 def members(archive: IO[bytes], files_max: int) -> Iterator[tuple[Member, Iterable[bytes]]]:
-    """Each member, with its content. Raises ArchiveFault, and DAMAGED."""
+    """Each member with its content. Raises ArchiveFault and the DAMAGED ones."""
     file = _Archive(archive, files_max)
     with zipfile.ZipFile(file) as opened:
         file.is_opening = False
@@ -58,7 +58,7 @@ def members(archive: IO[bytes], files_max: int) -> Iterator[tuple[Member, Iterab
 
 
 class _Archive:
-    """A file as zipfile reads it, whose directory is looked at before zipfile takes it apart."""
+    """A file for zipfile, whose directory is checked before zipfile parses it."""
 
     def __init__(self, file: IO[bytes], files_max: int) -> None:
         self._file = file
@@ -110,7 +110,7 @@ def _member(opened: zipfile.ZipFile, info: zipfile.ZipInfo) -> Member:
     if kind is Kind.LINK:
         with opened.open(info) as link:
             target = link.read(TARGET_MAX + 1).decode("utf-8", "surrogateescape")
-    # The name as it stands there: zipfile ends it at a NUL.
+    # The name as it is in the file: zipfile ends it at a NUL.
     name = info.orig_filename
     return Member(
         name, kind, info.file_size if kind is Kind.FILE else 0, stat.S_IMODE(mode), target
