@@ -51,8 +51,7 @@ def boot(
 
 
 def let_go(pool: Pool, service: Service, deployment: Deployment) -> Steps:
-    """End its workers and wait for that: they may still write into the folder that will be
-    removed."""
+    """End its workers and wait for that: they may still write into the folder to be removed."""
     latest_s = service.loop.now + _ENDING_S
     pool.deployments.drop(deployment)
     while deployment.state.workers and service.loop.now < latest_s:

@@ -374,8 +374,7 @@ def _app_of(folder: AppFolder) -> App:
 
 
 def _error_of(exc: Exception) -> tuple[HttpError, str]:
-    """What to report of a deploy that failed with this exception: the error, and the stack
-    trace."""
+    """What to report of a deploy that failed with this exception: error and stack trace."""
     if isinstance(exc, HttpError):
         return exc, exc.detail
     if isinstance(exc, NoRoom):

@@ -15,8 +15,7 @@ KEPT = 50
 
 
 class History:
-    """Knows deploys by number. Used on the loop's thread. Without state.db it knows only its
-    own."""
+    """Knows deploys by number; without state.db, only its own. Used on the loop's thread."""
 
     def __init__(self, db: StateDb) -> None:
         self._db = db

@@ -66,8 +66,7 @@ class Housekeeping:
         return f"Housekeeping({self._place})"
 
     def find_version(self, app: str, version: str, then: Callable[[Any], None]) -> None:
-        """Find the version to go to, as `find_before` does; a ClientFault if that is not
-        possible."""
+        """Find the version to go to, as `find_before` does; a ClientFault if it cannot be."""
         store = self._place.open()
 
         def find() -> tuple[str, str | None]:
@@ -144,8 +143,7 @@ class Housekeeping:
         run(self._remove(app, work, then, check))
 
     def _remove(self, app: str, work: Callable[[set[str]], Any], then: Then, check: Check) -> Steps:
-        """Do it while no deploy of the app is under way; `work` gets the folders that are in
-        use."""
+        """Do it while no deploy of the app is under way; `work` gets the folders in use."""
         yield self._turns.take(app)
         told: Any
         try:

@@ -18,8 +18,7 @@ _PIECE_MAX_BYTES = 65_536
 
 
 class Tail:
-    """Reads the log of the newest environment in a folder. Waits for the disk: use it in a
-    thread."""
+    """Reads the log of the newest environment in a folder. Waits for the disk, in a thread."""
 
     def __init__(self, home: Path, user: Identity | None = None) -> None:
         self._home = home

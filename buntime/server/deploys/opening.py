@@ -18,8 +18,7 @@ _NOT_THERE = "is not there"
 
 
 class DeployPlace:
-    """The worker folder that deploys go into, according to the settings. Used on the loop's
-    thread."""
+    """The worker folder that deploys go into, by the settings. Used on the loop's thread."""
 
     def __init__(self, live: LiveSettings, log: Log) -> None:
         self.store: Store | None = None

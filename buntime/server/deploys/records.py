@@ -36,7 +36,7 @@ class ReleaseRecord:
     files: int = 0
     active_s: float = 0.0  # when it last became active; 0 for never
     expires_s: float = 0.0  # of a preview
-    token: str = ""  # SHA-256 of the token that opens a preview, in hex
+    token: str = ""  # SHA-256 of each token that opens a preview, in hex, parted by blanks
 
 
 def read_record(release: str) -> ReleaseRecord | None:

@@ -324,8 +324,7 @@ class Store(Places):
                 os.unlink(path)
 
     def tidy(self, app: str, in_use: Collection[str] = ()) -> list[str]:
-        """Remove the releases that no link leads to, except those `in_use` (paths); returns those
-        removed."""
+        """Remove releases that no link leads to, except `in_use` (paths); returns those removed."""
         folder = self.folder_of(app)
         listed = self._listed(app)
         linked = {leads_to(target) for _, target in self._links(self.layout_of(app))}
@@ -373,8 +372,7 @@ class Store(Places):
 
 
 def _release_of(name: str) -> str | None:
-    """`"1.2.0-3f2a81c09d4e.json"` -> "1.2.0-3f2a81c09d4e"; None for a name that belongs to no
-    release."""
+    """`"1.2.0-3f2a81c09d4e.json"` -> "1.2.0-3f2a81c09d4e"; None if it belongs to no release."""
     begin = name.removeprefix(".")
     for end in (".new", RECORD, FILES, LOCK):
         begin = begin.removesuffix(end)

@@ -33,8 +33,7 @@ class Switch(NamedTuple):
 
 
 def take_lock(path: str, *, is_new: bool) -> int | None:
-    """Hold the lock; None if another process holds it, or it has been removed meanwhile. Raises
-    OSError."""
+    """Hold the lock; None if another process holds it, or it has just gone. Raises OSError."""
     flags = os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC | (os.O_CREAT if is_new else 0)
     lock = os.open(path, flags, 0o600)
     try:

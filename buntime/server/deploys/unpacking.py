@@ -23,8 +23,7 @@ _HEADERS_BYTES = 2 * tarmembers.BLOCK_BYTES * FILES_MAX  # in addition to the fi
 
 @dataclass(frozen=True)
 class Unpacked:
-    """The result of unpacking; `files` are the archive's files by their paths in the app's
-    folder."""
+    """The result of unpacking; `files` are paths in the app's folder."""
 
     files: tuple[str, ...]
     size_bytes: int
