@@ -1,17 +1,20 @@
-"""Room for another client: as many connections as there may be, and who goes for a new one.
+"""Makes room for another client, by closing a connection where the limit is reached.
 
-At the limit the connection goes that waits for a head the longest; where none does, the one that
-is idle the longest: between two requests, or answered for the last time and still sending. Whoever
-has a request under way stays. So nobody keeps others out by doing nothing, and many who come at
-once and ask for nothing push out one another, not those who were in.
+At the limit, the connection that has waited longest for a request's head is closed. If there is
+none, it is the one that has been idle longest: between two requests, or still sending its last
+answer. A connection with a request under way stays. So nobody keeps others out by doing nothing,
+and many clients that connect at once and ask for nothing push out one another, not those that came
+before.
 
-Before all of these one goes who sends no more and may have left, unless it still takes an answer.
+Before all of these, a connection is closed whose client has stopped sending and may have left,
+unless that client still takes an answer.
 
-Where nobody is idle, one goes who has taken nothing of its answer for a while, the longest one
-first; not WebSockets and event streams, which may be as slow as they like.
+If no connection is idle, the one whose client has taken nothing of its answer for the longest time
+is closed. WebSockets and event streams are exempt: they may be as slow as they like.
 
-Where nobody can go, newcomers wait in the kernel's backlog, and the next answer is the last one of
-its connection, whatever its client has sent behind that request: those who wait come next.
+If no connection can be closed, newcomers wait in the kernel's backlog. The next answer on any
+connection is then its last, even if its client has already sent another request, so that those who
+wait come next.
 """
 
 from collections.abc import Callable, Mapping
@@ -23,14 +26,14 @@ from buntime.core.values.tally import Tally
 from buntime.server.loop import Loop, TimeoutQueue
 from buntime.server.telemetry.logs import Log
 
-# What a client may need to send its first bytes in. Else many who connect at once would push out
-# one another before any of them is read.
+# How long a client may need to send its first bytes. Without this, many clients that connect at
+# once would push out one another before any of them is read.
 _HEAD_GRACE_S = 0.01
-# Who has asked so lately is about to ask again, and does not expect to be closed.
+# A client that asked so recently is about to ask again, and does not expect to be closed.
 _IDLE_GRACE_S = 0.1
-# Who takes nothing for so long is slow, or gone: a lost packet is sent again before.
+# A client that takes nothing for so long is slow or gone: a lost packet is resent sooner.
 _STALL_S = 2.0
-_TRIES = 8  # of those who are found to have sent a request just now
+_TRIES = 8  # connections that turn out to have just sent a request
 _TELL_S = 60.0  # between two records of the same kind
 
 
@@ -45,30 +48,32 @@ class Answering(Protocol):
 
 
 class Displaceable(Protocol):
-    """A connection, as far as it can go for another one."""
+    """A connection, as far as it can be closed to make room for another one."""
 
     exchange: Answering | None
 
     @property
     def pending_bytes(self) -> int:
-        """What waits for its client."""
+        """How many bytes wait for its client."""
 
     def read_ahead(self) -> None:
-        """Take what has come of a request and was not read yet."""
+        """Read what has arrived of a request and was not read yet."""
 
     def end_if_idle(self) -> None:
-        """Close, unless there is a request."""
+        """Close the connection, unless it has a request."""
 
     def abort(self) -> None: ...
 
 
 class Admission:
-    """Says whether another connection may be accepted."""
+    """Decides whether another connection may be accepted."""
 
     def __init__(
         self, loop: Loop, log: Log, timeouts: Mapping[Due, TimeoutQueue], count: Callable[[], int]
     ) -> None:
-        """`timeouts` have the connections by what they wait for; `count` says how many they are."""
+        """`timeouts` hold the connections by what they wait for; `count` returns how many there
+        are.
+        """
         self._loop = loop
         self._log = log
         self._silent = timeouts[Due.SILENCE]
@@ -82,7 +87,7 @@ class Admission:
         self._full = Tally(every_s=_TELL_S)
         self._waiting: set[object] = set()
         self.doubtful: dict[object, None] = {}  # connections whose clients may have left
-        self.is_crowded = False  # does somebody wait for whom nobody could go?
+        self.is_crowded = False  # is somebody waiting for whom no connection could be closed?
 
     def __repr__(self) -> str:
         return f"Admission({self._count()} of {self.connections_max})"
@@ -92,7 +97,7 @@ class Admission:
         return self._count() < self.connections_max
 
     def make_room(self) -> bool:
-        """Close one that may have left, or was idle the longest; returns whether one may come."""
+        """Close one that may have left or was idle longest; return whether one may come."""
         if self.doubtful and self._end_doubtful():
             return True
         for _ in range(_TRIES):
@@ -108,7 +113,7 @@ class Admission:
         return self._end_stalled()
 
     def _end_doubtful(self) -> bool:
-        """Close one whose client sends no more, and takes nothing; returns whether one may come."""
+        """Close one whose client neither sends nor takes anything; return whether one may come."""
         for each in islice(self.doubtful, _TRIES):
             who = cast(Displaceable, each)
             if not who.pending_bytes:
@@ -118,7 +123,7 @@ class Admission:
         return self.has_room
 
     def _end_stalled(self) -> bool:
-        """End the one that has taken nothing for the longest; returns whether one may come."""
+        """End the one whose client has taken nothing for longest; return whether one may come."""
         now = self._loop.now
         for each, since_s in self._taking.eldest(_TRIES):
             who = cast(Displaceable, each)
@@ -143,7 +148,7 @@ class Admission:
             self._loop.guard(who.end_if_idle)
 
     def wait(self, listener: object) -> None:
-        """Somebody waits at this listener, and nobody can go, at least for a moment."""
+        """Somebody waits at this listener, and no connection can be closed for now."""
         self._waiting.add(listener)
         self.is_crowded = True
         has_idle = self._heads or self._idle or self._silent
@@ -155,12 +160,12 @@ class Admission:
             )
 
     def go_on(self, listener: object) -> None:
-        """It looks again."""
+        """This listener accepts again."""
         self._waiting.discard(listener)
         self.is_crowded = bool(self._waiting)
 
     def _queue_of_longest(self) -> TimeoutQueue | None:
-        """Where the one stands that is idle the longest, as the first."""
+        """The queue whose first connection has been idle longest."""
         now, heads, idle = self._loop.now, self._heads, self._idle
         if heads and now - heads.oldest_s() >= _HEAD_GRACE_S:
             return heads
@@ -182,4 +187,4 @@ class Admission:
 
 
 def _first(queue: TimeoutQueue) -> Displaceable:
-    return cast(Displaceable, queue.oldest())  # what stands in these queues are connections
+    return cast(Displaceable, queue.oldest())  # these queues hold connections only

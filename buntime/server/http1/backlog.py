@@ -1,4 +1,4 @@
-"""What a client has not taken yet: buffers, parts of files, what is to be closed behind them."""
+"""What a client has not taken yet: buffers, parts of files, and resources to close after them."""
 
 import os
 import socket
@@ -8,17 +8,17 @@ from collections.abc import Sequence
 from buntime.server.http1.parties import Resource
 from buntime.wire import DOWNLOAD_WINDOW_MAX, MESSAGE_OVERHEAD
 
-_SENDFILE_BYTES = 1024 * 1024  # in one go; others want their turn
-_JOIN_BYTES = 4096  # copying so much costs less than a buffer more
-_BUFFERS_MAX = 64  # of one sendmsg; the kernel's limit is 1024
-# What may wait for a WebSocket's client before it is no longer read: beyond what there is credit
-# for it is pongs alone, of a client that pings and does not read.
+_SENDFILE_BYTES = 1024 * 1024  # in one go; other connections want their turn
+_JOIN_BYTES = 4096  # copying this much costs less than another buffer
+_BUFFERS_MAX = 64  # in one sendmsg; the kernel's limit is 1024
+# How much may wait for a WebSocket's client before that client is no longer read. More than its
+# credit allows can only be pongs, for a client that pings and does not read.
 _CLOGGED_BYTES = DOWNLOAD_WINDOW_MAX + 64 * 1024
 _CLOGGED_BUFFERS = 2 * DOWNLOAD_WINDOW_MAX // MESSAGE_OVERHEAD
 
 
 class _File:
-    """A part of a file that waits to be sent; whoever opened it closes it."""
+    """A part of a file that waits to be sent; whoever opened the file closes it."""
 
     __slots__ = ("fd", "left", "offset")
 
@@ -29,7 +29,7 @@ class _File:
 
 
 class _Release:
-    """Stands behind the last part of an answer that held a resource."""
+    """Marks the end of an answer that held a resource."""
 
     __slots__ = ("resource",)
 
@@ -38,22 +38,22 @@ class _Release:
 
 
 class Backlog(deque[memoryview | _File | _Release]):
-    """A queue of output; it is true while anything is in it. `size_bytes` are still to be sent."""
+    """A queue of output, true while it is not empty. `size_bytes` are still to be sent."""
 
     __slots__ = ("sent_bytes", "size_bytes")
 
     def __init__(self) -> None:
         super().__init__()
         self.size_bytes = 0
-        self.sent_bytes = 0  # since the connection's beginning
+        self.sent_bytes = 0  # since the connection began
 
     @property
     def is_clogged(self) -> bool:
-        """Is there more than a WebSocket's client may leave untaken?"""
+        """Does more wait than a WebSocket's client may leave untaken?"""
         return self.size_bytes > _CLOGGED_BYTES or len(self) > _CLOGGED_BUFFERS
 
     def put_unsent(self, buffers: Sequence[bytes], sent: int) -> None:
-        """What is left of these when the first `sent` bytes are gone."""
+        """Queue what is left of these buffers after the first `sent` bytes."""
         for buffer in buffers:
             if sent >= len(buffer):
                 sent -= len(buffer)
@@ -70,15 +70,16 @@ class Backlog(deque[memoryview | _File | _Release]):
         self.append(_Release(resource))
 
     def send(self, sock: socket.socket) -> None:
-        """Send until all is sent, or part of something was not taken.
+        """Send until everything is sent, or the kernel takes only part of a piece.
 
-        Raises OSError: BlockingIOError where nothing more is taken, others at the socket's end.
+        Raises OSError: BlockingIOError where the kernel takes nothing more, others where the socket
+        has ended.
         """
         while self and self._send_first(sock):
             pass
 
     def release(self) -> None:
-        """Nothing more will be sent: close what waits for that."""
+        """Nothing more will be sent: close the resources that wait for that."""
         for item in self:
             if type(item) is _Release:
                 item.resource.close()
@@ -86,7 +87,7 @@ class Backlog(deque[memoryview | _File | _Release]):
         self.size_bytes = 0
 
     def _put(self, piece: memoryview) -> None:
-        """Short pieces are joined: each by itself would take a hundred times its bytes."""
+        """Queue a piece. Short ones are joined: each alone would take a hundred times its size."""
         last = self[-1] if self else None
         if type(last) is memoryview and len(last) + len(piece) <= _JOIN_BYTES:
             self[-1] = memoryview(b"".join((last, piece)))
@@ -94,7 +95,7 @@ class Backlog(deque[memoryview | _File | _Release]):
             self.append(piece)
 
     def _send_first(self, sock: socket.socket) -> bool:
-        """Send the first of what waits; False if the kernel did not take all of it."""
+        """Send the first piece; False if the kernel did not take all of it."""
         first = self[0]
         if type(first) is _File:
             return self._send_file(first, sock)
@@ -105,7 +106,7 @@ class Backlog(deque[memoryview | _File | _Release]):
         return self._send_buffers(sock)
 
     def _send_buffers(self, sock: socket.socket) -> bool:
-        """One vectored write of the buffers in front."""
+        """Send the buffers at the front with one vectored write."""
         buffers: list[memoryview] = []
         for item in self:
             if not isinstance(item, memoryview) or len(buffers) == _BUFFERS_MAX:

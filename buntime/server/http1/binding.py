@@ -1,4 +1,4 @@
-"""Listening sockets: opened all or none, or inherited; closed without leaving a file behind."""
+"""Listening sockets: all of them opened or none, or inherited; closed without leaving a file."""
 
 import contextlib
 import errno
@@ -13,7 +13,7 @@ from buntime.core.settings.endpoint import Endpoint, TcpEndpoint, UnixEndpoint
 from buntime.core.telemetry.supervision import FIRST_DESCRIPTOR
 
 _FAMILIES = (socket.AF_INET, socket.AF_INET6, socket.AF_UNIX)
-_BACKLOG = 1024  # connections that the kernel keeps for us; net.core.somaxconn may lower it
+_BACKLOG = 1024  # connections that the kernel queues for us; net.core.somaxconn may lower it
 
 
 class Binding:
@@ -24,7 +24,7 @@ class Binding:
     def __init__(
         self, endpoint: Endpoint, sock: socket.socket, *, is_inherited: bool = False
     ) -> None:
-        """Whoever has handed over an inherited socket keeps its file, and those in its backlog."""
+        """An inherited socket's file and backlog stay with whoever handed the socket over."""
         self.endpoint = endpoint
         self.sock = sock
         self.address: tuple[str, int] | None = None  # None for a unix socket
@@ -41,11 +41,11 @@ class Binding:
         return f"Binding({self.url})"
 
     def close(self) -> None:
-        """Listen no more; who waits in the backlog is refused by the kernel. Safe to call again."""
+        """Stop listening; the kernel refuses those in the backlog. Safe to call again."""
         if self.sock.fileno() < 0:
             return
         self.sock.close()
-        # Whoever has put a socket of his own there meanwhile keeps it.
+        # Somebody may have put another socket there meanwhile; that one stays.
         if isinstance(self.endpoint, UnixEndpoint) and self._inode is not None:
             with contextlib.suppress(OSError):
                 if _inode_at(self.endpoint.path) == self._inode:
@@ -53,11 +53,11 @@ class Binding:
 
 
 def open_bindings(endpoints: Sequence[Endpoint]) -> list[Binding]:
-    """Listen at all of them. Raises UsageError that says why that cannot be, and then at none."""
+    """Listen at all endpoints, or at none: raises UsageError with the reason if one fails."""
     bindings: list[Binding] = []
     try:
         for endpoint in endpoints:
-            bindings.append(_open(endpoint, endpoints))  # noqa: PERF401  # those are to be closed
+            bindings.append(_open(endpoint, endpoints))  # noqa: PERF401  # closed on an error
     except BaseException:
         for binding in bindings:
             binding.close()
@@ -66,9 +66,9 @@ def open_bindings(endpoints: Sequence[Endpoint]) -> list[Binding]:
 
 
 def inherit_bindings(names: Sequence[str]) -> list[Binding]:
-    """Sockets that a service manager has opened: the descriptors from FIRST_DESCRIPTOR on.
+    """Take over sockets that a service manager opened: the descriptors from FIRST_DESCRIPTOR on.
 
-    Raises UsageError where one of them is nothing to take connections from.
+    Raises UsageError if one of them cannot accept connections.
     """
     return [_inherit(fd, name) for fd, name in enumerate(names, FIRST_DESCRIPTOR)]
 
@@ -76,7 +76,7 @@ def inherit_bindings(names: Sequence[str]) -> list[Binding]:
 def _inherit(fd: int, name: str) -> Binding:
     what = f"descriptor {fd} ({name}) from LISTEN_FDS"
     try:
-        os.set_inheritable(fd, False)  # nobody else's business
+        os.set_inheritable(fd, False)  # child processes must not get it
         sock = socket.socket(fileno=fd)
         listens = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN)
     except OSError as exc:
@@ -101,7 +101,7 @@ def _open(endpoint: Endpoint, others: Sequence[Endpoint]) -> Binding:
         if isinstance(endpoint, UnixEndpoint):
             return _open_unix(endpoint)
         return _open_tcp(endpoint, v6_only=_has_ipv4(others, endpoint.port))
-    except (OSError, UnicodeError) as exc:  # the latter of a name that is no host name: "a..b"
+    except (OSError, UnicodeError) as exc:  # UnicodeError: not a host name, as "a..b"
         raise UsageError(f"cannot listen on {endpoint}: {_hint(exc, endpoint)}") from exc
 
 
@@ -117,7 +117,7 @@ def _open_tcp(endpoint: TcpEndpoint, *, v6_only: bool) -> Binding:
 
 
 def _has_ipv4(endpoints: Sequence[Endpoint], port: int) -> bool:
-    """Has an IPv4 address that port too? Then [::], which takes IPv4 else, must leave it alone."""
+    """Does an IPv4 endpoint use the port too? Then [::] must not take IPv4 as it usually does."""
     tcp = [endpoint for endpoint in endpoints if isinstance(endpoint, TcpEndpoint)]
     return any(":" not in other.host and other.port == port != 0 for other in tcp)
 
@@ -136,11 +136,11 @@ def _open_unix(endpoint: UnixEndpoint) -> Binding:
 
 
 def _remove_stale(path: str) -> None:
-    """A socket that nobody listens on is left over from a runtime that was killed."""
+    """Remove a socket's file that nobody listens on: it is left over from a killed runtime."""
     if not _is_socket(path):
         return
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
-        probe.setblocking(False)  # a backlog that is full would make us wait
+        probe.setblocking(False)  # a full backlog would make us wait
         if probe.connect_ex(path) == errno.ECONNREFUSED:
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(path)

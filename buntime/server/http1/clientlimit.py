@@ -1,7 +1,8 @@
-"""How many connections one client may have, where the operator has set a limit.
+"""How many connections one client may have, if the operator has set a limit.
 
-A trusted proxy stands for many clients, and so does a unix socket: neither is counted. Behind a
-proxy that is not named as trusted all clients have one address, so there is no limit by default.
+A trusted proxy connects on behalf of many clients, and so may a unix socket: neither is counted.
+Behind a proxy that is not listed as trusted, all clients share one address, so there is no limit by
+default.
 """
 
 from typing import TypeGuard
@@ -37,12 +38,12 @@ class ClientLimit:
         self.refused = Tally(every_s=_TELL_S)
 
     def adopt(self, most: int, proxies: Proxies) -> None:
-        """From now on there may be so many of one address; 0 for any number."""
+        """From now on, one address may have `most` connections; 0 for no limit."""
         self._most = most
         self._proxies = proxies
 
     def takes(self, peer: Address | None) -> bool:
-        """May another connection come from there?"""
+        """May another connection come from this address?"""
         return not self._counts_for(peer) or self._counts.count(peer[0]) < self._most
 
     def add(self, connection: object, peer: Address | None) -> None:
@@ -50,11 +51,11 @@ class ClientLimit:
             self._counts.add(connection, peer[0])
 
     def discard(self, connection: object) -> None:
-        """It has ended."""
+        """This connection has ended."""
         self._counts.discard(connection)
 
     def refuse(self, peer: Address, now: float, *, request_id: str, date: str) -> bytes:
-        """What to send to a client that has too many."""
+        """What to send to a client that has too many connections."""
         count = self.refused.add(now)
         if count:
             self._log.warn(

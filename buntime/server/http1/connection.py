@@ -1,6 +1,6 @@
 """One client's connection: its socket, its requests one after the other, its output.
 
-core/http1/connection.py says what is to be done; here it is done to a socket.
+core/http1/connection.py decides what to do; this module does it to a socket.
 """
 
 import socket
@@ -20,8 +20,8 @@ from buntime.server.http1.service import Service
 from buntime.server.loop import READ, WRITE
 
 _RECEIVE_BYTES = 128 * 1024
-_FRESH_S = 0.5  # at the shutdown, for the first request of a connection that was just made
-# What each request needs: a member of an Enum costs more to look up than a call.
+_FRESH_S = 0.5  # at shutdown, for the first request of a new connection
+# Each request needs these, and looking up an Enum's member costs more than a call.
 _SERVE = Step.SERVE
 _NOTHING = Step.NOTHING
 _NOTHING_DUE = Due.NOTHING
@@ -61,20 +61,20 @@ class Connection(SendingHalf):
         # per connection
         self.service = service
         self._handle = handle  # answers an exchange, now or later
-        self._sender = Sender(peer)  # of each request, unless a proxy tells of another one
+        self._sender = Sender(peer)  # of each request, unless a proxy names another one
         self._is_proxy = service.proxies.trust(peer)
         self.peer_text = self._sender.text
-        self.address = address  # where it came in; None on a unix socket
+        self.address = address  # where the client connected to; None on a unix socket
         self._sock = sock
         self._http = ServerConnection(service.head_parser)
         self.reader = self._http.reader
         self._pending = None
         self._is_serving = False
-        self._is_fresh = True  # no request of it has ended yet
+        self._is_fresh = True  # none of its requests has ended yet
         # per request
         self.exchange: Exchange | None = None
         self._link: Link | None = None  # the exchange is an open WebSocket
-        # what is waited for
+        # what it waits for
         self._events = READ
         self._due = Due.NOTHING
         service.loop.register(sock, READ, self)
@@ -85,7 +85,7 @@ class Connection(SendingHalf):
 
     @property
     def peer(self) -> tuple[str, int] | None:
-        """Who is connected, with his port; None on a unix socket."""
+        """The client's address and port; None on a unix socket."""
         return self._sender.client
 
     # Called by the loop
@@ -97,7 +97,7 @@ class Connection(SendingHalf):
             self._receive()
 
     def abort(self) -> None:
-        """Close at once; the client notices a cut."""
+        """Close at once; the client sees a broken connection."""
         if self._http.phase is _CLOSED:
             return
         self._http.end()
@@ -118,7 +118,7 @@ class Connection(SendingHalf):
             exchange.on_client_left()
 
     def on_timeout(self) -> None:
-        """The time for what is due has passed."""
+        """The time limit of the current wait has passed."""
         due, self._due = self._due, Due.NOTHING
         if due is Due.HANGUP:
             self._look()
@@ -126,14 +126,16 @@ class Connection(SendingHalf):
             self._do(self._http.on_due(due))
 
     def _look(self) -> None:
-        """It is not read: is it still there, and if nobody can tell, till when is it waited for?"""
+        """While it is not read: has the client left, or if that is unclear, how long to wait for
+        it?
+        """
         wait_s = patience_s(self.service, self._sock, self._http, self.exchange)
         if wait_s is not None and wait_s > 0:
             self.service.loop.call_later(wait_s, self._give_up)
         self._judge(wait_s)
 
     def _give_up(self) -> None:
-        """It was waited for, unless there is another request by now, or news of this one."""
+        """The wait for the client is over, unless a new request or progress has come meanwhile."""
         if self._http.phase is _EXCHANGE:
             self._judge(patience_s(self.service, self._sock, self._http, self.exchange))
 
@@ -150,7 +152,7 @@ class Connection(SendingHalf):
             self._flush()
 
     def open_link(self, link: Link, head: bytes) -> None:
-        """From now on the connection is a WebSocket; `head` answers its handshake."""
+        """The connection becomes a WebSocket; `head` answers its handshake."""
         self._link = link
         early = self._http.on_linked()
         self.write(head)
@@ -158,46 +160,46 @@ class Connection(SendingHalf):
             link.on_data(early)
         self.settle()
         if self._http.is_half_closed:
-            self.abort()  # there is nobody to answer our close
+            self.abort()  # nobody is left to answer our close
 
     def on_link_closed(self) -> None:
-        """Both closing frames are written: the connection ends when ours is taken."""
+        """Both closing frames are written: the connection ends once the client has taken ours."""
         if self._http.phase is Phase.LINKED:
             self._do(self._http.on_last(bool(self._pending), self.service.loop.now))
 
     def on_exchange_end(self, keep_alive: bool) -> None:
-        """The answer is written; go on with the next request, or close."""
+        """The answer is written: go on with the next request, or close."""
         if self._http.phase is not _EXCHANGE:
             return
         self.exchange = None
         self._is_fresh = False
         if self._due is not _NOTHING_DUE:
-            self._wait_for(_NOTHING_DUE)  # what follows has a time of its own
+            self._wait_for(_NOTHING_DUE)  # what follows has a time limit of its own
         service = self.service
         may_follow = keep_alive and not (service.is_draining or service.admission.is_crowded)
         step = self._http.on_answered(may_follow, bool(self._pending), service.loop.now)
         if self._is_serving and (step is _NOTHING or step is _SERVE):
-            return  # whoever serves goes on, and settles
+            return  # the caller, which serves, goes on and settles
         if step is _NOTHING:
             self.settle()
         else:
             self._do(step)
 
     def cut(self) -> None:
-        """End in the middle of an answer: with a reset, so that no body looks complete."""
+        """End in the middle of an answer, with a reset, so that no body looks complete."""
         if self.exchange is not None and self._http.phase is _EXCHANGE:
             reset_at_close(self._sock)
             self.abort()
 
-    # Others come, or the runtime shuts down
+    # Others need room, or the runtime shuts down
 
     def read_ahead(self) -> None:
-        """What has come by now is not to be lost."""
+        """Read what has arrived by now, so that it is not lost."""
         if self._is_idle():
             self._receive()
 
     def drain(self) -> None:
-        """Close if nothing is under way, or nothing that would end."""
+        """Close if nothing is under way, or only what would never end by itself."""
         if self._link is not None:
             self._link.go_away(closecodes.GOING_AWAY)
             return
@@ -206,14 +208,14 @@ class Connection(SendingHalf):
             return
         self.read_ahead()
         if self._is_fresh and self._is_idle():
-            # Its client has connected to ask, and may just be about to. Who has an answer already
-            # knows that the connection may end at any time (RFC 9112, 9.3.1).
+            # Its client has connected to ask something and may be about to. A client that has had
+            # an answer knows that the connection may end at any time (RFC 9112, 9.3.1).
             self.service.loop.call_later(_FRESH_S, self.end_if_idle)
         else:
             self.end_if_idle()
 
     def end_if_idle(self) -> None:
-        """Close if there is no request, but half a head at most."""
+        """Close unless there is a request; part of a head is not one."""
         if self._is_idle():
             self.abort()
 
@@ -253,7 +255,7 @@ class Connection(SendingHalf):
         self.settle()
 
     def _serve(self) -> None:
-        """Begin requests until one is not answered at once, or a turn's share of them is done."""
+        """Begin requests until one is not answered at once, or this turn's share is used up."""
         http, service = self._http, self.service
         self._is_serving = True
         try:
@@ -278,11 +280,11 @@ class Connection(SendingHalf):
             self._is_serving = False
 
     def _serve_on(self) -> None:
-        """Others have had their turn."""
+        """Others have had their turn: serve more requests."""
         self._do(self._http.go_on(bool(self._pending), self.service.loop.now))
 
     def _refuse(self, fault: ClientFault) -> None:
-        """Answer to bytes that are no request."""
+        """Answer bytes that are not a valid request."""
         head = Head("-", "-", "1.1", keep_alive=False)
         self.exchange = Exchange(self, head, self.service.request_id(head), self._sender)
         self.exchange.fail(fault)
@@ -290,7 +292,7 @@ class Connection(SendingHalf):
     # Writing
 
     def _flush(self) -> None:
-        """Send what waits, until the kernel takes no more; then see what that allows."""
+        """Send queued output until the kernel takes no more, then do what that allows."""
         try:
             if self._pending is not None:
                 self._pending.send(self._sock)
@@ -305,10 +307,10 @@ class Connection(SendingHalf):
             self._restart()
         self._do(_NOTHING if self._pending else self._http.on_sent(self.service.loop.now))
 
-    # What is to be done, and waited for
+    # What to do next, and what to wait for
 
     def _do(self, step: Step) -> None:
-        """Take a step that no bytes go with."""
+        """Take a step that involves no bytes."""
         if step is _SERVE:
             if not self._is_serving:
                 self._serve()
@@ -327,7 +329,7 @@ class Connection(SendingHalf):
             self.abort()
 
     def settle(self) -> None:
-        """Watch for what can be done now, and limit the time it may take."""
+        """Watch for what can be done now, and limit how long that may take."""
         is_alone = not self._pending and self._link is None
         due = self._http.awaited_at_rest() if is_alone else None
         events = READ
@@ -354,7 +356,7 @@ class Connection(SendingHalf):
         return events | WRITE if pending else events, due
 
     def _wait_for(self, due: Due) -> None:
-        """Only a change of what is waited for restarts the time."""
+        """Restart the time limit only if it now waits for something else."""
         timeouts = self.service.timeouts
         if self._due is not _NOTHING_DUE:
             timeouts[self._due].stop(self)
@@ -363,5 +365,5 @@ class Connection(SendingHalf):
             timeouts[due].start(self)
 
     def _restart(self) -> None:
-        """There was progress."""
+        """There was progress: restart the time limit."""
         self.service.timeouts[self._due].start(self)

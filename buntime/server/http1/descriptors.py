@@ -1,9 +1,9 @@
 """File descriptors: as many as the settings may need, as far as the system allows.
 
-Most systems start a process with a soft limit of 1024, for the sake of select(2), which is not
-used here; the hard limit is what was meant. Without descriptors left no connection is accepted
-and no worker started, so what is there is divided beforehand, and the sum holds: whatever clients
-ask for, there is a descriptor for each file that is sent, each worker, each look at a folder.
+Most systems start a process with a soft limit of 1024, for the sake of select(2), which this
+runtime does not use; the hard limit is the real one. Without free descriptors no connection can be
+accepted and no worker started. So they are divided beforehand: whatever clients ask for, there is a
+descriptor for each file that is sent, for each worker, and for each look at a folder.
 """
 
 import resource
@@ -15,9 +15,9 @@ from buntime.core.settings.load import Settings
 from buntime.core.values.tuples import NamedTuple
 
 OF_A_WORKER = 6  # channel, lifeline, stacks, two outputs, pidfd
-OF_A_CONNECTION = 2  # its socket, and a file that it is sent
-# The loop's, the log's, what a start of a worker takes for a moment (10), an interpreter that is
-# looked at, what plugins open.
+OF_A_CONNECTION = 2  # its socket, and a file that is sent to it
+# The loop's and the log's, those that starting a worker takes for a moment (10), an interpreter
+# that is examined, and what plugins open.
 _OURS = 128
 _OURS_AT_LEAST = 40
 _LIMIT_AT_LEAST = 64
@@ -31,11 +31,11 @@ class Share(NamedTuple):
 
 
 def fit(settings: Settings, *, beside: int = 0) -> Settings:
-    """The settings as far as descriptors allow them; raises the soft limit to what they need.
+    """Return the settings, reduced to what descriptors allow; raise the soft limit as needed.
 
-    `beside` is how many workers there may be beside the pool's, those of plugins: they have theirs
-    before anybody else, as long as enough is left to serve somebody. Raises UsageError where too
-    few are allowed to serve anybody.
+    `beside` is how many workers plugins may have beside the pool's: they get descriptors first, as
+    long as enough are left to serve anybody. Raises UsageError if there are too few to serve
+    anybody.
     """
     wanted, connections = _workers(settings), settings.connections_max
     limit = _raise_limit(needed(settings, beside=beside))
@@ -55,7 +55,7 @@ def fit(settings: Settings, *, beside: int = 0) -> Settings:
 
 
 def needed(settings: Settings, *, beside: int = 0) -> int:
-    """How many descriptors the settings may need; `beside` as of `fit`."""
+    """How many descriptors the settings may need; `beside` as in `fit`."""
     connections = settings.connections_max * OF_A_CONNECTION
     return _OURS + (_workers(settings) + beside) * OF_A_WORKER + connections
 
@@ -78,7 +78,7 @@ def divide(limit: int, *, connections: int, workers: int) -> Share:
 
 
 def _pool_size(workers: int) -> int:
-    """The largest pool that never has more workers, with those that take long to end."""
+    """The largest pool that never has more workers than that, slow-ending ones included."""
     size = max(1, workers)
     while size > 1 and size + workers_beside(size) > workers:
         size -= 1
@@ -86,13 +86,13 @@ def _pool_size(workers: int) -> int:
 
 
 def _raise_limit(wanted: int) -> int:
-    """The soft limit, raised where that is needed and allowed."""
+    """The soft limit, raised if needed and allowed."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft == resource.RLIM_INFINITY or soft >= wanted:
         return max(wanted, _LIMIT_AT_LEAST) if soft == resource.RLIM_INFINITY else soft
     wanted = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
     try:
         resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
-    except (OSError, ValueError):  # macOS has a limit beside the hard one
+    except (OSError, ValueError):  # macOS has another limit besides the hard one
         return soft
     return wanted

@@ -1,10 +1,10 @@
-"""Clients that send no more: they have left, or wait for the answer to what they sent.
+r"""Clients that send no more: they have left, or wait for the answer to what they sent.
 
-`printf 'GET / HTTP/1.0\r\n\r\n' | nc host port` shuts its side behind the request and reads on; a
-client that closes does the same as far as its TCP tells, until something is sent to it. So the
-answer is given if it takes no longer than a grace; then the client counts as one that has left,
-which frees what it holds at the app. On a unix socket, and where its kernel has sent a reset, it is
-known at once.
+`printf 'GET / HTTP/1.0\r\n\r\n' | nc host port` shuts down its sending side after the request and
+reads on. In TCP, a client that closes looks the same until something is sent to it. So the answer
+is given if it takes no longer than a grace period; after that the client counts as gone, which
+frees what it holds in the app. On a unix socket, and where the client's kernel has sent a reset, it
+is known at once that the client has left.
 """
 
 import socket
@@ -26,9 +26,9 @@ class Doubted(Protocol):
 def patience_s(
     service: Service, sock: socket.socket, http: ServerConnection, exchange: Doubted | None
 ) -> float | None:
-    """For how much longer a client is waited for that is not read, 0 or less where it has left.
+    """How much longer to wait for a client that is not read; 0 or less if it has left.
 
-    None while nothing is to be said against it, or others see to its time.
+    None while nothing suggests that it has left, or while another time limit applies.
     """
     ending = ending_of(sock)
     if ending is Ending.NONE and not http.is_half_closed:

@@ -1,4 +1,4 @@
-"""How a client's socket ends: has its other side left; closed by half; a close that is a cut."""
+"""How a client's socket ends: whether its other side has left, a half close, a reset."""
 
 import fcntl
 import select
@@ -7,22 +7,22 @@ import sys
 import termios
 from enum import Enum, auto
 
-# Linux tells of a FIN behind what is unread; elsewhere only a connection's end is told of.
+# Linux reports a FIN even behind unread bytes; elsewhere only a connection's full end shows.
 _HALF = getattr(select, "POLLRDHUP", 0)
 _GONE = select.POLLHUP | select.POLLERR | select.POLLNVAL
 _RESET = socket.SO_LINGER, b"\1\0\0\0\0\0\0\0"  # on, 0 s: close sends RST
 
 
 class Ending(Enum):
-    """What is known of the other side's end."""
+    """What is known about whether the other side has ended."""
 
     NONE = auto()
-    HALF = auto()  # it sends no more; whether it reads is not known
+    HALF = auto()  # it sends no more; whether it reads is unknown
     GONE = auto()
 
 
 def ending_of(sock: socket.socket) -> Ending:
-    """Has the other side left, though it is not read?"""
+    """Has the other side left? Found out without reading."""
     poll = select.poll()
     poll.register(sock, _HALF)
     for _, events in poll.poll(0):
@@ -31,13 +31,13 @@ def ending_of(sock: socket.socket) -> Ending:
 
 
 def unread_bytes(sock: socket.socket) -> int:
-    """What has come and was not read."""
+    """How many bytes have arrived and were not read."""
     told = fcntl.ioctl(sock, termios.FIONREAD, b"\0\0\0\0")
     return int.from_bytes(told, sys.byteorder)
 
 
 def has_left(sock: socket.socket) -> bool:
-    """Has the other side left without a word, or behind a reset?"""
+    """Has the other side left without sending anything more, or with a reset?"""
     try:
         return not sock.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT)
     except BlockingIOError:
@@ -47,7 +47,7 @@ def has_left(sock: socket.socket) -> bool:
 
 
 def shut(sock: socket.socket) -> bool:
-    """Say that nothing more will be sent; False where nobody is there to hear it."""
+    """Say that nothing more will be sent; False if nobody is there to hear it."""
     try:
         sock.shutdown(socket.SHUT_WR)
     except OSError:
@@ -56,5 +56,5 @@ def shut(sock: socket.socket) -> bool:
 
 
 def reset_at_close(sock: socket.socket) -> None:
-    """Its close shall be a reset."""
+    """Make closing this socket send a reset."""
     sock.setsockopt(socket.SOL_SOCKET, *_RESET)

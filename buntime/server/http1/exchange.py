@@ -2,7 +2,8 @@
 
 The connection owns the socket and the request's bytes; a `Responder` (the pool's queue, then a
 worker) owns the work. The exchange knows both, keeps the credit of both directions, and ends
-exactly once. core/http1/lifecycle.py has its states. Others read its fields, and write none.
+exactly once. core/http1/lifecycle.py defines its states. Other modules read its fields, but never
+write them.
 """
 
 from collections.abc import Callable, Sequence
@@ -25,8 +26,8 @@ from buntime.server.http1.review import Begin, Review
 from buntime.server.loop import TimeoutQueue
 from buntime.wire import MESSAGE_OVERHEAD
 
-_CLIENT_LEFT = 499  # nginx's number for the log: no status was sent
-# A member of an Enum costs more to look up than a call.
+_CLIENT_LEFT = 499  # nginx's number, for the log: no status was sent
+# Looking up an Enum's member costs more than a call.
 _WAITING = State.WAITING
 _ENDED = State.ENDED
 
@@ -46,19 +47,19 @@ class Exchange(HeldRequest):
         self.state = _WAITING
         # who answers
         self.responder: Responder | None = None  # in the states of HELD
-        self.tries = 0  # workers that were given it
+        self.tries = 0  # how many workers were given the request
         self._deadlines: TimeoutQueue | None = None
         # the answer
-        self.keep_alive = head.keep_alive  # not after an error that ends the connection
+        self.keep_alive = head.keep_alive  # False after an error that ends the connection
         self.answer: Answer | None = None
         self.status = 0
         self.sent_bytes = 0  # of the body, without framing
-        self._download: DownloadWindow | None = None  # where it comes in pieces from a responder
+        self._download: DownloadWindow | None = None  # if the body comes in pieces from a responder
         self.is_event_stream = False  # may be silent for as long as it likes
-        self.review: Review | None = None  # where somebody looks at the answer before it leaves
+        self.review: Review | None = None  # if plugins look at the answer before it is sent
         # a WebSocket
         self.link: Link | None = None  # once it is open
-        self.is_open_ended = False  # takes no slot of its worker any more
+        self.is_open_ended = False  # it no longer takes a slot of its worker
 
     def __repr__(self) -> str:
         head = self.head
@@ -76,13 +77,13 @@ class Exchange(HeldRequest):
         except AnswerError as exc:
             self._refuse_answer(exc)
             return
-        self.sent_bytes = answer.left  # the body's length, or 0: nothing follows a HEAD
+        self.sent_bytes = answer.left  # the body's length; 0 for a HEAD, where nothing follows
         self.client.write(answer.head + body if answer.left else answer.head)
-        if self.state is not _ENDED:  # the write may have found the client gone
+        if self.state is not _ENDED:  # the write may have found that the client is gone
             self._end()
 
     def start(self, status: int, fields: Fields, size: int | None, first: bytes = b"") -> None:
-        """Begin an answer whose body, of `size` bytes where that is known, comes in pieces."""
+        """Begin an answer whose body comes in pieces; `size` is its length in bytes, if known."""
         if self.review is not None:
             self._hold(status, fields, partial(self.start, size=size, first=first))
             return
@@ -93,11 +94,11 @@ class Exchange(HeldRequest):
             self._refuse_answer(exc)
             return
         if answer.framing is Framing.NONE and not self.is_ended:
-            self.detach("client")  # a HEAD needs no body, and some have no end
+            self.detach("client")  # a HEAD needs no body, and some bodies never end
             self._end()
 
     def stream(self, status: int, fields: Fields, first: bytes) -> None:
-        """Begin a responder's answer that comes in pieces, each of which restarts its time.
+        """Begin a responder's answer that comes in pieces, each of which restarts its time limit.
 
         An event stream may be silent for as long as it likes.
         """
@@ -107,7 +108,7 @@ class Exchange(HeldRequest):
             self._hold(status, fields, partial(self.stream, first=first))
             return
         self.start(status, fields, None, first)
-        if self.responder is None:  # it could not be sent, or needs no body
+        if self.responder is None:  # the head could not be sent, or needs no body
             return
         if is_event_stream(fields):
             self._open_stream()
@@ -115,7 +116,7 @@ class Exchange(HeldRequest):
             self.restart_deadline()
 
     def stand_open(self) -> None:
-        """What streams has no end of its own: it ends with the runtime, as event streams do."""
+        """This answer never ends by itself: it ends with the runtime, as event streams do."""
         if not self.is_event_stream:
             self._open_stream()
 
@@ -126,7 +127,7 @@ class Exchange(HeldRequest):
             self.break_off()
 
     def send(self, data: bytes) -> None:
-        """The next piece of the body. Raises ValueError where a responder has no credit for it."""
+        """Send the next piece of the body. Raises ValueError if a responder lacks credit for it."""
         if self.answer is None or self.state is _ENDED:
             if self.review is not None and self._download is not None:
                 self._download.on_sent(len(data))
@@ -138,7 +139,7 @@ class Exchange(HeldRequest):
             self._refuse_answer(exc)
 
     def send_file(self, fd: int, offset: int, length: int) -> None:
-        """The next piece of the body, from a file; the answer's length has been told."""
+        """Send the next piece of the body from a file; the answer's length is already declared."""
         if self.review is not None:
             self.review.keep(partial(self.send_file, fd, offset, length))
         elif self.answer is not None and not self.is_ended:
@@ -147,7 +148,7 @@ class Exchange(HeldRequest):
             self.client.write_file(fd, offset, length)
 
     def release_later(self, resource: Resource) -> None:
-        """Close `resource` when all that was written up to now is sent, or never will be."""
+        """Close `resource` when everything written so far is sent, or never will be."""
         if self.review is not None:
             self.review.keep(partial(self.release_later, resource), resource)
         else:
@@ -166,11 +167,11 @@ class Exchange(HeldRequest):
             return
         if tail:
             self.client.write(tail)
-        if not self.is_ended:  # the write may have found the client gone
+        if not self.is_ended:  # the write may have found that the client is gone
             self._end()
 
     def fail(self, error: HttpError) -> None:
-        """Answer with an error of the runtime; once an answer has begun, cut it."""
+        """Answer with an error of the runtime; if an answer has begun, cut it off."""
         if self.is_ended:
             return
         if self.link is not None:
@@ -187,7 +188,7 @@ class Exchange(HeldRequest):
         self.respond(error.status, *self._render(error))
 
     def cut(self) -> None:
-        """End the connection in the middle of the body, so that it cannot look whole."""
+        """End the connection in the middle of the body, so that the body cannot look complete."""
         if self.link is not None:
             self.link.go_away(closecodes.INTERNAL_ERROR)
         elif not self.is_ended:
@@ -204,17 +205,17 @@ class Exchange(HeldRequest):
             self.break_off()
 
     def break_off(self) -> None:
-        """End an event stream from our side: its client will come back."""
+        """End an event stream from our side: its client will reconnect."""
         self.detach("client")
         if self.answer is not None and not self.is_ended:
             self.answer.keep_alive = False
             self.finish()
 
-    # An answer that somebody looks at before it leaves
+    # An answer that plugins look at before it leaves
 
     @property
     def has_answer(self) -> bool:
-        """Has an answer come, or the opening of a WebSocket?"""
+        """Has an answer come, or a WebSocket's opening?"""
         if self.answer is not None or self.link is not None:
             return True
         return self.review is not None and self.review.has_begun
@@ -224,7 +225,7 @@ class Exchange(HeldRequest):
         self.review = review
 
     def reviewed(self, status: int, fields: Fields) -> None:
-        """The answer under review may leave, with this status and these fields."""
+        """The reviewed answer may leave, with this status and these fields."""
         review, self.review = self.review, None
         if review is None or self.is_ended:
             raise AssertionError(f"no review of {self!r}")
@@ -232,7 +233,7 @@ class Exchange(HeldRequest):
         review.release(status, fields)
 
     def replace(self, review: Review | None) -> None:
-        """Another answer will come in place of the one under review; `review` is for that."""
+        """Another answer will replace the one under review; `review` is for the new one."""
         self.detach("error")
         self._drop_review()
         self.review = review
@@ -252,7 +253,7 @@ class Exchange(HeldRequest):
     def accept(
         self, make_link: Callable[[], Link], subprotocol: str | None, fields: Fields
     ) -> None:
-        """The app takes the WebSocket: answer the handshake. The link is made when that leaves."""
+        """The app accepts the WebSocket: answer the handshake; make the link once that is sent."""
         try:
             head = self._shake_hands(subprotocol, fields)
         except (AnswerError, ValueError) as exc:
@@ -274,13 +275,13 @@ class Exchange(HeldRequest):
 
     @property
     def is_opening(self) -> bool:
-        """Does somebody look at the head that opens it?"""
+        """Is the head that opens the WebSocket under review?"""
         return self.review is not None and self.review.is_opening
 
     def at_link(self, act: Callable[[Link], None], size_bytes: int) -> None:
-        """Do this with the WebSocket: now, or when somebody has looked at the head that opens it.
+        """Do this with the WebSocket: now, or after the review of the head that opens it.
 
-        What waits costs credit. Raises ValueError where there is none.
+        What waits costs credit. Raises ValueError if there is none.
         """
         if self.link is not None:
             act(self.link)
@@ -293,21 +294,21 @@ class Exchange(HeldRequest):
         self.is_open_ended = True
 
     def take_message(self, kind: Kind, data: bytes, end: bool) -> None:
-        """Hand on a piece of a message of the client; it costs credit."""
+        """Hand on a piece of a message from the client; it costs credit."""
         if self._upload is not None:
             self._upload.on_message(len(data))
         if self.responder is not None:
             self.responder.on_message(kind, data, end)
 
     def carry(self, frame: bytes, size_bytes: int) -> None:
-        """Send a frame, as `send` does; `size_bytes` is of the message's piece in it."""
+        """Send a frame, as `send` does; `size_bytes` is the size of the message's piece in it."""
         if self._download is not None:
             self._download.on_sent(size_bytes + MESSAGE_OVERHEAD)
         self.sent_bytes += size_bytes
         self.client.write(frame)
         self.on_flushed()
 
-    # What the connection tells
+    # What the connection reports
 
     def on_client_left(self) -> None:
         """The connection has ended before the answer did."""
@@ -320,7 +321,7 @@ class Exchange(HeldRequest):
         self._close(self.status or _CLIENT_LEFT)
 
     def on_flushed(self) -> None:
-        """The client has taken bytes: give the worker credit for as many."""
+        """The client has taken bytes: give the worker that much credit."""
         responder, window = self.responder, self._download
         if responder is None or window is None or self.review is not None:
             return
@@ -336,7 +337,7 @@ class Exchange(HeldRequest):
     # How it is done
 
     def _hold_more(self, responder: Responder, window: DownloadWindow) -> None:
-        """The worker waits for the client, and others may for its slot."""
+        """The worker waits only for its client, and others may wait for the worker's slot."""
         has_end = not self.is_event_stream
         credit = window.widen() if has_end and self._service.held_answers.take(self.client) else 0
         if credit:
@@ -346,7 +347,7 @@ class Exchange(HeldRequest):
 
     def _begin(self, status: int, fields: Fields, size: int | None) -> Answer:
         service = self._service
-        # No further request may follow where this one's body was left unread.
+        # No request may follow if this one's body was left unread.
         if not self._reader.body_ended and self.responder is None:
             self.discard_body()
         keep_alive = self.keep_alive and self._reader.body_ended
@@ -372,7 +373,7 @@ class Exchange(HeldRequest):
         self.on_flushed()
 
     def _refuse_answer(self, exc: ValueError | AnswerError) -> None:
-        """What the app answered cannot be sent: its fault, told to the log and as a 502."""
+        """The app's answer cannot be sent, which is its fault: log that, and answer with a 502."""
         self._log_bad_answer(str(exc))
         if self.answer is not None:
             self.cut()
@@ -380,7 +381,7 @@ class Exchange(HeldRequest):
             self.fail(ServerFault(502, "bad_answer", "the app gave an answer that cannot be sent"))
 
     def _end(self) -> None:
-        """The answer is complete, as far as we are concerned; the client may still be reading."""
+        """The answer is complete on our side; the client may still be reading."""
         self._close(self.status)
         self.client.on_exchange_end(self.answer is not None and self.answer.keep_alive)
 

@@ -1,8 +1,8 @@
 """Answers that are held for clients that take them slowly, so that their workers can end.
 
-A worker of one request has a slot that others may wait for. Where its client does not take the
-answer as fast as it comes, the worker may send DOWNLOAD_WINDOW_MAX of it ahead, and most answers
-are over with that. So much is a connection's bound anyway; here is that of all together.
+A worker that takes one request at a time has a slot that others may wait for. If its client does
+not take the answer as fast as it comes, the worker may send DOWNLOAD_WINDOW_MAX of it ahead, which
+is enough for most answers. That bounds one connection; this module bounds all of them together.
 """
 
 from typing import Protocol
@@ -11,11 +11,11 @@ from buntime.core.http1.leastrate import is_short
 from buntime.wire import DOWNLOAD_WINDOW, DOWNLOAD_WINDOW_MAX
 
 _EACH_BYTES = DOWNLOAD_WINDOW_MAX - DOWNLOAD_WINDOW
-MEMORY_MAX_BYTES = 64 * 1024 * 1024  # of all
+MEMORY_MAX_BYTES = 64 * 1024 * 1024  # for all connections
 
 
 class Holding(Protocol):
-    """A connection with what its client has not taken."""
+    """A connection and what its client has not taken."""
 
     @property
     def pending_bytes(self) -> int: ...
@@ -34,9 +34,9 @@ class HeldAnswers:
         return client in self._clients
 
     def take(self, client: Holding) -> bool:
-        """Hold more for this client; False where it has got that already, or all memory is taken.
+        """Hold more for this client; False if it holds more already, or the memory is used up.
 
-        It is given back when nothing waits for the client any more.
+        The memory is given back once nothing waits for the client any more.
         """
         if client in self._clients:
             return False
@@ -48,7 +48,7 @@ class HeldAnswers:
         return True
 
     def is_pressed(self) -> bool:
-        """Is more than half of the memory taken? Looks at each who holds some."""
+        """Is more than half of the memory used? Checks each connection that holds some."""
         self._forget()
         return is_short(len(self._clients) * _EACH_BYTES, MEMORY_MAX_BYTES)
 

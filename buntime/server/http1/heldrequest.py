@@ -1,7 +1,7 @@
-"""A request in somebody's hands: whose, what of its body goes there, and how long that may take.
+"""A request and who holds it: which part of its body goes there, and how long that may take.
 
-First a queue has it, then a worker; before both, where workers are few, who waits for its body.
-core/http1/lifecycle.py has the states.
+First a queue holds it, then a worker. Where workers are few, a holder that waits for the request's
+body comes before both. core/http1/lifecycle.py defines the states.
 """
 
 from buntime.core.errors import ClientFault, HttpError
@@ -15,7 +15,7 @@ from buntime.server.loop import TimeoutQueue
 from buntime.wire import UPLOAD_WINDOW
 
 _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
-_ENDED = State.ENDED  # a member of an Enum costs more to look up than a call
+_ENDED = State.ENDED  # looking up an Enum's member costs more than a call
 
 
 class HeldRequest(ClientRequest):
@@ -33,7 +33,7 @@ class HeldRequest(ClientRequest):
         "tries",
     )
 
-    # May another worker get it, where one dies over it and the method is safe?
+    # May another worker get it, if one dies over it and the method is safe?
     is_repeatable = True
 
     state: State
@@ -52,7 +52,7 @@ class HeldRequest(ClientRequest):
 
     @property
     def is_under_review(self) -> bool:
-        """Has an answer come that somebody looks at?"""
+        """Has an answer come that is under review?"""
         return self.review is not None and self.review.has_begun
 
     # Who answers
@@ -66,22 +66,22 @@ class HeldRequest(ClientRequest):
             self._deadlines.start(self)
 
     def limit_time(self, timeout_s: float) -> None:
-        """It has a timeout of its own, in the place of the app's, which starts now."""
+        """Give it a timeout of its own instead of the app's, starting now."""
         self._deadlines = self._service.loop.timeouts(timeout_s)
         self._deadlines.start(self)
 
     @property
     def timeout_s(self) -> float:
-        """The timeout that holds for it; 0 while nobody has it."""
+        """The timeout that applies to it; 0 while nobody holds it."""
         return 0.0 if self._deadlines is None else self._deadlines.duration_s
 
     def lend(self, responder: Responder) -> None:
-        """Let a responder have it for a moment, on which no time of the app's is spent."""
+        """Let a responder hold it for a moment that does not count against the app's timeout."""
         self.state = HAND_OVER[self.state]
         self.responder = responder
 
     def gather(self, responder: Responder, timeout_s: float) -> None:
-        """Have the body come, or enough of it, of which the responder is told by `on_body`.
+        """Read the body, or enough of it; `on_body` tells the responder when that has come.
 
         A client that waits for 100 Continue is told to go on.
         """
@@ -89,25 +89,25 @@ class HeldRequest(ClientRequest):
         self._gather(UPLOAD_WINDOW)
 
     def gather_for(self, responder: Responder, keeper: Keeper, most_bytes: int) -> None:
-        """Have all of the body come, or so much of it, and be kept, on no time of the app's.
+        """Read and keep the whole body, or as much of it, without using up the app's timeout.
 
-        The responder is told by `on_body`, and has it till `end_keeping`. The keeper is told when
-        nothing is kept any more.
+        `on_body` tells the responder, which holds the request until `end_keeping`. The keeper is
+        told when nothing is kept any more.
         """
         self.lend(responder)
         self.keeper = keeper
         self._gather(most_bytes, self.body_max_bytes or most_bytes)
 
     def end_keeping(self) -> None:
-        """Enough has come; the responder has it still."""
+        """Enough has come; the responder still holds the request."""
         if self._upload is not None:
             self._upload.end_gathering()
         self.client.settle()
 
     def receive(self, responder: Responder, max_bytes: int) -> None:
-        """Have the body go to a responder of the runtime's own, on no time of an app's.
+        """Send the body to one of the runtime's own responders, without an app's timeout.
 
-        Nothing of it goes there, and no client is told to go on, before `grant_upload`.
+        Before `grant_upload`, none of the body goes there and no client is told to go on.
         """
         self.lend(responder)
         self.limit_body(max_bytes)
@@ -124,7 +124,7 @@ class HeldRequest(ClientRequest):
         self.client.settle()
 
     def end_gathering(self) -> None:
-        """Enough has come: the request is free for another responder, the app's time starts."""
+        """Enough has come: another responder may take the request, and the app's timeout starts."""
         self.take_back()
         if self._upload is not None:
             self._upload.end_gathering()
@@ -135,7 +135,8 @@ class HeldRequest(ClientRequest):
         """Give the request to a worker, in whose channel it has this number.
 
         Returns the REQUEST and its payload, the first piece of the body; `pump` hands on more.
-        Raises ClientFault as `UploadWindow.open` does: then the responder before has it still.
+        Raises ClientFault as `UploadWindow.open` does: then the previous responder still holds the
+        request.
         """
         has_body = not self._reader.body_ended or self.upgrade is not None
         body, ended = self._open_body() if has_body else (b"", True)
@@ -148,33 +149,33 @@ class HeldRequest(ClientRequest):
         if self._deadlines is not None:
             self._deadlines.start(self)
         if not ended:
-            self.client.settle()  # the rest is waited for from now on
+            self.client.settle()  # from now on, wait for the rest
         elif self.keeper is not None:
             self._let_keeper_go()
         return self.to_line(number, body, ended=ended), body
 
     def take_back(self) -> None:
-        """Its responder has not begun, and gives it back: another one may get it."""
+        """Its responder has not begun and gives it back: another one may get it."""
         self.state = TAKE_BACK[self.state]
         self.responder = None
 
     def release(self) -> None:
-        """Its responder has done its part, and wants to hear nothing more."""
+        """Its responder has done its part, and is not to be told anything more."""
         self.state = RELEASE[self.state]
         self.responder = None
 
     def detach(self, reason: str) -> None:
-        """Nobody waits for its responder any more, if there is one: tell it why."""
+        """Nobody waits for its responder any more: tell it why, if there is one."""
         responder = self.responder
         if responder is not None:
             self.release()
             responder.on_detached(reason)
 
     def doubt(self, grace_s: float) -> float | None:
-        """The client sends no more, and may have left: for how much longer is it waited for?
+        """The client sends no more and may have left: how much longer to wait for it?
 
-        For `grace_s` since a worker got the request, or did something for it; None where none has
-        it yet, or the answer waits for the client. What may stay open for ever ends at once.
+        For `grace_s` since a worker got the request or made progress with it. None if no worker has
+        it yet, or the answer waits for the client. What may stay open forever ends at once.
         """
         if self.link is not None or self.is_event_stream:
             return 0.0
@@ -187,7 +188,9 @@ class HeldRequest(ClientRequest):
     # The request's body
 
     def grant_upload(self, credit: int) -> bool:
-        """The app reads: so many more bytes of the body may go to it. Did that change anything?"""
+        """The app reads: allow this many more bytes of the body. Returns whether that changed
+        anything.
+        """
         upload = self._upload
         if upload is None or upload.is_wide_open or self.is_ended:
             return False
@@ -202,7 +205,9 @@ class HeldRequest(ClientRequest):
         return True
 
     def on_waits(self, read_bytes: int) -> bool:
-        """The app has read so many bytes of the body, and waits for more. Is that news?"""
+        """The app has read this many bytes of the body, and waits for more. Returns whether that is
+        new.
+        """
         upload = self._upload
         if upload is None or self.is_ended or not upload.on_waits(read_bytes):
             return False
@@ -212,7 +217,7 @@ class HeldRequest(ClientRequest):
         return True
 
     def pump(self) -> None:
-        """Hand on what has come of the body, as far as credit goes."""
+        """Hand on what has come of the body, as far as credit allows."""
         responder, upload = self.responder, self._upload
         if responder is None or upload is None:
             return
@@ -239,7 +244,7 @@ class HeldRequest(ClientRequest):
     # Time
 
     def on_timeout(self) -> None:
-        """The app's timeout has passed. While it waits for others, theirs counts."""
+        """The app's timeout has passed. While the app waits for others, their time limits apply."""
         upload, download = self._upload, self._download
         is_awaited = self.is_under_review or (upload is not None and upload.is_awaited)
         if is_awaited or (download is not None and download.is_full):
@@ -258,5 +263,5 @@ class HeldRequest(ClientRequest):
             self._deadlines = None
 
     def fail(self, error: HttpError) -> None:
-        """Answer with an error of the runtime; once an answer has begun, cut it."""
+        """Answer with an error of the runtime; if an answer has begun, cut it off."""
         raise NotImplementedError

@@ -1,7 +1,8 @@
-"""A request that the runtime itself makes: of an app whether it is well, or to do its job.
+"""A request that the runtime itself makes to an app: a health check, or a job.
 
-It goes the way of any other from the pool on: to a worker, with the app's timeout, and into the
-access log, as from "runtime". Its answer is read to its end and thrown away, but for the status.
+From the pool on, it is treated as any other: it goes to a worker, with the app's timeout, and into
+the access log, as from "runtime". Its answer is read to the end and thrown away, except for the
+status.
 """
 
 from collections.abc import Callable, Sequence
@@ -22,7 +23,7 @@ class InnerClient:
     """The connection of one such request, which has no socket."""
 
     def __init__(self, service: Service, then: Callable[[int], None]) -> None:
-        """`then` gets the status of the answer, 0 where it was cut off."""
+        """`then` gets the status of the answer, or 0 if it was cut off."""
         self.service = service
         self.reader = RequestReader(service.head_parser)
         self.peer_text = PEER
@@ -44,7 +45,7 @@ class InnerClient:
     # Client
 
     def write(self, data: bytes) -> None:
-        """The answer: nobody reads it."""
+        """The answer, which nobody reads."""
 
     def write_all(self, buffers: Sequence[bytes]) -> None: ...
 
@@ -85,7 +86,7 @@ def inner_request(
     method: str = "GET",
     fields: tuple[tuple[str, str], ...] = (),
 ) -> tuple[InnerClient, Exchange]:
-    """A request for the app, without a body, to be given to the pool.
+    """Make a request for the app, without a body, to give to the pool.
 
     `target` is a path below the app's base, with its query: "/healthz". `fields` have names in
     lower case.

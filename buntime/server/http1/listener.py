@@ -1,4 +1,4 @@
-"""Accepts connections, up to a bound; the next ones wait in the kernel's backlog."""
+"""Accepts connections, up to a limit; further ones wait in the kernel's backlog."""
 
 import contextlib
 import select
@@ -15,14 +15,15 @@ from buntime.server.http1.exchange import Exchange
 from buntime.server.http1.service import Service
 from buntime.server.loop import READ
 
-_ACCEPTS = 64  # in one go; those who are in want their turn
-# From here on of a go it is seen whether they are still there. Who comes and leaves, over and over,
-# fills the kernel's backlog, a thousand in front of all others, and each is 80 us of work else.
+_ACCEPTS = 64  # in one go; those already connected want their turn
+# From this many in one go, check whether clients are still there. Clients that connect and leave
+# over and over fill the kernel's backlog, a thousand ahead of all others, and each would otherwise
+# cost 80 us of work.
 _SURE = 8
-_LOOKS = 256  # in one go, at who has left too
-_NO_DESCRIPTORS_S = 0.25  # how long to wait for one when the process has none left
-_TELL_S = 60.0  # between two records of that
-_NOBODY_GOES_S = 0.02  # how long to wait for somebody to become idle, or to close
+_LOOKS = 256  # in one go, including clients that have left
+_NO_DESCRIPTORS_S = 0.25  # how long to wait for a descriptor when none is left
+_TELL_S = 60.0  # between two log records of that
+_NOBODY_GOES_S = 0.02  # how long to wait for a connection to become idle or to close
 
 
 Handle = Callable[[Exchange], None]
@@ -30,7 +31,7 @@ Door = Callable[[socket.socket], Handle | None]
 
 
 class Listener:
-    """Watches a listening socket and makes connections of those who come."""
+    """Watches a listening socket and makes connections for those who come."""
 
     def __init__(
         self,
@@ -40,8 +41,9 @@ class Listener:
         *,
         door: Door | None = None,
     ) -> None:
-        """`door` says who else answers one who connects, None for `handle`: those are few then,
-        and let in also where there is room for no others."""
+        """`door` names who answers instead of `handle`, if not None. Such clients are few, and are
+        let in even where there is no room for others.
+        """
         self._service = service
         self._admission = service.admission
         self._handle = handle
@@ -91,7 +93,7 @@ class Listener:
                 self._turn_away(sock, peer)
 
     def abort(self) -> None:
-        """Stop accepting; who waits in the backlog is refused by the kernel."""
+        """Stop accepting; the kernel refuses those in the backlog."""
         self._pause()
         self._admission.go_on(self)
         self._sock = None
@@ -119,7 +121,9 @@ class Listener:
         service.client_limit.add(connection, peer)
 
     def _turn_away(self, sock: socket.socket, peer: Address) -> None:
-        """Answer before anything is read, and close: who has too many is not waited for."""
+        """Answer before reading anything, and close: a client with too many connections must not
+        wait.
+        """
         service = self._service
         request_id = service.request_id(NO_REQUEST)
         data = service.client_limit.refuse(
@@ -129,11 +133,11 @@ class Listener:
             sock.send(data)
 
     def _find_room(self) -> bool:
-        """Whether to accept the next one, for whom another one may have to go."""
+        """Whether to accept the next client, for whom another connection may have to be closed."""
         admission = self._admission
         if admission.has_room or self._door is not None:
             return True
-        if not self._backlog.poll(0):  # nobody goes for nobody
+        if not self._backlog.poll(0):  # close nothing unless somebody waits
             return False
         if admission.make_room():
             return True
@@ -149,7 +153,7 @@ class Listener:
         self._watch()
 
     def _on_accept_error(self, exc: OSError) -> None:
-        """Out of descriptors or memory: those who are connected go on, others wait."""
+        """Out of descriptors or memory: connected clients go on, others wait."""
         count = self._failed.add(self._service.loop.now)
         if count:
             self._service.log.error(

@@ -1,7 +1,7 @@
-"""Fields that the runtime adds to an answer, whoever gives it, and the mark of who was let in.
+"""Fields that the runtime adds to any answer, and the mark of a request that was let in.
 
-An exchange gets them by becoming one of another class, which has the same slots: an answer to which
-nothing is added asks for nothing.
+An exchange gets them by changing its class to one with the same slots, so that answers to which
+nothing is added cost nothing.
 """
 
 from functools import lru_cache
@@ -14,13 +14,13 @@ Added = tuple[tuple[str, str], ...]
 
 
 def add_fields(exchange: Exchange, fields: Added) -> None:
-    """Have the answer bear these too. One of CORS takes the place of the answer's own."""
-    # mypy takes a class for what it makes, which cannot be hashed.
+    """Add these fields to the answer. CORS fields replace the answer's own."""
+    # mypy takes a class for its instances, which cannot be hashed.
     exchange.turn_into(_with(type(exchange), fields))  # type: ignore[arg-type]
 
 
 def admit(exchange: Exchange) -> None:
-    """It has shown what opens the app, in the place of a key."""
+    """Mark it as having shown what opens the app, in place of a key."""
     exchange.turn_into(_admitted(type(exchange)))  # type: ignore[arg-type]  # as above
 
 
@@ -37,7 +37,7 @@ def _with(kind: type[Exchange], added: Added) -> type[Exchange]:
         __slots__ = ()
 
         def _begin(self, status: int, fields: Fields, size: int | None) -> Answer:
-            if isinstance(fields, list | tuple):  # else it is for the answer to refuse
+            if isinstance(fields, list | tuple):  # else the answer refuses it
                 kept = [pair for pair in fields if not _is_one_of(pair, replaced)]
                 fields = [*kept, *added]
             answer: Answer = super()._begin(status, fields, size)

@@ -1,7 +1,7 @@
-"""A request that has come in at the operators' address, which no other site may frame.
+"""A request that came in at the operators' address, which no other site may frame.
 
-Whether it is one is known by the way that it came, or by its host. An exchange becomes one by
-`mark`: it has the same fields, so that the requests of apps pay nothing for the difference.
+The address that it came in at, or its host, shows whether it is one. `mark` turns an exchange into
+one: the fields stay the same, so that requests for apps pay nothing for the difference.
 """
 
 from buntime.core.http1.answer import Answer
@@ -9,24 +9,24 @@ from buntime.server.http1.exchange import Exchange
 from buntime.server.http1.request import Fields
 
 _ON_ANSWERS = (
-    ("content-security-policy", "frame-ancestors 'self'"),  # beside what the page itself says
+    ("content-security-policy", "frame-ancestors 'self'"),  # besides what the page says
     ("x-content-type-options", "nosniff"),
 )
 
 
 class OperatorsExchange(Exchange):
-    """Its answers say to browsers who may not have them."""
+    """Its answers tell browsers which sites may show them."""
 
     __slots__ = ()
 
     is_operators = True
 
     def _begin(self, status: int, fields: Fields, size: int | None) -> Answer:
-        if isinstance(fields, list | tuple):  # else it is for the answer to refuse
+        if isinstance(fields, list | tuple):  # else the answer refuses it
             fields = [*fields, *_ON_ANSWERS]
         return super()._begin(status, fields, size)
 
 
 def mark(exchange: Exchange) -> None:
-    """It has come in at the operators' address."""
+    """Mark it as having come in at the operators' address."""
     exchange.turn_into(OperatorsExchange)

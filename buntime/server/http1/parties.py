@@ -16,9 +16,9 @@ Kind = Literal["text", "bytes"]  # of a WebSocket's message
 
 
 class Responder(Protocol):
-    """Has one request in hand while it is not answered: a queue's entry, then a worker's.
+    """Holds one request until it is answered: a queue's entry, then a worker's.
 
-    Hears nothing more once the exchange was taken back, released or detached.
+    It is told nothing more once the exchange is taken back, released or detached.
     """
 
     def on_body(self, data: bytes, ended: bool) -> None:
@@ -28,36 +28,37 @@ class Responder(Protocol):
         """A piece of a WebSocket's message, within the credit that was given."""
 
     def on_last_message(self) -> None:
-        """No message comes any more; what the app sends still goes out."""
+        """No more messages come; what the app sends still goes out."""
 
     def on_taken(self, size_bytes: int) -> None:
-        """The client's side has taken so many bytes of the answer's body."""
+        """The client's side has taken this many bytes of the answer's body."""
 
     def on_stalled(self) -> None:
-        """It is its client alone that is waited for; told of requests with a worker of their own.
+        """Only its client is waited for; called for requests that have a worker of their own.
 
-        What comes next of the body, or is taken of the answer, ends that.
+        The next piece of the body, or of the answer that the client takes, ends that.
         """
 
     def on_doubted(self) -> None:
-        """The client sends no more, and may have left; told more than once."""
+        """The client sends no more, and may have left; called more than once."""
 
     def on_detached(self, reason: str) -> None:
-        """Nobody waits for the answer any more: the "client" left, it was answered for with an
-        "error", or its WebSocket is "closed"."""
+        """Nobody waits for the answer any more. `reason` is "client" if the client left, "error" if
+        an error was answered instead, "closed" if its WebSocket is closed.
+        """
 
     def on_deadline(self) -> None:
         """The app's timeout has passed without progress."""
 
 
 class Footing(Protocol):
-    """What a WebSocket or an event stream stands on: the verdicts that have let it in."""
+    """What a WebSocket or an event stream depends on: the verdicts that have let it in."""
 
     def on_open(self) -> bool:
-        """It opens now; False where it may not any more."""
+        """It opens now; returns False if it no longer may."""
 
     def on_end(self) -> None:
-        """The request has ended, whether it stood open or not."""
+        """The request has ended, whether it stayed open or not."""
 
 
 class Keeper(Protocol):
@@ -98,11 +99,11 @@ class Client(Protocol):
     def service(self) -> Service: ...
     @property
     def reader(self) -> RequestReader:
-        """Has what has come of the body of the request that is under way."""
+        """Holds what has come of the current request's body."""
 
     @property
     def peer_text(self) -> str:
-        """Who is connected, maybe a proxy: "10.0.0.1", or "unix"."""
+        """Who is connected, possibly a proxy: "10.0.0.1", or "unix"."""
 
     @property
     def peer(self) -> tuple[str, int] | None:
@@ -114,7 +115,7 @@ class Client(Protocol):
 
     @property
     def pending_bytes(self) -> int:
-        """What was written and is not sent yet."""
+        """How many bytes were written and are not sent yet."""
 
     def write(self, data: bytes) -> None: ...
     def write_all(self, buffers: Sequence[bytes]) -> None: ...

@@ -1,4 +1,4 @@
-"""What a client asks, who it is, and which app answers: what is known before there is an answer.
+"""What a client asks, who it is, and which app answers: what is known before the answer.
 
 The steps of the pipeline fill it in; `Exchange` adds the answer.
 """
@@ -28,7 +28,7 @@ Fields = Collection[tuple[str, str] | list[str]]
 
 
 class ClientRequest:
-    """A request, as far as steps before its answer have found out about it."""
+    """A request, with what the steps before its answer have found out about it."""
 
     __slots__ = (
         "_reader",
@@ -57,9 +57,9 @@ class ClientRequest:
         "worker_name",
     )
 
-    job = ""  # the name of the one whose request it is, which no client has made
-    is_admitted = False  # has it shown what opens the app, in the place of a key?
-    is_operators = False  # has it come in at the operators' address?
+    job = ""  # the name of the job that makes the request; "" for a client's
+    is_admitted = False  # has it shown what opens the app, in place of a key?
+    is_operators = False  # did it come in at the operators' address?
 
     def __init__(self, client: Client, head: Head, request_id: str, sender: Sender) -> None:
         self.client = client
@@ -72,23 +72,23 @@ class ClientRequest:
         self.headers = head.headers  # without the runtime's key
         self.borne: tuple[
             tuple[str, str], ...
-        ] = ()  # that key, where it was taken out before it was looked at
+        ] = ()  # that key, if it was set aside before it was checked
         self.app: App | None = None
         self.meter: Meter = service.meters.of_none
         self.spec: str | None = None
-        self.base = ""  # what names the app in the client's eyes: "/shop@1", "/tools/shop"
+        self.base = ""  # the app's base as the client sees it: "/shop@1", "/tools/shop"
         self.body_max_bytes = 0  # 0 while nobody reads it
         # the body, once a worker has it, and what a WebSocket's client sends
         self._upload: UploadWindow | None = None
         self.keeper: Keeper | None = None  # while it is kept for plugins
-        self.worker_name = ""  # the last that had it
-        self.boot: Boot | None = None  # of that one, where it had to load the app first
-        self.span: Span | None = None  # where requests are traced
-        # what plugins have said of it
+        self.worker_name = ""  # the last worker that had it
+        self.boot: Boot | None = None  # of that worker, if it had to load the app first
+        self.span: Span | None = None  # if requests are traced
+        # what plugins have said about it
         self.identity: Identity | None = None
         self.chosen: AppChoice | None = None
-        self.footing: Footing | None = None  # where it stands on them if it stays open
-        self._told_text = ""  # fields for the app that tell of the identity, and of the host
+        self.footing: Footing | None = None  # what it depends on if it stays open
+        self._told_text = ""  # fields for the app with the identity and the host
         self.upgrade: Upgrade | None = None  # the WebSocket that the client offers
 
     @property
@@ -98,27 +98,27 @@ class ClientRequest:
 
     @property
     def is_draining(self) -> bool:
-        """Does the runtime shut down?"""
+        """Is the runtime shutting down?"""
         return self._service.is_draining
 
     @property
     def body_seen_bytes(self) -> int:
-        """What has come of the request's body, and was wanted."""
+        """How many bytes of the request's body have come and were wanted."""
         return 0 if self._upload is None else self._upload.seen_bytes
 
     @property
     def may_gather(self) -> bool:
-        """Is there a body that is still to come, and was not waited for?"""
+        """Is there a body that is still to come, and that nobody has waited for?"""
         return self._upload is None and self.upgrade is None and not self._reader.body_ended
 
     @property
     def gathered_bytes(self) -> int:
-        """What has come of the body that no worker has got."""
+        """How many bytes of the body have come that no worker has."""
         return self._reader.gathered_bytes
 
     @property
     def body_come_bytes(self) -> int:
-        """What has come of the body, as far as it was wanted."""
+        """How many bytes of the body have come, as far as it was wanted."""
         return self.body_seen_bytes + self._reader.gathered_bytes
 
     @property
@@ -128,12 +128,12 @@ class ClientRequest:
 
     @property
     def holds_slot(self) -> bool:
-        """Has it a worker of its own?"""
+        """Does it have a worker of its own?"""
         app = self.app
         return bool(self.worker_name) and app is not None and app.manifest.ttl_s == 0
 
     def has_place_in(self, apps: Container[str]) -> bool:
-        """Does a worker of one of these apps, told by their keys, have it?"""
+        """Does a worker of one of these apps, given by their keys, have it?"""
         app = self.app
         return bool(self.worker_name) and app is not None and app.key in apps
 
@@ -143,7 +143,7 @@ class ClientRequest:
         return not self._reader.body_has_come
 
     def peek_body(self, start: int, end: int) -> bytes:
-        """A part of what has come of the body that no worker has got."""
+        """A part of what has come of the body that no worker has."""
         return self._reader.peek(start, end)
 
     def discard_body(self) -> None:
@@ -158,7 +158,7 @@ class ClientRequest:
 
     @property
     def upload_credit(self) -> int:
-        """How many bytes more the worker takes."""
+        """How many more bytes the worker accepts."""
         return 0 if self._upload is None else self._upload.credit_bytes
 
     @property
@@ -167,11 +167,11 @@ class ClientRequest:
         return self._upload is not None and self._upload.wants_data
 
     def turn_into(self, kind: type["ClientRequest"]) -> None:
-        """Be one of a class that has the same slots, and answers in another way."""
+        """Change to a class that has the same slots, and answers in another way."""
         self.__class__ = kind
 
     def route_to(self, app: App, *, base: str, spec: str | None = None) -> None:
-        """This app answers, at `base`; any in the range `spec` could."""
+        """This app answers, at `base`; so could any version in the range `spec`."""
         self.app = app
         self.spec = spec
         self.meter = self._service.meters.of(app)
@@ -190,29 +190,29 @@ class ClientRequest:
         self.boot = boot
 
     def withhold(self, is_secret: Callable[[tuple[str, str]], bool]) -> None:
-        """Take these fields of the request away from whoever answers."""
+        """Hide these fields of the request from whoever answers."""
         self.headers = tuple(pair for pair in self.headers if not is_secret(pair))
 
     def set_aside(self, is_key: Callable[[tuple[str, str]], bool]) -> None:
-        """Take the runtime's keys out before plugins see them; they are looked at later."""
+        """Remove the runtime's keys before plugins see them; they are checked later."""
         borne = tuple((name, value) for name, value in self.headers if is_key((name, value)))
         if borne:
             self.borne = borne
             self.headers = tuple(pair for pair in self.headers if pair not in borne)
 
     def take_token(self) -> None:
-        """Take the query out, which opens something, and is for no log; it is in `borne`."""
+        """Remove the query, a secret that must not get into logs; `borne` keeps it."""
         head = self.head
         if "?" in head.target:
             self.borne = (("query", head.query),)
             self.head = head._replace(target=head.path)
 
     def show(self, headers: tuple[tuple[str, str], ...]) -> None:
-        """These are the fields that whoever answers is to see."""
+        """Set the fields that whoever answers will see."""
         self.headers = headers
 
     def rewrite(self, head: Head) -> None:
-        """A plugin has another path, or other fields, in mind."""
+        """A plugin has changed the path or the fields."""
         self.head = head
         self.headers = head.headers
 
@@ -222,23 +222,24 @@ class ClientRequest:
         self.tell(identity_fields(identity))
 
     def tell(self, fields: Iterable[tuple[str, str]]) -> None:
-        """The app gets these fields too, which no client can send."""
+        """Give the app these fields too, which no client can send."""
         for name, value in fields:
             self._told_text += f"[{quote(name)},{quote(value)}],"
 
     def stand_on(self, footing: Footing) -> None:
-        """If it stays open, it does so for as long as this lets it."""
+        """If it stays open, it does so only for as long as `footing` allows."""
         self.footing = footing
 
     def choose(self, app: AppChoice) -> None:
-        """A plugin has another app in mind than the path names."""
+        """A plugin has chosen another app than the one that the path names."""
         self.chosen = app
 
     def to_line(self, number: int, body: bytes, *, ended: bool) -> bytes:
         """The REQUEST for a worker in whose channel it has this number; `body` is its payload.
 
-        As JSON by hand: there is one for each request, and `wire.encode` takes four times as long.
-        Methods and request ids are tokens, which are JSON between quotes as they are.
+        The JSON is written by hand: there is one for each request, and `wire.encode` takes four
+        times as long. Methods and request ids are tokens, which are valid between JSON's quotes as
+        they are.
         """
         head, sender, upgrade = self.head, self.sender, self.upgrade
         fields, is_less = write_fields_for_app(head, self.headers, sender)
@@ -259,7 +260,7 @@ class ClientRequest:
         ).encode("ascii")
 
     def _render(self, error: HttpError) -> tuple[Fields, bytes]:
-        """An error of the runtime as the fields and the body of an answer."""
+        """An error of the runtime, as the fields and the body of an answer."""
         accept = next((value for name, value in self.head.headers if name == "accept"), "")
         is_development = self._service.is_development
         return render_error(error, self.id, accept=accept, shows_detail=is_development)
@@ -272,7 +273,7 @@ class ClientRequest:
         return accept_response(self.upgrade, subprotocol, fields, date=date, request_id=self.id)
 
     def _log_access(self, status: int, sent_bytes: int, seconds: float) -> None:
-        """Its line in the access log: it has ended."""
+        """It has ended: write its line in the access log."""
         app, sender, tracer = self.app, self.sender, self._service.tracer
         span = self.span or (None if tracer is None else tracer.begin(self))
         entry = AccessEntry(
@@ -311,7 +312,7 @@ class ClientRequest:
     def _open_body(self) -> tuple[bytes, bool]:
         """The piece of the body that goes with the request, and whether that is all of it."""
         upload = self._upload or self._make_upload()
-        upload.max_bytes = self.body_max_bytes  # it may have been made before that was known
+        upload.max_bytes = self.body_max_bytes  # it may have been made before the limit was known
         data = upload.open()
         return data, self._reader.body_ended
 
@@ -322,9 +323,9 @@ class ClientRequest:
         return upload
 
 
-@lru_cache(maxsize=1024)  # the same for all requests of a connection, but for those of a proxy
+@lru_cache(maxsize=1024)  # the same for all requests of a connection, except a proxy's
 def _write_way(scheme: str, version: str, client: Address | None, server: Address | None) -> str:
-    """How the request came: by which scheme and version, from where, to where."""
+    """How the request came: with which scheme and version, from where, to where."""
     addresses = f'"client":{_quote_address(client)},"server":{_quote_address(server)}'
     return f'"scheme":"{scheme}","version":"{version}",{addresses},'
 

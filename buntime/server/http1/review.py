@@ -1,4 +1,4 @@
-"""An answer that somebody looks at before it leaves: the plugins that have an on_response hook.
+"""An answer that plugins with an on_response hook look at before it leaves.
 
     respond, start, stream,
     accept (of a WebSocket) ─> begin ──> Reviewer.on_answer
@@ -7,8 +7,8 @@
                                release: all of it goes out, in its order
                                drop:    nothing of it does
 
-What is kept is bounded by the credit that the answer's worker has to begin with: while nothing is
-sent, no more is given.
+What is kept is bounded by the credit that the answer's worker has at first: while nothing is sent,
+no more is given.
 """
 
 from collections.abc import Callable
@@ -22,13 +22,13 @@ Begin = Callable[[int, Fields], None]
 
 
 class Reviewer(Protocol):
-    """Who looks at the answer of one request."""
+    """Looks at the answer of one request."""
 
     def on_answer(self, status: int, fields: list[tuple[str, str]]) -> None:
-        """Its head; `Exchange.reviewed` or `replace` is to follow, now or later."""
+        """Its head; `Exchange.reviewed` or `replace` must follow, now or later."""
 
     def on_dropped(self) -> None:
-        """Nobody waits for that any more."""
+        """Nobody waits for the review any more."""
 
 
 class Review:
@@ -37,12 +37,12 @@ class Review:
     __slots__ = ("_begin", "_resources", "_rest", "has_begun", "is_opening", "reviewer")
 
     def __init__(self, reviewer: Reviewer) -> None:
-        self.has_begun = False  # is there a head that is being looked at?
+        self.has_begun = False  # is a head being looked at?
         self.is_opening = False  # is that the head that opens a WebSocket?
         self.reviewer = reviewer
         self._begin: Begin | None = None
         self._rest: list[Callable[[], None]] = []
-        self._resources: list[Resource] = []  # what is to be closed where nothing is sent
+        self._resources: list[Resource] = []  # what to close if nothing is sent
 
     def begin(self, status: int, fields: Fields, begin: Begin) -> None:
         """Keep the answer that `begin` begins, and have its head looked at."""
@@ -51,13 +51,13 @@ class Review:
         self.reviewer.on_answer(status, [(name, value) for name, value in fields])
 
     def keep(self, act: Callable[[], None], resource: Resource | None = None) -> None:
-        """Do this when the head has left. The resource is closed where it never does."""
+        """Do this once the head has been sent. The resource is closed if it never is."""
         self._rest.append(act)
         if resource is not None:
             self._resources.append(resource)
 
     def release(self, status: int, fields: Fields) -> None:
-        """Let all of it go."""
+        """Send all of it."""
         if self._begin is None:
             raise AssertionError("a review of no answer")
         self._begin(status, fields)
@@ -65,7 +65,7 @@ class Review:
             act()
 
     def drop(self) -> None:
-        """Let none of it go."""
+        """Send none of it."""
         if self.has_begun:
             self.has_begun = False
             self.reviewer.on_dropped()

@@ -10,7 +10,7 @@ _JOIN_BYTES = 8 * 1024  # copying less than this costs less than a vectored writ
 
 
 class SendingHalf:
-    """Sends to a socket; a `Connection` has the other half, and the say in what follows."""
+    """Sends to a socket; a `Connection` adds the other half and decides what follows."""
 
     __slots__ = ("_pending", "_sock")
 
@@ -18,29 +18,29 @@ class SendingHalf:
     _pending: Backlog | None  # made when first needed
 
     def abort(self) -> None:
-        """Close at once; the client notices a cut."""
+        """Close at once; the client sees a broken connection."""
         raise NotImplementedError
 
     def settle(self) -> None:
-        """What is waited for may have changed."""
+        """What it waits for may have changed."""
         raise NotImplementedError
 
     def _flush(self) -> None:
-        """Send what waits, and see what that allows."""
+        """Send queued output, and do what that allows."""
         raise NotImplementedError
 
     @property
     def pending_bytes(self) -> int:
-        """What the client has not taken yet."""
+        """How many bytes the client has not taken yet."""
         return 0 if self._pending is None else self._pending.size_bytes
 
     @property
     def taken_bytes(self) -> int:
-        """What the client has taken of all that had to wait for it."""
+        """How many bytes the client has taken of all that had to wait for it."""
         return 0 if self._pending is None else self._pending.sent_bytes
 
     def write(self, data: bytes) -> None:
-        """Send, or keep for when the client can take it."""
+        """Send, or keep until the client can take it."""
         if self._pending:
             self._pending.put_unsent((data,), 0)
             return
@@ -76,7 +76,7 @@ class SendingHalf:
         self.settle()
 
     def release_later(self, resource: Resource) -> None:
-        """Close `resource` when all that was written up to now is sent, or never will be."""
+        """Close `resource` when everything written so far is sent, or never will be."""
         if self._pending:
             self._pending.put_release(resource)
         else:

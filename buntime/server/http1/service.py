@@ -22,7 +22,7 @@ from buntime.server.telemetry.logs import Log
 from buntime.server.telemetry.tracer import Tracer
 
 _LINGER_S = 2.0  # how long a refused client may be silent before its connection is closed
-# How often a connection that is not read, since nobody wants what comes, is asked if it stands yet.
+# How often a connection that is not read, as nobody wants its bytes, is checked for its end.
 _HANGUP_S = 0.5
 
 
@@ -42,7 +42,7 @@ class Underway(Protocol):
 
 
 class Connected(Protocol):
-    """A connection, as far as all of them are dealt with together."""
+    """A connection, as far as the service handles all of them together."""
 
     @property
     def exchange(self) -> Underway | None: ...
@@ -52,7 +52,7 @@ class Connected(Protocol):
 
 
 class Service:
-    """The shared half of every connection."""
+    """The half that all connections share."""
 
     def __init__(
         self,
@@ -62,15 +62,15 @@ class Service:
         meters: Meters,
         tracer: Tracer | None = None,
     ) -> None:
-        """`tracer` makes spans of requests, where they are traced."""
+        """`tracer` makes spans of requests, if they are traced."""
         settings = live.now
         self.loop = loop
         self.log = log
         self.is_development = settings.is_development
         self.meters = meters
         self.tracer = tracer
-        # One queue for each, also where two settings have the same value. What others have the
-        # time of needs none.
+        # One queue for each kind of wait, even if two settings have the same value. A kind needs
+        # none if its time limit is kept elsewhere.
         self.timeouts: dict[Due, TimeoutQueue] = {
             due: loop.new_timeouts(0.0) for due in Due if due is not Due.NOTHING
         }
@@ -81,13 +81,13 @@ class Service:
             loop.new_timeouts(settings.websocket_ping_s) if settings.websocket_ping_s else None
         )
         self.connections: set[Connected] = set()
-        self.jobs: set[Connected] = set()  # requests of the runtime's own making
+        self.jobs: set[Connected] = set()  # requests that the runtime itself makes
         self.admission = Admission(loop, log, self.timeouts, lambda: len(self.connections))
         self.client_limit = ClientLimit(log)
         self.held_answers = HeldAnswers()
-        self.accepted = 0  # connections, since the start
+        self.accepted = 0  # connections since the start
         self.is_draining = False
-        self.on_room: Callable[[], None] | None = None  # a connection has closed
+        self.on_room: Callable[[], None] | None = None  # called when a connection has closed
         self._has_told_of_dropped = False
         self._date_s = 0
         self._date = ""
@@ -97,7 +97,7 @@ class Service:
         live.follow(self._adopt)
 
     def _adopt(self, settings: Settings) -> None:
-        """These hold for new connections, and for timeouts that start from now on."""
+        """These settings apply to new connections, and to timeouts that start from now on."""
         self.head_parser = HeadParser(
             Limits(
                 request_line_max_bytes=settings.request_line_max_bytes,
@@ -123,14 +123,14 @@ class Service:
         return self._date
 
     def request_id(self, head: Head) -> str:
-        """The client's X-Request-ID where it sent a usable one, else a new one."""
+        """The client's X-Request-ID if it sent a usable one, else a new one."""
         if head.request_id:
             return head.request_id
         self._last_id += 1
         return f"{self._id_prefix}-{self._last_id:x}"
 
     def on_fields_dropped(self, client: str, headers: Headers) -> None:
-        """Said once: an operator who put a proxy before us and forgot to say so wonders."""
+        """Log this once: it puzzles an operator who put a proxy in front and did not declare it."""
         if not self._has_told_of_dropped and any(is_forwarding(name) for name, _ in headers):
             self._has_told_of_dropped = True
             self.log.warn(

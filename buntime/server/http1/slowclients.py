@@ -1,7 +1,7 @@
-"""Ends connections of clients that are too slow while what they take is short.
+"""Ends connections of clients that are too slow while the resources they use are short.
 
-core/http1/leastrate.py says when. A look costs nothing while nothing is short; else it is a share
-of the connections in each turn of the loop.
+core/http1/leastrate.py decides when. A check costs nothing while nothing is short; otherwise each
+turn of the loop checks a share of the connections.
 """
 
 from collections.abc import Callable, Iterator
@@ -17,18 +17,18 @@ from buntime.server.http1.service import Service
 
 _LOOK_S = 1.0
 _PER_TURN = 200  # connections; about 0.3 ms
-_TELL_S = 10.0  # at most one line in the log for so long
+_TELL_S = 10.0  # at most one log line in this time
 
 
 class SlowClients:
-    """Looks at all connections once a second, where something is short."""
+    """Checks all connections once a second while something is short."""
 
     def __init__(self, service: Service, shortage: Callable[[], Shortage]) -> None:
         self._service = service
         self._shortage = shortage
         self._rates = LeastRates()
         # for the log
-        self._counts = dict.fromkeys(Slow, 0)  # since it was told
+        self._counts = dict.fromkeys(Slow, 0)  # since the last log line
         self._told_s = float("-inf")
 
     def __repr__(self) -> str:
@@ -38,11 +38,11 @@ class SlowClients:
         self._service.loop.call_later(_LOOK_S, self.look)
 
     def look(self) -> None:
-        """See who is too slow, if anything is short; again later."""
+        """Find the clients that are too slow, if anything is short; check again later."""
         self._tell()
         shortage = self._shortage()
         if any(shortage):
-            connections = cast("set[Connection]", self._service.connections)  # there are no others
+            connections = cast("set[Connection]", self._service.connections)  # no other kind
             self._look_on(iter(tuple(connections)), shortage)
         else:
             self._rates.forget()
@@ -97,7 +97,7 @@ class SlowClients:
 
 
 def _counts(exchange: Exchange | None, shortage: Shortage) -> bool:
-    """Does it take of what is short? WebSockets and event streams may be as slow as they like."""
+    """Does it use what is short? WebSockets and event streams may be as slow as they like."""
     if exchange is None:
         return shortage.of_connections
     if exchange.link is not None or exchange.is_event_stream:
