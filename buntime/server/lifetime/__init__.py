@@ -1,1 +1,1 @@
-"""How a running runtime is told things and ends: signals, settings read again, shutdown."""
+"""How a running runtime receives signals, reads its settings again, and shuts down."""

@@ -1,4 +1,4 @@
-"""What a start says once of its settings, and of how well apps and keys are kept."""
+"""What a start logs once about its settings, and about how well apps and keys are protected."""
 
 import os
 
@@ -9,19 +9,19 @@ from buntime.server.telemetry.logs import Log
 
 
 def warn_of_exposures(log: Log, settings: Settings) -> None:
-    """Where apps find the master key."""
+    """Warn of the places where apps can find the master key."""
     for exposure in exposures(settings, os.geteuid()):
         log.warn("secret.exposed", exposure.message, **exposure.fields)
 
 
 def warn_of_strangers(log: Log, settings: Settings) -> None:
-    """Variables that look like settings and are none."""
+    """Warn of variables that look like settings but are not."""
     for message in settings.strangers:
         log.warn("settings.unknown", message)
 
 
 def announce_sandbox(log: Log, sandboxes: Sandboxes) -> None:
-    """What keeps apps apart here."""
+    """Log what keeps apps apart here."""
     abi, acts = sandboxes.kernel.abi, sandboxes.acts
     if acts:
         log.info("sandbox.available", "apps can run in a sandbox", landlock_abi=abi, acts=acts)

@@ -1,6 +1,7 @@
-"""What is done when a folder of apps has changed, as if somebody had asked for each app in it.
+"""What happens when an app's folder has changed, as if somebody had asked for each app in it.
 
-A change is tried, a fault told, what `prewarm` wants is started, what is gone is ended.
+The change is tried, a fault is reported, what `prewarm` asks for is started, and what is gone is
+ended.
 """
 
 from collections.abc import Callable, Iterable
@@ -14,8 +15,8 @@ from buntime.server.pool.deployment import Deployment
 from buntime.server.pool.deployments import Deployments
 from buntime.server.telemetry.logs import Log
 
-GONE_S = 10.0  # a folder that is to be replaced may be away for a moment
-_EDITS_MOST = 5  # of one file, in
+GONE_S = 10.0  # a folder that is being replaced may be gone for a moment
+_EDITS_MOST = 5  # to one file, in
 _EDITS_WITHIN_S = 600.0
 
 
@@ -49,20 +50,20 @@ class Deploys:
         return {name: errors for name, errors in self._told.items() if errors}
 
     def follow(self, callback: Callable[[Iterable[str]], None]) -> None:
-        """Have it called with the names whose folders have changed."""
+        """Call this with the names whose folders have changed."""
         self._followers.append(callback)
 
     def serves(self, deployment: Deployment) -> bool:
-        """Whether it gets requests, as opposed to one that was replaced or is tried."""
+        """Whether it gets requests, and is neither replaced nor on trial."""
         return self._deployments.served.get(deployment.app.key) is deployment
 
     def found_faulty(self, fault: Fault) -> None:
-        """At the start: it is told of, and again when something else is wrong."""
+        """Report a fault found at the start; report again only when something else is wrong."""
         self._log.warn("app.invalid", "app cannot be served", app=fault.key, error=fault.error)
         self._told[fault.name] = self._told.get(fault.name, frozenset()) | {fault.error}
 
     def changed(self, names: Iterable[str]) -> None:
-        """The folders of these names are others than before, or gone."""
+        """The folders with these names have changed or are gone."""
         self._catalog.refresh()
         names = sorted(names)
         for name in names:
@@ -72,7 +73,7 @@ class Deploys:
             callback(names)
 
     def changed_all(self) -> None:
-        """Something else has changed that all apps depend on."""
+        """Something else that all apps depend on has changed."""
         self.changed({name for name, _ in self._catalog.names(self._loop.now)})
 
     def edited(self, deployment: Deployment, file: str) -> None:
@@ -96,8 +97,8 @@ class Deploys:
             )  # fmt: skip
 
     def reload(self, then: Callable[[], None]) -> None:
-        """An operator asks for it: look at the files of all apps, whatever has been noticed."""
-        # In development each request looks for changes itself.
+        """An operator asks for it: check the files of all apps, whatever has been noticed."""
+        # In development each request checks for changes itself.
         deployed = [each for each in self._deployments.served.values() if each.watch is None]
 
         def reloaded(outdated: list[App] | BaseException) -> None:
@@ -126,7 +127,7 @@ class Deploys:
     def _review(self, name: str) -> None:
         faults: set[str] = set()
         versions = self._catalog.versions_of(name, self._loop.now)
-        for version in dict.fromkeys((*versions, None)):  # None: what serves where nobody pins one
+        for version in dict.fromkeys((*versions, None)):  # None: no version is pinned
             try:
                 app = self._catalog.find(name, version, self._loop.now)
             except ClientFault:  # gone just now

@@ -1,7 +1,7 @@
-"""Has apps loaded anew whose secrets, or what operators say of them, have changed, as if their code
-had; and plugins whose secrets have.
+"""Reloads apps when their secrets or the operators' settings for them change, as after a change of
+their code; and plugins when their secrets change.
 
-What they were before serves until that has loaded, so that a wrong value takes nobody down.
+The previous state serves until the new one has loaded, so that a wrong value takes nothing down.
 """
 
 from buntime.core.apps.app import App
@@ -16,7 +16,7 @@ from buntime.server.state.statefolder import StateWatch
 def follow_operators(
     secrets: SecretStore, catalog: Catalog, deploys: Deploys, plugins: Plugins, state: StateWatch
 ) -> None:
-    """Have it done from now on."""
+    """Do this from now on."""
 
     def on_change(changed: Changes) -> None:
         def has_some(app: App) -> bool:

@@ -1,7 +1,7 @@
-"""The last moments of the process: threads that wait for something do not keep it.
+"""The last moments of the process: threads that wait for something must not keep it alive.
 
 What may block runs in threads (`Loop.run_blocking`), and a disk or a directory service can block
-for ever. Python waits for such threads when it ends, and so would whoever upgrades or restarts.
+forever. Python waits for such threads when it ends, and so would whoever upgrades or restarts.
 """
 
 import atexit
@@ -13,7 +13,7 @@ from typing import NoReturn
 
 
 def wait_for_threads(within_s: float) -> list[str]:
-    """Wait for the threads that would keep the process; the names of those that do then."""
+    """Wait for the threads that would keep the process; return the names of those that still do."""
     deadline = time.monotonic() + within_s
     current = threading.current_thread()
     others = [each for each in threading.enumerate() if not each.daemon and each is not current]
@@ -23,7 +23,7 @@ def wait_for_threads(within_s: float) -> list[str]:
 
 
 def leave(code: int) -> NoReturn:
-    """End the process without its threads, but with what is to be done at exit."""
+    """End the process without its threads, but run what is registered for exit."""
     atexit._run_exitfuncs()
     for stream in (sys.stdout, sys.stderr):
         if stream is not None:

@@ -1,5 +1,6 @@
-"""Opens the runtime's log as the settings say, has apps' logs kept where that can be, and traces
-and the log sent to a collector, where there is one.
+"""Opens the log as the settings say, keeps apps' logs, and exports traces and logs.
+
+Apps' logs are kept where that is possible. Traces and the log go to a collector, if there is one.
 """
 
 import os
@@ -20,7 +21,7 @@ from buntime.server.telemetry.tracer import Tracer
 
 
 def open_log(settings: Settings, *, is_journal: bool) -> tuple[LogSink, AppLogs]:
-    """The log, and those of apps, in memory at first. Raises UsageError."""
+    """The runtime's log, and those of apps, in memory at first. Raises UsageError."""
     sink = LogSink(
         Level.named(settings.log_level),
         format=settings.log_format,
@@ -50,18 +51,18 @@ def keep_app_logs(app_logs: AppLogs, state: StateFolder, watch: StateWatch) -> A
 
 
 class Exports(NamedTuple):
-    """What goes to a collector: spans by the tracer; `close` sends what is left."""
+    """What goes to a collector: `tracer` makes the spans; `close` sends what is left."""
 
     tracer: Tracer | None = None
     close: Callable[[float], None] = lambda _: None
 
 
 def open_exports(settings: Settings, sink: LogSink) -> Exports:
-    """Begin to send traces and logs, where the settings name a collector."""
+    """Begin to send traces and logs, if the settings name a collector."""
     is_wanted = "otlp" in (settings.otel_traces, settings.otel_logs)
     if settings.otlp_endpoint is None or not is_wanted:
         return Exports()
-    # Brings http.client and ssl: 40 ms of a start that has no collector.
+    # Loads http.client and ssl: 40 ms that a start without a collector does not need.
     from buntime.server.telemetry.otlpsender import Collector, Sender
 
     log = Log(sink)

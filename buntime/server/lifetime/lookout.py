@@ -1,11 +1,12 @@
 """Notices that folders of apps have changed, without a request that asks for them.
 
-    the kernel tells (inotify) ─┐
-    each second, where it can't ┴> a thread looks at all folders ─> `Deploys` acts, on the loop
+    the kernel reports (inotify) ┐
+    each second, where it can't ─┴> a thread looks at all folders ─> `Deploys` acts, on the loop
 
-What the kernel tells is a reason to look and no more, so without it nothing differs but the time.
-Where nothing changes there is one look a minute. A thread that may wait for the disk makes it; it
-costs 4 us a folder, and the next one waits till it is a small part of the time.
+What the kernel reports is only a reason to look, so without it nothing differs but the time. Where
+nothing changes there is one look a minute. A look runs on a thread that may wait for the disk. It
+costs 4 us a folder, and the next look waits long enough that looks take only a small part of the
+time.
 """
 
 from collections.abc import Callable, Sequence
@@ -25,21 +26,21 @@ from buntime.server.loop import READ, Loop
 from buntime.server.pool.deployment import Deployment
 from buntime.server.telemetry.logs import Log
 
-_LONGEST_S = 30.0  # what goes on changing is acted on nevertheless
-_REST_FACTOR = 20  # a twentieth of the time goes into looks at most
+_LONGEST_S = 30.0  # what keeps changing is acted on after this time
+_REST_FACTOR = 20  # looks take at most a twentieth of the time
 
 _CODE = Watching()
 
 
 class Pace(NamedTuple):
-    """How long is waited, in seconds."""
+    """How long to wait, in seconds."""
 
-    rest_s: float = 60.0  # between looks where the kernel tells; it does not of all file systems
-    poll_s: float = 1.0  # where it does not tell
-    soon_s: float = 0.1  # from what it tells to the look: a copy is many changes
-    unread_s: float = 0.25  # how long it is not heard then, whoever writes without end
+    rest_s: float = 60.0  # between looks where the kernel reports; not all file systems do
+    poll_s: float = 1.0  # where it does not report them
+    soon_s: float = 0.1  # from its report to the look: a copy makes many changes
+    unread_s: float = 0.25  # how long reports then stay unread, however many come
     again_s: float = 0.4  # between looks while something changes
-    folder_quiet_s: float = 0.3  # till a changed manifest or folder is acted on
+    folder_quiet_s: float = 0.3  # until a changed manifest or folder is acted on
     code_quiet_s: float = 1.0  # and changed code
 
 
@@ -47,18 +48,18 @@ _PACE = Pace()
 
 
 class _Found(NamedTuple):
-    """What a look has come to."""
+    """What a look has found."""
 
     sight: Sight
     took_s: float
-    changed: dict[Deployment, str]  # and a file that did
+    changed: dict[Deployment, str]  # and a file of each that did
     too_many: dict[Deployment, str]
-    is_told: bool  # whether the kernel tells of changes to come
+    is_told: bool  # whether the kernel will report further changes
     trouble: str
 
 
 class Lookout:
-    """Looks, from `start` to `stop`. Used on the loop's thread, but for `_work`."""
+    """Looks, from `start` to `stop`. Used on the loop's thread, except for `_work`."""
 
     def __init__(
         self,
@@ -84,14 +85,14 @@ class Lookout:
         self._has_looked = False
         self._is_looking = False
         self._is_stopped = False
-        self.looks = 0  # so many
-        self._is_told = False  # the kernel tells of all changes to come
-        self._due_s = float("inf")  # when the next look is, by the loop's clock
+        self.looks = 0  # how many there were
+        self._is_told = False  # the kernel will report all further changes
+        self._due_s = float("inf")  # when the next look is due, by the loop's clock
         self._names: Quiet[str] = Quiet(quiet_s=pace.folder_quiet_s, longest_s=_LONGEST_S)
         self._code: Quiet[Deployment] = Quiet(quiet_s=pace.code_quiet_s, longest_s=_LONGEST_S)
-        self._files: dict[Deployment, str] = {}  # that have changed, of those in `_code`
+        self._files: dict[Deployment, str] = {}  # changed files of those in `_code`
         self._followed: dict[Deployment, Followed] = {}
-        self._suspect: set[Deployment] = set()  # whose files are to be looked at next
+        self._suspect: set[Deployment] = set()  # whose files to check with the next look
 
     def __repr__(self) -> str:
         return f"Lookout({self._inotify}, {len(self._sight.marks)} folders)"
@@ -100,7 +101,7 @@ class Lookout:
         return self._is_looking
 
     def is_at_rest(self) -> bool:
-        """Whether it has looked, and nothing is left to be looked at or acted on."""
+        """Whether it has looked, and nothing is left to look at or act on."""
         left = self._names or self._code or self._suspect or self._is_looking
         soon = self._is_told and self._due_s < self._loop.now + self._pace.again_s
         return self._has_looked and not left and not soon
@@ -117,7 +118,7 @@ class Lookout:
     def follow(self, deployment: Deployment) -> None:
         """A worker has loaded it: in production, changes of its files count from now on.
 
-        Of an app with processes they do so always, as no request looks for them.
+        For an app with processes they always count, as no request checks for them.
         """
         app = deployment.app
         is_loaded = deployment.stays and not self._live.now.is_development
@@ -134,20 +135,20 @@ class Lookout:
             self.look_soon()
 
     def look_soon(self, delay_s: float | None = None) -> None:
-        """Look within so many seconds."""
+        """Look within this many seconds."""
         delay_s = self._pace.soon_s if delay_s is None else delay_s
         due_s = self._loop.now + delay_s
         if due_s < self._due_s and not self._is_stopped:
             self._due_s = due_s
             self._loop.call_later(delay_s, self._on_time)
 
-    # Watcher: what the kernel tells
+    # Watcher: what the kernel reports
 
     def on_ready(self, events: int) -> None:
         if self._inotify is None:
             return
         happened = self._inotify.read()
-        self._unregister()  # what follows gathers in the kernel, which keeps each once
+        self._unregister()  # further reports gather in the kernel, which keeps each once
         self._loop.call_later(self._pace.unread_s, self._register)
         if happened is None:
             self._suspect.update(self._followed)
@@ -155,7 +156,7 @@ class Lookout:
             self.look_soon()
 
     def abort(self) -> None:
-        """Without what the kernel tells, looks come by time."""
+        """Without the kernel's reports, only time starts looks."""
         self._unregister()
         inotify, self._inotify = self._inotify, None
         if inotify is not None:
@@ -191,7 +192,7 @@ class Lookout:
             return  # another one follows, see `_on_found`
         self._is_looking, self._due_s = True, float("inf")
         self.looks += 1
-        self._unregister()  # its lists of folders are the thread's now
+        self._unregister()  # its lists of folders belong to the thread now
         self._drop_unserved()
         begun = self._suspect if self._is_told else self._followed.keys()
         files = {each: self._followed[each] for each in begun if each in self._followed}
@@ -267,7 +268,7 @@ class Lookout:
                 error=trouble,
             )
 
-    # On a thread that may wait
+    # On a thread that may wait for the disk
 
     def _work(
         self,
@@ -286,7 +287,7 @@ class Lookout:
             except TooManyFiles as exc:
                 too_many[deployment] = str(exc)
                 continue
-            except OSError:  # no descriptors: with the next look
+            except OSError:  # no descriptors: try again with the next look
                 continue
             if file:
                 changed[deployment] = file
@@ -296,12 +297,12 @@ class Lookout:
             is_told = self._inotify is not None
         except OSError as exc:
             is_new, trouble = False, exc.strerror or str(exc)
-        if is_new:  # what changed between the look and the watch nobody has told
+        if is_new:  # nobody has reported what changed between the look and the watch
             sight = self._survey.take(roots)
         return _Found(sight, monotonic() - begun_s, changed, too_many, is_told, trouble)
 
     def _watch(self, sight: Sight, before: Sight, followed: Sequence[Followed]) -> bool:
-        """Have the kernel tell of these folders; whether there are new ones among them."""
+        """Have the kernel watch these folders; return whether there are new ones among them."""
         if self._inotify is None and not self._has_looked:
             self._inotify = self._open_watch()
         if self._inotify is None:
@@ -309,7 +310,7 @@ class Lookout:
         wanted = sight.folders.union(*(each.folders for each in followed))
         self._inotify.keep_only(wanted)
         is_new = False
-        again = sight.listed | sight.changed(before).keys()  # maybe others by the same name
+        again = sight.listed | sight.changed(before).keys()  # maybe others with that name
         for folder in wanted:
             if not self._inotify.has(folder):
                 is_new = self._inotify.add(folder) or is_new

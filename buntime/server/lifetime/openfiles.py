@@ -1,4 +1,4 @@
-"""What the limit of open files allows of the settings, and a word where that is less than asked."""
+"""What the limit of open files leaves of the settings, and a warning if that is less than asked."""
 
 from buntime.core.settings.load import Settings
 from buntime.server.http1.descriptors import fit
@@ -6,7 +6,7 @@ from buntime.server.telemetry.logs import Log
 
 
 class OpenFiles:
-    """Fits settings, and tells what they lose by it, once for the same."""
+    """Fits settings to the limit, and reports what they lose, once for the same loss."""
 
     def __init__(self, log: Log) -> None:
         self._log = log
@@ -16,13 +16,13 @@ class OpenFiles:
         return f"OpenFiles(told={self._told})"
 
     def fit(self, asked: Settings, *, beside: int) -> Settings:
-        """The settings as far as they can hold with so many workers beside the pool."""
+        """The settings, as far as they are possible with this many workers beside the pool."""
         fitted = fit(asked, beside=beside)
         self.tell(asked, fitted)
         return fitted
 
     def tell(self, asked: Settings, fitted: Settings) -> None:
-        """Warn of what was asked for and is not to be had."""
+        """Warn of what was asked for and is not possible."""
         limits = fitted.connections_max, fitted.pool_size
         if limits == self._told:
             return

@@ -1,5 +1,5 @@
-"""What operators have of a runtime, put together: secrets, keys, deploys, jobs, and the pages and
-the socket to reach all of that by.
+"""Puts together what operators use: secrets, keys, deploys, jobs, and the pages and the socket to
+reach them.
 """
 
 from collections.abc import Callable, Sequence
@@ -53,7 +53,7 @@ from buntime.server.telemetry.applogs import AppLogs
 
 @frozen(kw_only=True)
 class Premises:
-    """What there is of a runtime before its operators come in."""
+    """The parts of a runtime that exist before those for its operators."""
 
     live: LiveSettings
     service: Service
@@ -62,19 +62,19 @@ class Premises:
     catalog: Catalog
     plugins: Plugins
     kept: VerdictCache  # of their hooks
-    deploys: Deploys  # changes of apps' code, that somebody has put there
+    deploys: Deploys  # changes of apps' code that somebody has put there
     state: StateFolder
     state_watch: StateWatch
     state_db: StateDb
     audit: Audit
-    hosts: Callable[[], HostIndex]  # once requests are taken
+    hosts: Callable[[], HostIndex]  # once requests are accepted
     host_claims: HostClaims | None
     app_logs: AppLogs
     urls: Sequence[str]  # that the runtime listens at
 
 
 class Operating:
-    """These parts. What an app's request asks of them is `admittance`."""
+    """These parts. `admittance` is the one that requests for apps use."""
 
     def __init__(self, premises: Premises) -> None:
         self._premises = premises
@@ -87,7 +87,7 @@ class Operating:
         service = premises.service
         self.keys_file = KeysFile(service.loop, premises.live, service.log, self._keys.take_file)
         self._sessions, self._gate = self._make_gate()
-        self._operators_urls: list[str] = []  # where their sessions count, the first one for links
+        self._operators_urls: list[str] = []  # valid for sessions; the first one for links
         self.data_meter = self._make_data_meter()
         self.chronicle = Chronicle(premises.service, premises.pool.report)
         self.pages = LatePages(self._parts())
@@ -99,14 +99,14 @@ class Operating:
         return f"Operating({self.pages!r}, {self.unasked!r})"
 
     def make_control(self, listeners: list[Listener]) -> Control:
-        """The control socket, which opens when the state folder can be used; see `Control`."""
+        """Make the control socket, which opens when the state folder can be used; see `Control`."""
         premises = self._premises
         control = Control(premises.service, premises.live, self.pages, premises.state, listeners)
         premises.state_watch.follow(control.open)
         return control
 
     def make_operators(self, pipeline: Pipeline) -> Operators:
-        """What answers at the operators' address, which is opened later."""
+        """Make what answers at the operators' address, which is opened later."""
         premises = self._premises
         return Operators(
             premises.service,

@@ -11,7 +11,7 @@ from buntime.server.telemetry.logs import Log
 
 
 class Rereading:
-    """Has the changed settings hold that may change, and names the others."""
+    """Applies the changed settings that can change at run time, and names the others."""
 
     def __init__(
         self,
@@ -22,9 +22,10 @@ class Rereading:
         *,
         fit: Callable[[Settings], Settings],
     ) -> None:
-        """`asked` are the settings as they were read for the start: where `live` listens may be
-        somebody else's decision. `read` gives them as they would be for a start now, `fit` what
-        this machine allows of them."""
+        """`asked` are the settings as read at the start; where `live` listens may have been decided
+        elsewhere. `read` returns them as a start would read them now, `fit` reduces them to what
+        this machine allows.
+        """
         self._live = live
         self._asked = asked
         self._read = read
@@ -32,12 +33,12 @@ class Rereading:
         self._log = log
 
     def fit_again(self) -> None:
-        """This machine allows something else of what was asked for."""
+        """This machine now allows something else of what was asked for."""
         asked = replace(self._asked, listen=self._live.now.listen)
         self._live.replace(fitted(asked, self._fit(asked)))
 
     def reread(self, audit: Audit) -> None:
-        """Take what has changed, and note it. Settings with a fault change nothing."""
+        """Apply what has changed, and record it. Settings with a fault change nothing."""
         origins = self._asked.origins
         try:
             self._asked, changed, late = reloaded(self._asked, self._read())

@@ -1,4 +1,4 @@
-"""What there may be too little of, so that slow clients count."""
+"""What can run short, so that slow clients matter."""
 
 from collections.abc import Callable
 
@@ -9,7 +9,7 @@ from buntime.server.pool.pool import Pool
 
 
 def shortage_of(service: Service, pool: Pool, live: LiveSettings) -> Callable[[], Shortage]:
-    """Who tells of it, as it is then."""
+    """Make the function that returns what is short at the time of the call."""
 
     def look() -> Shortage:
         return Shortage(

@@ -1,10 +1,10 @@
 """The end of a runtime, at SIGTERM or SIGINT.
 
-Accept no more, close idle connections, let requests end (each answer then closes its connection),
-run on_shutdown of the plugins, end the workers, stop the loop. What is not done after
-RUNTIME_SHUTDOWN_TIMEOUT is cut. A second signal cuts at once, unless it is the first one's echo: a
-terminal and systemd signal both the binary's bootloader and the runtime, and the former passes on
-what it gets.
+Accept no more connections, close idle ones, let requests end (each answer then closes its
+connection), run the plugins' on_shutdown, end the workers, stop the loop. What is not done after
+RUNTIME_SHUTDOWN_TIMEOUT is cut off. A second signal cuts off at once, unless it is an echo of the
+first: a terminal and systemd signal both the binary's bootloader and the runtime, and the
+bootloader passes on what it gets.
 
     begin --> draining --> no connection is left --> workers end --> the loop stops
                   |  the timeout: connections are cut  ^      |  too late: workers are killed  ^
@@ -22,9 +22,9 @@ from buntime.server.plugins.plugins import Plugins
 from buntime.server.pool.pool import Pool
 from buntime.server.telemetry.notifier import Notifier
 
-ECHO_S = 0.25  # people and scripts who ask twice take longer
-_WORKER_END_S = 5.0  # that workers get at the least, also when draining took all the time
-_SLACK_S = 5.0  # for the service manager, beyond what it may take to stop
+ECHO_S = 0.25  # people and scripts that ask twice take longer
+_WORKER_END_S = 5.0  # workers get at least this long, even if draining took all the time
+_SLACK_S = 5.0  # for the service manager, beyond the time that stopping may take
 
 
 class Shutdown:
@@ -50,7 +50,7 @@ class Shutdown:
         self._since_s = 0.0
 
     def begin(self, why: str) -> None:
-        """A signal, `why`, asks for the end."""
+        """A signal, named by `why`, asks for the end."""
         service = self._service
         if service.is_draining:
             self._hurry(why)
@@ -58,7 +58,7 @@ class Shutdown:
         self._since_s = self._loop.now
         service.is_draining = True
         for listener in self._listeners:
-            listener.on_ready(READ)  # who has been let in by the kernel may have sent a request
+            listener.on_ready(READ)  # those in the kernel's backlog may have sent a request
             listener.abort()
         self._tell(why)
         for connection in tuple(service.connections):
@@ -84,14 +84,14 @@ class Shutdown:
             self._stop_now()
 
     def _check_drained(self) -> None:
-        """The last connection has closed, the last job ended: the workers may go."""
+        """If the last connection has closed and the last job ended, end the workers."""
         if not self._service.connections and not self._service.jobs:
             self._service.on_room = None
             self._loop.call_later(self._workers_s(), self._stop_now)
             self._plugins.close(lambda: self._pool.close(self._loop.stop))
 
     def _cut(self) -> None:
-        """Draining took too long: the connections that are left are cut."""
+        """Draining took too long: cut the connections that are left."""
         left = tuple(self._service.connections)
         if left:
             self._log.warn(

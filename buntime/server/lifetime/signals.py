@@ -9,10 +9,10 @@ from buntime.server.loop import Loop
 
 @contextlib.contextmanager
 def signals_on(loop: Loop, calls: Mapping[signal.Signals, Callable[[], None]]) -> Iterator[None]:
-    """Have the loop make these calls, each at its signal. The handlers do nothing but enqueue.
+    """Make the loop call these functions, each at its signal. The handlers only enqueue.
 
-    Afterwards the signals are ignored: a late one would end the process with a code of its own,
-    when it is ending already.
+    Afterwards the signals are ignored: while the process is ending, a late signal would end it with
+    another exit code.
     """
 
     def handle(number: int, _: object) -> None:

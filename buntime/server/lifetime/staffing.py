@@ -1,4 +1,4 @@
-"""Makes the pool of a runtime, and what its workers run on: the bundle, sandboxes, interpreters."""
+"""Makes a runtime's pool and what its workers need: the bundle, sandboxes, interpreters."""
 
 import os
 import sys
@@ -17,18 +17,18 @@ from buntime.server.sandbox.sandboxes import Sandboxes
 from buntime.server.state.statefolder import StateFolder
 from buntime.server.telemetry.logs import Log
 
-_PACKAGE = Path(__file__).parents[3]  # the folder that buntime/ lies in
+_PACKAGE = Path(__file__).parents[3]  # the folder that contains buntime/
 
 
 class Staff(NamedTuple):
-    """The pool, and the interpreters that it takes."""
+    """The pool, and the interpreters that it uses."""
 
     interpreters: Interpreters
     pool: Pool
 
 
 def make_staff(loop: Loop, live: LiveSettings, log: Log, state: StateFolder) -> Staff:
-    """All of it, with no worker yet."""
+    """Make all of it, with no worker yet."""
     environ = dict(os.environ)
     bundle = ensure_bundle(default_cache_dir(environ), warn=log.warn)
     keep_fresh(bundle, _PACKAGE, Path(sys.prefix))

@@ -1,17 +1,18 @@
-"""Tells of turns of the loop that take long, and ends a process whose loop does not turn any more.
+"""Reports slow turns of the loop, and ends a process whose loop no longer turns.
 
-A thread looks at the loop a few times a second. Where a turn takes longer than SLOW_S it notes what
-the loop's thread does at that moment; when the turn is over, the log has it. Where one turn takes
-the whole time limit the stacks of all threads go to the log and to stderr, and the process ends,
-so that whoever watches it starts another one: nobody is served by this one.
+A thread checks the loop a few times a second. If a turn takes longer than SLOW_S, the thread notes
+what the loop's thread is doing; when the turn is over, that goes to the log. If one turn takes the
+whole time limit, the stacks of all threads go to the log and to stderr, and the process ends, as it
+serves nobody, so that its supervisor starts another one.
 
-What counts is time in which this thread itself ran, look by look, and no look counts for more than
+Only time in which this thread itself ran counts, check by check, and no check counts for more than
 a little. So neither a stopped process, nor a suspended machine, nor a debugger ends it. A loop that
-waits for events is no stalled one, however long it waits.
+waits for events is not stalled, however long it waits.
 
-Code that computes in C with the interpreter's lock held, such as a regular expression, keeps this
-thread from looking, too. So the kernel counts the process's time on the processor: when that alone
-has reached the time limit without a look, a signal has the stacks written to stderr, and ends it.
+Code that computes in C while it holds the interpreter's lock, such as a regular expression, keeps
+this thread from checking, too. So the kernel counts the process's processor time: when that alone
+has reached the time limit without a check, a signal writes the stacks to stderr and ends the
+process.
 """
 
 import faulthandler
@@ -29,9 +30,9 @@ from buntime.server.telemetry.logs import Log
 
 STALLED_CODE = 70  # sysexits.h: internal software error
 _LOOK_S = 0.1
-_REST_S = 0.5  # between looks at a loop that does nothing
-_TELL_S = 10.0  # between two records of slow turns
-_FRAMES_MAX = 30  # of a stack in the log, the innermost
+_REST_S = 0.5  # between checks of a loop that does nothing
+_TELL_S = 10.0  # between two log records of slow turns
+_FRAMES_MAX = 30  # the innermost ones of a stack in the log
 _STDERR = 2
 
 
@@ -41,7 +42,7 @@ class StallWatch:
     def __init__(
         self, loop: Loop, log: Log, timeout_s: float, *, flush_log: Callable[[], object]
     ) -> None:
-        """`timeout_s` is how long a turn may take; 0 for as long as it likes."""
+        """`timeout_s` is how long a turn may take; 0 for no limit."""
         self._loop = loop
         self._log = log
         self._timeout_s = timeout_s
@@ -50,7 +51,7 @@ class StallWatch:
         self._is_ending = threading.Event()
         self._thread = threading.Thread(target=self._watch, name="stallwatch", daemon=True)
         self._watched = 0  # the loop's thread
-        # of the turn that is or was looked at last: when it began, what it did, how long it takes
+        # of the turn checked last: when it began, what it did, how long it takes
         self._begun_s = 0.0
         self._turned_s = 0.0
         self._stack = ""
@@ -60,7 +61,7 @@ class StallWatch:
         self._watched = threading.get_ident()
         self._loop.on_slow_turn = self._on_slow_turn
         if self._timeout_s:
-            # Its own action is to end the process: it follows behind the stacks.
+            # The signal's own action is to end the process: it follows after the stacks.
             signal.signal(signal.SIGPROF, signal.SIG_DFL)
             faulthandler.register(signal.SIGPROF, _STDERR, all_threads=True, chain=True)
             signal.setitimer(signal.ITIMER_PROF, self._timeout_s)
@@ -90,7 +91,7 @@ class StallWatch:
             **({"stack": self._stack} if is_seen else {}),
         )
 
-    # On a thread of its own
+    # On its own thread
 
     def _watch(self) -> None:
         looked_s = monotonic()
@@ -99,14 +100,14 @@ class StallWatch:
             if self._timeout_s:
                 signal.setitimer(signal.ITIMER_PROF, self._timeout_s)
             now = monotonic()
-            # Of a longer pause than was asked for nobody knows whether the loop could run.
+            # After a longer pause than asked for, nobody knows whether the loop could run.
             passed_s = min(now - looked_s, 2 * pause_s)
             looked_s = now
             is_resting = self._look(now, passed_s)
             pause_s = _REST_S if is_resting else _LOOK_S
 
     def _look(self, now: float, passed_s: float) -> bool:
-        """Returns whether the loop waits, and has not turned since the last look."""
+        """Return whether the loop waits, and has not turned since the last check."""
         begun_s, turned_s = self._loop.turn_begun_s, self._loop.now
         is_resting = begun_s == 0.0 and turned_s == self._turned_s
         self._turned_s = turned_s
@@ -134,6 +135,6 @@ class StallWatch:
 
 
 def _stack_of(thread: int | None) -> str:
-    """What a thread does now, the innermost call last; "" where it has ended."""
+    """What a thread is doing now, the innermost call last; "" if it has ended."""
     frame = sys._current_frames().get(thread or 0)
     return "" if frame is None else "".join(traceback.format_stack(frame)[-_FRAMES_MAX:])
