@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
 STYLE = """
 :root { color-scheme: light dark; font: 16px/1.5 system-ui, sans-serif; --line: #8886; }
+html { background: Canvas; color: CanvasText; }
 body { margin: 0; display: grid; min-height: 100vh; place-items: center; }
 main { width: min(22rem, 100vw - 2rem); padding: 2rem 0; }
 h1 { font-size: 1.25rem; margin: 0 0 1rem; }
@@ -23,7 +24,9 @@ input { box-sizing: border-box; width: 100%; font: inherit; padding: .5rem; bord
 button, .button { display: block; box-sizing: border-box; width: 100%; margin-top: 1rem;
   padding: .55rem; font: inherit; text-align: center; text-decoration: none; color: #fff;
   background: #1c5fb8; border: 1px solid transparent; border-radius: .25rem; cursor: pointer; }
-.button { color: inherit; background: none; border-color: var(--line); }
+a.button { color: inherit; background: none; border-color: var(--line); }
+a { color: #1c5fb8; }
+@media (prefers-color-scheme: dark) { a { color: #8ab8f5; } }
 :focus-visible { outline: 2px solid #4c8ff0; outline-offset: 2px; }
 .wrong { border-left: 3px solid #c0392b; padding-left: .75rem; }
 .quiet { opacity: .75; font-size: .9rem; }

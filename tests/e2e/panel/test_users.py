@@ -255,6 +255,41 @@ def test_accessible(page: Page, panel: str, with_authn: Runtime, sign_in: SignIn
             assert (path, scheme, findings(page), overflow(page)) == (path, scheme, {}, 0)
 
 
+def test_pages_for_users_are_accessible(page: Page, with_authn: Runtime) -> None:
+    """So are those by which users sign in: an invitation, the form, what is wrong, the account."""
+
+    def look(what: str) -> None:
+        for scheme, size in (("light", WIDE), ("dark", NARROW)):
+            page.emulate_media(color_scheme="light" if scheme == "light" else "dark")
+            page.set_viewport_size(size)
+            assert (what, scheme, findings(page), overflow(page)) == (what, scheme, {}, 0)
+
+    auth, token = f"{with_authn.url}{AUTH}", added(with_authn, "gus", fullName="Gus")
+    page.goto(f"{auth}/invitation?token={token}")
+    look("invitation")
+    for box in page.locator("input[type=password]").all():
+        box.fill(PASSWORD)
+    page.get_by_role("button").click()
+    page.goto(f"{with_authn.url}/member/")
+    look("form")
+    page.locator("input[name=name]").fill("gus")
+    page.locator("input[type=password]").fill("wrong")
+    page.locator("form button").click()
+    expect(page.get_by_role("alert")).to_be_visible()
+    look("wrong password")
+    page.locator("input[name=name]").fill("gus")
+    page.locator("input[type=password]").fill(PASSWORD)
+    page.locator("form button").click()
+    expect(page.locator("body")).to_contain_text("hello")
+    page.goto(f"{auth}/account")
+    expect(page.locator("main")).to_contain_text("You are gus")
+    look("account")
+    page.locator("form", has_text="Set one up").locator("input[type=password]").fill(PASSWORD)
+    page.get_by_role("button", name="Set one up").click()
+    expect(page.locator("main")).to_contain_text("code")
+    look("second factor")
+
+
 def test_german(browser: Browser, panel: str, with_authn: Runtime) -> None:
     with watched(browser, locale="de-DE") as page:
         show(page, panel + "users")
