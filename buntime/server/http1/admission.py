@@ -33,7 +33,7 @@ _HEAD_GRACE_S = 0.01
 _IDLE_GRACE_S = 0.1
 # A client that takes nothing for so long is slow or gone: a lost packet is resent sooner.
 _STALL_S = 2.0
-_TRIES = 8  # connections that turn out to have just sent a request
+_TRIES = 8  # how many may turn out to have just sent a request
 _TELL_S = 60.0  # between two records of the same kind
 
 

@@ -1,4 +1,4 @@
-"""What happens when an app's folder has changed, as if somebody had asked for each app in it.
+"""What happens when a folder of apps has changed, as if each app in it had got a request.
 
 The change is tried, a fault is reported, what `prewarm` asks for is started, and what is gone is
 ended.
@@ -16,7 +16,7 @@ from buntime.server.pool.deployments import Deployments
 from buntime.server.telemetry.logs import Log
 
 GONE_S = 10.0  # a folder that is being replaced may be gone for a moment
-_EDITS_MOST = 5  # to one file, in
+_EDITS_MOST = 5  # edits of one file within _EDITS_WITHIN_S
 _EDITS_WITHIN_S = 600.0
 
 

@@ -41,7 +41,7 @@ class Pace(NamedTuple):
     unread_s: float = 0.25  # how long reports then stay unread, however many come
     again_s: float = 0.4  # between looks while something changes
     folder_quiet_s: float = 0.3  # until a changed manifest or folder is acted on
-    code_quiet_s: float = 1.0  # and changed code
+    code_quiet_s: float = 1.0  # until changed code is acted on
 
 
 _PACE = Pace()
@@ -52,7 +52,7 @@ class _Found(NamedTuple):
 
     sight: Sight
     took_s: float
-    changed: dict[Deployment, str]  # and a file of each that did
+    changed: dict[Deployment, str]  # and one file of each that has changed
     too_many: dict[Deployment, str]
     is_told: bool  # whether the kernel will report further changes
     trouble: str

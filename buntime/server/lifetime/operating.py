@@ -87,7 +87,7 @@ class Operating:
         service = premises.service
         self.keys_file = KeysFile(service.loop, premises.live, service.log, self._keys.take_file)
         self._sessions, self._gate = self._make_gate()
-        self._operators_urls: list[str] = []  # valid for sessions; the first one for links
+        self._operators_urls: list[str] = []  # sessions work here; links use the first
         self.data_meter = self._make_data_meter()
         self.chronicle = Chronicle(premises.service, premises.pool.report)
         self.pages = LatePages(self._parts())
