@@ -84,8 +84,7 @@ class Scheduler:
         return decisions + self._dispatch.pump(app, now)
 
     def try_out(self, app: AppState, now: float) -> list[Decision]:
-        """See whether the app can be loaded, though there is no request for it; to be called
-        again."""
+        """See whether the app can be loaded, without a request for it; to be called again."""
         return self._dispatch.try_out(app, now)
 
     def hold_back(self, app: AppState, until_s: float) -> None:
@@ -117,15 +116,13 @@ class Scheduler:
         return self._sessions.submit(self.workers[worker_id], ticket, now)
 
     def refuses(self, app: AppState, now: float) -> float | None:
-        """Would a request that came now be refused? If so, the seconds until another try makes
-        sense."""
+        """If a request were refused now, the seconds until another try makes sense; else None."""
         if app.is_crash_looping(now) and not app.workers:
             return app.retry_at_s - now
         return self._dispatch.refuses(app, now)
 
     def withdraw(self, app: AppState, ticket: Ticket) -> bool:
-        """The request no longer waits (its client left, or it timed out); False if it did not
-        wait."""
+        """The request waits no longer: its client left, or it timed out. False if it did not."""
         if not app.queue.waits(ticket):
             return self._sessions.withdraw(ticket)
         self._dispatch.withdraw(app, ticket)
@@ -276,8 +273,7 @@ class Scheduler:
         return self._lifetimes.replace(self.workers[worker_id], now)
 
     def recycle(self, worker_id: int, now: float) -> list[Decision]:
-        """An operator wants a fresh worker instead of this one: it is replaced as soon as
-        possible."""
+        """An operator wants a fresh worker instead of this one: replace it soon."""
         worker = self.workers[worker_id]
         if worker.state is State.KEEPING:  # its successor is already there
             return self._lifetimes.retire(worker) + self._sessions.release(worker)
@@ -301,8 +297,7 @@ class Scheduler:
         return decisions
 
     def overdue(self, worker_id: int, now: float) -> list[Decision]:
-        """The worker was told to end a moment ago and is still there: nobody waits for it any
-        more."""
+        """The worker was told to end a moment ago and is still there: nobody waits for it."""
         worker = self.workers[worker_id]
         if worker.state is not State.ENDING or worker.is_overdue:
             return []

@@ -217,10 +217,7 @@ class Plugins:
         self._settle()
 
     def reset(self, name: str, *, by: str) -> None:
-        """Undo an operator's switch: the config file, or its manifest, decides again.
-
-        Raises ServerFault.
-        """
+        """Undo an operator's switch: config file or manifest decide again. Raises ServerFault."""
         before = self.roster.is_enabled(name)
         if self.roster.switches.reset(name):
             self._log.warn(
@@ -255,8 +252,7 @@ class Plugins:
     # Onlooker
 
     def on_adopted(self, deployment: Deployment) -> None:
-        """A worker is about to load an app that uses services: start the plugins that offer
-        them."""
+        """A worker is about to load an app that uses services: start their plugins."""
         caller = caller_of(deployment.app)
         for service in caller.uses:
             try:

@@ -201,8 +201,7 @@ class Worker:
             if end:
                 if app is not None and app.injects_base and exchange.head.method != "HEAD":
                     fields, payload = with_base(fields, payload, exchange.base)
-                # Forgotten first: the exchange is over for this worker, so nothing needs to be
-                # cancelled.
+                # Forgotten first: it is over for this worker, so nothing needs to be cancelled.
                 self._close(assignment)
                 exchange.release()
                 exchange.respond(status, fields, payload)
