@@ -12,7 +12,6 @@ import gzip
 import hashlib
 import json
 import os
-import shutil
 import tarfile
 import zlib
 from collections.abc import Iterator, Mapping
@@ -42,6 +41,7 @@ from buntime.server.backup.placing import (
     plan_of,
     refuse_what_is_there,
 )
+from buntime.server.bundle.cachefolder import remove
 
 _BLOCK_BYTES = 256 * 1024
 _LINE_MAX_BYTES = 64 * 1024
@@ -125,7 +125,7 @@ def restore_backup(file: IO[bytes], head: Head, target: Target) -> list[str]:
         return placed + place_state(state_stage, target)
     finally:
         for path in made:
-            shutil.rmtree(path, ignore_errors=True)
+            remove(path)
 
 
 # Reading the archive
