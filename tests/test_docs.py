@@ -54,6 +54,14 @@ def test_manifest_keys() -> None:
         assert row in rows(MANIFEST_DOC)
 
 
+def test_live_settings() -> None:
+    """docs/settings.md lists each setting that can change at run time, and no other."""
+    section = SETTINGS_DOC.partition("\n## Changing settings\n")[2].partition("\n## ")[0]
+    [listed] = [part for part in section.split("\n\n") if part.startswith("These change at once")]
+    named = set(re.findall(r"`(RUNTIME_\w+)`", listed))
+    assert named == {setting.variable for setting in SETTINGS if setting.live}
+
+
 def test_no_unknown_settings() -> None:
     """docs/settings.md has no row of a setting or a flag that is not there, and none twice."""
     names = [row[0].strip("`") for row in rows(SETTINGS_DOC)]

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import os
-import re
 import signal
 from pathlib import Path
 
 import httpx
 import pytest
 
-from buntime.core.settings.load import SETTINGS
-from tests.support.harness import OPERATORS_KEY, ROOT, Runtime, wait_until, write_app
+from tests.support.harness import OPERATORS_KEY, Runtime, wait_until, write_app
 from tests.support.manager import Load, service
 
 SAY = "def fetch(request):\n    from buntime import Response\n    return Response('{}')\n"
@@ -105,11 +103,3 @@ def _workers_of(runtime: Runtime, name: str) -> list[str]:
     own = {"x-api-key": OPERATORS_KEY}
     told = httpx.get(f"{runtime.url}/api/workers", headers=own).json()["workers"]
     return [each["id"] for each in told if each["app"] == name]
-
-
-def test_what_is_live() -> None:
-    """docs/settings.md names each setting that can change at run time, and no other."""
-    text = (ROOT / "docs/settings.md").read_text("utf-8")
-    section = text.partition("## Changing settings")[2].partition("\n## ")[0]
-    named = set(re.findall(r"`(RUNTIME_\w+)`", section.partition("from then on:")[2]))
-    assert named == {setting.variable for setting in SETTINGS if setting.live}

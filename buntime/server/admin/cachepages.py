@@ -2,7 +2,8 @@
 
 verdicts       cacheable verdicts of plugins' hooks: plugins are asked again
 interpreters   what apps' Pythons reported about themselves: they are asked at the next start
-environments   packages of users' apps whose versions are gone; the others stay
+environments   packages of users' apps whose versions are gone; the others stay, and so do those
+               of other runtimes on the host
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -94,7 +95,7 @@ class CachePages:
         """Find what is cached; environments on a thread."""
 
         def found(told: list[Environments] | BaseException) -> None:
-            gone = [each for each in _unless_fault(told) if self._is_gone(each.key, call.now)]
+            gone = [each for each in _unless_fault(told) if self._is_gone(each, call.now)]
             loop = self._parts.service.loop
             loop.run_blocking(
                 lambda: sum(size_of(each.path)[1] for each in gone),
@@ -113,9 +114,11 @@ class CachePages:
             "environments": Held(len(gone), size_bytes),
         }
 
-    def _is_gone(self, key: str, now: float) -> bool:
-        """Whether the version no longer exists and has no worker."""
-        parts = self._parts
+    def _is_gone(self, made: Environments, now: float) -> bool:
+        """Whether the version no longer exists and has no worker, here or in another runtime."""
+        parts, key = self._parts, made.key
+        if made.has_app:
+            return False
         if any(
             each.app.key == key and each.state.workers
             for each in parts.pool.deployments.by_state.values()

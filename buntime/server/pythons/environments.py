@@ -1,6 +1,10 @@
 """Environments that `autoInstall` made in caches, including versions that no longer exist.
 
-    /var/cache/buntime/environments-33/shop@1.2.0-3f2a81c0/    the user's with the id 33
+    /var/cache/buntime/environments-33/shop@1.2.0-3f2a81c0/        the user's with the id 33
+    /var/cache/buntime/environments-33/shop@1.2.0-3f2a81c0/app     a link to the app's folder
+
+All runtimes of a host share /var/cache/buntime. The link shows which environments a runtime that
+does not know the app must keep.
 
 Environments of the runtime's own user are in the folders of apps, and are deleted with these. Its
 cache has those of apps whose folder it cannot write. For threads: waits for the disk. Files are
@@ -18,6 +22,7 @@ from buntime.server.pythons.identity import Identity, run_as
 
 _OF_USER = regex(r"environments-([0-9]{1,10})")
 _LABEL = regex(r"(.+)-[0-9a-f]{8}")
+_APP = "app"
 
 
 class Environments(NamedTuple):
@@ -27,6 +32,7 @@ class Environments(NamedTuple):
     key: str  # of the app: "shop@1.2.0", "@acme/shop", "plugin:audit"
     uid: int
     gid: int
+    has_app: bool  # whether the folder of the app is there, as far as the link says
 
 
 def all_environments(environ: Mapping[str, str] = os.environ) -> list[Environments]:
@@ -57,9 +63,22 @@ def environments_in(root: str) -> list[Environments]:
             for label in _listed(place):
                 told = _LABEL.fullmatch(label)
                 if told is not None and not os.path.islink(os.path.join(place, label)):
-                    key = key_of(told[1])
-                    found.append(Environments(os.path.join(place, label), key, int(match[1]), gid))
+                    path, key = os.path.join(place, label), key_of(told[1])
+                    found.append(Environments(path, key, int(match[1]), gid, _has_app(path)))
     return found
+
+
+def link_app(home: str, app_dir: str) -> None:
+    """Note in the folder of an app's environments whose they are. Raises OSError."""
+    with suppress(FileExistsError):
+        os.symlink(app_dir, os.path.join(home, _APP))
+
+
+def _has_app(home: str) -> bool:
+    try:
+        return os.path.isdir(os.readlink(os.path.join(home, _APP)))
+    except OSError:  # there is none, or a file that its user made
+        return False
 
 
 def label_of(key: str) -> str:

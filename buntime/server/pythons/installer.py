@@ -51,7 +51,7 @@ from buntime.core.values.tuples import NamedTuple
 from buntime.server.bundle.cachefolder import remove_whole
 from buntime.server.defence.ownthread import confined
 from buntime.server.pythons.confinement import Confinement, Unconfined, Workshop
-from buntime.server.pythons.environments import label_of, own_folder
+from buntime.server.pythons.environments import label_of, link_app, own_folder
 from buntime.server.pythons.identity import CannotBecome, Identity, run_as
 from buntime.server.pythons.locks import Base, Signature, find_lock, is_same, read_lock
 from buntime.server.pythons.packages import InstallFailed, Recipe, make_environment
@@ -159,6 +159,8 @@ class Installer:
             plan = self._make_plan(app, base, home, workshop)
         if not plan.is_done():
             home.mkdir(exist_ok=True)
+            if home != app.dir:
+                link_app(str(home), str(app.dir))
             with self._alone(home):
                 self._finish(plan)
         if plan.home == app.dir:

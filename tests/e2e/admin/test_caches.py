@@ -33,6 +33,11 @@ def test_a_purge(tmp_path: Path) -> None:
         place.mkdir(parents=True)
         (place / "large").write_bytes(bytes(5000))
     (cache / f"environments-{uid}" / "link-3f2a81c3").symlink_to(tmp_path)
+    # An app that only another runtime of this host serves, and one whose folder is gone.
+    for label, folder in (("others-3f2a81c4", tmp_path), ("moved-3f2a81c5", tmp_path / "gone")):
+        place = cache / f"environments-{uid}" / label / ".venv-3f2a81c09d4e"
+        place.mkdir(parents=True)
+        (place.parent / "app").symlink_to(folder)
     write_plugin(tmp_path / "plugins", "counts", HOOK)
     with plugged(tmp_path, XDG_CACHE_HOME=str(tmp_path / "cache")) as runtime:
         wait_for_state(runtime, "counts", "serving")
@@ -47,13 +52,13 @@ def test_a_purge(tmp_path: Path) -> None:
 
         told = {line.split()[0]: line.split()[1] for line in caches("list").splitlines()[1:]}
         assert told["verdicts"] == "1"
-        assert told["environments"] == "2"
+        assert told["environments"] == "3"
         assert "would be freed" in caches("purge", "--dry-run")
         assert fetch(runtime, "/hello").body == b"1"
         assert "freed" in caches("purge")
         assert fetch(runtime, "/hello").body == b"2"
         left = sorted(path.name for path in (cache / f"environments-{uid}").iterdir())
-        assert left == ["hello-3f2a81c0", "link-3f2a81c3", "other"]
+        assert left == ["hello-3f2a81c0", "link-3f2a81c3", "other", "others-3f2a81c4"]
         assert "0 bytes freed" in caches("purge", "environments")
         assert "is not one of" in caches("purge", "everything", code=1)
         assert "needs list, or purge" in caches("list", "verdicts", code=2)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from buntime.server.pythons.environments import environments_in, key_of, label_of, remove
+from buntime.server.pythons.environments import environments_in, key_of, label_of, link_app, remove
 from buntime.server.pythons.identity import Identity
 from buntime.server.pythons.installer import Owner, home_of
 from tests.support.apps import make_app
@@ -24,6 +24,26 @@ def test_a_name_is_found_by_its_folder(key: str, tmp_path: Path) -> None:
     assert key_of(label) == key
     (tmp_path / "environments-33" / f"{label}-3f2a81c0").mkdir(parents=True)
     assert [each.key for each in environments_in(str(tmp_path))] == [key]
+
+
+def test_whether_the_app_is_there(tmp_path: Path) -> None:
+    """The link in the folder of an app's environments decides, once its target is gone too."""
+    app, home = tmp_path / "apps/shop", tmp_path / "environments-33/shop-3f2a81c0"
+    app.mkdir(parents=True)
+    home.mkdir(parents=True)
+
+    def has_app() -> list[bool]:
+        return [each.has_app for each in environments_in(str(tmp_path))]
+
+    assert has_app() == [False]
+    link_app(str(home), str(app))
+    link_app(str(home), str(app))
+    assert has_app() == [True]
+    app.rmdir()
+    assert has_app() == [False]
+    (home / "app").unlink()
+    os.mkfifo(home / "app")
+    assert has_app() == [False]
 
 
 def test_an_environment_of_a_plugin_can_be_made(tmp_path: Path) -> None:

@@ -205,7 +205,9 @@ def test_a_package_that_is_built(public: Path) -> None:
     assert content(shop) - before <= {"__pycache__"}
     [home] = environments(public)
     assert home.parent.name == f"environments-{NOBODY.pw_uid}"
-    assert {path.stat().st_uid for path in [home.parent, home, *home.iterdir()]} == {NOBODY.pw_uid}
+    made = [home.parent, home, *home.iterdir()]
+    assert {path.lstat().st_uid for path in made} == {NOBODY.pw_uid}
+    assert (home / "app").readlink() == shop
     runs = (public / "trace").read_text()
     assert served(public, **ENV) == b"tiny"  # another runtime finds it there
     assert (public / "trace").read_text() == runs
