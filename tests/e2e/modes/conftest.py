@@ -1,4 +1,4 @@
-"""What users carry away is started as they start it: nothing is forked here."""
+"""The packaged forms are started as users start them: each runtime is a new process, not a fork."""
 
 from __future__ import annotations
 

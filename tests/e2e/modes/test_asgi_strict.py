@@ -1,4 +1,4 @@
-"""The ASGI validator that test_frameworks.py relies on finds what is wrong."""
+"""The ASGI validator that test_frameworks.py relies on finds mistakes."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ strict = load_strict()
 
 
 async def app(scope: Any, receive: Any, send: Any) -> None:
-    """Takes all it can get, and answers by the book."""
+    """Reads all it can get, and answers as the ASGI specification asks."""
     if scope["type"] == "lifespan":
         for stage in ("startup", "shutdown"):
             await receive()
@@ -69,7 +69,7 @@ def serve(
     app: Any = app,
     state: Any = None,
 ) -> None:
-    """Do what a server does: startup, one request, shutdown. Raises what the validator finds."""
+    """Does what a server does: startup, one request, shutdown. Raises what the validator finds."""
 
     async def run() -> None:
         checked = strict.Strict(app)
@@ -77,7 +77,7 @@ def serve(
         coming, events = [*lifespan], [*body]
 
         async def lifespan_receive() -> Any:
-            if len(coming) < len(lifespan):  # up: the request comes before the shutdown
+            if len(coming) < len(lifespan):  # after startup: the request comes before the shutdown
                 ours = lifespan_scope["state"] if state == "same" else dict(state or {})
                 await checked({**scope, "state": ours}, receive, take)
             return coming.pop(0)
@@ -98,7 +98,7 @@ def without(key: str) -> dict[str, Any]:
 
 
 def test_correct_exchange(capsys: pytest.CaptureFixture[str]) -> None:
-    """It has nothing to say of a request and a lifespan that are as they should be."""
+    """A correct request and a correct lifespan give no complaint."""
     serve()
     assert capsys.readouterr().err == ""
 
@@ -137,7 +137,7 @@ def test_correct_exchange(capsys: pytest.CaptureFixture[str]) -> None:
     ids=str,
 )
 def test_wrong_scope(wrong: dict[str, Any], capsys: pytest.CaptureFixture[str]) -> None:
-    """Each of these is found in a scope, raised, and written to stderr."""
+    """Each of these mistakes in a scope is found, raised, and written to stderr."""
     with pytest.raises(strict.Violation):
         serve({**SCOPE, **wrong})
     assert capsys.readouterr().err.startswith(strict.MARK)
@@ -145,7 +145,7 @@ def test_wrong_scope(wrong: dict[str, Any], capsys: pytest.CaptureFixture[str]) 
 
 @pytest.mark.parametrize("key", [*strict.HTTP_KEYS])
 def test_missing_key(key: str) -> None:
-    """It misses each key that has to be there."""
+    """A scope without a required key is a mistake, whichever key is missing."""
     with pytest.raises(strict.Violation):
         serve(without(key))
 
@@ -165,7 +165,7 @@ def test_missing_key(key: str) -> None:
     ids=str,
 )
 def test_wrong_events(body: list[Any]) -> None:
-    """Each of these is found among what `receive` gives."""
+    """Each of these mistakes in what `receive` returns is found."""
 
     async def reads_three(scope: Any, receive: Any, send: Any) -> None:
         if scope["type"] == "lifespan":
@@ -188,20 +188,20 @@ def test_wrong_events(body: list[Any]) -> None:
     ids=str,
 )
 def test_wrong_lifespan(lifespan: list[Any]) -> None:
-    """Startup comes first and once, then shutdown."""
+    """Startup must come first and only once, then shutdown."""
     with pytest.raises(strict.Violation):
         serve(lifespan=lifespan)
 
 
 @pytest.mark.parametrize("state", ["same", {"more": 1}], ids=str)
 def test_wrong_state(state: Any) -> None:
-    """A request's state is a copy of what the lifespan has left."""
+    """A request's state must be a copy of what the lifespan left there."""
     with pytest.raises(strict.Violation):
         serve(state=state)
 
 
 def test_request_before_startup() -> None:
-    """No request comes before the startup is complete."""
+    """No request may come before the startup is complete."""
     with pytest.raises(strict.Violation):
         asyncio.run(strict.Strict(app)(SCOPE, None, None))
 
@@ -224,7 +224,7 @@ def test_request_before_startup() -> None:
     ids=str,
 )
 def test_wrong_app(events: list[Any]) -> None:
-    """What an app does wrong is told as well, so that it is not blamed on the server."""
+    """A mistake of the app is reported as well, so that the server is not blamed for it."""
 
     async def wrong(scope: Any, receive: Any, send: Any) -> None:
         if scope["type"] == "lifespan":

@@ -1,6 +1,6 @@
-"""authn in each form of Buntime: from an invitation by the command line to apps that know who asks.
+"""authn in each form of Buntime: from an invitation on the command line to apps that know who asks.
 
-Its packages are installed as they are for anybody, once.
+Its packages are installed once, as any user would install them.
 """
 
 from __future__ import annotations
@@ -71,7 +71,7 @@ def runtime(folder: Path) -> Iterator[Runtime]:
 
 
 def buntime(folder: Path, *words: str) -> Any:
-    """What a command prints as JSON, asked over the control socket."""
+    """What a command prints as JSON; it asks over the control socket."""
     line = [*command(), *words, "--json", "--state-dir", str(folder / "state")]
     done = subprocess.run(line, capture_output=True, text=True, timeout=30, check=False)
     assert done.returncode == 0, done.stderr
@@ -95,7 +95,7 @@ def invited(runtime: Runtime, folder: Path, name: str, *words: str) -> None:
 
 
 def test_from_an_invitation_to_an_app(runtime: Runtime, folder: Path) -> None:
-    """Rules know the roles, a change of them holds at once, and so does signing somebody out."""
+    """Rules see the roles; a change of them takes effect at once, and so does a forced sign-out."""
     invited(runtime, folder, "ann", "--role", "editor", "--email", "ann@example.com")
     with signed_in(runtime, to="/member/?a=1") as client:
         told = client.get("/member/").json()
@@ -122,7 +122,7 @@ def test_from_an_invitation_to_an_app(runtime: Runtime, folder: Path) -> None:
 
 
 def test_by_a_provider(runtime: Runtime, provider: Provider) -> None:
-    """Its roles count; signing out leads to it."""
+    """The provider's roles count, and signing out leads to the provider."""
     provider.claims = {"roles": ["admin"], "name": "Zoë"}
     with httpx.Client(base_url=runtime.url) as client:
         led = client.get("/member/admin/", headers={"Sec-Fetch-Dest": "document"})

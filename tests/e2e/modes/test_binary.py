@@ -1,4 +1,5 @@
-"""The traps of one file that unpacks itself: what it leaves, where it cannot run, who cleans up."""
+"""The pitfalls of one file that unpacks itself: what it leaves, where it can't run, who cleans
+up."""
 
 from __future__ import annotations
 
@@ -28,7 +29,7 @@ from tests.support.harness import (
 CAN_MOUNT = (
     subprocess.run(["unshare", "-m", "true"], capture_output=True, check=False).returncode == 0
 )
-# Flask and what it imports, of which markupsafe works without its compiled part.
+# Flask and its dependencies, of which markupsafe also works without its compiled part.
 VENDORED = ("flask", "werkzeug", "jinja2", "markupsafe", "click", "itsdangerous", "blinker")
 FLASK = "from flask import Flask\napp = Flask(__name__)\napp.get('/')(lambda: 'by Flask')\n"
 
@@ -57,7 +58,7 @@ def get(runtime: Runtime, path: str) -> str:
 
 
 def leftover(temporary: Path, name: str, files: dict[str, str], age_s: float = 0) -> Path:
-    """A folder as a bootloader makes it."""
+    """Makes a folder as a bootloader does."""
     folder = temporary / f"_MEI{name}"
     folder.mkdir()
     for path, text in files.items():
@@ -68,7 +69,7 @@ def leftover(temporary: Path, name: str, files: dict[str, str], age_s: float = 0
 
 
 def test_nothing_is_left(apps: Path, temporary: Path) -> None:
-    """While it runs the temporary folder holds a mark and no more, and in the end nothing."""
+    """While it runs, the temporary folder holds only a mark; afterwards it is empty."""
     with running(apps, env={"TMPDIR": str(temporary)}) as runtime:
         [folder] = temporary.iterdir()
         assert [path.name for path in folder.iterdir()] == ["buntime.lock"]
@@ -78,7 +79,7 @@ def test_nothing_is_left(apps: Path, temporary: Path) -> None:
 
 
 def test_what_a_killed_one_left_is_removed(apps: Path, temporary: Path) -> None:
-    """The next start removes what one that was killed has left, and nothing else."""
+    """The next start removes what a killed one left, and nothing else."""
     env = {"TMPDIR": str(temporary)}
     with running(apps, env=env) as living:
         with running(apps, env=env) as killed:
@@ -93,13 +94,13 @@ def test_what_a_killed_one_left_is_removed(apps: Path, temporary: Path) -> None:
         with running(apps, env=env):
             assert not broken_off.exists()
             left = {path.name for path in temporary.iterdir()} - kept
-            assert len(left) == 2  # those of the two that live
+            assert len(left) == 2  # those of the two that still run
             assert len(left & mine) == 1
         assert get(living, "/once/")
 
 
 def test_a_cleaner_of_temporary_files(apps: Path, temporary: Path) -> None:
-    """Whoever empties the temporary folder harms nobody: interpreters and modules lie elsewhere."""
+    """Emptying the temporary folder breaks nothing: interpreters and modules are elsewhere."""
     env = {"TMPDIR": str(temporary), "RUNTIME_SPARE_WORKERS": "0"}
     with running(apps, env=env) as runtime:
         shutil.rmtree(temporary)
@@ -109,11 +110,11 @@ def test_a_cleaner_of_temporary_files(apps: Path, temporary: Path) -> None:
 
 
 def test_the_cache_is_mended(apps: Path, tmp_path: Path) -> None:
-    """A start finds what is missing in its folder in the cache, and makes the folder anew."""
+    """A start notices a file that is missing from its folder in the cache, and makes it anew."""
     env = {"XDG_CACHE_HOME": str(tmp_path)}
     with running(apps, env=env):
         [folder] = (tmp_path / "buntime").glob("python-*")
-    witness = folder / "witness"  # inodes do not tell: a new folder may get the old one's
+    witness = folder / "witness"  # inode numbers prove nothing: a new folder may get the old one's
     witness.touch()
     with running(apps, env=env):
         assert witness.exists()
@@ -126,7 +127,7 @@ def test_the_cache_is_mended(apps: Path, tmp_path: Path) -> None:
 @needs_mounts
 @pytest.mark.parametrize("where", ["tmp", "cache", "both"])
 def test_noexec(apps: Path, tmp_path: Path, where: str) -> None:
-    """Where nothing may be run from a folder, another one is taken, or is asked for."""
+    """Where no program may run from a folder, another folder is used or asked for."""
     folders = {name: tmp_path / name for name in ("tmp", "cache", "good")}
     for folder in folders.values():
         folder.mkdir()
@@ -135,7 +136,7 @@ def test_noexec(apps: Path, tmp_path: Path, where: str) -> None:
     start = ["unshare", "-m", "sh", "-c", f'{mounts}exec "$@"', "sh", str(UNDER_TEST)]
     env = {"XDG_CACHE_HOME": str(folders["cache"]), "TMPDIR": str(folders["tmp"])}
     if where == "cache":
-        # A folder for state would be asked before the temporary one.
+        # Without this, a folder for state would be tried before the temporary one.
         with running(apps, env={**env, "RUNTIME_STATE_DIR": ""}, start=start) as runtime:
             assert get(runtime, "/once/")
             assert f"{folders['tmp']}/buntime-" in os.readlink(look_into(runtime.pid) / "exe")
@@ -152,7 +153,7 @@ def test_noexec(apps: Path, tmp_path: Path, where: str) -> None:
 
 @needs_mounts
 def test_nowhere_to_write(tmp_path: Path) -> None:
-    """Without any folder that can be written the start says what to set."""
+    """If no folder can be written, the start says what to set."""
     script = (
         "mount --make-rprivate / && for folder in /tmp /var/tmp /dev/shm; do "
         "mount -t tmpfs -o ro none $folder; done; mount -o remount,ro,bind /; "
@@ -175,7 +176,7 @@ def test_nowhere_to_write(tmp_path: Path) -> None:
 
 
 def test_packages_of_apps(tmp_path: Path) -> None:
-    """Its Python has no packages: those of the runtime are not for apps."""
+    """Its Python has no packages: the runtime's own are not for apps."""
     app = "from importlib.util import find_spec\nfrom buntime import Response\n"
     app += "def fetch(request):\n    names = ('h11', 'yaml', 'wsproto', 'pip', 'json')\n"
     app += "    return Response(' '.join(name for name in names if find_spec(name)))\n"
@@ -185,7 +186,7 @@ def test_packages_of_apps(tmp_path: Path) -> None:
 
 
 def test_another_python(apps: Path) -> None:
-    """RUNTIME_PYTHON has the workers run with a Python of the system."""
+    """With RUNTIME_PYTHON, workers run with a Python of the system."""
     with running(apps, env={"RUNTIME_PYTHON": sys.executable}) as runtime:
         assert get(runtime, "/once/") == sys.version.split()[0]
         programs = set()
@@ -195,7 +196,7 @@ def test_another_python(apps: Path) -> None:
         assert programs == {os.path.realpath(sys.executable)}
 
 
-# A system that has a kernel, glibc and zlib, and nothing else
+# A system with a kernel, glibc and zlib, and nothing else
 
 
 @pytest.fixture(scope="module")
@@ -242,10 +243,10 @@ def c_library() -> Iterator[Path]:
     reason="needs root for chroot, and glibc on x86-64",
 )
 def test_a_bare_system(bare: Path) -> None:
-    """Without a Python, a shell and a home, it serves Flask, a function, WebSocket and a site."""
+    """Without a Python, a shell or a home, it serves Flask, a function, a WebSocket and a site."""
     script = 'mount --bind /dev "$0/dev" && mount --bind /proc "$0/proc" && exec chroot "$0" "$@"'
     start = ["unshare", "-m", "sh", "-c", script, str(bare), "/opt/buntime", "/srv"]
-    # In development the key of operators would be in a file there, which is none here.
+    # In development it would keep the operators' key in the home folder, and there is none.
     with running(start=start, env={"HOME": "", "RUNTIME_ENV": "production"}) as runtime:
         assert get(runtime, "/shop/") == "by Flask"
         assert "hello" in get(runtime, "/hello/").lower()

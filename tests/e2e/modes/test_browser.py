@@ -1,4 +1,4 @@
-"""A real browser, headless Chromium: WebSocket and EventSource as their users have them."""
+"""A real browser, headless Chromium: WebSocket and EventSource as users have them."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tests.support.harness import PACKAGES, ROOT, Runtime, running, write_app
 
 pytestmark = needs_chromium
 
-# Three events, then the end of the stream: the browser comes again, and says what it has seen.
+# Three events, then the end of the stream: the browser reconnects, and names its last event.
 EVENTS = """
 from buntime import Event, Response
 
@@ -39,8 +39,8 @@ async def prices(last):
 """
 
 
-# What the page says from now on: one state lasts a second, as long as from one look of the test's
-# to the next.
+# Records what the page says from now on. A state lasts a second, so looking once in a while may
+# miss it.
 KEEP_STATES = """
 window.states = [];
 const state = document.querySelector("#state");
@@ -71,7 +71,7 @@ def browser() -> Iterator[Browser]:
 
 @pytest.fixture
 def pages(browser: Browser) -> Iterator[list[Page]]:
-    """Two browsers: contexts share nothing. What a page complains of fails the test."""
+    """Two browser contexts, which share nothing. An error on a page fails the test."""
     contexts = [browser.new_context() for _ in range(2)]
     pages = [context.new_page() for context in contexts]
     errors: list[str] = []
@@ -97,7 +97,7 @@ def say(page: Page, text: str) -> None:
 
 
 def test_two_browsers_talk(runtime: Runtime, pages: list[Page]) -> None:
-    """What one says the other reads, both ways, as text and in order; each sees who is there."""
+    """Each reads what the other says, as text and in order; each sees who is there."""
     ada, bob = pages
     join(ada, runtime, "Ada", "tea")
     expect(ada.locator("#state")).to_have_text("tea: Ada")
@@ -115,7 +115,7 @@ def test_two_browsers_talk(runtime: Runtime, pages: list[Page]) -> None:
 
 
 def test_rooms_are_apart(runtime: Runtime, pages: list[Page]) -> None:
-    """Nobody reads what is said in another room."""
+    """What is said in one room is not seen in another."""
     ada, bob = pages
     join(ada, runtime, "Ada", "north")
     join(bob, runtime, "Bob", "south")
@@ -128,7 +128,7 @@ def test_rooms_are_apart(runtime: Runtime, pages: list[Page]) -> None:
 
 
 def test_the_page_comes_again(runtime: Runtime, folder: Path, pages: list[Page]) -> None:
-    """When the app's code changes its WebSockets are closed with 1012, and the page connects to
+    """When the app's code changes, its WebSockets are closed with 1012, and the page connects to
     the new worker by itself."""
     ada, _ = pages
     join(ada, runtime, "Ada", "again")
@@ -147,14 +147,14 @@ def test_the_page_comes_again(runtime: Runtime, folder: Path, pages: list[Page])
 
 
 def test_events(runtime: Runtime, pages: list[Page]) -> None:
-    """EventSource gets events by their names, and after the end of the stream the next ones."""
+    """EventSource gets events by name, and after the end of the stream reconnects for more."""
     page, _ = pages
     page.goto(f"{runtime.url}/events/")
     expect(page.locator("p")).to_contain_text(" ".join(f'{n}:{{"n":{n}}}' for n in range(1, 10)))
 
 
 def test_the_clock(runtime: Runtime, pages: list[Page]) -> None:
-    """The page of the clock goes on by itself."""
+    """The page of the clock keeps updating by itself."""
     page, _ = pages
     page.goto(f"{runtime.url}/clock/")
     face = page.locator("time")

@@ -72,7 +72,7 @@ async def stream(request):
 
 app = Starlette(routes=[Route("/", stream)])
 """
-# A sync handler that sends nothing while it works, and asks whether somebody still waits.
+# A sync handler that sends nothing while it works, and asks whether its client still waits.
 POLLS = """
 import time
 from buntime import Response
@@ -95,20 +95,20 @@ def runtime(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Runtime]:
     write_app(dirs / "once", {"app.py": ASYNC}, ttl=0)
     with running(dirs, env=PACKAGES) as runtime:
         for name in (*KINDS, "once"):
-            # Loading is part of the first request's time, which is short here.
+            # Loading counts against the first request's time, which is short here.
             url = f"{runtime.url}/{name}/?n=1&wait=0"
             wait_until(lambda url=url: httpx.get(url, trust_env=False).status_code == 200, 30, url)
         yield runtime
 
 
 def lines(answer: httpx.Response) -> Iterator[str]:
-    """The lines that say something."""
+    """The lines that are not empty."""
     return (line for line in answer.iter_lines() if line and line != ":")
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_at_once(runtime: Runtime, kind: str) -> None:
-    """Each event arrives when it is made, though the next one comes much later."""
+    """Each event arrives when it is made, even if the next one comes much later."""
     url = f"{runtime.url}/{kind}/?n=3&wait=0.3"
     with httpx.stream("GET", url, trust_env=False, timeout=10) as answer:
         assert answer.headers["content-type"].startswith("text/event-stream")
@@ -119,7 +119,7 @@ def test_at_once(runtime: Runtime, kind: str) -> None:
 
 @pytest.mark.parametrize("kind", ["async", "sync"])
 def test_no_delay(runtime: Runtime, kind: str) -> None:
-    """From the handler to the client an event takes far less than any buffer would hold it."""
+    """An event reaches the client far sooner than if any buffer held it back."""
     url = f"{runtime.url}/{kind}/?n=20&wait=0.01"
     with httpx.stream("GET", url, trust_env=False, timeout=10) as answer:
         events = (line[6:] for line in lines(answer) if line.startswith("data: "))
@@ -129,7 +129,7 @@ def test_no_delay(runtime: Runtime, kind: str) -> None:
 
 @pytest.mark.parametrize("kind", ["async", "sync"])
 def test_again(runtime: Runtime, kind: str) -> None:
-    """A client that comes again says which event was its last, and gets the next."""
+    """A client that reconnects says which event was its last, and gets the next."""
     url = f"{runtime.url}/{kind}/?n=1&wait=0"
     first = httpx.get(url, trust_env=False)
     assert first.text.startswith("id: 1\n")
@@ -149,7 +149,7 @@ def test_heartbeat(runtime: Runtime, kind: str) -> None:
 
 @pytest.mark.parametrize("kind", [*KINDS, "polls", "once"])
 def test_when_the_client_leaves(runtime: Runtime, kind: str) -> None:
-    """The app knows within a second, whatever its kind, and its worker lives on."""
+    """An app of any kind learns within a second that its client left, and its worker lives on."""
     name = f"{kind}-leaves"
     url = f"{runtime.url}/{kind}/?n=100&wait=0.2&name={name}"
     with httpx.Client(trust_env=False, timeout=1 if kind == "polls" else 30) as http:
@@ -172,23 +172,23 @@ def test_when_the_client_leaves(runtime: Runtime, kind: str) -> None:
 
 
 def test_one_slow_client(runtime: Runtime) -> None:
-    """A client that does not read its events stops no other of the same worker."""
+    """A client that does not read its events delays no other client of the same worker."""
     url = f"{runtime.url}/async/?n=1000000&wait=0&name=slow"
     with httpx.stream("GET", url, trust_env=False) as stalled:
         assert stalled.status_code == 200
-        time.sleep(0.3)  # what is measured is the time of others while this one is stuck
+        time.sleep(0.3)  # the test measures the others' time while this one is stuck
         latencies = []
         for _ in range(20):
             begun = time.monotonic()
             answer = httpx.get(f"{runtime.url}/async/?n=1&wait=0", trust_env=False)
             latencies.append(time.monotonic() - begun)
-            assert answer.status_code == 200, answer.text  # a stuck worker is a 503
+            assert answer.status_code == 200, answer.text  # a stuck worker would give 503
         assert sorted(latencies)[10] < TIMEOUT_S
     runtime.wait_for_line("closed slow", app="async")
 
 
 def test_shutdown(tmp_path: Path) -> None:
-    """SIGTERM ends streams whole, so that their clients come back, and closes the generators."""
+    """SIGTERM ends streams cleanly, so that their clients reconnect, and closes the generators."""
     write_app(tmp_path / "async", {"app.py": ASYNC}, ttl="1h")
     with running(tmp_path) as runtime:
         url = f"{runtime.url}/async/?n=100&wait=0.2&name=stopped"
@@ -196,6 +196,6 @@ def test_shutdown(tmp_path: Path) -> None:
             pieces = answer.iter_raw()
             next(pieces)
             runtime.process.terminate()
-            list(pieces)  # raises where the stream is cut off
+            list(pieces)  # raises if the stream is cut off
         wait_until(lambda: runtime.process.poll() is not None, 20)
         runtime.wait_for_line("closed stopped", app="async")

@@ -1,4 +1,4 @@
-"""The example apps of the repository do what they say, served from a copy of apps/ as it is."""
+"""The example apps of the repository do what they say, served from an unchanged copy of apps/."""
 
 from __future__ import annotations
 
@@ -46,8 +46,8 @@ def apps(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def runtime(apps: Path) -> Iterator[Runtime]:
-    # More than the limit of open files allows would be warned of, and the plugins of this checkout
-    # beside those that a .pyz or a binary brings along.
+    # More connections than the limit of open files allows would give a warning, and so would
+    # plugins of this checkout beside those that are part of a .pyz or binary.
     plugins = str(apps.parent / "plugins")
     env = {"RUNTIME_CONNECTIONS_MAX": "100", "RUNTIME_PLUGIN_DIRS": plugins}
     with running(apps, env=env) as runtime:
@@ -61,13 +61,13 @@ def http(runtime: Runtime) -> Iterator[httpx.Client]:
 
 
 def test_all_are_served(runtime: Runtime) -> None:
-    """Each example is announced, none has anything to warn of."""
+    """Each example is announced, and none causes a warning."""
     assert set(runtime.wait_for_record("runtime.listening")["apps"]) == NAMES
     assert [record for record in runtime.records if record["level"] in ("warn", "error")] == []
 
 
 def test_each_is_tested_here() -> None:
-    """An example that is added gets a test."""
+    """Each example has a test, so a new one needs one too."""
     folders = {path.name for path in (ROOT / "apps").iterdir() if path.is_dir()}
     assert folders == {name.partition("@")[0] for name in NAMES}
 
@@ -88,7 +88,7 @@ def test_hello_2(http: httpx.Client) -> None:
 
 
 def test_hello_page(http: httpx.Client) -> None:
-    """Browsers get a page, and nobody can put markup into it."""
+    """Browsers get a page, and visitors cannot put markup into it."""
     page = http.get("/hello/?name=<b>Ada", headers=HTML)
     assert page.headers["content-type"] == "text/html; charset=utf-8"
     assert "<h1>Hello, &lt;b&gt;Ada!</h1>" in page.text
@@ -98,7 +98,7 @@ def test_hello_page(http: httpx.Client) -> None:
 
 
 def test_todos(http: httpx.Client, apps: Path) -> None:
-    """To-dos are added, completed, listed and removed by the JSON API, and stand in the file."""
+    """To-dos are added, completed, listed and removed by the JSON API, and are kept in the file."""
     assert http.get("/todos/api/todos").json() == []
     added = http.post("/todos/api/todos", json={"title": " Water the plants "})
     todo = {"id": 1, "title": "Water the plants", "done": False}
@@ -118,7 +118,7 @@ def test_todos(http: httpx.Client, apps: Path) -> None:
 
 
 def test_todos_refusals(http: httpx.Client) -> None:
-    """What it cannot take it refuses, and says why."""
+    """Invalid input is refused, with the reason."""
     assert http.post("/todos/api/todos", json={"title": ""}).status_code == 400
     assert http.post("/todos/api/todos", json=["title"]).status_code == 400
     assert http.post("/todos/api/todos", content=b"{").status_code == 400
@@ -130,7 +130,7 @@ def test_todos_refusals(http: httpx.Client) -> None:
 
 @pytest.mark.parametrize("path", ["/todos", "/todos/"])
 def test_todos_page(http: httpx.Client, path: str) -> None:
-    """The page's relative links hold with and without the slash after the name."""
+    """The page's relative links work with and without the slash after the name."""
     page = http.get(path, headers=HTML)
     assert page.status_code == 200
     assert '<base href="/todos/">' in page.text
@@ -140,7 +140,7 @@ def test_todos_page(http: httpx.Client, path: str) -> None:
 
 
 def test_chat(runtime: Runtime, http: httpx.Client) -> None:
-    """Two in a room hear each other, and of each other's coming and going; a third does not."""
+    """Two in a room see each other's messages, arrivals and departures; a third does not."""
     url = f"ws://127.0.0.1:{runtime.port}/chat/socket"
     with connect(f"{url}?room=tea&name=Ada", proxy=None) as ada:
         assert heard(ada) == ("joined", "Ada", ["Ada"])
@@ -167,7 +167,7 @@ def heard(ws: ClientConnection) -> tuple[str, str, object]:
 
 
 def test_chat_refusals(runtime: Runtime, http: httpx.Client) -> None:
-    """It denies who has no name, and closes for what is not text, or too long."""
+    """It refuses a client without a name, and closes for messages that are not text or too long."""
     url = f"ws://127.0.0.1:{runtime.port}/chat/socket"
     for query, status in (("?room=tea", 400), ("?room=tea&name=" + "x" * 41, 400), ("/more", 404)):
         with pytest.raises(InvalidStatus) as caught, connect(url + query, proxy=None):
@@ -194,7 +194,7 @@ def test_chat_page(http: httpx.Client) -> None:
 
 
 def test_clock_streams(runtime: Runtime) -> None:
-    """The time comes once a second, each when it is due and not all at the end."""
+    """The time comes once a second, each line when it is due and not all at the end."""
     with httpx.stream("GET", f"{runtime.url}/clock/?count=2", trust_env=False) as answer:
         lines = answer.iter_lines()
         first = datetime.fromisoformat(next(lines))
@@ -207,7 +207,7 @@ def test_clock_streams(runtime: Runtime) -> None:
 
 
 def test_clock_events(http: httpx.Client) -> None:
-    """Browsers listen to it as server-sent events."""
+    """Browsers get it as server-sent events."""
     answer = http.get("/clock/events?count=1")
     assert answer.headers["content-type"] == "text/event-stream"
     assert re.fullmatch(r"data: \d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\+00:00\n\n", answer.text)
@@ -224,7 +224,7 @@ def test_clock_page(http: httpx.Client) -> None:
 
 
 def test_site(http: httpx.Client) -> None:
-    """The page has a base, and all that it links to is there, with the right type."""
+    """The page has a base, and everything it links to exists and has the right type."""
     page = http.get("/site/", headers=HTML)
     assert '<base href="/site/">' in page.text
     links = re.findall(r'<(?:link|script)[^>]+(?:href|src)="([^"]+)"', page.text)
@@ -235,7 +235,7 @@ def test_site(http: httpx.Client) -> None:
 
 
 def test_site_without_slash(http: httpx.Client) -> None:
-    """The name alone leads to the site."""
+    """The name without a slash redirects to the site."""
     answer = http.get("/site?x=1", headers=HTML)
     assert (answer.status_code, answer.headers["location"]) == (308, "/site/?x=1")
 
@@ -248,7 +248,7 @@ def test_site_fallback(http: httpx.Client, path: str) -> None:
 
 
 def test_site_has_no_fallback_for_programs(http: httpx.Client) -> None:
-    """A script that is not there is a 404, not a page."""
+    """A missing script is a 404, not a page."""
     assert http.get("/site/missing.js").status_code == 404
     assert http.get("/site/gardens/roses", headers={"accept": "application/json"}).is_error
 
@@ -263,7 +263,7 @@ def test_site_starts_no_worker(runtime: Runtime, http: httpx.Client) -> None:
 
 
 def test_guestbook(runtime: Runtime, http: httpx.Client) -> None:
-    """Who signs is led back to the page, where the entry stands, harmless."""
+    """After signing, a visitor is redirected to the page, which shows the entry, escaped."""
     url = runtime.url + "/guestbook/"
     assert "Be the first." in http.get(url).text
     told = curl("-L", "-d", "name=Zoë", "-d", "message=<b>I was here", url).decode()
@@ -297,7 +297,7 @@ def test_mirror(http: httpx.Client) -> None:
 
 
 def test_mirror_keeps_its_worker(http: httpx.Client) -> None:
-    """One worker counts the requests of all."""
+    """One worker counts everyone's requests."""
     first, second = (http.get("/mirror/").json()["worker"] for _ in range(2))
     assert first["started"] == second["started"] is not None
     assert second["requests"] == first["requests"] + 1
@@ -307,13 +307,13 @@ def test_mirror_keeps_its_worker(http: httpx.Client) -> None:
 
 
 def test_commands_in_docstrings(runtime: Runtime, apps: Path) -> None:
-    """The curl commands that an example's first lines show work as they stand there."""
+    """The curl commands in an example's first lines work as written there."""
     done = 0
     for path in sorted(apps.rglob("*.py")):
         text = path.read_text("utf-8").split('"""')[1]
         for line in re.findall(r"(?m)^ *curl (.+)$", text):
             if "/clock/" in line or "/todos/1" in line:
-                continue  # takes seconds or never ends; is about a to-do that is not there now
+                continue  # runs for long or never ends; needs a to-do that is gone by now
             words = shlex.split(line.replace("http://localhost:8000", runtime.url))
             curl("--fail", *words)
             done += 1
@@ -330,7 +330,7 @@ def test_nothing_went_wrong(runtime: Runtime) -> None:
 
 
 def test_pulse(http: httpx.Client, runtime: Runtime) -> None:
-    """Its jobs run: the page tells of the beat, which nobody else makes, the log of the report."""
+    """Its jobs run: the page shows the beat, which only the job makes, and the log the report."""
     assert http.post("/pulse/beat", headers={"X-Buntime-Cron": "beat"}).status_code == 404
     wait_until(lambda: len(fetch(runtime, "/api/cron").json()["jobs"]) == 2)
     assert post(runtime, "/api/apps/pulse/cron/beat/run").status == 202

@@ -30,9 +30,9 @@ from tests.support.harness import (
 
 MODE = "binary" if IS_BINARY else "pyz" if UNDER_TEST else "checkout"
 
-# Imports each public module of the standard library, and what lies in its packages. The binary
-# lacks test suites, what needs a screen, and what installs packages; others open a browser, or are
-# Windows'.
+# Imports each public module of the standard library and the modules in its packages. Left out: test
+# suites, what needs a screen and what installs packages, which the binary lacks, and modules that
+# open a browser or are for Windows.
 STDLIB = """
 import importlib, os, pkgutil, sys, warnings
 from buntime import Response
@@ -137,7 +137,7 @@ def can_import(module: str) -> bool:
 
 
 def environ_of(pid: int) -> str:
-    """Empty where the process has gone, as spare workers may at any time."""
+    """Empty if the process has ended, as spare workers may at any time."""
     try:
         return Path(f"/proc/{pid}/environ").read_text("utf-8", "surrogateescape")
     except (FileNotFoundError, ProcessLookupError):
@@ -145,21 +145,21 @@ def environ_of(pid: int) -> str:
 
 
 def test_version() -> None:
-    """`--version` tells the version, the form and the Python."""
+    """`--version` shows the version, the form and the Python."""
     done = subprocess.run([*command(), "--version"], capture_output=True, text=True, check=True)
     pattern = rf"buntime {re.escape(__version__)} \({MODE}, Python 3\.\d+\.\d+\)\n"
     assert re.fullmatch(pattern, done.stdout)
 
 
 def test_completions() -> None:
-    """Each form carries what writes the completions."""
+    """Each form includes what writes the completions."""
     start = [*command(), "completions", "fish"]
     done = subprocess.run(start, capture_output=True, text=True, check=True)
     assert "complete -c buntime " in done.stdout
 
 
 def test_environment_by_default(apps: Path) -> None:
-    """A checkout is for development, a file for production."""
+    """A checkout is for development, a packaged file for production."""
     with running(apps, env={"RUNTIME_ENV": ""}) as runtime:
         expected = "production" if UNDER_TEST else "development"
         assert runtime.wait_for_record("runtime.listening")["env"] == expected
@@ -168,7 +168,7 @@ def test_environment_by_default(apps: Path) -> None:
 def test_the_standard_library(runtime: Runtime) -> None:
     """An app can import all public modules of the standard library."""
     told = get(runtime, "/stdlib/").json()
-    # A Python may have been built without some, such as dbm.gnu; then the binary lacks them too.
+    # A Python may have been built without some, such as dbm.gnu; the binary then lacks them too.
     assert [name for name in told["missing"] if can_import(name)] == []
     assert len(told["seen"]) > 550
     assert {"sqlite3", "ssl", "ctypes", "curses", "readline", "xml.dom.minidom"} < set(told["seen"])
@@ -183,7 +183,7 @@ def test_processes_of_apps(runtime: Runtime) -> None:
 
 
 def test_nothing_of_the_packaging_is_in_the_environment(runtime: Runtime) -> None:
-    """Neither the runtime, nor apps, nor their programs have variables of a bootloader."""
+    """No variable of a bootloader reaches the runtime, apps, or the programs that apps start."""
     shown = get(runtime, "/processes/").json()["env"]
     look_into(runtime.pid)
     pids = [runtime.pid, *runtime.children()]
@@ -196,7 +196,7 @@ def test_nothing_of_the_packaging_is_in_the_environment(runtime: Runtime) -> Non
 
 @pytest.mark.parametrize("how", ["the process", "the group", "both"])
 def test_an_end_in_order(apps: Path, tmp_path: Path, how: str) -> None:
-    """A signal reaches the runtime, be it sent to what was started, to its group or to both."""
+    """A signal reaches the runtime, sent to the process that was started, its group or both."""
     start = ["setsid", "--wait", *command()] if how == "the group" else None
     with running(apps, start=start) as runtime, ThreadPoolExecutor() as threads:
         held = threads.submit(get, runtime, f"/hold/?go={tmp_path}/go")
@@ -226,7 +226,7 @@ def test_no_process_is_left(apps: Path, number: int) -> None:
 
 
 def test_hup_reopens_the_log(apps: Path, tmp_path: Path) -> None:
-    """SIGHUP is passed on: the log file is opened anew."""
+    """SIGHUP is passed on: the log file is reopened."""
     log = tmp_path / "log.json"
     with running(apps, env={"RUNTIME_LOG_FILE": str(log)}) as runtime:
         log.rename(tmp_path / "old.json")
@@ -235,13 +235,13 @@ def test_hup_reopens_the_log(apps: Path, tmp_path: Path) -> None:
 
 
 def test_no_home(apps: Path) -> None:
-    """It runs without a home folder, such as that of a service's user."""
+    """It runs without a home folder, as a service's user often does."""
     with running(apps, env={"HOME": ""}) as runtime:
         assert serves(runtime)
 
 
 def test_a_path_with_blanks_and_umlauts(apps: Path, tmp_path: Path) -> None:
-    """The file, the apps, the temporary folder and the cache may lie anywhere."""
+    """The file, the apps, the temporary folder and the cache may be anywhere."""
     folder = tmp_path / "mit Leerstelle, Übermut 'и' $(x)"
     shutil.copytree(apps, folder / "apps")
     start = command()
@@ -273,7 +273,7 @@ def test_first_starts_at_once(apps: Path, tmp_path: Path) -> None:
     reason="mounts are not allowed here",
 )
 def test_a_read_only_system(apps: Path, tmp_path: Path) -> None:
-    """It is enough that one folder can be written: the one that TMPDIR names."""
+    """One writable folder is enough: the one that TMPDIR names."""
     state = tmp_path / "state"
     state.mkdir()
     script = (
@@ -287,7 +287,7 @@ def test_a_read_only_system(apps: Path, tmp_path: Path) -> None:
 
 
 def test_the_command_line_is_passed_on() -> None:
-    """Arguments arrive as they are, and the exit code comes back."""
+    """Arguments arrive unchanged, and the exit code comes back."""
     done = subprocess.run(
         [*command(), "--port", "nonsense ä"], capture_output=True, text=True, check=False
     )

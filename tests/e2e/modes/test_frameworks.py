@@ -1,6 +1,6 @@
 """One shop, written with each framework as its users would, served under a name and a version.
 
-All apps of `apps/` have the same paths, so each test is asked of all of them. Three clients take
+All apps of `apps/` have the same paths, so each test runs against all of them. Three clients take
 turns: httpx, requests and curl.
 """
 
@@ -38,7 +38,7 @@ class Framework:
     bad_json: int = 400
     adds_slashes: bool = True  # redirects /folder to /folder/
     knows_bare_base: bool = True  # answers /name as it does /name/
-    reads_chunked: bool = True  # a request's body without Content-Length
+    reads_chunked: bool = True  # accepts a request's body without Content-Length
     stream: str | None = "/stream"
 
 
@@ -48,11 +48,11 @@ DJANGO = Framework("django", failure="Server Error (500)", reads_chunked=False)
 FASTAPI = Framework("fastapi", '{"detail":"Not Found"}', bad_json=422)
 STARLETTE = Framework("starlette")
 QUART = Framework("quart", knows_bare_base=False)
-# Django gathers a plain iterator before it sends it as ASGI; of an async one each piece is sent.
+# Django collects a plain iterator before it sends it as ASGI; an async one is sent piece by piece.
 DJANGO_ASGI = Framework(
     "django", failure="Server Error (500)", reads_chunked=False, stream="/stream-async"
 )
-# asgiref runs all of a WSGI app's requests in one thread, so no second one can open the gate.
+# asgiref runs all of a WSGI app's requests in one thread, so a second one cannot open the gate.
 FLASK_IN_ASGI = Framework("flask", reads_chunked=False, stream=None)
 
 MOUNTS = {
@@ -102,7 +102,7 @@ def runtime(tmp_path_factory: pytest.TempPathFactory, http: httpx.Client) -> Ite
 
 
 class Mount:
-    """An app where it is served."""
+    """An app and where it is served."""
 
     def __init__(self, runtime: Runtime, label: str, http: httpx.Client) -> None:
         self.runtime = runtime
@@ -140,7 +140,7 @@ def upload(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def only(fits: Callable[[Framework], bool]) -> pytest.MarkDecorator:
-    """Ask a test of the apps whose framework can do it."""
+    """Runs a test with those apps whose framework has the feature."""
     labels = [label for label, framework in MOUNTS.items() if fits(framework)]
     return pytest.mark.parametrize("mount", labels, indirect=True)
 
@@ -161,7 +161,7 @@ def test_routing(mount: Mount) -> None:
 
 
 def test_links_stay_under_the_base(mount: Mount) -> None:
-    """Each link that the framework makes for a page begins with the base, and leads on."""
+    """Each link that the framework makes for a page begins with the base and works."""
     page = mount.get("/")
     links = [unescape(link) for link in re.findall(r'href="([^"]+)"', page.text)]
     assert len(links) >= 3
@@ -191,7 +191,7 @@ def test_base_without_slash(mount: Mount) -> None:
 
 
 def test_redirect(mount: Mount) -> None:
-    """The Location of a redirect by name leads to the app, and nowhere else."""
+    """The Location of a redirect by name is within the app."""
     answer = mount.get("/old")
     assert answer.is_redirect
     assert urljoin(str(answer.url), answer.headers["location"]) == mount.url + "/items/7"
@@ -205,7 +205,7 @@ def test_redirect_is_followed(mount: Mount) -> None:
 
 @only(lambda framework: framework.adds_slashes)
 def test_added_slash(mount: Mount) -> None:
-    """The slash that a framework adds by itself comes after the base, the query is kept."""
+    """A slash that a framework adds by itself comes after the base, and the query is kept."""
     answer = mount.get("/folder?x=1")
     assert answer.is_redirect
     assert urljoin(str(answer.url), answer.headers["location"]) == mount.url + "/folder/?x=1"
@@ -227,7 +227,7 @@ def test_cookies_are_set(mount: Mount) -> None:
 
 
 def test_cookies_come_back(mount: Mount, session: requests.Session) -> None:
-    """Both come back in one field, one is forgotten on request, one never leaves the app's base."""
+    """Both cookies come back in one field; one is deleted on request, one stays below the base."""
     session.post(mount.url + "/cookies").raise_for_status()
     assert session.get(mount.url + "/cookies").json() == {"taste": "sweet", "shape": "round"}
     session.delete(mount.url + "/cookies").raise_for_status()
@@ -237,7 +237,7 @@ def test_cookies_come_back(mount: Mount, session: requests.Session) -> None:
 
 
 def test_session(mount: Mount) -> None:
-    """A signed session counts on as long as curl keeps its cookie, and begins anew without it."""
+    """A signed session keeps counting while curl keeps its cookie, and starts again without it."""
     url = mount.url + "/visits"
     told = curl("--cookie", "", "-X", "POST", url, url, url) + curl("-X", "POST", url)
     assert re.findall(rb'{"visits": ?(\d)}', told) == [b"1", b"2", b"3", b"1"]
@@ -248,7 +248,7 @@ def test_session(mount: Mount) -> None:
 
 @pytest.mark.parametrize("encoding", ["urlencoded", "multipart"])
 def test_form(mount: Mount, session: requests.Session, encoding: str) -> None:
-    """Text beyond ASCII and repeated fields arrive, in both encodings of a form."""
+    """Non-ASCII text and repeated fields arrive, in both encodings of a form."""
     fields = [("name", "Zoë & Söhne"), ("color", "red"), ("color", "blue +")]
     if encoding == "urlencoded":
         answer = session.post(mount.url + "/form", data=fields)
@@ -259,7 +259,7 @@ def test_form(mount: Mount, session: requests.Session, encoding: str) -> None:
 
 
 def test_upload(mount: Mount, session: requests.Session, upload: Path) -> None:
-    """A file of 5 MB arrives byte by byte as it was sent."""
+    """A file of 5 MB arrives byte for byte as it was sent."""
     data = upload.read_bytes()
     files = {"file": ("a blob.bin", data, "application/octet-stream")}
     answer = session.post(mount.url + "/upload", files=files, data={"note": "by requests"})
@@ -272,7 +272,7 @@ def test_upload(mount: Mount, session: requests.Session, upload: Path) -> None:
 
 
 def test_upload_by_curl(mount: Mount, upload: Path) -> None:
-    """Curl asks before it sends so much, and would not send without the 100 Continue."""
+    """Curl asks before it sends this much, and would not send without the 100 Continue."""
     form = ["-F", f"file=@{upload}", "-F", "note=by curl", "--expect100-timeout", "60"]
     told = curl(*form, "-w", "\n%{size_upload}", mount.url + "/upload").decode()
     assert sha256(upload.read_bytes()) in told
@@ -281,7 +281,7 @@ def test_upload_by_curl(mount: Mount, upload: Path) -> None:
 
 @only(lambda framework: framework.reads_chunked)
 def test_chunked_request(mount: Mount, upload: Path) -> None:
-    """A body whose length nobody has told is read to its end."""
+    """A body of unknown length is read to its end."""
     data = upload.read_bytes()[: 1024 * 1024]
     pieces = (data[at : at + 10_000] for at in range(0, len(data), 10_000))
     answer = mount.http.put(mount.url + "/raw", content=pieces)
@@ -289,13 +289,13 @@ def test_chunked_request(mount: Mount, upload: Path) -> None:
 
 
 def test_json(mount: Mount) -> None:
-    """JSON goes in and out."""
+    """JSON works in both directions."""
     value = {"list": [1, 2.5, None, True], "text": "Zoë \U0001f331", "nested": {"a": {}}}
     assert mount.http.post(mount.url + "/json", json=value).json() == {"got": value}
 
 
 def test_broken_json(mount: Mount) -> None:
-    """What is not JSON is refused by the framework, not by a crash."""
+    """Invalid JSON is refused by the framework and crashes nothing."""
     headers = {"content-type": "application/json"}
     answer = mount.http.post(mount.url + "/json", content=b'{"a": ', headers=headers)
     assert answer.status_code == mount.framework.bad_json
@@ -306,7 +306,7 @@ def test_broken_json(mount: Mount) -> None:
 
 @only(lambda framework: framework.stream is not None)
 def test_stream(mount: Mount) -> None:
-    """A piece is at the client before the app makes the next, which waits for a second request."""
+    """A piece reaches the client before the app makes the next: that waits for a second request."""
     url = f"{mount.url}{mount.framework.stream}/httpx"
     with mount.http.stream("GET", url) as answer:
         pieces = answer.iter_raw()
@@ -331,7 +331,7 @@ def test_stream_to_curl(mount: Mount) -> None:
 
 
 def test_head(mount: Mount) -> None:
-    """HEAD tells the length of what GET gives, sends nothing of it, and keeps the connection."""
+    """HEAD gives the length of GET's body without the body, and the connection stays open."""
     url = mount.url + "/items/7"
     told = curl("-I", "-w", "%{num_connects}\n", url, url).decode()
     lengths = re.findall(r"(?im)^content-length: (\d+)\r$", told)
@@ -348,7 +348,7 @@ def test_not_found(mount: Mount) -> None:
 
 
 def test_failure(mount: Mount) -> None:
-    """An exception gives the framework's 500, its trace goes to the log, the worker lives on."""
+    """An exception gives the framework's 500, its traceback is logged, and the worker lives on."""
     worker = mount.worker()
     answer = mount.get("/fail")
     assert answer.status_code == 500
@@ -362,12 +362,12 @@ def test_failure(mount: Mount) -> None:
     assert mount.worker() == worker
 
 
-# What only some have
+# What only some frameworks have
 
 
 @pytest.mark.parametrize("label", ["django", "django@1.2.0", "django-asgi"])
 def test_django_form(runtime: Runtime, session: requests.Session, label: str) -> None:
-    """Django's protection against forged posts, its redirect after one and its messages work."""
+    """Django's CSRF protection, its redirect after a post, and its messages work."""
     url = f"{runtime.url}/{label}/guestbook/"
     assert session.post(url, data={"name": "Ada"}).status_code == 403
     token = re.search(r'name="csrfmiddlewaretoken" value="(\w+)"', session.get(url).text)
@@ -380,7 +380,7 @@ def test_django_form(runtime: Runtime, session: requests.Session, label: str) ->
 
 @pytest.mark.parametrize("label", ["fastapi", "fastapi@1.2.0"])
 def test_fastapi_documentation(runtime: Runtime, http: httpx.Client, label: str) -> None:
-    """FastAPI's page of its API loads the description from below the base, which tells the base."""
+    """FastAPI's docs page loads the OpenAPI description below the base, and it names the base."""
     page = http.get(f"{runtime.url}/{label}/docs").text
     assert f"'/{label}/openapi.json'" in page
     description = http.get(f"{runtime.url}/{label}/openapi.json").json()

@@ -1,4 +1,4 @@
-"""Apps at `/` of hosts of their own, with each framework as its users would write it."""
+"""Apps at `/` of their own hosts, with each framework as its users would write it."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ def get(runtime: Runtime, host: str, path: str, method: str = "GET", **headers: 
 
 @pytest.mark.parametrize("name", FRAMEWORKS)
 def test_frameworks(runtime: Runtime, name: str) -> None:
-    """Links, redirects, added slashes, cookies and sessions come without a base."""
+    """Links, redirects, added slashes, cookies and sessions have no base."""
     host = f"{name}.example.com"
     origin = f"http://{host}"
     page = get(runtime, host, "/")
@@ -100,14 +100,14 @@ def test_frameworks(runtime: Runtime, name: str) -> None:
         assert urljoin(f"{origin}/folder", moved.headers["location"]) == f"{origin}/folder/?x=1"
     set_cookies = get(runtime, host, "/cookies", "POST").headers.get_all("set-cookie") or []
     paths = {morsel["path"] for line in set_cookies for morsel in SimpleCookie(line).values()}
-    assert paths <= {"/", ""}  # without one, browsers take the folder of what was asked for
+    assert paths <= {"/", ""}  # without a Path, browsers use the folder of the request's path
     first = get(runtime, host, "/visits", "POST")
     session = str(first.headers["set-cookie"]).partition(";")[0]
     assert get(runtime, host, "/visits", "POST", Cookie=session).json() == {"visits": 2}
 
 
 def test_what_an_app_sees(runtime: Runtime) -> None:
-    """An empty base, the path and the URL as the client has them; below `/name/` all as ever."""
+    """The base is empty, and path and URL are the client's; below `/name/` nothing changes."""
     answer = get(runtime, "Echo.Example.com:8443", "/api/health?x=1", **{"X-Vhost-Tenant": "b"})
     told = answer.json()
     assert (told["path"], told["base"]) == ("/api/health", "")
@@ -125,7 +125,7 @@ def test_what_an_app_sees(runtime: Runtime) -> None:
 
 
 def test_a_websocket(runtime: Runtime) -> None:
-    """Its handshake goes by the host too."""
+    """A WebSocket's handshake is routed by host too."""
     fields = ("Host: socket.example.com", *SHAKE, "", "")
     with runtime.connect() as sock:
         sock.sendall("\r\n".join(("GET /api/x HTTP/1.1", *fields)).encode())
@@ -148,7 +148,7 @@ def test_a_site(runtime: Runtime) -> None:
 
 
 def test_the_default_app(runtime: Runtime) -> None:
-    """Elsewhere it has `/` and what names no app; what names one is that one's."""
+    """On other hosts the default app gets `/` and paths that name no app; others go as usual."""
     for path in ("/", "/x", "/robots.txt", "/.well-known/security.txt", "//echo/x"):
         told = get(runtime, "localhost", path).json()
         assert (told["base"], told["fields"]["x-base"]) == ("", "")
@@ -161,7 +161,7 @@ def test_the_default_app(runtime: Runtime) -> None:
 
 @pytest.mark.parametrize("name", ["faulty", "empty"])
 def test_a_faulty_app(runtime: Runtime, name: str) -> None:
-    """Its host is its own from the start: nobody else gets its visitors and their cookies."""
+    """A faulty app still owns its host: no other app gets its visitors and their cookies."""
     answer = get(runtime, f"{name}.example.com", "/")
     assert (answer.status, answer.error["code"]) == (500, "app_misconfigured")
 
@@ -189,7 +189,7 @@ HOSTILE = [
 def test_hostile_hosts(
     runtime: Runtime, fields: tuple[str, ...], target: str, version: str, outcome: int | str
 ) -> None:
-    """A host that is missing, doubled, endless or disguised comes to no app but whom it names."""
+    """A missing, doubled, endless or disguised host leads to no app but the one that it names."""
     with client_of(runtime) as client:
         client.send(f"GET {target} HTTP/{version}\r\n".encode())
         client.send("".join(f"{field}\r\n" for field in (*fields, "")).encode())
@@ -203,7 +203,7 @@ def test_hostile_hosts(
 
 
 def test_what_is_logged_and_counted(runtime: Runtime) -> None:
-    """The app is named as below its own path, and metrics have no other labels."""
+    """The log names the app as it does below its own path, and metrics have no other labels."""
     answer = get(runtime, "echo.example.com", "/metrics")
     entry = runtime.wait_for_record("request.access", request_id=answer.headers["x-request-id"])
     assert (entry["app"], entry["path"], entry["status"]) == ("echo", "/metrics", 200)

@@ -1,4 +1,4 @@
-"""Apps without a framework: fetch and routes, plain and async, and WSGI as PEP 3333 has it."""
+"""Apps without a framework: fetch and routes, plain and async, and WSGI as PEP 3333 defines it."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ ONCE = {
     "routes-once": ("plain", {**TABLE, "ttl": 0}),
     "wsgi-once": ("wsgi_plain", {"ttl": 0}),
 }
-# What httpx makes of a connection that ends in the midst of a body.
+# What httpx raises for a connection that ends in the middle of a body.
 CUT = (httpx.ReadError, httpx.RemoteProtocolError)
 TABLES = [label for label in MOUNTS if label.startswith("routes")]
 
@@ -60,7 +60,7 @@ def runtime(tmp_path_factory: pytest.TempPathFactory, http: httpx.Client) -> Ite
 
 
 class Mount:
-    """An app where it is served."""
+    """An app and where it is served."""
 
     def __init__(self, runtime: Runtime, label: str, http: httpx.Client) -> None:
         self.runtime = runtime
@@ -116,7 +116,7 @@ def test_target(mount: Mount) -> None:
 
 
 def test_headers(mount: Mount) -> None:
-    """Repeated fields stay apart and in order; base and request id are among them."""
+    """Repeated fields stay apart and in order; base and request id are among the fields."""
     note = ["-H", "X-Note: one", "-H", "X-Other: z", "-H", "x-note: two", "-H", "Accept;"]
     told = curl(*note, "-i", mount.url + "/seen").decode()
     head, _, body = told.partition("\r\n\r\n")
@@ -147,7 +147,7 @@ def test_cookies(mount: Mount) -> None:
 
 
 def test_handler_kind(mount: Mount) -> None:
-    """A plain handler gets a Request, an async one that whose reading is awaited."""
+    """A plain handler gets a Request; an async one gets a Request that is read with await."""
     assert mount.get("/seen").json()["class"] == ("AsyncRequest" if mount.is_async else "Request")
 
 
@@ -168,7 +168,7 @@ def test_text(mount: Mount) -> None:
 
 
 def test_json(mount: Mount) -> None:
-    """JSON is decoded; what is none is answered with 400 that says what is wrong with it."""
+    """JSON is decoded; invalid JSON gets a 400 that says what is wrong with it."""
     value = {"a": [1, None, "Zoë"]}
     assert mount.post("/json", json=value).json() == {"got": value}
     answer = mount.post("/json", content=b'{"a":')
@@ -187,7 +187,7 @@ def test_urlencoded_form(mount: Mount) -> None:
 
 
 def test_multipart_form(mount: Mount) -> None:
-    """Fields and a file of 5 MB, as requests sends them."""
+    """Fields and a file of 5 MB arrive as requests sends them."""
     data = os.urandom(5 * 1024 * 1024)
     files = {"blob": ("a blob.bin", data, "application/x-blob"), "leaf": ("leaf.svg", LEAF)}
     with requests.Session() as session:
@@ -200,7 +200,7 @@ def test_multipart_form(mount: Mount) -> None:
 
 
 def test_broken_form(mount: Mount) -> None:
-    """A form that is not what it says it is gets 400."""
+    """A form that does not match its Content-Type gets 400."""
     kind = {"content-type": "multipart/form-data; boundary=x"}
     answer = mount.post("/form", content=b"--x\r\nno form", headers=kind)
     assert (answer.status_code, answer.json()["error"]["code"]) == (400, "bad_body")
@@ -215,7 +215,7 @@ def test_stream(mount: Mount) -> None:
 
 
 def test_answer_while_the_body_comes(mount: Mount) -> None:
-    """An app may answer to a piece of the body while the client still has to send the next."""
+    """An app may answer a piece of the body before the client sends the next."""
     head = f"POST {mount.base}/shout HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n"
     with mount.runtime.connect() as sock:
         sock.sendall(f"{head}Connection: close\r\n\r\n".encode())
@@ -238,14 +238,14 @@ def test_text_answer(mount: Mount) -> None:
 
 
 def test_bytes_answer(mount: Mount) -> None:
-    """Bytes stay as they are."""
+    """Bytes are sent unchanged."""
     answer = mount.get("/answer/octets")
     assert answer.content == b"\x00\xff"
     assert answer.headers["content-type"] == "application/octet-stream"
 
 
 def test_empty_answer(mount: Mount) -> None:
-    """204 has neither body nor length nor type, and the connection goes on."""
+    """A 204 has no body, length or type, and the connection stays open."""
     for _ in range(2):
         answer = mount.get("/answer/nothing")
         assert (answer.status_code, answer.content) == (204, b"")
@@ -253,14 +253,14 @@ def test_empty_answer(mount: Mount) -> None:
 
 
 def test_html_answer(mount: Mount) -> None:
-    """A page with a status of its own."""
+    """A page may have a status other than 200."""
     answer = mount.get("/answer/page")
     assert (answer.status_code, answer.text) == (203, "<p>Zoë</p>")
     assert answer.headers["content-type"] == "text/html; charset=utf-8"
 
 
 def test_json_answer(mount: Mount) -> None:
-    """JSON with a status and a header, made from the base."""
+    """JSON may have a status and a header, here one made from the base."""
     answer = mount.get("/answer/json")
     assert (answer.status_code, answer.json()) == (201, {"name": "Zoë"})
     assert answer.headers["content-type"] == "application/json"
@@ -268,7 +268,7 @@ def test_json_answer(mount: Mount) -> None:
 
 
 def test_redirect(mount: Mount) -> None:
-    """A redirect from the base stays in the app and in its version; what it holds is encoded."""
+    """A redirect from the base stays in the app and in its version; what it contains is encoded."""
     answer = mount.get("/answer/redirect", follow_redirects=True)
     assert answer.history[0].status_code == 303
     seen = answer.json()
@@ -276,7 +276,7 @@ def test_redirect(mount: Mount) -> None:
 
 
 def test_file(mount: Mount) -> None:
-    """A file comes with type, length and validators; HEAD tells the same without it."""
+    """A file comes with type, length and validators; HEAD gives the same without the file."""
     answer = mount.get("/answer/file")
     assert answer.content == LEAF
     assert answer.headers["content-type"] == "image/svg+xml"
@@ -300,7 +300,7 @@ def test_download(mount: Mount, tmp_path: Path) -> None:
 
 
 def test_cookies_are_set(mount: Mount) -> None:
-    """Each cookie is a field of its own, with what was said of it, below the app's base."""
+    """Each cookie is a field of its own, with its attributes, below the app's base."""
     taste, shape, old = mount.get("/answer/cookies").headers.get_list("set-cookie")
     mount.http.cookies.clear()
     assert taste.split("; ") == [
@@ -312,7 +312,7 @@ def test_cookies_are_set(mount: Mount) -> None:
 
 
 def test_cookie_round_trip(mount: Mount) -> None:
-    """A cookie comes back as it was set, where the connection is good enough for it."""
+    """A cookie comes back as it was set, if the connection is secure enough for it."""
     with requests.Session() as session:
         session.trust_env = False
         session.get(mount.url + "/answer/cookies").raise_for_status()
@@ -321,26 +321,26 @@ def test_cookie_round_trip(mount: Mount) -> None:
 
 
 def test_repeated_headers(mount: Mount) -> None:
-    """Headers of the same name stay apart, the type is the one that was given."""
+    """Headers of the same name stay separate, and the type is the one that was given."""
     answer = mount.get("/answer/headers")
     assert answer.headers.get_list("x-note") == ["one", "two"]
     assert answer.headers["content-type"] == "text/markdown"
 
 
 def test_pieces(mount: Mount) -> None:
-    """A body may be an iterable, or async iterable, of text and all that is bytes."""
+    """A body may be an iterable or async iterable of text or of any bytes-like object."""
     assert mount.get("/answer/pieces").content == "Zoë".encode() + b"\xff!?"
 
 
 def test_large_answer(mount: Mount) -> None:
-    """A megabyte comes whole and with its length."""
+    """A megabyte arrives whole and with its length."""
     answer = mount.get("/answer/large")
     assert answer.content == b"0123456789abcdef" * 65536
     assert answer.headers["content-length"] == "1048576"
 
 
 def test_streamed_answer(mount: Mount) -> None:
-    """A piece is at the client before the next is made, which waits for a second request."""
+    """A piece reaches the client before the next is made, which waits for a second request."""
     with mount.http.stream("GET", mount.url + "/answer/gated?key=a") as answer:
         pieces = answer.iter_raw()
         assert next(pieces) == b"first\n"
@@ -349,10 +349,10 @@ def test_streamed_answer(mount: Mount) -> None:
 
 
 def test_client_that_leaves(mount: Mount) -> None:
-    """A generator whose client has left is closed, before it has got to its end."""
+    """A generator is closed before its end when its client leaves."""
     with mount.http.stream("GET", mount.url + "/answer/gated?key=left") as answer:
         assert next(answer.iter_raw()) == b"first\n"
-    if not mount.is_async:  # a plain one notices at its next piece
+    if not mount.is_async:  # a plain generator notices at its next piece
         mount.post("/answer/gated?key=left")
     wait_until(lambda: "left" in mount.get("/answer/closed").json(), what="the generator's close")
 
@@ -391,14 +391,14 @@ def test_wrong_return(mount: Mount, what: str) -> None:
 
 
 def test_wrong_return_names_the_handler(mount: Mount) -> None:
-    """Where there are many handlers, the error says which it was."""
+    """With many handlers, the error says which one it was."""
     error = mount.failure(mount.get("/wrong/none"))["error"]
     label = "routes['/wrong/none']" if mount.label in TABLES else "fetch"
     assert error.startswith(f"TypeError: {label} returned None")
 
 
 def test_coroutine_instead_of_an_answer(mount: Mount) -> None:
-    """A forgotten await is told from a forgotten async."""
+    """The error tells a missing `await` from a missing `async`."""
     answer = mount.get("/wrong/coroutine")
     assert answer.status_code == 500
     error = mount.failure(answer)["error"]
@@ -408,7 +408,7 @@ def test_coroutine_instead_of_an_answer(mount: Mount) -> None:
 
 @pytest.mark.parametrize("path", ["piece", "first-piece"])
 def test_wrong_piece(mount: Mount, path: str) -> None:
-    """A body that goes wrong on its way is cut, so that it cannot look whole."""
+    """A body that fails half way is cut off, so that it cannot look complete."""
     with pytest.raises(CUT):
         mount.get("/wrong/" + path)
     record = mount.runtime.wait_for_record("app.request_failed", path=f"{mount.base}/wrong/{path}")
@@ -416,7 +416,7 @@ def test_wrong_piece(mount: Mount, path: str) -> None:
 
 
 def test_trace_in_development(mount: Mount) -> None:
-    """In development the answer tells the author where it went wrong, in his own code alone."""
+    """In development the answer shows the author where it failed, in the app's own code only."""
     error = mount.get("/wrong/raises").json()["error"]
     assert "LookupError: no such luck" in error["stack"]
     assert "views.py" in error["stack"]
@@ -435,19 +435,19 @@ def table(request: pytest.FixtureRequest, runtime: Runtime, http: httpx.Client) 
 
 
 def test_route_parameters(table: Mount) -> None:
-    """Parameters come decoded, an encoded slash does not end them."""
+    """Parameters come decoded; an encoded slash does not end them."""
     assert table.get("/users/Zo%C3%AB%2Fa").json()["params"] == {"id": "Zoë/a"}
     assert table.get("/users/7/posts/x").json()["params"] == {"id": "7", "post": "x"}
     assert table.get("/seen/a/b").json()["params"] == {"*": "a/b"}
 
 
 def test_literal_before_parameter(table: Mount) -> None:
-    """The more particular route wins, whatever the order of the table."""
+    """The more specific route wins, whatever the order of the table."""
     assert table.get("/users/me").text == "it is you\n"
 
 
 def test_fixed_response(table: Mount) -> None:
-    """A Response in the table is given again and again, to GET and HEAD."""
+    """A Response in the table answers GET and HEAD again and again."""
     for _ in range(2):
         assert table.get("/").text == "<h1>The table</h1>"
         assert table.get("/leaf").content == LEAF
@@ -464,7 +464,7 @@ def test_methods(table: Mount) -> None:
 
 
 def test_wrong_method(table: Mount) -> None:
-    """405 tells which methods there are, and OPTIONS does so too."""
+    """A 405 lists the allowed methods, and so does OPTIONS."""
     url = table.url + "/users/1/posts/2"
     answer = table.http.post(url)
     assert (answer.status_code, answer.json()["error"]["code"]) == (405, "method_not_allowed")
@@ -520,7 +520,7 @@ def wsgi(runtime: Runtime, http: httpx.Client) -> Mount:
 
 
 def test_environ(wsgi: Mount) -> None:
-    """The environ is that of PEP 3333 and CGI: native strings hold the path's decoded bytes."""
+    """The environ follows PEP 3333 and CGI: native strings hold the path's decoded bytes."""
     target = "/wsgi/show/Zo%C3%AB%20x?a=%26&b"
     headers = ["-H", "X-Note: one", "-H", "X-Note: two", "-H", "X_Base: evil"]
     told = curl(*headers, "-w", " %{local_port}", wsgi.runtime.url + target).decode()
@@ -550,14 +550,14 @@ def test_environ(wsgi: Mount) -> None:
 
 
 def test_wsgi_flags_of_ttl_0(runtime: Runtime, http: httpx.Client) -> None:
-    """An app whose worker serves one request is told so."""
+    """An app whose worker serves one request sees that in the environ."""
     environ = http.get(f"{runtime.url}/wsgi-once/show").json()
     assert environ["wsgi.run_once"] is True
     assert environ["SCRIPT_NAME"] == "/wsgi-once"
 
 
 def test_iterable_is_closed(wsgi: Mount) -> None:
-    """`close` is called after the last piece, and after one that failed."""
+    """`close` is called after the last piece, and after a piece that failed."""
     assert wsgi.get("/iterate?whole").text == "one two"
     with pytest.raises(CUT):
         wsgi.get("/break-off?broken")
@@ -565,7 +565,7 @@ def test_iterable_is_closed(wsgi: Mount) -> None:
 
 
 def test_write(wsgi: Mount) -> None:
-    """The function that start_response returns sends before what is returned."""
+    """What the `write` of start_response sends comes before the returned body."""
     assert wsgi.get("/write").text == "one two three"
 
 
@@ -582,7 +582,7 @@ def test_second_start_response(wsgi: Mount) -> None:
 
 
 def test_input_methods(wsgi: Mount) -> None:
-    """wsgi.input has all its methods, and each goes on where the last one stopped."""
+    """wsgi.input has all its methods, and each continues where the last one stopped."""
     told = wsgi.post("/lines", content=b"ab\ncdefg\nhi\njk\nlm").json()
     assert told == ["ab\n", "cde", "fg\n", "hi\n", "jk\n|lm", ""]
 
@@ -595,7 +595,7 @@ def test_wsgi_errors(wsgi: Mount) -> None:
 
 
 def test_wsgi_exceptions(wsgi: Mount) -> None:
-    """An exception, and a body without a head, give 500; the log says which it was."""
+    """An exception, and a body without start_response, give 500; the log says which it was."""
     answer = wsgi.get("/raise")
     assert answer.status_code == 500
     assert "LookupError: before start_response" in wsgi.failure(answer)["error"]
@@ -605,7 +605,7 @@ def test_wsgi_exceptions(wsgi: Mount) -> None:
 
 
 def test_wsgiref_found_nothing(wsgi: Mount) -> None:
-    """After all of the above, wsgiref.validate has no complaint that was not provoked."""
+    """After all of the above, wsgiref.validate has only the complaints that were provoked."""
     found = [
         record
         for record in tuple(wsgi.runtime.records)

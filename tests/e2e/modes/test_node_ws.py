@@ -1,4 +1,4 @@
-"""WebSockets with Node's most used client, the npm package ws."""
+"""WebSockets with ws, Node's most used client package."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ pytestmark = needs_npm
 
 @pytest.fixture(scope="module")
 def packages() -> Path:
-    """A folder with what package-lock.json pins."""
+    """A folder with the packages that package-lock.json pins."""
     return node_modules(SOURCE)
 
 
@@ -47,7 +47,7 @@ def app(request: pytest.FixtureRequest) -> str:
 
 
 def play(runtime: Runtime, packages: Path, app: str, scenario: str) -> Any:
-    """What node says of a scenario of client.cjs."""
+    """What a scenario of client.cjs prints in node."""
     url = f"ws://127.0.0.1:{runtime.port}/{app}"
     command = ["node", str(SOURCE / "client.cjs"), url, scenario]
     env = os.environ | {"NODE_PATH": str(packages)}
@@ -67,7 +67,7 @@ def test_messages(runtime: Runtime, packages: Path, app: str) -> None:
 
 
 def test_compressed_messages(runtime: Runtime, packages: Path) -> None:
-    """So they do with permessage-deflate, which ws offers."""
+    """The same with permessage-deflate, which ws offers."""
     played = play(runtime, packages, "ws_async", "compressed")
     assert played["extensions"].startswith("permessage-deflate")
     assert played["seen"] == LARGEST_MESSAGES
@@ -75,17 +75,17 @@ def test_compressed_messages(runtime: Runtime, packages: Path) -> None:
 
 
 def test_fragments(runtime: Runtime, packages: Path) -> None:
-    """The pieces of a message are joined."""
+    """The fragments of a message are joined."""
     assert play(runtime, packages, "ws_async", "fragments") is True
 
 
 def test_a_ping_while_the_app_is_busy(runtime: Runtime, packages: Path) -> None:
-    """Pings are answered though the app waits for something else."""
+    """Pings are answered even while the app waits for something else."""
     assert play(runtime, packages, "ws_async", "ping") == "while the app is busy"
 
 
 def test_the_handshake(runtime: Runtime, packages: Path, app: str) -> None:
-    """Subprotocol and header fields of the app reach the client, the client's reach the app."""
+    """The app's subprotocol and header fields reach the client, and the client's reach the app."""
     played = play(runtime, packages, app, "subprotocol")
     assert (played["subprotocol"], played["room"]) == ("v2", "blue")
     assert played["scope"]["cookie"] == "d"
@@ -94,7 +94,7 @@ def test_the_handshake(runtime: Runtime, packages: Path, app: str) -> None:
 
 
 def test_the_app_closes(runtime: Runtime, packages: Path, app: str) -> None:
-    """Code and reason of the app reach the client."""
+    """The app's close code and reason reach the client."""
     assert play(runtime, packages, app, "close") == [4001, "\u20ac"]
 
 
@@ -104,5 +104,5 @@ def test_denial(runtime: Runtime, packages: Path, app: str) -> None:
 
 
 def test_many(runtime: Runtime, packages: Path, app: str) -> None:
-    """50 at once each get their own messages."""
+    """Each of 50 open at once gets its own messages."""
     assert play(runtime, packages, app, "many") is True

@@ -1,4 +1,4 @@
-"""Operating, in each form of Buntime, by its command line: from a key to a restored backup."""
+"""Operating each form of Buntime by its command line: from a key to a restored backup."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from tests.support.harness import (
 )
 from tests.support.runs import environ
 
-# Each kind of thing that an app has of the runtime: data, a secret, and packages of its Python.
+# An app with one of each: data, a secret, and packages for its Python.
 APP = """
 import os, sqlite3
 from buntime import Response, secret
@@ -75,7 +75,7 @@ class Host:
         assert not [line for line in told if any(word in line for word in WORRIES)]
 
     def run(self, *words: str | Path, stdin: str = "", code: int = 0, **env: str) -> str:
-        """What it prints, which is stderr where it is to fail."""
+        """What it prints: stdout, or stderr if it should fail."""
         done = subprocess.run(
             [*command(), *map(str, words)],
             cwd=self.root, env=environ(self.env | env), input=stdin, timeout=40,
@@ -120,7 +120,7 @@ def test_a_day_of_an_operator(tmp_path: Path) -> None:
             assert told == f"shop: {job}: ok ({result})\n"
         logged = one.run("logs", "shop")
         assert all(line in logged for line in ("a visit", "reported", "no_such_module"))
-        # A shell finds the app's Python, too, by both of its names.
+        # A shell finds the app's Python under both of its names, too.
         script = f'python -c "{TELLS}" && python3 -c "{TELLS}"'
         programs = [one.run("run", "shop", "--", "python", "-c", TELLS)] * 2
         assert programs[0].startswith("s3cret ['")
@@ -136,7 +136,7 @@ def test_a_day_of_an_operator(tmp_path: Path) -> None:
 
 
 def test_a_program_that_is_killed(tmp_path: Path) -> None:
-    """What `buntime run` has started goes with the process that somebody kills."""
+    """What `buntime run` has started ends when its process is killed."""
     host = Host(tmp_path / "host")
     write_app(host.root / "apps/shop", {"app.py": ""})
     with subprocess.Popen(

@@ -33,7 +33,7 @@ def fetch(request):
 
 
 def test_a_plugin(tmp_path: Path) -> None:
-    """It takes part in requests of apps, and answers its own."""
+    """It takes part in requests to apps, and answers its own."""
     folder = write_plugin(
         tmp_path / "plugins", "all", CODE, stage="identity", base="/all", visibility="public",
         entrypoint="page.html", routes=["/api/**"],
@@ -71,7 +71,7 @@ def fetch(request):
 
 
 def test_services(tmp_path: Path) -> None:
-    """Sync and async ones, for sync and async users: each kind of process that serves a plugin."""
+    """Sync and async services work for sync and async users, in each kind of process."""
     uses = {"ttl": 600, "uses": ["kept", "awaited"]}
     awaited = SERVICE.replace("    def get", "    async def get").replace(
         "def count(self, most):\n        yield from range(most)",
@@ -92,7 +92,7 @@ def test_services(tmp_path: Path) -> None:
 
 
 def test_the_config_file(tmp_path: Path) -> None:
-    """It sets a plugin's options, and a command tells them and where they come from."""
+    """The config file sets a plugin's options; a command shows them and where they come from."""
     code = """
 from buntime.plugin import Response, plugin
 def fetch(request): return Response(plugin.config["word"])
@@ -122,7 +122,7 @@ def fetch(request): return Response(plugin.config["word"])
 
 
 def test_the_command_line(tmp_path: Path) -> None:
-    """`buntime plugins check` tells what is wrong."""
+    """`buntime plugins check` says what is wrong."""
     write_plugin(tmp_path / "plugins", "needs", "", dependencies=["nobody"])
     line = [*command(), "plugins", "check", str(tmp_path / "plugins")]
     done = subprocess.run(line, capture_output=True, text=True, check=False)
@@ -131,7 +131,7 @@ def test_the_command_line(tmp_path: Path) -> None:
 
 
 def test_bundled_plugins(tmp_path: Path) -> None:
-    """Each plugin of the project's folder is there, in a folder of a stranger."""
+    """Each plugin of the project is built in, also in a folder that has nothing to do with it."""
     done = subprocess.run(
         [*command(), "plugins", "list"], cwd=tmp_path, capture_output=True, text=True, check=True
     )
@@ -141,7 +141,7 @@ def test_bundled_plugins(tmp_path: Path) -> None:
 
 
 def test_keyval(tmp_path: Path) -> None:
-    """The store that comes along keeps what an app writes, over a restart too."""
+    """The built-in store keeps what an app writes, over a restart too."""
     for number in (None, 1, 2):
         with with_keyval(tmp_path) as runtime:
             source = b'result = kv.get(("n",))\nkv.atomic().sum(("n",), 1).commit()'

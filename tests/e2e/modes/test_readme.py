@@ -1,4 +1,4 @@
-"""The code in the README, docs/apps.md and the first plugins runs as it stands there.
+"""The code in the README, docs/apps.md and the first plugins runs as written there.
 
 So does the README's first app, and the tree of apps is served as docs/apps.md says.
 """
@@ -59,7 +59,7 @@ _, PLUGIN = blocks(section(PLUGINS_DOC, "A first plugin"), "python")
 
 @pytest.fixture(scope="module")
 def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder of apps, made by the README's commands and of the code of docs/apps.md."""
+    """A folder of apps, made by the README's commands and from the code in docs/apps.md."""
     folder = tmp_path_factory.mktemp("readme")
     script, is_found, _ = first_app().rpartition("python3 build.py run ../my-apps\n")
     assert is_found
@@ -88,14 +88,14 @@ def http(runtime: Runtime) -> Iterator[httpx.Client]:
 
 
 def test_all_code_is_tested() -> None:
-    """Each block of Python belongs to one of the tests here; the README has none of its own."""
+    """Each Python block belongs to one of the tests here; the README has none of its own."""
     assert CODE.keys() == NAMES.keys()
     assert sorted(CODE.values()) == sorted(blocks(APPS_DOC, "python"))
     assert blocks(README, "python") == []
 
 
 def test_first_app(runtime: Runtime) -> None:
-    """The first app answers to the command beside it what stands below that."""
+    """The first app answers the command beside it with what is shown below the command."""
     shown = FENCE.findall(section(README, "A first app"))[1]
     assert shown[0] == "console"
     command, _, expected = shown[1].partition("\n")
@@ -123,7 +123,7 @@ def test_function(http: httpx.Client) -> None:
 
 
 def test_routes(http: httpx.Client) -> None:
-    """The table has a page, a parameter for GET alone, and a rest."""
+    """The table has a page, a parameter for GET only, and a rest."""
     assert http.get("/routes/").text == "<h1>Users</h1>"
     assert http.get("/routes/users/7").json() == {"user": "7"}
     assert http.post("/routes/users/7").status_code == 405
@@ -131,7 +131,7 @@ def test_routes(http: httpx.Client) -> None:
 
 
 def test_wsgi(http: httpx.Client) -> None:
-    """The Flask app makes the link that the comment in it tells."""
+    """The Flask app makes the link that its comment shows."""
     comment = re.search(r'# ("[^"]+")', CODE["WSGI"])
     assert comment is not None
     assert http.get("/shop/").text == comment[1].strip('"')
@@ -166,7 +166,7 @@ def tree() -> list[tuple[str, list[str]]]:
 
 
 def test_tree(tmp_path: Path) -> None:
-    """Each folder of the tree is served under the paths that stand beside it."""
+    """Each folder of the tree is served under the paths shown beside it."""
     served = [(path, url) for path, urls in tree() for url in urls]
     assert len(served) >= 7
     for path, _ in served:
@@ -177,7 +177,7 @@ def test_tree(tmp_path: Path) -> None:
 
 
 def test_plugin(tmp_path: Path) -> None:
-    """The plugin tells an app who asks, and no client can."""
+    """The plugin passes an app the user's name, and a client cannot forge it."""
     echo = "from buntime import Response\n"
     echo += "def fetch(request): return Response.json(dict(request.headers.items()))\n"
     write_app(tmp_path / "apps" / "echo", {"app.py": echo})

@@ -14,7 +14,7 @@ from tests.support.harness import Runtime, command, running, write_app
 
 KEY = "the-key-that-no-app-may-see"
 
-# What an app of the same user can try with the runtime, and with whoever started it.
+# What an app of the same user can try against the runtime and the process that started it.
 SPY = """
 import ctypes, errno, os, subprocess
 from buntime import Response
@@ -101,7 +101,7 @@ def test_no_process_shows_the_key(runtime: Runtime) -> None:
 
 
 def test_no_app_gets_into_the_runtime(runtime: Runtime) -> None:
-    """An app can neither read the runtime's memory nor trace it, as it can its own processes."""
+    """An app can neither read the runtime's memory nor trace it, but it can its own processes."""
     pids = {runtime.pid, runtime.process.pid}
     told = spied(runtime, *pids)
     assert told["can"] == {str(pid): [] for pid in pids}
@@ -109,7 +109,7 @@ def test_no_app_gets_into_the_runtime(runtime: Runtime) -> None:
 
 
 def test_nothing_is_told_of_where_it_lies(tmp_path: Path) -> None:
-    """An app does not learn where the key's file lies; the file does what the variable does."""
+    """An app does not learn where the key's file is; the file works as the variable does."""
     (tmp_path / "key").write_text(f"{KEY}\n")
     write_app(tmp_path / "apps/spy", {"app.py": SPY})
     write_app(tmp_path / "apps/locked", {"app.py": SPY}, visibility="protected")

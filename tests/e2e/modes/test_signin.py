@@ -33,14 +33,14 @@ class Provider:
 
     def __init__(self) -> None:
         folder = node_modules(SOURCE).parent
-        script = folder / "server.mjs"  # beside its packages, as modules are found
+        script = folder / "server.mjs"  # beside its packages, so that Node finds them
         shutil.copy(SOURCE / "server.mjs", script)
         pipe = subprocess.PIPE
         self.process = subprocess.Popen(["node", script], stdin=pipe, stdout=pipe, text=True)
         self.url = str(json.loads(self._line())["url"])
 
     def know(self, origin: str) -> None:
-        """Let browsers come back to this origin."""
+        """Allows browsers to be sent back to this origin."""
         said = {
             "redirectUris": [f"{origin}{AUTH}/callback"],
             "postLogoutUris": [f"{origin}{AUTH}/signed-out"],
@@ -115,7 +115,7 @@ def url(runtime: Runtime, name: str, path: str = "/") -> str:
 
 
 def sessions(page: Page) -> dict[str, str]:
-    """The cookies by which hosts know who it is."""
+    """The cookies by which each host knows who the user is."""
     cookies = page.context.cookies()
     return {each["domain"]: each["value"] for each in cookies if each["name"] == "bt-user"}
 
@@ -125,13 +125,13 @@ def who(page: Page) -> dict[str, object]:
 
 
 def test_two_apps_and_one_sign_in(runtime: Runtime, provider: Provider, page: Page) -> None:
-    """The second app asks nothing, a reload neither, and who signs out of one is out of both."""
+    """Neither the second app nor a reload asks again; signing out of one app signs out of both."""
     page.goto(url(runtime, "shop", "/cart?id=1"))
     assert page.url.startswith(provider.url), "nobody is asked by which way, as there is one"
     page.fill("input[name=login]", "boss")
     page.fill("input[name=password]", "any")
     page.click("button[type=submit]")
-    page.click("button[type=submit]")  # to let the apps know who it is
+    page.click("button[type=submit]")  # consents that the apps learn who the user is
     page.wait_for_url(url(runtime, "shop", "/cart?id=1"))
     told = who(page)
     assert (told["user"], told["roles"]) == ("boss@example.com", ["admin"])

@@ -1,4 +1,4 @@
-"""Names and versions as folders say them, while the runtime runs and folders come and go."""
+"""Names and versions of folders, while the runtime runs and folders come and go."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 
 from tests.support.harness import Runtime, running, wait_until, write_app
 
-# Tells which folder answers, and under which base.
+# Answers with its folder and its base.
 INDEX = """import os
 
 from buntime import Request, Response
@@ -62,7 +62,7 @@ def http(runtime: Runtime) -> Iterator[httpx.Client]:
 
 
 def folder(root: Path, answer: httpx.Response) -> str:
-    """Which folder has answered, seen from `root`."""
+    """Which folder has answered, relative to `root`."""
     assert answer.status_code == 200, answer.text
     return str(Path(answer.json()["dir"]).relative_to(root))
 
@@ -86,7 +86,7 @@ def folder(root: Path, answer: httpx.Response) -> str:
         ("shop@1.2", "first/shop@1.2.3"),
         ("shop@1.0.0", "first/shop@1.0.0"),
         ("shop@3.0.0-rc.1", "second/shop@3.0.0-rc.1"),
-        ("blog", "first/blog/1.0.0"),  # where the link `latest` leads
+        ("blog", "first/blog/1.0.0"),  # where the link `latest` points
         ("blog@latest", "first/blog/1.0.0"),
         ("blog@2", "first/blog/2.0.0"),
         ("blog@1", "first/blog/1.0.0"),
@@ -99,13 +99,13 @@ def folder(root: Path, answer: httpx.Response) -> str:
     ],
 )
 def test_chosen_folder(root: Path, http: httpx.Client, named: str, expected: str) -> None:
-    """Folders of all directories are one app, of which a range takes the highest that fits."""
+    """Folders of all directories make one app, and a range picks the highest version that fits."""
     assert folder(root, http.get(f"/{named}/")) == expected
 
 
 @pytest.mark.parametrize("named", ["shop", "shop@1", "shop@%5E1.0.0", "@acme/wiki@1"])
 def test_base(http: httpx.Client, named: str) -> None:
-    """The base is what the client wrote, so that links stay with what it asked for."""
+    """The base is what the client wrote, so that links keep the version it asked for."""
     answer = http.get(f"/{named}/cart/1").json()
     assert (answer["base"], answer["path"]) == (f"/{named}", "/cart/1")
 
@@ -127,7 +127,7 @@ def test_unknown(http: httpx.Client, named: str) -> None:
 
 
 def test_same_version_twice(root: Path, runtime: Runtime, http: httpx.Client) -> None:
-    """The first directory wins, with a warning that names both; other versions are not touched."""
+    """The first directory wins, with a warning that names both; other versions are not affected."""
     assert folder(root, http.get("/twice@1.0.0/")) == "first/twice@1.0.0"
     assert folder(root, http.get("/twice@1/")) == "second/twice@1.1.0"
     record = runtime.wait_for_record("folder.duplicate", app="twice@1.0.0")
@@ -137,7 +137,7 @@ def test_same_version_twice(root: Path, runtime: Runtime, http: httpx.Client) ->
 
 
 def test_folders_that_no_request_can_name(runtime: Runtime, root: Path) -> None:
-    """A folder called as a path of the runtime's own, or with half a version, is warned of."""
+    """A folder named like a path of the runtime, or with half a version, gives a warning."""
     runtime.wait_for_record("folder.reserved")
     runtime.wait_for_record("folder.bad_version")
     skipped = {
@@ -168,7 +168,7 @@ def becomes(http: httpx.Client, wanted: dict[str, int | Path]) -> None:
 
 
 def test_new_and_removed_apps(root: Path, http: httpx.Client) -> None:
-    """New folders are served within two seconds; once they are removed, so soon are the 404s."""
+    """New folders are served within two seconds, and removed ones are 404 as soon."""
     layouts = {
         "/a/": "a",
         "/b/": "b@1.0.0",
@@ -201,7 +201,7 @@ def test_new_version(root: Path, http: httpx.Client) -> None:
 
 
 def test_broken_manifest(root: Path, runtime: Runtime, http: httpx.Client) -> None:
-    """500 with the request id for this app alone; the log names file, key and what is allowed."""
+    """500 with the request id for this app only; the log names file, key and what is allowed."""
     answer = http.get("/broken/")
     error = answer.json()["error"]
     assert (answer.status_code, error["code"]) == (500, "app_misconfigured")
@@ -214,7 +214,7 @@ def test_broken_manifest(root: Path, runtime: Runtime, http: httpx.Client) -> No
 
 
 def test_mended_manifest(root: Path, http: httpx.Client) -> None:
-    """A manifest that breaks takes its app down alone, one that is mended brings it back."""
+    """A broken manifest takes only its own app down, and a repaired one brings it back."""
     manifest = root / "first/broken/buntime.yaml"
     faulty = manifest.read_text("utf-8")
     manifest.write_text("ttl: 60\ntimeout: 3\n", "utf-8")
@@ -225,7 +225,7 @@ def test_mended_manifest(root: Path, http: httpx.Client) -> None:
 
 
 def test_folder_without_app(runtime: Runtime, http: httpx.Client) -> None:
-    """An empty folder's author is told in the log what was looked for."""
+    """For an empty folder, the log says which files were looked for."""
     assert http.get("/empty/").status_code == 500
     record = runtime.wait_for_record("app.invalid", path="/empty/")
     for name in ("index.html", "index.py", "app.py", "main.py", "wsgi.py", "asgi.py"):
@@ -233,7 +233,7 @@ def test_folder_without_app(runtime: Runtime, http: httpx.Client) -> None:
 
 
 def test_app_that_cannot_be_loaded(runtime: Runtime, http: httpx.Client) -> None:
-    """An import that fails is 500 for this app alone; the log has the trace, the answer has not."""
+    """A failed import is 500 for this app only; the log has the traceback, the answer does not."""
     answer = http.get("/faulty/")
     error = answer.json()["error"]
     assert (answer.status_code, error["code"]) == (500, "app_boot_failed")

@@ -1,6 +1,6 @@
 """WebSockets through the runtime, with the `websockets` package as client, for apps of all kinds.
 
-All apps named `ws_...` have the same paths, so each test is asked of all of them.
+All apps named `ws_...` have the same paths, so each test runs against all of them.
 """
 
 from __future__ import annotations
@@ -78,7 +78,7 @@ def client(runtime: Runtime, path: str, **options: object) -> Iterator[ClientCon
 
 
 def closed(ws: ClientConnection) -> tuple[int, str]:
-    """Wait for the close of the server: code and reason."""
+    """Wait for the server's close: code and reason."""
     with pytest.raises(ConnectionClosed) as caught:
         ws.recv(timeout=10)
     assert caught.value.rcvd is not None, "the connection was cut"
@@ -97,9 +97,9 @@ def refused(runtime: Runtime, path: str) -> httpx.Response:
 
 @pytest.mark.parametrize("app", ALL)
 def test_echo(runtime: Runtime, app: str) -> None:
-    """Text, bytes, nothing at all and the largest message come back as they were sent."""
+    """Text, bytes, an empty message and the largest message come back as they were sent."""
     messages = ["hello", b"\xff\0", "", "\u20ac" * 50_000, b"x" * LARGEST]
-    if app != "ws_quart":  # which takes no bytes for no message
+    if app != "ws_quart":  # which takes empty bytes for no message
         messages.append(b"")
     with client(runtime, f"/{app}/echo") as ws:
         for message in messages:
@@ -109,7 +109,7 @@ def test_echo(runtime: Runtime, app: str) -> None:
 
 @pytest.mark.parametrize("app", ALL)
 def test_fragments(runtime: Runtime, app: str) -> None:
-    """Fragments are joined, also where they cut a character."""
+    """Fragments are joined, also if they split a character."""
     with client(runtime, f"/{app}/echo", compression=None) as ws:
         ws.send(["a", "\u20ac" * 40_000, "", "c"])
         assert ws.recv(timeout=10) == "a" + "\u20ac" * 40_000 + "c"
@@ -119,7 +119,8 @@ def test_fragments(runtime: Runtime, app: str) -> None:
 
 @pytest.mark.parametrize("app", ALL)
 def test_scope(runtime: Runtime, app: str) -> None:
-    """The app sees path, base, query, cookie, client and subprotocols; the client its choice."""
+    """The app sees path, base, query, cookie, client and subprotocols; the client sees its
+    choice."""
     with client(
         runtime,
         f"/{app}/scope?q=%20x",
@@ -143,14 +144,14 @@ def test_scope(runtime: Runtime, app: str) -> None:
 
 @pytest.mark.parametrize("app", ALL)
 def test_the_app_closes(runtime: Runtime, app: str) -> None:
-    """Code and reason of the app reach the client."""
+    """The app's close code and reason reach the client."""
     with client(runtime, f"/{app}/close?code=4001&reason=%E2%82%AC") as ws:
         assert closed(ws) == (4001, "\u20ac")
 
 
 @pytest.mark.parametrize("app", ALL)
 def test_the_client_closes(runtime: Runtime, app: str) -> None:
-    """Code and reason of the client reach the app."""
+    """The client's close code and reason reach the app."""
     with client(runtime, f"/{app}/told") as ws:
         assert ws.recv(timeout=10) == "ready"
         ws.close(4002, "bye")
@@ -159,7 +160,7 @@ def test_the_client_closes(runtime: Runtime, app: str) -> None:
 
 @pytest.mark.parametrize("app", ALL)
 def test_the_client_is_cut_off(runtime: Runtime, app: str) -> None:
-    """The app hears within a second of a client that is gone without a close."""
+    """The app learns within a second that a client is gone without a close."""
     with client(runtime, f"/{app}/told") as ws:
         assert ws.recv(timeout=10) == "ready"
         begun = time.monotonic()
@@ -202,10 +203,10 @@ def test_rejection(runtime: Runtime, app: str) -> None:
 
 @pytest.mark.parametrize("app", ALL)
 def test_failures(runtime: Runtime, app: str) -> None:
-    """An app that raises is told of in the log: 1011 after the accept, 500 before."""
+    """An exception of the app is logged: 1011 after the accept, 500 before."""
     with client(runtime, f"/{app}/fail") as ws:
         assert ws.recv(timeout=10) == "soon"
-        # Quart sees to its exceptions itself, and then closes as if there had been none.
+        # Quart handles its exceptions itself, and then closes as if there had been none.
         assert closed(ws)[0] == (1000 if app == "ws_quart" else 1011)
     if app != "ws_quart":
         record = runtime.wait_for_record("app.request_failed", app=app)
@@ -225,7 +226,7 @@ def test_http_beside_it(runtime: Runtime, app: str) -> None:
 
 
 def test_compression(runtime: Runtime) -> None:
-    """permessage-deflate is agreed on where the client offers it, and not where it does not."""
+    """permessage-deflate is agreed on if the client offers it, and otherwise not."""
     for compression in ("deflate", None):
         with client(runtime, "/ws_async/echo", compression=compression) as ws:
             assert ws.response is not None
@@ -247,14 +248,14 @@ def test_ttl_0(runtime: Runtime) -> None:
 
 
 def test_an_app_without_websockets(runtime: Runtime) -> None:
-    """An app that takes no WebSockets answers the GET that a handshake is."""
+    """An app that takes no WebSockets answers a handshake as the GET that it is."""
     response = refused(runtime, "/plain/")
     assert response.status_code == 200
     assert response.text.startswith("plain")
 
 
 def test_no_websocket_where_one_is_needed(runtime: Runtime) -> None:
-    """An app that speaks WebSocket alone says so to others, with 426 and what to upgrade to."""
+    """An app with only WebSockets answers other requests with 426 and what to upgrade to."""
     response = httpx.get(f"{runtime.url}/many/", trust_env=False)
     assert response.status_code == 426
     assert response.headers["upgrade"] == "websocket"
@@ -284,8 +285,8 @@ def test_many(runtime: Runtime) -> None:
 
 @pytest.mark.parametrize("app", ["ws_async", "ws_starlette"])
 def test_open_ones_take_no_place(tmp_path: Path, app: str) -> None:
-    """With a concurrency of 2, twenty WebSockets of an async app are open at once, requests are
-    answered beside them, and their end frees nothing that was not taken."""
+    """With a concurrency of 2, twenty WebSockets of an async app are open at once and requests are
+    answered beside them; when they end, no place is freed that they had not taken."""
     install(tmp_path, app, ttl="1h", concurrency=2)
     with running(tmp_path, env=PACKAGES) as runtime:
         for _ in range(2):
@@ -299,8 +300,7 @@ def test_open_ones_take_no_place(tmp_path: Path, app: str) -> None:
 
 
 def test_open_ones_with_threads_take_places(tmp_path: Path) -> None:
-    """In a sync app each has a thread, and with a concurrency of 2 the third client waits for the
-    end of another."""
+    """In a sync app each has a thread; with a concurrency of 2 a third waits until one ends."""
     install(tmp_path, "ws_sync", ttl="1h", concurrency=2)
     with running(tmp_path) as runtime, client(runtime, "/ws_sync/echo") as first:
         with client(runtime, "/ws_sync/echo"):
@@ -314,7 +314,7 @@ def test_open_ones_with_threads_take_places(tmp_path: Path) -> None:
 
 
 def in_hand(runtime: Runtime) -> list[int]:
-    """Of each worker, once they are idle or do not become so."""
+    """The requests in hand of each worker, once all are idle, or at the end of the wait."""
 
     def counts() -> list[int]:
         own = runtime.operators_fields("/api/workers")
@@ -334,7 +334,7 @@ def test_a_slow_client_stops_its_app_alone(runtime: Runtime) -> None:
     ):
         sender = threading.Thread(target=flood, args=(slow,), daemon=True)
         sender.start()
-        time.sleep(0.5)  # what is measured is the time of others while this one is stuck
+        time.sleep(0.5)  # the test measures the others' time while this one is stuck
         latencies = []
         for _ in range(50):
             begun = time.monotonic()
@@ -354,7 +354,7 @@ def flood(ws: ClientConnection) -> None:
 
 
 def test_too_large(runtime: Runtime) -> None:
-    """A message beyond the limit closes with 1009, and the app is told."""
+    """A message beyond the limit closes with 1009, and the app learns of it."""
     with client(runtime, "/ws_sync/told", compression=None) as ws:
         assert ws.recv(timeout=10) == "ready"
         with contextlib.suppress(ConnectionClosed):
@@ -364,7 +364,7 @@ def test_too_large(runtime: Runtime) -> None:
 
 
 def test_a_worker_that_dies(runtime: Runtime) -> None:
-    """Its WebSockets are closed with 1011, and the next ones have a new worker."""
+    """When a worker dies, its WebSockets close with 1011, and the next ones get a new worker."""
     with client(runtime, "/dies/") as first, client(runtime, "/dies/") as second:
         pid = first.recv(timeout=10)
         assert second.recv(timeout=10) == pid
@@ -372,14 +372,14 @@ def test_a_worker_that_dies(runtime: Runtime) -> None:
         assert [closed(ws)[0] for ws in (first, second)] == [1011, 1011]
     with client(runtime, "/dies/") as ws:
         assert ws.recv(timeout=10) != pid
-    # An open WebSocket is no request that another worker could be asked.
+    # An open WebSocket is not a request that could be given to another worker.
     runtime.wait_for_record("worker.died")
     died = [r for r in tuple(runtime.records) if r["event"] == "worker.died"]
     assert [(record["app"], record["how"]) for record in died] == [("dies", "exit code 3")]
 
 
 def test_changed_code(tmp_path: Path) -> None:
-    """In development a change of the code closes with 1012: come back, to the new code."""
+    """In development a change of the code closes with 1012: reconnect, to the new code."""
     folder = write_app(tmp_path / "app", {"index.py": PID}, ttl="1h")
     with running(tmp_path) as runtime:
         with client(runtime, "/app/") as ws:
@@ -392,7 +392,7 @@ def test_changed_code(tmp_path: Path) -> None:
 
 
 def test_shutdown(tmp_path: Path) -> None:
-    """SIGTERM closes open WebSockets with 1001, and the apps are told."""
+    """SIGTERM closes open WebSockets with 1001, and the apps learn of it."""
     for name in ("ws_async", "ws_sync"):
         install(tmp_path, name, ttl="1h")
     with contextlib.ExitStack() as stack:
