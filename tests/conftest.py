@@ -1,7 +1,7 @@
-"""What holds for all tests, and what makes their collection cheap.
+"""Settings for all tests, and measures that make collecting them cheap.
 
-A run has several processes, and each of them imports all files of tests: 13,000 tests take longer
-to be collected than most of them to run.
+A run has several processes, and each of them imports all test files: collecting 13,000 tests takes
+longer than running most of them.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 
-# Files that take 20 seconds and more, of which most go by in waiting.
+# Files that take 20 seconds or more, mostly spent waiting.
 LONGEST = (
     "tests/e2e/panel/",
     "tests/e2e/access/test_description.py",
@@ -38,9 +38,9 @@ LONGEST = (
     "tests/e2e/pool/test_faults.py",
     "tests/server/lifetime/test_stalls.py",
 )
-# A busy machine makes examples slowly, and that says nothing of the code.
-# Half of the usual number of them, as each run makes others: `--hypothesis-profile thorough` makes
-# twenty times as many.
+# A busy machine generates examples slowly, which says nothing about the code. Half of the usual
+# number of examples is enough, since each run generates others. `--hypothesis-profile thorough`
+# runs twenty times as many.
 for name, examples in (("ours", 50), ("thorough", 1000)):
     settings.register_profile(
         name,
@@ -50,23 +50,23 @@ for name, examples in (("ours", 50), ("thorough", 1000)):
     )
 settings.load_profile("ours")
 
-# A runtime or a command that a test runs in its own process leaves these ignored, as at its end a
-# late signal would change its exit code. Children would inherit that, and never end.
+# A runtime or command that a test runs in its own process leaves these signals ignored, because a
+# late signal at its end would change its exit code. Children would inherit that and never end.
 AS_STARTED = {
     number: signal.getsignal(number) for number in (signal.SIGHUP, signal.SIGINT, signal.SIGTERM)
 }
 
-# What a run compiles is kept for the next one and for its other processes, wherever it is started:
-# to rewrite the asserts of all tests takes ten seconds.
+# Keep what a run compiles for the next run and for its other processes, wherever it is started:
+# rewriting the asserts of all tests takes ten seconds.
 sys.dont_write_bytecode = False
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 
 def pytest_sessionstart(session: pytest.Session) -> None:
-    """Where all tests are run by several processes, each begins to import them at another place.
+    """Where several processes run all tests, each starts importing them at a different place.
 
-    So a process finds compiled what the others have begun with. All of them would otherwise
-    rewrite the same file at the same time.
+    Each process then finds compiled what the others began with. Otherwise all of them would rewrite
+    the same file at the same time.
     """
     worker = getattr(session.config, "workerinput", None)
     if worker is None or session.config.args != session.config.getini("testpaths"):
@@ -79,18 +79,18 @@ def pytest_sessionstart(session: pytest.Session) -> None:
             warnings.simplefilter("error")
             try:
                 importlib.import_module(".".join(file.relative_to(root).with_suffix("").parts))
-            except (Exception, pytest.skip.Exception):  # told when it is collected
+            except (Exception, pytest.skip.Exception):  # reported when it is collected
                 continue
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """What takes longest begins first, so that nobody waits for it at the end."""
+    """The slowest files run first, so that nothing waits for them at the end."""
     items.sort(key=lambda item: not item.nodeid.startswith(LONGEST))
 
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_teardown() -> Iterator[None]:
-    """The next test and its processes find the signals as this run did when it began."""
+    """Restore the signal handlers that this run began with, for the next test and its processes."""
     try:
         return (yield)
     finally:
@@ -101,10 +101,10 @@ def pytest_runtest_teardown() -> Iterator[None]:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_collection() -> Iterator[None]:
-    """What is collected stays to the end: no collector of garbage needs to look at it."""
+    """Collected tests live until the run ends, so the garbage collector need not look at them."""
     gc.disable()
     try:
         return (yield)
     finally:
-        gc.freeze()  # without a look for garbage, which takes 0.3 s and finds little
+        gc.freeze()  # skips a collection, which takes 0.3 s and frees little
         gc.enable()

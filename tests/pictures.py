@@ -2,8 +2,9 @@
 
     python3 build.py pictures
 
-The examples of apps/ run in a runtime of their own, beside two that are at fault. An hour of
-numbers, which would take an hour, is made up; all else is as the runtime tells it.
+The examples of apps/ run in a runtime of their own, beside two that have faults. The hour of
+numbers is made up, since it would take an hour to gather; everything else is as the runtime reports
+it.
 """
 
 from __future__ import annotations
@@ -73,8 +74,9 @@ def main() -> int:
 
 @contextmanager
 def demo() -> Iterator[Runtime]:
-    """A runtime with the examples, one app that fails at some requests, one that lacks a secret."""
-    folder = Path(tempfile.gettempdir()) / "demo"  # what is in the pictures is no other name
+    """A runtime with the examples, one app that fails on some requests, and one that lacks a
+    secret."""
+    folder = Path(tempfile.gettempdir()) / "demo"  # the name that the pictures show
     folder.mkdir()
     try:
         apps = folder / "apps"
@@ -97,7 +99,7 @@ def demo() -> Iterator[Runtime]:
 
 
 def take(browser: Browser, panel: str, runtime: Runtime) -> Iterator[Path]:
-    """One after the other; gives where they are."""
+    """Take them one after the other; yields their paths."""
     with visit(browser, WIDE, "light") as page:
         shown(page, panel)
         yield picture(page, "overview")
@@ -132,7 +134,7 @@ def visit(browser: Browser, size: ViewportSize, scheme: Any) -> Iterator[Page]:
 def shown(page: Page, url: str) -> None:
     page.goto(url)
     expect(page.locator("main:not([aria-busy]) h1")).to_be_visible()
-    page.wait_for_timeout(2500)  # till the first numbers have come
+    page.wait_for_timeout(2500)  # until the first numbers have come
 
 
 def picture(page: Page, name: str) -> Path:
@@ -142,7 +144,7 @@ def picture(page: Page, name: str) -> Path:
 
 
 def hour(route: Route) -> None:
-    """An hour of numbers, of all apps and of each that is asked for."""
+    """An hour of numbers: for all apps, and for each app that is asked for."""
     told = route.fetch().json()
     points, chance = 120, random.Random(7)  # the same ones each time
     waves = [2.2 + math.sin(n / 17) + math.sin(n / 41 + 2) for n in range(points)]
@@ -166,7 +168,7 @@ def hour(route: Route) -> None:
 
 
 def table(browser: Browser, panel: str) -> str:
-    """Rows of the table in docs/performance.md: the median of some visits each."""
+    """Rows of the table in docs/performance.md: the median of several visits each."""
     rows = [
         ("empty cache", visits(browser, panel, {}, is_slow=False)),
         ("once more", visits(browser, panel, {}, is_slow=False, is_second=True)),
@@ -194,7 +196,7 @@ def visits(
     is_slow: bool,
     is_second: bool = False,
 ) -> Sequence[Load]:
-    """Each by a browser that has nothing yet, or has been there once."""
+    """Visits by a browser with an empty cache, and by one that has been there once."""
     loads = []
     for _ in range(ROUNDS):
         context = browser.new_context(viewport=PHONE if is_slow else WIDE, **options)
@@ -220,7 +222,7 @@ def slow(page: Page) -> None:
 
 
 def measured(page: Page) -> Load:
-    """What the browser itself has noted of this visit."""
+    """What the browser itself recorded of this visit."""
     told = page.evaluate(
         """() => {
             const all = [...performance.getEntriesByType("navigation"),
@@ -235,7 +237,7 @@ def measured(page: Page) -> Load:
 
 
 def put(text: str) -> None:
-    """Into docs/performance.md, between its marks."""
+    """Write the figures into docs/performance.md, between its marks."""
     before, _, rest = FIGURES.read_text("utf-8").partition(BEGIN)
     _, _, after = rest.partition(END)
     FIGURES.write_text(f"{before}{BEGIN}\n\n{text}\n\n{END}{after}", "utf-8")

@@ -1,12 +1,13 @@
 """The whole suite, as `python3 build.py test` runs it: files with a failure are run once more.
 
-A test may fail because others took the machine, and pass with nothing beside it. Such a one is told
-as flaky, so that somebody looks at it, and does not fail the run. One that fails twice does, and so
-does another of its file that fails then. Where more than FEW have failed, or files could not be
-collected, nothing is tried again.
+A test may fail because other work took the machine, and pass with nothing beside it. Such a test is
+reported as flaky, so that somebody looks at it, and does not fail the run. A test that fails twice
+does, and so does another test of its file that fails the second time. If more than FEW tests
+failed, or some files could not be collected, nothing is tried again.
 
-It is the whole file, as its tests share a runtime: one that fails only behind another, or that
-judges what the others have left, would pass alone, and its failure would be hidden each time.
+The whole file is run again because its tests share a runtime: a test that fails only after another
+one, or that judges what the others left, would pass alone, and its failure would be hidden each
+time.
 """
 
 from __future__ import annotations
@@ -21,35 +22,35 @@ _ALONE = ["-n", "0"]
 
 
 class Outcomes:
-    """A plugin of pytest: which tests passed and failed, by their ids."""
+    """A pytest plugin that records which tests passed and failed, by their ids."""
 
     def __init__(self) -> None:
         self.passed: set[str] = set()
-        self.failed: dict[str, str] = {}  # its id -> its file
+        self.failed: dict[str, str] = {}  # test id -> its file
         self.is_collected = True
 
     def pytest_collectreport(self, report: pytest.CollectReport) -> None:
         self.is_collected &= not report.failed
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        """Of setup, call and teardown: one failure outweighs what passed."""
+        """Reports of setup, call and teardown: one failure outweighs what passed."""
         if report.failed:
             self.failed[report.nodeid] = report.nodeid.partition("::")[0]
         elif report.passed and report.when == "call":
             self.passed.add(report.nodeid)
 
     def is_tried_again(self, code: int) -> bool:
-        """Whether failures are few enough to be looked at one by one; `code` is pytest's."""
+        """Whether there are few enough failures to try them again; `code` is pytest's exit code."""
         has_failed = code == pytest.ExitCode.TESTS_FAILED and self.is_collected
         return has_failed and 0 < len(self.failed) <= FEW
 
     def fine(self, names: Iterable[str]) -> list[str]:
-        """Those of the tests that have passed and not failed; one that was skipped has not."""
+        """Those of the tests that passed and never failed; a skipped test has not passed."""
         return [name for name in names if name in self.passed and name not in self.failed]
 
 
 def main(args: Sequence[str]) -> int:
-    """Run pytest with these arguments; returns its exit code, 0 where all passed at last."""
+    """Run pytest with these arguments; returns its exit code, 0 if all passed in the end."""
     first, code = _run(args)
     if not first.is_tried_again(code):
         return code

@@ -1,4 +1,5 @@
-"""docs/cli.md tells each command and each of its flags, with examples that are lines of it."""
+"""docs/cli.md describes each command and each of its flags; its examples are valid command
+lines."""
 
 from __future__ import annotations
 
@@ -15,7 +16,7 @@ from buntime.core.settings.load import SETTINGS
 ROOT = Path(__file__).resolve().parents[1]
 DOC = (ROOT / "docs/cli.md").read_text("utf-8")
 SECTIONS = dict(re.findall(r"^### (\S+)\n(.*?)(?=^##|\Z)", DOC, re.DOTALL | re.MULTILINE))
-# What stands once for all commands, at the top of the page.
+# Flags described once for all commands, at the top of the page.
 COMMON = {"-h", "--help", "-V", "--version", "--json", "--to", "--state-dir", "--insecure"}
 OF_SETTINGS = {setting.flag for setting in SETTINGS if setting.flag}
 
@@ -25,7 +26,7 @@ def parser_of(name: str) -> Parser:
 
 
 def own_flags(name: str) -> set[str]:
-    """The flags of a command that no other page tells."""
+    """The flags of a command that no other page describes."""
     flags = set(parser_of(name).flags())
     if {"--port", "--env-file"} <= flags:  # it takes all settings
         flags -= OF_SETTINGS
@@ -38,20 +39,20 @@ def told_flags(section: str) -> set[str]:
 
 
 def test_every_command() -> None:
-    """Each command has a section, and no other has."""
+    """Each command has a section, and there are no other sections."""
     assert list(SECTIONS) == list(COMMANDS), "`### NAME` in docs/cli.md, in the order of COMMANDS"
 
 
 def test_every_flag() -> None:
-    """Each flag of a command has a row in its section, and no other has."""
+    """Each flag of a command has a row in its section, and there are no other rows."""
     for name in COMMANDS:
         assert told_flags(SECTIONS[name]) - {"--version"} == own_flags(name)
 
 
 @pytest.mark.parametrize("name", COMMANDS)
 def test_examples(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The help has examples; they stand in the section, and are lines that the command takes."""
-    monkeypatch.chdir(tmp_path)  # where no folder bears a command's name
+    """The examples of a command's help are in its section, and the command accepts them."""
+    monkeypatch.chdir(tmp_path)  # a folder here could have a command's name
     help_ = help_text(name).partition("\nexample")[2].partition("\n")[2]
     examples = [line.strip() for line in help_.partition("\n\n")[0].splitlines() if line]
     assert examples, f"`examples=` of the parser of {name}"
@@ -64,7 +65,8 @@ def test_examples(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
 
 @pytest.mark.parametrize("name", COMMANDS)
 def test_flags_without_values(name: str) -> None:
-    """A flag that takes no value is known as such where the command has not been found yet."""
+    """A flag that takes no value is listed in FLAGS_ALONE, which is read before the command is
+    known."""
     actions = [each for each in parser_of(name).actions() if each.option_strings]
     alone = {flag for each in actions if each.nargs == 0 for flag in each.option_strings}
     assert alone <= set(FLAGS_ALONE), "FLAGS_ALONE of commands/arguments.py"
@@ -79,6 +81,6 @@ def test_what_is_common(name: str) -> None:
 
 
 def test_exit_codes() -> None:
-    """The codes that commands end with stand in the table, with what they mean."""
+    """Each exit code of the commands is in the table, with its meaning."""
     table = DOC.partition("## Exit codes")[2].partition("\n## ")[0]
     assert set(re.findall(r"^\| ([0-9]+) \|", table, re.MULTILINE)) >= set("01234") | {"130"}

@@ -1,4 +1,4 @@
-"""docs/config.md tells every key of the config file, as the code has them."""
+"""docs/config.md describes every key of the config file, as the code defines them."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ SERVICES = (Path(__file__).parents[1] / "docs/services.md").read_text("utf-8")
 
 
 def test_keys() -> None:
-    """There is a row for each key, and no other."""
+    """There is a row for each key, and no other row."""
     told = [row for row in rows(PAGE) if row[0].startswith(("`plugins", "`apps", "`access"))]
     assert told == [[f"`{key.path}`", key.kind, key.meaning] for key in KEYS]
 
 
 def test_numbers_and_names() -> None:
-    """The file's name and its bound are those of the code."""
+    """The file's name and size limit are those of the code."""
     assert f"`{CONFIG_NAME}`" in PAGE
     assert f"{SIZE_MAX_BYTES >> 10} KiB" in PAGE
 
@@ -29,6 +29,6 @@ def test_numbers_and_names() -> None:
     "text", [*examples(PAGE, "yaml"), *(e for e in examples(SERVICES, "yaml") if CONFIG_NAME in e)]
 )
 def test_examples(text: str) -> None:
-    """Each example is such a file."""
+    """Each example is a valid config file."""
     config = parse_config(text.encode(), "example")
     assert config.plugins or config.apps.rows

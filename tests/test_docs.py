@@ -1,4 +1,4 @@
-"""The docs tell every setting, flag and manifest key, as the tables in the code have them."""
+"""The docs describe every setting, flag and manifest key, as the tables in the code define them."""
 
 import ast
 import os
@@ -30,7 +30,7 @@ LOGGING_DOC = (ROOT / "docs/logging.md").read_text("utf-8")
 
 
 def rows(text: str) -> list[list[str]]:
-    """The cells of every table's rows in a page."""
+    """The cells of each row of all tables in a page."""
     lines = [line for line in text.splitlines() if line.startswith("| ")]
     return [[cell.strip() for cell in line.strip("|").split(" | ")] for line in lines]
 
@@ -63,7 +63,7 @@ def test_live_settings() -> None:
 
 
 def test_no_unknown_settings() -> None:
-    """docs/settings.md has no row of a setting or a flag that is not there, and none twice."""
+    """docs/settings.md has no row for an unknown setting or flag, and no row twice."""
     names = [row[0].strip("`") for row in rows(SETTINGS_DOC)]
     named = [name for name in names if re.fullmatch(r"(?:RUNTIME|OTEL)_\w+|PORT|HOST", name)]
     assert sorted(named) == sorted(setting.variable for setting in SETTINGS)
@@ -72,7 +72,7 @@ def test_no_unknown_settings() -> None:
 
 
 def test_no_unknown_manifest_keys() -> None:
-    """docs/manifest.md has a row for each key once, and no other."""
+    """docs/manifest.md has one row for each key, and no other."""
     table = MANIFEST_DOC.partition("| key | kind |")[2].partition("\n\n")[0]
     assert [row[0].strip("`") for row in rows(table)] == [key.name for key in KEYS]
 
@@ -86,13 +86,13 @@ def test_metrics() -> None:
 
 @pytest.mark.parametrize("value", [*Cause, *Cut, *Drop])
 def test_metric_labels(value: str) -> None:
-    """docs/metrics.md tells what each cause of a death and each reason means."""
+    """docs/metrics.md explains each cause of death and each reason."""
     label = {Cause: "cause", Cut: "by", Drop: "reason"}[type(value)]
     assert [f"`{label}`", f"`{value}`"] in [row[:2] for row in rows(METRICS_DOC)]
 
 
 def test_no_unknown_metrics() -> None:
-    """No metric is told of that is not there."""
+    """No page describes a metric that does not exist."""
     named = {row[0].strip("`") for row in rows(METRICS_DOC)}
     known = {family.name for family in FAMILIES}
     assert {name for name in named if name.startswith("buntime_")} == known
@@ -107,12 +107,12 @@ class Logged(NamedTuple):
     message: str
 
 
-# What a log's methods are called, where they are handed to code that has no log of its own.
+# The names of a log's methods where they are passed to code that has no log of its own.
 HANDED_ON = {"_error": "error", "_warn": "warn", "_warn_once": "warn", "_tell": "info"}
 
 
 def logged() -> Iterator[Logged]:
-    """Each record that the runtime logs, but for access lines and what apps print."""
+    """Each record that the runtime logs, except access lines and output of apps."""
     levels = {level.word: level.word for level in Level} | HANDED_ON
     for path in sorted((ROOT / "buntime").rglob("*.py")):
         for node in ast.walk(ast.parse(path.read_text("utf-8"))):
@@ -122,17 +122,17 @@ def logged() -> Iterator[Logged]:
             if called in levels and len(node.args) > 1:
                 (event, message), level = node.args[:2], levels[called]
             elif called == "Record" and len(node.args) > 1:
-                _, named, event, message, _ = node.args  # of records.Record
+                _, named, event, message, _ = node.args  # arguments of records.Record
                 level = ast.unparse(named).lower()
             else:
                 continue
             place = f"{path.relative_to(ROOT)}:{node.lineno}"
-            if not isinstance(event, ast.Name):  # else passed on
+            if not isinstance(event, ast.Name):  # otherwise it was passed in
                 yield Logged(place, ast.literal_eval(event), level, ast.unparse(message))
 
 
 def test_events() -> None:
-    """docs/logging.md has a row for each event, with its levels, and no others."""
+    """docs/logging.md has a row for each event, with its levels, and no other rows."""
     used: dict[str, set[str]] = {"request.access": {"info"}, OUTPUT: {"info", "warn"}}
     used[PLUGIN_OUTPUT] = {"debug", "info", "warn", "error"}
     for each in logged():
@@ -143,7 +143,7 @@ def test_events() -> None:
 
 
 def test_events_have_one_meaning() -> None:
-    """A code has a form that lasts, and wherever it is used the same words stand beside it."""
+    """An event code has a stable form, and the same message belongs to it wherever it is used."""
     meant: dict[str, Logged] = {}
     for each in logged():
         assert re.fullmatch(r"[a-z]+\.[a-z_]+", each.event), each
@@ -151,12 +151,12 @@ def test_events_have_one_meaning() -> None:
 
 
 def test_manifest_names() -> None:
-    """Each name that a manifest's file may have is told."""
+    """Each file name that a manifest may have is in the docs."""
     assert [name for name in MANIFEST_NAMES if f"`{name}`" not in MANIFEST_DOC] == []
 
 
 def test_environment_rules() -> None:
-    """What workers get and never get is told in full."""
+    """The docs list all variables that workers get, and all that they never get."""
     patterns = [f"{prefix}*" for prefix in (*BLOCKED_PREFIXES, INHERITED_PREFIX)]
     patterns += [f"*{suffix}" for suffix in BLOCKED_SUFFIXES]
     names = [*patterns, *INHERITED_NAMES, *RUNTIME_NAMES, "NODE_ENV"]
@@ -165,7 +165,7 @@ def test_environment_rules() -> None:
 
 @pytest.mark.parametrize("text", examples(MANIFEST_DOC, "yaml"))
 def test_manifest_examples(text: str) -> None:
-    """Each example of a manifest is one, without a warning."""
+    """Each example of a manifest is valid and gives no warning."""
     _, warnings = parse_manifest(
         text.encode(), path="example", body_default=10 << 20, body_max=100 << 20
     )
@@ -173,7 +173,7 @@ def test_manifest_examples(text: str) -> None:
 
 
 def test_dotenv_example() -> None:
-    """The example of a `.env` means what it looks like."""
+    """The example of a `.env` is read as it looks."""
     [text] = [text for text in examples(SETTINGS_DOC, "sh") if text.startswith("# a comment")]
     assert parse_dotenv(text.encode(), path="example") == {
         "RUNTIME_WORKER_DIRS": "/srv/apps",
@@ -184,7 +184,7 @@ def test_dotenv_example() -> None:
 
 
 def test_public_route_examples() -> None:
-    """The patterns in docs/manifest.md cover what the table says, and nothing that it denies."""
+    """The patterns in docs/manifest.md match what the table says, and nothing that it excludes."""
     table = [row for row in rows(MANIFEST_DOC) if row[0].startswith("`/")]
     assert len(table) == 4
     for pattern, covered, uncovered in table:
@@ -205,7 +205,7 @@ def test_roles() -> None:
 
 
 def test_routes() -> None:
-    """docs/api.md has the table of routes; UPDATE_DOCS=1 has this test write it."""
+    """docs/api.md has the table of routes; with UPDATE_DOCS=1 this test writes it."""
     path = ROOT / "docs/api.md"
     text = path.read_text("utf-8")
     start, end = "<!-- routes -->\n", "\n<!-- end of routes -->"

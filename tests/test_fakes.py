@@ -1,4 +1,4 @@
-"""Fakes have the methods of what they stand in for, with the same parameters."""
+"""Fakes have the same methods, with the same parameters, as the classes that they replace."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tests.support.fakes import GIVEN, OWN, STANDS_IN
 
 @pytest.mark.parametrize("fake", STANDS_IN, ids=lambda fake: fake.__name__)
 def test_fakes_are_like_the_real_ones(fake: type) -> None:
-    """A method that was renamed, or got another parameter, fails here and not only in service."""
+    """A renamed method, or one with a new parameter, fails here and not only in production."""
     real = STANDS_IN[fake]
     left_out = OWN.get(fake, set()) | GIVEN.get(fake, set())
     methods = {

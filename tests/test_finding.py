@@ -1,7 +1,7 @@
-"""Twenty questions of a stranger, and the module that each one's answer stands in.
+"""Twenty questions of a stranger, each with the module that answers it.
 
-They were written before the modules had folders, by somebody who did not move them. Who changes a
-path here asks: would a stranger who sees the file names alone still open that one first?
+Somebody who did not move the modules wrote the questions before the modules had folders. If you
+change a path here, ask: would a stranger who sees only the file names still open that file first?
 """
 
 import ast
@@ -11,7 +11,7 @@ import pytest
 
 PACKAGE = Path(__file__).resolve().parents[1] / "buntime"
 
-# (question, module, the function in it that answers)
+# (question, module, the function in it that answers the question)
 PAIRS = [
     (
         "Where is the size line of a chunk in a chunked request body checked?",
@@ -166,7 +166,7 @@ PAIRS = [
 
 @pytest.mark.parametrize(("question", "path", "function"), PAIRS, ids=[pair[1] for pair in PAIRS])
 def test_the_answer_is_there(question: str, path: str, function: str) -> None:
-    """The module is where the pair says, and holds the function that answers the question."""
+    """The module has the path of its row, and contains the function that answers the question."""
     tree = ast.parse((PACKAGE / path).read_bytes())
     functions = {node.name for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)}
     assert function in functions, question

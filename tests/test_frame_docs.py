@@ -1,4 +1,4 @@
-"""docs/micro-frontends.md says what the scripts of pages and shells do."""
+"""docs/micro-frontends.md describes what the scripts of pages and shells do."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ SCRIPTS = {path.name: path.read_text("utf-8") for path in (ROOT / "buntime/frame
 
 
 def interface(name: str, script: str) -> set[str]:
-    """The members of an interface or class in a file of types."""
+    """The members of an interface or class in a file of type declarations."""
     body = re.search(rf"(?:interface|class) {name}\b[^{{]*\{{\n(.*?)\n\}}", SCRIPTS[script], re.S)
     assert body is not None
     return set(re.findall(r"^  (?:readonly )?\"?([\w-]+)\"?[?]?[(<:]", body[1], re.M))
@@ -25,7 +25,7 @@ def section(title: str) -> str:
 
 
 def test_calls_of_a_page() -> None:
-    """The table has all that `frame` has, and so have the types and the script."""
+    """The table, the types and the script have the same members of `frame`."""
     table = re.findall(r"^\| (`.*?) \|", section("A page"), re.M)
     told = {name for cell in table for name in re.findall(r"`(\w+)", cell)} - {"frame"}
     script = SCRIPTS["frame.js"].partition("export const frame = {")[2].partition("\n};")[0]
@@ -34,7 +34,7 @@ def test_calls_of_a_page() -> None:
 
 
 def test_events_of_a_shell() -> None:
-    """All events of a frame are told, and typed."""
+    """All events of a frame are described, and typed."""
     typed = interface("BtFrameEvents", "bt-frame.d.ts")
     talk, element = SCRIPTS["bt-talk.js"], SCRIPTS["bt-frame.js"]
     said = {f"bt-{name.lower()}" for name in re.findall(r"^  ([A-Z]+): \(\{", talk, re.M)}
@@ -44,7 +44,7 @@ def test_events_of_a_shell() -> None:
 
 
 def test_messages() -> None:
-    """Each type of message is in the protocol, and in a script of either side."""
+    """Each message type is in the protocol, and in the scripts of both sides."""
     told = set(re.findall(r"`([A-Z]{4,})`", section("The protocol, version 1")))
     page, shell = SCRIPTS["frame.js"], SCRIPTS["bt-frame.js"] + SCRIPTS["bt-talk.js"]
     used = {"HELLO", "SHELL", "INIT"} | set(re.findall(r'(?:send|ask)\("([A-Z]+)"', page + shell))
@@ -55,7 +55,7 @@ def test_messages() -> None:
 
 
 def test_bounds() -> None:
-    """What is said of sizes, times and the sandbox is what holds."""
+    """Sizes, times and the sandbox are as the page says."""
     for name, text in (("frame.js", "65,536"), ("bt-talk.js", "65,536"), ("bt-talk.js", "16,384")):
         assert text.replace(",", "") in SCRIPTS[name]
         assert text in PAGE

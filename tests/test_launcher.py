@@ -1,4 +1,4 @@
-"""A runtime that is forked is as one that is started afresh."""
+"""A forked runtime behaves like one that is started afresh."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def outcome(process: subprocess.Popen[str] | Launched) -> tuple[str, int]:
 def test_output_and_exit_code(
     args: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Both say the same and end alike, in the folder and with the environment that were given."""
+    """Both print the same and exit alike, in the given folder and with the given environment."""
     write_app(tmp_path / "broken", {"app.py": ""}, ttl="never")
     monkeypatch.chdir(tmp_path)
     assert outcome(launch(args, ENV)) == outcome(afresh(args, ENV))
@@ -59,7 +59,7 @@ def test_what_it_serves_with(tmp_path: Path) -> None:
     """Both have the same descriptors, and start workers in the same way."""
     has_proc = Path("/proc/self/fd").exists()
     write_app(tmp_path / "a", {"app.py": APP.replace("PROC", str(has_proc))}, ttl=60)
-    env = {"RUNTIME_SPARE_WORKERS": "0"}  # spares come when they come
+    env = {"RUNTIME_SPARE_WORKERS": "0"}  # spares appear at no fixed time
     one = {**env, "RUNTIME_STATE_DIR": str(tmp_path / "one")}
     other = {**env, "RUNTIME_STATE_DIR": str(tmp_path / "other")}
     with (
@@ -69,7 +69,8 @@ def test_what_it_serves_with(tmp_path: Path) -> None:
         seen: list[object] = []
 
         def are_alike() -> bool:
-            """Files that a start reads are open for a moment, by one sooner than by the other."""
+            """Files that a start reads are open only for a moment, sooner in one than in the
+            other."""
             seen[:] = [fetch(each, "/a/").json() for each in (forked, started)]
             return seen[0] == seen[1]
 
@@ -77,7 +78,7 @@ def test_what_it_serves_with(tmp_path: Path) -> None:
 
 
 def test_its_end_is_told(tmp_path: Path) -> None:
-    """A Popen's ways: -9 for who was killed, 0 for who was asked to end."""
+    """As with a Popen: -9 for a process that was killed, 0 for one that was asked to end."""
     (tmp_path / "apps").mkdir()
     for number, code in ((signal.SIGKILL, -9), (signal.SIGTERM, 0)):
         with running(tmp_path / "apps") as runtime:

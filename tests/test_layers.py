@@ -1,9 +1,9 @@
 """Imports point one way: sdk <- wire <- worker, sdk <- wire <- core <- server <- commands.
 
-Worker and server never meet; what both do lies below them, in `wire` and `confine`. A worker is
-started with nothing but the standard library and the layers below it, so an import that breaks this
-rule breaks workers. Inside core and server each concern has a folder, and the concerns have an
-order too: a folder imports from those before it.
+Worker and server never meet; what both do is below them, in `wire` and `confine`. A worker starts
+with only the standard library and the layers below it, so an import that breaks this rule breaks
+workers. Inside core and server each concern has a folder, and the concerns are ordered too: a
+folder imports only from those before it.
 """
 
 import ast
@@ -21,7 +21,7 @@ FILES = {
     for path in sorted((ROOT / "buntime").rglob("*.py"))
 }
 
-# What apps and plugins import by name belongs to the sdk.
+# What apps and plugins import by name belongs to the sdk layer.
 IMPORTED_BY_APPS = {"buntime", "buntime.keyval", "buntime.plugin", "buntime.tuples"}
 # Layer -> the layers it may import.
 ALLOWED = {
@@ -32,13 +32,13 @@ ALLOWED = {
     "core": {"sdk", "wire", "core"},
     "server": {"sdk", "wire", "confine", "core", "server"},
     "commands": {"sdk", "wire", "confine", "core", "server", "commands"},
-    # Calls an app in a test's process: both ends of the channel, but not the runtime itself.
+    # Calls an app in a test's process, so it has both ends of the channel but not the runtime.
     "testing": {"sdk", "wire", "worker", "core", "server", "testing"},
     "__main__": {"sdk", "wire", "core", "commands", "__main__"},
 }
 IN_A_WORKER = ("sdk", "wire", "confine", "worker")
-# The concerns of a layer in their order: each imports from itself and from those before it.
-# What ends in .py is a module beside the folders.
+# The concerns of a layer in order: each imports from itself and from those before it. A name that
+# ends in .py is a module beside the folders.
 CONCERNS = {
     "core": (
         "errors.py values access settings sandbox schedule apps deploys backup pool telemetry "
@@ -51,7 +51,7 @@ CONCERNS = {
     ).split(),
 }
 FLAT = {"sdk", "worker", "commands", "testing"}  # layers without folders
-# Modules beside the layers.
+# Modules that are in no layer.
 BESIDE = {
     *(
         "py.typed",
@@ -64,8 +64,8 @@ BESIDE = {
         "wire.py",
     )
 }
-SCRIPTS = "frames"  # for browsers: no Python
-# Takes so long to import that the runtime does not, until somebody wants it.
+SCRIPTS = "frames"  # scripts for browsers: no Python
+# Slow to import, so the runtime imports these only when they are needed.
 LATE = {
     "buntime.commands.appfolders",
     "buntime.core.apps.yamldocument",
@@ -115,7 +115,7 @@ def concern(module: str) -> str:
 
 
 def imported(module: str, tree: ast.AST) -> Iterator[str]:
-    """The full names of the modules that `tree`, a piece of `module`, imports."""
+    """The full names of the modules that `tree`, a part of `module`, imports."""
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
@@ -128,7 +128,7 @@ def imported(module: str, tree: ast.AST) -> Iterator[str]:
                 yield deeper if deeper in FILES else base
 
 
-# Not made when this file is imported, which each process of a run does.
+# Not built when this file is imported, because each process of a run imports it.
 @cache
 def tree_of(module: str) -> ast.Module:
     return ast.parse(FILES[module].read_bytes())
@@ -141,7 +141,7 @@ def imports_of(module: str) -> list[str]:
 
 
 def test_direction() -> None:
-    """A module imports from its own layer and from those below it, and from no other."""
+    """A module imports only from its own layer and from those below it."""
     wrong = [
         (module, name)
         for module in FILES
@@ -152,7 +152,7 @@ def test_direction() -> None:
 
 
 def test_each_folder_has_its_place() -> None:
-    """A folder or module that stands in no list here is a mistake, or wants its line here."""
+    """Each folder and module is in a list here; a new one is a mistake, or needs its line here."""
     package = ROOT / "buntime"
     known = {package / name for name in BESIDE | FLAT | {*CONCERNS, SCRIPTS}}
     for name, concerns in CONCERNS.items():
@@ -166,7 +166,7 @@ def test_each_folder_has_its_place() -> None:
 
 @pytest.mark.parametrize("name", CONCERNS)
 def test_order_of_concerns(name: str) -> None:
-    """A concern imports from those that stand before it in its layer, never from one behind it."""
+    """A concern imports only from those before it in its layer."""
     modules = {each for each in FILES if each.count(".") > 1 and layer(each) == name}
     place = {module: CONCERNS[name].index(concern(module)) for module in modules}
     wrong = [
@@ -179,7 +179,7 @@ def test_order_of_concerns(name: str) -> None:
 
 
 def test_workers_need_no_packages() -> None:
-    """What a worker loads imports the standard library and `buntime`, nothing else."""
+    """What a worker loads imports only the standard library and `buntime`."""
     known = {*sys.stdlib_module_names, "buntime"}
     loaded = [module for module in FILES if layer(module) in IN_A_WORKER]
     assert loaded
@@ -193,26 +193,26 @@ def test_workers_need_no_packages() -> None:
 
 
 def test_core_does_no_io() -> None:
-    """Core decides and leaves sockets, threads and processes to the server."""
+    """Core only decides; it leaves sockets, threads and processes to the server."""
     core = [module for module in FILES if layer(module) == "core"]
     assert core
     assert [module for module in core if not DOES_IO.isdisjoint(imports_of(module))] == []
 
 
 def test_no_cycles() -> None:
-    """No module imports itself by way of others."""
+    """No module imports itself through others."""
     graph = {name: {*imports_of(name)} - {name} for name in FILES}
     graphlib.TopologicalSorter(graph).prepare()
 
 
 def test_imports_stand_at_the_top() -> None:
-    """No import inside a function, but for the sake of a start, with the reason beside it."""
+    """An import inside a function is only there to speed up a start, and a comment says why."""
     modules = [module for module in FILES if layer(module) != "__main__"]
     assert [line for module in modules for line in imports_that_stand_deep(module)] == []
 
 
 def test_what_is_late_is_late() -> None:
-    """A runtime that starts imports nothing of that, by whatever way."""
+    """A runtime that starts imports none of the LATE modules, directly or through others."""
     seen, left = set[str](), ["buntime.server.runtime"]
     while left:
         module = left.pop()
@@ -223,14 +223,14 @@ def test_what_is_late_is_late() -> None:
 
 
 def imported_at_once(module: str) -> Iterator[str]:
-    """What is imported with a module: by no function of it, and not for types alone."""
+    """What a module imports when it is imported: not inside a function, and not for types only."""
     for node in tree_of(module).body:
         if isinstance(node, ast.Import | ast.ImportFrom):
             yield from imported(module, node)
 
 
 def imports_that_stand_deep(module: str) -> list[str]:
-    """Those of a module that may not."""
+    """Imports inside functions of a module that are not allowed."""
     lines = FILES[module].read_text("utf-8").splitlines()
     unexplained = []
     for function in ast.walk(tree_of(module)):

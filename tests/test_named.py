@@ -1,4 +1,4 @@
-"""No page names a command, path, variable, route, event, metric or task that is not there."""
+"""No page names a command, path, variable, route, event, metric or task that does not exist."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from tests.test_docs import LOGGING_DOC, rows
 from tests.test_pages import PAGES, ROOT
 
 DOCS = [page for page in PAGES if page.parent in (ROOT, ROOT / "docs")]
-NOW = [page for page in DOCS if page.name != "CHANGELOG.md"]  # which tells of what has gone, too
+NOW = [page for page in DOCS if page.name != "CHANGELOG.md"]  # which also names what was removed
 each_page = pytest.mark.parametrize("page", NOW, ids=lambda page: page.name)
 _INLINE = re.compile(r"(?<!`)`([^`\n]+)`(?!`)")
 _BLOCK = re.compile(r"^```(?:sh|console)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
-# Folders at the top; `core/` and `server/` stand for those below buntime/.
+# Folders at the top; `core/` and `server/` are those in buntime/.
 _TREE = re.compile(
     r"((?:buntime|core|server|worker|sdk|tests|docs|bench|artifacts|deploy|requirements|\.github)/"
     r"[\w./-]*)"
@@ -30,7 +30,7 @@ _TREE = re.compile(
 
 
 def code() -> str:
-    """All that could know a variable: the code, and what is deployed with it."""
+    """All text that may define a variable: the code, and what is deployed with it."""
     folders = ("buntime", "artifacts", "bench", "plugins", "deploy", "tests", ".ci")
     files = [ROOT / "build.py", ROOT / "buntime.py"]
     for folder in folders:
@@ -49,14 +49,14 @@ def names() -> set[str]:
 
 @each_page
 def test_variables(page: Path, names: set[str]) -> None:
-    """A variable is a setting, or one that the code knows."""
+    """A variable is a setting, or the code knows it."""
     known = names | {setting.variable for setting in SETTINGS}
     told = re.findall(r"\b(?:RUNTIME|BUNTIME|BUILD|APP)_[A-Z_]*[A-Z]\b(?![_*])", page.read_text())
     assert sorted({name for name in told if name not in known}) == []
 
 
 def commands(text: str) -> list[list[str]]:
-    """The words behind each `buntime` at the beginning of a line of a page's blocks."""
+    """The words after each `buntime` that begins a line in a page's code blocks."""
     found = []
     for block in _BLOCK.findall(text):
         for line in block.replace("\\\n", " ").splitlines():
@@ -73,7 +73,7 @@ def commands(text: str) -> list[list[str]]:
 
 @each_page
 def test_commands(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Each command in a block of a page is a line that the command line takes."""
+    """The command line accepts each command in a code block of a page."""
     monkeypatch.chdir(tmp_path)
     refused = []
     for words in commands(page.read_text("utf-8")):
@@ -88,7 +88,7 @@ def test_commands(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
 
 @each_page
 def test_inline_commands(page: Path) -> None:
-    """`buntime WORD` in a sentence is a command, a folder or a file of settings."""
+    """`buntime WORD` in a sentence is a command, a folder or a config file."""
     told = [
         re.match(r"buntime ([a-z][a-z-]+)(?: |$)", each)
         for each in _INLINE.findall(page.read_text())
@@ -99,7 +99,7 @@ def test_inline_commands(page: Path) -> None:
 
 @each_page
 def test_tasks(page: Path) -> None:
-    """A task of build.py is one."""
+    """Each named task of build.py exists."""
     told = set(re.findall(r"build\.py ([a-z]+)", page.read_text("utf-8")))
     assert told - build.TASKS.keys() == set()
 
@@ -114,7 +114,7 @@ def test_all_tasks() -> None:
 
 @each_page
 def test_paths(page: Path) -> None:
-    """A path of this tree leads to something."""
+    """A path in this repository exists."""
     missing = []
     for text in _INLINE.findall(page.read_text("utf-8")):
         match = _TREE.fullmatch(text.removesuffix("*"))
@@ -128,7 +128,7 @@ def test_paths(page: Path) -> None:
 
 @each_page
 def test_routes(page: Path) -> None:
-    """A method and a path of the API are a row of the table of routes."""
+    """A method and path of the API are in the table of routes."""
     told = re.findall(r"\b(GET|PUT|POST|DELETE|PATCH) (/api/[\w{}/.@-]+)", page.read_text("utf-8"))
     patterns = [
         (r.method, re.compile(re.sub(r"\\\{\w+\\\}", r"[^/]+(?:/[^/]+)?", re.escape(r.path))))
@@ -144,16 +144,16 @@ def test_routes(page: Path) -> None:
 
 @each_page
 def test_metrics(page: Path) -> None:
-    """A metric is one of the table."""
+    """A metric is in the table."""
     told = set(re.findall(r"(?<!\$)\bbuntime_[a-z_]+\b", page.read_text("utf-8")))
     known = {family.name for family in FAMILIES}
     known |= {f"{name}_{end}" for name in known for end in ("bucket", "count", "sum", "total")}
-    assert told - known - {"buntime_info"} == set()  # of prometheus_client's Info
+    assert told - known - {"buntime_info"} == set()  # an Info of prometheus_client
 
 
 @each_page
 def test_events(page: Path) -> None:
-    """A code of the log that stands in parentheses behind a sentence is one of the table."""
+    """A log code in parentheses after a sentence is in the table."""
     section = LOGGING_DOC.partition("## Events")[2].partition("\n## ")[0]
     known = {row[0].strip("`") for row in rows(section)[1:]}
     told = set(re.findall(r"\(`([a-z]+\.[a-z_]+)`[),]", page.read_text("utf-8")))

@@ -18,7 +18,7 @@ _ELSEWHERE = re.compile(r"[a-z]+:")
 
 
 def _pages() -> list[Path]:
-    """Each .md file that is committed, or is to be."""
+    """Each .md file that is committed, or will be."""
     command = ["git", "ls-files", "--cached", "--others", "--exclude-standard", "*.md"]
     names = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
     return [path for path in map(ROOT.joinpath, names.stdout.split()) if path.exists()]
@@ -28,13 +28,13 @@ PAGES = _pages()
 
 
 def prose(text: str) -> str:
-    """A page without its fences."""
+    """A page without its fenced code blocks."""
     return _FENCE.sub("", text)
 
 
 @cache
 def anchors(page: Path) -> frozenset[str]:
-    """What a page's headings are called in links, as forges make them: `"how-it-works-1"`."""
+    """The anchors of a page's headings, as forges make them: `"how-it-works-1"`."""
     found: dict[str, int] = {}
     names = set()
     for heading in re.findall(r"^#{1,6} +(.+?) *$", prose(page.read_text("utf-8")), re.MULTILINE):
@@ -46,7 +46,7 @@ def anchors(page: Path) -> frozenset[str]:
 
 
 def links(page: Path) -> list[str]:
-    """The targets of a page's links, but for those that stand in code."""
+    """The targets of a page's links, except those in code."""
     text = prose(page.read_text("utf-8"))
     text = re.sub(_CODE, lambda code: "`" * len(code[0]), text)
     return _LINK.findall(text)
@@ -54,7 +54,7 @@ def links(page: Path) -> list[str]:
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_links(page: Path) -> None:
-    """Each link to a file of this tree, and to a heading in it, leads there."""
+    """Each link to a file of this repository, or to a heading in it, leads there."""
     dead = []
     for link in links(page):
         if _ELSEWHERE.match(link):
@@ -68,24 +68,24 @@ def test_links(page: Path) -> None:
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_headings(page: Path) -> None:
-    """No page tells one thing twice below the same heading; the changelog has its words again."""
+    """No page has the same heading twice, except the changelog."""
     found = re.findall(r"^#{1,3} +(.+?) *$", prose(page.read_text("utf-8")), re.MULTILINE)
     if page.name != "CHANGELOG.md":
         assert sorted({each for each in found if found.count(each) > 1}) == []
 
 
 def test_index() -> None:
-    """docs/README.md has each page of docs/ once, with a sentence, and those at the top too."""
+    """docs/README.md has each page of docs/ and of the top folder once, with a sentence."""
     rows = re.findall(r"^\| \[([^\]]+)\]\(([^)]+)\) \| (.+) \|$", INDEX.read_text("utf-8"), re.M)
     listed = [name for name, target, _ in rows if name == target]
     assert len(listed) == len(rows)
     wanted = [f"{page.name}" for page in PAGES if page.parent == INDEX.parent and page != INDEX]
     wanted += [f"../{page.name}" for page in PAGES if page.parent == ROOT]
-    wanted.remove("../README.md")  # the first sentence leads there
+    wanted.remove("../README.md")  # the first sentence links to it
     assert sorted(listed) == sorted(wanted)
     assert all(sentence.endswith(".") for _, _, sentence in rows)
 
 
 def test_anchors() -> None:
-    """The README's headings are what a forge makes of them."""
+    """The README's anchors are what a forge makes of its headings."""
     assert {"why-not-gunicorn-and-nginx", "a-first-app"} <= anchors(ROOT / "README.md")

@@ -1,4 +1,4 @@
-"""docs/plugins.md tells every key, hook and verdict, as the code has them."""
+"""docs/plugins.md describes every key, hook and verdict, as the code defines them."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def test_keys(key: Key) -> None:
 
 
 def test_hooks() -> None:
-    """Each hook is told, and no other."""
+    """Each hook is described, and no other."""
     told = {row[0].replace("`", "") for row in rows(PAGE) if row[0].startswith("`on_")}
     names = {call.partition("(")[0].strip() for row in told for call in row.split("), ")}
     assert names == {*HOOKS}
@@ -31,12 +31,12 @@ def test_hooks() -> None:
 
 @pytest.mark.parametrize("name", inspect.signature(Continue).parameters)
 def test_verdicts(name: str) -> None:
-    """Each part of a Continue is told."""
+    """Each part of a Continue is described."""
     assert any(f"`{name}`" in row[0] for row in rows(PAGE))
 
 
 def test_stages() -> None:
-    """The way of a request has the stages in their order."""
+    """The description of a request's way has the stages in their order."""
     [way] = [text for text in examples(PAGE, "text") if text.startswith("stage route")]
     places = [way.index(f"{stage} ->") for stage in STAGES[:2]]
     places += [way.index(f"stage {stage}") for stage in STAGES[2:3]]
@@ -46,7 +46,7 @@ def test_stages() -> None:
 
 @pytest.mark.parametrize("text", examples(PAGE, "yaml"))
 def test_examples(text: str) -> None:
-    """Each example of a manifest is one, without a warning."""
+    """Each example of a manifest is valid and gives no warning."""
     _, warnings = parse_plugin_manifest(
         text.encode(), path="example", body_default=10 << 20, body_max=100 << 20
     )

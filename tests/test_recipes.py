@@ -1,4 +1,5 @@
-"""docs/recipes.md, without its packages: its manifests are read, and each recipe is driven."""
+"""docs/recipes.md, without installing packages: manifests are read, and each recipe has its
+test."""
 
 from __future__ import annotations
 
@@ -21,7 +22,7 @@ def locked(group: str) -> set[str]:
 
 @pytest.mark.parametrize("recipe", RECIPES.values(), ids=RECIPES)
 def test_recipe(recipe: Recipe) -> None:
-    """Its manifest is right and its code is Python; its packages are installed by --apps."""
+    """A recipe's manifest is valid, its code compiles, and --apps installs its packages."""
     text = recipe.files["buntime.yaml"].encode()
     parse_manifest(text, path="buntime.yaml", body_default=1 << 20, body_max=1 << 30)
     for name, text in recipe.files.items():
@@ -31,13 +32,13 @@ def test_recipe(recipe: Recipe) -> None:
 
 
 def test_each_is_driven() -> None:
-    """A test of tests/apps names it."""
+    """A test of tests/apps names each recipe."""
     tests = "".join(path.read_text("utf-8") for path in (ROOT / "tests/apps").glob("test_*.py"))
     assert set(re.findall(r"mark\.app\(\"([\w-]+)\"\)", tests)) == RECIPES.keys()
 
 
 def test_light_is_a_part() -> None:
-    """What is installed for the light part is installed for all."""
+    """All packages of the light group are in the full group too."""
     groups = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["dependency-groups"]
     assert {"include-group": "apps-light"} in groups["apps"]
     assert locked("apps-light") <= locked("apps")

@@ -1,4 +1,4 @@
-"""Files with a failure are run once more, alone; what fails twice fails the run."""
+"""Files with a failure are run once more, alone; a test that fails twice fails the run."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import pytest
 from tests.suite import FEW, Outcomes
 from tests.support.harness import ROOT
 
-# Each of these tests notes in a file that it was run, and fails at first.
+# Each of these tests notes in a file that it ran, and fails the first time.
 TESTS = """
     from pathlib import Path
     import pytest
@@ -36,7 +36,7 @@ TESTS = """
     @pytest.mark.parametrize("text", ["a::b [c] \\\\r\\n"])
     def test_named(text): assert runs("named") > 1
 """
-# Others of it that fail.
+# More tests, which fail the run.
 BROKEN = """
     from test_it import runs
     import pytest
@@ -48,7 +48,7 @@ BROKEN = """
     def test_flaky(): assert runs("flaky") > 1
     def test_late(): assert runs("late") == 1
 """
-# Tests that say nothing alone.
+# Tests whose results mean nothing without those before them.
 TOGETHER = """
     from test_it import runs
     done = []
@@ -58,13 +58,13 @@ TOGETHER = """
 """
 
 
-# No others, which take longer to be imported than these tests take.
+# Only these plugins: importing the others takes longer than running these tests.
 PLUGINS = {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1", "PYTEST_PLUGINS": "xdist.plugin"}
 FILES = {"test_it.py": TESTS, "test_broken.py": BROKEN, "test_together.py": TOGETHER}
 
 
 def run(folder: Path, *args: str) -> tuple[int, list[str]]:
-    """The exit code of a run of these tests, and what it prints."""
+    """Run these tests; returns the exit code, and the lines printed."""
     for name, source in FILES.items():
         (folder / name).write_text(textwrap.dedent(source))
     (folder / "pytest.ini").write_text("[pytest]\n")
@@ -80,7 +80,7 @@ def run(folder: Path, *args: str) -> tuple[int, list[str]]:
 
 
 def told(said: list[str], word: str) -> set[str]:
-    """The tests that lines with this word at their beginning name."""
+    """The tests named by the lines that begin with this word."""
     return {
         line.split("::")[1].split()[0].split("[")[0]
         for line in said
@@ -90,7 +90,7 @@ def told(said: list[str], word: str) -> set[str]:
 
 @pytest.mark.parametrize("beside", [["-n", "0"], ["-n", "2", "--dist", "loadfile"]])
 def test_what_passes_alone_is_told(tmp_path: Path, beside: list[str]) -> None:
-    """Those that failed in setup, call or teardown are named, and the run passes."""
+    """Tests that fail once, in setup, call or teardown, are named as flaky, and the run passes."""
     code, said = run(tmp_path, "test_it.py", *beside)
     assert told(said, "flaky") == {"test_flaky", "test_begins", "test_ends", "test_named"}
     assert said[-1] == "== 5 passed, 4 of them alone (flaky), 0 failed"
@@ -98,7 +98,7 @@ def test_what_passes_alone_is_told(tmp_path: Path, beside: list[str]) -> None:
 
 
 def test_what_fails_again_fails_the_run(tmp_path: Path) -> None:
-    """Also where others pass at the second time, and one that is skipped then has not passed."""
+    """A test that fails or is skipped the second time fails the run, even if others pass then."""
     code, said = run(tmp_path, "test_broken.py")
     assert told(said, "flaky") == {"test_flaky"}
     assert told(said, "failed again") == {"test_broken", "test_skipped"}
@@ -108,7 +108,7 @@ def test_what_fails_again_fails_the_run(tmp_path: Path) -> None:
 
 
 def test_what_is_skipped_alone_fails_the_run(tmp_path: Path) -> None:
-    """Though pytest ends with 0."""
+    """A test that is skipped the second time fails the run, though pytest exits with 0."""
     (tmp_path / "test_only.py").write_text(
         "from test_it import runs\nimport pytest\n"
         "def test_skipped():\n    if runs('skipped') > 1: pytest.skip('no more')\n    assert 0\n"
@@ -118,7 +118,8 @@ def test_what_is_skipped_alone_fails_the_run(tmp_path: Path) -> None:
 
 
 def test_tests_of_a_file_stay_together(tmp_path: Path) -> None:
-    """One that judges what others have done can do so; one that they spoil fails each time."""
+    """A test may rely on what earlier tests of its file did; one that they spoil fails each
+    time."""
     code, said = run(tmp_path, "test_together.py")
     assert (code, told(said, "flaky"), told(said, "failed again")) == (
         1, {"test_sums_up"}, {"test_spoiled"},
@@ -126,14 +127,15 @@ def test_tests_of_a_file_stay_together(tmp_path: Path) -> None:
 
 
 def test_many_failures(tmp_path: Path) -> None:
-    """Where much is wrong nothing is tried again."""
+    """If many tests fail, nothing is tried again."""
     code, said = run(tmp_path)
     assert code == 1
     assert not [line for line in said if line.startswith("== ")]
 
 
 def test_what_is_never_tried_again() -> None:
-    """A file that cannot be collected, an interrupt, an internal error, a passed or empty run."""
+    """Collection errors, interrupts, internal errors, and passed or empty runs are not tried
+    again."""
     few = Outcomes()
     few.failed = {"a::b": "a"}
     assert few.is_tried_again(pytest.ExitCode.TESTS_FAILED)
@@ -146,14 +148,14 @@ def test_what_is_never_tried_again() -> None:
 
 @pytest.mark.parametrize("count", [FEW, FEW + 1])
 def test_how_many_are_few(count: int) -> None:
-    """The bound itself is tried again."""
+    """As many failures as the limit allows are still tried again."""
     outcomes = Outcomes()
     outcomes.failed = {f"a::{number}": "a" for number in range(count)}
     assert outcomes.is_tried_again(pytest.ExitCode.TESTS_FAILED) == (count <= FEW)
 
 
 def test_a_file_that_cannot_be_collected(tmp_path: Path) -> None:
-    """The run fails with what pytest says, whatever else has failed."""
+    """If a file cannot be collected, the run fails as pytest reports it, whatever else failed."""
     (tmp_path / "test_bad.py").write_text("import nothing_of_that_name")
     code, said = run(tmp_path, "--continue-on-collection-errors", "-k", "bad or flaky")
     assert code == 1

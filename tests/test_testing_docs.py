@@ -10,7 +10,7 @@ PAGE = ROOT / "docs" / "testing.md"
 
 
 def test_the_example(tmp_path: Path) -> None:
-    """The files of the page, as they stand there, in an empty folder."""
+    """The files of the page, as printed there, work in an empty folder."""
     files = re.findall(
         r"^`([\w/.]+)`\n\n```python\n(.*?)^```", PAGE.read_text("utf-8"), re.M | re.S
     )

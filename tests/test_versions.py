@@ -1,4 +1,4 @@
-"""One version everywhere, and the changelog has it."""
+"""The version is the same everywhere, and the changelog has it."""
 
 from __future__ import annotations
 
@@ -15,14 +15,15 @@ _FORM = re.compile(r"(\d+)\.(\d+)\.(\d+) - (?:\d{4}-\d\d-\d\d|unreleased)")
 
 
 def test_package() -> None:
-    """A package that is built has the version that the code says."""
+    """A built package has the version of the code."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
     assert project.get("version", __version__) == __version__
     assert "version" in {*project, *project.get("dynamic", ())}
 
 
 def test_changelog() -> None:
-    """The newest entry is this version's; each has its date, but the newest may wait for it."""
+    """The newest entry is this version; each has a date, except that the newest may still lack
+    one."""
     headings = _HEADING.findall(CHANGELOG)
     found = [_FORM.fullmatch(heading) for heading in headings]
     assert [h for h, match in zip(headings, found, strict=True) if match is None] == []
@@ -33,7 +34,7 @@ def test_changelog() -> None:
 
 
 def test_sections() -> None:
-    """Changes stand below the words of Keep a Changelog, each at most once in a version."""
+    """Changes are below headings of Keep a Changelog, each at most once in a version."""
     known = {"Security", "Changed", "Added", "Fixed", "Deprecated", "Removed"}
     for entry in re.split(_HEADING, CHANGELOG)[2::2]:
         sections = re.findall(r"^### (.+)$", entry, re.MULTILINE)

@@ -25,7 +25,7 @@ MESSAGES = st.lists(
 def test_any_cut_gives_the_same_messages(
     pairs: list[tuple[dict[str, object], bytes]], cuts: list[int]
 ) -> None:
-    """What was encoded is decoded, wherever the stream is cut."""
+    """What was encoded is decoded again, wherever the stream is cut."""
     sent = [({**m, "type": "T", "size": len(payload)}, payload) for m, payload in pairs]
     stream = b"".join(wire.encode(m) + payload for m, payload in sent)
     decoder = wire.Decoder()
@@ -42,7 +42,7 @@ def test_any_cut_gives_the_same_messages(
 
 @given(st.binary(max_size=300))
 def test_garbage_gives_wire_errors_only(data: bytes) -> None:
-    """Random bytes are either incomplete, messages, or a WireError."""
+    """Random bytes are an incomplete message, messages, or a WireError."""
     try:
         messages = wire.Decoder().feed(data)
     except wire.WireError:
@@ -68,7 +68,7 @@ def test_garbage_gives_wire_errors_only(data: bytes) -> None:
     ],
 )
 def test_a_broken_line_is_refused(line: bytes) -> None:
-    """A line that is no message raises."""
+    """A line that is not a message raises."""
     with pytest.raises(wire.WireError):
         wire.Decoder().feed(line)
 
@@ -82,7 +82,7 @@ def test_an_endless_line_is_refused_before_it_fills_the_memory() -> None:
 
 
 def test_a_bounded_number_at_once() -> None:
-    """With `most`, the messages beyond it come with the next calls, none lost, in order."""
+    """With `most`, further messages come with the next calls: none lost, in order."""
     decoder = wire.Decoder()
     lines = b"".join(wire.encode({"type": "A", "at": at}) for at in range(7))
     got = [decoder.feed(lines, 3)]
@@ -93,7 +93,7 @@ def test_a_bounded_number_at_once() -> None:
 
 @pytest.mark.parametrize("step", [1, 7])
 def test_a_large_message_in_bits_is_joined_once(step: int) -> None:
-    """What comes byte by byte costs a copy of it now and then, not one at each byte."""
+    """A message that comes byte by byte is copied now and then, not at each byte."""
     line = wire.encode({"type": "A", "text": "x" * 500_000})
     data = line + wire.encode({"type": "B", "size": 60_000}) + b"y" * 60_000
     decoder = wire.Decoder()
@@ -101,7 +101,7 @@ def test_a_large_message_in_bits_is_joined_once(step: int) -> None:
     got = [each for at in range(0, len(data), step) for each in decoder.feed(data[at : at + step])]
     assert [message["type"] for message, _ in got] == ["A", "B"]
     assert got[1][1] == b"y" * 60_000
-    assert time.process_time() - begun < 3.0  # 14 s where each byte makes a copy
+    assert time.process_time() - begun < 3.0  # 14 s if each byte makes a copy
 
 
 def test_surrogates_pass() -> None:
