@@ -19,7 +19,7 @@ def make_app(
     entrypoint: str = "app.py",
     **manifest: object,
 ) -> App:
-    """An app with the default manifest, but for what is given: `ttl_s=60`."""
+    """An app with the default manifest, except for the given fields: `ttl_s=60`."""
     folder = folder or Path("/apps", name)
     values = replace(default_manifest(BODY_MAX_BYTES), **manifest)  # type: ignore[arg-type]
     return App(name, version, folder, entrypoint, values, folder)

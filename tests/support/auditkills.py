@@ -1,6 +1,6 @@
-"""A runtime that imports this first is killed where a change is done and its end is not noted yet.
+"""Kills a runtime that imports this first when a change is done but its end is not yet recorded.
 
-It says so on stdout before, by the action.
+Before that it prints the change's action on stdout.
 """
 
 import os

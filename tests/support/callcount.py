@@ -1,4 +1,4 @@
-"""Counts what a piece of code does, the same on each machine: the calls of functions."""
+"""Counts function calls that a piece of code makes: the same number on each machine."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from types import FrameType
 
 
 def count_calls(action: Callable[[], object]) -> int:
-    """How many functions `action` calls, in Python and in C, and one that ends the count."""
+    """How many functions `action` calls, in Python and in C, plus the one that ends the count."""
     count = 0
 
     def note(frame: FrameType, event: str, arg: object) -> None:
@@ -24,4 +24,4 @@ def count_calls(action: Callable[[], object]) -> int:
     finally:
         sys.setprofile(before)
         gc.enable()
-    return count - 1  # `action` itself
+    return count - 1  # do not count `action` itself

@@ -1,4 +1,4 @@
-"""Calls of the runtime's own pages, without a network."""
+"""Calls of handlers of the runtime's own pages, without a network."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ ADMIN = admin("master", "master")
 
 
 def call_of(exchange: Exchange, route: Route = GET, caller: Caller = ADMIN, **values: str) -> Call:
-    """What a handler gets for this request, past the checks."""
+    """What a handler gets for this request once the checks have passed."""
     return Call(exchange, route, values, read_query(route, exchange.head.query), caller)
 
 
 class FakeKeys:
-    """Keys that are on no disk."""
+    """Keys that are not on disk."""
 
     def __init__(self, *records: KeyRecord) -> None:
         self.ring = KeyRing(records)
@@ -69,7 +69,7 @@ class NoDb:
     trouble = "there is none"
 
     def follow(self, callback: Callable[[], None]) -> None:
-        """It is never opened."""
+        """Never called back: the database never opens."""
 
     def ask(self, work: Any, then: Callable[[Any], None]) -> None:
         then(StateFault(self.trouble))
@@ -82,9 +82,10 @@ def gate_of(
     *,
     local: Any = None,
 ) -> Gate:
-    """A gate that knows the master key of the settings, these keys, and this key of a file.
+    """A gate that knows the settings' master key, these keys, and the given key as the local key
+    file's.
 
-    `local` has that in its `value`, where it is to change.
+    Pass `local` instead for a local key that changes: an object with the key in `value`.
     """
     local = local or SimpleNamespace(value=local_key)
     keys = FakeKeys() if keys is None else keys

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import pytest
 from playwright.sync_api import Browser, sync_playwright
 
-# The one that the package would download comes from where CI cannot reach.
+# Not the browser that the package would download, because CI cannot reach its host.
 _NAMES = ("chromium-headless-shell", "chromium", "google-chrome")
 CHROMIUM = next(filter(None, map(shutil.which, _NAMES)), None)
 LACKING = "there is no Chromium; apt-get install chromium-headless-shell"
@@ -18,11 +18,12 @@ needs_chromium = pytest.mark.skipif(CHROMIUM is None, reason=LACKING)
 
 @contextlib.contextmanager
 def launched(*args: str) -> Iterator[Browser]:
-    """A browser with nothing of another test in it, started with `args`. Skips if there is none."""
+    """A fresh browser, sharing nothing with other tests, started with `args`; skips without one."""
     if CHROMIUM is None:
         pytest.skip(LACKING)
     with sync_playwright() as playwright:
-        # Root, as in a container, has no sandbox; what is opened here is our own.
+        # As root, for example in a container, Chromium has no sandbox; it opens only our own pages
+        # here.
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", *args])
         yield browser
         browser.close()

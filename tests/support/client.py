@@ -19,7 +19,7 @@ SHARED = Path("/dev/shm")
 
 
 class Answer(NamedTuple):
-    """What came back."""
+    """A response of the runtime."""
 
     status: int
     headers: http.client.HTTPMessage
@@ -30,7 +30,7 @@ class Answer(NamedTuple):
 
     @property
     def error(self) -> dict[str, Any]:
-        """The error of the runtime that this is."""
+        """The runtime's error in this answer."""
         return self.json()["error"]  # type: ignore[no-any-return]
 
 
@@ -43,7 +43,7 @@ def fetch(
     body: bytes | None = None,
     source: str = "",
 ) -> Answer:
-    """One request on a connection of its own, from the address `source`, such as "127.0.0.2"."""
+    """Send one request on its own connection, from the address `source`, such as "127.0.0.2"."""
     address = (source, 0) if source else None
     connection = http.client.HTTPConnection(
         "127.0.0.1", runtime.port, timeout=TIMEOUT_S, source_address=address
@@ -58,7 +58,7 @@ def fetch(
 
 
 def workers_of(runtime: Runtime, app: str | None, **fields: object) -> list[dict[str, Any]]:
-    """The workers of an app (spares for None), as `/api/workers` tells, with these fields."""
+    """The workers of an app (None: the spares) in `/api/workers` whose fields have these values."""
     workers = fetch(runtime, "/api/workers").json()["workers"]
     return [
         worker
@@ -75,11 +75,10 @@ def metrics(runtime: Runtime) -> dict[str, Any]:
 class Gates:
     """Files by which a test and its apps wait for each other; apps get the folder as `GATES`.
 
-    They are in shared memory where there is such a thing: all apps may write there, also those in
-    a sandbox.
+    They are in shared memory if the system has it: every app may write there, even in a sandbox.
     """
 
-    # What an app puts at its beginning.
+    # An app's code begins with this.
     CODE = """
 import os, pathlib, time
 from buntime import Response

@@ -1,4 +1,4 @@
-"""Mistakes on the command line, and of what it reads; see tests/support/mistakes."""
+"""Mistakes on the command line, and in what the command line reads; see tests/support/mistakes."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from tests.support.mistakes import Told
 
 
 class LineMistake(NamedTuple):
-    """Words for the program, what is told, and the exit code."""
+    """Words for the program, the expected message, and the exit code."""
 
     words: str
     told: Told

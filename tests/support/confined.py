@@ -1,4 +1,4 @@
-"""Starts programs with fewer rights than the tests, which root may run, have themselves."""
+"""Starts programs with fewer rights than the tests have, which may run as root."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import sys
 
 from tests.support.harness import ROOT
 
-# As in linux/capability.h. What can look into all other processes, root or not:
+# Numbers from linux/capability.h. These let a process look into all others, as root or not:
 SIGHT = {"CAP_SYS_PTRACE": 19, "CAP_SYS_ADMIN": 21, "CAP_PERFMON": 38}
 KNOWN = SIGHT | {
     "CAP_CHOWN": 0,
@@ -35,19 +35,19 @@ os.execv(sys.argv[2], sys.argv[2:])
 def without_sight(command: list[str]) -> list[str]:
     """The command that runs `command` as in a container, or as any user but root.
 
-    With some capabilities the kernel lets a process see into all others, and what keeps an app of
-    the same user out would not be met with. The first word is a path.
+    With some capabilities the kernel lets a process see into all others, so a test would not meet
+    what keeps out an app of the same user. The first word of `command` is a path.
     """
     return _without(set(SIGHT.values()), command)
 
 
 def with_only(names: list[str], command: list[str]) -> list[str]:
-    """The command that runs `command` as root with these capabilities, by their names, alone."""
+    """The command that runs `command` as root with only these capabilities, given by name."""
     return _without(set(range(_LAST + 1)) - {KNOWN[name] for name in names}, command)
 
 
 def drop_in() -> list[str]:
-    """The capabilities of the drop-in for `user` in the docs."""
+    """The capabilities of the systemd drop-in for `user` in the docs."""
     text = (ROOT / "docs/deployment.md").read_text("utf-8")
     [names] = re.findall(r"^CapabilityBoundingSet=(CAP_SETUID .*)$", text, re.MULTILINE)
     return names.split()

@@ -1,11 +1,11 @@
-"""Deploys into a folder again and again, each time cut short one change of the file system later.
+"""Deploys into a folder again and again, each time cut short one file system change later.
 
     python -m tests.support.deploycuts FOLDER killed|full CASE
 
-`killed`: the process is killed by SIGKILL before that change. `full`: that change fails as on a
-full disk, and so do all that need room after it. After each a sweep follows, as at a start. Prints
-how many there were, and of these how many left the old state and the new one; anything else is
-told, and the exit code is 1.
+`killed`: SIGKILL ends the process before that change. `full`: that change fails as on a full disk,
+and so does every later change that needs room. A sweep follows each deploy, as at a start. Prints
+how many cuts there were, and how many left the old state or the new one; any other state is
+printed, and the exit code is 1.
 """
 
 import contextlib
@@ -29,7 +29,7 @@ NEED_ROOM = {"os.symlink", "os.mkdir", "os.link", "open"}
 
 
 class Cut:
-    """An audit hook that cuts at the change of this number."""
+    """An audit hook that cuts at the change with this number."""
 
     def __init__(self, root: str) -> None:
         self.root = root
@@ -84,7 +84,7 @@ def deploy(store: Store, case: str) -> None:
 
 
 def state(root: Path) -> tuple[set[str], set[str]]:
-    """What is seen of the apps; and all that is there but what never matters, the turns."""
+    """What is visible of the apps, and all other files except turns, which never matter."""
     everything = {each for each in tree(str(root)) if not each.endswith("/turn")}
     bare = {each for each in everything if each.startswith(".releases") and each.count("/") < 2}
     hidden = {each for each in everything if each.startswith(".releases")}
@@ -98,7 +98,7 @@ def state(root: Path) -> tuple[set[str], set[str]]:
 
 
 def cut_once(cut: Cut, root: Path, how: str, case: str, number: int) -> bool:
-    """Deploy, cut at this change; returns whether it came to its end."""
+    """Deploy, cut at this change; returns whether the deploy finished."""
     store = prepare(root, case)
     if how == "killed":
         child = os.fork()

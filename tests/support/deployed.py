@@ -1,4 +1,4 @@
-"""Apps that are deployed and, as far as the scheduler knows, have workers: without a process."""
+"""Deployed apps that have workers as far as the scheduler knows, but no processes."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tests.support.fakes import FakeInterpreters, FakeLoop, FakeSink, make_log
 
 
 class World:
-    """Deployments over a real scheduler, whose decisions are kept."""
+    """Deployments with a real scheduler, whose decisions are kept."""
 
     def __init__(self, *, is_development: bool = False, loop: Any = None) -> None:
         self.loop = loop or FakeLoop()
@@ -39,7 +39,7 @@ class World:
         return deployment
 
     def load(self, deployment: Deployment) -> int:
-        """Have a worker load it; returns the worker's number."""
+        """Have a worker load the app; returns the worker's number."""
         if not deployment.state.workers:
             self.scheduler.try_out(deployment.state, self.loop.now)
         number = max(deployment.state.workers)
@@ -48,7 +48,7 @@ class World:
         return number
 
     def fail(self, deployment: Deployment) -> None:
-        """Have the worker that loads it die."""
+        """Have the worker that is loading the app die."""
         number = max(deployment.state.workers)
         self.scheduler.boot_failed(number, "broken")
         self.scheduler.died(number, self.loop.now)

@@ -1,4 +1,4 @@
-"""Deploys by the API of a real runtime."""
+"""Deploys through the API of a real runtime."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tests.support.hostilearchives import zipped
 Told = dict[str, Any]
 Content = bytes | Iterator[bytes]
 
-# What came by the API is root's only where an operator says so, as tests do that root runs.
+# Apps deployed by the API run as root only if an operator allows it, as these tests do as root.
 AS_ROOT = {"RUNTIME_APP_USERS": "*=root"} if os.geteuid() == 0 else {}
 APP = """
 import os
@@ -31,7 +31,7 @@ def fetch(request):
 
 
 def packed(files: Mapping[str, str | bytes], **manifest: object) -> bytes:
-    """A tar.gz of these files; keywords go into a manifest."""
+    """A tar.gz of these files; keywords become a manifest."""
     wanted = dict(files)
     if manifest:
         wanted["buntime.yaml"] = json.dumps(manifest)
@@ -46,15 +46,15 @@ def packed(files: Mapping[str, str | bytes], **manifest: object) -> bytes:
 
 
 def app(version: str, *, code: str = APP, **manifest: object) -> bytes:
-    """An app that answers with its version and the pid of its worker."""
+    """An app that answers with its version and its worker's pid."""
     options = {"ttl": 600, **manifest}
     return packed({"app.py": f"VERSION = {version!r}\n{code}"}, **options)
 
 
 def package(name: str, size_bytes: int = 0, *, links: str = "wheels") -> dict[str, str | bytes]:
-    """Files of an app that needs a package, which comes with it; pip looks for it at `links` too.
+    """Files of an app that needs a package and carries its wheel; pip also looks for it in `links`.
 
-    Beside `VALUE`, its name, the package has so many bytes.
+    The package has `VALUE`, its own name, and a file of this many bytes.
     """
     info = f"{name}-1.0.dist-info"
     wheel = zipped(
@@ -74,7 +74,7 @@ def digest_field(archive: bytes) -> str:
 
 
 class Operator:
-    """Somebody who deploys, with the key of the tests."""
+    """A client that deploys, with the tests' key."""
 
     def __init__(self, runtime: Runtime) -> None:
         self.http = httpx.Client(
@@ -93,7 +93,7 @@ class Operator:
     def lines(
         self, name: str, version: str, archive: bytes, **options: Any
     ) -> list[dict[str, Any]]:
-        """Deploy, and have a line for each step."""
+        """Deploy, and return a line for each step."""
         answer = self.put(
             name, version, archive, headers={"Accept": "application/x-ndjson"}, **options
         )
@@ -116,7 +116,7 @@ class Operator:
         return found
 
     def said(self, path: str) -> str:
-        """What an app answers, which is to be well."""
+        """What an app answers; the answer must be 200."""
         answer = self.http.get(path)
         assert answer.status_code == 200, answer.text
         return answer.text

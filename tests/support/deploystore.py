@@ -1,4 +1,4 @@
-"""Releases of a store, made without archives."""
+"""Releases in a store, made without archives."""
 
 import os
 from collections.abc import Callable
@@ -13,7 +13,7 @@ from buntime.server.plugins.pluginstore import PluginStore
 
 
 def release_of(app: str, version: str, content: str = "") -> Release:
-    """A release; of two with another `content` the digests differ."""
+    """A release; a different `content` gives a different digest."""
     return Release(app, version, sha256(content.encode()).hexdigest())
 
 
@@ -25,7 +25,7 @@ def deployed(
     expires_s: float = 0.0,
     at: Callable[[str], None] = lambda _: None,
 ) -> None:
-    """Deploy it as the real ones do: `app.py` has its version, and "b" of another content."""
+    """Deploy as real deploys do; `app.py` has the version, plus "b" if the release has content."""
     if not isinstance(store, PluginStore):
         store.check_free(release.app, release.version, replaces=replaces)
     with store.turn(release.app):
@@ -47,14 +47,14 @@ def deployed(
 
 
 def seen(store: Store, app: str) -> dict[str, str]:
-    """What each version of the app is: the content of its `app.py`."""
+    """The content of `app.py` in each version of the app."""
     folder = Path(store.root, app)
     versions = [each.name for each in folder.iterdir() if is_version(each.name)]
     return {each: (folder / each / "app.py").read_text("utf-8") for each in versions}
 
 
 def tree(root: str) -> set[str]:
-    """All paths below a folder, links with where they lead; but locks that are of no release."""
+    """All paths below a folder, links with their targets."""
     found = set()
     for path in Path(root).rglob("*"):
         leads = f" -> {os.readlink(path)}" if path.is_symlink() else ""

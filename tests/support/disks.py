@@ -1,4 +1,4 @@
-"""What is odd about disks: full and read-only ones, and folders that are nested deeply."""
+"""Odd disks: full ones, read-only ones, and folders that are nested deeply."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ DEEP = 1500  # deeper than Python recurses
 
 
 def nest(top: Path, depth: int = DEEP) -> None:
-    """Make folders in folders, each with a file; their path is short enough for the system.
+    """Make folders within folders, each with a file; the deepest path is still short enough to use.
 
-    Whoever makes them takes them away by `cachefolder.remove`, as pytest cannot.
+    Remove them with `cachefolder.remove`, because pytest cannot.
     """
     inner = os.open(top, os.O_RDONLY)
     for _ in range(depth):
@@ -29,7 +29,7 @@ def nest(top: Path, depth: int = DEEP) -> None:
 
 @contextlib.contextmanager
 def small_disk(place: Path, *, size: str = "16k", inodes: int = 8) -> Iterator[Path]:
-    """A file system of this size, mounted at `place`; skips the test where that cannot be had."""
+    """A file system of this size, mounted at `place`; skips the test if it cannot be mounted."""
     place.mkdir()
     options = f"size={size},nr_inodes={inodes},mode=0711"
     mount = ["mount", "-t", "tmpfs", "-o", options, "none", str(place)]
@@ -47,7 +47,7 @@ def remount(place: Path, option: str) -> None:
 
 
 def fill(place: Path) -> Path:
-    """Take all room that there is; the file that has taken it."""
+    """Fill all free room; returns the file that fills it."""
     filler = place / "filler"
     with filler.open("wb", buffering=0) as file, contextlib.suppress(OSError):
         while True:

@@ -1,4 +1,4 @@
-"""Exchanges without sockets: their client, their responder, and what stands for all of one."""
+"""Exchanges without sockets: stand-ins for their client, their responder, and a whole exchange."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class FakeLoop:
         self.now = 1000.0
         self._queues: dict[float, TimeoutQueue] = {}
         self._own: list[TimeoutQueue] = []
-        self.later: list[tuple[float, Any]] = []  # seconds, and what is to be called then
+        self.later: list[tuple[float, Any]] = []  # seconds, and what is called then
 
     def timeouts(self, duration_s: float) -> TimeoutQueue:
         if duration_s not in self._queues:
@@ -41,7 +41,7 @@ class FakeLoop:
         return self._own[-1]
 
     def expire(self) -> None:
-        """What is due in queues that somebody has for himself."""
+        """Run what is due in the queues of `new_timeouts`."""
         for queue in self._own:
             queue.expire(self.now)
 
@@ -67,7 +67,7 @@ class FakeLoop:
 
 
 class FakeService:
-    """What all connections share, with a clock that stands."""
+    """What all connections share, with a clock that stands still."""
 
     def __init__(self) -> None:
         self.loop = FakeLoop()
@@ -91,7 +91,7 @@ class FakeService:
         return "Thu, 01 Jan 1970 00:00:00 GMT"
 
     def on_fields_dropped(self, client: str, headers: object) -> None:
-        """Nobody is told."""
+        """Nobody is notified."""
 
     def _log_error(self, event: str, message: str, **fields: object) -> None:
         self.errors.append(event)
@@ -100,7 +100,7 @@ class FakeService:
 class FakeClient:
     """A connection that keeps what is written, until `takes` says that the kernel took it.
 
-    `is_gone` is a client whose connection is found broken at the next write.
+    With `is_gone` the next write finds the connection broken.
     """
 
     def __init__(self, service: FakeService | None = None, peer: str = "10.0.0.1") -> None:
@@ -111,17 +111,17 @@ class FakeClient:
         self.peer = (peer, 5000)
         self.address: tuple[str, int] | None = ("10.0.0.2", 80)
         self.pending_bytes = 0
-        self.holds = False  # does what is written stay pending?
+        self.holds = False  # does written data stay pending?
         self.is_gone = False
         self.written = b""
-        self.ended: list[bool] = []  # each `on_exchange_end`, with keep_alive
+        self.ended: list[bool] = []  # keep_alive of each `on_exchange_end`
         self.cuts = 0
         self.link: Link | None = None
         self.released: list[Resource] = []
         self.exchange: Exchange | None = None
 
     def request(self, raw: bytes) -> Exchange:
-        """The exchange of a request, of which so much has come."""
+        """The exchange of a request, of which these bytes have arrived."""
         self.reader.receive(raw)
         head = self.reader.next_head()
         assert head is not None
@@ -157,7 +157,7 @@ class FakeClient:
         """There is no socket to watch."""
 
     def on_link_closed(self) -> None:
-        """The connection would end."""
+        """A real connection would end here."""
 
     def on_exchange_end(self, keep_alive: bool) -> None:
         self.exchange = None
@@ -174,7 +174,7 @@ class FakeClient:
 
 
 class FakeResponder:
-    """Keeps what it was told; after it was let go, nothing may come any more."""
+    """Keeps what it is told; once it is detached, nothing more may come."""
 
     def __init__(self, exchange: Exchange) -> None:
         self.exchange = exchange
@@ -251,7 +251,7 @@ class FakeExchange(Exchange):
         )
         sender = Sender((peer, 5000), scheme, prefix=prefix)
         super().__init__(FakeClient(service, peer), head, "1", sender)
-        # what came of it
+        # the outcome
         self.fields: dict[str, str] = {}
         self.body = b""
         self.error: HttpError | None = None

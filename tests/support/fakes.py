@@ -1,7 +1,8 @@
-"""What stands in for a part of the server in tests of another, and how it is held to the real one.
+"""Stand-ins for parts of the server in tests of other parts, and how they are held to the real
+ones.
 
-Each fake is listed in `STANDS_IN` with the class that it stands in for; tests/test_fakes.py
-compares the names and parameters of their methods.
+Each fake is listed in `STANDS_IN` with the class that it replaces; tests/test_fakes.py compares the
+names and parameters of their methods.
 """
 
 from __future__ import annotations
@@ -51,7 +52,7 @@ class FakeSink:
 
 
 class FakeAudit:
-    """Notes of changes, kept as they were given: action, subject, before, after, result, app."""
+    """Audit records, kept as given: action, subject, before, after, result, app."""
 
     def __init__(self) -> None:
         self.noted: list[tuple[object, ...]] = []
@@ -80,7 +81,7 @@ class FakeAudit:
         *,
         app: str | None = None,
     ) -> Any:
-        """Kept when it is told."""
+        """The record is kept when `tell` is called."""
         keep: Any = lambda _: None  # noqa: E731
         return SimpleNamespace(
             keep=keep, tell=lambda: self.record(call, action, subject, before, after, app=app)
@@ -96,7 +97,7 @@ class FakeAudit:
         then: Callable[[Begun], None],
         app: str | None = None,
     ) -> None:
-        """At once; it is kept when it ends."""
+        """Begins at once; the record is kept when the change ends."""
         real: Any = self
         change = Change(
             *(0.0, call.caller.name, call.caller.source, "", "", call.route.name, subject, app),
@@ -124,11 +125,11 @@ class FakeAudit:
 
 
 class FakeInterpreters:
-    """Interpreters that are known at once, as soon as they were looked at, or unfit for good."""
+    """Interpreters that are known at once, known once looked for, or permanently unfit."""
 
     def __init__(self) -> None:
         self.default = running_interpreter()
-        self.unknown: set[App] = set()  # until `find` is asked
+        self.unknown: set[App] = set()  # until `find` is called
         self.unfit: dict[App, Exception] = {}
         self.chosen: dict[App, Interpreter] = {}
 
@@ -149,7 +150,7 @@ class FakeInterpreters:
 
 
 class FakeLoop:
-    """Time that a test moves, and calls that happen when it says so."""
+    """Time that a test moves, and calls that run when the test says so."""
 
     def __init__(self) -> None:
         self.now = 1000.0
@@ -174,7 +175,7 @@ class FakeLoop:
 
 
 class FakeStacks:
-    """Stacks that are asked for, and come when a test says so."""
+    """Stacks that code asks for, and that arrive when a test says so."""
 
     def __init__(self) -> None:
         self.asked: list[Mapping[str, object]] = []
@@ -195,7 +196,7 @@ class FakeStacks:
 
 
 class FakeProcess:
-    """A process of a size that a test says; its end of the channel is the test's."""
+    """A process whose size a test sets; the test has its end of the channel."""
 
     def __init__(self, pid: int = 4711, channel: socket.socket | None = None) -> None:
         self.pid = pid
@@ -224,8 +225,8 @@ class FakeWorker:
         self.sandbox = "off" if app is not None else None
         self.memory_max_bytes = 0
         self.leaving_since_s: float | None = None
-        self.codes: list[int] = []  # that its streams were ended with
-        self.left: list[Exchange] = []  # what it has in hand for somebody
+        self.codes: list[int] = []  # codes that its streams were ended with
+        self.left: list[Exchange] = []  # exchanges that it is still working on
         self.is_only_stuck = False
 
     def drain(self) -> list[Exchange]:
@@ -239,11 +240,11 @@ class FakeWorker:
 
 
 class FakeGroups:
-    """Control groups, of which a test says what the kernel has killed."""
+    """Control groups in which a test says what the kernel has killed."""
 
     def __init__(self) -> None:
-        self.limits: dict[int, str] = {}  # by the number of a worker that was killed
-        self.found: set[int] = set()  # workers of which a process was killed
+        self.limits: dict[int, str] = {}  # by the number of the killed worker
+        self.found: set[int] = set()  # workers with a killed process
 
     def memory_limit(self, number: int) -> str:
         return self.limits.get(number, "")
@@ -253,13 +254,13 @@ class FakeGroups:
 
 
 class FakeSupervisor:
-    """A supervisor that notes whom it was to kill."""
+    """A supervisor that notes which workers it should kill."""
 
     def __init__(self) -> None:
         self.workers: dict[int, FakeWorker] = {}
         self.killed: list[tuple[str, Cause]] = []
-        self.reasons: list[tuple[str, Cause, str]] = []  # why each is about to end
-        self.stopped: list[int] = []  # whose boot has no time any more
+        self.reasons: list[tuple[str, Cause, str]] = []  # why each worker is about to end
+        self.stopped: list[int] = []  # workers whose boot ran out of time
         self.sweeps = 0
         self.groups = FakeGroups()
 
@@ -296,12 +297,12 @@ STANDS_IN: dict[type, type] = {
     FakeSupervisor: Supervisor,
     FakeWorker: Worker,
 }
-OWN = {  # methods for tests alone
+OWN = {  # methods only for tests
     FakeLoop: {"turn"},
     FakeSink: {"events"},
     FakeStacks: {"come"},
 }
-GIVEN = {FakeSink: {"clock"}}  # what the real one is given when it is made
+GIVEN = {FakeSink: {"clock"}}  # arguments that only the real one gets when it is made
 
 
 def make_log(sink: FakeSink) -> Log:

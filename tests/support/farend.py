@@ -23,7 +23,7 @@ HEAD_OF_CHUNKED = b"POST /shop/ HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding
 
 
 class Told:
-    """What a worker told the pool."""
+    """What a worker reported to the pool."""
 
     def __init__(self) -> None:
         self.events: list[tuple[str, Any]] = []
@@ -78,7 +78,7 @@ class FarEnd:
     """A worker that a test plays; `worker` is the runtime's side of it."""
 
     def __init__(self, number: int = 1, beside: FarEnd | None = None) -> None:
-        """`beside`: on whose loop it is too."""
+        """With `beside`, it shares that one's loop."""
         self.errors: list[BaseException] = [] if beside is None else beside.errors
         self._owns_loop = beside is None
         self.loop = Loop(self.errors.append) if beside is None else beside.loop
@@ -105,7 +105,7 @@ class FarEnd:
     def assign(
         self, raw: bytes = GET, *, client: FakeClient | None = None, **manifest: Any
     ) -> Exchange:
-        """Give the worker a request, which the pool had queued before."""
+        """Give the worker a request that the pool had queued."""
         client = client or FakeClient(self.service)
         exchange = client.request(raw)
         exchange.route_to(make_app(**manifest), base="/shop")
@@ -117,7 +117,7 @@ class FarEnd:
         return exchange
 
     def say(self, type_: str, payload: bytes = b"", /, **fields: Any) -> None:
-        """Send a message of the worker, and have it read."""
+        """Send a message as the worker, and have the runtime read it."""
         self.say_raw(message(type_, payload, **fields))
 
     def say_raw(self, data: bytes) -> None:
@@ -126,7 +126,7 @@ class FarEnd:
         self.loop.run_once(0.5)
 
     def hear(self) -> list[tuple[str, Message, bytes]]:
-        """What has come from the runtime: type, message, payload."""
+        """What the runtime has sent: type, message, payload."""
         self.loop.run_once(0.0)
         data = b""
         with contextlib.suppress(BlockingIOError, ConnectionResetError):
@@ -140,7 +140,7 @@ class FarEnd:
 
     @property
     def why(self) -> str:
-        """What the worker was given up for; "" while it was not."""
+        """Why the runtime gave up the worker; "" if it did not."""
         return next((str(value) for name, value in self.told.events if name == "broken"), "")
 
 

@@ -1,4 +1,4 @@
-"""Orders for the sandbox of a worker, for tests that play the runtime."""
+"""Sandbox orders for a worker, for tests that play the runtime."""
 
 from __future__ import annotations
 
@@ -39,14 +39,14 @@ needs_sandbox = pytest.mark.skipif(not KERNEL.is_fit, reason="the kernel has no 
 
 
 def needs_abi(abi: int) -> pytest.MarkDecorator:
-    """Skip a test where the kernel's Landlock is older."""
+    """Skip a test if the kernel's Landlock is older."""
     return pytest.mark.skipif(KERNEL.abi < abi, reason=f"the kernel has no Landlock of ABI {abi}")
 
 
 class Fence:
-    """Folders around an app of a workshop, and the order that keeps it in its own.
+    """Folders around an app of a workshop, and the order that keeps the app in its own.
 
-    app/ is the app's, beside it are other/ of another app, state/ with a secret, and the app's
+    The app is in app/. Beside it are other/ of another app, state/ with a secret, and the app's
     data/ and scratch/.
     """
 
@@ -58,7 +58,7 @@ class Fence:
             (self.around / name).mkdir()
         (self.around / "other/app.py").write_text("SECRET = 1\n")
         (self.around / "state/key").write_text("secret")
-        # Elsewhere, as a unix socket's path must be short.
+        # Elsewhere, because a unix socket's path must be short.
         self.scratch = Path(tempfile.mkdtemp(prefix="fence-"))
         (self.around / "scratch").symlink_to(self.scratch)
 
@@ -79,14 +79,14 @@ class Fence:
         write: tuple[Path, ...] = (),
         becomes_user: bool = False,
     ) -> Message:
-        """What INIT's `sandbox` would be, on this kernel or as on an older one."""
+        """INIT's `sandbox` on this kernel, or on the given one."""
         made = self.plan(level, write)
         capabilities = dropped_capabilities(is_root=os.geteuid() == 0, becomes_user=becomes_user)
         filtered = program(kernel.machine, runtime_pid=os.getpid())
         return make_order(level, made.rules, kernel, program=filtered, capabilities=capabilities)
 
     def plan(self, level: Level = "standard", write: tuple[Path, ...] = ()) -> Plan:
-        """What the app's worker is allowed."""
+        """What the app's worker may do."""
         around = Surroundings(
             apps=(str(self.around / "other"), str(self.shop.folder)),
             secrets=(str(self.around / "state"),),
@@ -103,12 +103,12 @@ class Fence:
         return plan(level, app, around, Listing(lambda *_: None).entries)
 
     def preparation(self) -> Message:
-        """PREPARE for any worker that is to have a sandbox."""
+        """PREPARE for any worker that will have a sandbox."""
         filtered = program(KERNEL.machine, runtime_pid=os.getpid())
         return preparation(self.plan().common, KERNEL, program=filtered)
 
     def start(self, source: str, level: Level) -> Worker:
-        """Start a worker as the runtime does: it was prepared before."""
+        """Start a worker as the runtime does, after preparing it."""
         worker = self.shop.spare()
         worker.send(self.preparation())
         fields = self.init(level)

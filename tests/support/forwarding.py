@@ -1,6 +1,6 @@
-"""What stands between a client and a runtime, and passes all on.
+"""Forwarders between a client and a runtime.
 
-To a socket of the file system, for clients that know no other, or by a cable that can be cut.
+One leads to a unix socket, for clients that cannot use one; the other is a cable that can be cut.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 
 @contextlib.contextmanager
 def in_front_of(path: Path) -> Iterator[str]:
-    """Pass all on that comes to a port of this machine; the URL of that."""
+    """Forward a port of this machine to the unix socket `path`; yields the port's URL."""
     with socket.create_server(("127.0.0.1", 0)) as listening:
         threading.Thread(target=_accept, args=[listening, path], daemon=True).start()
         yield f"http://127.0.0.1:{listening.getsockname()[1]}"
@@ -24,7 +24,7 @@ def in_front_of(path: Path) -> Iterator[str]:
 
 
 class Cable:
-    """The way to a URL of this machine, by a port of its own."""
+    """Forwards its own port to a URL of this machine."""
 
     def __init__(self, listening: socket.socket, target: tuple[str, int]) -> None:
         self.url = f"http://127.0.0.1:{listening.getsockname()[1]}"
@@ -35,7 +35,7 @@ class Cable:
         self._lock = threading.Lock()
 
     def cut(self) -> None:
-        """All connections break, and each new one does."""
+        """Break all connections, and each new one."""
         with self._lock:
             self._is_whole = False
             for end in self._ends:
@@ -68,7 +68,7 @@ class Cable:
 
 @contextlib.contextmanager
 def cable_to(url: str) -> Iterator[Cable]:
-    """A way to a URL that a test can cut, and mend."""
+    """A way to a URL that a test can cut and mend."""
     parts = urlsplit(url)
     assert parts.hostname is not None
     assert parts.port is not None

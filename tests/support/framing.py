@@ -55,9 +55,9 @@ def with_desk(
     more: Mapping[str, Mapping[str, object]] = MappingProxyType({}),
     **env: str,
 ) -> Iterator[Runtime]:
-    """A runtime with the shell, and a plugin for each of `pages`, by its name: its files.
+    """A runtime with the shell, and a plugin with these files for each name in `pages`.
 
-    `more` are further keys of their manifests.
+    `more` has further keys for their manifests, by name.
     """
     write_app(folder / "apps/desk", DESK)
     for name, files in pages.items():
@@ -71,7 +71,7 @@ def with_desk(
 
 
 class Desk:
-    """The shell in a window."""
+    """The shell in a browser window."""
 
     def __init__(self, browser: Browser, url: str) -> None:
         self.url = url
@@ -82,29 +82,29 @@ class Desk:
         self.page.on("pageerror", lambda error: self.faults.append(str(error)))
 
     def open(self, path: str) -> None:
-        """Show `"/talk/queues"`."""
+        """Show a path, such as `"/talk/queues"`."""
         self.page.goto(f"{self.url}/desk{path}")
 
     def show(self, path: str = "/talk/") -> Frame:
-        """As `open`; gives the frame once the page in it has heard of the shell."""
+        """Like `open`, but returns the frame once its page has heard from the shell."""
         self.open(path)
         self.wait_for("ready")
         return self.frame
 
     @property
     def frame(self) -> Frame:
-        """The page that is shown now."""
+        """The frame that is shown now."""
         return next(each for each in self.page.frames if each.parent_frame == self.page.main_frame)
 
     def wait_for(self, name: str, times: int = 1) -> None:
-        """Until the shell has seen so many of these."""
+        """Wait until the shell has seen this many events of this name."""
         self.page.wait_for_function(
             "([name, times]) => seen.filter(([each]) => each === name).length >= times",
             arg=[name, times],
         )
 
     def seen(self, name: str) -> list[object]:
-        """What the shell has seen by this name."""
+        """What the shell has seen under this name."""
         return list(
             self.page.evaluate(
                 "(name) => seen.filter(([each]) => each === name).map(([, it]) => it)", name
@@ -113,7 +113,7 @@ class Desk:
 
     @property
     def path(self) -> str:
-        """What the address bar shows, behind the shell's own part."""
+        """What the address bar shows after the shell's own part."""
         return str(
             self.page.evaluate("location.pathname.slice(5) + location.search + location.hash")
         )

@@ -1,8 +1,8 @@
-"""What gevent and eventlet do to Python, in small: threads of which one runs until it gives way.
+"""What gevent and eventlet do to Python, in small: only one thread runs until it gives way.
 
-An app imports this and calls `patch()`. A thread has the baton while it runs, and lets go of it
-where it waits for a lock, a descriptor or the time as these functions do. One that waits in the
-kernel otherwise keeps it, and all others stand still, as greenlets do.
+An app imports this and calls `patch()`. A thread holds the baton while it runs, and lets go of it
+where it waits for a lock, a descriptor or the time through these functions. A thread that waits in
+the kernel in any other way keeps the baton, and all others stop, as greenlets do.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ class Poll:
 
 
 def start_new_thread(function: Any, args: Any, kwargs: Any = None) -> int:
-    """Start what runs once another gives way."""
+    """Start a thread that runs once another one gives way."""
 
     def run() -> None:
         with _baton:
@@ -81,7 +81,7 @@ def start_joinable_thread(function: Any, *, handle: Any, daemon: bool) -> Any:
 
 
 def patch(*, has_poll: bool) -> None:
-    """Put these in their places; gevent has `poll`, eventlet takes it away."""
+    """Replace Python's functions with these; gevent keeps `poll`, eventlet removes it."""
     _baton.acquire()
     changed: Any = _thread
     changed.start_new_thread = start_new_thread

@@ -1,4 +1,4 @@
-"""A real runtime in a process of its own, for tests that talk to it over sockets."""
+"""A real runtime in its own process, for tests that talk to it over sockets."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from tests.support.launcher import Launched, launch
 ROOT = Path(__file__).parents[2]
 UNDER_TEST = os.environ.get("BUNTIME_UNDER_TEST") or None  # dist/buntime.pyz or dist/buntime
 IS_BINARY = UNDER_TEST is not None and not UNDER_TEST.endswith(".pyz")
-# The binary's Python has no packages; apps that need some get the tests' own.
+# The binary's Python has no packages; apps that need some get those of the tests.
 PACKAGES = {"RUNTIME_PYTHON": sys.executable} if IS_BINARY else {}
 OPERATORS_KEY = "the-key-of-the-operator-of-these-tests"
 _OPERATORS_PAGE = re.compile(
@@ -47,7 +47,7 @@ class Runtime:
         self._reader.start()
         record = self.wait_for_record("runtime.listening")
         self.url: str = record["url"]
-        self.pid: int = record["pid"]  # `process` is the bootloader where the binary is tested
+        self.pid: int = record["pid"]  # `process` is the bootloader when the binary is tested
         self.operators_key = self._local_key()
 
     @property
@@ -55,11 +55,11 @@ class Runtime:
         return int(self.url.rsplit(":", 1)[1])
 
     def wait_for_line(self, line: str, timeout_s: float = START_S, **fields: object) -> Any:
-        """The record of the first line that an app printed, past or to come."""
+        """The record of the first such line that an app printed, past or to come."""
         return self.wait_for_record("app.output", timeout_s, message=line, **fields)
 
     def wait_for_plugin_line(self, line: str, **fields: object) -> Any:
-        """The same of a plugin."""
+        """The same for a line of a plugin."""
         return self.wait_for_record("plugin.output", message=line, **fields)
 
     def wait_for_record(self, event: str, timeout_s: float = START_S, **fields: object) -> Any:
@@ -86,7 +86,7 @@ class Runtime:
                 return record
 
     def wait_for_new(self, event: str, timeout_s: float = START_S) -> Any:
-        """The next log record of this event that nobody has waited for yet."""
+        """The next log record of this event that no test has waited for yet."""
         deadline = time.monotonic() + timeout_s
         while (left_s := deadline - time.monotonic()) > 0:
             with contextlib.suppress(queue.Empty):
@@ -107,7 +107,7 @@ class Runtime:
         return sock
 
     def exchange(self, data: bytes) -> bytes:
-        """Send bytes, read to the end of the connection."""
+        """Send bytes, then read to the end of the connection."""
         with self.connect() as sock:
             sock.sendall(data)
             return read_all(sock)
@@ -117,7 +117,7 @@ class Runtime:
         return children_of(self.pid)
 
     def stop(self, number: int = signal.SIGTERM) -> int:
-        """Ask it to end; returns its exit code."""
+        """Ask it to stop; returns its exit code."""
         if self.process.poll() is None:
             self.process.send_signal(number)
         code = self.process.wait(STOP_S)
@@ -125,13 +125,13 @@ class Runtime:
         return code
 
     def operators_fields(self, target: str) -> dict[str, str]:
-        """What opens an operator's page, where it is one and no test has set a key of its own."""
+        """The key's header if `target` is an operators' page and the harness knows a key."""
         if self.operators_key and _OPERATORS_PAGE.match(target):
             return {"X-API-Key": self.operators_key}
         return {}
 
     def _local_key(self) -> str | None:
-        """What the runtime has put into a file for who develops on this machine."""
+        """The key that the runtime put into a file for developers on this machine."""
         for record in tuple(self.records):
             if record["event"] == "operators.local_key":
                 return Path(record["file"]).read_text("ascii").strip()
@@ -140,7 +140,7 @@ class Runtime:
     def _read(self) -> None:
         stdout = self.process.stdout
         assert stdout is not None
-        with contextlib.suppress(ValueError):  # closed, by who has ended the process
+        with contextlib.suppress(ValueError):  # closed by whoever ended the process
             for line in stdout:
                 self._take(line)
         self._fresh.put(None)
@@ -155,7 +155,7 @@ class Runtime:
 
 
 def command() -> list[str]:
-    """How the runtime is started: from the checkout, unless BUNTIME_UNDER_TEST names a file."""
+    """The command that starts the runtime: from the checkout, or the file of BUNTIME_UNDER_TEST."""
     if UNDER_TEST is None:
         return [sys.executable, str(ROOT / "buntime.py")]
     return [sys.executable, UNDER_TEST] if UNDER_TEST.endswith(".pyz") else [UNDER_TEST]
@@ -168,14 +168,14 @@ def running(
     start: Sequence[str] | None = None,
     first: str = "",
 ) -> Iterator[Runtime]:
-    """A runtime that serves `dirs` on a free port, with `env` beside PATH and HOME.
+    """A runtime that serves `dirs` on a free port, with `env` added to PATH and HOME.
 
-    `start` is another command than that of what is tested. Where all is as usual the runtime is
-    forked from a process that has imported it; `start=command()` has it started afresh. `first` is
-    a module of the tests that such a fork imports before it starts.
+    `start` is a command that replaces the usual one. By default the runtime is forked from a
+    process that has imported it; `start=command()` starts it afresh. `first` is a module of the
+    tests that a forked runtime imports before it starts.
     """
     environ = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
-    # As in a checkout, whatever form is tested: changes of an app's files are seen at once.
+    # As in a checkout, in whatever form it is tested: changes of an app's files are seen at once.
     environ |= {"RUNTIME_ENV": "development"} if UNDER_TEST else {}
     environ |= {"RUNTIME_LOG_FORMAT": "json", "RUNTIME_LOG_LEVEL": "debug", **(env or {})}
     mode = environ.get("RUNTIME_ENV") or ("production" if UNDER_TEST else "development")
@@ -184,9 +184,9 @@ def running(
         environ["RUNTIME_MASTER_KEY"] = OPERATORS_KEY
     with tempfile.TemporaryDirectory(prefix="state-") as state:
         os.chmod(state, 0o711)  # users of apps pass through it
-        # The default one can be held by one runtime only, and many run at a time.
+        # Only one runtime can hold the default folder, and many run at a time.
         environ.setdefault("RUNTIME_STATE_DIR", state)
-        environ.setdefault("RUNTIME_ADMIN_LISTEN", "none")  # and so can its port
+        environ.setdefault("RUNTIME_ADMIN_LISTEN", "none")  # likewise its port
         yield from _run(
             [*map(str, dirs), "--port", "0", "--host", "127.0.0.1"], environ, start, first
         )
@@ -219,7 +219,7 @@ def _run(
 
 @contextlib.contextmanager
 def afresh() -> Iterator[None]:
-    """Meanwhile each runtime is started as users start it."""
+    """Within this block every runtime is started as users start it, not forked."""
     _AFRESH.append(True)
     try:
         yield
@@ -233,7 +233,7 @@ _AFRESH: list[bool] = []
 def _start(
     args: list[str], environ: dict[str, str], start: Sequence[str] | None, first: str
 ) -> subprocess.Popen[str] | Launched:
-    # Other variables may be meant for Python, or be read by what is imported.
+    # Other variables may be for Python, or be read by imported modules.
     is_usual = all(name.startswith(("RUNTIME_", "PATH", "HOME")) for name in environ)
     if start is None and UNDER_TEST is None and is_usual and not _AFRESH:
         return launch(args, environ, first)
@@ -276,7 +276,7 @@ def read_all(sock: socket.socket) -> bytes:
 
 
 def read_until(sock: socket.socket, end: bytes) -> bytes:
-    """Bytes up to and with `end`."""
+    """Bytes up to and including `end`."""
     data = b""
     while end not in data:
         piece = sock.recv(65536)
@@ -287,7 +287,7 @@ def read_until(sock: socket.socket, end: bytes) -> bytes:
 
 
 def children_of(pid: int, *, are_zombies: bool = False) -> list[int]:
-    """The pids of a process's live children, or of those it has not reaped, by /proc."""
+    """The pids of a process's live children, or of those it has not reaped, from /proc."""
     found = []
     for stat in Path("/proc").glob("[0-9]*/stat"):
         try:
@@ -308,7 +308,7 @@ def is_alive(pid: int) -> bool:
 
 
 def look_into(pid: int) -> Path:
-    """The runtime's own folder in /proc; skips where it is closed, as to all users but root."""
+    """The runtime's own folder in /proc; skips if this user may not read it."""
     folder = Path(f"/proc/{pid}")
     try:
         os.listdir(folder / "fd")
@@ -319,7 +319,7 @@ def look_into(pid: int) -> Path:
 
 
 def wait_until(is_true: Any, timeout_s: float = START_S, what: str = "it") -> None:
-    """Wait for a condition that no event tells of; fails when it does not come in time."""
+    """Wait for a condition that no event announces; fails if it does not come in time."""
     deadline = time.monotonic() + timeout_s
     while not is_true():
         if time.monotonic() > deadline:
@@ -328,10 +328,10 @@ def wait_until(is_true: Any, timeout_s: float = START_S, what: str = "it") -> No
 
 
 def descriptors_below(folder: Path) -> list[str]:
-    """The paths of what this process has open below a folder; other threads may have more."""
+    """The paths that this process has open below a folder; other threads may open more."""
     paths = []
     for name in os.listdir("/dev/fd"):
-        with contextlib.suppress(OSError):  # closed meanwhile, or no file
+        with contextlib.suppress(OSError):  # closed meanwhile, or not a file
             if sys.platform == "darwin":
                 path = fcntl.fcntl(int(name), fcntl.F_GETPATH, bytes(1024)).partition(b"\0")[0]
                 paths.append(os.fsdecode(path))

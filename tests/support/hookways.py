@@ -1,4 +1,4 @@
-"""Requests on their way through hooks of plugins whose workers are none."""
+"""Requests on their way through hooks of plugins that have no real workers."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ BOTH = frozenset({"on_request", "on_response"})
 
 
 class FakeWorker:
-    """A plugin's worker that answers what a test has it answer."""
+    """A plugin's worker that answers as a test says."""
 
     def __init__(self) -> None:
         self.asking = self
@@ -69,7 +69,7 @@ class FakeWorker:
         self.kills += 1
 
     def say(self, action: str, payload: bytes = b"", **said: Any) -> None:
-        """The verdict on what it was asked last."""
+        """Give the verdict on the last request it was asked about."""
         self.asked[-1][1].on_verdict(
             {"type": "VERDICT", "id": 1, "action": action, **said}, payload
         )
@@ -80,7 +80,7 @@ class FakeWorker:
 
 
 class Ways:
-    """Plugins "a", "b" and so on that are asked in this order, and one request."""
+    """Plugins "a", "b" and so on, asked in this order, and one request."""
 
     def __init__(self, names: str = "a", **keys: object) -> None:
         self.client = FakeClient()
@@ -91,7 +91,7 @@ class Ways:
         )
         self.workers = {name: FakeWorker() for name in names}
         self.meters = PluginMeters()
-        self.changing: set[str] = set()  # plugins whose process ends for another one
+        self.changing: set[str] = set()  # plugins whose process is being replaced
         self._followers: list[Callable[[], None]] = []
         self.hooks = hooks(names, **keys)
         self.plan = Plan(self.hooks)
@@ -122,13 +122,13 @@ class Ways:
         self._followers.append(callback)
 
     def swap(self, name: str = "a") -> None:
-        """The plugin's process ends, that another may start."""
+        """The plugin's process ends, so that another can start."""
         self.workers.pop(name).is_open = False
         self.changing.add(name)
         self.change()
 
     def serve(self, name: str = "a") -> None:
-        """Another process of it serves."""
+        """A new process of the plugin serves."""
         self.workers[name] = FakeWorker()
         self.changing.discard(name)
         self.change()

@@ -1,4 +1,4 @@
-"""A site's folder with all in it and around it that tests/corpus/traversal.txt is after."""
+"""A site's folder with all in and around it that tests/corpus/traversal.txt tries to reach."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 CORPUS = Path(__file__).parents[1] / "corpus" / "traversal.txt"
 SECRET = "what nobody may see"
 
-# The secret is a comment where the runtime reads the file too.
+# The secret is written as a comment, because the runtime reads some of these files too.
 _FILES = """
     .env .git/config docs/.htpasswd .DS_Store .well-known/.secret .well-known.txt
     docs/.well-known/security.txt buntime.yaml buntime.yml manifest.yaml manifest.yml BUNTIME.YAML
@@ -35,7 +35,7 @@ _LINKS = {
 
 
 def fill(folder: Path) -> None:
-    """Put secrets, links and what is not a file into the site `folder` and beside it."""
+    """Put secrets, links and special files into the site `folder` and beside it."""
     for name in _FILES.split():
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_text(f"# {SECRET}\n")
@@ -45,11 +45,11 @@ def fill(folder: Path) -> None:
     (folder / "100%.txt").write_text("all")
     os.mkfifo(folder / "fifo")
     with tempfile.TemporaryDirectory() as short, socket.socket(socket.AF_UNIX) as server:
-        server.bind(f"{short}/socket")  # the path that it is bound to must be short
+        server.bind(f"{short}/socket")  # a path to bind to must be short
         os.rename(f"{short}/socket", folder / "socket")
 
 
 def corpus_paths() -> list[str]:
-    """The paths of the corpus, as they stand in a request line behind the site's base."""
+    """The paths of the corpus, as a request line has them after the site's base."""
     lines = CORPUS.read_text("utf-8").splitlines()
     return [line.partition("  # ")[0] for line in lines if line and not line.startswith("#")]

@@ -1,4 +1,4 @@
-"""Archives that nobody should unpack, made by hand where a library refuses to make them."""
+"""Archives that nobody should unpack, built by hand if a library refuses to make them."""
 
 import gzip
 import io
@@ -9,11 +9,11 @@ import zipfile
 import zlib
 from collections.abc import Callable, Iterable
 
-Header = dict[str, object]  # of tarfile.TarInfo
+Header = dict[str, object]  # attributes of tarfile.TarInfo
 
 
 def tar(*members: tuple[str, Header] | tuple[str, Header, bytes], **options: object) -> bytes:
-    """A tar.gz of these names, with these attributes of their headers and this content."""
+    """A tar.gz with members of these names, header attributes and contents."""
     packed = io.BytesIO()
     with tarfile.open(fileobj=packed, mode="w:gz", compresslevel=1, **options) as archive:  # type: ignore[call-overload]
         for name, header, *content in members:
@@ -40,7 +40,7 @@ def zipped(*members: tuple[str, bytes] | tuple[str, bytes, int], method: int = 8
 
 
 def patched(archive: bytes, before: bytes, after: bytes) -> bytes:
-    """With all of these bytes in the place of those."""
+    """Replace each `before` in the archive with `after`."""
     assert before in archive
     return archive.replace(before, after)
 
@@ -60,7 +60,7 @@ def block(name: str = "a", size: int = 0, kind: bytes = b"0", **more: object) ->
 
 
 def pax(kind: bytes = b"x", **fields: str) -> bytes:
-    """A header with extended ones, and its content."""
+    """An extended header, and its content."""
     text = b""
     for key, value in fields.items():
         record = f" {key.replace('_', '.')}={value}\n".encode("utf-8", "surrogateescape")
@@ -70,7 +70,7 @@ def pax(kind: bytes = b"x", **fields: str) -> bytes:
 
 
 def bomb_of_overlaps() -> bytes:
-    """A zip whose many entries all are the same packed bytes."""
+    """A zip with many entries that all are the same packed bytes."""
     body = zlib.compress(bytes(1_000_000), 9)[2:-4]
     crc = zlib.crc32(bytes(1_000_000))
     local = struct.pack("<4s5H3L2H", b"PK\3\4", 20, 0, 8, 0, 0, crc, len(body), 1_000_000, 1, 0)
@@ -92,7 +92,7 @@ def bomb_of_overlaps() -> bytes:
 
 
 def many_entries(count: int) -> bytes:
-    """A zip with so many empty files, and a directory that tells of one."""
+    """A zip with this many empty files, whose directory announces only one."""
     local = struct.pack("<4s5H3L2H", b"PK\3\4", 20, 0, 0, 0, 0, 0, 0, 0, 1, 0) + b"a"
     directory = b"".join(
         struct.pack("<4s6H3L5H2L", b"PK\1\2", 20, 20, 0, 0, 0, 0, 0, 0, 0, 6, 0, 0, 0, 0, 0, 0)
@@ -104,7 +104,7 @@ def many_entries(count: int) -> bytes:
 
 
 def many_members(count: int) -> bytes:
-    """A tar.gz with so many empty files."""
+    """A tar.gz with this many empty files."""
     first = bytearray(block("00000000"))
     blocks = []
     base = sum(first[:148]) + 8 * 32 + sum(first[156:])
@@ -117,14 +117,14 @@ def many_members(count: int) -> bytes:
 
 
 def lying_zip(**sizes: int) -> bytes:
-    """A zip with one file of a megabyte, whose headers tell of another size."""
+    """A zip with one file of a megabyte, whose headers give another size."""
     packed = zipped(("app.py", bytes(1_000_000)))
     size = struct.pack("<L", 1_000_000)
     return patched(packed, size, struct.pack("<L", sizes["size"]))
 
 
 def zip64_of(size: int) -> bytes:
-    """A zip whose one file is told to have this size, by the fields of zip64."""
+    """A zip whose one file has this size according to its zip64 fields."""
     extra = struct.pack("<HHQ", 1, 8, size)
     local = struct.pack("<4s5H3L2H", b"PK\3\4", 45, 0, 8, 0, 0, 0, 2, 0xFFFFFFFF, 1, len(extra))
     data = local + b"a" + extra + b"\x03\x00"
@@ -144,7 +144,7 @@ def zip64_of(size: int) -> bytes:
 
 
 def zip64_end(count: int) -> bytes:
-    """A zip whose second end, of zip64, tells of a directory with so many entries."""
+    """A zip whose zip64 end record announces a directory with this many entries."""
     packed = many_entries(count)
     end, rest = packed[-22:], packed[:-22]
     size, offset = struct.unpack("<LL", end[12:20])
@@ -155,7 +155,7 @@ def zip64_end(count: int) -> bytes:
 
 
 def cut(archive: bytes, share: float) -> bytes:
-    """The beginning of it."""
+    """The beginning of an archive."""
     return archive[: int(len(archive) * share)]
 
 

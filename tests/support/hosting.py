@@ -1,4 +1,4 @@
-"""Puts apps of `apps/` into a folder that a runtime serves, and the clients that ask them."""
+"""Puts apps of `apps/` into a folder that a runtime serves, and has clients to ask them."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ APPS = Path(__file__).parents[1] / "e2e" / "modes" / "apps"
 
 
 def install(worker_dir: Path, name: str, *sources: str | Path, **manifest: object) -> Path:
-    """Copy an app's folder to be served as `name`, later sources over earlier ones.
+    """Copy an app's folder so that it is served as `name`; later sources overwrite earlier ones.
 
-    Sources are folders of `apps/`; the app's own name (without a version) is the default.
-    Keywords make a new manifest, such as `ttl=0`.
+    Sources are folders of `apps/`; the app's own name (without a version) is the default. Keywords
+    make a new manifest, such as `ttl=0`.
     """
     folder = worker_dir / name
     for source in sources or (name.partition("@")[0],):
@@ -30,7 +30,7 @@ def install(worker_dir: Path, name: str, *sources: str | Path, **manifest: objec
 
 
 def curl_command(*args: str) -> list[str]:
-    """A curl that is quiet but for errors, and takes no proxy from the environment."""
+    """A curl command that prints only errors, and takes no proxy from the environment."""
     return ["curl", "-sS", "--noproxy", "*", "--max-time", "20", *args]
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from tests.support.harness import PACKAGES, Runtime, running, write_app
 
-# Runs the body of a POST, and answers with what it leaves in `result`.
+# Runs the code in a POST's body, and answers with what that code leaves in `result`.
 SYNC = """
 import threading, time
 from buntime import Response, ServiceError
@@ -42,7 +42,7 @@ def with_keyval(folder: Path, **env: str) -> Iterator[Runtime]:
         files = {"app.py": source}
         write_app(folder / "apps" / name, files, ttl=600, uses=["kv"], timeout="20s")
     dirs = {
-        "RUNTIME_PLUGIN_DIRS": str(folder / "none"),  # it comes along
+        "RUNTIME_PLUGIN_DIRS": str(folder / "none"),  # keyval is bundled
         "RUNTIME_STATE_DIR": str(folder / "s"),
     }
     with running(
@@ -52,5 +52,5 @@ def with_keyval(folder: Path, **env: str) -> Iterator[Runtime]:
 
 
 def code(text: str) -> bytes:
-    """What an app is to run."""
+    """The code that an app should run."""
     return textwrap.dedent(text).encode()

@@ -1,4 +1,4 @@
-"""The plugin keyval in this process: its store on a clock of the test's, its service, a client."""
+"""The plugin keyval in this process: its store with the test's clock, its service, a client."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from keyval.web import Web
 
 
 class Clock:
-    """The time of a test, in seconds since 1970."""
+    """The test's time, in seconds since 1970."""
 
     def __init__(self) -> None:
         self.now = 1_000_000.0
@@ -32,7 +32,7 @@ class Clock:
 
 
 class Kept:
-    """A store in a folder, with all that serves it."""
+    """A store in a folder, with everything that serves it."""
 
     def __init__(self, folder: Path, **limits: int) -> None:
         self.clock = Clock()
@@ -46,14 +46,14 @@ class Kept:
         self.web = Web(self.store, self.queues)
 
     def direct(self, caller: str = "app:shop") -> Direct:
-        """The service, as somebody's calls reach it."""
+        """The service, as a caller's calls reach it."""
         return Direct(self.service, caller)
 
     def client(self, caller: str = "app:shop") -> Client:
         return Client(self.direct(caller))
 
     def size(self, space: str = "app:shop") -> tuple[int, int, int]:
-        """What is counted: bytes, entries, messages."""
+        """The counts of a space: bytes, entries, messages."""
         [found] = [each for each in self.store.spaces() if each.name == space]
         return found.bytes, found.entries, found.messages
 
@@ -62,7 +62,7 @@ class Kept:
 
 
 class Direct:
-    """Calls methods of the service by name, what is sent and returned passing as JSON and bytes."""
+    """Calls the service's methods by name; arguments and results pass as JSON and bytes."""
 
     def __init__(self, service: KeyValue, caller: str) -> None:
         self._service = service

@@ -3,8 +3,8 @@
     deleted ──> preStop ────────────> SIGTERM ──> drain ──> gone, or SIGKILL after the grace
        └──────> endpoint removed, some time after: nobody waits for the other
 
-The numbers are those of the chart's values, in a time that runs `SPEED` times as fast. A pod is a
-runtime of the checkout; before the pods is a HAProxy, whose servers are set while it runs.
+The times are those of the chart's values, but run `SPEED` times as fast. A pod is a runtime of the
+checkout; in front of the pods is a HAProxy, whose servers are set while it runs.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ backend pods
 
 
 class Numbers(NamedTuple):
-    """What the chart says, in seconds of its own."""
+    """The chart's times, in seconds of the cluster's clock."""
 
     pre_stop_s: float
     period_s: float
@@ -68,12 +68,12 @@ class Numbers(NamedTuple):
 
 
 def passes(seconds: float) -> None:
-    """So much of the cluster's time goes by."""
+    """Let this much of the cluster's time pass."""
     time.sleep(seconds / SPEED)
 
 
 class Pod:
-    """A runtime, and which of the proxy's servers it is."""
+    """A runtime, and its slot among the proxy's servers."""
 
     def __init__(self, apps: Path, slot: int) -> None:
         self.slot, self.port = slot, free_port()
@@ -90,7 +90,7 @@ class Pod:
         self.runtime = self._running.__enter__()
 
     def is_ready(self) -> bool:
-        """What the readiness probe gets."""
+        """Whether the readiness probe gets a 200."""
         with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", self.port)) as s:
             s.sendall(b"GET /api/health/ready HTTP/1.1\r\nHost: pod\r\nConnection: close\r\n\r\n")
             return b" 200 " in s.recv(4096)
@@ -101,7 +101,7 @@ class Pod:
         os.kill(self.runtime.pid, signal.SIGTERM)
 
     def wait(self, grace_s: float) -> bool:
-        """Whether it has ended by itself; it is gone in any case."""
+        """Whether the pod ended by itself; afterwards it is gone in any case."""
         assert self.runtime is not None
         try:
             self.runtime.process.wait(grace_s / SPEED)
@@ -127,7 +127,7 @@ class Cluster:
         self._slots = list(range(_SLOTS))
 
     def add(self, *, lies: bool = False) -> None:
-        """Start a pod, and send requests to it once it is ready; at once where its probe lies."""
+        """Start a pod, and send it requests once it is ready; at once if its probe `lies`."""
         pod = Pod(self._apps, self._slots.pop(0))
         if lies:
             self._endpoint(pod, is_there=True)
@@ -155,7 +155,7 @@ class Cluster:
         self._slots.append(pod.slot)
 
     def update(self) -> None:
-        """maxSurge 1, maxUnavailable 0."""
+        """A rolling update with maxSurge 1 and maxUnavailable 0."""
         for _ in range(len(self.pods)):
             self.add()
             self.delete()
@@ -180,7 +180,7 @@ class Cluster:
 
 @contextlib.contextmanager
 def cluster(apps: Path, folder: Path, numbers: Numbers, pods: int = 2) -> Iterator[Cluster]:
-    """Pods that serve `apps`, and a HAProxy before them."""
+    """Pods that serve `apps`, and a HAProxy in front of them."""
     program = shutil.which("haproxy") or shutil.which("haproxy", path="/usr/sbin:/usr/local/sbin")
     if program is None:
         pytest.skip("there is no haproxy here")

@@ -1,12 +1,12 @@
-"""Starts runtimes by a fork of a process that has imported them: a third of the cost of a start.
+"""Starts runtimes by forking a process that has imported them: a third of the cost of a start.
 
 `launch(args, env)` is like a `subprocess.Popen` of `buntime.py ARGS` with this environment. This
-file is also the program of the process that forks, one for each process of tests: it reads a JSON
-line for each start, with two descriptors: what becomes stdout and stderr, and where to tell the
+file is also the program of the process that forks; each process of the tests has one. For each
+start it reads a JSON line with two descriptors: one becomes stdout and stderr, the other takes the
 pid and, at the end, the exit code.
 
-Not everything is as after a start: the first environment and the command line, which /proc shows,
-are those of the process that forks. Who looks at these starts a runtime afresh.
+A fork differs from a start in one thing: the initial environment and the command line, which /proc
+shows, are those of the process that forks. Tests that look at these start a runtime afresh.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from typing import Any
 
 ROOT = Path(__file__).resolve().parents[2]
 PROGRAM = str(ROOT / "buntime.py")
-# What a start imports, and what the runtimes of many tests import later.
+# What a start imports, and what runtimes of many tests import later.
 IMPORTED = (
     "buntime.server.runtime",
     *(f"buntime.commands.{name}" for name in ("serve", "masterkey", "appfolders")),
@@ -47,7 +47,7 @@ IMPORTED = (
 
 
 class Launched:
-    """A runtime that was forked, with those ways of a Popen that tests use."""
+    """A forked runtime, with those methods of a Popen that tests use."""
 
     def __init__(self, stdout: int, told: int) -> None:
         self.stdout = os.fdopen(stdout, encoding="utf-8", errors="backslashreplace")
@@ -85,7 +85,8 @@ class Launched:
 def launch(args: Sequence[str], env: Mapping[str, str], first: str = "") -> Launched:
     """`buntime.py ARGS` in the present folder, without stdin; stderr goes to stdout.
 
-    `first` is a module of the tests that it imports before: it may change parts of the runtime.
+    `first` is a module of the tests that it imports before: the module may change parts of the
+    runtime.
     """
     asked = json.dumps({"args": list(args), "env": dict(env), "cwd": os.getcwd(), "first": first})
     output, their_output = os.pipe()
@@ -100,7 +101,7 @@ def launch(args: Sequence[str], env: Mapping[str, str], first: str = "") -> Laun
 
 @functools.cache
 def _launcher() -> socket.socket:
-    """Our end of the process that forks, which ends when this one does."""
+    """Our end of the channel to the process that forks, which ends when this process does."""
     ours, theirs = socket.socketpair()
     with theirs:
         environ = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
@@ -121,7 +122,7 @@ def _launcher() -> socket.socket:
 
 
 def main() -> int:
-    """Fork for each line that comes; returns in the runtimes with their exit code, as they end."""
+    """Fork for each line that comes; in a fork, returns the runtime's exit code."""
     sys.path[0] = str(ROOT)
     run = importlib.import_module("buntime.__main__").main
     for name in IMPORTED:
@@ -147,7 +148,8 @@ def main() -> int:
 
 
 def _compile_patterns() -> None:
-    """Those of `regex`, which each runtime would compile: they stay in the cache of `re`."""
+    """Compile the `regex` patterns that each runtime would compile; the cache of `re` keeps
+    them."""
     kind = type(importlib.import_module("buntime.core.values.regex").regex(""))
     for module in tuple(sys.modules.values()):
         for value in tuple(vars(module).values()):
@@ -171,7 +173,7 @@ def _reap() -> None:
 
 
 def _fork_and_watch(output: int, told: int) -> None:
-    """Return in a child; this process tells its pid and, when it ends, how."""
+    """Return in a child; this process reports the child's pid and, when it ends, its exit code."""
     pid = os.fork()
     if pid == 0:
         os.close(told)
@@ -184,14 +186,14 @@ def _fork_and_watch(output: int, told: int) -> None:
 
 
 def _become(asked: dict[str, Any], output: int) -> None:
-    """All that a start would have given to this process."""
+    """Give this process all that a start would have given it."""
     nothing = os.open(os.devnull, os.O_RDONLY)
     for ours, its in ((nothing, 0), (output, 1), (output, 2)):
         os.dup2(ours, its)
     os.close(nothing)
     os.close(output)
     os.chdir(asked["cwd"])
-    for name in set(os.environ) - {"LC_CTYPE"}:  # Python's own, at its start
+    for name in set(os.environ) - {"LC_CTYPE"}:  # Python itself sets this at its start
         del os.environ[name]
     os.environ.update(asked["env"])
     sys.argv = [PROGRAM, *asked["args"]]

@@ -1,4 +1,4 @@
-"""Stands in for systemd: hears what a runtime tells, hands sockets over, reads its log."""
+"""Stands in for systemd: hears the runtime's notices, hands over sockets, reads its log."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tests.support.harness import START_S, STOP_S, Runtime, command
 
 
 class NotifySocket:
-    """NOTIFY_SOCKET's other end: what was told, in its order."""
+    """The other end of NOTIFY_SOCKET: what the runtime reported, in order."""
 
     def __init__(self, address: str) -> None:
         """`address` is a path, or "@name" for an abstract one."""
@@ -27,7 +27,7 @@ class NotifySocket:
         self._sock.close()
 
     def next(self, name: str, timeout_s: float = START_S) -> dict[str, str]:
-        """The next message that assigns `name`; others are passed over."""
+        """The next message that assigns `name`; others are skipped."""
         deadline = time.monotonic() + timeout_s
         while True:
             self._sock.settimeout(max(0.001, deadline - time.monotonic()))
@@ -59,7 +59,7 @@ def start(
     if not sockets:
         return _popen(line, environ, ())
     environ |= {"LISTEN_FDS": str(len(sockets)), **({"LISTEN_FDNAMES": names} if names else {})}
-    # bash moves them to where they belong, and becomes the runtime, whose pid it can name.
+    # bash moves them to their numbers and becomes the runtime, so it knows the runtime's pid.
     moves = [f"{fd}<&{sock.fileno()}" for fd, sock in enumerate(sockets, 3)]
     numbers = [sock.fileno() for sock in sockets]
     spare = [f"{number}<&-" for number in numbers if number >= 3 + len(sockets)]
@@ -86,7 +86,7 @@ def service(
     sockets: Sequence[socket.socket] = (),
     names: str = "",
 ) -> Iterator[Runtime]:
-    """The same, until the end of the block."""
+    """Like `start`, until the end of the block."""
     with start(*words, env=env, sockets=sockets, names=names) as process:
         runtime: Runtime | None = None
         try:
@@ -100,7 +100,7 @@ def service(
 
 
 class Load:
-    """Clients that ask all the time, each time over a new connection; every answer counts."""
+    """Clients that send requests all the time, each over a new connection; every answer counts."""
 
     def __init__(self, address: tuple[str, int], path: str, clients: int = 4) -> None:
         self.answers: list[bytes] = []

@@ -1,7 +1,7 @@
-"""Mistakes that people make, and what they are told of each: what is wrong, where, what to do.
+"""People's mistakes, and what they are told about each: what is wrong, where, and what to do.
 
-`APPS` are told of in the terminal, by `buntime check`, in the log, on the page of an error and in
-the panel. Of the others each says where it is told.
+`APPS` are reported in the terminal, by `buntime check`, in the log, on the error page and in the
+panel. Each of the others says where it is reported.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ PLACES = ("terminal", "log", "page", "panel")
 
 
 class Told(NamedTuple):
-    """Pieces of a text; all of them must be in it. `{folder}` is the app's or plugin's."""
+    """Parts of a text, which must contain all of them. `{folder}` is the app's or plugin's."""
 
     what: str
     where: str
@@ -22,7 +22,7 @@ class Told(NamedTuple):
 
 
 class AppMistake(NamedTuple):
-    """An app that cannot be served. `then` differs between places where it is a mapping."""
+    """An app that cannot be served. `then` is a mapping if it differs between places."""
 
     files: Mapping[str, str | bytes]
     what: str
@@ -36,13 +36,13 @@ class AppMistake(NamedTuple):
 
 
 def manifest(text: str | bytes, what: str, then: str, line: int = 1) -> AppMistake:
-    """A mistake in buntime.yaml; line 0 is one of the whole file."""
+    """A mistake in buntime.yaml; line 0 means the whole file."""
     where = "{folder}/buntime.yaml" + (f":{line}" if line else "")
     return AppMistake({"app.py": FETCH, "buntime.yaml": text}, what, where, then)
 
 
 def code(text: str, what: str, where: str, then: str = "", **files: str) -> AppMistake:
-    """Code that cannot be loaded; without `then` its author finds the fault in the trace."""
+    """Code that cannot be loaded; without `then` its author finds the fault in the stack trace."""
     every = {
         "terminal": 'run: "${{EDITOR:-vi}}"',
         "log": "hint=buntime show {app} --errors",
@@ -161,7 +161,7 @@ APPS: Mapping[str, AppMistake] = {
 
 
 class Unstarted(NamedTuple):
-    """An app for which no worker can be started: there is no interpreter for it."""
+    """An app for which no worker can be started, because there is no interpreter for it."""
 
     text: str
     told: Told
@@ -187,7 +187,7 @@ UNSTARTED: Mapping[str, Unstarted] = {
 
 
 class Asked(NamedTuple):
-    """An app that loads, and a request that goes wrong: told on the page, and in the log."""
+    """An app that loads, and a request that fails: reported on the page, and in the log."""
 
     manifest: str
     code: str
@@ -269,7 +269,7 @@ REQUESTS: Mapping[str, Asked] = {
     ),
 }
 
-# Folders that are passed by, and what the log tells of them; `{apps}` is the worker folder.
+# Folders that are skipped, and what the log says about them; `{apps}` is the worker folder.
 FOLDERS: Mapping[str, tuple[Mapping[str, str], str, Told]] = {
     "bad version": (
         {"shop@one/app.py": FETCH},
@@ -313,7 +313,7 @@ FOLDERS: Mapping[str, tuple[Mapping[str, str], str, Told]] = {
     ),
 }
 
-# What is meant well, and no mistake here: Windows' line ends, a BOM, a line on stdout.
+# Not mistakes: Windows line ends, a BOM, a line on stdout.
 WELL: Mapping[str, Mapping[str, bytes]] = {
     "windows": {"app.py": FETCH.replace("\n", "\r\n").encode(), "buntime.yaml": b"ttl: 60\r\n"},
     "bom": {"app.py": b"\xef\xbb\xbf" + FETCH.encode(), "buntime.yaml": b"\xef\xbb\xbfttl: 60\n"},

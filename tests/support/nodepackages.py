@@ -1,4 +1,4 @@
-"""Packages of npm that a test wants, by a lock file, installed once."""
+"""npm packages that a test needs, pinned by a lock file and installed once."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ needs_npm = pytest.mark.skipif(
 
 
 def node_modules(source: Path) -> Path:
-    """The folder with what `source/package-lock.json` pins. Skips where npm cannot have it."""
+    """The folder with what `source/package-lock.json` pins. Skips if npm cannot get it."""
     lock = (source / "package-lock.json").read_bytes()
     folder = ROOT / ".cache" / f"node-{hashlib.sha256(lock).hexdigest()[:10]}"
     if not (folder / "complete").exists():

@@ -1,4 +1,4 @@
-"""A provider of OpenID Connect that does what a test tells it, on a port of this machine."""
+"""An OpenID Connect provider on a port of this machine that answers as a test says."""
 
 from __future__ import annotations
 
@@ -19,21 +19,21 @@ CLIENT, SECRET = "buntime", "the client's secret"
 
 
 class Provider:
-    """Its answers can be changed by a test: `claims`, `discovery`, `token`, `key`."""
+    """A provider; a test may change its answers: `claims`, `discovery`, `token`, `key`."""
 
     def __init__(self, port: int) -> None:
         self.url = f"http://127.0.0.1:{port}"
         self.key = new_key("one")
         self.claims: dict[str, Any] = {"email": "ann@example.com", "email_verified": True}
         self.discovery: dict[str, Any] = {}
-        self.token: dict[str, Any] = {}  # in the place of what the endpoint gives
+        self.token: dict[str, Any] = {}  # overrides of the token's answer
         self.user: dict[str, Any] = {"login": "ann", "id": 7}
         self.raw: bytes | None = None  # the whole answer of the token endpoint
         self.asked: list[str] = []  # paths
         self._codes: dict[str, dict[str, str]] = {}
 
     def authorize(self, url: str) -> str:
-        """Where the browser of somebody who agrees is sent."""
+        """Where the browser is sent once its user agrees."""
         asked = {name: values[0] for name, values in parse_qs(urlsplit(url).query).items()}
         code = f"code-{len(self._codes)}"
         self._codes[code] = asked
@@ -80,7 +80,7 @@ def new_key(name: str) -> ECKey:
 
 @contextmanager
 def oidc_provider() -> Iterator[Provider]:
-    """One that runs."""
+    """A running provider."""
     made: list[Provider] = []
 
     class Handler(BaseHTTPRequestHandler):
@@ -101,7 +101,7 @@ def oidc_provider() -> Iterator[Provider]:
             self.wfile.write(body)
 
         def log_message(self, *_: object) -> None:
-            """Nothing is printed."""
+            """Print nothing."""
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     made.append(Provider(server.server_port))

@@ -1,4 +1,4 @@
-"""An operator's browser, as far as it speaks HTTP: a cookie jar, and the fields of its fetch."""
+"""An operator's browser, as far as HTTP goes: a cookie jar, and the headers of its fetch."""
 
 from __future__ import annotations
 
@@ -18,28 +18,28 @@ ADMIN = {"RUNTIME_ADMIN_LISTEN": "127.0.0.1:0"}  # a free port
 
 
 def address_of(runtime: Runtime) -> str:
-    """The URL of its operators' address."""
+    """The URL of the runtime's address for operators."""
     return str(runtime.wait_for_record("operators.listening")["url"])
 
 
 def signed_in(runtime: Runtime, key: str = OPERATORS_KEY) -> Operator:
-    """An operator's browser at its operators' address, with a session by `key`."""
+    """An operator's browser at the runtime's address for operators, with a session by `key`."""
     operator = Operator(address_of(runtime))
     operator.sign_in(key)
     return operator
 
 
 class Operator:
-    """Asks at one address, and keeps the cookies that it is given."""
+    """Sends requests to one address, and keeps the cookies that it gets."""
 
     def __init__(self, url: str, *, host: str = "") -> None:
-        """`host` is what the address is called, where it is another name than in `url`."""
+        """`host` is the address's name in the Host field, if it differs from that in `url`."""
         self.move(url, host=host)
         self.cookies: dict[str, str] = {}
         self.csrf: str | None = None
 
     def move(self, url: str, *, host: str = "") -> None:
-        """From now on the runtime is there."""
+        """From now on the runtime is at this URL."""
         scheme, self.netloc, *_ = urlsplit(url)
         self.is_tls = scheme == "https"
         self.host = host or self.netloc
@@ -52,7 +52,7 @@ class Operator:
         body: object = None,
         fields: Mapping[str, str | None] | None = None,
     ) -> Answer:
-        """As fetch() of a page of this address does; a field that is None is left out."""
+        """As fetch() in a page of this address does; a field that is None is left out."""
         sent: dict[str, str | None] = {"Host": self.host, "Sec-Fetch-Site": "same-origin"}
         if method != "GET":
             sent |= {"Origin": self.origin, "X-Buntime-Csrf": self.csrf}
@@ -72,12 +72,12 @@ class Operator:
         if not self.is_tls:
             return http.client.HTTPConnection(self.netloc, timeout=TIMEOUT_S)
         context = ssl.create_default_context()
-        context.check_hostname = False  # the certificate is one of the test's own
+        context.check_hostname = False  # the test made the certificate itself
         context.verify_mode = ssl.CERT_NONE
         return http.client.HTTPSConnection(self.netloc, timeout=TIMEOUT_S, context=context)
 
     def sign_in(self, key: str) -> Any:
-        """What the API says of it."""
+        """The API's answer to signing in with `key`."""
         answer = self.ask("POST", "/api/session", {"key": key})
         assert answer.status == 200, answer
         return self._signed_in(answer)
@@ -95,7 +95,8 @@ class Operator:
 
     def _keep(self, answer: Answer) -> None:
         for value in answer.headers.get_all("set-cookie") or ():
-            # It takes what it does not know, as this is, for another cookie.
+            # SimpleCookie takes an attribute that it does not know, such as this, for another
+            # cookie.
             for name, morsel in SimpleCookie(value.replace("; Priority=High", "")).items():
                 if morsel["max-age"] == "0":
                     self.cookies.pop(name, None)

@@ -1,4 +1,4 @@
-"""What a collector makes of OTLP in JSON: by the messages of opentelemetry-proto themselves."""
+"""What a collector makes of OTLP in JSON: read with opentelemetry-proto's own messages."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsSer
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
 Told = dict[str, Any]
-_IDS = {"traceId": 32, "spanId": 16, "parentSpanId": 16}  # digits
-_TEXTS = re.compile(r".*(UnixNano|intValue)")  # numbers of 64 bits
+_IDS = {"traceId": 32, "spanId": 16, "parentSpanId": 16}  # hex digits
+_TEXTS = re.compile(r".*(UnixNano|intValue)")  # 64-bit numbers
 _NUMBERS = ("kind", "code", "severityNumber", "flags")
 
 
 def check_traces(text: bytes | str) -> Told:
-    """The request as JSON; raises where a field is not the message's, or not of its form."""
+    """The request as JSON; raises if a field is not in the message, or has a wrong form."""
     return _checked(text, ExportTraceServiceRequest())
 
 
 def check_logs(text: bytes | str) -> Told:
-    """The same of log records."""
+    """The same for log records."""
     return _checked(text, ExportLogsServiceRequest())
 
 
@@ -35,8 +35,8 @@ def _checked(text: bytes | str, message: Message) -> Told:
 
 
 def _for_protobuf(value: Any, name: str = "") -> Any:
-    """As protobuf itself has it. OTLP differs in three things, which are checked here: ids are hex
-    digits and no base64, enums are numbers, and so 64 bits are texts to all who read them."""
+    """The value as protobuf's own JSON has it. OTLP differs in three things, which are checked
+    here: ids are hex digits and not base64, enums are numbers, and 64-bit numbers are strings."""
     if isinstance(value, dict):
         return {each: _for_protobuf(part, each) for each, part in value.items()}
     if isinstance(value, list):

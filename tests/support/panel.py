@@ -1,4 +1,4 @@
-"""The control panel in a browser: a runtime with apps of all states, and what no page may do."""
+"""The control panel in a browser: a runtime with apps in all states, and what no page may do."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tests.support.deploying import AS_ROOT
 from tests.support.harness import PACKAGES, Runtime, running, write_app
 from tests.support.operators import ADMIN
 
-expect.set_options(timeout=15_000)  # of what becomes so in a moment, on a machine that others use
+expect.set_options(timeout=15_000)  # for what takes a moment, on a shared machine
 
 AXE = Path(axe_playwright_python.__file__).with_name("axe.min.js")
 WIDE: ViewportSize = {"width": 1280, "height": 900}
@@ -46,7 +46,7 @@ HELLO = (
 
 
 def write_apps(apps: Path) -> None:
-    """One can fail, one has two versions, one lacks a secret and has a job, one is files."""
+    """One app can fail, one has two versions, one lacks a secret and has a job, one is files."""
     write_app(apps / "shop", {"app.py": SHOP}, ttl=600, data=True)
     for version in ("1.0.0", "2.0.0"):
         write_app(apps / "hello" / version, {"app.py": HELLO.replace("VERSION", version)}, ttl=600)
@@ -57,7 +57,7 @@ def write_apps(apps: Path) -> None:
 
 @contextlib.contextmanager
 def with_panel(folder: Path, **env: str) -> Iterator[Runtime]:
-    """A runtime with these apps, in development, and an operators' address."""
+    """A runtime with these apps, in development, with an address for operators."""
     write_apps(folder / "apps")
     settings = {"RUNTIME_ENV": "development", **ADMIN, **AS_ROOT, **PACKAGES, **env}
     with running(folder / "apps", env=settings) as runtime:
@@ -66,7 +66,7 @@ def with_panel(folder: Path, **env: str) -> Iterator[Runtime]:
 
 @contextlib.contextmanager
 def watched(browser: Browser, **options: Any) -> Iterator[Page]:
-    """A page; whatever it complains of, and each dialog of a script, fails the test."""
+    """A page; anything that it complains of, and each dialog of a script, fails the test."""
     context = browser.new_context(**{"viewport": WIDE, "locale": "en-GB", **options})
     page = context.new_page()
     page.set_default_timeout(10_000)
@@ -86,7 +86,7 @@ def watched(browser: Browser, **options: Any) -> Iterator[Page]:
 
 
 def _unknown(request: Request) -> Iterator[str]:
-    """What a page asks of the API that is in no table of routes, and so in no other client."""
+    """Calls that the page makes but that are in no table of routes, so no other client can."""
     path = urlsplit(request.url).path
     found = ROUTES.find(path)
     if path.startswith("/api/") and (found is None or request.method not in found.routes):
@@ -94,7 +94,7 @@ def _unknown(request: Request) -> Iterator[str]:
 
 
 def findings(page: Page, *rules: str) -> Mapping[str, Any]:
-    """What axe finds, by rule: the elements. By these rules alone, where some are named."""
+    """What axe finds: the elements by rule. With `rules`, by those alone."""
     if not page.evaluate("'axe' in window"):
         page.evaluate(AXE.read_text("utf-8"))
     options = {"resultTypes": ["violations"], **({"runOnly": [*rules]} if rules else {})}
@@ -103,15 +103,15 @@ def findings(page: Page, *rules: str) -> Mapping[str, Any]:
 
 
 def overflow(page: Page) -> int:
-    """How far the page goes beyond its window, in pixels."""
+    """How far the page is wider than its window, in pixels."""
     return int(page.evaluate("document.documentElement.scrollWidth - innerWidth"))
 
 
 def answering(page: Page, pattern: str, change: Callable[[Any], Any]) -> None:
-    """The API's answers, with something in them that the runtime itself would refuse."""
+    """Change the API's answers, to values that the runtime itself would refuse."""
 
     def answer(route: Any) -> None:
-        with contextlib.suppress(Error):  # the page that asked may be gone
+        with contextlib.suppress(Error):  # the page that sent the request may be gone
             route.fulfill(json=change(route.fetch().json()))
 
     page.route(pattern, answer)

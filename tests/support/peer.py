@@ -1,4 +1,4 @@
-"""The runtime's end of one WebSocket, which keeps the books of its credit."""
+"""The runtime's end of one WebSocket, which keeps account of its credit."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class Peer:
         return message
 
     def denied(self) -> Answer:
-        """Wait for the response that denies it."""
+        """Wait for the response that refuses it."""
         return self.worker.answer(self.id)
 
     def send(self, data: Data, *, sizes: int = MAX_PAYLOAD) -> None:
@@ -58,7 +58,7 @@ class Peer:
                 return
 
     def send_piece(self, kind: str, piece: bytes, *, end: bool) -> None:
-        """Send a piece of a message, whatever the credit."""
+        """Send a part of a message, whatever the credit."""
         self.upload_credit -= len(piece) + MESSAGE_OVERHEAD
         message = {"type": "MESSAGE", "id": self.id, "kind": kind, "size": len(piece), "end": end}
         self.worker.send(message, piece)
@@ -88,7 +88,8 @@ class Peer:
         self.worker.send({"type": "WINDOW", "id": self.id, "credit": credit})
 
     def close(self, code: int = 1000, reason: str = "", *, end: bool = True) -> None:
-        """Say that the client has closed, or without `end` that it is listened to no more."""
+        """Say that the client has closed, or without `end` that the runtime stops listening to
+        it."""
         told = {"code": code, "reason": reason, "end": end}
         self.worker.send({"type": "CLOSE", "id": self.id, **told})
 
@@ -99,7 +100,7 @@ class Peer:
         return message["code"], message["reason"], message["end"]
 
     def failed(self) -> Message:
-        """Wait for the ERROR of the handler."""
+        """Wait for the handler's ERROR."""
         message, _ = self._take()
         assert message["type"] == "ERROR", message
         return message

@@ -16,7 +16,7 @@ APP = 'from buntime import Response\ndef fetch(request): return Response("hello"
 
 
 def write_plugin(folder: Path, name: str, source: str | None = "", /, **manifest: object) -> Path:
-    """`folder/name` with a manifest; `source` is that of plugin.py, None for none."""
+    """`folder/name` with a manifest; `source` is the text of plugin.py, None for no such file."""
     files = {} if source is None else {"plugin.py": textwrap.dedent(source)}
     return write_app(folder / name, files, **{"name": name, **manifest})
 
@@ -31,13 +31,13 @@ def plugged(folder: Path, **env: str) -> Iterator[Runtime]:
 
 
 def plugins_of(runtime: Runtime) -> dict[str, dict[str, Any]]:
-    """What `/api/plugins` tells, by name."""
+    """Plugins by name, as `/api/plugins` lists them."""
     told = fetch(runtime, "/api/plugins").json()["plugins"]
     return {each["name"]: each for each in told}
 
 
 def wait_for_state(runtime: Runtime, name: str, state: str) -> dict[str, Any]:
-    """Wait until the plugin is in that state; returns what is told of it."""
+    """Wait until the plugin is in that state; returns its entry in the list."""
     wait_until(
         lambda: plugins_of(runtime).get(name, {}).get("state") == state, 20, f"{name} {state}"
     )
@@ -49,12 +49,12 @@ def post(runtime: Runtime, target: str) -> Answer:
 
 
 def lines(runtime: Runtime) -> list[str]:
-    """What apps and plugins have printed, in its order."""
+    """What apps and plugins have printed, in order."""
     return [each["message"] for each in runtime.records if each["event"] == "plugin.output"]
 
 
 def rewrite(folder: Path, source: str, **manifest: object) -> None:
-    """Give a plugin other code, and another manifest where keywords are given."""
+    """Give a plugin other code, and another manifest if there are keywords."""
     (folder / "plugin.py").write_text(textwrap.dedent(source), "utf-8")
     if manifest:
         text = json.dumps({"name": folder.name, **manifest})

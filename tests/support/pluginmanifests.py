@@ -1,4 +1,4 @@
-"""Manifests of plugins as values, for tests."""
+"""Plugin manifests as values, for tests."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Who operates the plugins of a runtime, by the command line and by the API."""
+"""Operates a runtime's plugins, by the command line and by the API."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class PluginOperator:
         patch.setenv("BUNTIME_KEY", runtime.operators_key or "")
 
     def run(self, *words: str, stdin: str = "", code: int = 0) -> str:
-        """What `buntime plugins` prints, on stdout or stderr; its exit code must be this one."""
+        """What `buntime plugins` prints, on stdout or stderr; its exit code must be `code`."""
         buffer = io.BytesIO(stdin.encode())
         stream = SimpleNamespace(
             buffer=buffer,
@@ -47,7 +47,7 @@ class PluginOperator:
         return json.loads(self.run(*words, "--json", code=code))
 
     def show(self, name: str) -> dict[str, Any]:
-        """What the API tells of a plugin."""
+        """What the API says about a plugin."""
         told: dict[str, Any] = self.ask("GET", f"/api/plugins/{name}").json()
         return told
 
@@ -65,7 +65,7 @@ class PluginOperator:
         return fetch(self.runtime, path, method=method, headers=fields, body=body)
 
     def audited(self, action: str) -> list[dict[str, Any]]:
-        """How each of an action has ended, the newest first."""
+        """The ended audit entries of an action, newest first."""
         entries = self.ask("GET", "/api/audit?limit=1000").json()["entries"]
         ended = [each for each in entries if each["result"] != "begun"]
         return [each for each in ended if each["action"] == action]

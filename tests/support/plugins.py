@@ -24,7 +24,7 @@ FIELDS: dict[str, Any] = {
     "isWebSocket": False,
     "requestId": "req-1",
 }
-# The same source for sync and for async plugins.
+# Lets one source serve for sync and for async plugins.
 WORDS = {
     "sync": {"async_": "", "await_": ""},
     "async": {"async_": "async ", "await_": "await "},
@@ -32,7 +32,7 @@ WORDS = {
 
 
 class Verdict(Answer):
-    """What a plugin said to one HOOK."""
+    """What a plugin answered to one HOOK."""
 
     def __init__(self, messages: list[tuple[Message, bytes]]) -> None:
         self.message, first = messages[0]
@@ -48,7 +48,7 @@ class Verdict(Answer):
 
 
 def plugin_init(**plugin: Any) -> dict[str, Any]:
-    """What INIT has for a plugin."""
+    """The fields of INIT for a plugin."""
     runtime = {"version": "0.1.0", "api": 1, "environment": "development"}
     info = {"name": "guard", "config": {}, "runtime": runtime, "uses": [], **plugin}
     return {"entrypoint": "plugin.py", "base": "/guard", "plugin": info}
@@ -98,7 +98,7 @@ def ask(
 
 
 def verdict(worker: Worker, number: int, *, grants: bool = True) -> Verdict:
-    """Wait for what a plugin says to a HOOK."""
+    """Wait for a plugin's answer to a HOOK."""
     messages = []
     while True:
         message, payload = worker.take(

@@ -15,10 +15,10 @@ from tests.support.harness import Runtime, look_into
 from tests.support.rawclient import RawClient
 
 MB = 1024 * 1024
-# By which the runtime's memory may rise, whatever the size of a body; it does by less than 1 MB.
+# The most that the runtime's memory may rise, whatever the size of a body; it rises by under 1 MB.
 HELD_MAX = 4 * MB
-# What kernels keep of a body between a sender and a receiver that has stopped: both sockets'
-# buffers grow by themselves, to 10 MB together.
+# What kernels hold of a body between a sender and a stopped receiver: the buffers of both sockets
+# grow by themselves, to 10 MB together.
 KERNEL_MAX = 12 * MB
 
 has_proc = pytest.mark.skipif(
@@ -35,7 +35,7 @@ def memory(runtime: Runtime, field: str) -> int:
 
 @contextmanager
 def held_little(runtime: Runtime) -> Iterator[None]:
-    """Fails where the runtime's memory rose by HELD_MAX or more, even for a moment."""
+    """Fails if the runtime's memory rises by HELD_MAX or more, even for a moment."""
     (look_into(runtime.process.pid) / "clear_refs").write_text("5")  # the peak counts from now
     before = memory(runtime, "VmRSS")
     yield
@@ -45,7 +45,7 @@ def held_little(runtime: Runtime) -> Iterator[None]:
 
 @contextmanager
 def small_client(runtime: Runtime) -> Iterator[RawClient]:
-    """A client whose kernel keeps little for it; with less than some segments, it would be slow."""
+    """A client whose kernel buffers little for it; less than a few segments would make it slow."""
     with socket.socket() as sock:
         for option in (socket.SO_RCVBUF, socket.SO_SNDBUF):
             sock.setsockopt(socket.SOL_SOCKET, option, 256 * 1024)
@@ -55,7 +55,7 @@ def small_client(runtime: Runtime) -> Iterator[RawClient]:
 
 
 def send_until_stopped(client: RawClient, data: memoryview) -> int:
-    """Send until nothing is taken for a while; how many bytes were."""
+    """Send until nothing is taken for a while; returns how many bytes were."""
     client.sock.setblocking(False)
     sent = 0
     while sent < len(data) and select.select([], [client.sock], [], 0.5)[1]:
@@ -65,7 +65,7 @@ def send_until_stopped(client: RawClient, data: memoryview) -> int:
 
 
 def settled(read: Callable[[], int]) -> int:
-    """A count that has begun and stands still for a while."""
+    """A count that has begun and then stays the same for a while."""
     deadline = time.monotonic() + 20
     last, since = read(), time.monotonic()
     while not last or time.monotonic() - since < 0.4:

@@ -1,4 +1,4 @@
-"""Proxies with the configurations that docs/proxies.md tells, before a runtime on a unix socket."""
+"""Proxies with the configurations of docs/proxies.md, in front of a runtime on a unix socket."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ DOC = (ROOT / "docs/proxies.md").read_text("utf-8")
 
 
 def documented(language: str) -> list[str]:
-    """The configurations of the page for one proxy: `"nginx"` -> their texts."""
+    """The page's configurations for one proxy: `"nginx"` -> their texts."""
     return re.findall(rf"^```{language}\n(.*?)^```", DOC, re.DOTALL | re.MULTILINE)
 
 
@@ -29,7 +29,7 @@ def free_port() -> int:
 
 
 def nginx(tmp_path: Path, upstream: str, port: int) -> list[str]:
-    """The command of an nginx with the documented configuration, but for its places."""
+    """The command of an nginx with the documented configuration, except for paths and ports."""
     program = shutil.which("nginx") or shutil.which("nginx", path="/usr/sbin:/usr/local/sbin")
     if program is None:
         pytest.skip("there is no nginx here")
@@ -52,7 +52,7 @@ def nginx(tmp_path: Path, upstream: str, port: int) -> list[str]:
 
 
 def caddy(tmp_path: Path, upstream: str, port: int) -> list[str]:
-    """The command of a Caddy with the documented configurations, but for their places."""
+    """The command of a Caddy with the documented configurations, except for paths and ports."""
     program = shutil.which("caddy")
     if program is None:
         pytest.skip("there is no caddy here")
@@ -60,7 +60,7 @@ def caddy(tmp_path: Path, upstream: str, port: int) -> list[str]:
     assert "unix//run/buntime/http.sock" in plain
     upstream = upstream.replace("unix:", "unix/")  # as Caddy writes it
     plain = plain.replace("unix//run/buntime/http.sock", upstream)
-    # Both sites of the docs in one: what is inside of the second one's braces comes first.
+    # Both sites of the docs in one: what is in the second one's braces comes first.
     inner = below.partition("{\n")[2].rpartition("}")[0]
     inner = inner.replace("127.0.0.1:8000", upstream)
     site = plain.partition("{\n")[2].rpartition("}")[0]
@@ -77,7 +77,7 @@ Proxy = Callable[[Path, str, int], list[str]]
 
 @contextlib.contextmanager
 def before(make: Proxy, tmp_path: Path, upstream: str) -> Iterator[str]:
-    """A proxy before `upstream`, `unix:/path` or `host:port`; gives its URL.
+    """A proxy in front of `upstream`, `unix:/path` or `host:port`; yields its URL.
 
     `tmp_path` is for the proxy's files.
     """

@@ -1,4 +1,4 @@
-"""Other versions of Python that this machine has, and environments made with them."""
+"""Other versions of Python on this machine, and environments made with them."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ import pytest
 
 
 def search_path() -> str:
-    """PATH, with the versions of pyenv before its shims, which may lead nowhere."""
+    """PATH, with pyenv's versions before its shims, which may lead nowhere."""
     versions = sorted(Path("~/.pyenv/versions").expanduser().glob("3.*/bin"))
     return os.pathsep.join([*map(str, versions), os.environ["PATH"]])
 
 
 def wanted(version: str) -> str:
-    """The path of an interpreter of this version; where there is none, the test is skipped."""
+    """The path of an interpreter of this version; without one the test is skipped."""
     path = shutil.which(f"python{version}", path=search_path())
     if path is None:
         pytest.skip(f"there is no python{version} on the PATH")

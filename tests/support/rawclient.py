@@ -1,4 +1,4 @@
-"""A client that sends any bytes and reads answers strictly, with h11's client side as the judge."""
+"""A client that sends any bytes and reads answers strictly, judged by h11's client side."""
 
 from __future__ import annotations
 
@@ -34,21 +34,21 @@ class Reply(NamedTuple):
 
     @property
     def code(self) -> str:
-        """The code of an error of the runtime, which bears the id of its request."""
+        """The code of a runtime's error, which must contain its request's id."""
         error = self.json["error"]
         assert error["requestId"] == self.get("x-request-id")
         return str(error["code"])
 
 
 class Cut(Exception):
-    """The connection ended in the middle of an answer, or before one."""
+    """The connection ended within an answer, or before one."""
 
 
 class RawClient:
     """A connection to the runtime."""
 
     def __init__(self, sock: socket.socket, runtime: Runtime | None = None) -> None:
-        """With the runtime, `get` bears what opens an operator's page."""
+        """With the runtime, `get` sends what opens an operators' page."""
         self.sock = sock
         self._runtime = runtime
         self._unread = b""
@@ -57,22 +57,22 @@ class RawClient:
         self.sock.sendall(data)
 
     def send_slowly(self, data: bytes) -> None:
-        """One segment a byte."""
+        """Send each byte in its own segment."""
         for at in range(len(data)):
             self.sock.send(data[at : at + 1])
 
     def get(self, target: str, *fields: str) -> Reply:
-        """Ask and read the answer."""
+        """Send a request and read the answer."""
         added = self._runtime.operators_fields(target) if self._runtime is not None else {}
         self.send(request(f"GET {target}", *fields, *(f"{k}: {v}" for k, v in added.items())))
         return self.read()
 
     def read(self, method: str = "GET") -> Reply:
-        """The next answer, whole. Raises Cut where it never becomes whole."""
+        """The next answer, whole. Raises Cut if it never becomes whole."""
         client = h11.Connection(h11.CLIENT)
         client.send(h11.Request(method=method, target="/", headers=[("host", "a")]))
         client.send(h11.EndOfMessage())
-        if self._unread:  # nothing would mean the end to h11
+        if self._unread:  # to h11 an empty input is the end
             client.receive_data(self._unread)
         self._unread = b""
         interim: list[int] = []
@@ -101,7 +101,7 @@ class RawClient:
         return Reply(response.status_code, fields, b"".join(body), interim)
 
     def receive(self) -> bytes:
-        """What comes next; b"" at the end. Raises Cut on a reset."""
+        """The next bytes; b"" at the end. Raises Cut on a reset."""
         try:
             return self.sock.recv(65536)
         except ConnectionResetError as exc:
@@ -118,7 +118,7 @@ class RawClient:
 
 @contextlib.contextmanager
 def client_of(runtime: Runtime) -> Iterator[RawClient]:
-    """A client that is connected."""
+    """A connected client."""
     with runtime.connect() as sock:
         yield RawClient(sock, runtime)
 

@@ -18,7 +18,7 @@ MASK = b"\x12\x34\x56\x78"
 
 
 class Frame(NamedTuple):
-    """A frame of the server's."""
+    """A frame from the server."""
 
     opcode: int
     payload: bytes
@@ -27,7 +27,7 @@ class Frame(NamedTuple):
 
 
 def write_frame(opcode: int, payload: bytes = b"", *, fin: bool = True, rsv: int = 0) -> bytes:
-    """A frame of a client's."""
+    """A frame from a client."""
     if len(payload) < 126:
         length = bytes([0x80 | len(payload)])
     elif len(payload) < 65536:
@@ -70,14 +70,14 @@ class RawSocket:
         self.sock.sendall(data)
 
     def send_slowly(self, data: bytes) -> None:
-        """One segment a byte."""
+        """Send each byte in its own segment."""
         self._client.send_slowly(data)
 
     def send_text(self, text: str) -> None:
         self.send(write_frame(TEXT, text.encode()))
 
     def read(self) -> Frame:
-        """The next frame. Raises Cut where the connection has ended."""
+        """The next frame. Raises Cut if the connection has ended."""
         first, length = self._take(2)
         assert not length & 0x80, "a server masks nothing"
         if length == 126:
@@ -87,13 +87,13 @@ class RawSocket:
         return Frame(first & 0x0F, self._take(length), bool(first & 0x80), first & 0x70)
 
     def read_text(self) -> str:
-        """The next message, which is a text in one frame."""
+        """The next message, which must be a text in one frame."""
         frame = self.read()
         assert (frame.opcode, frame.fin, frame.rsv) == (TEXT, True, 0), frame
         return frame.payload.decode()
 
     def read_close(self) -> int:
-        """The code of the closing frame, which is the next; then the connection ends in order."""
+        """The code of the next frame, which must be closing; then the connection ends in order."""
         frame = self.read()
         assert frame.opcode == CLOSE, frame
         self.expect_end()

@@ -1,4 +1,4 @@
-"""The recipes of docs/recipes.md: what each app is made of."""
+"""The recipes of docs/recipes.md: the parts of each app."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Recipe:
     def make(self, apps: Path, folder: str, python: str) -> Path:
         """Do what the recipe says in `apps`, then name the app's folder `folder`.
 
-        `python` is that of the environment which has the packages.
+        `python` is the interpreter of the environment that has the packages.
         """
         if self.commands:
             # As in an activated environment.
@@ -45,13 +45,13 @@ class Recipe:
 
 
 def recipes() -> dict[str, Recipe]:
-    """All sections that have files, by the name of their app's folder."""
+    """All sections that have files, by the name of the app's folder."""
     found = {}
     for section in _SECTION.split(PAGE):
         files = _FILE.findall(section)
         if not files:
             continue
-        [name] = {name for name, _, _ in files}  # one app a section
+        [name] = {name for name, _, _ in files}  # one app in a section
         packages = _PACKAGES.search(section)
         assert packages is not None, f"the recipe of {name} tells no packages"
         commands = _COMMANDS.search(section)

@@ -1,4 +1,4 @@
-"""Clients that go on all the time, each of one kind, and count what fails."""
+"""Clients that run all the time, each of one kind, and count what fails."""
 
 from __future__ import annotations
 
@@ -44,11 +44,11 @@ _GOING_AWAY = (1001, 1012)
 
 
 class Lost(Exception):
-    """A request that a client has not got its answer to."""
+    """A request that got no answer."""
 
 
 class Traffic:
-    """`done` counts what went well by its kind, `lost` tells what did not."""
+    """`done` counts successes by kind, `lost` has a line for each failure."""
 
     def __init__(self, port: int) -> None:
         self.done: Counter[str] = Counter()
@@ -116,7 +116,7 @@ def stream(connection: http.client.HTTPConnection) -> str:
 
 
 def talk(connection: http.client.HTTPConnection) -> str:
-    """A conversation; one that the server ends as it should, going away, is not lost."""
+    """A conversation; it is not lost if the server ends it properly, with "going away"."""
     connection.connect()
     sock = connection.sock
     ws = WSConnection(ConnectionType.CLIENT)

@@ -1,4 +1,4 @@
-"""Runs a command of what is tested, in a process of its own."""
+"""Runs a command of the tested program in its own process."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tests.support.harness import command
 
 
 def environ(env: Mapping[str, str] | None = None) -> dict[str, str]:
-    """What a command gets of the environment, with `env`."""
+    """A command's environment, with `env` added."""
     return {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ} | dict(
         env or {}
     )

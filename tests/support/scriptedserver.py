@@ -1,4 +1,4 @@
-"""A server that answers each request with bytes that a test has chosen, with TLS or without."""
+"""A server that answers each request with bytes that a test chooses, with or without TLS."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 
 
 class Request(NamedTuple):
-    """What came: field names in lower case."""
+    """A request that came: field names in lower case."""
 
     method: str
     target: str
@@ -42,7 +42,7 @@ def answer(
 
 
 def discovered(script: Script, api: str = "/api") -> Script:
-    """As a Buntime: it tells where its API is."""
+    """Answer like a Buntime that says where its API is."""
 
     def answered(request: Request) -> bytes:
         if request.target.endswith(DISCOVERY):
@@ -53,12 +53,12 @@ def discovered(script: Script, api: str = "/api") -> Script:
 
 
 class Server:
-    """Where it listens, and what it was asked."""
+    """A server; has its URL, and the requests that came."""
 
     def __init__(self, sock: socket.socket, script: Script, tls: ssl.SSLContext | None) -> None:
         self.requests: list[Request] = []
         self.connections = 0
-        self.early: Script = lambda _: CONTINUE  # answers the head where 100-continue is expected
+        self.early: Script = lambda _: CONTINUE  # answers a head that expects 100-continue
         scheme, name = "http" if tls is None else "https", sock.getsockname()
         self.url = f"{scheme}://127.0.0.1:{name[1]}" if isinstance(name, tuple) else f"unix:{name}"
         self._sock = sock
@@ -77,7 +77,7 @@ class Server:
         self._sock.close()
 
     def asked(self) -> list[tuple[str, str]]:
-        """Methods and targets, without those that look for the API."""
+        """Methods and targets, except those that look for the API."""
         return [(r.method, r.target) for r in self.requests if not r.target.endswith(DISCOVERY)]
 
     def _serve(self) -> None:
@@ -102,7 +102,7 @@ class Server:
                     self._converse(wrapped)
 
     def _converse(self, connection: socket.socket) -> None:
-        """Answer requests till one answer has no length: its end is that of the connection."""
+        """Answer requests until an answer has no length and therefore ends with the connection."""
         with connection.makefile("rb") as file:
             while self._answer(connection, file):
                 pass
@@ -150,7 +150,7 @@ def serving(
 
 
 def make_certificate(folder: Path, address: str = "127.0.0.1") -> tuple[Path, Path]:
-    """A certificate that nobody has signed but itself, and its key: `cert.pem`, `key.pem`."""
+    """A self-signed certificate and its key: `cert.pem`, `key.pem`."""
     program = shutil.which("openssl")
     if program is None:
         pytest.skip("there is no openssl here")

@@ -7,7 +7,7 @@ from pathlib import Path
 
 
 def mount(folder: Path, generation: str, **files: str) -> None:
-    """As kubelet mounts a Secret, and its next generation over it."""
+    """Mount a Secret as kubelet does, or its next generation over it."""
     own = folder / f"..{generation}"
     own.mkdir(parents=True)
     for name, text in files.items():

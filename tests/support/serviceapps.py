@@ -67,7 +67,7 @@ class Store:
 services = {"kv": Store()}
 """
 
-# An app that does what the path says: "/call/METHOD?[args]" and others of `body`.
+# An app that does what the path says: "/call/METHOD?[args]", and others in `body`.
 HEAD = """
 import asyncio, json, threading, time
 from urllib.parse import unquote
@@ -108,12 +108,12 @@ def serving(
 
 
 def call(runtime: Runtime, target: str) -> dict[str, object]:
-    """What came of a call by the app."""
+    """The outcome of a call by the app."""
     found: dict[str, object] = told(fetch(runtime, f"/shop/{target}"))
     return found
 
 
 def told(answer: Answer) -> Any:
-    """The JSON of an answer that is one."""
+    """The JSON of an answer that must be one."""
     assert answer.status == 200, answer.body
     return answer.json()

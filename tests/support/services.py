@@ -1,4 +1,4 @@
-"""The runtime's side of calls to services: what an app calls, and what a plugin is called for."""
+"""The runtime's side of service calls: what an app calls, and what a plugin is called for."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from tests.support.workshop import Worker
 
 
 class Sender(Protocol):
-    """What messages are sent by."""
+    """Anything that sends messages."""
 
     def send(self, message: Message, payload: bytes = b"", /) -> None: ...
 
@@ -20,7 +20,7 @@ PIECE_BYTES = 65536
 
 
 def the_call(worker: Worker, method: str | None = None) -> Message:
-    """Wait for a CALL of the worker; its arguments are put together, `payload` added."""
+    """Wait for a CALL of the worker; its arguments are put together, and `payload` added."""
     message, payload = worker.take(
         lambda m: m["type"] == "CALL" and (method is None or m["method"] == method)
     )
@@ -81,7 +81,7 @@ def call(
 
 
 class Outcome:
-    """What came of a CALL."""
+    """The outcome of a CALL."""
 
     def __init__(self, message: Message, value: Any, payload: bytes) -> None:
         self.message = message
@@ -92,7 +92,7 @@ class Outcome:
 
 
 def outcome(worker: Worker, number: int) -> Outcome:
-    """Wait for the RESULT of a call, all of it."""
+    """Wait for the whole RESULT of a call."""
     message, payload = worker.take(lambda m: m["type"] == "RESULT" and m["id"] == number)
     if "total" in message:
         text, payload = take_content(worker, message)
@@ -101,12 +101,12 @@ def outcome(worker: Worker, number: int) -> Outcome:
 
 
 def called(worker: Worker, method: str, *args: Any, **fields: Any) -> Outcome:
-    """Call a method of the plugin and wait for what comes of it."""
+    """Call a method of the plugin and wait for the outcome."""
     return outcome(worker, call(worker, method, *args, **fields))
 
 
 def take_content(worker: Worker, head: Message, first: bytes = b"") -> tuple[bytes, bytes]:
-    """Take what follows by ITEM, and give credit for it; returns text and bytes."""
+    """Take what follows in ITEMs, and give credit for it; returns text and bytes."""
     content = first
     while len(content) < head["total"]:
         _, piece = worker.take(lambda m: m["type"] == "ITEM" and m["id"] == head["id"])
@@ -116,7 +116,7 @@ def take_content(worker: Worker, head: Message, first: bytes = b"") -> tuple[byt
 
 
 def take_item(worker: Worker, number: int, *, grants: bool = True) -> Any:
-    """Take the next value of a stream; the message itself at its end."""
+    """Take the next value of a stream; at its end, the message itself."""
     head, piece = worker.take(lambda m: m["type"] == "ITEM" and m["id"] == number)
     if head.get("end"):
         return head
@@ -132,7 +132,7 @@ def grant(worker: Worker, number: int, credit: int) -> None:
 
 
 def send_by_credit(worker: Worker, number: int, content: bytes) -> int:
-    """Send a content in pieces as the worker gives credit; returns the most that was out."""
+    """Send content in parts as the worker gives credit; returns the most that was outstanding."""
     credit = WINDOW_BYTES
     while content:
         piece = content[:PIECE_BYTES]

@@ -1,4 +1,4 @@
-"""A process that has no file descriptor left."""
+"""A process that has no file descriptors left."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 @contextlib.contextmanager
 def no_descriptors() -> Iterator[None]:
-    """Nothing can be opened meanwhile, by this process."""
+    """Within this block this process can open nothing."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     lowest_free = os.dup(0)
     os.close(lowest_free)
@@ -23,7 +23,7 @@ def no_descriptors() -> Iterator[None]:
 
 @contextlib.contextmanager
 def few_descriptors(room: int) -> Iterator[None]:
-    """So many can be opened, and no more."""
+    """Within this block this process can open this many, and no more."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     taken: list[int] = []
     resource.setrlimit(

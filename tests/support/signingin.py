@@ -1,4 +1,4 @@
-"""authn without a runtime: its pages, and a browser that keeps cookies and goes where it is led."""
+"""authn without a runtime: its pages, and a browser that keeps cookies and follows redirects."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ CONFIG: dict[str, Any] = {
 
 
 class Clock:
-    """Seconds since 1970, as a test has them."""
+    """The test's time, in seconds since 1970."""
 
     def __init__(self) -> None:
         self.now = 1_800_000_000.0
@@ -37,7 +37,7 @@ class Clock:
 
 
 class Signing:
-    """authn with these options, and what it has told."""
+    """authn with these options, and what it reported."""
 
     def __init__(self, folder: Path, **config: Any) -> None:
         self.clock = Clock()
@@ -53,7 +53,7 @@ class Signing:
         self.operators = Operators(self.app)
 
     def add(self, name: str = "ann", password: str = PASSWORD, **said: Any) -> None:
-        """A user who has taken the invitation."""
+        """A user who has accepted the invitation."""
         self.app.users.add({"name": name, **said})
         token, _ = self.app.users.link(name, "invite")
         assert self.app.users.take_link(token, password) is not None
@@ -63,7 +63,7 @@ class Signing:
 
 
 class Page:
-    """What came in the end, and the way to it."""
+    """The final page, and the way to it."""
 
     def __init__(self, url: str, response: Response, way: list[str]) -> None:
         self.url = url
@@ -89,7 +89,7 @@ class Page:
 
 
 class Browser:
-    """One person's. `elsewhere` answers what is not at authn's pages: a provider's."""
+    """One person's browser. `elsewhere` answers for URLs outside authn's pages: a provider's."""
 
     def __init__(self, signing: Signing, address: str = "203.0.113.7") -> None:
         self.signing = signing
@@ -106,7 +106,7 @@ class Browser:
     def ask(
         self, method: str, url: str, form: dict[str, str] | None = None, **headers: str
     ) -> Response:
-        """One request, without going where it leads."""
+        """One request, without following redirects."""
         parts = urlsplit(url)
         jar = self.cookies.setdefault(parts.hostname or "", {})
         fields = [("host", parts.netloc), *((k.replace("_", "-"), v) for k, v in headers.items())]

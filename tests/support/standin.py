@@ -1,7 +1,7 @@
-"""Plays helm and kubectl, so that the code of tests/kubernetes is run where no cluster is.
+"""Plays helm and kubectl, so that the code of tests/kubernetes can run without a cluster.
 
-It is no cluster, and proves nothing of the chart: a "pod" is a runtime of this machine, what
-asks is its script, and what controllers would do is answered from a table.
+It is no cluster, and proves nothing about the chart: a "pod" is a runtime of this machine, the pod
+that sends requests runs only its script, and a table answers for what controllers would do.
 
     python standin.py {helm,kubectl} WORDS...      with STANDIN: the folder where it keeps things
 """
@@ -32,7 +32,7 @@ def main(program: str, words: list[str]) -> int:
 
 
 def split(words: list[str]) -> tuple[list[str], list[str]]:
-    """Words without the namespace, and what stands after `--`."""
+    """The words without the namespace, and those after `--`."""
     end = words.index("--") if "--" in words else len(words)
     kept = words[:end]
     while "--namespace" in kept:
@@ -52,7 +52,7 @@ def helm(words: list[str]) -> int:
 
 
 def start(release: str) -> None:
-    """Serve the release's apps, as its one pod."""
+    """Serve the release's apps, as its only pod."""
     folder, apps = HERE / release, HERE / release / "apps"
     apps.mkdir(parents=True, exist_ok=True)
     if release == "web":
@@ -106,7 +106,7 @@ def kubectl(words: list[str], rest: list[str]) -> int:
     elif verb == "wait":
         if any("Succeeded" in word for word in words):
             wait_for(lambda: "answered" in (HERE / f"{words[1][4:]}.log").read_text())
-            time.sleep(1)  # the others of this script tell at the same time
+            time.sleep(1)  # the other pods of this script report at the same time
     elif verb == "delete" and words[1:3] == ["pod", "state-buntime-0"]:
         stop("state")
         start("state")
@@ -134,7 +134,7 @@ def apply(made: dict[str, Any]) -> None:
                 env=os.environ | told,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
-                stderr=subprocess.DEVNULL,  # who has called waits for the end of its own
+                stderr=subprocess.DEVNULL,  # the caller waits for its own stderr to end
                 start_new_session=True,
             )
 
@@ -151,7 +151,7 @@ def executed(pod: str, rest: list[str]) -> int:
 
 
 def got(words: list[str]) -> int:
-    """The objects that are asked for; 1 for those that are not there."""
+    """Print the objects that are asked for; returns 1 for those that do not exist."""
     uid = (HERE / "state/uid").read_text() if (HERE / "state/uid").exists() else ""
     table = {
         "--raw": {"resources": ["pods/buntime_requests_in_progress"]},
@@ -168,7 +168,7 @@ def got(words: list[str]) -> int:
 
 
 def forward(target: str, port: str) -> None:
-    """As `kubectl port-forward`: say where, and stay; here nothing has to be carried."""
+    """Like `kubectl port-forward`: print the address and stay; nothing needs forwarding here."""
     name = target.partition("/")[2]
     release = "web" if name == "traefik" else name.partition("-")[0]
     ports = json.loads((HERE / release / "ports").read_text())

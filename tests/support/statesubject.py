@@ -1,4 +1,4 @@
-"""A state.db with a loop, for a test that turns it."""
+"""A state.db with a loop that a test turns."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from buntime.server.state.statefolder import StateFolder
 
 
 class Subject:
-    """A StateDb in a folder, with its loop and what it has told."""
+    """A StateDb in a folder, with its loop and what it reported."""
 
     def __init__(self, path: Path, *, retry_s: float = 60.0) -> None:
         self.errors: list[BaseException] = []

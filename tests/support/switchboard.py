@@ -46,7 +46,7 @@ class Exchange:
     """A switchboard; `shop` calls, and `store` is called."""
 
     def __init__(self, **changes: Any) -> None:
-        """`changes` are of its switchboard."""
+        """`changes` are options of its switchboard."""
         self.shop = FarEnd()
         self.store = FarEnd(2, beside=self.shop)
         self.plugins = FakePlugins()
@@ -82,7 +82,7 @@ class Exchange:
 
     @property
     def is_at_rest(self) -> bool:
-        """Whether nothing is kept of any call."""
+        """Whether no call is kept anywhere."""
         alive = [far.worker.calling for far in self.ends]
         is_empty = not any([*calling.made, *calling.taken] for calling in alive)
         return is_empty and repr(self.calls) == "Calls(CallBudget({}), 0 wait)"
@@ -98,7 +98,7 @@ class Exchange:
         return message
 
     def begin(self, number: int = -1, **fields: Any) -> int:
-        """Have `shop` call, and `store` hear it; returns the number there."""
+        """Have `shop` call, and `store` receive it; returns the call's number there."""
         self.call(number, **fields)
         found: int = self.called()["id"]
         return found

@@ -1,4 +1,4 @@
-"""Apps that do something unasked: all parts of a runtime that it takes, and a clock to be set."""
+"""Work that nobody asked for: all parts of a runtime that it needs, and a clock to set."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ NOW = 1_700_000_040.0  # a whole minute
 
 
 class Place:
-    """A machine with apps. `begin` when these are there."""
+    """A machine with apps. Call `begin` when these exist."""
 
     def __init__(self, root: Path, bundle: Path, **variables: str) -> None:
         self.root, self.apps = root, root / "apps"
@@ -83,7 +83,7 @@ class Place:
         self.unasked.start()
 
     def changed(self, *names: str) -> None:
-        """The folders of these apps are others than before."""
+        """Report that the folders of these apps have changed."""
         self.catalog.refresh()
         for tell in self.tell_changed:
             tell(names)
@@ -98,7 +98,7 @@ class Place:
         assert self.errors == []
 
     def look(self) -> None:
-        """Have the clock looked at, as a tick does."""
+        """Look at the clock, as a tick does."""
         self.cron.look()
 
     def ended(self, key: JobKey) -> list[Ended]:
@@ -106,7 +106,7 @@ class Place:
         return [] if seen is None else [*seen.ended]
 
     def lines(self) -> list[str]:
-        """What apps have printed, but for errors."""
+        """What apps have printed, except errors."""
         printed = [each for each in self.sink.records if each.event == "app.output"]
         return [each.message for each in printed if each.fields["stream"] == "stdout"]
 

@@ -1,4 +1,4 @@
-"""A runtime without plugins, for tests of what is beside them."""
+"""A runtime without plugins, for tests of other parts."""
 
 from __future__ import annotations
 

@@ -20,7 +20,7 @@ from buntime.wire import Decoder, Message, encode
 
 PACKAGE = Path(__file__).resolve().parents[2] / "buntime"
 FLAGS = ("-I", "-S", "-X", "utf8")
-WAIT_S = 20.0  # for what should come at once, on a machine that is busy
+WAIT_S = 20.0  # for what should come at once, on a busy machine
 
 
 def make_bundle(folder: Path) -> Path:
@@ -115,7 +115,7 @@ class Worker:
         self.send(init | fields)
 
     def up(self) -> None:
-        """Wait until its interpreter has started; before anything else is taken."""
+        """Wait until its interpreter has started; call this before taking anything else."""
         self.socket.settimeout(WAIT_S)
         [(message, _)] = self._decoder.feed(self.socket.recv(1024))
         assert message["type"] == "UP", message
@@ -127,7 +127,7 @@ class Worker:
         return message
 
     def boot_error(self) -> Message:
-        """Wait for the ERROR of a boot that fails, and for the end of the worker."""
+        """Wait for the ERROR of a failing boot, and for the end of the worker."""
         message, _ = self.take(lambda m: m["type"] == "READY" or "id" not in m)
         assert message["type"] == "ERROR", message
         assert self.process.wait(WAIT_S) == 1
@@ -172,7 +172,7 @@ class Worker:
         self.send({"type": "BODY", "id": number, "size": len(data), "end": end}, data)
 
     def upload(self, number: int, data: bytes) -> None:
-        """Send a body of any length, by the credit that the worker gives."""
+        """Send a body of any length, within the credit that the worker gives."""
         self.upload_some(number, data)
         self.body(number, end=True)
 
@@ -194,7 +194,7 @@ class Worker:
         self.send({"type": "CANCEL", "id": number, "reason": reason})
 
     def answer(self, number: int, *, grants: bool = True) -> Answer:
-        """Wait for the end of an answer; `grants` returns credit as its pieces come."""
+        """Wait for the end of an answer; `grants` returns credit as its parts come."""
         messages = []
         while True:
             message, payload = self.take(
@@ -204,7 +204,7 @@ class Worker:
             if message["type"] == "ERROR" or message["end"]:
                 return Answer(messages)
             if grants and payload:
-                with contextlib.suppress(BrokenPipeError):  # it may have ended with its last piece
+                with contextlib.suppress(BrokenPipeError):  # it may have ended with the last part
                     self.send({"type": "WINDOW", "id": number, "credit": len(payload)})
 
     def get(self, target: str = "/shop/", *args: Any, **fields: Any) -> Answer:
@@ -221,7 +221,7 @@ class Worker:
     def take(
         self, wanted: Callable[[Message], bool], timeout_s: float = WAIT_S
     ) -> tuple[Message, bytes]:
-        """Wait for a message and take it; those before it that are not wanted stay."""
+        """Wait for a message and take it; earlier ones that are not wanted stay."""
         deadline = time.monotonic() + timeout_s
         at = 0
         while True:
@@ -243,7 +243,7 @@ class Worker:
         return self.take(lambda m: m["type"] == kind and m.get("id") == number)[0]
 
     def leftover(self) -> list[Message]:
-        """The messages that came and nobody took."""
+        """The messages that came and that nobody took."""
         return [message for message, _ in self._received]
 
     @property
@@ -261,7 +261,7 @@ class Worker:
     # ---- the end
 
     def drop_lifeline(self) -> None:
-        """Let go of the lifeline, as the kernel does for a runtime that was killed."""
+        """Let go of the lifeline, as the kernel does for a killed runtime."""
         os.close(self._lifeline)
         self._lifeline = -1
 
@@ -315,7 +315,7 @@ class Workshop:
 
 
 def eventually(fact: Callable[[], object], timeout_s: float = WAIT_S) -> None:
-    """Wait for a fact that has no event to wait on, such as a line in a file."""
+    """Wait for a fact that no event announces, such as a line in a file."""
     deadline = time.monotonic() + timeout_s
     while not fact():
         assert time.monotonic() < deadline, "it did not come true"

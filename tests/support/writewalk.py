@@ -1,8 +1,8 @@
-"""Every write of the operators' API, with paths and bodies that are good: for tests that walk the
-one table of routes against a runtime.
+"""Every write of the operators' API, with valid paths and bodies: for tests that walk the one table
+of routes against a runtime.
 
-A route that is added is walked as well. Where what can be made of its schemas is refused, it gets
-what it needs in PLACES, BODIES or QUERIES, by its name.
+A new route is walked as well. If the API refuses what is made from its schemas, add what the route
+needs to PLACES, BODIES or QUERIES, by its name.
 """
 
 from __future__ import annotations
@@ -26,9 +26,9 @@ from tests.support.deploying import app, packed
 from tests.support.harness import wait_until, write_app
 from tests.support.pluginfolders import write_plugin
 
-SECRET = "whispered-Xq7-value"  # of secrets
-VARIABLE = "variable-Xq7-value"  # of an app's `env`
-OPTION = "option-Xq7-value"  # of a plugin's password
+SECRET = "whispered-Xq7-value"  # in secrets
+VARIABLE = "variable-Xq7-value"  # in an app's `env`
+OPTION = "option-Xq7-value"  # in a plugin's password option
 KNOWN = (SECRET, VARIABLE, OPTION)
 
 APP_CODE = """
@@ -38,12 +38,12 @@ def fetch(request): return Response("ok")
 HOOK = "def on_response(request, response): pass\n"
 PLUGIN = {"config": {"token": {"type": "password"}}}
 CRON = [{"schedule": "0 0 1 1 *", "name": "yearly", "path": "/"}]
-# Users are kept by a plugin that signs people in, which has tests of its own.
+# A plugin that signs people in keeps the users, and has tests of its own.
 _OURS = [route for route in ROUTES.routes if not route.name.startswith("users.")]
 WRITES = [route for route in _OURS if route.can_run_dry]
 READS = [route for route in _OURS if route.method == "GET"]
 
-# By `{name}`, or by the route's name and it.
+# By `{name}`, or by the route's name and `{name}`.
 PLACES = {
     "app": "shop",
     "target": "shop",
@@ -72,7 +72,7 @@ BODIES: dict[str, object] = {
     "hosts.move": {"app": "shop"},
 }
 QUERIES: dict[str, dict[str, object]] = {"access.explain": {"app": "shop", "path": "/"}}
-# What takes something away comes last, in this order.
+# Routes that remove something come last, in this order.
 _LAST = ("deploys.remove", "deploys.removeAll", "plugins.remove")
 
 
@@ -87,7 +87,7 @@ class Asked(NamedTuple):
 
 
 def write_folders(root: Path) -> dict[str, str]:
-    """Apps, plugins and the state of a host; returns the environment of its runtime."""
+    """Apps, plugins and the state of a host; returns the environment for its runtime."""
     write_app(root / "apps/site", {"index.html": "<p>"}, hosts=["shop.example.com"])
     write_plugin(root / "plugins", "other", HOOK, **PLUGIN)
     (root / "config.yaml").write_text(f"plugins: {{other: {{options: {{token: {OPTION}}}}}}}\n")
@@ -100,7 +100,7 @@ def write_folders(root: Path) -> dict[str, str]:
 
 
 def shop(version: str) -> bytes:
-    """The archive of an app that has what routes of apps are about."""
+    """The archive of an app with everything that routes of apps deal with."""
     wanted = {"ttl": 600, "env": {"GREETING": VARIABLE}, "hosts": ["shop.example.com"]}
     return app(version, code=APP_CODE, cron=CRON, **wanted)
 
@@ -112,11 +112,11 @@ class Walker:
         self.http = httpx.Client(
             base_url=url, trust_env=False, timeout=60, headers={"X-API-Key": key}
         )
-        # Of the same bytes each time: an archive of later has other times in it.
+        # The same bytes each time: an archive made later would have other times in it.
         self._fresh = packed({"plugin.py": HOOK}, name="fresh", **PLUGIN)
 
     def furnish(self) -> None:
-        """Have there be what the routes of PLACES name."""
+        """Create what the routes of PLACES name."""
         for version in ("1.0.0", "2.0.0"):
             self._good("PUT", f"/api/apps/shop/versions/{version}", content=shop(version))
         for holder in ("apps/shop", "plugins/other"):
@@ -163,12 +163,12 @@ class Walker:
 
 
 def in_order(routes: list[Route]) -> list[Route]:
-    """What removes something at the end."""
+    """Routes in order, with those that remove something at the end."""
     return sorted(routes, key=lambda route: _LAST.index(route.name) if route.name in _LAST else -1)
 
 
 def example_of(schema: Schema) -> Any:
-    """The least that fits a schema of the few words that routes have."""
+    """The smallest value that fits a schema, of the few keywords that routes use."""
     kind = schema.get("type")
     kind = kind[0] if isinstance(kind, list) else kind
     if "enum" in schema:
@@ -183,13 +183,13 @@ def example_of(schema: Schema) -> Any:
     return {"boolean": True, "string": "x" * schema.get("minLength", 1)}.get(str(kind))
 
 
-# What there is of a host
+# The state of a host
 
 _PASSING = re.compile(r"/(turn|lock|control\.sock|local\.key|state\.db.*)$|^state/(logs|tmp-)")
 
 
 def files_of(root: Path) -> dict[str, str]:
-    """Each file, link and folder, and what is in it; without what passes, and without state.db."""
+    """Each file, link and folder with its content, except temporary ones and state.db."""
     found = {}
     for path in sorted(root.rglob("*")):
         name = path.relative_to(root).as_posix()
@@ -204,9 +204,9 @@ def files_of(root: Path) -> dict[str, str]:
 
 
 def rows_of(state: Path) -> dict[str, list[tuple[Any, ...]]]:
-    """What a state folder's database holds, by table; a runtime may have it open, and be at rest.
+    """The rows of a state folder's database, by table; a runtime may have it open if it is idle.
 
-    A copy is read, with its log, as the file is locked.
+    A copy is read, with its log, because the file is locked.
     """
     with tempfile.TemporaryDirectory() as folder:
         for path in state.glob("state.db*"):
