@@ -1,4 +1,4 @@
-"""Why somebody is let in or not, in words."""
+"""The reasons why a caller is let in or refused, in words."""
 
 from __future__ import annotations
 
@@ -19,7 +19,8 @@ KEY = KeyRecord("ci", b"", "bt_", ("viewer",), ("blog-*",), NOW, "master")
 
 
 def ask(visibility: str = "protected", **more: Any) -> tuple[bool, str]:
-    """Whether he is let in, and the first reason against it, else the last one for it."""
+    """Whether the caller is let in, and the first reason against it, else the last reason for
+    it."""
     given: dict[str, Any] = {"is_public": False, "key": None, "app": "blog-1", "now": NOW, **more}
     checks = explain(Situation(visibility=visibility, **given))
     against = [check.why for check in checks if check.passes is False]
@@ -58,14 +59,14 @@ def ask(visibility: str = "protected", **more: Any) -> tuple[bool, str]:
     ],
 )
 def test_reasons(given: dict[str, Any], is_in: bool, why: str) -> None:
-    """One says why."""
+    """The reason that decides is named."""
     told, reason = ask(**given)
     assert told is is_in
     assert why in reason
 
 
 def test_the_order() -> None:
-    """Plugins of stage identity come before the key, those of access behind it."""
+    """Identity plugins come before the key, access plugins after it."""
     hooks = (("authz", "access"), ("authn", "identity"))
     checks = explain(Situation("blog-1", "protected", False, NOW, KEY, hooks=hooks))
     assert [check.check for check in checks] == ["plugin", "visibility", "key", "plugin"]
@@ -73,6 +74,6 @@ def test_the_order() -> None:
 
 
 def test_rights() -> None:
-    """The same of any right."""
+    """A single right is explained in the same way."""
     assert of_right(KEY, "apps:read", "blog-1", NOW).passes
     assert not of_right(KEY, "apps:deploy", "blog-1", NOW).passes

@@ -35,7 +35,7 @@ def who(standing: Standing | None) -> Caller | None:
 
 
 def test_token() -> None:
-    """It stands for who asked, at its plugin and for its time."""
+    """A token identifies its caller, only at its own plugin and only until it expires."""
     tokens = FrameTokens()
     text = give(tokens, grant())
     assert has_form(text)
@@ -48,13 +48,13 @@ def test_token() -> None:
 
 
 def test_ended_sign_in() -> None:
-    """It opens nothing once who asked is signed out."""
+    """A token opens nothing once its caller has signed out."""
     tokens = FrameTokens()
     assert who(tokens.find(give(tokens, grant(None)), OWNER, 100.0)) is None
 
 
 def test_ticket() -> None:
-    """It is good once, for its target alone, and is no token."""
+    """A ticket works once, for its own target only, and does not count as a token."""
     tokens = FrameTokens()
     target = "/keyval/api/x?y=1"
     tickets = [give(tokens, grant(target=target), number) for number in range(4)]
@@ -62,13 +62,13 @@ def test_ticket() -> None:
     assert who(tokens.use(tickets[0], OWNER, target, 129.9)) == ANN
     assert tokens.use(tickets[0], OWNER, target, 101.0) is None
     assert tokens.use(tickets[1], OWNER, "/keyval/api/y", 101.0) is None
-    assert tokens.use(tickets[1], OWNER, target, 101.0) is None  # it was shown
+    assert tokens.use(tickets[1], OWNER, target, 101.0) is None  # it was shown, so it is used up
     assert tokens.use(tickets[2], OWNER, target, 130.0) is None
     assert tokens.use(tickets[3], "plugin:other", target, 101.0) is None
 
 
 def test_token_is_no_ticket() -> None:
-    """A token in a query opens nothing, and is not lost by that."""
+    """A token in a query opens nothing, and it stays valid as a token."""
     tokens = FrameTokens()
     text = give(tokens, grant())
     assert tokens.use(text, OWNER, "/keyval/api/x", 100.0) is None
@@ -76,7 +76,7 @@ def test_token_is_no_ticket() -> None:
 
 
 def test_bounds() -> None:
-    """Who asks for many loses the oldest of his own, and what has ended goes."""
+    """A caller who asks for too many tokens loses their own oldest; expired ones are removed."""
     tokens = FrameTokens()
     other = give(tokens, grant(BO, name="bo"), 10_000)
     texts = [give(tokens, grant(), number) for number in range(1000)]
@@ -101,7 +101,7 @@ def test_bounds() -> None:
     ],
 )
 def test_without_ticket(target: str, found: tuple[str, str] | None) -> None:
-    """A ticket stands at the end of the query."""
+    """A ticket is found at the end of the query only."""
     assert without_ticket(target) == found
     assert without_ticket(with_ticket(target, "T")) == (target, "T") or target == "/a?"
 
@@ -117,5 +117,5 @@ def test_without_ticket(target: str, found: tuple[str, str] | None) -> None:
     ],
 )
 def test_borne_token(field: tuple[str, str], found: str | None) -> None:
-    """A token comes as Authorization: Bearer."""
+    """A token is read from `Authorization: Bearer`."""
     assert borne_token([("host", "a"), field]) == found

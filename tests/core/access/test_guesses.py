@@ -1,4 +1,4 @@
-"""Who guesses the key is slowed down, and nobody else."""
+"""Clients that guess the key are slowed down, and no others are."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ WRONG = [("authorization", "Bearer wrong")]
 
 
 class World:
-    """Guesses, and a clock."""
+    """A `Guesses` and a clock."""
 
     def __init__(self) -> None:
         self.guesses = Guesses()
         self.now = 1000.0
 
     def ask(self, fields: list[tuple[str, str]], address: str = "192.0.2.1") -> str:
-        """What becomes of it: "in", "out", or for how many seconds no key is looked at."""
+        """The outcome: "in", "out", or the seconds for which no key is checked."""
         try:
             is_in = self.guesses.admit(fields, KEY, address=address, now=self.now)
         except ClientFault as fault:
@@ -37,13 +37,13 @@ def world() -> World:
 
 
 def test_some_wrong_keys(world: World) -> None:
-    """A person who mistypes gets in with the next one."""
+    """After some wrong keys, the right key still works."""
     assert world.guess(9) == ["out"] * 9
     assert world.ask(RIGHT) == "in"
 
 
 def test_many_wrong_keys(world: World) -> None:
-    """No key is looked at any more, not even the right one, or guessing would go on."""
+    """After ten wrong keys no key is checked, not even the right one, so that guessing stops."""
     assert world.guess(12) == ["out"] * 10 + ["5"] * 2
     assert world.ask(RIGHT) == "5"
     world.now += 4.9
@@ -53,7 +53,7 @@ def test_many_wrong_keys(world: World) -> None:
 
 
 def test_a_guesser_goes_on(world: World) -> None:
-    """One in five seconds: 720 an hour, from one address."""
+    """An address that keeps guessing gets one try every five seconds: 720 an hour."""
     looked = 0
     for _ in range(36_000):
         looked += world.ask(WRONG) == "out"
@@ -62,7 +62,7 @@ def test_a_guesser_goes_on(world: World) -> None:
 
 
 def test_others(world: World) -> None:
-    """A right key is let in from anywhere else, whatever goes on."""
+    """The right key works from any other address, however many others are guessing."""
     for number in range(5000):
         world.guess(12, f"10.0.{number // 250}.{number % 250}")
         if number % 100 == 0:
@@ -71,7 +71,7 @@ def test_others(world: World) -> None:
 
 
 def test_many_guessers(world: World) -> None:
-    """While wrong keys come from everywhere, each of them costs its address a minute."""
+    """When many addresses guess, each wrong key blocks its address for a minute."""
     for number in range(20):
         world.guess(10, f"10.0.0.{number}")
     assert world.guess(2, "10.0.1.1") == ["out", "55"]
@@ -79,7 +79,7 @@ def test_many_guessers(world: World) -> None:
 
 
 def test_no_key_at_all(world: World) -> None:
-    """A request without one is no guess, nor is one where no key is set."""
+    """A request without a key is no guess, and nothing is a guess when no key is set."""
     for _ in range(100):
         assert world.ask([]) == "out"
         assert world.ask([("x-api-key", ""), ("authorization", "Basic YTpi")]) == "out"
@@ -88,7 +88,7 @@ def test_no_key_at_all(world: World) -> None:
 
 
 def test_what_is_remembered(world: World) -> None:
-    """Is bounded: the oldest address is forgotten."""
+    """The memory is bounded: the oldest address is forgotten."""
     world.guess(11, "192.0.2.1")
     for number in range(5000):
         world.ask(WRONG, f"10.1.{number // 250}.{number % 250}")
@@ -97,7 +97,7 @@ def test_what_is_remembered(world: World) -> None:
 
 
 def test_addresses_of_one_customer(world: World) -> None:
-    """Who has a /64 has one address here."""
+    """All addresses of one IPv6 /64 count as one."""
     told = [world.ask(WRONG, f"2001:db8::{number:x}") for number in range(11)]
     assert told == ["out"] * 10 + ["5"]
     assert world.ask(RIGHT, "2001:db8:0:0:ffff::1") == "5"
@@ -116,5 +116,5 @@ def test_addresses_of_one_customer(world: World) -> None:
     ],
 )
 def test_networks(address: str, network: str) -> None:
-    """As they are counted."""
+    """Addresses are counted by network."""
     assert network_of(address) == network

@@ -1,4 +1,4 @@
-"""Which fields tell who asks, in any spelling."""
+"""Which header fields state an identity, in any spelling."""
 
 import pytest
 
@@ -20,11 +20,11 @@ from buntime.core.access.identityfields import is_identity_field
     ],
 )
 def test_fields_about_identities(name: str) -> None:
-    """What makes variables of fields takes "_" for "-", so every spelling counts."""
+    """Servers that turn fields into variables map "-" to "_", so both spellings count."""
     assert is_identity_field(name)
 
 
 @pytest.mark.parametrize("name", ["identity", "x-user", "x-forwarded-for", "xx-identity", "x", ""])
 def test_other_fields(name: str) -> None:
-    """Others are the app's and its client's."""
+    """Other fields are left to the app and its client."""
     assert not is_identity_field(name)

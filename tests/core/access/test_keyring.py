@@ -1,4 +1,4 @@
-"""Keys: which one a request bears, what it may, and what it may make."""
+"""Keys: which one a request carries, what it may do, and which keys it may create."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ RECORD = KeyRecord(
 
 
 def test_the_key_of_a_request() -> None:
-    """It is found in either field, and no other opens anything."""
+    """A key is found in either field, and no other key matches."""
     ring = KeyRing([RECORD])
     assert ring.find([("x-api-key", KEY)]) is RECORD
     assert ring.find([("authorization", f"Bearer {KEY}")]) is RECORD
@@ -36,14 +36,14 @@ def test_the_key_of_a_request() -> None:
 
 
 def test_a_wrong_checksum(monkeypatch: pytest.MonkeyPatch) -> None:
-    """It costs no look at what is kept."""
+    """A key with a wrong checksum is refused without a lookup."""
     ring = KeyRing([RECORD])
-    monkeypatch.setattr(ring, "_by_digest", None)  # a look would raise
+    monkeypatch.setattr(ring, "_by_digest", None)  # a lookup would raise
     assert ring.find([("x-api-key", KEY[:-1] + "0" if KEY[-1] != "0" else KEY[:-1] + "1")]) is None
 
 
 def test_what_it_may() -> None:
-    """Roles and rights, at its apps, and none that are not known here."""
+    """A key has its roles and rights, only at its apps, and unknown ones do not count."""
     ring = KeyRing([RECORD])
     assert ring.caller_of(RECORD) == Caller(
         "ci", "key", ROLES["deployer"] | {"data:read"}, ("blog-*",), None
@@ -53,7 +53,7 @@ def test_what_it_may() -> None:
 
 
 def test_standing() -> None:
-    """A key ends by the clock, or when it is revoked."""
+    """A key stops working when it expires or is revoked."""
     until = replace(RECORD, expires_at=NOW + 10)
     assert [until.standing(NOW + s) for s in (0, 9, 10)] == ["active", "active", "expired"]
     ring = KeyRing([RECORD])
@@ -65,7 +65,7 @@ def test_standing() -> None:
 
 
 def test_a_name_that_comes_again() -> None:
-    """The key of before is known no more."""
+    """A new key with the same name replaces the old one."""
     ring = KeyRing([RECORD])
     ring.put(replace(RECORD, digest=digest_of(OTHER)))
     assert ring.find([("x-api-key", KEY)]) is None
@@ -88,7 +88,7 @@ def test_a_name_that_comes_again() -> None:
 def test_no_key_makes_a_stronger_one(
     roles: tuple[str, ...], globs: tuple[str, ...], more: str
 ) -> None:
-    """In rights, nor in apps."""
+    """A key cannot create a key with more rights or more apps."""
     made = replace(RECORD, name="new", roles=roles, globs=globs)
     told = excess(made, RECORD.caller)
     assert told.startswith(more)
@@ -97,7 +97,7 @@ def test_no_key_makes_a_stronger_one(
 
 
 def test_no_key_makes_one_that_lives_longer() -> None:
-    """A key that ends makes none that ends later, or never."""
+    """A key that expires cannot create one that expires later or never."""
     until = replace(RECORD, expires_at=NOW + 10).caller
     assert outlives(RECORD, until)
     assert outlives(replace(RECORD, expires_at=NOW + 11), until)
@@ -106,7 +106,7 @@ def test_no_key_makes_one_that_lives_longer() -> None:
 
 
 def test_an_admin_of_some_apps() -> None:
-    """Makes no admin of others."""
+    """An admin of some apps cannot create an admin of others."""
     caller = Caller("a", "key", verbs_of(["admin"]), ("@acme/*",))
     assert excess(replace(RECORD, roles=("admin",), globs=("@acme/shop",)), caller) == ""
     assert excess(replace(RECORD, roles=("admin",), globs=("@*",)), caller) == "the apps @*"

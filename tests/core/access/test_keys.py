@@ -1,11 +1,11 @@
-"""Which requests bear the runtime's key."""
+"""Which requests carry the runtime's key."""
 
 import pytest
 
 from buntime.core.access.keys import bears_key, is_key_field
 
 KEY = "s3cret-\u00fc"
-WIRE = KEY.encode().decode("latin-1")  # as the bytes of the header come from the reader
+WIRE = KEY.encode().decode("latin-1")  # as the reader decodes the bytes of the header
 
 
 @pytest.mark.parametrize(
@@ -20,7 +20,7 @@ WIRE = KEY.encode().decode("latin-1")  # as the bytes of the header come from th
     ],
 )
 def test_ways_to_bear_the_key(headers: list[tuple[str, str]]) -> None:
-    """The key is taken from X-API-Key and from Authorization: Bearer."""
+    """The key is read from `X-API-Key` and from `Authorization: Bearer`."""
     assert bears_key(headers, KEY)
 
 
@@ -41,19 +41,19 @@ def test_ways_to_bear_the_key(headers: list[tuple[str, str]]) -> None:
     ],
 )
 def test_what_bears_no_key(headers: list[tuple[str, str]]) -> None:
-    """Anything but the whole key in its place is no key."""
+    """Anything but the whole key in the right place does not count."""
     assert not bears_key(headers, KEY)
 
 
 @pytest.mark.parametrize("key", [None, ""])
 @pytest.mark.parametrize("value", ["", "None", "x"])
 def test_without_a_key_nothing_bears_it(key: str | None, value: str) -> None:
-    """While no key is set, no request bears it, not even an empty one."""
+    """When no key is set, no request carries it, not even one with an empty key."""
     assert not bears_key([("x-api-key", value), ("authorization", f"Bearer {value}")], key)
 
 
 def test_fields_with_the_key() -> None:
-    """A field that bears the key is told from others of its name."""
+    """Only a field that holds the runtime's key is a key field; an app's own key is not."""
     assert is_key_field(("x-api-key", WIRE), KEY)
     assert is_key_field(("authorization", f"Bearer {WIRE}"), KEY)
     assert not is_key_field(("x-api-key", "an app's own"), KEY)

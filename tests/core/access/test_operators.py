@@ -1,4 +1,4 @@
-"""Who may see and do what operators see and do."""
+"""Who may use what is reserved for operators."""
 
 import pytest
 
@@ -7,19 +7,19 @@ from buntime.core.access.peers import UNIX_PEER
 
 
 def test_operator_on_this_machine() -> None:
-    """A request of this machine, to this machine."""
+    """A request from this machine, addressed to this machine, is an operator's."""
     assert is_direct([], peer="127.0.0.1", host="localhost")
 
 
 def test_operator_from_elsewhere() -> None:
-    """All others are not."""
+    """A request from anywhere else is not an operator's."""
     assert not is_direct([("x-api-key", "")], peer="10.0.0.1", host="localhost")
 
 
 @pytest.mark.parametrize("peer", ["127.0.0.1", UNIX_PEER])
 def test_a_url_as_target(peer: str) -> None:
-    """Its host replaces the Host field, so what that said is not known: clients of proxies send
-    it."""
+    """An absolute target is never direct: its host replaces the Host field, and clients of
+    proxies send such targets."""
     assert not is_direct([], peer=peer, host="localhost", is_absolute=True)
 
 
@@ -29,7 +29,7 @@ def test_a_url_as_target(peer: str) -> None:
     X-Forwarded-For x-forwarded-port x-forwarded x_forwarded-for true-client-ip""".split(),
 )
 def test_operator_behind_a_proxy(name: str) -> None:
-    """A request that a proxy on this machine passes on is not from this machine."""
+    """A request that a proxy on this machine forwards does not count as local."""
     for peer in ("127.0.0.1", "::1", UNIX_PEER):
         assert not is_direct([(name, "127.0.0.1")], peer=peer, host="localhost")
 
@@ -41,7 +41,7 @@ def test_operator_behind_a_proxy(name: str) -> None:
     0.0.0.0:8000 box.lan BOX.lan:8000""".split(),
 )
 def test_host_of_this_machine(host: str) -> None:
-    """localhost, the loopback's addresses, and where the runtime listens are this machine."""
+    """localhost, loopback addresses and the runtime's own listening addresses are this machine."""
     assert names_this_machine(host, ["0.0.0.0", "box.lan"])
     assert is_direct([], peer="127.0.0.1", host=host, listening=["0.0.0.0", "Box.lan"])
 
@@ -53,7 +53,8 @@ def test_host_of_this_machine(host: str) -> None:
 )
 @pytest.mark.parametrize("peer", ["127.0.0.1", UNIX_PEER])
 def test_host_of_a_rebound_name(host: str, peer: str) -> None:
-    """Any other name may be a page's own that resolves to this machine: no pages for operators."""
+    """Any other host name may be a page's own name that resolves to this machine, so it gets no
+    operator pages."""
     assert not names_this_machine(host)
     assert not names_this_machine("")
     assert not is_direct([], peer=peer, host=host)

@@ -1,4 +1,4 @@
-"""Requests that pages of other sites have a browser send."""
+"""Requests that a browser sends on behalf of pages from other sites."""
 
 import pytest
 
@@ -20,7 +20,7 @@ from buntime.core.access.origins import is_foreign
     ],
 )
 def test_page_of_the_same_site(origin: str, host: str) -> None:
-    """A page of the very host and port may change what is there."""
+    """A page with exactly the same host and port may make changes."""
     assert not is_foreign([("origin", origin)], host=host)
     assert not is_foreign([("Origin", origin), ("Sec-Fetch-Site", "same-origin")], host=host)
 
@@ -45,7 +45,7 @@ def test_page_of_the_same_site(origin: str, host: str) -> None:
     ],
 )
 def test_page_of_another_site(origin: str, host: str) -> None:
-    """A page of another host or port, or of none that can be named, may not."""
+    """A page with another host or port, or with an unknown origin, may not."""
     assert is_foreign([("origin", origin)], host=host)
     same = f"http://{host}"
     assert is_foreign([("origin", same), ("origin", origin)], host=host)
@@ -53,12 +53,12 @@ def test_page_of_another_site(origin: str, host: str) -> None:
 
 @pytest.mark.parametrize("said", ["cross-site", "same-site", "", "SAME-ORIGIN", "else"])
 def test_browser_says_that_the_page_is_foreign(said: str) -> None:
-    """What a browser does not call its user's doing, or the same origin's, is foreign."""
+    """A request is foreign unless the browser marks it as the user's own or same-origin."""
     fields = [("sec-fetch-site", said), ("origin", "http://localhost")]
     assert is_foreign(fields, host="localhost")
 
 
 @pytest.mark.parametrize("headers", [[], [("sec-fetch-site", "none")], [("x-origin", "null")]])
 def test_no_page_at_all(headers: list[tuple[str, str]]) -> None:
-    """A program that is no browser, and a user who typed the address, are nobody's page."""
+    """Requests of non-browsers, and of users who typed the address, come from no page."""
     assert not is_foreign(headers, host="localhost")

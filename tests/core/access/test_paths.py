@@ -1,4 +1,4 @@
-"""A path is decoded once, and refused where it could mean two things."""
+"""A path is decoded once, and refused if it is ambiguous."""
 
 import posixpath
 from itertools import product
@@ -15,7 +15,7 @@ from buntime.core.access.paths import decode_path, has_dots, inner_path, plain_p
     ("raw", "path"),
     [
         ("/", "/"),
-        ("/a//b/../c/.", "/a//b/../c/."),  # segments are the caller's to judge
+        ("/a//b/../c/.", "/a//b/../c/."),  # checking segments is up to the caller
         ("/caf%C3%A9%20x", "/caf\u00e9 x"),
         ("/%2e%2E/a", "/../a"),
         ("/100%25", "/100%"),
@@ -25,7 +25,7 @@ from buntime.core.access.paths import decode_path, has_dots, inner_path, plain_p
     ],
 )
 def test_a_path_is_decoded_once(raw: str, path: str) -> None:
-    """What is well-formed is decoded, whatever its segments say."""
+    """A well-formed path is decoded, whatever its segments are."""
     assert decode_path(raw) == path
 
 
@@ -35,7 +35,8 @@ def test_a_path_is_decoded_once(raw: str, path: str) -> None:
     "|/%c0%ae|/%ff|/%ed%a0%80|/caf\xe9".split("|"),
 )
 def test_what_is_malformed(raw: str) -> None:
-    """What is not a path, no UTF-8, holds a control character, or hides a slash is none."""
+    """Anything that is not a path, not UTF-8, or contains a control character or an encoded
+    slash is refused."""
     assert decode_path(raw) is None
     assert raw == "" or plain_path(raw) is None
 
@@ -44,13 +45,13 @@ def test_what_is_malformed(raw: str) -> None:
     "raw", "//a|/a//b|/.|/a/..|/../a|/a;/..;x/b|/;/a|/%2561|/a?b|/a#b".split("|")
 )
 def test_what_an_app_could_take_for_another_path(raw: str) -> None:
-    """A path that decodes may still be ambiguous: it is not plain."""
+    """A path that decodes may still be ambiguous; then it is not plain."""
     assert decode_path(raw) is not None
     assert plain_path(raw) is None
 
 
 def test_each_short_path_without_escapes() -> None:
-    """It is what it says unless a segment is empty or dots, also before a ";"."""
+    """A path is plain unless a segment is empty or dots, also with a ";" after them."""
     for size in range(7):
         for letters in product("/.a;", repeat=size):
             raw = "/" + "".join(letters)
@@ -60,20 +61,20 @@ def test_each_short_path_without_escapes() -> None:
 
 
 def test_the_base_itself() -> None:
-    """No path at all is that of the root, as it is for who asked."""
+    """An empty path means the root."""
     assert plain_path("") == "/"
 
 
 @given(st.lists(st.text(min_size=1).filter(str.isprintable), min_size=1, max_size=4))
 def test_a_plain_path_is_what_the_app_sees(parts: list[str]) -> None:
-    """A path that is let through decodes to just what was encoded."""
+    """A plain path decodes to exactly what was encoded."""
     path = "/" + "/".join(parts)
     assert plain_path(quote(path)) in (path, None)
 
 
 @given(st.text(max_size=40) | st.text("/.%25ef\\;?cC0", max_size=20).map(lambda text: "/" + text))
 def test_no_path_raises(raw_path: str) -> None:
-    """Whatever a client sends as a path, the answer is a path without dot segments, or none."""
+    """Whatever a client sends as a path, the result is a path without dot segments, or None."""
     path = plain_path(raw_path)
     assert path is None or not {"..", "."}.intersection(path.split("/"))
 
@@ -95,13 +96,13 @@ def test_paths_below_a_folder(text: str, path: str) -> None:
 
 @pytest.mark.parametrize("text", "|.|..|./|/|//|/a|//a|../a|a/..|a/../..|a/../../b".split("|"))
 def test_paths_that_lead_away(text: str) -> None:
-    """A path that is absolute, leaves its folder or is the folder is none."""
+    """A path that is absolute, leaves its folder, or is the folder itself gives None."""
     assert inner_path(text) is None
 
 
 @given(st.lists(st.sampled_from(["a", "b", "..", ".", "", "..."]), max_size=8).map("/".join))
 def test_no_inner_path_leads_away(text: str) -> None:
-    """What is given back stays below the folder, and means what was written."""
+    """The result stays below the folder and means the same as the input."""
     path = inner_path(text)
     if path is not None:
         assert not has_dots(path.split("/"))

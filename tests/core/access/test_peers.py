@@ -1,4 +1,4 @@
-"""Which peers are this machine."""
+"""Which peers count as this machine."""
 
 import pytest
 
@@ -17,5 +17,5 @@ def test_loopback(peer: str) -> None:
     127.1 0127.0.0.1 2130706433 UNIX /tmp/unix -""".split(),
 )
 def test_no_loopback(peer: str) -> None:
-    """Any other address, and what is no address, is not this machine."""
+    """Any other address, and anything that is not an address, is not this machine."""
     assert not is_loopback(peer)

@@ -1,4 +1,4 @@
-"""Header fields by which proxies tell of themselves, and of who is before them."""
+"""Header fields that proxies add about themselves and about their clients."""
 
 import pytest
 
@@ -9,14 +9,15 @@ from buntime.core.access.proxyfields import FORWARDING, is_forwarding, tells_of_
     "name", [*sorted(FORWARDING), "x-forwarded-for", "x-forwarded", "x-forwarded-anything"]
 )
 def test_forwarding_fields(name: str) -> None:
-    """They tell of the sender in a proxy's stead, also where a variable would be named alike."""
+    """These fields describe the sender on a proxy's behalf, in any spelling that gives the same
+    variable name."""
     for spelling in (name, name.replace("-", "_")):
         assert is_forwarding(spelling)
         assert tells_of_proxy(spelling)
 
 
 def test_via() -> None:
-    """Via shows a proxy, and says nothing of the sender."""
+    """Via reveals a proxy but says nothing about the sender."""
     assert tells_of_proxy("via")
     assert not is_forwarding("via")
 
@@ -25,6 +26,6 @@ def test_via() -> None:
     "name", ["host", "x-forward", "forwarded-for", "x-real", "user-agent", "x-via", ""]
 )
 def test_other_fields(name: str) -> None:
-    """Any other field shows no proxy."""
+    """No other field reveals a proxy."""
     assert not tells_of_proxy(name)
     assert not is_forwarding(name)

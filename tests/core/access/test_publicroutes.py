@@ -1,4 +1,4 @@
-"""Public routes cover what their patterns say, and no path that has a second reading."""
+"""Public routes cover exactly what their patterns say, and never an ambiguous path."""
 
 import re
 import time
@@ -64,8 +64,8 @@ NOT_COVERED = [
     ("/a*a", "/a"),
     ("/health", "/health\n"),
 ]
-# Everything below /public is public, everything else wants a key. None of these may get in by the
-# pattern, whatever stands behind the runtime makes of them.
+# Everything below /public is public, everything else needs a key. The pattern must let none of
+# these in, however the app behind the runtime interprets them.
 ATTACKS = [
     "/public/../admin",
     "/public/..",
@@ -129,24 +129,24 @@ ATTACKS = [
 
 @pytest.mark.parametrize(("pattern", "path"), COVERED)
 def test_patterns_cover(pattern: str, path: str) -> None:
-    """`*` is one segment or a part of one, `**` is any number of them."""
+    """`*` matches a segment or a part of one, `**` any number of segments."""
     assert PublicRoutes([("ALL", pattern)]).cover("GET", path)
 
 
 @pytest.mark.parametrize(("pattern", "path"), NOT_COVERED)
 def test_patterns_do_not_cover(pattern: str, path: str) -> None:
-    """What a pattern does not say in full is not public."""
+    """A path that a pattern does not match completely is not public."""
     assert not PublicRoutes([("ALL", pattern)]).cover("GET", path)
 
 
 @pytest.mark.parametrize("path", ATTACKS)
 def test_no_spelling_makes_a_path_public(path: str) -> None:
-    """A path with a second reading is not public, however its first one looks."""
+    """An ambiguous path is not public, whatever its first reading is."""
     assert not PublicRoutes([("ALL", "/public/**")]).cover("GET", path)
 
 
 def test_methods() -> None:
-    """A route holds for its method, HEAD follows GET, ALL holds for any."""
+    """A route applies to its method; HEAD follows GET, and ALL applies to any method."""
     routes = PublicRoutes([("GET", "/read"), ("POST", "/write"), ("ALL", "/any")])
     allowed = {
         (method, path)
@@ -160,17 +160,17 @@ def test_methods() -> None:
 
 
 def test_a_method_called_all_is_no_wildcard() -> None:
-    """A client may send the method "ALL"; it gets what any other unknown method gets."""
+    """A client may send the method "ALL"; it is treated like any other unknown method."""
     assert not PublicRoutes([("GET", "/read")]).cover("ALL", "/read")
 
 
 def test_no_routes_cover_nothing() -> None:
-    """An app without publicRoutes has no public route."""
+    """An app without `publicRoutes` has no public route."""
     assert not PublicRoutes([]).cover("GET", "/")
 
 
 def covers(pattern: list[str], path: list[str]) -> bool:
-    """The meaning of a pattern, spelled out: the slow way to know."""
+    """What a pattern means, as a slow reference implementation."""
     if not pattern:
         return not path
     if pattern[0] == "**":
@@ -191,7 +191,7 @@ globs = segments | st.sampled_from(["*", "**", "**", "a*", "*b", "a*b", "*a*", "
 
 @given(st.lists(globs, min_size=1, max_size=6), st.lists(segments, min_size=1, max_size=7))
 def test_patterns_mean_what_they_say(pattern: list[str], path: list[str]) -> None:
-    """The compiled pattern and its definition agree."""
+    """The compiled pattern agrees with its definition."""
     routes = PublicRoutes([("ALL", "/" + "/".join(pattern))])
     assert routes.cover("GET", "/" + "/".join(path)) == covers(pattern, path)
 
@@ -204,7 +204,7 @@ def test_no_path_makes_a_pattern_slow(pattern: str) -> None:
 
 
 def least_s(act: Callable[[], object], result: object) -> float:
-    """The processor's time for it, at the best of three times: other processes make it slower."""
+    """The CPU time of `act`, the best of three runs because other processes slow it down."""
     times = []
     for _ in range(3):
         re.purge()
@@ -235,7 +235,7 @@ def as_many(make: Callable[[int], str]) -> list[tuple[str, str]]:
 )
 @pytest.mark.parametrize("path", ["/a" * 16_000, "/a" * 1000, "/" + "a" * 2000, "/aaaaaaaa" * 200])
 def test_no_path_is_slow(make: Callable[[int], str], path: str) -> None:
-    """All patterns that there may be take milliseconds, to be read and for any path."""
+    """The largest allowed set of patterns takes milliseconds to compile and to match."""
     patterns = as_many(make)
     assert least_s(lambda: PublicRoutes(patterns) is None, False) < 0.5
     routes = PublicRoutes(patterns)
@@ -243,7 +243,7 @@ def test_no_path_is_slow(make: Callable[[int], str], path: str) -> None:
 
 
 def test_many_patterns_without_stars() -> None:
-    """Those that are but paths, or end in "/**", cost next to nothing, and cover long paths."""
+    """Patterns that are plain paths, or end in "/**", cost next to nothing and cover long paths."""
     routes = [("ALL", f"/{'a' * 60}{i}{end}") for i in range(900) for end in ("", "/**")]
     public = PublicRoutes(routes)
     paths = [f"/{'a' * 60}899/{'b' * 30_000}", f"/{'a' * 60}899", "/" + "a" * 30_000]
@@ -252,6 +252,6 @@ def test_many_patterns_without_stars() -> None:
 
 
 def test_which_patterns_count() -> None:
-    """A star other than a last `/**` takes a regular expression."""
+    """Only a star other than a final `/**` needs a regular expression."""
     patterns = ["/", "/a", "/**", "**", "/a/**", "/a/*", "/*", "/**/a", "/**/**", "/a**", "/*/**"]
     assert costly(patterns) == ["/a/*", "/*", "/**/a", "/**/**", "/a**", "/*/**"]

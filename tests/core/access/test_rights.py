@@ -22,18 +22,18 @@ BLOGS = Caller("ci", "key", frozenset(("apps:read", "plugins:write")), ("blog-*"
 
 
 def test_an_admin_may_do_all() -> None:
-    """At each app, and at the runtime as a whole."""
+    """An admin may do everything, at each app and for the runtime as a whole."""
     assert all(may(admin("master", "master"), verb, app) for verb in VERBS for app in (None, "a"))
 
 
 def test_nobody_in_particular_may_nothing() -> None:
-    """Who has no key has no verb."""
+    """A caller without a key has no rights."""
     assert not any(may(ANYONE, verb, app) for verb in VERBS for app in (None, "a"))
     assert not any(may_somewhere(ANYONE, verb) for verb in VERBS)
 
 
 def test_globs() -> None:
-    """A verb counts at the apps that the globs cover, and nowhere else."""
+    """A verb applies to the apps that the globs match, and to no others."""
     assert may(BLOGS, "apps:read", "blog-2")
     assert may(BLOGS, "apps:read", "@acme/shop")
     assert not may(BLOGS, "apps:read", "blog")
@@ -42,20 +42,20 @@ def test_globs() -> None:
 
 
 def test_the_whole() -> None:
-    """What concerns all apps is for those whose globs cover each one."""
+    """An action on all apps needs a glob that matches every app."""
     assert not may(BLOGS, "plugins:write")
     assert may(BLOGS._replace(globs=("x", "*")), "plugins:write")
 
 
 @pytest.mark.parametrize("role", ROLES)
 def test_roles(role: str) -> None:
-    """A role has verbs that there are, and all may do more than a viewer but for one's own."""
+    """A role consists of known verbs, which it grants."""
     assert ROLES[role] <= frozenset(VERBS)
     assert verbs_of([role]) == ROLES[role]
 
 
 def test_lists() -> None:
-    """Roles and verbs mix; a word that is neither is refused."""
+    """Roles and verbs can be mixed; any other word is refused."""
     assert verbs_of(["viewer", "data:read"]) == ROLES["viewer"] | {"data:read"}
     for word in ("root", "", "apps:*"):
         with pytest.raises(KeyError):
@@ -76,7 +76,7 @@ def test_lists() -> None:
     ],
 )
 def test_globs_of_globs(wide: str, narrow: str, is_wider: bool) -> None:
-    """One glob covers another one where it covers all that the other does."""
+    """A glob covers another if it matches everything that the other matches."""
     assert covers(wide, narrow) is is_wider
 
 
@@ -85,7 +85,7 @@ _GLOBS = st.text("ab*", max_size=6)
 
 @given(wide=_GLOBS, narrow=_GLOBS, fills=st.lists(st.text("ab", max_size=3), max_size=6))
 def test_what_is_covered_stays_covered(wide: str, narrow: str, fills: list[str]) -> None:
-    """Where a glob covers another one, it covers each name that the other covers."""
+    """If one glob covers another, it matches each name that the other matches."""
     name = narrow
     for fill in fills:
         name = name.replace("*", fill, 1)

@@ -1,4 +1,5 @@
-"""Access rules: the first that fits decides; what closes covers more readings than what opens."""
+"""Access rules: the first match decides, and a deny covers more readings of a path than an
+allow."""
 
 from __future__ import annotations
 
@@ -66,7 +67,7 @@ def test_what_says_not_who_is_refused(who: object) -> None:
 
 
 def test_the_first_rule_that_fits_decides() -> None:
-    """Later ones are not looked at, and where none fits nothing is said."""
+    """Rules after the first match are not considered; without a match there is no decision."""
     allow, deny = rule("allow", "role:admin"), rule("deny", "anyone")
     assert decide(ANN, allow, deny) == Decision("allow", allow)
     assert decide(ANN, deny, allow) == Decision("deny", deny)
@@ -75,7 +76,8 @@ def test_the_first_rule_that_fits_decides() -> None:
 
 
 def test_who_could_sign_in_is_told_so() -> None:
-    """A rule before that lets in who has signed in makes a refusal a question."""
+    """If signing in could have let the caller in by an earlier rule, the refusal asks to sign
+    in."""
     allow, deny = rule("allow", "role:admin"), rule("deny", "anyone")
     assert decide(NOBODY, allow, deny) == Decision("deny", deny, may_sign_in=True)
     assert decide(NOBODY, allow) == Decision(None, None, may_sign_in=True)
@@ -141,7 +143,7 @@ def test_methods(does: str, said: str, method: str, fits: bool) -> None:
     ],
 )
 def test_which_apps_a_rule_is_about(apps: tuple[str, ...], app: str, is_about: bool) -> None:
-    """Plugins' pages are meant only where they are named."""
+    """A rule applies to a plugin's pages only if it names the plugin."""
     given = Rule((parse_who("anyone"),), "deny", apps)
     assert given.is_about(app) is is_about
     assert bool(rules_of(app, [given])) is is_about
@@ -167,7 +169,7 @@ PATHS = st.lists(PIECES, max_size=5).map(lambda pieces: "/" + "/".join(pieces))
 
 @given(PATHS)
 def test_what_a_deny_lets_pass_no_reading_makes_it(path: str) -> None:
-    """What a rule on /admin lets pass has one reading, and that is not below /admin."""
+    """A path that a rule on /admin lets through is plain and not below /admin."""
     if decide(NOBODY, rule("deny", "anyone", paths=["/admin/**"]), path=path).does is None:
         plain = plain_path(path)
         assert plain is not None

@@ -1,4 +1,4 @@
-"""How long a session holds, and what tells whose it is."""
+"""How long a session lasts, and what identifies its owner."""
 
 from __future__ import annotations
 
@@ -43,7 +43,8 @@ def session(number: int, *, name: str = "laptop", used_at: float = NOW, **more: 
     ],
 )
 def test_when_one_ends(made: Session, ends_at: float) -> None:
-    """Some hours after its last use, a week after its beginning, and with its key."""
+    """A session ends some hours after its last use, a week after it began, and when its key
+    expires."""
     known = Sessions([made])
     assert made.ends_at == ends_at
     assert known.find(token(1), ends_at - 0.001) == made
@@ -52,15 +53,16 @@ def test_when_one_ends(made: Session, ends_at: float) -> None:
 
 
 def test_what_finds_one() -> None:
-    """Its token, and nothing else."""
+    """A session is found by its token and by nothing else."""
     known = Sessions([session(1)])
     for text in ("", "x", token(2), token(1)[:-1], token(1) + "=", "é" * 43):
         assert known.find(text, NOW) is None
-    assert known.find(token(1), NOW - LIFE_S - 1) is None  # the clock was put back
+    assert known.find(token(1), NOW - LIFE_S - 1) is None  # the clock was set back
 
 
 def test_bounds() -> None:
-    """Who makes too many loses his own oldest one; of too many in all the oldest goes."""
+    """A caller with too many sessions loses their own oldest; beyond the total limit the oldest
+    one goes."""
     known = Sessions()
     for number in range(OF_ONE_MAX):
         assert known.put(session(number)) == []
@@ -74,7 +76,7 @@ def test_bounds() -> None:
 
 @given(st.binary(min_size=32, max_size=32), st.binary(max_size=80))
 def test_what_is_told_of_a_token(random: bytes, stands_on: bytes) -> None:
-    """Neither what is kept, nor what a page gets to read, is or has the token."""
+    """Neither what is stored nor what a page can read contains the token."""
     text = token_of(random)
     kept = digest_of(text), proof_of(text, stands_on)
     assert text not in csrf_of(text)
@@ -83,7 +85,7 @@ def test_what_is_told_of_a_token(random: bytes, stands_on: bytes) -> None:
 
 
 def test_csrf() -> None:
-    """The header must bear what follows from the very session."""
+    """The header must carry the value that is derived from this very session."""
     good = csrf_of(token(1))
     assert bears_csrf([("x-buntime-csrf", good)], token(1))
     for value in ("", good[:-1], csrf_of(token(2)), token(1), "\xff"):
