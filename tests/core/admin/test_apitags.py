@@ -1,4 +1,5 @@
-"""ETags: the same for the same, and a change that was not seen is not written over."""
+"""ETags: equal values have equal tags, and a change that the client has not seen is never
+overwritten."""
 
 from __future__ import annotations
 
@@ -11,7 +12,7 @@ TAG = tag_of({"a": 1, "b": [2]})
 
 
 def test_tags() -> None:
-    """They tell values apart, and not the order of keys."""
+    """Tags differ between values and do not depend on the order of keys."""
     assert tag_of({"b": [2], "a": 1}) == TAG
     assert tag_of({"a": 1, "b": [3]}) != TAG
     assert (TAG[0], TAG[-1], len(TAG)) == ('"', '"', 18)
@@ -19,13 +20,13 @@ def test_tags() -> None:
 
 @pytest.mark.parametrize("field", [None, "*", " * ", TAG, f'"x", {TAG}'])
 def test_what_matches(field: str | None) -> None:
-    """Nothing was asked, anything will do, or the tag is among them."""
+    """The check passes without a condition, with `*`, and if the tag is listed."""
     check_match(field, TAG)
 
 
 @pytest.mark.parametrize("field", ["", '"x"', TAG.strip('"'), f"W/{TAG}"])
 def test_what_does_not(field: str) -> None:
-    """Another tag, none, or a weak one."""
+    """Another tag, an empty list, or a weak tag fails the check."""
     with pytest.raises(ClientFault) as caught:
         check_match(field, TAG)
     assert (caught.value.status, caught.value.code) == (412, "precondition_failed")

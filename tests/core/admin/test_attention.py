@@ -1,4 +1,4 @@
-"""What needs attention is told when it does, and not before."""
+"""What needs attention is reported when it does, and not before."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from buntime.core.admin import attention as items
     [(100, 5, False), (100, 10, True), (1000, 49, False), (1000, 50, True), (0, 0, False)],
 )
 def test_failed_requests(requests: int, failed: int, *, is_told: bool) -> None:
-    """Ten at least, and a twentieth of all."""
+    """Failed requests are reported if there are at least ten and a twentieth of all."""
     assert (items.of_failed_requests("shop", requests, failed) is not None) == is_told
 
 
@@ -28,13 +28,13 @@ def test_failed_requests(requests: int, failed: int, *, is_told: bool) -> None:
     ],
 )
 def test_disks(free_mb: int, size_mb: int, level: str | None) -> None:
-    """A small disk may have little room, as long as that is a part of it."""
+    """A small disk may have little free space, as long as it is a fair share of the disk."""
     item = items.of_disk("/srv", free_mb * 10**6, size_mb * 10**6)
     assert (item.level if item is not None else None) == level
 
 
 def test_boots() -> None:
-    """Secrets that are missing come first, then whether it is a loop."""
+    """Missing secrets are reported first, then whether the app is in a crash loop."""
     app = {"app": "shop", "bootFailures": 1, "bootError": "KeyError: 'X'\n  File ..."}
     assert items.of_boot(app).text == "shop does not load: KeyError: 'X'"
     assert items.of_boot(app | {"bootFailures": 5}).code == "app_crash_loop"
@@ -42,7 +42,7 @@ def test_boots() -> None:
 
 
 def test_order_and_bounds() -> None:
-    """The worst first; of 3,000 apps so many are told."""
+    """The worst items come first, and their number is bounded even with 3,000 apps."""
     found = items.in_order(
         item
         for number in range(3000)
@@ -53,7 +53,7 @@ def test_order_and_bounds() -> None:
 
 
 def test_words_of_others_stay_in_their_line() -> None:
-    """A message with line breaks and escapes is one line, and not longer than that is read."""
+    """A message with line breaks and escapes becomes one line of bounded length."""
     told = items.first_line("\x1b[31mred\x07" + "x" * 10_000 + "\nnext")
     assert "\x1b" not in told
     assert "\n" not in told
@@ -63,7 +63,7 @@ def test_words_of_others_stay_in_their_line() -> None:
 
 @pytest.mark.parametrize("state", ["serving", "asleep", "disabled", "starting", "waiting"])
 def test_plugins_that_are_well(state: str) -> None:
-    """These are as somebody wants them."""
+    """A plugin in one of these states needs no attention."""
     assert items.of_plugin("audit", state, "", guards=True) is None
     told = items.of_plugin("audit", "failed", "boom", guards=True)
     assert told is not None

@@ -1,4 +1,4 @@
-"""The audit trail: a chain that shows what was changed in it, without credentials."""
+"""The audit trail: a chain that reveals tampering, without credentials."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def change(**more: Any) -> Change:
 
 
 def chain(count: int, first: int = 1, previous: str = "") -> list[Entry]:
-    """So many entries, the newest first, as the API tells them."""
+    """`count` entries, the newest first, as the API returns them."""
     entries: list[Entry] = []
     for number in range(first, first + count):
         entry = entry_of(change(subject=f"s{number}"), number, previous)
@@ -61,7 +61,8 @@ def walk(entries: list[Entry], removed: dict[str, Any] | None = None) -> Walk:
 
 
 def test_an_entry() -> None:
-    """It has its place, its time in UTC, and all that was told; the first has nobody before it."""
+    """An entry has its number, its time in UTC and all its details; the first has no
+    predecessor."""
     entry = entry_of(change(), 1, "")
     assert entry == {
         "number": 1,
@@ -82,7 +83,7 @@ def test_an_entry() -> None:
 
 
 def test_a_whole_chain() -> None:
-    """The newest is told, with its hash; no entries are a chain too."""
+    """A chain gives its newest entry with its hash; an empty chain is valid too."""
     entries = chain(5)
     told = walk(entries)
     assert (told.count, told.newest) == (5, (5, entries[0]["hash"]))
@@ -90,7 +91,8 @@ def test_a_whole_chain() -> None:
 
 
 def test_old_ones_are_gone() -> None:
-    """Where the oldest were removed for their age, the last of them is known by its hash."""
+    """If the oldest entries were removed for their age, the hash of the last removed one is
+    still checked."""
     removed = {"number": 7, "hash": "abc"}
     assert walk(chain(3, 8, "abc"), removed).count == 3
     for wrong in ({"number": 7, "hash": "abd"}, {"number": 6, "hash": "abc"}, None):
@@ -103,7 +105,7 @@ def test_old_ones_are_gone() -> None:
 @pytest.mark.parametrize("place", range(5))
 @pytest.mark.parametrize("name", sorted(chain(1)[0]))
 def test_a_changed_entry(place: int, name: str) -> None:
-    """Whatever was changed of an entry shows."""
+    """Any change to an entry is detected."""
     entries = chain(5)
     value = entries[place][name]
     entries[place][name] = value + 1 if isinstance(value, int) else f"{value}x"
@@ -113,7 +115,7 @@ def test_a_changed_entry(place: int, name: str) -> None:
 
 @pytest.mark.parametrize("place", range(1, 5))
 def test_a_removed_entry(place: int) -> None:
-    """A gap shows; that the newest was cut off does not, but for who has noted its hash."""
+    """A gap is detected; a missing newest entry only shows to someone who noted its hash."""
     entries = chain(5)
     del entries[place]
     with pytest.raises(Broken, match="comes entry"):
@@ -122,7 +124,7 @@ def test_a_removed_entry(place: int) -> None:
 
 
 def test_entries_in_another_order() -> None:
-    """Neither can two be exchanged, nor one be put in whose own hash is right."""
+    """Swapped entries are detected, and so is an inserted entry whose own hash is right."""
     entries = chain(5)
     entries[1], entries[2] = entries[2], entries[1]
     with pytest.raises(Broken):
@@ -135,7 +137,7 @@ def test_entries_in_another_order() -> None:
 
 @pytest.mark.parametrize("entry", [{}, {"number": "1"}, {"number": 1, "previous": None}])
 def test_what_is_no_entry(entry: Entry) -> None:
-    """The answer of who is not a Buntime is no trail."""
+    """An answer that does not come from Buntime is not a trail."""
     with pytest.raises(Broken):
         walk([entry])
 
@@ -145,7 +147,7 @@ def test_what_is_no_entry(entry: Entry) -> None:
     [
         ({"env": {"A": "x", "B": "y"}}, {"env": {"A": MASK, "B": MASK}}),
         ({"secrets": {"A": "x"}, "ttl": 3}, {"secrets": {"A": MASK}, "ttl": 3}),
-        ({"secrets": ["STRIPE_KEY"]}, {"secrets": ["STRIPE_KEY"]}),  # names
+        ({"secrets": ["STRIPE_KEY"]}, {"secrets": ["STRIPE_KEY"]}),  # names only
         ({"apiKey": "x", "token": "y"}, {"apiKey": MASK, "token": MASK}),
         ({"key": "bt_abc", "name": "laptop"}, {"key": MASK, "name": "laptop"}),
         ({"deep": [{"password": "x"}]}, {"deep": [{"password": MASK}]}),
@@ -157,12 +159,12 @@ def test_what_is_no_entry(entry: Entry) -> None:
     ],
 )
 def test_what_is_masked(value: object, kept: object) -> None:
-    """No value of a secret, a key or a variable gets into the trail, by whatever name."""
+    """No value of a secret, a key or a variable gets into the trail, under whatever name."""
     assert kept_value(value) == kept
 
 
 def test_long_values() -> None:
-    """What is long is told by its beginning, and how long it was."""
+    """A long value is cut to its beginning, with its length."""
     kept = kept_value({"a": ["x" * VALUE_MAX_CHARS]})
     assert isinstance(kept, dict)
     assert kept["chars"] > VALUE_MAX_CHARS
@@ -183,7 +185,7 @@ json_values = st.recursive(
 
 @given(json_values, st.text())
 def test_any_value(value: object, text: str) -> None:
-    """What was kept reads back as it was hashed."""
+    """A stored value reads back exactly as it was hashed."""
     entry = entry_of(change(before=value, subject=text), 1, "")
     told = json.loads(json.dumps(entry))
     assert text_of(told) == text_of(entry)

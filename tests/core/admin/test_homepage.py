@@ -1,4 +1,4 @@
-"""The page at `/`: apps and what is wrong with them, in one small file that no text can break."""
+"""The page at `/`: apps and their problems, in one small file that no text can break."""
 
 import re
 
@@ -10,7 +10,7 @@ def page(*rows: AppRow, more: int = 0, folders: tuple[str, ...] = ("apps",)) -> 
 
 
 def test_apps() -> None:
-    """Each app with its address, its versions, and its state or its fault."""
+    """Each app is shown with its address, its versions, and its state or its fault."""
     shown = page(
         AppRow("shop", "/shop/", ["1.0.0", "2.0.0"], "idle"),
         AppRow("own", "", [], "not asked yet"),
@@ -25,7 +25,7 @@ def test_apps() -> None:
 
 
 def test_nothing_yet() -> None:
-    """Where there is no app, it says where they are looked for and how to write one."""
+    """Without apps, the page says where they are looked for and how to write one."""
     shown = page(folders=("/srv/apps", "/opt/apps"))
     assert "There is no app yet in /srv/apps, /opt/apps" in shown
     assert "buntime new /srv/apps/hello" in shown
@@ -33,7 +33,7 @@ def test_nothing_yet() -> None:
 
 
 def test_texts_are_texts() -> None:
-    """No name, version or fault becomes markup, whatever is in it."""
+    """No name, version or fault becomes markup, whatever it contains."""
     evil = '"><script>alert(1)</script>\ud800'
     shown = page(AppRow(evil, f"/{evil}/", [evil], evil, evil), folders=(evil,))
     assert "<script" not in shown
@@ -44,7 +44,7 @@ def test_texts_are_texts() -> None:
 
 
 def test_it_is_small() -> None:
-    """No more than 10 KB for the apps of a host, and bounded for any number of them."""
+    """The page is no larger than 10 KB for a typical number of apps, and bounded for any number."""
     rows = [AppRow(f"app-{i}", f"/app-{i}/", ["1.0.0"], "idle") for i in range(ROWS_MAX)]
     assert len(page(*rows[:40])) < 10_000
     assert len(page(*(row._replace(fault="x" * 100_000) for row in rows))) < 500_000

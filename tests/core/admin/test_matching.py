@@ -1,4 +1,4 @@
-"""Which route is at a path, and which values are in it."""
+"""Which route a path leads to, and which values it holds."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ TABLE = RouteTable(route(path) for path in PATHS)
     ],
 )
 def test_paths(path: str, expected: str, values: dict[str, str]) -> None:
-    """Fixed segments come before places, and values are decoded."""
+    """Fixed segments win over placeholders, and values are decoded."""
     match = TABLE.find(path)
     assert match is not None
     assert match.routes["GET"].path == expected
@@ -82,7 +82,7 @@ def test_paths(path: str, expected: str, values: dict[str, str]) -> None:
     ],
 )
 def test_values_that_name_nothing(path: str, code: str) -> None:
-    """What cannot name anything is known to be missing before a handler has it."""
+    """A value that cannot name anything is 404 before a handler sees it."""
     match = TABLE.find(path)
     assert match is not None
     assert match.missing is not None
@@ -91,12 +91,12 @@ def test_values_that_name_nothing(path: str, code: str) -> None:
 
 @pytest.mark.parametrize("path", ["/api", "/api/apps/", "/api/apps//x/y/z", "/api/plugins", ""])
 def test_paths_without_a_route(path: str) -> None:
-    """Nothing is there."""
+    """These paths have no route."""
     assert TABLE.find(path) is None
 
 
 def test_a_route_twice() -> None:
-    """Two routes of one method at one path are a mistake."""
+    """Two routes with the same method and path are an error."""
     with pytest.raises(ValueError, match="twice"):
         RouteTable([route("/a"), route("/a")])
     assert len(RouteTable([route("/a"), route("/a", "POST")]).routes) == 2

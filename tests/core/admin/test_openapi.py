@@ -1,4 +1,4 @@
-"""The description of the API: it is one, and tells of each route."""
+"""The description of the API: valid, and complete for each route."""
 
 from __future__ import annotations
 
@@ -31,12 +31,12 @@ def told() -> Any:
 
 
 def test_it_is_openapi(told: Any) -> None:
-    """By the validator of the specification."""
+    """It passes the validator of the specification."""
     OpenAPIV31SpecValidator(told).validate()
 
 
 def test_all_routes_are_there(told: Any) -> None:
-    """With their rights, and where they are."""
+    """Every route is listed, with its right and its path."""
     assert told["servers"] == [{"url": "/hosting/_"}]
     for route in ROUTES.routes:
         operation = told["paths"][route.path][route.method.lower()]
@@ -49,7 +49,7 @@ def test_all_routes_are_there(told: Any) -> None:
 
 
 def test_streams() -> None:
-    """They have a tag, and the schema of an item."""
+    """Streams have a tag, and a schema for their items."""
     made = document([STREAM], version="1", prefix="", api_prefix="")
     OpenAPIV31SpecValidator(made).validate()
     operation = made["paths"]["/api/x/{app}"]["get"]
@@ -59,14 +59,14 @@ def test_streams() -> None:
 
 
 def test_forms_of_an_answer(told: Any) -> None:
-    """An answer that has several forms tells of each."""
+    """An answer with several forms lists each of them."""
     content = told["paths"]["/api/logs"]["get"]["responses"]["200"]["content"]
     assert set(content) == {"application/json", "application/x-ndjson", "text/event-stream"}
     assert "x-items" in content["text/event-stream"]
 
 
 def test_the_page() -> None:
-    """It has each route, and nothing that runs or loads; what is told is escaped."""
+    """The page lists each route, runs and loads nothing, and escapes all text."""
     text = page([*ROUTES.routes, STREAM], prefix='/"><script>')
     assert all(f"{route.method} {route.path}<" in text for route in ROUTES.routes)
     assert "&lt;b&gt;&amp;&quot;'" in text
@@ -74,10 +74,10 @@ def test_the_page() -> None:
 
 
 def test_the_table() -> None:
-    """A row for each route."""
+    """The table has a row for each route."""
     assert len(table(ROUTES.routes).splitlines()) == len(ROUTES.routes) + 2
 
 
 def test_faults() -> None:
-    """Those of keys, of names in the path, and its own."""
+    """A route lists the faults of keys, of names in its path, and its own."""
     assert faults_of(STREAM) == [400, 401, 403, 404, 429, 503]

@@ -1,4 +1,4 @@
-"""Queries are read as their routes have it."""
+"""Queries are read as their routes declare them."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ ROUTE = Route(
     ],
 )
 def test_values(raw: str, told: dict[str, Any]) -> None:
-    """What is not given is None, or its default."""
+    """A parameter that is not given is None, or its default."""
     nothing = {"limit": 100, "level": None, "app": None, "dryRun": False}
     assert read_query(ROUTE, raw) == nothing | told
 
@@ -65,7 +65,7 @@ def test_values(raw: str, told: dict[str, Any]) -> None:
     ],
 )
 def test_faults(raw: str, named: str) -> None:
-    """A fault is 400, and names what is wrong."""
+    """A faulty query is 400, and the message names what is wrong."""
     with pytest.raises(ClientFault) as caught:
         read_query(ROUTE, raw)
     assert (caught.value.status, caught.value.code) == (400, "bad_query")
@@ -73,7 +73,7 @@ def test_faults(raw: str, named: str) -> None:
 
 
 def test_what_is_missing() -> None:
-    """A parameter that is required is asked for by its name."""
+    """The message about a missing parameter names it."""
     route = Route(
         method="GET",
         path="/",
@@ -85,12 +85,12 @@ def test_what_is_missing() -> None:
     with pytest.raises(ClientFault, match="app is missing"):
         read_query(route, "")
     with pytest.raises(ClientFault, match="dryRun"):
-        read_query(route, "app=a&dryRun=1")  # it changes nothing anyway
+        read_query(route, "app=a&dryRun=1")  # a GET changes nothing anyway
 
 
 @given(st.text(max_size=40))
 def test_garbage(raw: str) -> None:
-    """Any query is read, or refused as one."""
+    """Any query is read or refused, and never raises anything else."""
     try:
         told = read_query(ROUTE, raw)
     except ClientFault:

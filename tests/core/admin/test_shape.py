@@ -32,12 +32,12 @@ SCHEMA: dict[str, Any] = {
     ],
 )
 def test_right_values(value: dict[str, Any]) -> None:
-    """They are as they were."""
+    """Valid values stay as they were."""
     assert read_shape(value, SCHEMA) == value
 
 
 def test_whole_numbers() -> None:
-    """2.0 is an integer, as JSON has no other kind of number."""
+    """2.0 is an integer, since JSON has only one kind of number."""
     told = read_shape({"name": "a", "count": 2.0}, SCHEMA)["count"]
     assert (told, type(told)) == (2, int)
 
@@ -63,7 +63,7 @@ def test_whole_numbers() -> None:
     ],
 )
 def test_wrong_values(value: Any, message: str) -> None:
-    """It is said where the fault is."""
+    """The message says where the fault is."""
     with pytest.raises(BadValue) as caught:
         read_shape(value, SCHEMA)
     assert str(caught.value).startswith(message)
@@ -73,7 +73,7 @@ def test_wrong_values(value: Any, message: str) -> None:
     "value", ["hush", ["hush"], {"hush": 1}, {"key": "hush"}, {"key": 1, "hush": 2}]
 )
 def test_secrets_are_not_told(value: object) -> None:
-    """What is wrong with a value that is only written is told without it."""
+    """The message about a write-only value does not contain it."""
     part = {"type": "integer", "writeOnly": True}
     schema = {**SCHEMA, "required": [], "properties": {"key": part}, "writeOnly": True}
     with pytest.raises(BadValue) as caught:
