@@ -1,4 +1,4 @@
-"""What is kept from workers as a credential, by its name or by its value."""
+"""What is withheld from workers as a credential, by its name or by its value."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from buntime.core.apps.credentials import is_credential, is_withheld, withheld
     """.split(),
 )
 def test_names(name: str) -> None:
-    """A bare word, or one without the underscore, in any case."""
+    """A bare word, or one without the underscore, counts in any case."""
     assert is_credential(name, "x")
     assert not is_credential(name, "")
 
@@ -28,7 +28,7 @@ def test_names(name: str) -> None:
     "DATABASE_URL DB_PASSWORD MY_TOKEN STRIPE_SECRET".split(),
 )
 def test_other_names(name: str) -> None:
-    """Neither words like these, nor what the beginning or end of its name tells."""
+    """Similar words do not count, nor does a name that merely begins or ends like one."""
     assert not is_credential(name, "x")
 
 
@@ -46,7 +46,7 @@ def test_other_names(name: str) -> None:
     ],
 )
 def test_values(value: str) -> None:
-    """A URL or a connection string with a password in it."""
+    """A URL or a connection string that contains a password counts."""
     assert is_credential("WHERE", value)
 
 
@@ -66,12 +66,12 @@ def test_values(value: str) -> None:
     ],
 )
 def test_other_values(value: str) -> None:
-    """Others, with all their colons and at-signs, are none."""
+    """Other values do not count, whatever colons and at-signs they have."""
     assert not is_credential("WHERE", value)
 
 
 def test_those_of_an_environment() -> None:
-    """Their names, in order."""
+    """The names of all credentials in an environment are returned in order."""
     env = {"TOKEN": "x", "MODE": "fast", "CACHE": "redis://:x@y", "APIKEY": ""}
     assert withheld(env) == ("CACHE", "TOKEN")
     assert withheld({"DB_URL": "", "my_token": "x"}) == ("DB_URL", "my_token")
@@ -79,11 +79,11 @@ def test_those_of_an_environment() -> None:
 
 @given(st.text(max_size=30), st.text(alphabet=":/@?=;& pwdas", max_size=60))
 def test_anything_is_judged(name: str, value: str) -> None:
-    """No text is an error."""
+    """No text raises an error."""
     assert is_withheld(name, value) in (True, False)
 
 
 def test_long_values_take_no_time() -> None:
-    """64 KiB made to be slow are read once."""
+    """A 64 KiB value built to be slow is scanned only once."""
     for value in ("://" * 20_000, "://" + ":" * 60_000, "password " * 7_000, "a@" * 30_000):
         is_credential("WHERE", value)

@@ -1,4 +1,4 @@
-"""What a manifest says of jobs and processes."""
+"""What a manifest says about jobs and processes."""
 
 import pytest
 
@@ -17,7 +17,7 @@ def refused(item: object) -> str:
 
 
 def test_a_request() -> None:
-    """A job with a path is a POST by default, named after it."""
+    """A job with a path is a POST by default, and is named after its path."""
     (job,) = cron_jobs([{"schedule": EVERY, "path": "/jobs/clean?all=1"}])
     assert (job.name, job.method, job.bare_path) == ("jobs-clean", "POST", "/jobs/clean")
     assert (job.overlap, job.timeout_s, job.timezone) == ("forbid", 600.0, "UTC")
@@ -25,7 +25,7 @@ def test_a_request() -> None:
 
 
 def test_a_program() -> None:
-    """A job may be a program of the app, as a list or as a shell would split it."""
+    """A job may run a program of the app, given as a list or as a shell command line."""
     keys = {"schedule": "@daily", "timeout": "1h", "timezone": "Europe/Berlin", "catchUp": True}
     (one,) = cron_jobs([{**keys, "run": ["python", "manage.py", "x y"]}])
     (two,) = cron_jobs([{**keys, "run": "python manage.py 'x y'"}])
@@ -61,13 +61,13 @@ def test_a_program() -> None:
     ],
 )
 def test_faults(change: dict[str, object], says: str) -> None:
-    """A fault names the job, the key, what came and what is allowed."""
+    """A fault names the job, the key, the value and what is allowed."""
     with pytest.raises(BadValue, match=says):
         cron_jobs([{"schedule": EVERY, "path": "/clean", **change}])
 
 
 def test_what_goes_together() -> None:
-    """Keys of requests are none of programs, and a schedule must stand there."""
+    """Keys for requests cannot be used with programs, and a schedule is required."""
     assert "are for jobs with a path" in refused({"schedule": EVERY, "run": "x", "cronOnly": True})
     assert "are for jobs with a path" in refused({"schedule": EVERY, "run": "x", "method": "GET"})
     assert "schedule is missing" in refused({"path": "/"})
@@ -77,7 +77,7 @@ def test_what_goes_together() -> None:
 
 
 def test_names_are_unique() -> None:
-    """Two jobs of one name are a fault, as runs are kept by it."""
+    """Two jobs with the same name are a fault, since runs are stored by name."""
     with pytest.raises(BadValue, match="job 2: another job is called clean; give one a `name`"):
         cron_jobs([{"schedule": EVERY, "path": "/clean"}, {"schedule": "@daily", "path": "/clean"}])
     assert len(cron_jobs([{"schedule": EVERY, "path": f"/{n}"} for n in range(100)])) == 100
@@ -86,7 +86,7 @@ def test_names_are_unique() -> None:
 
 
 def test_processes() -> None:
-    """A process is a name, and a command as text or as a list."""
+    """A process has a name, and a command as text or as a list."""
     found = processes({"worker": "celery -A tasks worker", "beat": ["celery", "beat"]})
     assert processes_dump(found) == {
         "worker": ["celery", "-A", "tasks", "worker"],
@@ -108,13 +108,13 @@ def test_processes() -> None:
     ],
 )
 def test_faults_of_processes(value: object, says: str) -> None:
-    """A fault names the process, what came and what is allowed."""
+    """A fault names the process, the value and what is allowed."""
     with pytest.raises(BadValue, match=says):
         processes(value)
 
 
 def test_a_star_without_quotes() -> None:
-    """YAML takes a star for an alias: the fault says to use quotes."""
+    """YAML takes a star for an alias, so the fault says to use quotes."""
     text = b"cron:\n  - schedule: */5 * * * *\n    path: /clean\n"
     with pytest.raises(ManifestError, match=r"shop.yaml:2: .*put text .* in quotes"):
         parse_manifest(text, path="shop.yaml", body_default=1, body_max=1)

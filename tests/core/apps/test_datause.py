@@ -1,4 +1,4 @@
-"""What is told of data that near their `dataMax`."""
+"""What is reported about data that approach their `dataMax`."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ def told(use: DataUse, size: int, now: float = 0.0, most: int = 100) -> list[str
 
 
 def test_each_level_is_told_once() -> None:
-    """At 80 % and above 100 %, and when there is room again; not of what moves around a bound."""
+    """Each level is reported once: at 80 %, above 100 %, and when there is room again; small
+    moves around a bound are not."""
     use = DataUse()
     assert told(use, 79) == []
     assert told(use, 80) == ["data.filling"]
@@ -23,7 +24,7 @@ def test_each_level_is_told_once() -> None:
 
 
 def test_what_is_over_is_told_again() -> None:
-    """Each hour, as it is nobody's place to stop it."""
+    """Data above the limit are reported again each hour, since nothing stops the app."""
     use = DataUse()
     assert told(use, 200, 10.0) == ["data.over"]
     assert told(use, 300, 10.0 + AGAIN_S - 1) == []
@@ -32,7 +33,7 @@ def test_what_is_over_is_told_again() -> None:
 
 
 def test_another_limit_and_none() -> None:
-    """A limit that was raised counts at the next look; what has none is forgotten."""
+    """A raised limit counts at the next look; an app without a limit is forgotten."""
     use = DataUse()
     told(use, 200)
     assert [each.measured.name for each in use.raised()] == ["shop"]

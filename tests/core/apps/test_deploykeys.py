@@ -1,4 +1,4 @@
-"""What a manifest says of deploys."""
+"""What a manifest says about deploys."""
 
 import pytest
 
@@ -8,7 +8,7 @@ from buntime.core.values.units import BadValue
 
 @pytest.mark.parametrize("path", ["/", "/healthz", "/a/b?c=d&e", "/%C3%A9"])
 def test_a_path_to_check(path: str) -> None:
-    """A path below the app's base, maybe with a query."""
+    """The path to check is below the app's base, and may have a query."""
     assert check_target(path) == path
 
 
@@ -17,12 +17,12 @@ def test_a_path_to_check(path: str) -> None:
     ["healthz", "", "/a b", "/a\r\nX: y", "http://a/", "/#a", "/\u00e9", 7, None, "/" * 1001],
 )
 def test_no_path_to_check(value: object) -> None:
-    """What would be no target of a request is refused."""
+    """A path that could not be a request's target is refused."""
     with pytest.raises(BadValue, match="is not a path"):
         check_target(value)
 
 
 def test_a_program() -> None:
-    """It is written as a line or as a list of words."""
+    """A program is written as a command line or as a list of words."""
     assert release_words("python manage.py migrate") == ("python", "manage.py", "migrate")
     assert release_words([]) == ()

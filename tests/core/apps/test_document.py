@@ -20,12 +20,12 @@ read_document = partial(document.read_document, size_max_bytes=SIZE_MAX_BYTES)
 
 @pytest.mark.parametrize("data", [b"", b"\n", b"# a comment\n", b"---\n", b"\xef\xbb\xbf", b"{}"])
 def test_empty(data: bytes) -> None:
-    """A file that says nothing is an empty mapping."""
+    """An empty file is an empty mapping."""
     assert read_document(data) == {}
 
 
 def test_values_and_lines() -> None:
-    """Each key comes with its value in Python's types, and with the line it stands in."""
+    """Each key comes with its value in Python's types, and with its line."""
     data = b"a: 1\nb: [x, 2.5]\n\nc:\n  d: yes\n  e:\n'f': text\n"
     assert read_document(data) == {
         "a": Entry(1, 1),
@@ -36,7 +36,7 @@ def test_values_and_lines() -> None:
 
 
 def test_verbatim() -> None:
-    """Under a verbatim key every scalar stays what was written, and nothing stays nothing."""
+    """Under a verbatim key each scalar stays as written, and an empty one stays empty."""
     data = b"env: {A: 1.10, B: yes, C: 0x10, D: 2026-01-01, E: '', F: }\nother: 1.10\n"
     assert read_document(data, verbatim=("env",)) == {
         "env": Entry(
@@ -79,7 +79,7 @@ def test_verbatim() -> None:
     ],
 )
 def test_faults(data: bytes, line: int, problem: str) -> None:
-    """What is faulty, or not what it looks like, is an error with its line."""
+    """What is faulty, or is not what it looks like, is an error with its line."""
     with pytest.raises(DocumentError) as caught:
         read_document(data)
     assert str(caught.value).startswith(problem)
@@ -103,11 +103,11 @@ def test_garbage(data: str | bytes) -> None:
     else:
         lines = data.count(b"\n") + 1
         line = max((entry.line for entry in entries.values()), default=0)
-    assert 0 <= line <= lines + 1  # an end of the file is the line after the last
+    assert 0 <= line <= lines + 1  # the end of the file counts as the line after the last
 
 
 def test_lines_of_deeper_keys() -> None:
-    """Of so many levels each key has its line; below them, and in lists, values are plain."""
+    """Keys down to `levels` have lines; below them, and in lists, values are plain."""
     data = b"a:\n  b:\n    c: {d: 1}\n  e: [{f: 1}]\n"
     assert read_document(data, levels=2) == {
         "a": Entry({"b": Entry({"c": {"d": 1}}, 2), "e": Entry([{"f": 1}], 4)}, 1)
@@ -116,7 +116,7 @@ def test_lines_of_deeper_keys() -> None:
 
 @pytest.mark.parametrize("value", ["!s3cret x", "2024-99-99"])
 def test_values_can_be_hidden(value: str) -> None:
-    """Where a value may be a secret no message has a piece of it."""
+    """If a value may be a secret, no message contains any part of it."""
     with pytest.raises(DocumentError) as caught:
         read_document(f"a: {value}".encode(), hides_values=True)
     assert "s3cret" not in str(caught.value)
@@ -143,7 +143,7 @@ PLAIN = st.recursive(
 def test_json_is_read_as_yaml_reads_it(
     value: dict[str, object], levels: int, indent: int | None, ascii_alone: bool
 ) -> None:
-    """By whichever reader: with values, lines and types, or with its fault."""
+    """The JSON reader and the YAML reader give the same values, lines, types and faults."""
     text = json.dumps(value, indent=indent, ensure_ascii=ascii_alone)
     asked: Any = {"verbatim": ("b",), "levels": levels, "hides_values": False}
 
@@ -183,13 +183,13 @@ def test_json_is_read_as_yaml_reads_it(
     ],
 )
 def test_what_is_not_plain_is_left_to_yaml(text: str) -> None:
-    """Which takes it, or says what is wrong."""
+    """What is not plain JSON is left to YAML, which reads it or says what is wrong."""
     with pytest.raises(NotPlain):
         read_json(text, 1)
 
 
 def test_plain_json_needs_no_yaml() -> None:
-    """Also where it has several lines, and text of any language."""
+    """Plain JSON needs no YAML, also with several lines and text in any language."""
     text = '{"a": {"b": [1, 2.5, "ä: #"],\n "c": null},\n\n "d": []}\n'
     assert read_json(text, 2) == {
         "a": Entry({"b": Entry([1, 2.5, "ä: #"], 1), "c": Entry(None, 2)}, 1),

@@ -42,7 +42,7 @@ OWN = {
     ],
 )
 def test_blocked(name: str) -> None:
-    """Names of credentials are blocked in any case of letters."""
+    """Names of credentials are blocked in any case."""
     assert is_blocked(name)
 
 
@@ -51,14 +51,15 @@ def test_blocked(name: str) -> None:
     [("PGPASSWORD", "x"), ("token", "x"), ("CACHE", "redis://:x@cache"), ("RUNTIME_APIKEY", "x")],
 )
 def test_bare_credentials(name: str, value: str) -> None:
-    """A bare word, or a password in a value, keeps a variable back wherever it comes from."""
+    """A name that is a bare credential word, or a value with a password, is withheld from either
+    source."""
     assert is_withheld(name, value)
     assert environment(manifest_env={name: value}) == (OWN, (name,))
     assert environment(inherited={name: value}) == (OWN, (name,))
 
 
 def test_what_the_runtime_says_is_never_taken_for_one() -> None:
-    """A manifest that looks like a connection string leaves WORKER_CONFIG to the worker."""
+    """`WORKER_CONFIG` is passed even if the manifest looks like a connection string."""
     text = '{"watch": ["; password=x"]}'
     env, _ = worker_environment(
         app_dir="/a://b:c@d",
@@ -74,17 +75,17 @@ def test_what_the_runtime_says_is_never_taken_for_one() -> None:
 
 @pytest.mark.parametrize("name", ["PATH", "KEY", "TOKENS", "MY_DB_", "DBX", "MONKEY", "KEY_FILE"])
 def test_not_blocked(name: str) -> None:
-    """Names that merely look a little like those of credentials are not blocked."""
+    """Names that merely resemble those of credentials are not blocked."""
     assert not is_blocked(name)
 
 
 def test_nothing_but_its_own() -> None:
-    """A worker gets what describes it, where nothing else is to be had."""
+    """Without other variables a worker gets only those that describe it."""
     assert environment() == (OWN, ())
 
 
 def test_inherited() -> None:
-    """Of the runtime's own environment, four names and RUNTIME_* are passed on."""
+    """Of the runtime's own environment, four names and `RUNTIME_*` are passed on."""
     passed = {
         "PATH": "/bin",
         "HOME": "/root",
@@ -103,7 +104,7 @@ def test_inherited() -> None:
 
 
 def test_secrets_of_the_runtime() -> None:
-    """RUNTIME_* does not let the runtime's own secrets through."""
+    """`RUNTIME_*` does not let the runtime's own secrets through."""
     env, blocked = environment(inherited={"RUNTIME_MASTER_KEY": "k", "RUNTIME_a_token": "t"})
     assert env == OWN
     assert blocked == ("RUNTIME_MASTER_KEY", "RUNTIME_a_token")
@@ -119,7 +120,7 @@ def test_manifest_env() -> None:
 
 
 def test_manifest_env_is_filtered() -> None:
-    """A manifest gets no blocked name through either, in whatever case."""
+    """A manifest cannot pass a blocked name either, in any case."""
     env, blocked = environment(
         manifest_env={"db_url": "x", "Api_Key": "y", "A": "1"}, inherited={"API_KEY": "z"}
     )
@@ -128,14 +129,14 @@ def test_manifest_env_is_filtered() -> None:
 
 
 def test_the_base_is_the_manifest_s_to_set() -> None:
-    """Behind a proxy that has a path of its own, the manifest says the base of the whole."""
+    """Behind a proxy that adds a path, the manifest sets the full base."""
     env, _ = environment(manifest_env={"APP_BASE": "/apps/shop"})
     assert env == OWN | {"APP_BASE": "/apps/shop"}
 
 
 @pytest.mark.parametrize("name", ["APP_DIR", "ENTRYPOINT", "WORKER_ID", "WORKER_CONFIG"])
 def test_what_describes_the_worker_is_true(name: str) -> None:
-    """What the runtime says of a worker, now or later, cannot be overruled."""
+    """The variables that the runtime sets about a worker, now or later, cannot be overridden."""
     assert environment(manifest_env={name: "x"}, inherited={name: "y"}) == (OWN, ())
 
 
@@ -165,7 +166,7 @@ def test_no_blocked_name_gets_through(inherited: dict[str, str], manifest: dict[
 @settings(deadline=None)
 @given(VARIABLES, VARIABLES)
 def test_every_variable_has_a_reason(inherited: dict[str, str], manifest: dict[str, str]) -> None:
-    """A worker gets its own variables, the manifest's, and the named few of the runtime's."""
+    """A worker gets its own variables, the manifest's, and the few named ones of the runtime."""
     env, _ = environment(inherited=inherited, manifest_env=manifest)
     for name, value in env.items():
         if name in OWN and name not in ("APP_BASE", "NODE_ENV"):

@@ -1,4 +1,4 @@
-"""Header fields of files that a manifest names."""
+"""Header fields that a manifest sets for files."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from buntime.core.values.units import BadValue
 
 
 def test_of_a_file() -> None:
-    """Of several patterns that fit the later one wins for a field that both have."""
+    """If several patterns match a file, the later one wins for a field that both set."""
     rules = parse_file_headers(
         {
             "/**": {"X-Frame-Options": "DENY", "Cache-Control": "no-store"},
@@ -31,7 +31,7 @@ def test_of_a_file() -> None:
      "Vary", "Location", "Trailer", "Upgrade", "content-range"],
 )  # fmt: skip
 def test_what_is_the_runtimes(name: str) -> None:
-    """Framing, conditions, codings, the connection, cookies."""
+    """Framing, conditions, codings, the connection and cookies belong to the runtime."""
     with pytest.raises(BadValue, match="is the runtime's to say"):
         parse_file_headers({"/**": {name: "x"}})
 
@@ -58,14 +58,15 @@ def test_what_is_the_runtimes(name: str) -> None:
     ],
 )
 def test_faults(value: object, message: str) -> None:
-    """What cannot be a field, or would end one, is refused with what to write."""
+    """What is not a valid field, or would break out of one, is refused with what to write
+    instead."""
     with pytest.raises(BadValue, match=message):
         parse_file_headers(value)
 
 
 @given(st.dictionaries(st.text(), st.text(), max_size=3))
 def test_nothing_ends_a_field(fields: dict[str, str]) -> None:
-    """Whatever is taken is one line of a head."""
+    """Any accepted field is a single line of a head."""
     try:
         rules = parse_file_headers({"/**": fields})
     except BadValue:

@@ -1,4 +1,4 @@
-"""What operators say of apps, and what that leaves of a manifest."""
+"""What operators require of apps, and what remains of a manifest."""
 
 from __future__ import annotations
 
@@ -66,7 +66,8 @@ def manifest(text: str = "") -> Manifest:
     ],
 )
 def test_what_counts(key: str, ours: object, theirs: str | None, now: object) -> None:
-    """The stricter of both, or the operator's word; the change is told with its place."""
+    """Either the stricter of both or the operator's value counts, and the change is reported
+    with its place."""
     before = manifest("" if theirs is None else f"{key}: {theirs}")
     after = floors(**{key: ours}).applied(before, "shop")
     field, dump = ROW_KEYS[key].field, ROW_KEYS[key].dump
@@ -77,19 +78,19 @@ def test_what_counts(key: str, ours: object, theirs: str | None, now: object) ->
 
 
 def test_each_key_that_may_stand_in_a_row_is_one_of_a_manifest() -> None:
-    """The table names no key that is none."""
+    """The table names only keys of a manifest."""
     assert TAKES.keys() == ROW_KEYS.keys()
 
 
 def test_of_whom_nothing_is_said() -> None:
-    """The manifest is the same object, as no app is to be loaded anew."""
+    """An app that no row mentions keeps the same manifest object, so it is not reloaded."""
     before = manifest("ttl: 60")
     assert floors("blog-*", sandbox="strict").applied(before, "shop") is before
     assert NO_FLOORS.applied(before, "shop") is before
 
 
 def test_a_user_of_an_operator_s() -> None:
-    """Is known as such, also where the manifest names the same: the manifest cannot change it."""
+    """A user that an operator sets is marked as fixed, also if the manifest names the same one."""
     after = floors(user="blog").applied(manifest("user: blog"), "shop")
     assert after.is_user_fixed
     assert after.floors == ()
@@ -97,14 +98,14 @@ def test_a_user_of_an_operator_s() -> None:
 
 
 def test_globs() -> None:
-    """A star is any run of characters, also within a scope."""
+    """A star matches any run of characters, also within a scope."""
     said = floors("@acme/blog-*", nice=3)
     names = ("@acme/blog-1", "blog-1", "@acme/x")
     assert [said.applied(manifest(), name).nice for name in names] == [3, 0, 0]
 
 
 def test_several_rows() -> None:
-    """The stricter of all counts, and of other keys what stands last."""
+    """Of several rows the strictest value counts; for keys without an order the last row does."""
     said = Floors((row("*", sandbox="strict", nice=3), row("shop", sandbox="standard", nice=5)))
     after = said.applied(manifest(), "shop")
     assert (after.sandbox, after.nice) == ("strict", 5)
@@ -125,25 +126,25 @@ def test_several_rows() -> None:
     ],
 )
 def test_what_came_by_the_api(text: str, words: dict[str, Any], level: str) -> None:
-    """It is weaker than standard only where an operator says so."""
+    """An app that came by the API may be weaker than standard only if an operator says so."""
     said = floors(**words) if words else NO_FLOORS
     assert said.applied(manifest(text), "shop", by_api=True).sandbox == level
 
 
 def test_what_does_not_go_together() -> None:
-    """A row that makes a contradiction of a manifest is told with its place; the app is faulty."""
+    """A row that contradicts a manifest is reported with its place, and the app is faulty."""
     with pytest.raises(ManifestError, match=r"^/etc/x.yaml:4: ttl 10s .*is shorter than timeout"):
         floors(ttl="10s").applied(manifest("ttl: 1h\ntimeout: 60s"), "shop")
 
 
 def test_rules_between_keys_hold() -> None:
-    """`keep` has a worker ready, and an idle time ends with the worker."""
+    """`keep` keeps a worker ready, and `idleTimeout` is not longer than `ttl`."""
     after = floors(ttl="40s", keep=True).applied(manifest(), "shop")
     assert (after.ttl_s, after.idle_timeout_s, after.prewarm) == (40.0, 40.0, 1)
 
 
 def test_words() -> None:
-    """A change reads as a sentence; of variables no value is told."""
+    """A change reads as a sentence; values of variables are never shown."""
     after = floors(sandbox="strict", env={"A": "hunter2"}, maxMemory="64mb").applied(
         manifest(), "shop"
     )
@@ -155,7 +156,7 @@ def test_words() -> None:
 
 
 def test_places_are_no_change() -> None:
-    """An app is not loaded anew because a row stands in another line."""
+    """An app is not reloaded because a row moved to another line."""
     given = {"sandbox": parse_word("sandbox", "strict", "/etc/x.yaml:99")}
     other = Floors((Row("*", given),)).applied(manifest(), "shop")
     assert other == floors(sandbox="strict").applied(manifest(), "shop")
@@ -163,12 +164,12 @@ def test_places_are_no_change() -> None:
 
 @pytest.mark.parametrize("glob", ["shop", "*", "blog-*", "@acme/*", "@*/shop"])
 def test_globs_that_may_stand(glob: str) -> None:
-    """Names with stars."""
+    """These globs are valid: names with stars."""
     assert check_glob(glob) == glob
 
 
 @pytest.mark.parametrize("glob", ["", "/x", "a b", "shop@1.0.0 ", "-x", "ä", "a" * 300])
 def test_globs_that_cover_nothing(glob: str) -> None:
-    """A slip is told rather than passed over."""
+    """A mistyped glob is refused rather than ignored."""
     with pytest.raises(BadValue):
         check_glob(glob)

@@ -1,4 +1,4 @@
-"""Which secrets an app asks for, what they may be called, and what they may be."""
+"""Which secrets an app asks for, what they may be called, and which values they may have."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from buntime.wire import MAX_LINE, encode
 
 @pytest.mark.parametrize("name", ["DATABASE_URL", "A", "_", "2FA", "PGPASSWORD", "MY_PATH"])
 def test_names(name: str) -> None:
-    """Capital letters, digits and underscores."""
+    """A name has capital letters, digits and underscores."""
     assert parse_name(name) == name
 
 
@@ -40,13 +40,13 @@ def test_names(name: str) -> None:
     ],
 )
 def test_no_names(name: object) -> None:
-    """Nothing else; nor what the runtime sets, or the system or Python reads."""
+    """Other names are refused, and so are those that the runtime, the system or Python uses."""
     with pytest.raises(BadValue):
         parse_name(name)
 
 
 def test_a_list_and_a_mapping() -> None:
-    """Both name them; a mapping says how each is passed."""
+    """A list or a mapping names secrets; a mapping says how each is passed."""
     assert parse_grants(["A", "B", "A"]) == {"A": True, "B": True}
     assert parse_grants({"A": None, "B": {"env": False}, "C": {"env": True}, "D": {}}) == {
         "A": True,
@@ -77,7 +77,7 @@ def test_other_values(value: object, words: str) -> None:
 
 @given(st.dictionaries(st.from_regex(r"X[A-Z0-9_]{0,8}", fullmatch=True), st.booleans()))
 def test_what_is_dumped_is_read(grants: dict[str, bool]) -> None:
-    """What a worker sees of the manifest says the same as the manifest."""
+    """A worker's copy of the manifest says the same as the manifest."""
     assert parse_grants(dump_grants(grants)) == grants
 
 
@@ -93,7 +93,7 @@ def test_what_is_dumped_is_read(grants: dict[str, bool]) -> None:
     ],
 )
 def test_values(data: bytes, value: str) -> None:
-    """A value is as it is given, without one line end at its end."""
+    """A value is used as given, without one trailing line end."""
     assert parse_value(data) == value
 
 
@@ -101,7 +101,8 @@ def test_values(data: bytes, value: str) -> None:
     "data", [b"", b"\n", b"hunter2\0", b"hunter2\xff", b"hunter2" * VALUE_MAX_BYTES]
 )
 def test_no_values(data: bytes) -> None:
-    """What no environment can have, or is too long, is told of without a word of it."""
+    """An error about a value that is too long, or that no environment can hold, does not contain
+    it."""
     with pytest.raises(BadValue) as caught:
         parse_value(data)
     assert "hunter2" not in str(caught.value)
@@ -119,7 +120,7 @@ def test_no_values(data: bytes) -> None:
     ],
 )
 def test_holders(holder: str, folder: str) -> None:
-    """Each has a folder of its own, by which it is known."""
+    """Each holder has a folder of its own, which identifies it."""
     assert parse_holder(holder) == holder
     assert folder_of(holder) == folder
     assert holder_in(folder) == holder
@@ -130,25 +131,25 @@ def test_holders(holder: str, folder: str) -> None:
     ["", ".", "..", "../x", "a/b", "@a/b/c", "shop@1.0.0", "plugin:", "plugin:../x", "@preview"],
 )
 def test_no_holders(text: str) -> None:
-    """Nothing else has secrets, so nothing leads out of the folder."""
+    """Nothing else can hold secrets, so no name leads out of the folder."""
     with pytest.raises(BadValue):
         parse_holder(text)
 
 
 @given(st.text(alphabet="@+/.:-abplugin", max_size=20))
 def test_folders_of_nobody(text: str) -> None:
-    """A folder that is no holder's is nobody's; one that is, is that of one holder."""
+    """A folder belongs to exactly one holder, or to none."""
     holder: Any = holder_in(text)
     assert holder is None or folder_of(holder) == text
 
 
 def test_versions_and_previews() -> None:
-    """All versions of an app share its secrets; its previews have others."""
+    """All versions of an app share its secrets; its previews have their own."""
     assert holder_of("shop", None) == holder_of("shop", "1.2.0") == "shop"
     assert holder_of("@acme/shop", "0.0.0-preview.pr-12") == "@acme/shop@preview"
 
 
 def test_all_of_an_app_fit_into_init() -> None:
-    """Also where JSON makes six bytes of each."""
+    """All secrets of an app fit into INIT, even if JSON needs six bytes for each character."""
     init = {"type": "INIT", "secrets": {"values": {"A": "\x01" * VALUES_MAX_BYTES}}}
     assert len(encode(init)) < MAX_LINE

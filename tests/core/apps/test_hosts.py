@@ -1,4 +1,4 @@
-"""Hosts of apps: what a manifest may name, and whose the host of a request is."""
+"""Hosts of apps: what a manifest may name, and which app a request's host belongs to."""
 
 from __future__ import annotations
 
@@ -29,12 +29,12 @@ TABLE = HostTable(
         "ann.shops.example.com:80": Claim("shop", "ann"),
         "ANN.shops.example.com": Claim("shop", "ann"),
         "xn--hxa.shops.example.com": Claim("shop", "xn--hxa"),
-        "vip.shops.example.com": Claim("vip"),  # exact before wildcard
+        "vip.shops.example.com": Claim("vip"),  # an exact name wins over a wildcard
         "XN--BCHER-KVA.example": Claim("vip"),
     }.items(),
 )
 def test_whose_a_host_is(asked: str, claim: Claim) -> None:
-    """Case, a port and a dot at the end mean nothing; a wildcard's label is told."""
+    """Case, a port and a trailing dot do not matter; a wildcard's label is reported."""
     assert TABLE.find(asked) == claim
 
 
@@ -44,7 +44,7 @@ def test_whose_a_host_is(asked: str, claim: Claim) -> None:
         "",
         "example.com",
         "shops.example.com",
-        "a.b.shops.example.com",  # a wildcard is one label
+        "a.b.shops.example.com",  # a wildcard matches one label only
         ".shops.example.com",
         "*.shops.example.com",
         "-.shops.example.com",
@@ -62,7 +62,7 @@ def test_whose_a_host_is(asked: str, claim: Claim) -> None:
         "shop.example.com\n",
         "b\u00fccher.example",
         "shop\u3002example\u3002com",  # full stops of other scripts
-        "\u017fhop.example.com",  # lower() of none of these is ASCII, and must not be made so
+        "\u017fhop.example.com",  # lower() of these is not ASCII, and must not be turned into it
         "[::1]",
         "[::1]:80",
         "127.0.0.1",
@@ -72,20 +72,21 @@ def test_whose_a_host_is(asked: str, claim: Claim) -> None:
     ],
 )
 def test_nobodys(asked: str) -> None:
-    """What is no plain name, or a name that nobody has, is not an app's."""
+    """A host that is not a plain name, or that no app has, belongs to none."""
     assert TABLE.find(asked) is None
 
 
 @given(st.text(max_size=40) | st.from_regex(r"[a-zA-Z0-9.:%@_-]{1,30}", fullmatch=True))
 def test_a_host_has_one_name(asked: str) -> None:
-    """What is taken for a name is its own name, whatever was around it."""
+    """A plain host name is its own plain form, also in capitals and with a dot or a port after
+    it."""
     name = plain_host(asked)
     assert name == "" or plain_host(name) == plain_host(name.upper() + ".:1") == name
     assert asked.lower().startswith(name)
 
 
 def test_the_first_of_two() -> None:
-    """The app that comes first has a host that two name, be it a wildcard; both are told."""
+    """If two apps name a host, the first one has it, even by a wildcard; both are reported."""
     table = HostTable([("a", ("x.y", "*.y")), ("b", ("x.y", "z.y")), ("c", ("*.y",))])
     assert table.find("x.y") == Claim("a")
     assert table.find("z.y") == Claim("b")
@@ -94,7 +95,7 @@ def test_the_first_of_two() -> None:
 
 
 def test_no_hosts() -> None:
-    """A table without hosts is false: whoever routes need not ask it."""
+    """A table without hosts is false, so that routing can skip it."""
     assert not HostTable([("shop", ())])
     assert TABLE
     assert repr(TABLE) == "HostTable(3 hosts, 1 wildcards)"
@@ -120,7 +121,7 @@ def test_no_hosts() -> None:
     ],
 )
 def test_hosts_of_a_manifest(given_hosts: list[str], hosts: tuple[str, ...]) -> None:
-    """Names as IDNA has them, each once."""
+    """Names are in IDNA form, each listed once."""
     assert parse_hosts(given_hosts) == hosts
 
 
@@ -157,14 +158,14 @@ def test_hosts_of_a_manifest(given_hosts: list[str], hosts: tuple[str, ...]) -> 
     ],
 )
 def test_what_is_no_host(value: object, why: str) -> None:
-    """A slip is told, with what to write."""
+    """An invalid host is reported, with what to write."""
     with pytest.raises(BadValue, match=why):
         parse_hosts(value)
 
 
 @given(st.lists(st.text(max_size=20)))
 def test_what_a_manifest_names_is_found(value: list[str]) -> None:
-    """Any text gives BadValue or names that the table finds."""
+    """Any text gives BadValue, or names that the table finds."""
     try:
         hosts = parse_hosts(value)
     except BadValue:
@@ -176,7 +177,7 @@ def test_what_a_manifest_names_is_found(value: list[str]) -> None:
 
 
 def test_a_host_belongs_to_who_had_it_first() -> None:
-    """Also where another app stands before it in the order."""
+    """A host stays with the app that had it first, even if another app sorts before it."""
     apps = [("a", ("x.y", "*.y")), ("b", ("x.y", "*.y", "z.y"))]
     table = HostTable(apps, had={"x.y": "b", "*.y": "b"})
     assert table.holders == {"x.y": "b", "*.y": "b", "z.y": "b"}
@@ -184,14 +185,15 @@ def test_a_host_belongs_to_who_had_it_first() -> None:
 
 
 def test_the_host_of_an_app_that_is_away() -> None:
-    """Is nobody's till it is back; naming it is a dispute with who is away."""
+    """The host of an absent app belongs to none until it is back; naming it is a dispute with
+    that app."""
     table = HostTable([("b", ("x.y",))], had={"x.y": "a"})
     assert table.find("x.y") is None
     assert table.disputes == (Dispute("x.y", "a", "b"),)
 
 
 def test_a_host_that_was_given_up() -> None:
-    """Its holder is there and does not name it any more: the next one has it."""
+    """If its holder is there and no longer names a host, the next app gets it."""
     table = HostTable([("a", ()), ("b", ("x.y",))], had={"x.y": "a"})
     assert table.holders == {"x.y": "b"}
     assert table.disputes == ()
@@ -199,7 +201,7 @@ def test_a_host_that_was_given_up() -> None:
 
 @pytest.mark.parametrize("had", [{}, {"x.y": "a"}, {"x.y": "away"}])
 def test_an_operator_moves_a_host(had: dict[str, str]) -> None:
-    """To whom the config file gives it, whoever had it."""
+    """A host goes to the app that the config file names, whichever app had it."""
     table = HostTable([("a", ("x.y",)), ("b", ("x.y",))], given=["b"], had=had)
     assert table.holders == {"x.y": "b"}
     assert table.disputes == (Dispute("x.y", "b", "a"),)

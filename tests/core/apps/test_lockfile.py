@@ -1,4 +1,4 @@
-"""buntime/core/apps/lockfile.py"""
+"""Lock files: `buntime/core/apps/lockfile.py`."""
 
 import contextlib
 import time
@@ -33,7 +33,7 @@ from buntime.core.apps.lockfile import FOREIGN_NAMES, BadLock, has_hashes, lacki
     ],
 )
 def test_exact_lines(line: str) -> None:
-    """A version, a URL, a file and most of pip's options can stand in a lock file."""
+    """A version, a URL, a file and most of pip's options may occur in a lock file."""
     has_hashes(line.encode())
 
 
@@ -52,26 +52,26 @@ def test_exact_lines(line: str) -> None:
     ],
 )
 def test_open_versions(line: str) -> None:
-    """A package without an exact version makes a file no lock."""
+    """A file with a package without an exact version is not a lock."""
     with pytest.raises(BadLock, match=r"^line 1: .flask.* leaves the version open; .*==1\.2\.3"):
         has_hashes(line.encode())
 
 
 @pytest.mark.parametrize("line", ["-r base.txt", "-rbase.txt", "--requirement=a", "-c limits.txt"])
 def test_other_files(line: str) -> None:
-    """A lock file does not refer to others, since a change of theirs would go unseen."""
+    """A lock file may not refer to others, since changes in them would go unnoticed."""
     with pytest.raises(BadLock, match=r"line 1: .* refers to another file"):
         has_hashes(line.encode())
 
 
 def test_editable() -> None:
-    """An app is not installed into its own environment, as `uv export` would have it."""
+    """An app is not installed into its own environment, unlike what `uv export` writes."""
     with pytest.raises(BadLock, match=r"line 3: '-e \.' is an editable install; leave it out"):
         has_hashes(b"flask==3.0.0 \\\n    --hash=sha256:00\n-e .\n")
 
 
 def test_not_text() -> None:
-    """A file that is no UTF-8 is no lock."""
+    """A file that is not UTF-8 is not a lock."""
     with pytest.raises(BadLock, match="UTF-8"):
         has_hashes("flask==3.0.0\n".encode("utf-16"))
 
@@ -90,12 +90,12 @@ def test_not_text() -> None:
     ],
 )
 def test_hashes(text: str, expected: bool) -> None:
-    """Hashes count wherever a package has them, over continued lines too, but not in comments."""
+    """Hashes count wherever a package has them, also on continued lines, but not in comments."""
     assert has_hashes(text.encode()) is expected
 
 
 def test_line_numbers() -> None:
-    """A message tells the line on which a package starts."""
+    """A message names the line on which a package starts."""
     with pytest.raises(BadLock, match="line 4: 'bottle'"):
         has_hashes(b"# made by hand\nflask==3.0.0 \\\n    --hash=sha256:00\nbottle\n")
 
@@ -111,14 +111,15 @@ def test_garbage(text: bytes) -> None:
 
 @pytest.mark.parametrize("name", FOREIGN_NAMES)
 def test_foreign_locks(name: str) -> None:
-    """Another tool's lock file is named, with the command that writes it in pip's format."""
+    """For another tool's lock file, the message gives the command that writes it in pip's
+    format."""
     said = lacking_lock(["app.py", name])
     assert name in said
     assert "requirements.lock" in said
 
 
 def test_no_lock() -> None:
-    """Where there is no lock file at all, it is said which names were looked for."""
+    """If there is no lock file at all, the message lists the names that were looked for."""
     said = lacking_lock(["app.py"])
     assert "requirements.lock and requirements.txt" in said
     assert "pip freeze" in said
@@ -128,7 +129,7 @@ def test_no_lock() -> None:
     "text", [" ", "\t#", "\\\n", "[", "==", ",==", " --", ";", "@", "a @ ", " --hash", "'"]
 )
 def test_no_text_is_slow(text: str) -> None:
-    """A lock file of 200 kB takes a moment whatever it says: the time grows with its length."""
+    """A 200 kB lock file takes a moment whatever it contains: the time grows with its length."""
     for start in (b"", b"a", b"a==1 "):
         began = time.process_time()
         with contextlib.suppress(BadLock):

@@ -98,7 +98,7 @@ def test_the_defaults() -> None:
 
 @pytest.mark.parametrize("text", ["", "# nothing\n", "entrypoint:\nenv:\npublicRoutes: ~\n"])
 def test_nothing_said(text: str) -> None:
-    """An empty file, or keys left empty whose default is none, change nothing."""
+    """An empty file, or an empty key whose default is none, changes nothing."""
     assert parse(text) == (DEFAULT, ())
 
 
@@ -109,7 +109,7 @@ def test_default_written_out(key: Key) -> None:
 
 
 def test_every_field_has_a_key() -> None:
-    """The table covers the fields of a manifest, each once, and no key comes twice."""
+    """The table covers each field of a manifest once, and no key occurs twice."""
     of_operators = {"is_user_fixed", "floors"}
     names = {field.name for field in fields(Manifest)} - of_operators
     assert sorted(key.field for key in KEYS) == sorted(names)
@@ -226,7 +226,7 @@ def test_all_keys() -> None:
 
 
 def test_python_as_written() -> None:
-    """A version of Python needs no quotes: 3.10 is not the number 3.1."""
+    """A version of Python needs no quotes: 3.10 is not read as the number 3.1."""
     assert parse("python: 3.10")[0].python == "3.10"
 
 
@@ -236,14 +236,14 @@ def test_off_as_written() -> None:
 
 
 def test_as_many_workers_as_cores() -> None:
-    """`workers: auto` stays a word: how many cores there are is the server's to find out."""
+    """`workers: auto` stays a word: the server finds out how many cores there are."""
     manifest, _ = parse("workers: auto")
     assert manifest.workers == "auto"
     assert to_config(manifest)["workers"] == "auto"
 
 
 def test_lifetimes_without_end() -> None:
-    """Each of them may be none, alone or together; a worker is told so in that word."""
+    """Each lifetime may be `none`, alone or together, and a worker sees that word."""
     manifest, warnings = parse("ttl: none\nidleTimeout: None\nmaxRequests: none")
     assert (manifest.ttl_s, manifest.idle_timeout_s) == (math.inf, math.inf)
     assert manifest.max_requests > 10**12
@@ -256,20 +256,20 @@ def test_lifetimes_without_end() -> None:
 
 
 def test_an_app_that_is_kept() -> None:
-    """`keep` has one worker ready always, or as many as `prewarm` says."""
+    """`keep` always has one worker ready, or as many as `prewarm` says."""
     assert parse("ttl: 1h\nkeep: true")[0].prewarm == 1
     assert parse("ttl: none\nkeep: true\nprewarm: 3")[0].prewarm == 3
     assert "keep: with ttl 0 each request has a worker of its own" in fault("keep: true")
 
 
 def test_public_routes_by_method() -> None:
-    """Public routes may be given for each method, in any case of letters."""
+    """Public routes may be given for each method, in any case."""
     manifest, _ = parse("publicRoutes:\n  get: [/a, /b/*]\n  POST: [/a]\n  ALL: []\n")
     assert manifest.public_routes == (("GET", "/a"), ("GET", "/b/*"), ("POST", "/a"))
 
 
 def test_it_cannot_be_changed() -> None:
-    """A manifest and its variables are values that many may hold."""
+    """A manifest and its variables are immutable, so they can be shared."""
     manifest, _ = parse("env: {A: b}")
     with pytest.raises(FrozenInstanceError):
         manifest.workers = 2  # type: ignore[misc]  # what is tested
@@ -364,7 +364,7 @@ def test_it_cannot_be_changed() -> None:
     ],
 )
 def test_faults(text: str, message: str) -> None:
-    """An error names the file, the line, the key, what came, and what is allowed."""
+    """An error names the file, the line, the key, the value and what is allowed."""
     line = text.count("\n") + 1
     assert fault(text).startswith(f"shop/buntime.yaml:{line}: {message}")
 
@@ -391,31 +391,32 @@ def test_faults(text: str, message: str) -> None:
     ],
 )
 def test_a_worker_lives_as_long_as_a_request(text: str, message: str) -> None:
-    """Where workers are reused, neither ttl nor idleTimeout may be shorter than timeout."""
+    """If workers are reused, neither `ttl` nor `idleTimeout` may be shorter than `timeout`."""
     assert fault(text).startswith(f"shop/buntime.yaml: {message}")
 
 
 def test_without_ttl_no_such_rule() -> None:
-    """Where a worker serves one request, idleTimeout means nothing and may be short."""
+    """If a worker serves one request, `idleTimeout` has no meaning and may be short."""
     manifest, warnings = parse("timeout: 2m\nidleTimeout: 1s")
     assert (manifest.timeout_s, manifest.idle_timeout_s, warnings) == (120.0, 1.0, ())
 
 
 def test_idle_timeout_is_lowered_to_ttl() -> None:
-    """A worker cannot be idle for longer than it lives; who asks for that is warned."""
+    """A worker cannot be idle for longer than it lives; a manifest that asks for that gets a
+    warning."""
     manifest, warnings = parse("ttl: 10m\nidleTimeout: 1h")
     assert manifest.idle_timeout_s == 600.0
     assert warnings == ("shop/buntime.yaml: idleTimeout 1h is longer than ttl; 10m is used",)
 
 
 def test_default_idle_timeout_is_lowered_in_silence() -> None:
-    """Nobody is warned of what they did not write."""
+    """There is no warning about a default that the manifest did not set."""
     manifest, warnings = parse("ttl: 40s")
     assert (manifest.idle_timeout_s, warnings) == (40.0, ())
 
 
 def test_body_size_is_capped() -> None:
-    """The runtime's largest body holds for every app, with a warning."""
+    """The runtime's largest body applies to every app, with a warning."""
     manifest, warnings = parse("maxBodySize: 1gb")
     assert manifest.max_body_size_bytes == 100 * MB
     assert warnings == (
@@ -436,7 +437,7 @@ def test_config() -> None:
 
 
 def test_config_has_no_blocked_variable() -> None:
-    """What is kept out of the environment does not come in by the config."""
+    """What is kept out of the environment does not get in through the config."""
     manifest, _ = parse("env: {A: b, DB_URL: hidden, my_token: hidden}")
     assert to_config(manifest)["env"] == {"A": "b"}
 
@@ -484,7 +485,7 @@ def parse_or_none(document: dict[str, object]) -> Manifest | None:
 @settings(deadline=None)
 @given(DOCUMENTS)
 def test_rules_hold(document: dict[str, object]) -> None:
-    """Whatever a manifest says, what comes of it keeps the rules."""
+    """Whatever a manifest says, the result keeps the rules."""
     manifest = parse_or_none(document)
     if manifest is None:
         return
@@ -496,7 +497,7 @@ def test_rules_hold(document: dict[str, object]) -> None:
 @settings(deadline=None)
 @given(DOCUMENTS)
 def test_config_round_trip(document: dict[str, object]) -> None:
-    """The config of a manifest is JSON, and a manifest with the same meaning."""
+    """The config of a manifest is JSON, and reads back as a manifest with the same meaning."""
     manifest = parse_or_none(document)
     if manifest is None:
         return
@@ -509,7 +510,7 @@ def test_config_round_trip(document: dict[str, object]) -> None:
 @settings(deadline=None)
 @given(st.dictionaries(st.sampled_from([key.name for key in KEYS]), st.text() | st.integers()))
 def test_any_values(document: dict[str, object]) -> None:
-    """Any values are a manifest or a ManifestError of one printable line, and nothing else."""
+    """Any values give a manifest or a one-line printable ManifestError, and nothing else."""
     data = yaml.safe_dump(document, allow_unicode=True).encode()
     assert set(read_document(data, size_max_bytes=SIZE_MAX_BYTES)) == set(document)
     try:
@@ -522,13 +523,13 @@ def test_any_values(document: dict[str, object]) -> None:
 
 
 def test_affinity_needs_a_worker_that_stays() -> None:
-    """With ttl 0 no worker is asked twice."""
+    """Affinity is refused with ttl 0, since no worker has a second request."""
     with pytest.raises(ManifestError, match="affinity: with ttl 0 no worker has a second request"):
         parse("affinity: cookie")
 
 
 def test_a_name_in_env_and_in_secrets() -> None:
-    """Nobody should have to guess which of the two an app gets."""
+    """A name may not be in both `env` and `secrets`: it would be unclear which one the app gets."""
     text = b"env: {MODE: fast, B: '1'}\nsecrets: [MODE, KEY]\n"
     with pytest.raises(ManifestError, match="app: MODE stands in env and in secrets; keep one"):
         parse_manifest(text, path="app", body_default=1, body_max=1)

@@ -11,7 +11,7 @@ from buntime.core.values.units import BadValue
 
 
 def test_values() -> None:
-    """The longest path comes first; a slash at the end does not count."""
+    """The longest path comes first; a trailing slash does not count."""
     assert parse_mounts({"/static/": "./out/static", "/static/app": "app"}) == (
         ("/static/app", "app"),
         ("/static", "out/static"),
@@ -26,7 +26,7 @@ def test_values() -> None:
      {f"/{number}": "x" for number in range(21)}],
 )  # fmt: skip
 def test_faults(value: object) -> None:
-    """Nothing outside of the app's folder, not all of it, nothing hidden."""
+    """A mount may be nothing outside the app's folder, not the whole folder, and nothing hidden."""
     with pytest.raises(BadValue):
         parse_mounts(value)
 
@@ -50,12 +50,12 @@ def test_faults(value: object) -> None:
     ],
 )
 def test_which_path_is_of_a_mount(raw: str, found: Mounted | None) -> None:
-    """The decoded path tells; one that files refuse is the app's own."""
+    """The decoded path decides; a path that files refuse is left to the app."""
     assert mounted_at(raw, ("/static/app", "/static")) == found
 
 
 @given(st.text(alphabet="/static.%2e5c\\", max_size=30))
 def test_what_is_left_is_a_path(raw: str) -> None:
-    """What is handed on begins with a slash, or is nothing."""
+    """The rest of the path begins with a slash, or is empty."""
     found = mounted_at(raw, ("/static",))
     assert found is None or found.rest[:1] in ("", "/")

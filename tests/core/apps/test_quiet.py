@@ -1,4 +1,4 @@
-"""When what has changed is acted on, and which file changes too often for that."""
+"""When a change is acted on, and which file changes too often for that."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from buntime.core.apps.quiet import Edit, Edits, Quiet
 
 
 def test_it_waits_for_quiet() -> None:
-    """Who goes on changing is not acted on yet."""
+    """An app that is still changing is not acted on yet."""
     quiet: Quiet[str] = Quiet(quiet_s=1.0, longest_s=30.0)
     quiet.touch("shop", 10.0)
     quiet.touch("shop", 10.5)
@@ -20,7 +20,7 @@ def test_it_waits_for_quiet() -> None:
 
 @given(st.lists(st.floats(0.0, 0.9), min_size=1, max_size=100))
 def test_it_does_not_wait_for_ever(gaps: list[float]) -> None:
-    """Who never comes to rest is acted on after the longest time, and each only once."""
+    """An app that never stops changing is acted on after the longest time, once each time."""
     quiet: Quiet[str] = Quiet(quiet_s=1.0, longest_s=5.0)
     now, first = 0.0, None
     for gap in gaps:
@@ -34,7 +34,8 @@ def test_it_does_not_wait_for_ever(gaps: list[float]) -> None:
 
 
 def test_a_file_that_changes_too_often() -> None:
-    """It counts so often within the time, is told of once, and then ignored for good."""
+    """A file counts a limited number of times within the period, is reported once, and then
+    ignored."""
     edits = Edits(most=2, within_s=10.0)
     assert [edits.judge("shop", "a.py", now) for now in (0.0, 5.0, 11.0, 12.0, 13.0, 99.0)] == [
         *(Edit.COUNTS, Edit.COUNTS, Edit.COUNTS, Edit.ONE_TOO_MANY, Edit.IGNORED, Edit.IGNORED),

@@ -47,13 +47,13 @@ NO_APP += ["", "/sh op", "/sh\u00f6p", "/shop\x00", "/" + "a" * 201, "/shop@" + 
 
 @pytest.mark.parametrize(("target", "parts"), SPLITS.items())
 def test_splits(target: str, parts: Target) -> None:
-    """A target names an app, perhaps a range, and what the app is asked for."""
+    """A target names an app, perhaps a range, and the path within the app."""
     assert split_target(target) == parts
 
 
 @pytest.mark.parametrize("target", NO_APP)
 def test_targets_without_an_app(target: str) -> None:
-    """A target whose first segment is no plain name is for no app, however it is encoded."""
+    """A target whose first segment is not a plain name belongs to no app, however it is encoded."""
     assert split_target(target) is None
 
 
@@ -64,7 +64,7 @@ pieces = st.sampled_from(
 
 @given(st.lists(pieces, max_size=8).map("".join) | st.text(max_size=30))
 def test_base_and_rest_are_the_targets_own(target: str) -> None:
-    """Base and rest put together are the target without its query, to the byte."""
+    """Base and rest together are the target without its query, byte for byte."""
     parts = split_target(target)
     if parts is not None:
         assert target.partition("?")[0] == parts.base + parts.rest
@@ -73,7 +73,7 @@ def test_base_and_rest_are_the_targets_own(target: str) -> None:
 
 @given(st.lists(pieces, max_size=8).map("".join) | st.text(max_size=30))
 def test_no_name_leaves_its_folder(target: str) -> None:
-    """A name has no dot segment, no empty one and no character with a meaning to a file system."""
+    """A name has no dot segment, no empty segment and no character special to a file system."""
     parts = split_target("/" + target)
     if parts is not None:
         assert re.fullmatch(r"(@[\w~-][\w.~-]*/)?[\w~-][\w.~-]*", parts.name, re.ASCII)
@@ -91,7 +91,7 @@ def test_encoding_does_not_change_a_name(name: str) -> None:
 
 @pytest.mark.parametrize("name", ["shop", "a.b", "_x", "~", "-", "@acme/shop", "a" * 200])
 def test_names_of_apps(name: str) -> None:
-    """A folder of this name can be reached."""
+    """A folder with this name can be reached."""
     assert is_app_name(name)
 
 
@@ -99,5 +99,5 @@ def test_names_of_apps(name: str) -> None:
     "name", ["", ".", "..", ".git", "a b", "a/b", "@acme", "@acme/.x", "a@1", "å", "a\n", "a" * 201]
 )
 def test_names_of_no_app(name: str) -> None:
-    """A folder of this name cannot be reached, so it is not an app."""
+    """A folder with this name cannot be reached, so it is not an app."""
     assert not is_app_name(name)

@@ -1,4 +1,4 @@
-"""What of a changed manifest holds at once, while the code before the change still serves."""
+"""Which parts of a changed manifest apply at once, while the old code still serves."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from buntime.core.apps.stricter import KEYS_ABOUT_ACCESS, KEYS_ABOUT_CODE, tight
 from buntime.core.schedule.jobs import AppProcess
 from tests.support.apps import make_app
 
-# For each key another value than the default, as its field has it.
+# For each key, a value other than the default, as its field stores it.
 OTHERS: dict[str, Any] = {
     "entrypoint": "other.py",
     "timeout": 7.0,
@@ -70,7 +70,7 @@ def protected(*paths: str, **manifest: object) -> App:
 
 
 def test_each_key_is_about_access_or_about_code() -> None:
-    """A new key needs its place in the table: does it hold at once, or with the code?"""
+    """Each key has a place in the table: it applies at once, or with the code."""
     assert KEYS_ABOUT_ACCESS.keys() | KEYS_ABOUT_CODE == {key.name for key in KEYS}
     assert KEYS_ABOUT_ACCESS.keys() & KEYS_ABOUT_CODE == set()
     assert OTHERS.keys() == KEYS_ABOUT_CODE
@@ -78,7 +78,7 @@ def test_each_key_is_about_access_or_about_code() -> None:
 
 @pytest.mark.parametrize("name", OTHERS)
 def test_keys_about_code(name: str) -> None:
-    """They wait for it: the app stays the very same."""
+    """A key about code waits for the new code: the app stays the same object."""
     served = make_app()
     (field,) = (key.field for key in KEYS if key.name == name)
     assert tightened(served, make_app(**{field: OTHERS[name]})) is served
@@ -99,7 +99,8 @@ def test_keys_about_code(name: str) -> None:
     ],
 )
 def test_the_stricter_of_two(field: str, strict: object, free: object) -> None:
-    """What keeps out holds at once; what lets in waits for the code that it was written for."""
+    """What restricts access applies at once; what opens it waits for the code it was written
+    for."""
     served = make_app(**{field: free})
     made = tightened(served, make_app(**{field: strict}))
     assert getattr(made.manifest, field) == strict
@@ -110,32 +111,32 @@ def test_the_stricter_of_two(field: str, strict: object, free: object) -> None:
 
 
 def test_a_route_that_is_public_no_more() -> None:
-    """Of two manifests only what is public by both is."""
+    """Of two manifests, only what both make public is public."""
     made = tightened(protected("/a", "/b"), protected("/b", "/c"))
     assert [path for path in ("/a", "/b", "/c") if made.public_routes.cover("GET", path)] == ["/b"]
 
 
 def test_public_routes_of_an_app_that_was_public() -> None:
-    """All was public, so the newer ones count."""
+    """If the whole app was public, the newer public routes apply."""
     made = tightened(make_app(public_routes=routes("/a")), protected("/b"))
     assert [path for path in ("/a", "/b") if made.public_routes.cover("GET", path)] == ["/b"]
 
 
 def test_an_app_that_becomes_public() -> None:
-    """Not before its code has loaded: the one before it was written to be protected."""
+    """An app becomes public only once its new code has loaded: the old code expects protection."""
     served = protected("/a")
     assert tightened(served, make_app(public_routes=routes("/b"))) is served
 
 
 def test_the_code_serves_as_it_was() -> None:
-    """What is no access is of the app that serves."""
+    """Everything but access comes from the app that serves."""
     served = make_app(version="1.0.0", ttl_s=60.0, timeout_s=5.0)
     made = tightened(served, protected(ttl_s=90.0, entrypoint="other.py"))
     assert (made.manifest.ttl_s, made.entrypoint, made.version) == (60.0, "app.py", "1.0.0")
 
 
 def test_what_a_change_keeps_for_jobs_is_closed_at_once() -> None:
-    """A path that either state of the code keeps for its jobs is closed meanwhile."""
+    """A path that either the old or the new manifest reserves for jobs is closed meanwhile."""
     job = {"schedule": "0 3 * * *", "cronOnly": True}
     served = make_app(cron=cron_jobs([{**job, "path": "/old"}]))
     newer = make_app(cron=cron_jobs([{**job, "path": "/new/?all=1"}]))

@@ -1,4 +1,4 @@
-"""Which of the apps of one name serves, of those that were found one after the other."""
+"""Which of several apps with the same name, found one after the other, serves."""
 
 from __future__ import annotations
 
@@ -50,13 +50,13 @@ class World:
 
 
 def test_the_first_one_serves() -> None:
-    """There is nothing that could serve in its place."""
+    """The first app that is found serves, since there is no alternative."""
     app = make_app(version="1.0.0")
     assert World().find(app) is app
 
 
 def test_what_was_loaded_after_it_was_found_counts() -> None:
-    """A boot ends later than the request that found the app, and the next one may find a change."""
+    """An app that was loaded after it was found counts as loaded when a change is found."""
     world = World()
     first = world.found_and_loaded("1.0.0")
     assert world.find(make_app(version="1.0.0")) is first
@@ -64,7 +64,8 @@ def test_what_was_loaded_after_it_was_found_counts() -> None:
 
 
 def test_a_change_that_keeps_out_holds_at_once() -> None:
-    """The code waits for its proof, the access does not; and it is the same app each time."""
+    """The new code waits until it has loaded, but a stricter access rule applies at once; the
+    result is the same app each time."""
     world = World()
     first = world.found_and_loaded("1.0.0")
     changed = make_app(version="1.0.0", visibility="protected")
@@ -77,7 +78,7 @@ def test_a_change_that_keeps_out_holds_at_once() -> None:
 
 
 def test_a_new_version_that_keeps_out() -> None:
-    """Whom it keeps out does not get in by the version that still serves in its place."""
+    """A new version's stricter access also applies while the old version serves in its place."""
     world = World()
     first = world.found_and_loaded("1.0.0")
     second = make_app(version="2.0.0", visibility="internal")
@@ -86,7 +87,7 @@ def test_a_new_version_that_keeps_out() -> None:
 
 
 def test_a_version_that_cannot_be_read_any_more() -> None:
-    """It keeps out whom it kept out when it could be read."""
+    """A version that can no longer be read still keeps out the callers it kept out before."""
     world = World()
     first = world.found_and_loaded("1.0.0")
     world.find(make_app(version="2.0.0", visibility="protected"))
@@ -97,7 +98,7 @@ def test_a_version_that_cannot_be_read_any_more() -> None:
 
 
 def test_what_was_never_loaded_does_not_count() -> None:
-    """Between two states that nobody has loaded, the later one serves."""
+    """Of two states that were never loaded, the later one serves."""
     world = World()
     world.find(make_app(version="1.0.0"))
     later = make_app(version="1.0.0")
@@ -105,7 +106,7 @@ def test_what_was_never_loaded_does_not_count() -> None:
 
 
 def test_the_same_version_comes_before_others() -> None:
-    """Another state of the same code is nearer than another version."""
+    """Another state of the same version is preferred over another version."""
     world = World()
     world.found_and_loaded("2.0.0")
     first = world.found_and_loaded("1.0.0")
@@ -113,7 +114,7 @@ def test_the_same_version_comes_before_others() -> None:
 
 
 def test_only_versions_that_were_asked_for() -> None:
-    """A request for a range gets nothing outside of it."""
+    """A request for a range gets only versions within it."""
     world = World()
     world.found_and_loaded("1.0.0")
     new = make_app(version="2.0.0")
@@ -122,7 +123,8 @@ def test_only_versions_that_were_asked_for() -> None:
 
 
 def test_versions_that_were_there_together() -> None:
-    """A pinned version that was loaded first is not what served before a higher one beside it."""
+    """A pinned version that was loaded first is not preferred over a higher one that was there
+    beside it."""
     world = World()
     world.versions = {"1.0.0", "1.1.0"}
     pinned = make_app(version="1.0.0")
@@ -132,11 +134,11 @@ def test_versions_that_were_there_together() -> None:
     assert world.find(higher, "1") is higher
     world.versions.remove("1.1.0")
     world.find(pinned, "1")
-    assert world.find(make_app(version="1.1.0"), "1") is pinned  # now it is added
+    assert world.find(make_app(version="1.1.0"), "1") is pinned  # now it is newly added
 
 
 def test_the_highest_that_was_loaded() -> None:
-    """Of several versions that were loaded, the one that the range means."""
+    """Of several loaded versions, the one that the range selects serves."""
     world = World()
     world.found_and_loaded("1.0.0")
     second = world.found_and_loaded("2.0.0")
@@ -144,7 +146,8 @@ def test_the_highest_that_was_loaded() -> None:
 
 
 def test_who_stands_in_for_a_faulty_version() -> None:
-    """Another version, unless the faulty one has served: its manifest may keep somebody out."""
+    """Another version stands in, unless the faulty one has served: its manifest may keep callers
+    out."""
     world = World()
     first = world.found_and_loaded("1.0.0")
     assert world.faulty("2.0.0") is first
@@ -154,7 +157,7 @@ def test_who_stands_in_for_a_faulty_version() -> None:
 
 @pytest.mark.parametrize("version", ["1.0.0", "2.0.0"])
 def test_at_once(version: str) -> None:
-    """Without trials the latest serves, and nobody stands in for what is faulty."""
+    """Without trials the latest version serves, and nothing stands in for a faulty one."""
     succession = Succession(AtOnce())
     succession.choose(make_app(version="1.0.0"), VERSIONS, None)
     new = make_app(version=version)
@@ -163,11 +166,11 @@ def test_at_once(version: str) -> None:
     assert succession.stand_in(fault, VERSIONS, None) is None
 
 
-# The active version, which a link `latest` leads to
+# The active version, which a link `latest` points to
 
 
 def test_the_active_one_serves_till_the_next_is_loaded() -> None:
-    """Whichever has the higher number, and though both were there at the first look."""
+    """The active version serves until the next one has loaded, whatever their numbers are."""
     world = World()
     world.versions.update(VERSIONS)
     first, second = make_app(version="2.0.0"), make_app(version="1.0.0")
@@ -186,7 +189,7 @@ def test_the_active_one_serves_till_the_next_is_loaded() -> None:
 
 
 def test_the_active_one_stands_in() -> None:
-    """Where the next one is faulty, what was active serves on, not the highest number."""
+    """If the next version is faulty, the one that was active goes on, not the highest number."""
     world = World()
     for version in ("1.0.0", "2.0.0"):
         app = make_app(version=version)

@@ -1,4 +1,4 @@
-"""Lock files that uv installs from: which they are, and what is none."""
+"""Lock files that uv installs from: which files count, and which do not."""
 
 from __future__ import annotations
 
@@ -47,12 +47,12 @@ def test_kinds() -> None:
     ],
 )
 def test_scripts(text: bytes, found: bool) -> None:
-    """A script says so on a line of its own."""
+    """A script declares itself on a line of its own."""
     assert is_script(text) is found
 
 
 def test_a_pylock() -> None:
-    """What tools write is one, later minor versions too."""
+    """What tools write is a valid lock, including later minor versions."""
     check_pylock(PYLOCK.encode())
     check_pylock(PYLOCK.replace("1.0", "1.7", 1).encode())
     check_pylock(b'lock-version = "1.0"\npackages = []')
@@ -75,7 +75,7 @@ def test_a_pylock() -> None:
     ],
 )
 def test_what_is_none(text: bytes, why: str) -> None:
-    """A fault is told, with the package."""
+    """A fault is reported, with the package."""
     with pytest.raises(BadLock, match=why):
         check_pylock(text)
 
@@ -92,7 +92,7 @@ def test_garbage(text: bytes) -> None:
 
 
 def test_words() -> None:
-    """What is lacking is told with what to do, by commands that can be pasted."""
+    """A message says what is missing and what to do, with commands that can be pasted."""
     assert "pip install uv" in lacks_uv("uv.lock", UvLock.PROJECT)
     assert "uv export --script app.py -o" in lacks_uv("app.py.lock", UvLock.SCRIPT)
     assert "uv lock --script app.py" in lacks_script_lock("app.py")

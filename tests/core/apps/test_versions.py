@@ -1,4 +1,4 @@
-"""Versions: which folder a range means. The tables are checked against node-semver 7."""
+"""Versions: which folder a range selects. The tables are checked against node-semver 7."""
 
 import re
 
@@ -114,37 +114,37 @@ NO_RANGE = (
 
 @pytest.mark.parametrize(("spec", "chosen"), CHOICES.items())
 def test_a_range_takes_the_highest_in_it(spec: str, chosen: str) -> None:
-    """A range means the highest version that npm finds in it."""
+    """A range selects the highest version that npm finds in it."""
     assert select(SHOP, spec) == chosen
 
 
 @pytest.mark.parametrize("spec", NOTHING)
 def test_a_range_may_be_empty(spec: str) -> None:
-    """A range in which no version lies means none."""
+    """A range without a matching version selects none."""
     assert select(SHOP, spec) is None
 
 
 @pytest.mark.parametrize("spec", NO_RANGE)
 def test_what_is_no_range_means_no_version(spec: str) -> None:
-    """A client's nonsense is answered like an unknown version, it raises nothing."""
+    """An invalid range from a client is treated like an unknown version and raises nothing."""
     assert select(SHOP, spec) is None
     assert not is_range(spec)
 
 
 @pytest.mark.parametrize("spec", ["9", "~1.2", "*", ">=1 <3", "1.0.0 - 2", "1 || 3", ""])
 def test_ranges(spec: str) -> None:
-    """What npm takes for a range is one, whether or not a version lies in it."""
+    """Whatever npm takes for a range is one, whether or not a version matches it."""
     assert is_range(spec)
 
 
 @pytest.mark.parametrize("spec", [None, LATEST])
 def test_default_is_the_highest_release(spec: str | None) -> None:
-    """Without a range, and for "latest", the highest release is meant."""
+    """Without a range, and for "latest", the highest release is selected."""
     assert select(SHOP, spec) == "2.0.0"
 
 
 def test_default_is_a_prerelease_for_lack_of_releases() -> None:
-    """Pre-releases are the default only where there is nothing else."""
+    """A pre-release is the default only if there is nothing else."""
     assert select(["2.0.0-rc.1", "2.0.0-rc.10", "2.0.0-rc.9"], None) == "2.0.0-rc.10"
 
 
@@ -162,7 +162,7 @@ def test_the_unversioned_folder_is_the_default(spec: str | None) -> None:
 
 @pytest.mark.parametrize("spec", ["*", "1", "", ">=0.0.0"])
 def test_ranges_pass_by_folders_without_a_number(spec: str) -> None:
-    """A range is about numbers: "latest" and the unversioned folder are in none."""
+    """A range selects numbers only, never "latest" or the unversioned folder."""
     assert select([LATEST, UNVERSIONED], spec) is None
 
 
@@ -172,12 +172,12 @@ def test_nothing_offered_means_nothing() -> None:
 
 
 def test_build_metadata_can_be_named() -> None:
-    """Of versions that differ in build metadata alone, the one written out is taken."""
+    """If versions differ in build metadata only, the one written out is selected."""
     assert select(["1.0.0+a", "1.0.0+b"], "1.0.0+a") == "1.0.0+a"
 
 
 def test_build_metadata_has_no_precedence() -> None:
-    """A range finds versions with build metadata; the choice among equals is always the same."""
+    """A range finds versions with build metadata; among equals the choice is always the same."""
     assert select(["1.0.0+b", "1.0.0+a"], "^1.0.0") == select(["1.0.0+a", "1.0.0+b"], "1")
 
 
@@ -185,7 +185,7 @@ def test_build_metadata_has_no_precedence() -> None:
     "text", ["1.2.0", "0.0.0", "1.0.0-rc.1", "1.0.0-0a.-.x", "1.0.0+01.b", "1.0.0-a+b", "latest"]
 )
 def test_versions_of_folders(text: str) -> None:
-    """A folder may bear a strict semantic version, or "latest"."""
+    """A folder's name may be a strict semantic version, or "latest"."""
     assert is_version(text)
 
 
@@ -197,12 +197,12 @@ def test_versions_of_folders(text: str) -> None:
     ],
 )
 def test_what_no_folder_may_bear(text: str) -> None:
-    """Anything looser than a strict version would mean two folders for one version."""
+    """Anything looser than a strict version would give one version two folders."""
     assert not is_version(text)
 
 
 def test_precedence() -> None:
-    """Versions are listed as semver 11 orders them, those without a number first."""
+    """Versions are listed in the order of semver 11, those without a number first."""
     ordered = ["", "latest", "0.9.0", "1.0.0-1", "1.0.0-alpha", "1.0.0-alpha.1", "1.0.0-alpha.beta"]
     ordered += ["1.0.0-beta", "1.0.0-beta.2", "1.0.0-beta.11", "1.0.0-rc.1", "1.0.0", "1.2.0"]
     ordered += ["1.10.0", "10.0.0"]
@@ -216,7 +216,8 @@ versions = st.builds("{}{}".format, releases, st.sampled_from(["", "-a", "-a.1",
 
 @given(st.sets(versions), versions)
 def test_a_caret_stays_within_the_major(offered: set[str], version: str) -> None:
-    """What "^" finds has the major version named (above 0), and is not older than it."""
+    """What "^" finds has the same major version (if above 0), and is not older than the one
+    named."""
     chosen = select(offered, f"^{version}")
     if chosen is not None:
         assert chosen.split(".", 1)[0] == version.split(".", 1)[0]
@@ -233,7 +234,7 @@ def test_a_prerelease_is_found_only_by_its_own(offered: set[str], version: str) 
 
 @given(st.lists(versions, min_size=1), st.randoms())
 def test_the_order_of_folders_does_not_matter(offered: list[str], random: object) -> None:
-    """The choice depends on what is offered, not on the order in which a disk lists it."""
+    """The choice does not depend on the order in which a disk lists the folders."""
     assert select(offered, None) == select(reversed(offered), None)
 
 
@@ -241,7 +242,7 @@ def test_the_order_of_folders_does_not_matter(offered: list[str], random: object
     st.text(max_size=40) | st.from_regex(re.compile(r"[0-9xv.*^~<>=| +a-c-]{0,40}"), fullmatch=True)
 )
 def test_no_spec_raises(spec: str) -> None:
-    """Whatever a client writes as a range, the answer is a version that is offered, or none."""
+    """Whatever a client writes as a range, the result is a version that is offered, or None."""
     assert select(SHOP, spec) in (None, *SHOP)
 
 
@@ -258,7 +259,7 @@ def test_no_spec_raises(spec: str) -> None:
     ],
 )
 def test_active_and_withheld(spec: str | None, expected: str | None) -> None:
-    """The active version is the default; withheld ones are found by their full number alone."""
+    """The active version is the default; a withheld one is found by its full number only."""
     withheld = {"2.0.0", "3.0.0-rc.1"}
     assert choose(SHOP, spec, active="1.0.0", withheld=withheld) == expected
     assert choose(SHOP, "^2", active="2.0.0", withheld=withheld) == "2.0.0"
@@ -266,8 +267,8 @@ def test_active_and_withheld(spec: str | None, expected: str | None) -> None:
 
 @given(st.sets(st.sampled_from(SHOP)), st.sampled_from([None, "latest", *CHOICES]))
 def test_choosing_without_either(versions: set[str], spec: str | None) -> None:
-    """Without an active one and with nothing withheld, it selects; an active one that is not there
-    changes nothing."""
+    """With neither active nor withheld versions it selects as usual; an active version that does
+    not exist changes nothing."""
     assert (
         choose(versions, spec) == choose(versions, spec, active="7.0.0") == select(versions, spec)
     )

@@ -1,4 +1,4 @@
-"""Which files of an app's folder are its code."""
+"""Which files in an app's folder are its code."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from buntime.core.apps.watching import IMPORTED_MAX, Watching, checked_imports
      "uv.lock", "Pipfile.lock", "pylock.toml", "queries/all.sql"],
 )  # fmt: skip
 def test_code(path: str) -> None:
-    """Code, what it reads once, and settings."""
+    """Code, files that it reads once, and settings count."""
     assert Watching().covers(path)
 
 
@@ -26,12 +26,12 @@ def test_code(path: str) -> None:
      ".app.py.swp", ".hidden.py", "app.lock", "py", "notes.txt", "a.py/b", "x.py.tmp", "x.py\n"],
 )  # fmt: skip
 def test_data(path: str) -> None:
-    """What programs write while they work."""
+    """Files that programs write while they run do not count."""
     assert not Watching().covers(path)
 
 
 def test_patterns() -> None:
-    """A name alone counts in every folder, a path from the app's folder on, "!" leaves out."""
+    """A bare name matches in every folder, a path starts at the app's folder, and "!" excludes."""
     rule = Watching(["*.json", "data/*.bin", "!uploads/**", "!draft.py"], ["uploads/mod.py"])
     yes = ["state.json", "a/b/c.json", "data/x.bin", "app.py"]
     no = ["uploads/1.json", "uploads/mod.py", "draft.py", "a/draft.py", "a/data/x.bin", "x.bin"]
@@ -44,13 +44,13 @@ def test_patterns() -> None:
 
 @pytest.mark.parametrize("folder", [".git", "a/.cache", ".venv-1", "venv", "a/node_modules"])
 def test_folders_of_tools(folder: str) -> None:
-    """Nothing below them counts, also where a worker has imported from there."""
+    """Nothing below these folders counts, even if a worker has imported from there."""
     assert not Watching().enters(folder)
     assert not Watching((), [f"{folder}/x.dsl"]).imported
 
 
 def test_what_a_worker_has_imported() -> None:
-    """It counts whatever its name is, if it is the app's own."""
+    """A file that a worker has imported counts whatever its name is, if it is the app's own."""
     told = [
         "lib/rules.dsl",
         "../other/x.dsl",
@@ -68,14 +68,14 @@ def test_what_a_worker_has_imported() -> None:
     [None, "app.py", {"app.py": 1}, [1], [["a"]], [""], ["a" * 1025], ["a"] * (1 + IMPORTED_MAX)],
 )
 def test_a_worker_that_lies(told: object) -> None:
-    """What is no list of paths, or is too long, breaks the protocol."""
+    """Anything but a list of paths, or a list that is too long, is a breach of the protocol."""
     with pytest.raises(ValueError, match="imported file"):
         checked_imports(told)
 
 
 @given(st.lists(st.text(min_size=1, max_size=1024), max_size=20), st.text(min_size=1))
 def test_any_paths(told: list[str], path: str) -> None:
-    """Whatever a worker tells and a folder holds, it is judged."""
+    """Any paths that a worker reports or a folder holds can be judged."""
     rule = Watching((), checked_imports(told))
     assert rule.covers(path) in (True, False)
     assert rule.enters(path) in (True, False)

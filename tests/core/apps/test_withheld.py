@@ -1,4 +1,4 @@
-"""What is said beside the error of an app that may miss a variable."""
+"""What is added to the error of an app that may miss a variable."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ UNPASSED = frozenset({"SENTRY_DSN", "USER", "EDITOR"})
 
 
 def test_the_error_names_one() -> None:
-    """Then it is said that the runtime has it, why the app has not, and what to do."""
+    """If the error names a variable, the note says that the runtime has it, why the app does
+    not, and what to do."""
     found = missed("KeyError: 'DATABASE_URL'", KEPT, UNPASSED)
     assert found is not None
     assert found.named == ("DATABASE_URL",)
@@ -24,7 +25,7 @@ def test_the_error_names_one() -> None:
 
 
 def test_in_other_spellings() -> None:
-    """As settings of pydantic have them, and in a sentence."""
+    """A name is recognized in pydantic's spelling, and in a sentence."""
     for error in ("Settings\ndatabase_url\n  Field required", "Set the DATABASE_URL variable."):
         found = missed(error, KEPT, ())
         assert found is not None
@@ -35,7 +36,8 @@ def test_in_other_spellings() -> None:
 
 
 def test_one_that_is_not_passed_on() -> None:
-    """It belongs in the manifest. A word that is no quoted name means no variable."""
+    """A variable that is not passed on belongs in the manifest; an unquoted word names no
+    variable."""
     found = missed("KeyError: 'SENTRY_DSN'", (), UNPASSED)
     assert found is not None
     assert (found.named, found.kept) == (("SENTRY_DSN",), ())
@@ -44,13 +46,13 @@ def test_one_that_is_not_passed_on() -> None:
 
 
 def test_the_error_names_none() -> None:
-    """What is kept from the app is told all the same, if there is any."""
+    """If the error names no variable, those withheld from the app are listed, if there are any."""
     found = missed("RuntimeError: no settings", KEPT, UNPASSED)
     assert found is not None
     assert found.named == ()
     assert found.words.startswith("kept from the app: AWS_KEY, DATABASE_URL (")
     assert missed("RuntimeError: no settings", (), UNPASSED) is None
-    # The runtime's own settings are nothing that an app could lack.
+    # An app never lacks the runtime's own settings.
     assert missed("RuntimeError: no settings", ("RUNTIME_MASTER_KEY",), UNPASSED) is None
 
 
@@ -64,7 +66,7 @@ def test_the_error_names_none() -> None:
     ],
 )
 def test_errors_that_are_about_something_else(error: str) -> None:
-    """Where no variable can be the reason, those that are kept are not worth a line."""
+    """If no variable can be the reason, the withheld ones are not mentioned."""
     assert missed(error, KEPT, UNPASSED) is None
     named = missed(f"{error} DATABASE_URL", KEPT, ())
     assert named is not None
@@ -72,7 +74,7 @@ def test_errors_that_are_about_something_else(error: str) -> None:
 
 
 def test_bounds() -> None:
-    """A long error and many names make no long line."""
+    """A long error and many names still make no long line."""
     found = missed("x" * 10**6, [f"A{number}_KEY" for number in range(500)], ())
     assert found is not None
     assert len(found.words) < 500
