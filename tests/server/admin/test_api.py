@@ -1,4 +1,4 @@
-"""The runtime's own pages: who gets which, and what stands there."""
+"""The runtime's own pages: who may see which, and what they show."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ OPEN_PATHS = (
     "/.well-known/buntime",
 )
 DESCRIPTION = ("/api/openapi.json", "/api/docs")  # of what is public anyway
-# These find out themselves who asks: tests/e2e/access/test_sessions.py
+# These check for themselves who asks: tests/e2e/access/test_sessions.py
 SIGNING_IN = ("session.show", "session.begin", "session.end", "session.open")
 OPERATORS = (
     "/api/plugins",
@@ -74,7 +74,7 @@ ACTIONS = ("/api/workers/w1/recycle", "/api/apps/shop/recycle")
 
 
 class FakePool:
-    """One worker, w1, and the report of a pool."""
+    """One worker, w1, and the pool's report."""
 
     def __init__(self) -> None:
         self.report = self.orders = self
@@ -108,7 +108,7 @@ class FakeMetrics:
 
 
 class OtherPages:
-    """Pages that have tests of their own: here only who gets them is looked at."""
+    """Pages that have their own tests; here only access to them is checked."""
 
     def __init__(self, *groups: Pages) -> None:
         self._known = {name for group in groups for name in group.handlers()}
@@ -119,7 +119,7 @@ class OtherPages:
 
 
 class FakePlugins:
-    """One plugin, off; what was asked of it."""
+    """One plugin, switched off; records what it was asked to do."""
 
     def __init__(self) -> None:
         off = parse_plugin_manifest(
@@ -175,7 +175,7 @@ class Fixture:
         self.api = api_of(self.live, gate, *groups, OtherPages(*groups))
 
     def ask(self, path: str, method: str = "GET", query: str = "", **more: Any) -> FakeExchange:
-        """With the local key, where there is one and no other is offered."""
+        """Ask with the local key, if there is one and no other key is given."""
         if self.local.value and "headers" not in more:
             more["headers"] = LOCAL
         exchange = FakeExchange(path + query, method, service=self.service, **more)
@@ -199,7 +199,7 @@ def root(tmp_path: Path) -> Path:
 
 
 def in_development(root: Path, **environ: str) -> Fixture:
-    """Without a master key, but with one for this machine."""
+    """Without a master key, but with a local key for this machine."""
     fixture = Fixture(root, **environ)
     fixture.local.value = LOCAL_KEY
     return fixture
@@ -215,7 +215,7 @@ def fixture(root: Path) -> Fixture:
 
 @pytest.mark.parametrize("path", OPEN_PATHS)
 def test_open_pages(root: Path, path: str) -> None:
-    """Health and discovery are for everybody, from everywhere, with and without a key."""
+    """Health and discovery are open to everybody, from anywhere, with or without a key."""
     for environ in ({}, {"RUNTIME_MASTER_KEY": KEY}):
         answer = Fixture(root, **environ).ask(path, peer="192.0.2.1", host="apps.example.org")
         assert answer.status == 200
@@ -223,13 +223,13 @@ def test_open_pages(root: Path, path: str) -> None:
 
 @pytest.mark.parametrize("path", OPERATORS)
 def test_pages_for_operators(root: Path, path: str) -> None:
-    """With a key they want it, from everywhere; without one they are for this machine alone, and
-    want the key that it has in a file."""
+    """With a key set they require it, wherever the request comes from; without one they are open to
+    this machine alone, and require the local key from its file."""
     keyless, keyed = in_development(root), Fixture(root, RUNTIME_MASTER_KEY=KEY)
     assert keyless.ask(path).status == 200
     for fields in ((), (("x-api-key", "wrong"),), BEARS, (("authorization", LOCAL_KEY),)):
         assert keyless.ask(path, headers=fields).code == "unauthorized"
-    assert keyless.ask(path, host="10.1.2.3:8000").status == 200  # where the runtime listens
+    assert keyless.ask(path, host="10.1.2.3:8000").status == 200  # where it listens
     assert keyless.ask(path, peer="192.0.2.1").code == "forbidden"
     assert keyless.ask(path, host="rebound.example").code == "forbidden"
     assert keyless.ask(path, headers=(*LOCAL, ("via", "1.1 proxy"))).code == "forbidden"
@@ -251,7 +251,7 @@ def test_pages_that_are_closed(root: Path, path: str) -> None:
 
 
 def test_wrong_keys(root: Path) -> None:
-    """Who guesses has to wait, with the right one too; others have not."""
+    """A client that guesses keys has to wait, even with the right key; other clients do not."""
     keyed = Fixture(root, RUNTIME_MASTER_KEY=KEY)
     wrong = (("x-api-key", "wrong"),)
     told = [keyed.ask("/api/workers", headers=wrong).status for _ in range(20)]
@@ -265,7 +265,7 @@ def test_wrong_keys(root: Path) -> None:
 
 
 def test_public_metrics(fixture: Fixture, root: Path) -> None:
-    """RUNTIME_METRICS=public opens /metrics, its JSON not, from the next request on."""
+    """RUNTIME_METRICS=public opens /metrics, but not its JSON form, from the next request on."""
     assert fixture.ask("/metrics", peer="192.0.2.1").status == 403
     fixture.live.replace(settings(root, RUNTIME_METRICS="public"))
     assert fixture.ask("/metrics", peer="192.0.2.1").status == 200
@@ -283,14 +283,14 @@ def test_a_new_key(fixture: Fixture, root: Path) -> None:
 @pytest.mark.parametrize("path", [*READ, *ACTIONS, "/api/nowhere"])
 @pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "PATCH"])
 def test_pages_of_other_sites(fixture: Fixture, path: str, method: str) -> None:
-    """A browser that acts for another site's page changes nothing, wherever it asks."""
+    """A browser that acts for another site's page can change nothing, on any route."""
     answer = fixture.ask(path, method, headers=(("origin", "http://evil.example"),))
     assert answer.code == "cross_site"
     assert fixture.pool.recycled == []
 
 
 def test_a_page_of_this_site(fixture: Fixture) -> None:
-    """A page at the host that is asked may do what operators may."""
+    """A page served from the same host may do what operators may."""
     headers = (*LOCAL, ("origin", "http://localhost"))
     assert fixture.ask(ACTIONS[1], "POST", headers=headers).status == 202
 
@@ -298,7 +298,7 @@ def test_a_page_of_this_site(fixture: Fixture) -> None:
 @pytest.mark.parametrize("path", READ)
 @pytest.mark.parametrize("method", ["POST", "DELETE", "OPTIONS"])
 def test_methods(fixture: Fixture, path: str, method: str) -> None:
-    """A page is read; other methods are 405, and the answer says which there are."""
+    """Pages are read with GET; other methods get 405, and the answer lists the allowed ones."""
     answer = fixture.ask(path, method)
     assert (answer.status, answer.code) == (405, "method_not_allowed")
     assert answer.error is not None
@@ -308,7 +308,7 @@ def test_methods(fixture: Fixture, path: str, method: str) -> None:
 
 @pytest.mark.parametrize("path", ACTIONS)
 def test_actions_are_posted(fixture: Fixture, path: str) -> None:
-    """What changes something is done by POST, by operators."""
+    """What changes something is a POST, by operators only."""
     assert fixture.ask(path).code == "method_not_allowed"
     assert fixture.ask(path, "POST", peer="192.0.2.1").code == "forbidden"
     assert fixture.pool.recycled == []
@@ -329,7 +329,7 @@ def test_unknown_pages(fixture: Fixture, path: str) -> None:
 
 
 def test_a_long_path(fixture: Fixture) -> None:
-    """What is told of an unknown path is bounded."""
+    """What an error says about an unknown path has a bounded length."""
     assert len(str(fixture.ask("/api/" + "x" * 5000).error)) < 300
 
 
@@ -343,7 +343,7 @@ def some_path(route: Route) -> str:
 
 @pytest.mark.parametrize("route", ROUTES.routes, ids=lambda route: route.name)
 def test_no_route_without_a_rule(root: Path, route: Route) -> None:
-    """Each wants a verb that there is and a key that has it, or is open and says so."""
+    """Each route needs a known verb and a key that has it, or is open and declares so."""
     path, method = some_path(route), route.method
     query = "".join(f"?{param.name}=shop" for param in route.query if param.required)
     keyed, closed = Fixture(root, RUNTIME_MASTER_KEY=KEY), Fixture(root)
@@ -357,7 +357,7 @@ def test_no_route_without_a_rule(root: Path, route: Route) -> None:
         assert keyed.ask(path, method).status == 200
         return
     assert route.verb in VERBS
-    # An archive is the code of an app, for who may put such a code there.
+    # An archive is the app's code: it is for those who may deploy such code.
     assert route.is_write == (route.verb not in READS) or route.name == "deploys.archive"
     for fields in ((), (("x-api-key", "wrong"),)):
         assert keyed.ask(path, method, headers=fields).status == 401
@@ -384,7 +384,7 @@ def test_routes_and_handlers(root: Path) -> None:
 
 
 def test_what_a_key_s_apps_are(root: Path) -> None:
-    """Lists have what its globs cover, and what it may do at others is nothing."""
+    """A key for some apps sees only those in lists, and may do nothing to the others."""
     keyed = Fixture(root, RUNTIME_MASTER_KEY=KEY)
     caller = Caller("ci", "key", frozenset(VERBS), ("blog-*",))
     gate = SimpleNamespace(caller_of=lambda _: caller, ground=lambda *_: None)
@@ -399,7 +399,7 @@ def test_what_a_key_s_apps_are(root: Path) -> None:
 
 @pytest.mark.parametrize("query", ["?x=1", "?dryRun=1", "?limit=1"])
 def test_unknown_parameters(fixture: Fixture, query: str) -> None:
-    """A page that takes none says so; probes and scrapers may add what they like."""
+    """A page that takes no parameters says so; probes and scrapers may add any they like."""
     answer = fixture.ask("/api/workers/stats", query=query)
     assert (answer.status, answer.code) == (400, "bad_query")
     for path in ("/health", "/metrics", "/.well-known/buntime"):
@@ -407,7 +407,7 @@ def test_unknown_parameters(fixture: Fixture, query: str) -> None:
 
 
 def test_dry_runs(fixture: Fixture) -> None:
-    """They answer as usual, fail as usual, and change nothing."""
+    """A dry run answers and fails like the real thing, and changes nothing."""
     dry = "?dryRun=1"
     assert fixture.ask(ACTIONS[0], "POST", query=dry).json == {"recycled": ["w1"]}
     assert fixture.ask(ACTIONS[1], "POST", query=dry).status == 202
@@ -417,11 +417,11 @@ def test_dry_runs(fixture: Fixture) -> None:
     assert (fixture.pool.recycled, fixture.plugins.asked) == ([], [])
 
 
-# What stands there
+# What the pages show
 
 
 def test_health(fixture: Fixture) -> None:
-    """Health has the version, and says when the runtime drains."""
+    """Health shows the version, and says when the runtime drains."""
     answer = fixture.ask("/health/")
     assert answer.fields == {"content-type": "application/json", "cache-control": "no-store"}
     assert answer.json.keys() == {"status", "version", "uptimeSeconds"}
@@ -434,7 +434,7 @@ def test_health(fixture: Fixture) -> None:
 
 
 def test_discovery(root: Path) -> None:
-    """Discovery tells where the API is, also below a proxy's prefix."""
+    """Discovery says where the API is, including a proxy's prefix."""
     fixture = Fixture(root, RUNTIME_API_PREFIX="/_")
     assert fixture.ask("/.well-known/buntime", prefix="/tools").json == {
         "name": "buntime", "version": __version__, "api": "/tools/_/api",
@@ -442,7 +442,7 @@ def test_discovery(root: Path) -> None:
 
 
 def test_the_pool_s_report(fixture: Fixture) -> None:
-    """Workers, apps and statistics are the pool's own report, of now."""
+    """Workers, apps and statistics are the pool's own report at that moment."""
     now = fixture.service.loop.now
     told = fixture.ask("/api/workers").json
     assert told == {
@@ -458,7 +458,7 @@ def test_the_pool_s_report(fixture: Fixture) -> None:
 
 
 def test_recycling_a_worker(fixture: Fixture) -> None:
-    """A worker is recycled by its name; one that is not there is 404."""
+    """A worker is recycled by name; an unknown one is 404."""
     answer = fixture.ask("/api/workers/w1/recycle", "POST")
     assert (answer.status, answer.json) == (202, {"recycled": ["w1"]})
     assert fixture.ask("/api/workers/w2/recycle", "POST").code == "worker_not_found"
@@ -473,7 +473,7 @@ def test_recycling_a_worker(fixture: Fixture) -> None:
     ],
 )
 def test_recycling_an_app(fixture: Fixture, path: str, recycled: tuple[str, str | None]) -> None:
-    """A bare name means all versions, a range the one that serves it."""
+    """A bare name means all versions; a range means the one that serves it."""
     answer = fixture.ask(f"/api/apps{path}/recycle", "POST")
     assert (answer.status, answer.json) == (202, {"recycled": ["w1"]})
     assert fixture.pool.recycled == [recycled]
@@ -481,7 +481,7 @@ def test_recycling_an_app(fixture: Fixture, path: str, recycled: tuple[str, str 
 
 @pytest.mark.parametrize("path", ["/none", "/shop@3", "/shop/x", "/..", "/shop@"])
 def test_recycling_no_app(fixture: Fixture, path: str) -> None:
-    """What names no app is 404."""
+    """A target that names no app is 404."""
     assert fixture.ask(f"/api/apps{path}/recycle", "POST").code == "app_not_found"
     assert fixture.pool.recycled == []
 
@@ -490,13 +490,13 @@ def test_recycling_no_app(fixture: Fixture, path: str) -> None:
 
 
 def test_plugins_are_listed(fixture: Fixture) -> None:
-    """Each plugin is there with its state, whether it runs or not."""
+    """Each plugin is listed with its state, whether it runs or not."""
     [plugin] = fixture.ask("/api/plugins").json["plugins"]
     assert (plugin["name"], plugin["state"], plugin["pid"]) == ("@acme/audit", "disabled", None)
 
 
 def test_plugins_are_switched(fixture: Fixture) -> None:
-    """A plugin is switched by POST alone, and who did it is known."""
+    """A plugin is switched by POST only, and the switch is recorded with who did it."""
     for action in ("enable", "disable"):
         path = f"/api/plugins/@acme/audit/{action}"
         assert fixture.ask(path).status == 405
@@ -510,7 +510,7 @@ def test_plugins_are_switched(fixture: Fixture) -> None:
 
 
 def test_plugins_that_do_not_run(fixture: Fixture) -> None:
-    """One that does not run cannot be reloaded, and one that is not there is not found."""
+    """A plugin that does not run cannot be reloaded; an unknown one is not found."""
     answer = fixture.ask("/api/plugins/@acme/audit/reload", "POST")
     assert (answer.status, answer.code) == (409, "plugin_not_running")
     for path in ("/api/plugins/nobody/reload", "/api/plugins/@acme/nobody/enable"):
@@ -520,7 +520,7 @@ def test_plugins_that_do_not_run(fixture: Fixture) -> None:
 
 
 def test_what_is_configured(root: Path) -> None:
-    """Each setting tells where it comes from, and no key is shown; for operators alone."""
+    """Each setting says where it comes from, no key is shown, and only operators see the page."""
     fixture = Fixture(root, RUNTIME_MASTER_KEY=KEY, RUNTIME_LOG_LEVEL="warn")
     assert fixture.ask("/api/config").status == 401
     answer = fixture.ask("/api/config", headers=BEARS)
@@ -537,7 +537,7 @@ def test_what_is_configured(root: Path) -> None:
 
 
 def test_plugins_are_for_operators(root: Path) -> None:
-    """Without the key nobody switches anything."""
+    """Without the key nobody can switch plugins."""
     fixture = Fixture(root, RUNTIME_MASTER_KEY=KEY)
     assert fixture.ask("/api/plugins/@acme/audit/disable", "POST").status == 401
     assert fixture.plugins.asked == []

@@ -1,4 +1,4 @@
-"""Where apps are, for who asks at which address."""
+"""The URLs of apps, as seen from the address of the request."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ AT = ["unix:/run/buntime.sock", "http://127.0.0.1:8000", "http://127.0.0.1:8001"
 
 
 def call(host: str, *, scheme: str = "http", source: str = "key", operators: bool = True) -> Any:
-    """A request by this Host at the operators' address, or at the one of apps."""
+    """A request with this Host, at the operators' address or at the apps' address."""
     sender = SimpleNamespace(scheme=scheme, host=None, prefix="/pre")
     exchange = SimpleNamespace(
         sender=sender, head=SimpleNamespace(host=host), is_operators=operators
@@ -32,12 +32,13 @@ def call(host: str, *, scheme: str = "http", source: str = "key", operators: boo
     ],
 )
 def test_urls(asked: Any, url: str) -> None:
-    """By the address that was used; at the operators' one, where no app is, by the one beside."""
+    """An app's URL uses the address of the request; if that is the operators' own, which has no
+    apps, it uses the apps' address."""
     assert AppUrls(AT).of(asked, "shop") == url
 
 
 def test_any_address() -> None:
-    """What is listened at everywhere is not a name; from this machine it is localhost."""
+    """A wildcard listening address is not a host name; seen from this machine it is localhost."""
     asked = call("x", source="socket")
     assert AppUrls(["http://0.0.0.0:80"]).of(asked, "@acme/shop@1") == (
         "http://localhost:80/@acme/shop@1/"

@@ -1,4 +1,4 @@
-"""What the parts of a runtime know of themselves is gathered, and told to those it concerns."""
+"""Problems that the parts of a runtime know of are gathered and shown to those they concern."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def deploy(app: str, state: str, at_s: float) -> dict[str, Any]:
 
 
 class Site:
-    """A runtime in which nothing is wrong, until a test says so."""
+    """A runtime in which nothing is wrong until a test says so."""
 
     def __init__(self, folder: Path) -> None:
         self.service = FakeService()
@@ -98,7 +98,7 @@ def broken(name: str, error: str = "KeyError", failures: int = 1) -> dict[str, A
 
 
 def test_all_is_well(site: Site) -> None:
-    """Apps that load, deploys that came through, jobs that ended well."""
+    """Apps that load, deploys that succeeded, and jobs that ended well need no attention."""
     site.apps = [broken("shop", "", 0)]
     site.deploys = [deploy("shop", "done", NOON), deploy("shop", "failed", NOON)]
     ended = Ended(NOON, 1.0, "ok", "200")
@@ -109,14 +109,15 @@ def test_all_is_well(site: Site) -> None:
 
 
 def test_a_version_that_another_one_has_taken_the_place_of(site: Site) -> None:
-    """It may go on failing, in its folder too: who mends an app by a deploy has mended it."""
+    """A replaced version that goes on failing is not reported, even if its folder is still there:
+    the new deploy has fixed the app."""
     site.apps = [broken("shop"), {**broken("blog"), "version": "1.0.0"}, broken("site")]
     site.newest = {"shop": "1.0.1", "blog": "1.0.0"}
     assert site.codes() == [("app_boot_failed", "blog"), ("app_boot_failed", "site")]
 
 
 def test_apps(site: Site) -> None:
-    """Each is told once, by what is at the bottom of it; plugins' workers are not apps."""
+    """Each fault is reported once, by its root cause; plugins' workers are not reported as apps."""
     secrets = "buntime.yaml: secrets: the secrets A, B are not set"
     site.apps = [
         broken("shop", secrets),
@@ -143,7 +144,7 @@ def test_apps(site: Site) -> None:
 
 
 def test_work(site: Site) -> None:
-    """The last deploy of an app, for a day; the last run of a job."""
+    """The last failed deploy of an app is reported for a day, and the last failed run of a job."""
     site.deploys = [deploy("shop", "failed", NOON - 60), deploy("shop", "done", NOON - 99)]
     site.deploys.append(deploy("blog", "failed", NOON - 90_000))
     ended = Ended(NOON, 1.0, "failed", "exit code 1")
@@ -155,14 +156,15 @@ def test_work(site: Site) -> None:
 
 
 def test_data(site: Site) -> None:
-    """Data that near their `dataMax`, and those above it; an app's are for who may see the app."""
+    """Data near or above their `dataMax` are reported; an app's data only to those who may see the
+    app."""
     site.data.take([Measured("shop", 90, 100), Measured("plugin+kv", 300, 100)], 0.0)
     assert site.codes() == [("data_over", None), ("data_filling", "shop")]
     assert site.codes(SHOPKEEPER) == [("data_filling", "shop")]
 
 
 def test_runtime(site: Site) -> None:
-    """What is of no app is for those who see all."""
+    """What belongs to no app is reported only to those who may see everything."""
     site.parts.db.trouble = "/var/lib: no space left"
     site.parts.plugins.plan.closed = "audit cannot be read"
     cast(Any, site.service.loop).slow_turns = [(site.service.loop.now - 5, 2.0), (0.0, 9.0)]
@@ -170,11 +172,11 @@ def test_runtime(site: Site) -> None:
     assert site.codes() == expected
     assert site.codes(SHOPKEEPER) == []
     reader = Caller("all", "key", frozenset(("apps:read",)), ("*",))
-    assert site.codes(reader) == expected[1:]  # of plugins who may read those
+    assert site.codes(reader) == expected[1:]  # plugins are for their readers
 
 
 def test_three_thousand_broken_apps(site: Site) -> None:
-    """So many are told, and no more are looked at."""
+    """The number of reported problems is bounded, and no more than that are examined."""
     secrets = "buntime.yaml: secrets: the secret A is not set"
     site.apps = [broken(f"app{number}", secrets) for number in range(3000)]
     site.faults = {f"faulty{number}": ["x" * 100_000] for number in range(3000)}

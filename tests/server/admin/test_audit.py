@@ -41,14 +41,14 @@ class World:
         return call_of(exchange, POST, caller, **values)
 
     def note(self, action: str, subject: str, caller: Caller = ADMIN, **more: Any) -> None:
-        """Record it, and wait until it is told."""
+        """Record it, and wait until it is in the log."""
         before = len(self.sink.records)
         self.audit.record(self.call(caller=caller), action, subject, **more)
         while len(self.sink.records) == before:
             self.subject.loop.run_once(10)
 
     def ask(self, query: str = "") -> Any:
-        """The answer, or the code of the error."""
+        """Return the answer, or the code of the error."""
         exchange = FakeExchange(f"/api/audit{query}", service=self.service)
         try:
             call = call_of(exchange, AUDIT[0])
@@ -79,7 +79,8 @@ def walk(page: Any) -> int:
 
 
 def test_an_entry(world: World) -> None:
-    """Who, from where, what, before and after are kept; the log has them, with number and hash."""
+    """Who, from where, what, and the state before and after are kept; the log has them with number
+    and hash."""
     world.note("plugins.disable", "audit", LAPTOP, before={"token": "x"}, after={"enabled": False})
     (entry,) = world.ask()["entries"]
     hash_, previous = entry.pop("hash"), entry.pop("previous")
@@ -116,13 +117,14 @@ def test_an_entry(world: World) -> None:
 
 
 def test_dry_runs_are_none(world: World) -> None:
-    """Who tries changes nothing, and so it is not noted."""
+    """A dry run changes nothing, so it is not recorded."""
     world.audit.record(world.call("/api/some?dryRun=1"), "plugins.disable", "audit")
     assert world.ask()["entries"] == []
 
 
 def test_whose_it_is(world: World) -> None:
-    """The app is that of the path, of the target in it, or of who knows better."""
+    """The app is taken from the path, from the target within it, or from the handler that knows
+    better."""
     for values, app in (
         ({"app": "shop"}, "shop"),
         ({"target": "@acme/blog@^1"}, "@acme/blog"),
@@ -133,7 +135,8 @@ def test_whose_it_is(world: World) -> None:
 
 
 def test_filters_and_pages(world: World) -> None:
-    """The newest come first; a page has a cursor for those before it, with the filters as well."""
+    """The newest entries come first; a page has a cursor to older ones, which works with filters
+    too."""
     for number in range(6):
         app = "shop" if number % 2 else "blog"
         action = "apps.recycle" if number < 3 else "apps.remove"
@@ -156,7 +159,8 @@ def test_filters_and_pages(world: World) -> None:
 
 
 def test_old_ones_go(tmp_path: Path) -> None:
-    """There are so many, and for so long; what is left is a whole chain, also after none is."""
+    """The number and age of entries are bounded; what is left is a whole chain, even after all were
+    dropped."""
     world = World(tmp_path / "state", keep_rows=3, keep_s=100.0)
     for number in range(8):
         world.note("x", str(number))
@@ -176,7 +180,7 @@ def test_old_ones_go(tmp_path: Path) -> None:
 
 
 def test_within_another_transaction(world: World) -> None:
-    """What is changed in state.db is noted with it, or neither is."""
+    """A change in state.db and its entry are written together, or not at all."""
     change = world.audit.change(world.call(), "keys.add", "k")
 
     def fails(connection: Any) -> None:
@@ -190,7 +194,7 @@ def test_within_another_transaction(world: World) -> None:
 
 
 def test_changes_of_nobody(world: World) -> None:
-    """A signal has no request."""
+    """A change made by a signal has no request."""
     world.audit.own("config.reread", "settings", after={"changed": ["RUNTIME_POOL_SIZE"]})
     (entry,) = world.ask()["entries"]
     told = [entry[name] for name in ("actor", "source", "address", "request")]
@@ -198,7 +202,7 @@ def test_changes_of_nobody(world: World) -> None:
 
 
 def begin(world: World, audit: Audit | None = None, **values: str) -> list[Begun]:
-    """Have a change begin; where it has, there is one."""
+    """Begin a change; returns a list that holds it once it has begun."""
     begun: list[Begun] = []
     (audit or world.audit).begin(
         world.call(**values), "shop", {"workers": 1}, {"workers": 2}, then=begun.append
@@ -217,7 +221,8 @@ def results(world: World) -> list[tuple[int, str, int | None]]:
 
 
 def test_a_change_in_two_steps(world: World) -> None:
-    """Its beginning is on the disk before it is done; its end names that one, and comes once."""
+    """The beginning is on disk before the change is made; the end refers to it, and is recorded
+    once."""
     begun = begin(world, app="shop")
     turn(world, lambda: begun)
     assert results(world) == [(1, "begun", None)]
@@ -236,7 +241,8 @@ def test_a_change_in_two_steps(world: World) -> None:
 
 
 def test_errors_end_a_change(world: World) -> None:
-    """What is refused after it was begun is noted with its code, and a fault of ours too."""
+    """A change that is refused after it began is recorded with its error code, and so is an
+    internal error."""
 
     def refuse(begun: Begun) -> None:
         raise ClientFault(409, "job_runs", "it runs")
@@ -255,8 +261,8 @@ def test_errors_end_a_change(world: World) -> None:
 
 
 def test_what_was_cut_short(world: World) -> None:
-    """The next process tells of what was begun and not ended, and closes it: nobody knows how it
-    ended. What this one has under way it leaves alone."""
+    """The next process reports changes that began and never ended, and closes them with an unknown
+    result. It leaves its own running changes alone."""
     cut, ended, running = begin(world), begin(world, app="shop"), begin(world)
     turn(world, lambda: running)
     ended[0].end()
@@ -265,7 +271,7 @@ def test_what_was_cut_short(world: World) -> None:
     again = Audit(world.subject.db, make_log(sink), clock=lambda: world.now)
     own = begin(world, again)
     turn(world, lambda: own)
-    for callback in world.subject.db._followers[-1:] * 2:  # as the file is opened, and again
+    for callback in world.subject.db._followers[-1:] * 2:  # when the file is opened, and once more
         callback()
     turn(world, lambda: sink.events().count("audit.unknown") == 2)
     page = world.ask()
@@ -275,7 +281,7 @@ def test_what_was_cut_short(world: World) -> None:
     assert (told["actor"], told["subject"], told["action"]) == ("master", "shop", "some.make")
     assert (told["before"], told["after"]) == ({"workers": 1}, None)
     own[0].end()
-    running[0].end()  # by a process that was taken for dead
+    running[0].end()  # by a process that was believed dead
     turn(world, lambda: sink.events().count("audit.changed") == 1)
     turn(world, lambda: len(world.ask()["entries"]) == 9)
     assert results(world)[:2] == [(9, "done", None), (8, "done", 5)]
@@ -283,7 +289,7 @@ def test_what_was_cut_short(world: World) -> None:
 
 
 def test_a_disk_that_hangs(tmp_path: Path) -> None:
-    """Nobody waits for the row of a beginning for long; it comes before that of the end."""
+    """Nobody waits long for the row of a beginning; it still comes before the row of the end."""
     world = World(tmp_path / "state", wait_s=0.01)
     goes_on = threading.Event()
     world.subject.db.ask(lambda connection: goes_on.wait(10), lambda _: None)
@@ -298,7 +304,7 @@ def test_a_disk_that_hangs(tmp_path: Path) -> None:
 
 
 def test_what_cannot_be_kept(tmp_path: Path) -> None:
-    """It is in the log nevertheless, with the reason; a page of it is 503."""
+    """An entry that cannot be stored is still in the log, with the reason; its page answers 503."""
     (tmp_path / "state").mkdir()
     os.mkfifo(tmp_path / "state" / "state.db")
     world = World(tmp_path / "state")

@@ -1,4 +1,5 @@
-"""What handlers do with a request: bodies come in and answers stream out at the others' pace."""
+"""What handlers do with a request: bodies come in and answers stream out at the other side's
+pace."""
 
 from __future__ import annotations
 
@@ -20,7 +21,7 @@ CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 
 
 def begin(client: FakeClient, body: bytes = b"", *fields: str, length: int | None = None) -> Call:
-    """A call whose request has a body, of which so much has come."""
+    """A call whose request has a body, of which this much has arrived."""
     told = "\r\n".join((f"Content-Length: {len(body) if length is None else length}", *fields))
     head = f"POST /api/some HTTP/1.1\r\nHost: a\r\n{told}\r\n\r\n".encode()
     return call_of(client.request(head + body), POST)
@@ -32,7 +33,7 @@ def answer_of(client: FakeClient) -> tuple[int, Any]:
 
 
 class Slow:
-    """A sink that says when it has dealt with what came."""
+    """A sink that says when it has processed what it got."""
 
     def __init__(self, call: Call) -> None:
         self.data = b""
@@ -52,7 +53,7 @@ class Slow:
 
 
 def test_a_whole_body() -> None:
-    """It is handed over once it is all there, and the client is told to go on before."""
+    """The body is handed over once it is complete, and the client gets 100 Continue before that."""
     client = FakeClient()
     call = begin(client, b"", "Expect: 100-continue", length=6)
     got: list[bytes] = []
@@ -69,7 +70,7 @@ def test_a_whole_body() -> None:
 
 
 def test_no_body() -> None:
-    """Where there is none it is empty, at once."""
+    """A request without a body gives an empty one at once."""
     call = begin(FakeClient())
     got: list[bytes] = []
     call.body(10, got.append)
@@ -78,7 +79,8 @@ def test_no_body() -> None:
 
 @pytest.mark.parametrize("told", [True, False])
 def test_a_body_that_is_too_large(told: bool) -> None:
-    """It is refused by its head, without 100 Continue, or as soon as too much has come."""
+    """A body that is too large is refused by its head, without 100 Continue, or as soon as too much
+    has come."""
     client = FakeClient()
     if told:
         call = begin(client, b"", "Expect: 100-continue", length=11)
@@ -108,7 +110,7 @@ def test_a_body_that_is_too_large(told: bool) -> None:
     ],
 )
 def test_json_that_is_none(body: bytes, message: str) -> None:
-    """It is 400, and says what is wrong."""
+    """A body that is not JSON is 400, and the message says what is wrong."""
     client = FakeClient()
     schema = {"type": "object", "properties": {"a": {"type": "integer"}}}
     call = begin(client, body)
@@ -125,7 +127,7 @@ def _fields(route: Any) -> dict[str, Any]:
 
 
 def test_credit() -> None:
-    """No more comes than the sink has room for, and the client is not read meanwhile."""
+    """The sink gets no more than it has room for, and meanwhile nothing is read from the client."""
     client = FakeClient()
     size = UPLOAD_WINDOW * 3
     call = begin(client, b"x" * size)
@@ -144,7 +146,7 @@ def test_credit() -> None:
 
 
 def test_tiny_chunks() -> None:
-    """A body in many pieces takes no deep stack, though each is dealt with at once."""
+    """A body in many small pieces does not deepen the stack, even if each is processed at once."""
     client = FakeClient()
     head = b"POST /api/some HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n"
     client.fake_service.loop.go_on_later = client.fake_service.loop.later.append  # type: ignore[assignment]
@@ -159,7 +161,7 @@ def test_tiny_chunks() -> None:
 
 
 def test_a_client_that_leaves_within() -> None:
-    """The sink is told, once, and what it does afterwards is nobody's business."""
+    """The sink is told once that the client has left; what it does afterwards has no effect."""
     client = FakeClient()
     call = begin(client, b"abc", length=6)
     sink = Slow(call)
@@ -172,7 +174,7 @@ def test_a_client_that_leaves_within() -> None:
 
 
 def test_a_sink_that_refuses() -> None:
-    """What a callback raises is the answer, and nothing more comes."""
+    """An error raised by a callback is the answer, and the sink gets nothing more."""
     client = FakeClient()
 
     def refuse(_: bytes) -> None:
@@ -184,7 +186,7 @@ def test_a_sink_that_refuses() -> None:
 
 
 def test_a_bug_in_a_callback() -> None:
-    """It is 500 to the client, and the loop hears of it."""
+    """A bug in a callback is 500 to the client, and is reported to the loop."""
     client = FakeClient()
 
     def fail(_: bytes) -> None:
@@ -205,7 +207,7 @@ def stream_of(client: FakeClient, media: str = NDJSON, method: str = "GET") -> A
 
 
 def pieces(client: FakeClient) -> bytes:
-    """The body of what was written in chunks."""
+    """The body, put together from its chunks."""
     body, data = b"", client.written.partition(b"\r\n\r\n")[2]
     while data:
         size, _, data = data.partition(b"\r\n")
@@ -214,7 +216,7 @@ def pieces(client: FakeClient) -> bytes:
 
 
 def test_lines() -> None:
-    """Values leave as lines, at once, and the connection stays."""
+    """Values are sent as lines, at once, and the connection stays open."""
     client = FakeClient()
     stream = stream_of(client)
     assert stream.line({"step": "received"})
@@ -227,7 +229,7 @@ def test_lines() -> None:
 
 
 def test_events() -> None:
-    """Values leave as server-sent events."""
+    """Values are sent as server-sent events."""
     client = FakeClient()
     stream_of(client, EVENTS).event({"a": "b\nc"}, id="7", event="log")
     assert pieces(client) == b'id: 7\nevent: log\ndata: {"a": "b\\nc"}\n\n'
@@ -235,7 +237,7 @@ def test_events() -> None:
 
 
 def test_a_client_that_reads_slowly() -> None:
-    """What its window has no room for waits, and the producer is told when there is room."""
+    """What exceeds the window waits, and the producer is told when there is room again."""
     client = FakeClient()
     client.holds = True
     stream = stream_of(client)
@@ -253,7 +255,7 @@ def test_a_client_that_reads_slowly() -> None:
 
 
 def test_room() -> None:
-    """The producer goes on once all that waited has gone."""
+    """The producer goes on once everything that waited has been sent."""
     client = FakeClient()
     client.holds = True
     stream = stream_of(client)
@@ -268,7 +270,7 @@ def test_room() -> None:
 
 
 def test_a_producer_that_does_not_wait() -> None:
-    """Its stream is cut before it fills the memory."""
+    """The stream of a producer that does not wait is cut before it fills the memory."""
     client = FakeClient()
     client.holds = True
     stream = stream_of(client)
@@ -279,7 +281,7 @@ def test_a_producer_that_does_not_wait() -> None:
 
 
 def test_a_client_that_leaves_a_stream() -> None:
-    """The producer is told, and what it sends then goes nowhere."""
+    """The producer is told that the client has left, and what it sends then is dropped."""
     client = FakeClient()
     stream = stream_of(client)
     ended: list[int] = []
@@ -291,7 +293,7 @@ def test_a_client_that_leaves_a_stream() -> None:
 
 
 def test_a_write_that_finds_the_client_gone() -> None:
-    """The same, within a send."""
+    """The same where the client turns out to be gone during a send."""
     client = FakeClient()
     stream = stream_of(client)
     client.is_gone = True
@@ -301,7 +303,7 @@ def test_a_write_that_finds_the_client_gone() -> None:
 
 
 def test_head_of_a_stream() -> None:
-    """HEAD gets the fields and nothing more."""
+    """HEAD gets the header fields and nothing more."""
     client = FakeClient()
     stream = stream_of(client, method="HEAD")
     assert stream.is_over
@@ -309,7 +311,7 @@ def test_head_of_a_stream() -> None:
 
 
 def test_an_endless_stream_ends_with_the_runtime() -> None:
-    """It is broken off as event streams are, whatever its media type."""
+    """An endless stream is cut at shutdown, like an event stream, whatever its media type."""
     client = FakeClient()
     call = call_of(client.request(b"GET /api/some HTTP/1.1\r\nHost: a\r\n\r\n"), GET)
     stream = call.stream(NDJSON, is_endless=True)
@@ -320,7 +322,7 @@ def test_an_endless_stream_ends_with_the_runtime() -> None:
 
 
 def test_faults_after_the_answer() -> None:
-    """An answer that has begun and fails is cut."""
+    """An answer that fails after it has begun is cut."""
     client = FakeClient()
     stream = stream_of(client)
     assert client.exchange is not None

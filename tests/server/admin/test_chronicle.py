@@ -1,4 +1,5 @@
-"""The last hour is kept without anybody's asking, and told to each as far as he sees apps."""
+"""The last hour is recorded without being asked for, and each caller sees the part about his
+apps."""
 
 from __future__ import annotations
 
@@ -73,7 +74,7 @@ def site() -> Site:
 
 
 def test_the_hour_is_kept(site: Site) -> None:
-    """A point each ten seconds, with what has come in them."""
+    """There is a point every ten seconds, with what happened in that time."""
     site.service.meters.of(SHOP).on_end(500, 1010.0, 0.003, 0, 0)
     site.wait()
     told = site.show()
@@ -84,17 +85,18 @@ def test_the_hour_is_kept(site: Site) -> None:
     assert told["total"]["workers"] == [4, 4]
     site.service.loop.now += 4
     assert site.show("?step=20")["end"] == "2026-03-01T12:34:52Z"
-    assert site.show("?step=20")["total"]["requests"] == [4]  # none of the plugin
+    assert site.show("?step=20")["total"]["requests"] == [4]  # without the plugin's
 
 
 def test_nothing_yet() -> None:
-    """Before the first point there is none."""
+    """Before the first point there is nothing to show."""
     told = Site().show()
     assert told["total"]["requests"] == []
 
 
 def test_globs(site: Site) -> None:
-    """Who sees some apps has their sum as total, whatever plugins and others do."""
+    """A caller who sees only some apps gets their sum as the total, without plugins and other
+    apps."""
     assert site.show()["apps"].keys() == {"shop", "blog", "plugin:audit"}
     told = site.show(caller=SHOPKEEPER)
     assert told["apps"].keys() == {"shop"}

@@ -32,7 +32,7 @@ class World:
         self.pages = DataPages(self.loop, log, live, self.db, self.audit, kernel)
 
     def ask(self, query: str = "", source: Any = "key", method: str = "GET") -> str:
-        """The code of the error, or nothing where it begins."""
+        """The error's code, or "" if the backup begins."""
         exchange = FakeExchange(f"/api/data/backup{query}", method, service=FakeService())
         call = call_of(exchange, DATA[1], Caller("me", source, ADMIN.verbs))
         try:
@@ -43,7 +43,7 @@ class World:
 
 
 def test_a_page_of_what_is_kept(tmp_path: Path) -> None:
-    """By name; the cursor of a page leads to the next one."""
+    """Backups are listed by name; a page's cursor leads to the next page."""
     world = World()
     world.pages._live.now.state_dir = str(tmp_path)
     for name in ("c", "a", "b"):
@@ -62,12 +62,13 @@ def test_a_page_of_what_is_kept(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("source", ["key", "master"])
 def test_secrets_stay_here(source: str) -> None:
-    """Their values are given to no key that may come from elsewhere."""
+    """Secrets' values are never given to a key that may be used from elsewhere."""
     assert World().ask("?secrets=1", source) == "secrets_not_sent"
 
 
 def test_one_at_a_time() -> None:
-    """A second one is told to wait; after a failure, which is noted, there can be another."""
+    """A second backup is told to wait; after a failure, which is recorded, another one can
+    start."""
     world = World()
     assert world.ask("?secrets=1", "socket") == ""
     assert world.ask() == "backup_running"
@@ -78,7 +79,8 @@ def test_one_at_a_time() -> None:
 
 
 def test_a_state_that_cannot_be_read() -> None:
-    """It is told before anything is sent; what needs no state is given."""
+    """An unreadable state is reported before anything is sent; a backup that needs no state is
+    made."""
     world = World()
     world.db.trouble = "it is damaged"
     assert world.ask() == world.ask("?only=state") == "state_unavailable"
@@ -86,7 +88,7 @@ def test_a_state_that_cannot_be_read() -> None:
 
 
 def test_head() -> None:
-    """Who asks for the head alone has nothing read."""
+    """A HEAD request reads nothing."""
     world = World()
     assert world.ask(method="HEAD") == ""
     assert world.loop.calls == []

@@ -1,4 +1,4 @@
-"""Who listens to events is told what he may know, at his own pace, and costs little."""
+"""A listener to events gets what he may see, at his own pace, and costs little."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ SHOPKEEPER = Caller("laptop", "key", frozenset(("apps:read", "plugins:read")), (
 
 
 class Site:
-    """The page, signs that a test sets, and seconds that it has pass."""
+    """The page, with signs and a clock that a test moves."""
 
     def __init__(self) -> None:
         self.service = FakeService()
@@ -90,7 +90,7 @@ def changes(client: FakeClient) -> list[tuple[str, Any]]:
 
 
 def test_what_changes_is_told(site: Site) -> None:
-    """Of new signs, others and gone ones, once each."""
+    """New, changed and removed signs are reported once each."""
     site.signs = {("workers", "shop"): 1, ("deploys", "blog"): 1}
     client = site.listen()
     site.wait()
@@ -113,7 +113,7 @@ def test_what_changes_is_told(site: Site) -> None:
 
 
 def test_stats(site: Site) -> None:
-    """Each two seconds, and at once to who comes later."""
+    """Statistics come every two seconds, and at once to a new listener."""
     client = site.listen("kinds=stats")
     site.signs["workers", "shop"] = 1
     site.wait(4)
@@ -123,7 +123,7 @@ def test_stats(site: Site) -> None:
 
 
 def test_globs(site: Site) -> None:
-    """A key for some apps hears of no other app, plugin, or number, whatever these are called."""
+    """A key for some apps hears of no other app, plugin or number, whatever they are called."""
     client = site.listen(caller=SHOPKEEPER)
     for kind in ("apps", "workers", "deploys", "attention"):
         for name in ("shop", "shop-2", "blog", "plugin:shop", ""):
@@ -139,7 +139,7 @@ def test_globs(site: Site) -> None:
 
 
 def test_nothing_is_looked_at_without_listeners(site: Site) -> None:
-    """Looks begin with the first one, and end when the last one has left."""
+    """Polling starts with the first listener and stops when the last one has left."""
     assert (site.looks, site.service.loop.later) == (0, [])
     client = site.listen()
     site.wait()
@@ -155,7 +155,8 @@ def test_nothing_is_looked_at_without_listeners(site: Site) -> None:
 
 
 def test_who_does_not_read(site: Site) -> None:
-    """So much waits for him and no more, and after a minute he is ended; others hear all."""
+    """For a listener that does not read, a bounded amount waits, and after a minute he is cut off;
+    others get everything."""
     reader = site.listen("kinds=apps")
     for _ in range(LISTENERS_MAX - 1):
         site.listen(reads=False)
@@ -177,6 +178,6 @@ def test_who_does_not_read(site: Site) -> None:
 
 
 def test_unknown_kinds(site: Site) -> None:
-    """A kind that there is not is named."""
+    """An unknown kind is named in the error."""
     with pytest.raises(ClientFault, match="there is no 'stat'"):
         site.listen("kinds=stat,apps")

@@ -1,4 +1,4 @@
-"""A snapshot as Prometheus reads it: parsed by its own parsers."""
+"""A snapshot in Prometheus' formats, parsed by Prometheus' own parsers."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def meter() -> Meter:
 
 @pytest.mark.parametrize("accept", ["", NEW])
 def test_numbers(meter: Meter, accept: str) -> None:
-    """Both forms say the same, with the labels of app and version, and of what else there is."""
+    """Both formats have the same values, with the labels of app, version and the rest."""
     told = parsed(Snapshot([row_of(meter, Live(requests=6))], WHOLE), accept)
     of = {"app": "shop", "version": "1.0.0"}
     assert told[key("buntime_requests_total", status="2xx", **of)] == 1
@@ -80,7 +80,7 @@ def test_numbers(meter: Meter, accept: str) -> None:
 
 
 def test_histograms(meter: Meter) -> None:
-    """Buckets add up; the last one has all."""
+    """Buckets are cumulative; the last one counts everything."""
     told = parsed(Snapshot([row_of(meter, Live())], WHOLE))
     of = {"app": "shop", "version": "1.0.0"}
     buckets = {
@@ -94,7 +94,7 @@ def test_histograms(meter: Meter) -> None:
 
 
 def test_each_family_is_told_of() -> None:
-    """Each metric has its name, kind and meaning in the text, also without any app."""
+    """Each metric has its name, type and help in the text, even if there is no app."""
     text = write(Snapshot([], WHOLE), "", INFO)[1].decode()
     for family in FAMILIES:
         assert f"# HELP {family.name} {family.meaning}\n" in text
@@ -102,7 +102,7 @@ def test_each_family_is_told_of() -> None:
 
 
 def test_a_static_site_has_no_workers() -> None:
-    """Of what an app has not there is no line."""
+    """A metric that an app does not have gets no line."""
     site = Meter("site", None, has_workers=False)
     told = parsed(Snapshot([row_of(site, Live())], WHOLE))
     names = {name for name, labels in told if ("app", "site") in labels}
@@ -113,7 +113,7 @@ def test_a_static_site_has_no_workers() -> None:
 
 @pytest.mark.parametrize("name", ['a"b', "a\\b", "a\nb", "\u00fc\u6f22", "a{b}", "a,b=c"])
 def test_names_stay_in_their_label(meter: Meter, name: str) -> None:
-    """Whatever an app is called, its name is the label's value and nothing else."""
+    """Whatever an app's name contains, it stays inside the label's value."""
     meter.name = name
     told = parsed(Snapshot([row_of(meter, Live())], WHOLE))
     assert told[key("buntime_received_bytes_total", app=name, version="1.0.0")] == 11
@@ -130,12 +130,13 @@ def test_names_stay_in_their_label(meter: Meter, name: str) -> None:
     ],
 )
 def test_what_is_accepted(accept: str, content_type: str) -> None:
-    """A field that cannot be read is answered with the old form."""
+    """An Accept field that cannot be parsed gets the old format."""
     assert write(Snapshot([], WHOLE), accept, INFO)[0].startswith(content_type)
 
 
 def test_a_value_of_another_kind() -> None:
-    """A histogram's family takes a histogram, and no other does: a mistake does not pass."""
+    """A histogram's family takes only histograms, and no other family takes one: a mix-up
+    raises."""
     histogram = next(family for family in FAMILIES if family.kind is Kind.HISTOGRAM)
     with pytest.raises(TypeError, match="is a histogram"):
         write(Snapshot([Row("shop", "", {histogram: 3})], WHOLE), "", INFO)
@@ -145,7 +146,7 @@ def test_a_value_of_another_kind() -> None:
 
 
 def test_plugins() -> None:
-    """Each has its label, and each of its hooks another one."""
+    """Each plugin has its own label, and each of its hooks has one too."""
     meter = PluginMeter()
     meter.hook("on_request").on_failure(Failure.LATE, 1.0)
     meter.deaths = 2

@@ -1,4 +1,4 @@
-"""Who is let in by which key, and which fields no app gets to see."""
+"""Who is let in by which key, and which header fields apps never get to see."""
 
 from __future__ import annotations
 
@@ -24,7 +24,8 @@ def gate(keys: FakeKeys, **environ: str) -> Gate:
 
 @pytest.mark.parametrize("name", ["x-api-key", "authorization"])
 def test_fields_that_are_keys(name: str) -> None:
-    """Those of the runtime are, also one that is revoked; what is the app's is not."""
+    """A field with a key of the runtime is withheld, even a revoked one; an app's own key is passed
+    on."""
     start = "Bearer " if name == "authorization" else ""
     keys = FakeKeys(RECORD)
     subject = gate(keys, RUNTIME_MASTER_KEY=MASTER)
@@ -36,7 +37,7 @@ def test_fields_that_are_keys(name: str) -> None:
 
 
 def test_keys_that_are_not_known_yet() -> None:
-    """What has the form of a key is kept from apps until it is known which there are."""
+    """Until the keys are known, anything that looks like a key is withheld from apps."""
     keys = FakeKeys()
     keys.is_known = False
     subject = gate(keys)

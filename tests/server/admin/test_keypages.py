@@ -1,4 +1,4 @@
-"""What operators see of keys, and do to them."""
+"""What operators see of keys, and what they can do with them."""
 
 from __future__ import annotations
 
@@ -30,12 +30,12 @@ CI = Caller("ci", "key", verbs_of(["deployer", "keys:read", "keys:write"]), ("bl
 
 
 class Store(FakeKeys):
-    """Keys on no disk, which can be full."""
+    """Keys in memory, with a disk that can be full."""
 
     fault: HttpError | None = None
 
     def check_changeable(self, name: str) -> None:
-        """None is of a file."""
+        """No key here comes from a file."""
 
     def add(
         self, record: KeyRecord, keep: Any, then: Callable[[BaseException | None], None]
@@ -70,12 +70,12 @@ class World:
         return self.caller
 
     def ground(self, *_: object) -> None:
-        """Nothing stays open."""
+        """No request stays open."""
 
     def ask(
         self, method: str, path: str, value: object = None, if_match: str = ""
     ) -> tuple[int, Any]:
-        """Status, and the answer or the error's code."""
+        """Return the status, and the answer or the error's code."""
         client = FakeClient(FakeService())
         body = b"" if value is None else json.dumps(value).encode()
         head = f"{method} {path} HTTP/1.1\r\nHost: a\r\nContent-Length: {len(body)}\r\n"
@@ -100,7 +100,7 @@ def world() -> World:
 
 
 def test_a_key_is_made(world: World) -> None:
-    """It is shown once, and what is shown later opens nothing."""
+    """The key is shown once; what is shown later opens nothing."""
     status, told = world.add("laptop", "viewer", "data:read", apps=["blog-*"], expires="90d")
     key = told.pop("key")
     assert (status, is_key(key)) == (201, True)
@@ -123,7 +123,7 @@ def test_a_key_is_made(world: World) -> None:
 
 
 def test_a_key_is_revoked(world: World) -> None:
-    """By its name, once and again."""
+    """A key is revoked by its name, and revoking it again changes nothing."""
     world.add("laptop", "viewer")
     for _ in range(2):
         status, told = world.ask("DELETE", "/api/keys/laptop")
@@ -132,7 +132,7 @@ def test_a_key_is_revoked(world: World) -> None:
 
 
 def test_dry_runs(world: World) -> None:
-    """Nothing is made and nothing revoked; what would be refused is."""
+    """A dry run makes and revokes nothing; what would be refused is refused."""
     status, told = world.ask("POST", "/api/keys?dryRun=1", {"name": "a", "roles": ["viewer"]})
     assert (status, told["key"], len(world.store)) == (200, None, 0)
     world.add("a", "viewer")
@@ -161,7 +161,7 @@ def test_dry_runs(world: World) -> None:
     ],
 )
 def test_what_cannot_be_made(world: World, wanted: object, message: str) -> None:
-    """It is said why, and nothing is."""
+    """A key that cannot be made gets an answer that says why, and none is made."""
     status, told = world.ask("POST", "/api/keys", wanted)
     assert (status, told["code"]) == (400, "bad_body")
     assert message in told["message"]
@@ -169,7 +169,7 @@ def test_what_cannot_be_made(world: World, wanted: object, message: str) -> None
 
 
 def test_a_disk_that_is_full(world: World) -> None:
-    """No key is shown that would not count."""
+    """A key that could not be stored is not shown."""
     world.store.fault = HttpError(503, "state_unavailable", "full")
     status, told = world.add("a", "viewer")
     assert (status, told["code"]) == (503, "state_unavailable")
@@ -191,7 +191,7 @@ def test_a_disk_that_is_full(world: World) -> None:
 def test_no_key_makes_a_stronger_one(
     world: World, roles: list[str], more: dict[str, Any], is_made: bool
 ) -> None:
-    """In rights, apps, or time."""
+    """No key can make one that is stronger in verbs, apps or lifetime."""
     world.caller = CI
     status, told = world.add("new", *roles, **more)
     assert status == (201 if is_made else 403)
@@ -199,7 +199,7 @@ def test_no_key_makes_a_stronger_one(
 
 
 def test_no_key_sees_or_ends_a_stronger_one(world: World) -> None:
-    """It sees those that are as weak as itself, and ends no other."""
+    """A key sees only keys that are no stronger than itself, and can revoke no others."""
     world.add("boss", "admin")
     world.add("peer", "deployer", apps=["blog-1"])
     world.caller = CI
@@ -211,7 +211,7 @@ def test_no_key_sees_or_ends_a_stronger_one(world: World) -> None:
 
 
 def test_pages(world: World) -> None:
-    """A list comes in pages, by name, whatever comes and goes meanwhile."""
+    """The list comes in pages, by name, whatever is added or removed in between."""
     for number in range(7):
         key = make_key(bytes([number] * 32))
         record = KeyRecord(f"k{number}", digest_of(key), key[:7], ("viewer",), ("*",), NOW, "m")
@@ -228,13 +228,14 @@ def test_pages(world: World) -> None:
 
 
 def test_who_makes_keys(world: World, tmp_path: Path) -> None:
-    """It is kept which key made one."""
+    """Each key records which key made it."""
     world.caller = CI
     assert world.add("a", "deployer", apps=["blog-1"], expires="9s")[1]["createdBy"] == "key ci"
 
 
 def test_changes_that_were_not_seen(world: World) -> None:
-    """A key is revoked as it was when somebody looked, or not at all; being used is no change."""
+    """A key is revoked only if it is unchanged since the caller looked at it; using a key is no
+    change."""
     world.add("a", "viewer")
     world.ask("GET", "/api/keys/a")
     tag = world.tag

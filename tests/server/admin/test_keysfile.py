@@ -1,4 +1,4 @@
-"""Keys of a file, as Kubernetes and people lay it there."""
+"""Keys in a file, as Kubernetes and people provide it."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def line(name: str, role: str = "admin", key: str = KEY) -> str:
 
 
 def mounted(folder: Path, generation: str, text: str, mode: int = 0o440) -> Path:
-    """As kubelet lays a Secret there, and lays another one in its place: by one rename."""
+    """A file mounted the way kubelet mounts a Secret and swaps in the next one: by one rename."""
     own = folder / f"..{generation}"
     own.mkdir(parents=True)
     (own / "keys.yaml").write_text(text)
@@ -43,14 +43,15 @@ def mounted(folder: Path, generation: str, text: str, mode: int = 0o440) -> Path
 
 @pytest.mark.parametrize("mode", [0o400, 0o440, 0o444, 0o600, 0o644, 0o640])
 def test_what_kubelet_makes(tmp_path: Path, mode: int) -> None:
-    """Links through ..data, in a folder of all, and modes that nobody else writes by."""
+    """Links through ..data, in a world-writable folder, are read with every mode that lets nobody
+    else write."""
     (record,) = read_keys(str(mounted(tmp_path / "k", "1", line("ann"), mode)))
     assert (record.name, record.digest) == ("ann", digest_of(KEY))
 
 
 @pytest.mark.parametrize("mode", [0o620, 0o602, 0o666, 0o664])
 def test_others_who_write(tmp_path: Path, mode: int) -> None:
-    """What they wrote there would be a key: the file is refused, with what to do."""
+    """Whoever could write to the file could add keys: it is refused, with what to do."""
     path = mounted(tmp_path / "k", "1", line("ann"), mode)
     with pytest.raises(ConfigError, match=rf"others can write it \(mode {mode:04o}\).*chmod go-w"):
         read_keys(str(path))
@@ -58,7 +59,7 @@ def test_others_who_write(tmp_path: Path, mode: int) -> None:
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="gives a file to another user")
 def test_another_users_file(tmp_path: Path) -> None:
-    """It is refused as well."""
+    """A file of another user is refused as well."""
     path = mounted(tmp_path / "k", "1", line("ann"))
     os.chown(path, 65534, 65534)
     with pytest.raises(ConfigError, match="belongs to the user 65534"):
@@ -66,7 +67,7 @@ def test_another_users_file(tmp_path: Path) -> None:
 
 
 def test_no_file(tmp_path: Path) -> None:
-    """A name of nothing, of a folder, or of a pipe that nobody writes to."""
+    """A missing file, a folder, and a pipe without a writer are refused."""
     os.mkfifo(tmp_path / "pipe")
     for path, why in (("none", "No such file"), (".", "not a regular file"), ("pipe", "not a reg")):
         with pytest.raises(ConfigError, match=why):
@@ -74,7 +75,7 @@ def test_no_file(tmp_path: Path) -> None:
 
 
 class Subject:
-    """A file that is looked at, and whom it is told."""
+    """A watched file, and the keys that it reported."""
 
     def __init__(self, path: Path) -> None:
         self.errors: list[BaseException] = []
@@ -105,7 +106,7 @@ def subject(tmp_path: Path) -> Iterator[Subject]:
 
 
 def test_it_is_read_again(tmp_path: Path, subject: Subject) -> None:
-    """Another generation of the volume is another set of keys, without a signal."""
+    """When the volume changes, the new keys are read without a signal."""
     assert subject.taken == [["ann:admin"]]
     subject.file.start()
     mounted(tmp_path / "k", "2", line("ann", "viewer") + line("bob", key=make_key(b"b" * 32)))
@@ -114,7 +115,7 @@ def test_it_is_read_again(tmp_path: Path, subject: Subject) -> None:
 
 
 def test_a_fault_changes_nothing(tmp_path: Path, subject: Subject) -> None:
-    """It is told once; the keys of before hold until the file is in order again."""
+    """A fault is reported once; the previous keys hold until the file is valid again."""
     subject.file.start()
     mounted(tmp_path / "k", "2", "- {name: ann}\n")
     subject.until("keys.file_invalid")
@@ -128,7 +129,7 @@ def test_a_fault_changes_nothing(tmp_path: Path, subject: Subject) -> None:
 
 
 def test_another_file(tmp_path: Path, subject: Subject) -> None:
-    """The setting may change; without it there are no keys of a file."""
+    """The setting may change; without it there are no keys from a file."""
     subject.live.replace(replace(subject.live.now, keys_file=None))
     subject.until("keys.changed")
     assert subject.taken[1:] == [[]]

@@ -1,4 +1,4 @@
-"""Keys are on the disk before they count, and are there again at the next start."""
+"""Keys are on disk before they count, and are there again at the next start."""
 
 from __future__ import annotations
 
@@ -34,11 +34,11 @@ RECORD = KeyRecord(
 
 
 def nothing(_: object) -> None:
-    """What is kept with a key by who keeps nothing."""
+    """Stores nothing along with a key."""
 
 
 class Subject:
-    """A store over a state folder, its loop, and a clock."""
+    """A store in a state folder, with its loop and a clock."""
 
     def __init__(self, path: Path) -> None:
         self.errors: list[BaseException] = []
@@ -62,7 +62,7 @@ class Subject:
         return self
 
     def wait(self, ask: Callable[[Callable[[Any], None]], None]) -> Any:
-        """What is told in the end."""
+        """Wait for the result of `ask`."""
         results: list[Any] = []
         ask(results.append)
         while not results:
@@ -98,7 +98,7 @@ def make(tmp_path: Path) -> Iterator[Callable[[], Subject]]:
 
 
 def test_a_key_is_kept(make: Callable[[], Subject]) -> None:
-    """With all that it is, and never its text."""
+    """A key is stored with all its attributes, but never with its text."""
     subject = make().start()
     assert subject.wait(lambda then: subject.store.add(RECORD, nothing, then)) is None
     subject.sql("PRAGMA wal_checkpoint")
@@ -111,7 +111,7 @@ def test_a_key_is_kept(make: Callable[[], Subject]) -> None:
 
 
 def test_a_key_is_revoked_for_good(make: Callable[[], Subject]) -> None:
-    """It is known when it comes, and opens nothing, also after a start."""
+    """A revoked key is still recognised and opens nothing, even after a restart."""
     subject = make().start()
     subject.wait(lambda then: subject.store.add(RECORD, nothing, then))
     assert subject.wait(lambda then: subject.store.revoke("ci", nothing, then)) is None
@@ -122,7 +122,7 @@ def test_a_key_is_revoked_for_good(make: Callable[[], Subject]) -> None:
 
 
 def test_a_name_is_taken(make: Callable[[], Subject]) -> None:
-    """Till its key is revoked."""
+    """A name can be used again once its key is revoked."""
     store = (subject := make().start()).store
     other = replace(RECORD, digest=digest_of(make_key(b"b" * 32)))
     subject.wait(lambda then: store.add(RECORD, nothing, then))
@@ -136,7 +136,8 @@ def test_a_name_is_taken(make: Callable[[], Subject]) -> None:
 
 
 def test_what_is_kept_with_a_key(make: Callable[[], Subject]) -> None:
-    """Is there with it, or neither is: no moment is left at which one is without the other."""
+    """What is stored along with a key is committed with it, or neither is: there is no moment with
+    only one of the two."""
 
     def keep(connection: Any) -> None:
         connection.execute("INSERT INTO about VALUES ('with', 'it')")
@@ -160,11 +161,11 @@ def test_what_is_kept_with_a_key(make: Callable[[], Subject]) -> None:
     assert count() == [1, 1, 0]
     assert subject.wait(lambda then: store.revoke("ci", keep, then)) is None
     assert count() == [0, 1, 1]
-    assert subject.wait(lambda then: store.revoke("ci", fail, then)) is None  # it is already
+    assert subject.wait(lambda then: store.revoke("ci", fail, then)) is None  # is revoked already
 
 
 def test_uses_are_noted_now_and_then(make: Callable[[], Subject]) -> None:
-    """Once a minute on the disk, however often it is used."""
+    """A key's last use is written at most once a minute, however often it is used."""
     subject = make().start()
     store = subject.store
     subject.wait(lambda then: store.add(RECORD, nothing, then))
@@ -174,13 +175,14 @@ def test_uses_are_noted_now_and_then(make: Callable[[], Subject]) -> None:
         store.find(BEARS)
         seen.append(subject.sql("SELECT used_at FROM keys")[0][0] - NOW)
     assert seen == [0.0, 0.0, 0.0, USED_STEP_S, USED_STEP_S]
-    subject.now = NOW - 3600  # a clock that was set back
+    subject.now = NOW - 3600  # after the clock was set back
     store.find(BEARS)
     assert subject.sql("SELECT used_at FROM keys")[0][0] == NOW - 3600
 
 
 def test_keys_that_are_not_known_yet(make: Callable[[], Subject]) -> None:
-    """A request that may bear one is to come again; others are as without keys."""
+    """While the keys are not known yet, a request that may carry one is to be repeated later;
+    others count as having no key."""
     subject = make()
     with pytest.raises(StateFault) as caught:
         subject.store.find(BEARS)
@@ -190,7 +192,7 @@ def test_keys_that_are_not_known_yet(make: Callable[[], Subject]) -> None:
 
 
 def test_keys_are_known_before_one_is_made(make: Callable[[], Subject]) -> None:
-    """Who asks before the file is open waits for it, and sees the keys of before."""
+    """Whoever asks before the file is open waits for it, and then sees the stored keys."""
     subject = make().start()
     subject.wait(lambda then: subject.store.add(RECORD, nothing, then))
     again = make()
@@ -206,7 +208,7 @@ def test_keys_are_known_before_one_is_made(make: Callable[[], Subject]) -> None:
 
 
 def test_a_folder_that_cannot_be_had(make: Callable[[], Subject], tmp_path: Path) -> None:
-    """Nothing is made, and it is said why."""
+    """If the folder cannot be created no key is made, and the error says why."""
     make()
     other = Subject(tmp_path.resolve() / "state")
     fault = other.wait(lambda then: other.store.add(RECORD, nothing, then))
@@ -220,7 +222,8 @@ FILED = replace(RECORD, roles=("admin",), digest=digest_of(make_key(b"f" * 32)),
 
 
 def test_a_file_of_keys(make: Callable[[], Subject]) -> None:
-    """A key of the file counts in the place of one of its name in state.db, until it goes."""
+    """A key from the file replaces the one of the same name in state.db for as long as it is in the
+    file."""
     subject = make()
     subject.start()
     subject.wait(lambda then: subject.store.add(RECORD, nothing, then))
@@ -239,7 +242,8 @@ def test_a_file_of_keys(make: Callable[[], Subject]) -> None:
 
 
 def test_a_key_of_the_file_before_the_state_is_read(make: Callable[[], Subject]) -> None:
-    """It counts at once: who else comes waits for the state. Its use is kept in memory alone."""
+    """A key from the file counts at once, while others wait for the state. Its last use is kept in
+    memory only."""
     subject = make()
     subject.store.take_file([FILED])
     found = subject.store.find([("x-api-key", make_key(b"f" * 32))])
@@ -248,14 +252,14 @@ def test_a_key_of_the_file_before_the_state_is_read(make: Callable[[], Subject])
     with pytest.raises(StateFault):
         subject.store.find(BEARS)
     subject.start()
-    assert subject.store.ring.by_name["ci"].used_at == NOW  # the file's is there still
+    assert subject.store.ring.by_name["ci"].used_at == NOW  # the file's key is still there
     assert subject.sql("SELECT count(*) FROM keys") == [(0,)]
     subject.store.take_file([FILED])
     assert subject.store.ring.by_name["ci"].used_at == NOW
 
 
 def test_without_state(tmp_path: Path) -> None:
-    """There are the keys of the file alone, and none that might be known later."""
+    """Without state there are only the file's keys, and no others will be known later."""
     loop = Loop(lambda exc: None)
     tell: Any = lambda *_, **__: None  # noqa: E731
     folder = StateFolder(str(tmp_path / "s"), is_off=True)

@@ -1,4 +1,4 @@
-"""The first page of the runtime's own, for which a thread imports."""
+"""The first request for one of the runtime's own pages, which a thread imports."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Asked:
 
 
 class World:
-    """A loop, and pages that are there when `is_there` is set."""
+    """A loop, and pages that can be imported once `is_there` is set."""
 
     def __init__(self) -> None:
         self.faults: list[BaseException] = []
@@ -47,7 +47,7 @@ class World:
         return made
 
     def answer(self, exchange: Any, path: str, caller: None) -> None:
-        """That of the `Api`."""
+        """What `Api` would answer."""
         if path == "/missing":
             raise ClientFault(404, "not_found", "it is not there")
         exchange.told.append(path)
@@ -68,7 +68,7 @@ def world() -> World:
 
 
 def test_the_loop_goes_on_while_a_thread_imports(world: World) -> None:
-    """Whoever asks meanwhile waits with the first, and all are answered in their order."""
+    """Requests that come meanwhile wait with the first, and all are answered in order."""
     first, left, missing = world.ask("/health"), world.ask("/api"), world.ask("/missing")
     for _ in range(3):
         world.loop.run_once(0)
@@ -84,7 +84,7 @@ def test_the_loop_goes_on_while_a_thread_imports(world: World) -> None:
 
 
 def test_pages_that_cannot_be_imported(world: World) -> None:
-    """Who waits is told so, and the next one has it tried again."""
+    """Those who wait get the error, and the next request tries again."""
     world.fault = ImportError("the disk")
     world.is_there.set()
     asked = world.ask("/health")

@@ -1,4 +1,4 @@
-"""The key of who develops on this machine: in a file that others cannot read."""
+"""The developer's key for this machine: in a file that others cannot read."""
 
 from __future__ import annotations
 
@@ -31,7 +31,8 @@ def local_key(root: Path, **more: Any) -> tuple[LocalKey, FakeSink]:
 
 
 def test_it_is_made(tmp_path: Path) -> None:
-    """Long, by chance, in a file of ours alone, that the log names; its value is nowhere else."""
+    """The key is long and random, in a file that only we can read; the log names the file and never
+    the key."""
     key, sink = local_key(tmp_path)
     path = tmp_path / "state" / NAME
     assert key.value == path.read_text().strip()
@@ -45,13 +46,13 @@ def test_it_is_made(tmp_path: Path) -> None:
 
 
 def test_it_stays(tmp_path: Path) -> None:
-    """The next run has the same, so that a shell may know it."""
+    """The next run uses the same key, so that a shell can keep it."""
     assert local_key(tmp_path)[0].value == local_key(tmp_path)[0].value
 
 
 @pytest.mark.parametrize("env", ["production", "staging", "test"])
 def test_only_in_development(tmp_path: Path, env: str) -> None:
-    """Elsewhere there is none, and no file."""
+    """Outside development there is no local key and no file."""
     key, sink = local_key(tmp_path, env=env)
     assert key.value is None
     assert sink.records == []
@@ -59,7 +60,7 @@ def test_only_in_development(tmp_path: Path, env: str) -> None:
 
 
 def test_a_master_key(tmp_path: Path) -> None:
-    """Where one is set there is no other, also where it is set later."""
+    """With a master key there is no local key, even if the master key is set later."""
     assert local_key(tmp_path, RUNTIME_MASTER_KEY="k")[0].value is None
     live = LiveSettings(settings(tmp_path))
     key = LocalKey(live, make_log(FakeSink()))
@@ -72,7 +73,7 @@ def test_a_master_key(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("mode", [0o644, 0o640, 0o604, 0o620])
 def test_a_file_that_others_could_read(tmp_path: Path, mode: int) -> None:
-    """Another key is made, and put in its place."""
+    """A key that others could read is replaced by a new one."""
     before, _ = local_key(tmp_path)
     path = tmp_path / "state" / NAME
     path.chmod(mode)
@@ -83,7 +84,7 @@ def test_a_file_that_others_could_read(tmp_path: Path, mode: int) -> None:
 
 @pytest.mark.parametrize("text", ["", "short", "x" * 500, "\u00fc" * 20])
 def test_a_file_with_another_text(tmp_path: Path, text: str) -> None:
-    """It is no key."""
+    """Other text in the file is not taken as a key."""
     (tmp_path / "state").mkdir()
     path = tmp_path / "state" / NAME
     path.write_text(text)
@@ -94,7 +95,7 @@ def test_a_file_with_another_text(tmp_path: Path, text: str) -> None:
 
 
 def test_a_link(tmp_path: Path) -> None:
-    """What somebody else has put there is not read; it is replaced, not followed."""
+    """A link put there by somebody else is not read; it is replaced, not followed."""
     (tmp_path / "state").mkdir()
     other = tmp_path / "other"
     other.write_text("k" * 32)
@@ -106,7 +107,8 @@ def test_a_link(tmp_path: Path) -> None:
 
 
 def test_no_safe_place(tmp_path: Path) -> None:
-    """A folder that others can write, or that is none: no key, and the log says what to do."""
+    """A folder that others can write to, or a path that is no folder: no key, and the log says what
+    to do."""
     state = tmp_path / "state"
     state.mkdir()
     state.chmod(0o777)

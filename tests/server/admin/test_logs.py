@@ -1,4 +1,4 @@
-"""Who asks for apps' logs gets those that he may see, at his own pace."""
+"""A caller who asks for apps' logs gets those that he may see, at his own pace."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class WakingLoop(FakeLoop):
 
 
 class Site:
-    """Logs of some apps, and the page that shows them."""
+    """Logs of some apps, and the page that serves them."""
 
     def __init__(self) -> None:
         self.loop = WakingLoop()
@@ -62,7 +62,7 @@ def site() -> Site:
 
 
 def messages(client: FakeClient) -> list[str]:
-    """Of a stream that is chunked."""
+    """The messages in a chunked stream."""
     text = client.written.partition(b"\r\n\r\n")[2]
     lines = [line for line in text.split(b"\n") if line.startswith(b"{")]
     return [json.loads(line)["message"] for line in lines]
@@ -85,7 +85,8 @@ def fill(site: Site) -> None:
 )
 @pytest.mark.parametrize("query", ["", "since=1h", "follow=1", "cursor=0"])
 def test_rights(site: Site, caller: Caller, seen: list[str], query: str) -> None:
-    """A caller with globs sees lines of these apps alone, old and new, and none of the runtime."""
+    """A caller with globs gets the lines of those apps only, old and new, and none of the
+    runtime's."""
     fill(site)
     client = site.ask(query, caller)
     expected = [f"of {app}" for app in seen]
@@ -101,7 +102,7 @@ def test_rights(site: Site, caller: Caller, seen: list[str], query: str) -> None
 
 @pytest.mark.parametrize("app", ["%2Bruntime", "plugin:shop"])
 def test_rights_at_what_is_no_app(site: Site, app: str) -> None:
-    """A glob that fits such a name by chance opens nothing."""
+    """A glob that happens to match a name in the log that is no app opens nothing."""
     fill(site)
     caller = SHOPKEEPER._replace(globs=("plugin*", "+*"))
     assert messages(site.ask(f"app={app}", caller)) == []
@@ -109,7 +110,8 @@ def test_rights_at_what_is_no_app(site: Site, app: str) -> None:
 
 
 def test_slow_reader(site: Site) -> None:
-    """Who does not read is left behind, in bounded memory, and is told how many lines he lacks."""
+    """A reader that stops reading falls behind, in bounded memory, and is told how many lines were
+    dropped."""
     client = FakeClient()
     client.holds = True
     head = b"GET /api/logs?follow=1 HTTP/1.1\r\nHost: a\r\nAccept: text/event-stream\r\n\r\n"
@@ -135,7 +137,7 @@ def test_slow_reader(site: Site) -> None:
 
 
 def test_clients_that_leave(site: Site) -> None:
-    """Who has left is followed by nobody; so many can follow at a time."""
+    """A client that leaves is no longer followed; a bounded number may follow at a time."""
     clients = [site.ask("follow=1") for _ in range(FOLLOWERS_MAX)]
     assert len(site.logs.followers) == FOLLOWERS_MAX
     with pytest.raises(ServerFault, match="follow logs already"):
@@ -148,7 +150,7 @@ def test_clients_that_leave(site: Site) -> None:
 
 
 def test_quiet_stream(site: Site) -> None:
-    """What proxies need to see is no line."""
+    """The bytes that keep proxies awake are not a line of the log."""
     client = site.ask("follow=1")
     before = client.written
     [(seconds, tell)] = site.loop.later
@@ -159,7 +161,7 @@ def test_quiet_stream(site: Site) -> None:
 
 
 def test_bad_place(site: Site) -> None:
-    """What is not a place in the log is 400."""
+    """A cursor that is not a place in the log is 400."""
     for cursor in ("-1", "1.5", "\u0661", "9" * 30):
         with pytest.raises(ClientFault):
             site.ask(f"cursor={cursor}")

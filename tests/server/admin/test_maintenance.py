@@ -1,4 +1,4 @@
-"""Which apps are closed, as state.db keeps it."""
+"""Which apps are closed, as state.db records it."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def subject(tmp_path: Path) -> Iterator[Subject]:
 
 
 def test_what_is_kept_with_a_change(subject: Subject) -> None:
-    """An app is neither closed nor opened where what is to be kept with it cannot be."""
+    """An app is neither closed nor opened if the record that goes with it cannot be stored."""
     maintenance = Maintenance(subject.db)
     results: list[Any] = []
 

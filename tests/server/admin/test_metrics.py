@@ -1,4 +1,4 @@
-"""What is taken of a moment, and how it is answered with."""
+"""How a snapshot of the runtime is taken, and how it is answered."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class FakeReport:
 
     def queues(self) -> Iterator[tuple[App, int]]:
         yield SHOP, 2
-        yield SHOP, 1  # its code of before
+        yield SHOP, 1  # an earlier version of its code
 
     def census(self) -> Iterator[tuple[App | None, State, Any]]:
         yield SHOP, State.BUSY, self.processes[0]
@@ -55,7 +55,7 @@ class Fixture:
         self.metrics = Metrics(service, report)
 
     def connect(self, app: App | None = None, sent_bytes: int = 0) -> FakeClient:
-        """A connection, with a request for an app."""
+        """A connection, with a request for an app if one is given."""
         client = FakeClient(self.service)
         if app is not None:
             client.exchange = exchange = FakeExchange("/", service=self.service)
@@ -81,7 +81,7 @@ def fixture() -> Fixture:
 
 
 def test_what_goes_on(fixture: Fixture) -> None:
-    """Requests, queues and workers of this moment are those of their app."""
+    """Current requests, queues and workers are counted for their app."""
     fixture.connect()
     fixture.connect(SHOP, sent_bytes=100)
     fixture.connect(SHOP, sent_bytes=11)
@@ -110,7 +110,8 @@ def test_what_goes_on(fixture: Fixture) -> None:
 
 
 def test_what_has_ended_does_not_go_on(fixture: Fixture) -> None:
-    """A request that has ended is counted, and not in progress, though its connection holds it."""
+    """A request that has ended counts as ended, and not as in progress, even while its connection
+    still holds it."""
     client = fixture.connect(SHOP, sent_bytes=100)
     assert client.exchange is not None
     client.exchange.meter.on_end(200, 1000.0, 0.1, 0, 100)
@@ -121,7 +122,7 @@ def test_what_has_ended_does_not_go_on(fixture: Fixture) -> None:
 
 
 def test_memory_is_measured_at_the_end(fixture: Fixture) -> None:
-    """Each app has the memory of its workers, spares are of no app."""
+    """Each app gets the memory of its workers; spares belong to no app."""
     fixture.report.processes[0].size_bytes = 3 << 20
     fixture.report.processes[1].size_bytes = 1 << 20
     apps = fixture.json()["apps"]
@@ -130,7 +131,7 @@ def test_memory_is_measured_at_the_end(fixture: Fixture) -> None:
 
 
 def test_text(fixture: Fixture) -> None:
-    """A scrape is text, in the form that is asked for, and nobody keeps it."""
+    """A scrape is text in the format that was asked for, and must not be cached."""
     fixture.connect(SHOP)
     plain = fixture.text()
     assert plain.status == 200
@@ -143,7 +144,7 @@ def test_text(fixture: Fixture) -> None:
 
 
 def test_a_client_that_leaves(fixture: Fixture) -> None:
-    """Who does not wait for the numbers gets none, and nothing breaks."""
+    """If the client leaves before the numbers are ready, nothing is sent and nothing breaks."""
     exchange = FakeExchange("/metrics", service=fixture.service)
     waiting: list[Any] = []
     fixture.service.loop.run_blocking = lambda work, then: waiting.append((work, then))  # type: ignore[method-assign]
@@ -155,7 +156,7 @@ def test_a_client_that_leaves(fixture: Fixture) -> None:
 
 
 def test_numbers_that_cannot_be_written(fixture: Fixture) -> None:
-    """A fault in writing is 500 to the client, and the loop hears of it."""
+    """An error while the numbers are written is 500 to the client, and is reported to the loop."""
     del fixture.report.processes[0].size_bytes
     exchange = FakeExchange("/metrics", service=fixture.service)
     with pytest.raises(AttributeError):

@@ -1,4 +1,4 @@
-"""Who is at the other end of a connection over the loopback."""
+"""Which process is at the other end of a loopback connection."""
 
 from __future__ import annotations
 
@@ -37,7 +37,8 @@ def listening(request: pytest.FixtureRequest) -> Iterator[socket.socket]:
 
 
 def test_another_process(listening: socket.socket) -> None:
-    """What this process, the runtime here, has started is refused; so is who is gone, or nobody."""
+    """A process started by this one, as if it were an app, is refused; so is one that is gone or
+    cannot be found."""
     host, port, *_ = listening.getsockname()
     argv = [sys.executable, "-c", HOLD, host, str(port)]
     with subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
@@ -53,7 +54,8 @@ def test_another_process(listening: socket.socket) -> None:
 
 
 def test_one_that_no_app_has(listening: socket.socket) -> None:
-    """What is held by a process beside the apps is let in, whoever has them."""
+    """A connection held by a process that is not an app's is let in, also where it must be of our
+    user."""
     host, port, *_ = listening.getsockname()
     with socket.create_connection((host, port)) as sock:
         place = sock.getsockname()
@@ -61,8 +63,8 @@ def test_one_that_no_app_has(listening: socket.socket) -> None:
         assert Nearby().refusal((place[0], place[1]), port, is_ours=True) == ""
 
 
-# A runtime that is not root, with an app whose process cannot be looked into. It says of each
-# connection why it is refused; the first one is that process's own.
+# A runtime without root, with an app whose process cannot be inspected. It prints why each
+# connection is refused; the first connection is the app's own.
 RUNTIME = """
 import socket, subprocess, sys
 from buntime.server.admin.nearby import Nearby
@@ -84,12 +86,13 @@ sys.stdin.read()
 """
 HIDDEN = "an app may have started it: one has processes that cannot be seen"
 IS_ROOT = sys.platform == "linux" and os.geteuid() == 0
-# That of the tests may be closed to other users.
+# The tests' own interpreter may be closed to other users.
 PYTHON = (IS_ROOT and shutil.which("python3", path="/usr/bin:/usr/local/bin")) or sys.executable
 
 
 def test_beside_an_app_that_cannot_be_seen() -> None:
-    """Who can be seen is let in, and nobody else: not the app, nor who hides as it does."""
+    """Only a process that can be inspected is let in: neither the app, nor one that hides like
+    it."""
     env = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONDONTWRITEBYTECODE": "1"}
     with contextlib.ExitStack() as stack:
 

@@ -1,4 +1,4 @@
-"""What stands open ends with the sign-in that it stands on."""
+"""What a sign-in holds open ends with the sign-in."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ EVENTS = [("content-type", "text/event-stream")]
 
 
 class Subject:
-    """Requests that stand on something that a test takes away."""
+    """Requests that depend on sign-ins, which a test takes away."""
 
     def __init__(self) -> None:
         self.loop = FakeLoop()
@@ -41,7 +41,7 @@ class Subject:
 
 
 class Nobody:
-    """Who answers, and does nothing."""
+    """A responder that does nothing."""
 
     def __getattr__(self, name: str) -> Any:
         return lambda *_: None
@@ -53,7 +53,7 @@ def subject() -> Subject:
 
 
 def test_at_once(subject: Subject) -> None:
-    """As soon as somebody tells that a sign-in has ended, what stands on it ends, and no more."""
+    """When a sign-in is reported to have ended, its open requests end, and no others."""
     ann, bo = subject.open("ann"), subject.open("bo")
     subject.good.discard("ann")
     subject.openings.look_soon()
@@ -62,7 +62,8 @@ def test_at_once(subject: Subject) -> None:
 
 
 def test_by_time(subject: Subject) -> None:
-    """What ends by itself is seen at the next look; nobody looks while nothing is open."""
+    """A sign-in that expires is noticed at the next check; nothing is checked while nothing is
+    open."""
     ann = subject.open("ann")
     [(delay_s, look)] = subject.loop.later
     assert delay_s == LOOK_S
@@ -77,7 +78,7 @@ def test_by_time(subject: Subject) -> None:
 
 
 def test_nested(subject: Subject) -> None:
-    """One request may stand on two things: the end of either is its end."""
+    """A request may depend on two sign-ins: it ends when either of them ends."""
     _, exchange = subject.ask("ann")
     subject.openings.ground(exchange, lambda: subject._is_good("bo"))
     exchange.lend(cast(Any, Nobody()))
@@ -90,7 +91,7 @@ def test_nested(subject: Subject) -> None:
 
 
 def test_plain_answers(subject: Subject) -> None:
-    """What is answered whole stands on nothing, whatever becomes of the sign-in."""
+    """A request that is answered whole is not held open, whatever happens to its sign-in."""
     client, exchange = subject.ask("ann")
     exchange.respond(200, [], b"all")
     assert len(subject.openings) == 0

@@ -1,4 +1,4 @@
-"""Sessions stand on keys, are known by their cookie, and hold for a while."""
+"""Sessions depend on keys, are found by their cookie, and last for a while."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ OWN = (("origin", "http://localhost"), ("sec-fetch-site", "same-origin"))
 
 
 class Subject:
-    """Sessions in memory alone, of clients elsewhere; and a clock."""
+    """Sessions in memory, for clients on other machines; and a clock."""
 
     def __init__(self) -> None:
         self.keys = FakeKeys(RECORD)
@@ -74,7 +74,8 @@ def subject() -> Subject:
 
 @pytest.mark.parametrize("source", ["key", "master", "local", "link"])
 def test_each_kind(subject: Subject, source: str) -> None:
-    """It is found by its cookie until it is ended, and has the rights of what it stands on."""
+    """A session is found by its cookie until it is ended, and has the rights of the key behind
+    it."""
     made = subject.begin(source)
     assert subject.find(made.token) == made
     assert made.caller.globs == (("blog-*",) if source == "key" else ("*",))
@@ -84,7 +85,8 @@ def test_each_kind(subject: Subject, source: str) -> None:
 
 
 def test_what_ends_with_its_key(subject: Subject) -> None:
-    """Revoked, expired, made anew by the same name, or another master or local key: at once."""
+    """A session ends at once when its key is revoked, expires, is recreated under the same name, or
+    when the master or local key changes."""
     by_key, master, local, link = (
         subject.begin(each) for each in ("key", "master", "local", "link")
     )
@@ -102,7 +104,7 @@ def test_what_ends_with_its_key(subject: Subject) -> None:
 
 
 def test_time(subject: Subject) -> None:
-    """It is good for hours after its last use, and not a moment more."""
+    """A session lasts for a fixed time after its last use, and not a moment longer."""
     made = subject.begin("master")
     subject.keys.now += IDLE_S - 1
     assert subject.find(made.token) is not None
@@ -113,7 +115,7 @@ def test_time(subject: Subject) -> None:
 
 
 def test_an_open_stream_is_no_use(subject: Subject) -> None:
-    """Who has the panel open all night is asked to sign in."""
+    """A panel that is left open all night does not keep its session alive."""
     made = subject.begin("master")
     exchange = bearing(made.token)
     exchange.answer = cast(Any, object())
@@ -127,7 +129,8 @@ def test_an_open_stream_is_no_use(subject: Subject) -> None:
     "field", [("x-buntime-unattended", "1"), ("accept", "text/event-stream")], ids=lambda f: f[0]
 )
 def test_a_page_that_asks_by_itself_is_no_use(subject: Subject, field: tuple[str, str]) -> None:
-    """A panel that polls, or whose stream comes back, keeps no session of somebody who has left."""
+    """A panel that polls, or whose stream reconnects, does not keep the session of someone who has
+    left."""
     made = subject.begin("master")
     for _ in range(3):
         subject.keys.now += IDLE_S / 4
@@ -137,7 +140,7 @@ def test_a_page_that_asks_by_itself_is_no_use(subject: Subject, field: tuple[str
 
 
 def test_keys_that_are_not_known(subject: Subject) -> None:
-    """While it is not known which keys there are, nobody is turned away for good."""
+    """While the keys are not known, no session is rejected for good."""
     made = subject.begin("key")
     subject.keys.is_known = False
     with pytest.raises(StateFault):
@@ -147,7 +150,7 @@ def test_keys_that_are_not_known(subject: Subject) -> None:
 
 
 def test_several(subject: Subject) -> None:
-    """Beside one that is good others that are not do no harm; of two that are, neither counts."""
+    """Invalid cookies beside a valid one do no harm; two valid ones cancel each other out."""
     one, two = subject.begin("master"), subject.begin("link")
     assert subject.find("x", one.token, "y" * 43) == one
     assert subject.find(one.token, two.token) is None
@@ -158,7 +161,7 @@ def test_several(subject: Subject) -> None:
 
 
 def test_too_many(subject: Subject) -> None:
-    """One key has so many at a time; the one that was idle the longest goes."""
+    """One key has a bounded number of sessions; the one idle the longest is dropped."""
     first = subject.begin("link")
     for _ in range(OF_ONE_MAX):
         subject.begin("link")
@@ -166,13 +169,13 @@ def test_too_many(subject: Subject) -> None:
 
 
 def test_over_tls(subject: Subject) -> None:
-    """What came by the name for plain HTTP does not count."""
+    """Over TLS, a cookie with the name used for plain HTTP does not count."""
     made = subject.begin("master")
     assert subject.sessions.find(bearing(made.token, scheme="https")) is None
 
 
 def test_who_comes_by_the_loopback(subject: Subject) -> None:
-    """Nobody, before it is known that no app has the connection."""
+    """A request over the loopback has no session until it is known that no app made it."""
     made = subject.begin("master")
     exchange = FakeExchange("/api/workers")
     exchange.rewrite(exchange.head._replace(operators=(("bt", made.token),)))
@@ -196,7 +199,8 @@ def test_who_comes_by_the_loopback(subject: Subject) -> None:
 def test_what_a_request_bears(
     subject: Subject, method: str, headers: tuple[tuple[str, str], ...], code: str
 ) -> None:
-    """A read may say nothing of where it comes from; a write says that it is a page of ours."""
+    """A read need not say where it comes from; a write must show that it comes from a page of
+    ours."""
     made = subject.begin("master")
     bears = (*headers, ("x-buntime-csrf", csrf_of(made.token)))
     exchange = bearing(made.token, method=method, headers=bears)
@@ -209,7 +213,7 @@ def test_what_a_request_bears(
 
 
 def test_a_websocket_says_where_it_comes_from(subject: Subject) -> None:
-    """It bears no field of a script's, so its Origin must be there."""
+    """A script cannot add header fields to a WebSocket, so its Origin must be there."""
     made = subject.begin("master")
     subject.sessions.check_use(bearing(made.token, headers=OWN, upgrade="websocket"), made.token)
     with pytest.raises(ClientFault):
@@ -217,7 +221,7 @@ def test_a_websocket_says_where_it_comes_from(subject: Subject) -> None:
 
 
 def test_links(subject: Subject) -> None:
-    """Each is good once, for a quarter of an hour; of too many the oldest goes."""
+    """Each link works once, for a quarter of an hour; beyond the limit the oldest is dropped."""
     links = subject.sessions.links
     one, late = links.make(1000.0), links.make(1000.0)
     assert links.use(one, 1001.0)

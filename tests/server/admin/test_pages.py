@@ -1,4 +1,4 @@
-"""The real pages, all of them: each route has a handler, and each write can run dry."""
+"""All of the real pages: each route has a handler, and each write supports a dry run."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from buntime.server.admin import pages
 
 
 class Anything:
-    """What a page wants of others when it is made, and does not use before it is asked."""
+    """Stands in for what a page needs when it is created but uses only when asked."""
 
     def __getattr__(self, name: str) -> Any:
         return Anything()
@@ -30,7 +30,7 @@ def real_handlers() -> dict[str, Any]:
 
 
 def test_each_route_has_a_handler() -> None:
-    """And no handler is without a route."""
+    """No handler is without a route, and no route without a handler."""
     assert real_handlers().keys() == {route.name for route in ROUTES.routes}
 
 
@@ -39,13 +39,13 @@ WRITES = [route for route in ROUTES.routes if route.can_run_dry]
 
 @pytest.mark.parametrize("route", WRITES, ids=lambda route: route.name)
 def test_writes_heed_dry_runs(route: Route) -> None:
-    """What takes `?dryRun=1` looks at it: the module of its handler does."""
+    """The handler's module of each route that takes `?dryRun=1` checks for it."""
     module = sys.modules[real_handlers()[route.name].__module__]
     assert "is_dry_run" in inspect.getsource(module)
 
 
 @pytest.mark.parametrize("route", WRITES, ids=lambda route: route.name)
 def test_writes_are_noted(route: Route) -> None:
-    """What changes something tells the audit trail of it: the module of its handler does."""
+    """The handler's module of each route that changes something writes to the audit trail."""
     source = inspect.getsource(sys.modules[real_handlers()[route.name].__module__])
     assert any(f"_audit.{way}(" in source for way in ("record", "note_of", "begin"))

@@ -1,4 +1,4 @@
-"""What was counted of apps that are gone is dropped, scraped or not."""
+"""Counters of apps that are gone are dropped, scraped or not."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from tests.support.harness import write_app
 
 
 class FakeReport:
-    """What goes on in a pool, as a test says."""
+    """What is going on in a pool, as a test sets it."""
 
     def __init__(self) -> None:
         self.stats = SimpleNamespace(apps={})
@@ -47,7 +47,7 @@ class Fixture:
         self.sweep = Sweep(self.service, self.report, self.catalog)  # type: ignore[arg-type]  # fakes
 
     def serve(self, label: str) -> App:
-        """An app that has answered a request."""
+        """Have an app answer a request."""
         write_app(self.root / label, {"app.py": ""})
         self.service.loop.now += 2
         name, _, version = label.partition("@")
@@ -60,7 +60,7 @@ class Fixture:
         shutil.rmtree(self.root / label)
 
     def later(self) -> None:
-        """Sweep when all apps are due."""
+        """Sweep at a time when all apps are due."""
         self.service.loop.now += GONE_AFTER_S
         self.sweep.sweep()
 
@@ -76,7 +76,7 @@ def fixture(tmp_path: Path) -> Fixture:
 
 
 def test_an_app_that_is_gone(fixture: Fixture) -> None:
-    """Its meter and its statistics go; those of apps that are there, or broken, stay."""
+    """A removed app's meter and statistics go; those of existing or broken apps stay."""
     fixture.serve("shop@1.0.0")
     fixture.serve("cart")
     fixture.serve("broken")
@@ -87,7 +87,7 @@ def test_an_app_that_is_gone(fixture: Fixture) -> None:
 
 
 def test_an_app_that_still_works(fixture: Fixture) -> None:
-    """An app with a worker or a request stays, until it has neither."""
+    """A removed app with a worker or a request keeps its counters until it has neither."""
     shop, cart = fixture.serve("shop"), fixture.serve("cart")
     fixture.report.at_work = [shop]
     client = FakeClient(fixture.service)
@@ -105,7 +105,7 @@ def test_an_app_that_still_works(fixture: Fixture) -> None:
 
 
 def test_nobody_looks_without_need(fixture: Fixture) -> None:
-    """Where all apps have had requests of late, neither connections nor workers are looked at."""
+    """If all apps had requests recently, neither connections nor workers are examined."""
     fixture.serve("shop")
     fixture.sweep.sweep()
     assert fixture.report.looks == 0
@@ -115,7 +115,7 @@ def test_nobody_looks_without_need(fixture: Fixture) -> None:
 
 
 def test_it_goes_on(fixture: Fixture) -> None:
-    """It sweeps each minute, also after a sweep that failed."""
+    """It sweeps every minute, even after a sweep that failed."""
     fixture.sweep.start()
     later = fixture.service.loop.later
     [(delay_s, tick)] = later
