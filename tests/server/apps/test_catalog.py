@@ -1,4 +1,4 @@
-"""The catalog: which folders are apps, and how soon a change of them is seen."""
+"""The catalog: which folders are apps, and how soon a change to them is seen."""
 
 import os
 import shutil
@@ -21,7 +21,7 @@ FETCH = "def fetch(request): ...\n"
 
 
 class Fixture:
-    """Worker folders below `root`, a catalog of them, and a clock that moves when told."""
+    """Worker folders below `root`, their catalog, and a clock that a test moves."""
 
     def __init__(
         self,
@@ -34,7 +34,7 @@ class Fixture:
         self.now = 1000.0
         self.warnings: list[tuple[str, dict[str, object]]] = []  # events
         self.messages: list[str] = []
-        self.wall_ns = 0  # long ago: no folder has ever rested, all are read each time
+        self.wall_ns = 0  # long ago, so no folder counts as unchanged, and all are read each time
         for name in dirs:
             (root / name).mkdir(exist_ok=True)
         self.catalog = Catalog(
@@ -111,13 +111,13 @@ def test_versioned_folder(apps: Fixture, layout: str) -> None:
 
 @pytest.mark.parametrize("layout", ["@acme/shop", "@acme/shop@1.0.0", "@acme/shop/1.0.0"])
 def test_scoped_folder(apps: Fixture, layout: str) -> None:
-    """All layouts stand below a scope, too."""
+    """All layouts work below a scope, too."""
     apps.write(f"a/{layout}/index.py")
     assert apps.find("@acme/shop").dir == apps.root / "a" / layout
 
 
 def test_versions_of_all_layouts_and_folders_are_one_app(apps: Fixture) -> None:
-    """Versions are chosen from all worker folders and layouts together."""
+    """Versions from all worker folders and layouts are compared together."""
     apps.write("a/shop@1.0.0/index.py")
     apps.write("a/shop/1.2.0/index.py")
     apps.write("b/shop@2.0.0/index.py")
@@ -129,7 +129,7 @@ def test_versions_of_all_layouts_and_folders_are_one_app(apps: Fixture) -> None:
 
 
 def test_latest_folder_is_the_default(apps: Fixture) -> None:
-    """`name/latest` goes before the highest version."""
+    """`name/latest` takes precedence over the highest version."""
     apps.write("a/shop/latest/index.py")
     apps.write("a/shop/2.0.0/index.py")
     assert apps.key("shop") == "shop@latest"
@@ -149,7 +149,7 @@ def test_latest_folder_is_the_default(apps: Fixture) -> None:
     ],
 )
 def test_a_latest_link_is_another_name(apps: Fixture, link: str, target: str) -> None:
-    """A link to a version beside it is that version: both are served by one app."""
+    """A link to a version beside it means that version: one app serves both."""
     name = link.removesuffix("/latest").removesuffix("@latest")
     for version in ("1.0.0", "2.0.0"):
         apps.write(f"a/{link.removesuffix('latest')}{version}/index.py")
@@ -161,7 +161,8 @@ def test_a_latest_link_is_another_name(apps: Fixture, link: str, target: str) ->
 
 @pytest.mark.parametrize("target", ["../other/1.0.0", "elsewhere", "../../b/shop/1.0.0", "1.0.0/x"])
 def test_a_latest_link_to_elsewhere_is_a_version(apps: Fixture, target: str) -> None:
-    """Only a link to a version beside it is one; what else it leads to is the version latest."""
+    """Only a link to a version beside it is an alias; any other link is itself the version
+    latest."""
     for folder in (
         "a/shop/1.0.0",
         "a/shop/elsewhere",
@@ -175,14 +176,14 @@ def test_a_latest_link_to_elsewhere_is_a_version(apps: Fixture, target: str) -> 
 
 
 def test_a_latest_link_to_nothing(apps: Fixture) -> None:
-    """Where it leads to a version that is gone, the highest one serves."""
+    """If `latest` points to a missing version, the highest one serves."""
     apps.write("a/shop/1.0.0/index.py")
     (apps.root / "a/shop/latest").symlink_to("2.0.0")
     assert apps.key("shop") == "shop@1.0.0"
 
 
 def test_the_first_latest_counts(apps: Fixture) -> None:
-    """Of two links in two worker folders the first one tells which version is active."""
+    """Of two links in two worker folders, the first decides which version is active."""
     for folder in ("a/shop/1.0.0", "b/shop/2.0.0"):
         apps.write(f"{folder}/index.py")
     (apps.root / "a/shop/latest").symlink_to("1.0.0")
@@ -192,7 +193,7 @@ def test_the_first_latest_counts(apps: Fixture) -> None:
 
 
 def test_a_moved_latest_link(apps: Fixture) -> None:
-    """It is followed at the next look."""
+    """A moved link is followed at the next check."""
     for version in ("1.0.0", "2.0.0"):
         apps.write(f"a/shop/{version}/index.py")
     (apps.root / "a/shop/latest").symlink_to("1.0.0")
@@ -207,7 +208,8 @@ def test_a_moved_latest_link(apps: Fixture) -> None:
 
 
 def test_withheld_versions(apps: Fixture) -> None:
-    """What was rolled back from is found by its full number alone; folders of releases by none."""
+    """A version that was rolled back is found by its full number only; folders of releases are
+    never found."""
     release = "a/.releases/shop/3.0.0-0123456789ab"
     for folder in ("a/shop/1.0.0", "a/shop/2.0.0", release):
         apps.write(f"{folder}/index.py")
@@ -222,7 +224,8 @@ def test_withheld_versions(apps: Fixture) -> None:
 
 
 def test_unversioned_folder_is_the_default(apps: Fixture) -> None:
-    """A folder without a version goes before versions beside it, which can still be pinned."""
+    """A folder without a version takes precedence over versions beside it, which can still be
+    pinned."""
     apps.write("a/shop/index.py")
     apps.write("a/shop@1.0.0/index.py")
     assert apps.key("shop") == "shop"
@@ -231,7 +234,7 @@ def test_unversioned_folder_is_the_default(apps: Fixture) -> None:
 
 
 def test_what_is_below_an_app_is_its_own(apps: Fixture) -> None:
-    """A folder in an app, called like a version, is no way around the app and its manifest."""
+    """A folder inside an app that is named like a version is no way around the app's manifest."""
     apps.write("a/docs/index.html", "")
     apps.write("a/docs/buntime.yaml", "visibility: protected")
     apps.write("a/docs/1.0.0/index.html", "")
@@ -241,14 +244,14 @@ def test_what_is_below_an_app_is_its_own(apps: Fixture) -> None:
 
 
 def test_an_empty_folder_hides_no_version(apps: Fixture) -> None:
-    """A folder without app and versions takes nothing from versions beside it."""
+    """An empty folder does not hide versions beside it."""
     (apps.root / "a/shop/data").mkdir(parents=True)
     apps.write("b/shop/index.py")
     assert apps.find("shop").dir == apps.root / "b/shop"
 
 
 def test_unknown(apps: Fixture) -> None:
-    """Unknown names, versions, and what is no range are 404, all in the same words."""
+    """Unknown names, unknown versions and invalid ranges are 404, all with the same message."""
     apps.write("a/shop@1.0.0/index.py")
     assert missing(apps, "ship") == "there is no app /ship"
     assert missing(apps, "ship", "1") == "there is no app /ship@1"
@@ -257,14 +260,14 @@ def test_unknown(apps: Fixture) -> None:
 
 
 def test_links_to_apps(apps: Fixture) -> None:
-    """A linked folder is an app, and runs where the link leads."""
+    """A linked folder is an app, and runs where the link points."""
     apps.write("elsewhere/release-7/index.py")
     (apps.root / "a/shop").symlink_to("../elsewhere/release-7")
     assert apps.find("shop").dir == apps.root / "elsewhere/release-7"
 
 
 def test_files_and_dotfolders_are_passed_by(apps: Fixture) -> None:
-    """Files, dotfolders and what tools leave behind are no apps, and no reason to warn."""
+    """Files, dotfolders and leftovers of tools are not apps, and cause no warning."""
     apps.write("a/readme.py")
     apps.write("a/.git/config")
     apps.write("a/__pycache__/app.py")
@@ -279,7 +282,8 @@ def test_files_and_dotfolders_are_passed_by(apps: Fixture) -> None:
 
 
 def test_the_first_of_two_is_served(apps: Fixture) -> None:
-    """Of two folders with one name and version the first serves, and one warning names both."""
+    """Of two folders with the same name and version the first serves, and one warning names
+    both."""
     apps.write("a/shop@1.0.0/index.py")
     apps.write("b/shop/1.0.0/index.py")
     for _ in range(3):
@@ -313,7 +317,8 @@ def test_what_cannot_be_routed(apps: Fixture, folder: str) -> None:
 
 
 def test_a_name_in_no_encoding(apps: Fixture) -> None:
-    """A name whose bytes are not UTF-8 is skipped, and told so that any log can write it."""
+    """A name that is not UTF-8 is skipped, and the warning spells it so that any log can write
+    it."""
     os.mkdir(os.fsencode(apps.root) + b"/a/sh\xffp")
     assert apps.keys() == []
     [(_, fields)] = apps.warnings
@@ -330,7 +335,7 @@ def test_reserved_names(tmp_path: Path) -> None:
 
 
 def test_a_worker_folder_that_is_an_app(apps: Fixture) -> None:
-    """Whoever gives the app's folder instead of the one above it is told."""
+    """A worker folder that is itself an app causes a warning."""
     apps.write("a/app.py")
     apps.write("a/templates/page.html")
     apps.keys()
@@ -340,7 +345,8 @@ def test_a_worker_folder_that_is_an_app(apps: Fixture) -> None:
 
 
 def test_a_folder_that_begins_with_a_dot(apps: Fixture) -> None:
-    """An app in it is skipped and told of once; what tools leave in such folders is not."""
+    """An app in a dotfolder is skipped with one warning; what tools leave in such folders causes
+    none."""
     apps.write("a/.shop/app.py")
     apps.write("a/.git/config")
     apps.write("a/blog/app.py")
@@ -352,7 +358,7 @@ def test_a_folder_that_begins_with_a_dot(apps: Fixture) -> None:
 
 
 def test_two_manifests(apps: Fixture) -> None:
-    """The one that is not read is told of, also where it comes later."""
+    """The manifest that is ignored is reported, even if it appears later."""
     apps.write("a/shop/app.py")
     apps.write("a/shop/buntime.yaml", "ttl: 60")
     apps.keys()
@@ -367,7 +373,7 @@ def test_two_manifests(apps: Fixture) -> None:
 
 
 def test_a_missing_worker_folder(apps: Fixture) -> None:
-    """A worker folder that is not there is told once; the others are served, and it may come."""
+    """A missing worker folder is reported once; the others are served, and it may appear later."""
     shutil.rmtree(apps.root / "a")
     apps.write("b/shop/index.py")
     assert apps.keys() == ["shop"]
@@ -382,7 +388,7 @@ def test_a_missing_worker_folder(apps: Fixture) -> None:
 
 
 def test_warnings_of_manifests(apps: Fixture) -> None:
-    """What a manifest's reader warns of is passed on, once for each text."""
+    """Warnings of the manifest's reader are passed on, once for each text."""
     apps.write("a/shop/index.py")
     apps.write("a/shop/buntime.yaml", "maxBodySize: 3000")
     for _ in range(3):
@@ -409,14 +415,14 @@ def test_manifest_names(apps: Fixture, manifest: str) -> None:
 
 
 def test_without_a_manifest(apps: Fixture) -> None:
-    """Without a manifest the defaults hold, and the folder is the source of messages."""
+    """Without a manifest the defaults apply, and messages name the folder."""
     apps.write("a/shop/index.py")
     app = apps.find("shop")
     assert (app.manifest.max_body_size_bytes, app.source) == (1000, apps.root / "a/shop")
 
 
 def test_default_entrypoints(apps: Fixture) -> None:
-    """The default entrypoints are looked for in their order."""
+    """The default entrypoints are tried in order."""
     names = ["asgi.py", "wsgi.py", "main.py", "app.py", "index.py"]
     for name in names:
         apps.write(f"a/shop/{name}")
@@ -432,7 +438,7 @@ def test_default_entrypoints(apps: Fixture) -> None:
 
 @pytest.mark.parametrize("name", ["index.py", "app.py", "main.py", "wsgi.py", "asgi.py"])
 def test_a_page_beside_a_program(apps: Fixture, name: str) -> None:
-    """A folder that could be a site or a program is neither until its manifest says which."""
+    """A folder that could be a site or a program is neither until its manifest says which it is."""
     apps.write("a/shop/index.html")
     apps.write(f"a/shop/{name}")
     assert faulty(apps, "shop").startswith(
@@ -446,7 +452,8 @@ def test_a_page_beside_a_program(apps: Fixture, name: str) -> None:
 
 
 def test_the_manifests_entrypoint(apps: Fixture) -> None:
-    """The manifest's entrypoint goes before the default ones, and may lie deeper."""
+    """The manifest's entrypoint takes precedence over the default ones, and may be in a
+    subfolder."""
     apps.write("a/shop/index.py")
     apps.write("a/shop/dist/start.html")
     apps.write("a/shop/buntime.yaml", "entrypoint: ./dist/start.html")
@@ -463,7 +470,7 @@ def test_the_manifests_entrypoint(apps: Fixture) -> None:
     ],
 )
 def test_what_of_an_entrypoint_is_served(apps: Fixture, written: str, file: str) -> None:
-    """It may be told as for gunicorn and uvicorn: of a file, or of a module."""
+    """An entrypoint may name an object as gunicorn and uvicorn do, in a file or in a module."""
     for name in ("run.py", "src/shop/wsgi.py", "src/shop/__init__.py"):
         apps.write(f"a/shop/{name}")
     apps.write("a/shop/buntime.yaml", f"entrypoint: {written}\npath: [src]")
@@ -481,7 +488,7 @@ def test_what_of_an_entrypoint_is_served(apps: Fixture, written: str, file: str)
     ],
 )
 def test_what_of_no_entrypoint_is_served(apps: Fixture, written: str, message: str) -> None:
-    """What cannot be found is told, with the files that were looked for."""
+    """An entrypoint that cannot be found is an error that lists the files that were tried."""
     apps.write("a/shop/index.html")
     apps.write("a/shop/buntime.yaml", f"entrypoint: {written}")
     with pytest.raises(ManifestError) as caught:
@@ -490,7 +497,7 @@ def test_what_of_no_entrypoint_is_served(apps: Fixture, written: str, message: s
 
 
 def test_no_entrypoint(apps: Fixture) -> None:
-    """An app without an entrypoint is told what was looked for, and where."""
+    """An app without an entrypoint gets an error that says what was looked for, and where."""
     apps.write("a/shop/buntime.yaml", "timeout: 7")
     assert faulty(apps, "shop") == (
         f"{apps.root}/a/shop: no entrypoint; looked for index.html, index.py, app.py, main.py, "
@@ -499,14 +506,14 @@ def test_no_entrypoint(apps: Fixture) -> None:
 
 
 def test_empty_folder(apps: Fixture) -> None:
-    """A folder of its name alone is told the same: it may be meant as an app."""
+    """An empty folder gets the same error: it may be meant as an app."""
     apps.write("a/shop/server.py")
     assert "no entrypoint; looked for index.html" in faulty(apps, "shop")
 
 
 @pytest.mark.parametrize("entrypoint", ["gone.py", "lib", "loop.py", "dangling.py"])
 def test_the_manifests_entrypoint_is_no_file(apps: Fixture, entrypoint: str) -> None:
-    """An entrypoint that is no regular file is an error that names it."""
+    """An entrypoint that is not a regular file is an error that names it."""
     apps.write("a/shop/lib/x.py")
     (apps.root / "a/shop/loop.py").symlink_to("loop.py")
     (apps.root / "a/shop/dangling.py").symlink_to("nowhere.py")
@@ -516,7 +523,7 @@ def test_the_manifests_entrypoint_is_no_file(apps: Fixture, entrypoint: str) -> 
 
 @pytest.mark.parametrize("target", ["/etc/hostname", "../other/index.py", "../../secret.py"])
 def test_an_entrypoint_outside(apps: Fixture, target: str) -> None:
-    """An entrypoint must not lead out of the app's folder, named or default."""
+    """An entrypoint must not point outside the app's folder, whether named or default."""
     apps.write("a/other/index.py")
     apps.write("secret.py")
     folder = apps.write("a/shop/x.txt").parent
@@ -533,7 +540,7 @@ def test_a_folder_beside_is_outside(apps: Fixture) -> None:
 
 
 def test_an_entrypoint_linked_inside(apps: Fixture) -> None:
-    """A link that stays in the folder is fine: so do mounted ConfigMaps look."""
+    """A link that stays in the folder is accepted: mounted ConfigMaps look like this."""
     apps.write("a/shop/..data/index.py")
     (apps.root / "a/shop/index.py").symlink_to("..data/index.py")
     assert apps.find("shop").entrypoint == "index.py"
@@ -548,7 +555,7 @@ def test_an_entrypoint_of_another_kind(apps: Fixture, entrypoint: str) -> None:
 
 
 def test_a_faulty_manifest(apps: Fixture) -> None:
-    """A faulty manifest is told with its path, and takes down no other version."""
+    """A faulty manifest is reported with its path, and affects no other version."""
     file = apps.write("a/shop@2.0.0/buntime.yaml", "timeout: soon")
     apps.write("a/shop@2.0.0/index.py")
     apps.write("a/shop@1.0.0/index.py")
@@ -560,7 +567,7 @@ def test_a_faulty_manifest(apps: Fixture) -> None:
 
 @pytest.mark.parametrize("kind", ["folder", "fifo", "dangling link"])
 def test_a_manifest_that_is_no_file(apps: Fixture, kind: str) -> None:
-    """A manifest that cannot be read is a fault, and nobody waits for it."""
+    """A manifest that is not a file is a fault, and reading it never blocks."""
     apps.write("a/shop/index.py")
     path = apps.root / "a/shop/buntime.yaml"
     if kind == "folder":
@@ -570,13 +577,13 @@ def test_a_manifest_that_is_no_file(apps: Fixture, kind: str) -> None:
     else:
         path.symlink_to("nowhere")
     if kind == "dangling link":
-        assert apps.key("shop") == "shop"  # as if it were not there
+        assert apps.key("shop") == "shop"  # as if it did not exist
     else:
         assert faulty(apps, "shop").startswith(f"{path}: cannot be read: ")
 
 
 def test_a_huge_manifest(apps: Fixture) -> None:
-    """A file that is no manifest by its size is a fault, whatever is in it."""
+    """A file too large for a manifest is a fault, whatever it contains."""
     apps.write("a/shop/index.py")
     apps.write("a/shop/buntime.yaml", "# " + "x" * 1_000_000)
     assert "larger than" in faulty(apps, "shop")
@@ -584,7 +591,7 @@ def test_a_huge_manifest(apps: Fixture) -> None:
 
 @contextmanager
 def without_privilege() -> Iterator[Path]:
-    """A folder to test permissions in, as a user to whom they apply."""
+    """A folder to test permissions in, as a user whom they restrict."""
     folder = Path(tempfile.mkdtemp())
     is_root = os.geteuid() == 0
     if is_root:
@@ -609,7 +616,8 @@ def without_privilege() -> Iterator[Path]:
     ],
 )
 def test_no_permission_for_an_app(locked: str, error: str) -> None:
-    """What may not be read is a fault of that app alone, which says who has to."""
+    """An unreadable file is a fault of that app only, and the message says who must be able to read
+    it."""
     with without_privilege() as root:
         apps = Fixture(root, "a")
         apps.write("a/shop/index.py")
@@ -625,7 +633,7 @@ def test_no_permission_for_an_app(locked: str, error: str) -> None:
 
 
 def test_no_permission_for_a_worker_folder() -> None:
-    """A worker folder that may not be read is told, and the others are served."""
+    """An unreadable worker folder is reported, and the others are served."""
     with without_privilege() as root:
         apps = Fixture(root, "a", "b")
         apps.write("a/shop/index.py")
@@ -660,7 +668,7 @@ def test_new_folders_appear(apps: Fixture) -> None:
 
 
 def test_removed_folders_disappear(apps: Fixture) -> None:
-    """Removed versions are not found after the next check, and the next best is."""
+    """Removed versions are not found after the next check; the next best one is."""
     for path in ("a/shop/1.0.0", "a/shop@2.0.0", "b/shop@3.0.0", "b/@acme/shop"):
         apps.write(f"{path}/index.py")
     assert apps.keys() == ["@acme/shop", "shop@1.0.0", "shop@2.0.0", "shop@3.0.0"]
@@ -678,7 +686,8 @@ def test_removed_folders_disappear(apps: Fixture) -> None:
 
 
 def test_which_folders_there_are(apps: Fixture) -> None:
-    """A version is held as long as its folder is there, be it faulty, and nothing is loaded."""
+    """A version is held while its folder exists, even if it is faulty, and the question loads
+    nothing."""
     apps.write("a/shop@1.0.0/index.py")
     apps.write("a/cart/buntime.yaml", "ttl: no time")
     loaded: list[object] = []
@@ -696,12 +705,12 @@ def test_which_folders_there_are(apps: Fixture) -> None:
 
 
 def test_a_removed_duplicate_gives_way(apps: Fixture) -> None:
-    """When the first of two folders goes, the second serves."""
+    """When the first of two folders is removed, the second serves."""
     apps.write("elsewhere/index.py")
     (apps.root / "a/shop").symlink_to("../elsewhere")
     apps.write("b/shop/index.py")
     assert apps.find("shop").dir == apps.root / "elsewhere"
-    apps.wall_ns = 2**62  # the folder with the link has rested, and is not read again
+    apps.wall_ns = 2**62  # the folder with the link counts as unchanged, and is not read again
     apps.later()
     assert apps.find("shop").dir == apps.root / "elsewhere"
     shutil.rmtree(apps.root / "elsewhere")
@@ -710,7 +719,7 @@ def test_a_removed_duplicate_gives_way(apps: Fixture) -> None:
 
 
 def test_a_dangling_link_comes_true(apps: Fixture) -> None:
-    """A link is an app as soon as there is something where it leads."""
+    """A link becomes an app as soon as its target exists."""
     apps.wall_ns = 2**62
     (apps.root / "a/shop").symlink_to("../elsewhere")
     missing(apps, "shop")
@@ -720,7 +729,7 @@ def test_a_dangling_link_comes_true(apps: Fixture) -> None:
 
 
 def test_a_turned_link(apps: Fixture) -> None:
-    """A link that leads to another release makes another app, also behind a second link."""
+    """A link switched to another release makes another app, even behind a second link."""
     apps.write("elsewhere/1/index.py")
     apps.write("elsewhere/2/index.py")
     current = apps.root / "elsewhere/current"
@@ -736,7 +745,7 @@ def test_a_turned_link(apps: Fixture) -> None:
 
 
 def test_a_changed_manifest(apps: Fixture) -> None:
-    """A changed manifest makes another app, even with the time and size of the old one."""
+    """A changed manifest makes another app, even if its time and size are the same."""
     apps.write("a/shop/index.py")
     file = apps.write("a/shop/buntime.yaml", "timeout: 7")
     before = file.stat()
@@ -755,7 +764,7 @@ def test_a_changed_manifest(apps: Fixture) -> None:
 
 
 def test_nothing_changed(apps: Fixture) -> None:
-    """While nothing changes it stays the same object, whatever happens beside it."""
+    """While nothing changes the app stays the same object, whatever happens beside it."""
     apps.write("a/shop@1.0.0/index.py")
     apps.write("a/shop@1.0.0/buntime.yaml", "timeout: 7")
     apps.write("a/cart/index.py")
@@ -770,7 +779,7 @@ def test_nothing_changed(apps: Fixture) -> None:
 
 
 def test_a_fault_mends(apps: Fixture) -> None:
-    """A folder that was copied in piece by piece is served once it is whole."""
+    """A folder that is copied in piece by piece is served once it is complete."""
     apps.write("a/shop/lib/x.py")
     faulty(apps, "shop")
     apps.write("a/shop/index.py")
@@ -779,7 +788,7 @@ def test_a_fault_mends(apps: Fixture) -> None:
 
 
 def test_changes_are_seen_at_the_next_check(apps: Fixture) -> None:
-    """Between two checks the catalog answers from memory, right up to the second."""
+    """Between two checks the catalog answers from memory, up to the last second."""
     missing(apps, "shop")
     apps.write("a/shop/index.py")
     apps.now += CHECK_INTERVAL_S * 0.99
@@ -789,10 +798,10 @@ def test_changes_are_seen_at_the_next_check(apps: Fixture) -> None:
 
 
 def test_two_changes_in_one_tick(apps: Fixture) -> None:
-    """A change that leaves a folder's time as it was is seen, if the folder was just changed."""
+    """A change that leaves the folder's time as it was is seen if the folder has just changed."""
     apps.write("a/shop/index.py")
     state = (apps.root / "a").stat()
-    apps.wall_ns = state.st_mtime_ns + 1_000_000  # the first look comes a millisecond later
+    apps.wall_ns = state.st_mtime_ns + 1_000_000  # the first check comes a millisecond later
     assert apps.keys() == ["shop"]
     apps.write("a/cart/index.py")
     os.utime(apps.root / "a", ns=(state.st_atime_ns, state.st_mtime_ns))
@@ -801,7 +810,7 @@ def test_two_changes_in_one_tick(apps: Fixture) -> None:
 
 
 def test_a_folder_that_rested_is_not_read_again(apps: Fixture) -> None:
-    """A list is trusted as long as the folder's time says that nothing has changed."""
+    """A listing is trusted while the folder's time says that nothing has changed."""
     apps.write("a/shop/index.py")
     state = (apps.root / "a").stat()
     apps.wall_ns = state.st_mtime_ns + 10_000_000_000
@@ -809,14 +818,15 @@ def test_a_folder_that_rested_is_not_read_again(apps: Fixture) -> None:
     apps.write("a/cart/index.py")
     os.utime(apps.root / "a", ns=(state.st_atime_ns, state.st_mtime_ns))
     apps.later()
-    assert apps.keys() == ["shop"]  # what nobody but a test does to a folder
+    assert apps.keys() == ["shop"]  # something that only a test does to a folder
     os.utime(apps.root / "a")
     apps.later()
     assert apps.keys() == ["cart", "shop"]
 
 
 def test_a_folder_vanishes_while_it_is_looked_at(apps: Fixture) -> None:
-    """A version that goes between list and look is passed by for the next best one."""
+    """A version that disappears between listing and reading is passed over for the next best
+    one."""
     apps.write("a/shop/1.0.0/index.py")
     apps.write("a/shop/2.0.0/index.py")
     apps.write("b/cart/index.py")
@@ -833,12 +843,12 @@ def test_a_folder_vanishes_while_it_is_looked_at(apps: Fixture) -> None:
 
 
 def system_calls(action: object) -> list[str]:
-    """The functions of the os module and of files that `action` calls."""
+    """The calls to the os module and to files that `action` makes."""
     called: list[str] = []
 
     def on_event(frame: FrameType, event: str, arg: object) -> None:
         is_ours = getattr(arg, "__module__", None) in ("posix", "_io", "io")
-        if event == "c_call" and is_ours and arg is not os.fspath:  # fspath asks nobody
+        if event == "c_call" and is_ours and arg is not os.fspath:  # fspath makes no system call
             called.append(getattr(arg, "__qualname__", repr(arg)))
 
     assert callable(action)
@@ -851,7 +861,7 @@ def system_calls(action: object) -> list[str]:
 
 
 def test_a_warm_find_touches_no_disk(apps: Fixture) -> None:
-    """Within a second of the last check nothing asks the system: not for apps, faults, misses."""
+    """Within a second of the last check nothing calls the system, for apps, faults or misses."""
     apps.write("a/shop@1.0.0/index.py")
     apps.write("a/shop@1.0.0/buntime.yaml", "timeout: 7")
     apps.write("a/broken/buntime.yaml", "timeout: soon")
@@ -864,7 +874,7 @@ def test_a_warm_find_touches_no_disk(apps: Fixture) -> None:
                 pass
         faulty(apps, "broken")
 
-    assert system_calls(look) != []  # so the counting works
+    assert system_calls(look) != []  # shows that the counting works
     assert system_calls(look) == []
     apps.now += CHECK_INTERVAL_S * 0.99
     assert system_calls(look) == []
@@ -873,7 +883,7 @@ def test_a_warm_find_touches_no_disk(apps: Fixture) -> None:
 
 
 def test_a_check_costs_what_is_asked_for(apps: Fixture) -> None:
-    """A check of one app does not look into the others."""
+    """A check of one app does not read the others."""
     apps.wall_ns = 2**62
     apps.write("a/shop/index.py")
     apps.keys()
@@ -888,7 +898,7 @@ def test_a_check_costs_what_is_asked_for(apps: Fixture) -> None:
 
 
 def test_memory_is_bounded(apps: Fixture) -> None:
-    """A client that asks for ever other ranges cannot fill the memory."""
+    """A client that asks for ever new ranges cannot fill the memory."""
     apps.write("a/shop@1.0.0/index.py")
     for number in range(10_000):
         apps.find("shop", f"<={number + 1}")
@@ -899,7 +909,7 @@ def test_memory_is_bounded(apps: Fixture) -> None:
 
 
 def test_faults_raise_anew(apps: Fixture) -> None:
-    """Each request gets an error of its own: one raised again and again would grow its trace."""
+    """Each request gets a new error object: one raised again and again would grow its traceback."""
     apps.write("a/broken/buntime.yaml", "timeout: soon")
     errors = []
     for _ in range(2):
@@ -910,7 +920,7 @@ def test_faults_raise_anew(apps: Fixture) -> None:
 
 
 def test_all_lists_apps_and_faults(apps: Fixture) -> None:
-    """All versions are listed in the order of names and of precedence, faulty ones as faults."""
+    """All versions are listed by name and precedence, and faulty ones as faults."""
     for version in ("10.0.0", "9.0.0", "9.0.0-rc.1"):
         apps.write(f"a/shop@{version}/index.py")
     apps.write("a/cart/buntime.yaml", "timeout: soon")
@@ -928,7 +938,7 @@ def test_all_lists_apps_and_faults(apps: Fixture) -> None:
 
 
 def test_repr(apps: Fixture) -> None:
-    """The catalog shows where it looks and how much it has found."""
+    """The repr shows the folders and how much was found in them."""
     apps.write("a/shop/index.py")
     apps.keys()
     assert repr(apps.catalog) == f"Catalog(['{apps.root}/a', '{apps.root}/b'], 1 names)"
@@ -938,7 +948,7 @@ def test_repr(apps: Fixture) -> None:
 
 
 class Cautious:
-    """A rollout that prefers whatever has been loaded."""
+    """A rollout that always prefers what has been loaded."""
 
     def __init__(self) -> None:
         self.revision = 0
@@ -968,7 +978,7 @@ def tried(tmp_path: Path, cautious: Cautious) -> Fixture:
 
 
 def test_the_first_app_of_a_name_serves_unproven(tried: Fixture, cautious: Cautious) -> None:
-    """There is nothing that could serve in its place."""
+    """The first app of a name serves without having been loaded: nothing else could."""
     tried.write("a/shop/app.py")
     assert tried.key("shop") == "shop"
     assert cautious.asked == []
@@ -978,7 +988,8 @@ def test_the_first_app_of_a_name_serves_unproven(tried: Fixture, cautious: Cauti
 def test_a_change_is_weighed_against_what_was_loaded(
     tried: Fixture, cautious: Cautious, changed: str
 ) -> None:
-    """Also where nobody asked between the end of the first boot and the change."""
+    """A change is compared with what was loaded, even if there was no request between the first
+    boot and the change."""
     tried.write("a/shop@1.0.0/app.py")
     first = tried.find("shop")
     cautious.load(first)
@@ -992,7 +1003,7 @@ def test_a_change_is_weighed_against_what_was_loaded(
 def test_a_change_of_a_change_is_weighed_against_the_latest_that_loaded(
     tried: Fixture, cautious: Cautious
 ) -> None:
-    """What was loaded meanwhile counts, and what never was does not."""
+    """A second change is compared with the latest that was loaded, not with one that never was."""
     tried.write("a/shop/app.py")
     first = tried.find("shop")
     cautious.load(first)
@@ -1007,7 +1018,7 @@ def test_a_change_of_a_change_is_weighed_against_the_latest_that_loaded(
 
 
 def test_another_answer_counts_at_once(tried: Fixture, cautious: Cautious) -> None:
-    """A new revision of the rollout is seen before the folders are looked at again."""
+    """A new revision of the rollout is heeded before the folders are checked again."""
     tried.write("a/shop/app.py")
     cautious.load(tried.find("shop"))
     tried.write("a/shop/buntime.yaml", "ttl: 60\n")
@@ -1019,7 +1030,7 @@ def test_another_answer_counts_at_once(tried: Fixture, cautious: Cautious) -> No
 
 
 def test_a_faulty_version_beside_one_that_was_loaded(tried: Fixture, cautious: Cautious) -> None:
-    """The one that was loaded serves, though it was not asked for since."""
+    """Beside a faulty version the loaded one serves, even if nobody has asked for it since."""
     tried.write("a/shop@1.0.0/app.py")
     first = tried.find("shop")
     cautious.load(first)
@@ -1031,7 +1042,8 @@ def test_a_faulty_version_beside_one_that_was_loaded(tried: Fixture, cautious: C
 
 
 def test_apps_stay_while_no_descriptors_are_left(apps: Fixture) -> None:
-    """With their versions, scopes and manifests as they were; changes are seen afterwards."""
+    """Without descriptors apps keep their versions, scopes and manifests; changes are seen
+    afterwards."""
     paths = ("shop@1.2.0", "blog/1.0.0", "blog/2.0.0", "@acme/wiki", "plain")
     for path in paths:
         apps.write(f"a/{path}/app.py")

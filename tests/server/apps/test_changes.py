@@ -1,4 +1,4 @@
-"""Changes of an app's files, as development mode asks for them."""
+"""Changes to an app's files, as development mode checks for them."""
 
 import os
 import shutil
@@ -24,7 +24,7 @@ def app(tmp_path: Path) -> Path:
 
 
 def write(path: Path, text: str, *, seconds: int = 0) -> Path:
-    """A file with a time of change that differs from that of others by whole seconds."""
+    """A file whose modification time differs from others' by whole seconds."""
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(text)
     os.utime(path, ns=(NOW_NS, NOW_NS + seconds * 1_000_000_000))
@@ -32,7 +32,7 @@ def write(path: Path, text: str, *, seconds: int = 0) -> Path:
 
 
 def watch(folder: Path) -> TreeWatch:
-    """A watch to which no tree is too big: its walks take no time."""
+    """A watch for which no tree is too big: its walks take no time."""
     return TreeWatch(folder, clock=lambda: 0.0)
 
 
@@ -43,7 +43,7 @@ def test_nothing_changed(app: Path) -> None:
 
 
 def test_a_change_is_told_once(app: Path) -> None:
-    """A change is told by the next call, and by no later one."""
+    """A change is reported by the next call only."""
     tree = watch(app)
     write(app / "lib/deep/er.py", "one", seconds=1)
     assert [tree.changed(), tree.changed()] == [True, False]
@@ -64,28 +64,28 @@ def test_new_and_removed_files(app: Path, name: str) -> None:
 
 
 def test_another_size_in_the_same_tick(app: Path) -> None:
-    """A file with an unchanged time but another size has changed."""
+    """A file with the same time but another size has changed."""
     tree = watch(app)
     write(app / "app.py", "three")
     assert tree.changed()
 
 
 def test_a_file_put_in_place_of_another(app: Path) -> None:
-    """Editors write a new file and rename it: same time and size, another inode."""
+    """Editors write a new file and rename it: same time and size, but another inode."""
     tree = watch(app)
     write(app / "app.py.new", "two").rename(app / "app.py")
     assert tree.changed()
 
 
 def test_an_older_file_is_a_change(app: Path) -> None:
-    """A file restored from a backup is older than the one before, and still another."""
+    """A file restored from a backup is older than the one before, and still a change."""
     tree = watch(app)
     write(app / "app.py", "one", seconds=-1000)
     assert tree.changed()
 
 
 def test_renames(app: Path) -> None:
-    """A renamed folder changes the files in it."""
+    """Renaming a folder changes the files in it."""
     tree = watch(app)
     (app / "lib").rename(app / "library")
     assert tree.changed()
@@ -109,21 +109,21 @@ def test_renames(app: Path) -> None:
     ],
 )
 def test_what_is_not_watched(app: Path, name: str) -> None:
-    """Environments, caches, dotfiles, and data that an app or an editor writes are not changes."""
+    """Environments, caches, dotfiles, and data written by an app or an editor are not changes."""
     tree = watch(app)
     write(app / name, "x")
     assert not tree.changed()
 
 
 def test_folders_alone_are_no_change(app: Path) -> None:
-    """A folder without files means nothing."""
+    """An empty folder is no change."""
     tree = watch(app)
     (app / "uploads").mkdir()
     assert not tree.changed()
 
 
 def test_links_to_files(app: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
-    """A linked file changes with the file that the link leads to, or when it leads elsewhere."""
+    """A linked file changes when its target changes, or when the link points elsewhere."""
     elsewhere = write(tmp_path_factory.mktemp("shared") / "shared.py", "one")
     link = app / "shared.py"
     link.symlink_to(elsewhere)
@@ -137,7 +137,7 @@ def test_links_to_files(app: Path, tmp_path_factory: pytest.TempPathFactory) -> 
 
 
 def test_links_to_folders(app: Path) -> None:
-    """A linked folder is not walked, so a loop has an end; that it leads elsewhere is seen."""
+    """A linked folder is not walked, so a loop has an end; a change of its target path is seen."""
     link = app / "lib/loop"
     link.symlink_to("..")
     tree = watch(app)
@@ -148,7 +148,7 @@ def test_links_to_folders(app: Path) -> None:
 
 
 def test_a_tree_that_vanishes(app: Path) -> None:
-    """A tree that is taken away is a change, no error, and so is its return."""
+    """A tree that disappears is a change and no error, and so is its return."""
     tree = watch(app)
     shutil.rmtree(app)
     assert [tree.changed(), tree.changed()] == [True, False]
@@ -157,17 +157,18 @@ def test_a_tree_that_vanishes(app: Path) -> None:
 
 
 def test_a_small_tree_is_walked_each_time(app: Path) -> None:
-    """Where a walk takes less than 25 ms, no change is missed."""
+    """If a walk takes less than 25 ms, no change is missed."""
     now = iter(range(1000))
-    tree = TreeWatch(app, clock=lambda: next(now) * 0.02)  # 20 ms between any two readings
+    tree = TreeWatch(app, clock=lambda: next(now) * 0.02)  # 20 ms between two readings of the clock
     for seconds in range(1, 5):
         write(app / "app.py", "one", seconds=seconds)
         assert tree.changed()
 
 
 def test_a_big_tree_rests(app: Path) -> None:
-    """After a walk of 40 ms the next one waits for 400 ms; then it tells what came meanwhile."""
-    times = [0.0, 0.04]  # the walk when it is made, then rest until 0.44
+    """After a walk of 40 ms the next one waits for 400 ms, and then reports what changed
+    meanwhile."""
+    times = [0.0, 0.04]  # the walk when it is created, then a rest until 0.44
     tree = TreeWatch(app, clock=lambda: times.pop(0))
     write(app / "app.py", "two more")
     times += [0.4]
@@ -180,14 +181,14 @@ def test_a_big_tree_rests(app: Path) -> None:
 
 
 def test_a_name_in_no_encoding(app: Path) -> None:
-    """A file whose name is no UTF-8 is watched like any other."""
+    """A file whose name is not UTF-8 is watched like any other."""
     tree = watch(app)
     Path(os.fsdecode(os.fsencode(app) + b"/sh\xffp\n.py")).touch()
     assert tree.changed()
 
 
 def test_it_runs_where_files_come_and_go(app: Path) -> None:
-    """A tree that changes while it is walked is walked to its end."""
+    """A tree that changes during a walk is walked to its end."""
     churn = "import pathlib\nfor i in range(200):\n p = pathlib.Path(f'f{i}.py')\n"
     churn += " p.touch(); p.unlink()\n"
     tree = watch(app)
@@ -199,12 +200,12 @@ def test_it_runs_where_files_come_and_go(app: Path) -> None:
 
 
 def test_repr(app: Path) -> None:
-    """A watch shows what it watches."""
+    """The repr shows what is watched."""
     assert repr(watch(app)) == f"TreeWatch({str(app)!r}, 3 files)"
 
 
 def test_no_descriptors_are_no_change(app: Path) -> None:
-    """What cannot be looked at now is looked at later; then a change is seen."""
+    """A tree that cannot be read for lack of descriptors is read later; a change is seen then."""
     watched = watch(app)
     with no_descriptors():
         assert not watched.changed()
@@ -216,13 +217,14 @@ def test_no_descriptors_are_no_change(app: Path) -> None:
 
 
 def test_what_cannot_be_looked_at_may_have_changed(app: Path) -> None:
-    """An operator who reloads wants no change to be missed."""
+    """A tree that cannot be read may have changed: an operator who reloads wants no change to be
+    missed."""
     with no_descriptors():
         assert changed_since(app, 2 * NOW_NS)
 
 
 def test_what_is_gone_is_a_change(app: Path) -> None:
-    """Of files that were there, and are watched."""
+    """A removed file is a change if it was known and is watched."""
     known = files_below(app)
     assert known is not None
     later_ns = 2 * time.time_ns()
@@ -234,13 +236,13 @@ def test_what_is_gone_is_a_change(app: Path) -> None:
 
 
 def test_what_cannot_be_looked_at_is_not_known(app: Path) -> None:
-    """Then nothing of it is gone."""
+    """If the tree cannot be read no files are known, so none counts as removed."""
     with no_descriptors():
         assert files_below(app) is None
 
 
 def test_what_a_manifest_adds_and_leaves_out(app: Path) -> None:
-    """`watch` names more files, and others that never count; such folders are not walked."""
+    """`watch` adds files, and excludes others that never count; excluded folders are not walked."""
     tree = TreeWatch(app, Watching(["rates.json", "!pages/**"]), clock=lambda: 0.0)
     write(app / "pages/wiki/one.html", "")
     assert not tree.changed()
@@ -249,7 +251,7 @@ def test_what_a_manifest_adds_and_leaves_out(app: Path) -> None:
 
 
 def test_what_a_worker_has_imported(app: Path) -> None:
-    """It counts whatever its name is, from the moment at which it is told."""
+    """A file that a worker imported counts whatever its name is, from when it is reported."""
     write(app / "lib/rules.dsl", "one")
     tree = watch(app)
     write(app / "lib/rules.dsl", "three")
@@ -263,7 +265,8 @@ def test_what_a_worker_has_imported(app: Path) -> None:
 def test_what_is_put_into_a_linked_folder(
     app: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
-    """Uploads lie in such ones: only where the link leads counts."""
+    """Files in a linked folder do not count, since they may be uploads; only where the link points
+    does."""
     elsewhere = tmp_path_factory.mktemp("uploads")
     (app / "uploads").symlink_to(elsewhere)
     tree = watch(app)

@@ -1,4 +1,4 @@
-"""What counts as a change of code between a start and the first look at its files."""
+"""What counts as a code change between a start and the first check of the files."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ from buntime.server.apps.following import Followed
 
 @pytest.mark.parametrize("is_run", [True, False])
 def test_before_the_first_look(tmp_path: Path, is_run: bool) -> None:
-    """A file that a program may have read counts, though nobody tells that it was imported."""
+    """A file that changed after the start counts if it belongs to a program, which may have read
+    it, even if no import was reported."""
     file = tmp_path / "shop.py"
     file.write_text("PRICE = 1")
     made_ns = file.stat().st_ctime_ns
@@ -25,6 +26,6 @@ def test_before_the_first_look(tmp_path: Path, is_run: bool) -> None:
 
 
 def test_what_is_as_before(tmp_path: Path) -> None:
-    """A file that was there before the program was started does not."""
+    """A file that has not changed since the program started does not count."""
     (tmp_path / "shop.py").write_text("PRICE = 1")
     assert Followed(tmp_path, Watching(), time.time_ns(), is_run=True).look() == ""

@@ -1,4 +1,5 @@
-"""The index of hosts: whose they are by what lies on the disk, and how soon that is seen."""
+"""The index of hosts: which app has which host, according to the disk, and how soon a change is
+seen."""
 
 from __future__ import annotations
 
@@ -25,7 +26,7 @@ class Fixture:
     def __init__(self, root: Path, rollout: Rollout | None = None) -> None:
         self.root = root
         self.now = 1000.0
-        self.wall_ns = 2**62  # all has rested for long
+        self.wall_ns = 2**62  # everything has been unchanged for long
         self.warnings: list[tuple[str, dict[str, object]]] = []
         for name in ("a", "b"):
             (root / name).mkdir()
@@ -45,7 +46,7 @@ class Fixture:
     def warn(self, event: str, _: str, /, **fields: object) -> None:
         self.warnings.append((event, fields))
 
-    # the catalog, with what is looked at
+    # the catalog, with a record of what is loaded
 
     @property
     def folders(self) -> object:
@@ -67,7 +68,7 @@ class Fixture:
         return write_app(self.root / path, {"app.py": ""}, **more, **manifest)
 
     def claim(self, host: str) -> Claim | None:
-        """Whose it is a second later."""
+        """Which app has the host, a second later."""
         self.now += CHECK_INTERVAL_S
         self.catalog.edition(self.now)
         self.looked_at.clear()
@@ -80,7 +81,7 @@ def apps(tmp_path: Path) -> Fixture:
 
 
 def test_the_version_that_serves_without_a_pin(apps: Fixture) -> None:
-    """Hosts are those of the newest version; an older one's count no more."""
+    """An app's hosts are those of its newest version; those of older ones no longer count."""
     apps.write("a/shop@1.0.0", "old.example")
     apps.write("a/shop@2.0.0", "new.example")
     assert apps.claim("new.example") == Claim("shop")
@@ -91,7 +92,8 @@ def test_the_version_that_serves_without_a_pin(apps: Fixture) -> None:
 
 
 def test_two_apps_of_one_host(apps: Fixture) -> None:
-    """The first worker folder's has it, then the first by name; the log names both, once."""
+    """The app in the first worker folder has the host, then the first by name; the log names both,
+    once."""
     apps.write("b/aaa", "x.example")
     apps.write("a/shop", "x.example", "y.example")
     apps.write("a/shop-b@1.0.0", "y.example")
@@ -109,7 +111,7 @@ def test_two_apps_of_one_host(apps: Fixture) -> None:
 
 
 def test_the_operators_host(apps: Fixture) -> None:
-    """No app gets what is asked for there, so one that names it is told of, once."""
+    """No app gets the operators' host, so an app that claims it is reported once."""
     apps.write("a/shop", "panel.example")
     apps.write("a/wiki", "wiki.example")
     for _ in range(3):
@@ -123,7 +125,7 @@ def test_the_operators_host(apps: Fixture) -> None:
     ["in place", "renamed over", "added", "removed"],
 )
 def test_changes_of_a_manifest(apps: Fixture, change: str) -> None:
-    """Each is seen at the next look, and only what has changed is looked at."""
+    """Each change is seen at the next check, and only what has changed is loaded."""
     folder = apps.write("a/shop", *([] if change == "added" else ["one.example"]))
     apps.write("a/other", "other.example")
     apps.claim("one.example")
@@ -142,7 +144,7 @@ def test_changes_of_a_manifest(apps: Fixture, change: str) -> None:
 
 
 def test_two_changes_in_one_tick(apps: Fixture) -> None:
-    """What has changed just now is looked at again, since times may hide the next change."""
+    """A manifest that changed just now is read again, since times may hide the next change."""
     manifest = apps.write("a/shop", "one.example") / "buntime.yaml"
     state = manifest.stat()
     apps.wall_ns = state.st_mtime_ns + LONG_S // 10
@@ -153,7 +155,7 @@ def test_two_changes_in_one_tick(apps: Fixture) -> None:
 
 
 def test_apps_come_and_go(apps: Fixture) -> None:
-    """A folder that is added has its hosts at once, one that has gone has none."""
+    """A new folder's hosts count at once, and a removed folder's are gone."""
     apps.write("a/shop", "one.example")
     assert apps.claim("one.example") == Claim("shop")
     apps.write("b/more", "two.example")
@@ -164,7 +166,8 @@ def test_apps_come_and_go(apps: Fixture) -> None:
 
 
 def test_a_faulty_manifest(apps: Fixture) -> None:
-    """It has its hosts, those from before too, so that nobody else answers there, till mended."""
+    """A faulty manifest keeps its hosts, the previous ones too, so that nobody else answers there
+    until it is fixed."""
     folder = apps.write("a/shop", "one.example")
     apps.write("b/shop-2", "one.example")
     assert apps.claim("one.example") == Claim("shop")
@@ -178,7 +181,7 @@ def test_a_faulty_manifest(apps: Fixture) -> None:
 
 
 def test_among_many_apps(apps: Fixture) -> None:
-    """A look has a bound; what has changed is seen after some of them."""
+    """A check reads a bounded number of apps; a change is seen after a few checks."""
     for number in range(300):
         apps.write(f"a/app{number}", f"app{number}.example")
     assert apps.claim("app299.example") == Claim("app299")
@@ -193,7 +196,7 @@ def test_among_many_apps(apps: Fixture) -> None:
 
 
 class Cautious(AtOnce):
-    """Has a change wait until it is loaded."""
+    """A rollout that makes a change wait until it is loaded."""
 
     def __init__(self) -> None:
         self.revision = 0
@@ -212,7 +215,7 @@ class Cautious(AtOnce):
 
 @pytest.mark.parametrize("changed", ["a/shop@1.0.0", "a/shop@2.0.0"])
 def test_a_change_that_is_not_loaded_yet(tmp_path: Path, changed: str) -> None:
-    """A host that goes, goes at once; one that comes, comes with the code."""
+    """A removed host goes at once; a new one comes when the code is loaded."""
     rollout = Cautious()
     apps = Fixture(tmp_path, rollout)
     apps.write("a/shop@1.0.0", "stays.example", "goes.example")
@@ -231,7 +234,7 @@ def test_a_change_that_is_not_loaded_yet(tmp_path: Path, changed: str) -> None:
 
 @pytest.mark.parametrize("fault", ["timeout: soon", "unknown: 1", "entrypoint: none.py"])
 def test_faulty_from_the_start(apps: Fixture, fault: str) -> None:
-    """What a faulty manifest says of hosts counts, as far as it can be read."""
+    """The hosts in a faulty manifest count, as far as they can be read."""
     folder = apps.write("a/shop")
     (folder / "buntime.yaml").write_text(f"hosts: [one.example]\n{fault}")
     broken = apps.write("a/broken")

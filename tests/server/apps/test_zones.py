@@ -1,4 +1,4 @@
-"""Time zones by name, and what is said where there are none."""
+"""Time zones by name, and the error where there are none."""
 
 from __future__ import annotations
 
@@ -29,28 +29,28 @@ def no_database(tmp_path: Path) -> Iterator[None]:
 
 
 def test_a_zone() -> None:
-    """A name of the database is a zone, and is one object."""
+    """A name in the database gives a zone, always the same object."""
     assert str(zone("Europe/Berlin")) == "Europe/Berlin"
     assert zone("Europe/Berlin") is zone("Europe/Berlin")
 
 
 @pytest.mark.parametrize("name", ["Europe/Nowhere", "Europe", "posixrules/x", "tzdata.zi"])
 def test_no_zone(name: str) -> None:
-    """What is none there is refused, be it a folder or another file of the database."""
+    """Anything else is refused, including a folder or another file of the database."""
     with pytest.raises(BadValue, match="is not in this machine's database"):
         zone(name)
 
 
 @pytest.mark.skipif("tzdata" in sys.modules, reason="tzdata is a package here")
 def test_no_database(no_database: None) -> None:
-    """Without a database there is UTC, and what to do is said of others."""
+    """Without a database there is only UTC, and the error for other zones says what to do."""
     assert str(zone("UTC")) == "UTC"
     with pytest.raises(BadValue, match="no database of time zones; install the package tzdata"):
         zone("Europe/Berlin")
 
 
 def test_faults_of_manifests(tmp_path: Path) -> None:
-    """An app whose job is in no zone, or that has nothing to answer it, is at fault."""
+    """An app is faulty if a job has an unknown zone, or if nothing in it can answer a job."""
     job = {"schedule": "@daily", "path": "/clean"}
     write_app(tmp_path / "a", {"app.py": ""}, cron=[{**job, "timezone": "Europe/Nowhere"}])
     write_app(tmp_path / "b", {"index.html": ""}, cron=[job])
