@@ -56,7 +56,7 @@ class Host:
         )
 
     def fill(self) -> None:
-        """What there may be of each kind."""
+        """Write something of each kind."""
         self.write("apps/shop/1.0.0/app.py", b"old")
         self.write("apps/shop/1.2.0/app.py", b"new", 0o755)
         (self.apps / "shop/latest").symlink_to("1.2.0")
@@ -108,7 +108,7 @@ class Host:
         return restore_backup(archive, check_backup(archive).head, target)
 
     def tree(self) -> dict[str, tuple[object, ...]]:
-        """All that is there: kind, rights, owner, content, time."""
+        """Everything in the folders: kind, mode, owner, content, time."""
         found: dict[str, tuple[object, ...]] = {}
         for path in sorted(self.root.rglob("*")):
             status, name = path.lstat(), str(path.relative_to(self.root))
@@ -135,7 +135,7 @@ def host(tmp_path: Path) -> Iterator[Host]:
 
 @pytest.fixture(scope="module")
 def backup(tmp_path_factory: pytest.TempPathFactory) -> bytes:
-    """One of such a host."""
+    """A backup of a host with everything in it."""
     root = tmp_path_factory.mktemp("backup")
     host = Host(root / "one")
     host.fill()
@@ -150,7 +150,7 @@ def empty(tmp_path: Path) -> Host:
 
 
 def content(archive: io.BytesIO, name: str) -> bytes:
-    """Of a file of the state."""
+    """The content of a file in the state folder."""
     archive.seek(0)
     with tarfile.open(fileobj=archive) as tar:
         file = tar.extractfile(f"state/{name}")
@@ -165,7 +165,7 @@ def members(archive: io.BytesIO) -> list[str]:
 
 
 def test_what_is_restored_is_the_same(host: Host, empty: Host) -> None:
-    """Names, contents, rights, times and links come back; keys of this machine do not."""
+    """Names, contents, modes, times and links are restored; keys of this machine are not."""
     archive, written = host.backup(has_secrets=True)
     assert written.changed == []
     assert written.left == [("apps/0/blog@latest", "it leads elsewhere, to shop/../../outside")]
@@ -176,7 +176,7 @@ def test_what_is_restored_is_the_same(host: Host, empty: Host) -> None:
     pycache = "apps/shop/1.2.0/__pycache__"
     for name in ("apps/blog@latest", "state/local.key", pycache, f"{pycache}/app.pyc"):
         del before[name]
-    for tree in (before, now):  # of these the rights are the state's own, as it makes them
+    for tree in (before, now):  # the state sets the modes of these itself
         for name in ("apps", "plugins", "state", "state/data", "state/secrets"):
             tree[name] = tree[name][:1]
         for name in [name for name in tree if name.count("/") == 2 and "/secrets/" in name]:
@@ -206,19 +206,20 @@ def test_what_is_restored_is_the_same(host: Host, empty: Host) -> None:
 
 
 def test_secrets_are_left_out(host: Host) -> None:
-    """Their values are in an archive only where somebody has asked for that."""
+    """Secrets' values are in an archive only if asked for."""
     archive, _ = host.backup()
     assert not [name for name in members(archive) if "secrets" in name]
     assert "state/secrets/shop/KEY" in members(host.backup(has_secrets=True)[0])
     assert b"a-password" in content(host.backup(has_secrets=True)[0], "plugin-options.json")
     told = content(host.backup()[0], "plugin-options.json")
     assert json.loads(told) == {"audit": {"days": {"value": 3, "by": "local", "at": ""}}}
-    (host.state / "plugin-options.json").write_bytes(b"{")  # holds nothing for the runtime either
+    (host.state / "plugin-options.json").write_bytes(b"{")  # means nothing to the runtime either
     assert "state/plugin-options.json" not in members(host.backup()[0])
 
 
 def test_some_of_it(host: Host, empty: Host) -> None:
-    """One kind can be backed up, or restored, without the others; the state is moved aside."""
+    """One kind can be backed up or restored without the others; an existing state is moved
+    aside."""
     archive, _ = host.backup(only=frozenset(("data",)))
     kinds = {name.partition("/")[0] for name in members(archive)}
     assert kinds == {HEAD, CONTENTS, "data"}
@@ -236,8 +237,8 @@ def test_some_of_it(host: Host, empty: Host) -> None:
 
 
 def test_databases(host: Host, empty: Host) -> None:
-    """One that is written to meanwhile is of one moment, with what its log has; the log itself, and
-    what only looks like a database, are not taken for one."""
+    """A database that is being written to is saved as of one moment, with what its log holds. The
+    log itself is not copied, and what only looks like a database is reported."""
     path = host.state / "data/shop/app.db"
     writer = sqlite3.connect(path, isolation_level=None)
     writer.execute("PRAGMA journal_mode=WAL")
@@ -262,7 +263,7 @@ def test_databases(host: Host, empty: Host) -> None:
 
 
 def test_hostile_data(host: Host, empty: Host) -> None:
-    """Links, FIFOs and sockets are told and left out; none is followed or waited for."""
+    """Links, FIFOs and sockets are reported and left out; none is followed or waited for."""
     data = host.state / "data/shop"
     (data / "key").symlink_to(host.state / "local.key")
     (data / "up").symlink_to("..")
@@ -285,7 +286,7 @@ def test_hostile_data(host: Host, empty: Host) -> None:
 
 @pytest.mark.parametrize("name", ["apps/x", "plugins/x", "state/data/shop/x", "state/plugins.json"])
 def test_nothing_is_replaced(backup: bytes, empty: Host, name: str) -> None:
-    """Where there is something already, nothing at all is restored."""
+    """If anything is there already, nothing at all is restored."""
     archive = io.BytesIO(backup)
     empty.write(name, b"mine")
     empty.state.mkdir(exist_ok=True)
@@ -296,7 +297,7 @@ def test_nothing_is_replaced(backup: bytes, empty: Host, name: str) -> None:
 
 
 def test_a_full_disk(backup: bytes, tmp_path: Path) -> None:
-    """What did not fit leaves nothing behind."""
+    """A restore that runs out of space leaves nothing behind."""
     archive = io.BytesIO(backup)
     with small_disk(tmp_path / "disk", size="300k", inodes=100) as disk:
         full = Host(disk)
@@ -316,7 +317,7 @@ def test_a_full_disk(backup: bytes, tmp_path: Path) -> None:
         ("a", "..", False),
         ("a", "../x", False),
         ("a/b", "../../x", False),
-        ("a/b", "..", False),  # the folder itself, for ever
+        ("a/b", "..", False),  # the folder itself, endlessly
         ("a/b", "x/../y", False),  # x may be a link
         ("a", "/etc/passwd", False),
         ("a", "", False),
@@ -326,18 +327,18 @@ def test_a_full_disk(backup: bytes, tmp_path: Path) -> None:
     ],
 )
 def test_links_that_stay_inside(path: str, to: str, is_inside: bool) -> None:
-    """A link goes up by real folders alone, and never out of the one that is restored."""
+    """A link may go up through real folders only, and never leaves the folder that is restored."""
     assert stays_inside(path.split("/"), to) == is_inside
 
 
-# Archives that are none
+# Invalid archives
 
 
 Change = Callable[[list[tuple[tarfile.TarInfo, bytes]]], None]
 
 
 def changed(archive: io.BytesIO, change: Change) -> io.BytesIO:
-    """The same archive with other members."""
+    """The same archive with its members changed."""
     archive.seek(0)
     with tarfile.open(fileobj=archive) as tar:
         found = []
@@ -418,7 +419,7 @@ HOSTILE: dict[str, Change] = {
 
 @pytest.mark.parametrize("name", HOSTILE)
 def test_hostile_archives(backup: bytes, empty: Host, name: str) -> None:
-    """Are refused before anything is written."""
+    """Hostile archives are refused before anything is written."""
     archive = changed(io.BytesIO(backup), HOSTILE[name])
     with pytest.raises(BadBackup):
         empty.restore(archive)
@@ -439,13 +440,13 @@ def test_hostile_archives(backup: bytes, empty: Host, name: str) -> None:
     ],
 )
 def test_damaged_archives(backup: bytes, empty: Host, harm: Callable[[bytes], bytes]) -> None:
-    """Whatever has become of the file: it is said, and nothing is written."""
+    """However the file is damaged, the error says so, and nothing is written."""
     with pytest.raises(BadBackup):
         empty.restore(io.BytesIO(harm(backup)))
     assert [*empty.state.iterdir()] == []
 
 
-SYSTEM_PYTHON = "/usr/bin/python3"  # which other users can run, as the tests' own need not be
+SYSTEM_PYTHON = "/usr/bin/python3"  # open to other users, as ours may not be
 
 
 @pytest.mark.skipif(
@@ -453,9 +454,9 @@ SYSTEM_PYTHON = "/usr/bin/python3"  # which other users can run, as the tests' o
     reason="only root has folders of others, and needs a Python that they can run",
 )
 def test_users_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A folder of another user is read and written as that user, who is known by his name; what is
-    not his in it he cannot give away, and a user who is not there is said before anything is done.
-    """
+    """A folder of another user is read and written as that user, who is found by name; he cannot
+    give away files in it that are not his; and an unknown user is reported before anything is
+    done."""
     monkeypatch.setattr(sys, "executable", SYSTEM_PYTHON)
     with tempfile.TemporaryDirectory(prefix="buntime-backup-") as name:
         os.chmod(name, 0o711)

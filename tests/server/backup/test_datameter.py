@@ -1,4 +1,4 @@
-"""Data are counted on a thread, and told of where they are large."""
+"""Data are measured on a thread, and reported where they are large."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from buntime.server.backup.datameter import DataMeter
 
 
 class FakeLoop:
-    """Runs what is due when it is told to."""
+    """Runs what is due when a test says so."""
 
     def __init__(self) -> None:
         self.now = 0.0
@@ -24,7 +24,7 @@ class FakeLoop:
         then(work())
 
     def turn(self) -> float:
-        """Run the only one that is due; after how long it is."""
+        """Run the only call that is due; returns its delay."""
         [(delay_s, callback)] = self.due
         self.due.clear()
         self.now += delay_s
@@ -41,8 +41,8 @@ class FakeLog:
 
 
 def test_the_whole_way(tmp_path: Path) -> None:
-    """Each minute: what has a limit is counted, without following links; what has none is not
-    looked at. A folder that is gone is empty."""
+    """Every minute, data with a limit are measured without following links, and data without one
+    are not read. A missing folder counts as empty."""
     shop, blog = tmp_path / "@acme+shop", tmp_path / "blog"
     (shop / "below").mkdir(parents=True)
     blog.mkdir()
