@@ -1,4 +1,5 @@
-"""The worker's code in the cache: whole, private, and there whatever the home folder is like."""
+"""The worker's code in the cache: complete, private, and there whatever state the home folder is
+in."""
 
 import os
 import stat
@@ -26,7 +27,7 @@ ROOT = Path(__file__).resolve().parents[3]
 
 
 class Warnings(list[tuple[str, dict[str, object]]]):
-    """Collects what would go to the log."""
+    """Collects what would be logged."""
 
     def __call__(self, event: str, message: str, /, **fields: object) -> None:
         self.append((event, fields))
@@ -86,13 +87,13 @@ def test_it_is_private(tmp_path: Path, warnings: Warnings) -> None:
 
 
 def identities(folder: Path) -> dict[Path, tuple[int, int]]:
-    """Inode and time of change of all in a folder; reading may change other times."""
+    """Inode and ctime of everything in a folder; reading may change the other times."""
     stats = {path: path.stat() for path in folder.rglob("*")}
     return {path: (stat.st_ino, stat.st_mtime_ns) for path, stat in stats.items()}
 
 
 def test_it_is_unpacked_once(tmp_path: Path, warnings: Warnings) -> None:
-    """A second start uses the same folder as it is."""
+    """A second start uses the same folder unchanged."""
     first = ensure_bundle(tmp_path, warn=warnings)
     before = identities(first)
     assert ensure_bundle(tmp_path, warn=warnings) == first
@@ -105,7 +106,7 @@ def test_it_is_unpacked_once(tmp_path: Path, warnings: Warnings) -> None:
 def test_a_damaged_bundle_is_replaced(
     tmp_path: Path, warnings: Warnings, name: str, damage: str
 ) -> None:
-    """A bundle of which anything lacks or differs is not used but made anew."""
+    """A bundle in which anything is missing or different is replaced, not used."""
     bundle = ensure_bundle(tmp_path, warn=warnings)
     file = bundle / name
     if damage == "longer":
@@ -123,7 +124,7 @@ def test_a_damaged_bundle_is_replaced(
 
 
 def test_something_else_in_its_place(tmp_path: Path, warnings: Warnings) -> None:
-    """A file or a link where the bundle should be gives way; what a link leads to stays."""
+    """A file or link in the bundle's place is replaced; the link's target stays."""
     bundle = ensure_bundle(tmp_path / "cache", warn=warnings)
     other = tmp_path / "other"
     bundle.rename(other)
@@ -134,7 +135,7 @@ def test_something_else_in_its_place(tmp_path: Path, warnings: Warnings) -> None
 
 
 def test_a_bundle_that_others_can_write(tmp_path: Path, warnings: Warnings) -> None:
-    """A bundle that another user could have changed, or could yet, is made anew."""
+    """A bundle that another user could have changed, or still could, is replaced."""
     bundle = ensure_bundle(tmp_path, warn=warnings)
     bundle.chmod(0o770)
     assert ensure_bundle(tmp_path, warn=warnings) == bundle
@@ -142,7 +143,7 @@ def test_a_bundle_that_others_can_write(tmp_path: Path, warnings: Warnings) -> N
 
 
 def test_bundles_of_other_versions_go(tmp_path: Path, warnings: Warnings) -> None:
-    """A new bundle takes the place of those that no runtime uses; what is no bundle stays."""
+    """A new bundle replaces those that no runtime uses; anything that is not a bundle stays."""
     others = [tmp_path / name for name in ("worker-0123", "worker-4567", "pyz-89ab", "deps")]
     for folder in others:
         (folder / "buntime").mkdir(parents=True)
@@ -156,7 +157,7 @@ def test_bundles_of_other_versions_go(tmp_path: Path, warnings: Warnings) -> Non
 
 
 def test_a_bundle_in_use_stays(tmp_path: Path, warnings: Warnings) -> None:
-    """It is locked as long as the process lives that asked for it."""
+    """A bundle is locked for as long as the process that asked for it lives."""
     code = (
         "from buntime.server.bundle.bundle import ensure_bundle\n"
         f"print(ensure_bundle({str(tmp_path)!r}, warn=print), flush=True)\n"
@@ -177,7 +178,7 @@ def test_a_bundle_in_use_stays(tmp_path: Path, warnings: Warnings) -> None:
 
 
 def test_many_at_once(tmp_path: Path) -> None:
-    """Runtimes that start at the same time end up with one and the same whole bundle."""
+    """Runtimes that start at the same time end up with the same complete bundle."""
     code = (
         "from buntime.server.bundle.bundle import ensure_bundle\n"
         "import sys; sys.stdin.read()\n"
@@ -208,7 +209,7 @@ def test_many_at_once(tmp_path: Path) -> None:
 
 
 def test_it_runs_alone(tmp_path: Path, warnings: Warnings) -> None:
-    """The worker's modules import each other from the bundle, with nothing but the stdlib."""
+    """The worker's modules import each other from the bundle, with only the standard library."""
     bundle = ensure_bundle(tmp_path, warn=warnings)
     names = [name for name in read_bundle() if name not in ("__main__.py",)]
     modules = [
@@ -223,7 +224,8 @@ def test_it_runs_alone(tmp_path: Path, warnings: Warnings) -> None:
 
 
 def test_a_read_only_root_is_no_fault(tmp_path: Path, temporary: Path, warnings: Warnings) -> None:
-    """Where the cache is on a read-only file system the temporary folder serves, without a word."""
+    """If the cache is on a read-only file system the temporary folder is used, without a
+    warning."""
     with small_disk(tmp_path / "root") as root:
         (root / "cache").mkdir(mode=0o700)
         remount(root, "ro")
@@ -235,7 +237,7 @@ def test_a_read_only_root_is_no_fault(tmp_path: Path, temporary: Path, warnings:
 
 
 def test_the_cache_cannot_be_made(tmp_path: Path, temporary: Path, warnings: Warnings) -> None:
-    """Where the home folder is missing or cannot be written, the temporary folder serves."""
+    """If the home folder is missing or not writable, the temporary folder is used."""
     blocked = tmp_path / "file"
     blocked.touch()
     bundle = ensure_bundle(blocked / "cache", warn=warnings)
@@ -262,7 +264,7 @@ def test_a_cache_that_others_can_write(
 def test_a_folder_above_that_all_can_write(
     tmp_path: Path, temporary: Path, warnings: Warnings
 ) -> None:
-    """Nor is one that another user could exchange as a whole, also behind a link."""
+    """Nor is one that another user could swap as a whole, even behind a link."""
     above = tmp_path / "above"
     (above / "cache").mkdir(parents=True)
     above.chmod(0o777)
@@ -274,7 +276,7 @@ def test_a_folder_above_that_all_can_write(
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a folder to somebody else")
 def test_a_cache_of_another_user(tmp_path: Path, temporary: Path, warnings: Warnings) -> None:
-    """A folder that belongs to somebody else is not used, be it the cache or the fallback."""
+    """A folder of another user is not used, be it the cache or the fallback."""
     for folder in (tmp_path / "cache", temporary / "buntime-0"):
         folder.mkdir()
         os.chown(folder, 65534, 65534)
@@ -292,7 +294,7 @@ def test_a_cache_of_another_user(tmp_path: Path, temporary: Path, warnings: Warn
 def test_a_link_of_another_user(
     tmp_path: Path, temporary: Path, warnings: Warnings, where: str
 ) -> None:
-    """A way that another user can have lead elsewhere later is not taken, wherever it leads now."""
+    """A path that another user could redirect later is not used, wherever it leads now."""
     (tmp_path / "safe/cache").mkdir(parents=True)
     (tmp_path / "dots").mkdir()
     links = {"cache": "safe/cache", "above": "safe", "second": "safe/cache", "first": "second"}
@@ -306,12 +308,12 @@ def test_a_link_of_another_user(
 
 
 def test_a_link_in_an_open_folder(tmp_path: Path, temporary: Path, warnings: Warnings) -> None:
-    """Our own link is no good where somebody else can put another in its place."""
+    """Our own link is not used if somebody else could replace it."""
     (tmp_path / "safe").mkdir()
     (tmp_path / "open").mkdir()
     (tmp_path / "open/link").symlink_to(tmp_path / "safe")
     assert ensure_bundle(tmp_path / "open/link", warn=warnings).parent == tmp_path / "open/link"
-    (tmp_path / "open").chmod(0o1777)  # nobody else can rename or remove there
+    (tmp_path / "open").chmod(0o1777)  # with the sticky bit nobody else can rename or remove
     assert ensure_bundle(tmp_path / "open/link", warn=warnings).parent == tmp_path / "open/link"
     assert warnings == []
     (tmp_path / "open").chmod(0o777)
@@ -320,7 +322,7 @@ def test_a_link_in_an_open_folder(tmp_path: Path, temporary: Path, warnings: War
 
 
 def test_links_without_end(tmp_path: Path, temporary: Path, warnings: Warnings) -> None:
-    """A link that leads to itself is not a folder."""
+    """A link to itself is not a folder."""
     (tmp_path / "loop").symlink_to("loop")
     assert ensure_bundle(tmp_path / "loop/cache", warn=warnings).is_relative_to(temporary)
     assert "loop" in str(warnings[0][1]["reason"])
@@ -329,7 +331,7 @@ def test_links_without_end(tmp_path: Path, temporary: Path, warnings: Warnings) 
 def test_nothing_is_made_on_a_way_that_is_not_safe(
     tmp_path: Path, temporary: Path, warnings: Warnings
 ) -> None:
-    """In a folder that everybody can write no folder is made: it could be swapped for a link."""
+    """No folder is created in one that everybody can write to: it could be swapped for a link."""
     (tmp_path / "open").mkdir()
     (tmp_path / "open").chmod(0o777)
     ensure_bundle(tmp_path / "open/a/b", warn=warnings)
@@ -338,7 +340,7 @@ def test_nothing_is_made_on_a_way_that_is_not_safe(
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a folder to somebody else")
 def test_a_bundle_of_another_user(tmp_path: Path, warnings: Warnings) -> None:
-    """A bundle that belongs to somebody else is made anew."""
+    """A bundle of another user is replaced."""
     bundle = ensure_bundle(tmp_path, warn=warnings)
     os.chown(bundle, 65534, 65534)
     assert ensure_bundle(tmp_path, warn=warnings) == bundle
@@ -346,8 +348,8 @@ def test_a_bundle_of_another_user(tmp_path: Path, warnings: Warnings) -> None:
 
 
 def test_a_closed_copy_is_unpacked_anew_for_others(warnings: Warnings) -> None:
-    """Where workers are to become another user, a whole copy that only we can read is replaced."""
-    with tempfile.TemporaryDirectory() as folder:  # pytest's own are closed to other users
+    """If workers run as another user, a complete copy that only we can read is replaced."""
+    with tempfile.TemporaryDirectory() as folder:  # pytest's own folders are closed to other users
         for each in (Path(folder), Path(folder, "cache")):
             each.mkdir(exist_ok=True)
             each.chmod(0o755)
@@ -366,10 +368,10 @@ def test_a_closed_copy_is_unpacked_anew_for_others(warnings: Warnings) -> None:
 
 
 def test_the_last_resort_goes_with_the_runtime(tmp_path: Path) -> None:
-    """A folder made for this runtime alone is removed when it ends."""
+    """A folder made for this runtime only is removed when it ends."""
     temporary = tmp_path / "tmp"
     temporary.mkdir()
-    (temporary / f"buntime-{os.geteuid()}").touch()  # in the way
+    (temporary / f"buntime-{os.geteuid()}").touch()  # a file in its place
     (tmp_path / "cache").touch()
     code = (
         "from buntime.server.bundle.bundle import ensure_bundle\n"
@@ -391,7 +393,7 @@ def test_the_last_resort_goes_with_the_runtime(tmp_path: Path) -> None:
 
 
 def test_what_is_used_looks_used(tmp_path: Path, temporary: Path, warnings: Warnings) -> None:
-    """What lies in the temporary folder is touched, again and again; its age as source stays."""
+    """What is in the temporary folder gets fresh access times again and again; its mtime stays."""
     (tmp_path / "cache").touch()
     bundle = ensure_bundle(tmp_path / "cache", warn=warnings)
     stranger = temporary / "stranger"
@@ -408,7 +410,7 @@ def test_what_is_used_looks_used(tmp_path: Path, temporary: Path, warnings: Warn
 
 
 def test_nowhere_to_write(tmp_path: Path, temporary: Path, warnings: Warnings) -> None:
-    """Where nothing can be written the operator is told what to do."""
+    """If nothing can be written, the operator is told what to do."""
     (tmp_path / "cache").touch()
     tempfile.tempdir = str(tmp_path / "cache")
     with pytest.raises(UsageError, match="set TMPDIR"):
@@ -427,5 +429,5 @@ def test_nowhere_to_write(tmp_path: Path, temporary: Path, warnings: Warnings) -
 )
 @pytest.mark.skipif(sys.platform == "darwin", reason="caches lie elsewhere there")
 def test_default_cache(environ: dict[str, str], folder: str | None) -> None:
-    """The cache lies where the user's other caches do."""
+    """The cache is where the user's other caches are."""
     assert default_cache_dir(environ) == (Path(folder) if folder else None)

@@ -1,4 +1,5 @@
-"""Which folders can be trusted in a container that nobody else is in: volumes are open to all."""
+"""Which folders can be trusted in a container that nobody else uses: there, volumes are open to
+all."""
 
 from __future__ import annotations
 
@@ -17,7 +18,7 @@ from buntime.server.state.statefolder import prepare_state
 from tests.support.disks import nest, small_disk
 
 ROOT = Path(__file__).resolve().parents[3]
-UID = 1_000_690_000  # as OpenShift gives a namespace one
+UID = 1_000_690_000  # as OpenShift assigns them to a namespace
 AS_FIRST = ["unshare", "--pid", "--fork", "--mount-proc", "--kill-child"]
 AS_USER = ["setpriv", f"--reuid={UID}", "--regid=0", "--clear-groups", "--no-new-privs"]
 JUDGE = """
@@ -44,14 +45,14 @@ def can_be_first() -> bool:
     ],
 )
 def test_whose_process_1_is(tmp_path: Path, ids: str, is_so: bool) -> None:
-    """This user's in all four, and not root's; another one's is not."""
+    """Process 1 is ours if all four of its ids are this user's, and not root's."""
     (tmp_path / "status").write_text(f"Name:\tx\nUid:\t{ids.format(os.geteuid())}\nGid:\t0\n")
     assert is_alone(str(tmp_path / "status")) == is_so
     assert not is_alone(str(tmp_path / "none"))
 
 
 def test_on_a_machine(tmp_path: Path) -> None:
-    """Where others may be, a folder that all can write is refused."""
+    """Where there may be other users, a folder that all can write to is refused."""
     (tmp_path / "open").mkdir()
     (tmp_path / "open").chmod(0o777)
     assert "can be written by" in prepare_state(str(tmp_path / "open/state"))
@@ -59,7 +60,7 @@ def test_on_a_machine(tmp_path: Path) -> None:
 
 @pytest.fixture
 def passable() -> Iterator[Path]:
-    """A folder that each user can come to."""
+    """A folder that every user can reach."""
     with tempfile.TemporaryDirectory(prefix="volumes-") as folder:
         os.chmod(folder, 0o755)
         yield Path(folder)
@@ -67,7 +68,7 @@ def passable() -> Iterator[Path]:
 
 @pytest.mark.skipif(not can_be_first(), reason="makes a namespace of processes, as root")
 def test_in_a_container(passable: Path) -> None:
-    """An emptyDir and a claim of the pod's group can be used; beside root's process 1 neither."""
+    """An emptyDir and a claim of the pod's group are usable; neither is if process 1 is root's."""
     for name, mode in (("empty", 0o2777), ("claim", 0o2775)):
         (passable / name).mkdir()
         os.chown(passable / name, 0, 0)
@@ -88,7 +89,8 @@ def test_in_a_container(passable: Path) -> None:
 
 
 def test_a_folder_that_is_nested_deeply_is_removed(tmp_path: Path) -> None:
-    """Deeper than Python recurses, than a path is long, and than there are descriptors."""
+    """A tree is removed even if it is deeper than Python's recursion, a path's length and the
+    number of descriptors."""
     top = tmp_path / "top"
     top.mkdir()
     nest(top, 3000)
@@ -97,7 +99,8 @@ def test_a_folder_that_is_nested_deeply_is_removed(tmp_path: Path) -> None:
 
 
 def test_what_cannot_be_removed_whole(tmp_path: Path) -> None:
-    """A disk that is mounted there stays, and whoever wants all of it gone is told."""
+    """A disk that is mounted inside stays, and the caller is told that not everything was
+    removed."""
     (tmp_path / "top").mkdir()
     with small_disk(tmp_path / "top/disk"):
         (tmp_path / "top/file").touch()
@@ -108,7 +111,7 @@ def test_what_cannot_be_removed_whole(tmp_path: Path) -> None:
 
 
 def test_a_folder_that_is_swapped_for_a_link_meanwhile(tmp_path: Path) -> None:
-    """What the link leads to is left alone: another user may own what is removed."""
+    """The target of a link that was swapped in is left alone: its owner may be another user."""
     names = [f"file{number}" for number in range(5000)]
     top, kept = tmp_path / "top", tmp_path / "kept"
     inner = top / "inner"
@@ -132,7 +135,7 @@ def test_a_folder_that_is_swapped_for_a_link_meanwhile(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["file", "link", "nothing"])
 def test_what_is_no_folder_is_removed(tmp_path: Path, name: str) -> None:
-    """A link itself, not what it leads to; and nothing goes wrong where there is nothing."""
+    """A link is removed and its target is not; a missing path is no error."""
     (tmp_path / "kept").mkdir()
     (tmp_path / "file").touch()
     (tmp_path / "link").symlink_to("kept")

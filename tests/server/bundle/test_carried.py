@@ -1,4 +1,4 @@
-"""The plugins that Buntime brings along, and folders in an archive that could not be unpacked."""
+"""The plugins included in Buntime, and folders in an archive that cannot be unpacked in place."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def test_they_lie_beside_the_package() -> None:
 
 
 def test_in_an_archive(tmp_path: Path) -> None:
-    """They are copied to a folder that nobody else can write, once."""
+    """From an archive they are copied, once, to a folder that nobody else can write to."""
     package = make_archive(tmp_path) / "content/buntime"
     folder = _plugins_of(package)
     assert _plugins_of(package) == folder
@@ -43,7 +43,7 @@ def test_in_an_archive(tmp_path: Path) -> None:
 
 
 def test_nothing_to_copy(tmp_path: Path) -> None:
-    """A folder that no archive has is not made."""
+    """A folder that is not in the archive is not created."""
     archive = make_archive(tmp_path)
     assert copy_out(archive / "content/apps", tmp_path / "copy") is False
     assert copy_out(tmp_path / "nowhere/apps", tmp_path / "copy") is False
