@@ -1,4 +1,4 @@
-"""The runtime finds where its apps could read the master key."""
+"""The runtime finds places where its apps could read the master key."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def found(settings: Settings, uid: int) -> list[tuple[str, dict[str, object]]]:
     return [
         (message.partition(";")[0], fields)
         for message, fields in exposures(settings, uid)
-        if "memory" not in message  # the tests' own process is open
+        if "memory" not in message  # the tests' own process is readable
     ]
 
 
@@ -38,7 +38,7 @@ def found(settings: Settings, uid: int) -> list[tuple[str, dict[str, object]]]:
     ["RUNTIME_MASTER_KEY=sesame\n", "PORT=1\nexport RUNTIME_MASTER_KEY='sesame' # x\n", "sesame\n"],
 )
 def test_files(tmp_path: Path, text: str) -> None:
-    """A file that sets the key, or is the key, is found, whatever its mode is."""
+    """A file that sets the key, or contains nothing else, is found, whatever its mode."""
     file = tmp_path / "file"
     file.write_text(text)
     file.chmod(0o600)
@@ -51,7 +51,7 @@ def test_files(tmp_path: Path, text: str) -> None:
 
 @pytest.mark.parametrize("text", ["RUNTIME_MASTER_KEY=other\n", "PORT=1\n", "no settings at all"])
 def test_other_files(tmp_path: Path, text: str) -> None:
-    """A file without the key is nothing to warn of."""
+    """A file without the key causes no warning."""
     (tmp_path / "file").write_text(text)
     settings = settings_with({"RUNTIME_MASTER_KEY": "k"}, env_file=str(tmp_path / "file"))
     assert found(settings, uid=1000) == []
@@ -64,7 +64,8 @@ def test_no_key(tmp_path: Path) -> None:
 
 @pytest.mark.skipif(sys.platform != "linux", reason="Linux alone has /proc")
 def test_whoever_started_the_runtime() -> None:
-    """A process above the runtime that was started with the key is found, with pid and name."""
+    """A parent process of the runtime that was started with the key is found, with its pid and
+    name."""
     code = f"""
 import subprocess, sys
 child = \"\"\"

@@ -1,4 +1,4 @@
-"""A thread that changes itself for a piece of work, and what it leaves as it was."""
+"""A thread that restricts itself for one task, and what it leaves unchanged."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def shell(command: str, **options: Any) -> subprocess.CompletedProcess[str]:
 
 @needs_sandbox
 def test_a_program_is_confined_and_nobody_else(tmp_path: Path) -> None:
-    """The program has the sandbox from its start; this process, and its next threads, have none."""
+    """The program is in the sandbox from its start; this process and its later threads are not."""
     inner, outer = tmp_path / "inner", tmp_path / "outer"
     inner.mkdir()
     command = (
@@ -54,7 +54,8 @@ def test_a_program_is_confined_and_nobody_else(tmp_path: Path) -> None:
 
 @needs_sandbox
 def test_root_becomes_a_user(tmp_path: Path) -> None:
-    """A program becomes its user behind the sandbox, and has no capability, nor can get one."""
+    """Inside the sandbox a program runs as its user, and has no capabilities and no way to get
+    any."""
     if os.geteuid() != 0:
         pytest.skip("only root can change to another user")
     made = order(tmp_path, becomes_user=True)
@@ -68,7 +69,8 @@ def test_root_becomes_a_user(tmp_path: Path) -> None:
 
 @needs_sandbox
 def test_root_loses_what_reaches_past_files(tmp_path: Path) -> None:
-    """Root without a user starts a program without the capabilities of INIT's order."""
+    """A root program without a user of its own runs without the capabilities that INIT's order
+    drops."""
     if os.geteuid() != 0:
         pytest.skip("only root has capabilities")
     done = confined(order(tmp_path), lambda: shell("grep -E 'CapEff|CapBnd' /proc/self/status"))
@@ -78,7 +80,7 @@ def test_root_loses_what_reaches_past_files(tmp_path: Path) -> None:
 
 @needs_sandbox
 def test_the_program_outlives_its_thread(tmp_path: Path) -> None:
-    """It is this process's child, and is waited for by any of its threads."""
+    """The program is this process's child, and any of its threads can wait for it."""
     made = confined(order(tmp_path), lambda: subprocess.Popen(["/bin/cat"], stdin=subprocess.PIPE))
     assert made.poll() is None
     assert made.stdin is not None
@@ -88,7 +90,7 @@ def test_the_program_outlives_its_thread(tmp_path: Path) -> None:
 
 @needs_sandbox
 def test_an_impossible_order(tmp_path: Path) -> None:
-    """Nothing is started without the sandbox that it should have."""
+    """Nothing is started without the sandbox that was ordered."""
     made = order(tmp_path) | {"ruleset": "ff" * 24}
     with pytest.raises(NotConfined, match="the sandbox cannot be made: Landlock"):
         confined(made, lambda: shell(f"echo 1 > {tmp_path}/a"))
@@ -97,9 +99,9 @@ def test_an_impossible_order(tmp_path: Path) -> None:
 
 @needs_sandbox
 def test_a_machine_without_descriptors(tmp_path: Path) -> None:
-    """A program that would lack a right is not started, nor is anything held against it; what was
-    opened for it is closed."""
-    confined(order(tmp_path), lambda: None)  # what is loaded once is there
+    """Without descriptors a program is not started with a right missing, and the program is not
+    blamed; what was opened for it is closed."""
+    confined(order(tmp_path), lambda: None)  # so that everything is loaded already
     with few_descriptors(1), pytest.raises(NotConfined) as raised:
         confined(order(tmp_path), lambda: shell(f"echo 1 > {tmp_path}/a"))
     assert is_start_shortage(raised.value)
@@ -111,12 +113,12 @@ def test_a_machine_without_descriptors(tmp_path: Path) -> None:
 
 
 def test_without_an_order() -> None:
-    """Then there is no thread."""
+    """Without an order no thread is used."""
     assert confined(None, threading.get_ident) == threading.get_ident()
 
 
 def test_what_the_work_raises() -> None:
-    """It is raised by whoever waits."""
+    """An error in the task is raised where its result is awaited."""
     with pytest.raises(ZeroDivisionError):
         in_own_thread(lambda: None, lambda: 1 // 0, name="fails")
     with pytest.raises(FileNotFoundError):
@@ -124,8 +126,8 @@ def test_what_the_work_raises() -> None:
 
 
 def test_a_thread_that_cannot_be_started() -> None:
-    """The system's word for it is raised, as for a process."""
-    before = threading.stack_size(1 << 46)  # more than there are addresses
+    """If the thread cannot be started the system's error is raised, as for a process."""
+    before = threading.stack_size(1 << 46)  # a larger stack than there are addresses
     try:
         with pytest.raises(BlockingIOError):
             in_own_thread(lambda: None, lambda: None, name="none")

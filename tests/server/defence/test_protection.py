@@ -1,4 +1,4 @@
-"""What the runtime withdraws from its environment is nowhere in its process any more."""
+"""What the runtime removes from its environment is nowhere in its process any more."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 from tests.support.confined import without_sight
 from tests.support.harness import ROOT
 
-# Tells what it had, and waits to be looked at by another process.
+# Prints what it had, and waits while another process inspects it.
 WITHDRAWS = f"""
 import os, sys
 sys.path.insert(0, {str(ROOT)!r})
@@ -24,7 +24,7 @@ if "--close" in sys.argv:
 print(is_closed(), flush=True)
 sys.stdin.read()
 """
-# Becomes the program with a variable that stands twice in its environment, as no shell lets it.
+# Executes the program with a variable twice in its environment, which no shell allows.
 TWICE = f"""
 import ctypes, sys
 strings = lambda *some: (ctypes.c_char_p * (len(some) + 1))(*some, None)
@@ -55,7 +55,7 @@ def started(code: str, *words: str) -> subprocess.Popen[str]:
 
 @pytest.mark.parametrize("code", [WITHDRAWS, TWICE], ids=["once", "twice"])
 def test_a_secret_is_wiped(code: str) -> None:
-    """Its value is given once; after that it is neither in `os.environ` nor in what /proc shows."""
+    """A secret is returned once; after that it is neither in `os.environ` nor visible in /proc."""
     with started(code) as process:
         told, _ = process.communicate()
     assert told.splitlines() == ["secret public False", "'' public False", "False", "False"]
@@ -63,7 +63,7 @@ def test_a_secret_is_wiped(code: str) -> None:
 
 @pytest.mark.parametrize(("words", "seen"), [((), "True\n"), (("--close",), "closed\n")])
 def test_a_closed_process(words: tuple[str, ...], seen: str) -> None:
-    """Another process of the same user sees nothing of one that has closed itself."""
+    """A process that has closed itself hides everything from other processes of the same user."""
     look = without_sight([sys.executable, "-c", LOOK])
     with started(WITHDRAWS, *words) as process:
         assert process.stdout is not None
@@ -77,7 +77,7 @@ def test_a_closed_process(words: tuple[str, ...], seen: str) -> None:
 
 
 def test_a_program_that_it_starts_is_open() -> None:
-    """A closed process starts programs that are not: workers can be debugged as before."""
+    """Programs that a closed process starts are not closed: workers can be debugged as before."""
     code = f"""
 import subprocess, sys
 sys.path.insert(0, {str(ROOT)!r})

@@ -1,4 +1,4 @@
-"""What lies at a path that somebody else controls can neither be waited for nor be too large."""
+"""A path that somebody else controls can neither make the reader wait nor give too much."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from buntime.server.defence.regularfile import read_regular
 
 
 def test_a_file(tmp_path: Path) -> None:
-    """A file is read, by way of a link as well, with its state."""
+    """A file is read, also through a link, together with its stat result."""
     (tmp_path / "file").write_bytes(b"some bytes")
     (tmp_path / "link").symlink_to("file")
     for name in ("file", "link"):
@@ -21,7 +21,7 @@ def test_a_file(tmp_path: Path) -> None:
 
 
 def test_a_large_file(tmp_path: Path) -> None:
-    """Of a file that is too large, one byte more than allowed is read, which tells that it is."""
+    """Of a file that is too large one byte more than allowed is read, which shows that it is."""
     with (tmp_path / "large").open("wb") as file:
         file.truncate(1 << 40)
     assert len(read_regular(tmp_path / "large", 100).data) == 101

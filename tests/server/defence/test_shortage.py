@@ -1,4 +1,4 @@
-"""Which errors tell of this machine alone."""
+"""Which errors are caused by this machine alone."""
 
 from __future__ import annotations
 
@@ -12,19 +12,20 @@ from buntime.server.defence.shortage import is_shortage, is_start_shortage
 
 @pytest.mark.parametrize("number", [errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOBUFS])
 def test_what_is_used_up(number: int) -> None:
-    """Whatever is opened or started."""
+    """Whatever was opened or started, these mean that a resource is exhausted."""
     assert is_shortage(OSError(number, "none left"))
     assert is_start_shortage(OSError(number, "none left"))
 
 
 def test_processes_that_are_used_up() -> None:
-    """Those of a user, a container or the kernel; a file says this of something else."""
+    """EAGAIN at a start means too many processes, of a user, a container or the kernel; for a file
+    it means something else."""
     assert is_start_shortage(OSError(errno.EAGAIN, "none left"))
     assert not is_shortage(OSError(errno.EAGAIN, "none left"))
 
 
 def test_a_sandbox_that_takes_what_is_used_up() -> None:
-    """Its rules are a descriptor."""
+    """A sandbox may fail for lack of descriptors, since its rules need one."""
     failed = NotConfined("no sandbox")
     assert not is_start_shortage(failed)
     failed.errno = errno.EMFILE
@@ -35,5 +36,5 @@ def test_a_sandbox_that_takes_what_is_used_up() -> None:
     "number", [errno.ENOENT, errno.EACCES, errno.ENOEXEC, errno.EPERM, errno.E2BIG, errno.ENOTDIR]
 )
 def test_what_tells_of_a_program(number: int) -> None:
-    """It is not there, may not be run, is none."""
+    """A program that is missing, not executable or not a program is no shortage."""
     assert not is_start_shortage(OSError(number, "no program"))
