@@ -11,15 +11,15 @@ from tests.support.statesubject import Subject
 
 
 def deploy(history: History, number: int) -> None:
-    """One that ends at once."""
+    """Record a deploy that ends at once."""
     made = Deploy(f"d{number}", "deploy", "shop", f"{number}.0.0", "laptop")
     history.add(made)
     made.fail(ServerFault(500, "broken", "it does not boot"), log=[])
 
 
 def test_how_many_are_kept(tmp_path: Path) -> None:
-    """Fifty: the next one drops the first, in memory as well as in the file; a runtime that comes
-    later tells of them, and of its own before them, and no more in all."""
+    """Fifty deploys are kept: the next one drops the oldest, in memory and in the file; a later
+    runtime shows them behind its own, fifty in all."""
     subject = Subject(tmp_path)
     subject.db.start()
     history = History(subject.db)

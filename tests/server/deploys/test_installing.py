@@ -1,4 +1,4 @@
-"""What pip says, as it says it."""
+"""pip's output, while pip writes it."""
 
 import os
 import tempfile
@@ -11,7 +11,7 @@ from buntime.server.pythons.identity import resolve
 
 
 def test_lines_as_they_come(tmp_path: Path) -> None:
-    """Each whole line is told once; of a newer environment from its beginning."""
+    """Each complete line is given once; a newer environment is read from its beginning."""
     tail = Tail(tmp_path)
     assert tail.read() == []
     first = tmp_path / ".venv-1" / "install.log"
@@ -32,7 +32,7 @@ def test_lines_as_they_come(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("kind", ["link", "pipe"])
 def test_no_file(tmp_path: Path, kind: str) -> None:
-    """What builds a package may put something else in its place: nothing is told of that."""
+    """A package's build may put something else in the log's place: nothing of that is read."""
     log = tmp_path / ".venv-1" / "install.log"
     log.parent.mkdir()
     (tmp_path / "secret").write_text("secret\n")
@@ -47,7 +47,7 @@ def test_no_file(tmp_path: Path, kind: str) -> None:
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can change to another user")
 def test_as_the_apps_user() -> None:
-    """Of an app with a user of its own that is told which this user may read."""
+    """For an app with its own user, only a log that this user may read is shown."""
     # Not in pytest's folder, which is closed to other users.
     with tempfile.TemporaryDirectory(prefix="installing-") as name:
         folder = Path(name)

@@ -1,4 +1,4 @@
-"""The store of releases: links, what is in their way, and what is left over."""
+"""The store of releases: its links, conflicts, and leftovers."""
 
 import os
 import subprocess
@@ -43,7 +43,7 @@ def refused(store: Store, release: Release, code: str, *, replaces: bool = False
 
 @pytest.mark.parametrize("app", ["shop", "@acme/shop"])
 def test_the_first_release(store: Store, app: str) -> None:
-    """Its version leads to it, and latest to the version."""
+    """The version links to the release, and latest links to the version."""
     deployed(store, release_of(app, "1.2.0"))
     root = Path(store.root)
     assert os.readlink(root / app / "latest") == "1.2.0"
@@ -56,7 +56,8 @@ def test_the_first_release(store: Store, app: str) -> None:
 
 
 def test_an_app_that_is_a_folder(store: Store) -> None:
-    """Its links stand beside it, and it serves again when latest is taken away."""
+    """Beside an app that is a folder the links are added, and the folder serves again when latest
+    is removed."""
     write(Path(store.root, "shop/app.py"))
     deployed(store, release_of("shop", "1.0.0"))
     assert sorted(os.listdir(store.root)) == [".releases", "shop", "shop@1.0.0", "shop@latest"]
@@ -68,7 +69,7 @@ def test_an_app_that_is_a_folder(store: Store) -> None:
 
 
 def test_the_next_release(store: Store) -> None:
-    """The one before stays, and can be gone back to."""
+    """The previous release stays, and can be rolled back to."""
     for version in ("1.0.0", "1.1.0"):
         deployed(store, release_of("shop", version))
     assert seen(store, "shop") == {"1.0.0": "1.0.0", "1.1.0": "1.1.0", "latest": "1.1.0"}
@@ -81,7 +82,8 @@ def test_the_next_release(store: Store) -> None:
 
 
 def test_replacing(store: Store) -> None:
-    """Another content of a version takes the link; the first one goes when nobody uses it."""
+    """New content for a version takes over the link; the first release is removed once nobody uses
+    it."""
     first, second = release_of("shop", "1.0.0"), release_of("shop", "1.0.0", "b")
     deployed(store, first)
     refused(store, second, "version_exists")
@@ -95,7 +97,7 @@ def test_replacing(store: Store) -> None:
 
 
 def test_a_preview_is_never_active(store: Store) -> None:
-    """It is found by its version, and withheld from ranges."""
+    """A preview is found by its version, and withheld from ranges."""
     deployed(store, release_of("shop", "1.0.0"))
     deployed(store, release_of("shop", "0.0.0-preview.a"), expires_s=9.0)
     assert store.active("shop") == "1.0.0"
@@ -106,7 +108,8 @@ def test_a_preview_is_never_active(store: Store) -> None:
 
 
 def test_the_last_version_goes(store: Store) -> None:
-    """With it goes the folder of its links, where latest has gone before."""
+    """With the last version the folder of its links is removed, even if latest was removed
+    before."""
     deployed(store, release_of("shop", "1.0.0"))
     os.unlink(Path(store.root, "shop/latest"))
     store.remove("shop", "1.0.0")
@@ -114,11 +117,12 @@ def test_the_last_version_goes(store: Store) -> None:
     assert tree(store.root) == {".releases", ".releases/shop", ".releases/shop/turn"}
 
 
-# What is in the way
+# Conflicts
 
 
 def test_folders_copied_by_hand(store: Store) -> None:
-    """They stand beside releases; one of this version, and a real latest, are in the way."""
+    """Folders copied by hand may be beside releases; one of this version, or a real folder named
+    latest, conflicts."""
     write(Path(store.root, "shop/0.9.0/app.py"))
     deployed(store, release_of("shop", "1.0.0"))
     store.activate("shop", "0.9.0", leaves="1.0.0", now_s=1.0)
@@ -130,7 +134,7 @@ def test_folders_copied_by_hand(store: Store) -> None:
 
 @pytest.mark.parametrize("latest", ["shop/latest", "shop@latest"])
 def test_a_latest_that_is_a_folder(store: Store, latest: str) -> None:
-    """It is what serves, so a deploy would change nothing."""
+    """A folder named latest is what serves, so a deploy would change nothing."""
     write(Path(store.root, latest, "app.py"))
     if latest == "shop/latest":
         refused(store, release_of("shop", "1.0.0"), "latest_is_folder")
@@ -142,7 +146,7 @@ def test_a_latest_that_is_a_folder(store: Store, latest: str) -> None:
     "other", ["earlier/shop/1.0.0", "earlier/shop@1.0.0", "earlier/shop/latest", "apps/shop@1.0.0"]
 )
 def test_what_would_hide_it(store: Store, other: str) -> None:
-    """A folder that is served in its place is told with both paths."""
+    """A folder that would be served instead is reported, with both paths."""
     write(Path(store.root).parent / other / "app.py")
     told = refused(store, release_of("shop", "1.0.0"), "version_hidden")
     assert other in told
@@ -150,7 +154,7 @@ def test_what_would_hide_it(store: Store, other: str) -> None:
 
 
 def test_an_earlier_folder_of_another_version(store: Store) -> None:
-    """Neither another version nor what lies below an app is in the way."""
+    """Another version, and folders inside an app, do not conflict."""
     write(Path(store.root).parent / "earlier/shop/0.1.0/app.py")
     write(Path(store.root).parent / "earlier/plain/app.py")
     write(Path(store.root).parent / "earlier/plain/1.0.0/app.py")
@@ -159,7 +163,7 @@ def test_an_earlier_folder_of_another_version(store: Store) -> None:
 
 
 def test_a_file_in_the_way(store: Store) -> None:
-    """What bears the app's name and is not a folder is told."""
+    """A file with the app's name is reported."""
     write(Path(store.root, "shop"))
     refused(store, release_of("shop", "1.0.0"), "app_in_the_way")
     os.symlink("/nowhere", Path(store.root, "blog"))
@@ -170,7 +174,7 @@ def test_a_file_in_the_way(store: Store) -> None:
 
 
 def test_one_deploy_of_an_app(store: Store) -> None:
-    """While one is under way another one is refused, of another runtime too."""
+    """While one deploy of an app is running another is refused, even from another runtime."""
     with store.turn("shop"), store.turn("blog"), pytest.raises(ClientFault) as told:
         store.turn("shop").__enter__()
     assert told.value.code == "deploy_under_way"
@@ -179,7 +183,8 @@ def test_one_deploy_of_an_app(store: Store) -> None:
 
 
 def test_a_turn_is_given_back(store: Store) -> None:
-    """Also where a process that is being started has its descriptor for a moment longer."""
+    """The lock is released even while a process that is being started still holds its
+    descriptor."""
     with store.turn("shop"):
         turn = os.path.join(store.folder_of("shop"), "turn")
         fds = [
@@ -194,7 +199,7 @@ def test_a_turn_is_given_back(store: Store) -> None:
 
 
 def test_a_release_that_is_under_way(store: Store) -> None:
-    """It is held, by whoever makes it; a sweep leaves it alone."""
+    """A release in the making is locked by its maker; a sweep leaves it alone."""
     unfinished = store.begin(release_of("shop", "1.0.0"))
     os.mkdir(unfinished.folder)
     with pytest.raises(ClientFault, match="is being deployed"):
@@ -206,7 +211,7 @@ def test_a_release_that_is_under_way(store: Store) -> None:
 
 
 def test_records(tmp_path: Path) -> None:
-    """A record is read as it was written; what cannot be read is none."""
+    """A record is read as it was written; an unreadable one counts as none."""
     release = str(tmp_path / "1.0.0-0123456789ab")
     assert read_record(release) is None
     write_files(release, ["a b", "caf\u00e9", "x\udcff"])
@@ -218,7 +223,7 @@ def test_records(tmp_path: Path) -> None:
     assert read_record(release) == ReleaseRecord("a", "1", "d", 1)
 
 
-# Cut short
+# Interrupted
 
 
 @pytest.mark.parametrize("how", ["killed", "full"])
@@ -230,8 +235,8 @@ def test_records(tmp_path: Path) -> None:
     ],
 )
 def test_cut_short(how: str, case: str, tmp_path: Path) -> None:
-    """Killed at any change of the file system, or with a disk that takes no more of them: what was
-    there before is there again, or all of the new. `deploycuts` tells how."""
+    """If a deploy is killed at any change to the file system, or the disk takes no more changes,
+    then either the previous state is there again or all of the new one. See `deploycuts`."""
     ran = subprocess.run(
         [sys.executable, "-m", "tests.support.deploycuts", str(tmp_path), how, case],
         capture_output=True,
@@ -247,7 +252,7 @@ def test_cut_short(how: str, case: str, tmp_path: Path) -> None:
 
 
 def test_an_app_that_has_nested_folders_deeply(store: Store) -> None:
-    """Its next deploy is told of what stays behind, and its release can be removed."""
+    """The app's next deploy reports what could not be removed, and its release can be removed."""
     release = release_of("shop", "1.0.0")
     deployed(store, release)
     nest(Path(store.root, release.path))

@@ -1,4 +1,4 @@
-"""Unpacking: what comes of good archives, and that nothing comes of hostile ones."""
+"""Unpacking: what good archives give, and that hostile ones leave nothing."""
 
 import errno
 import io
@@ -25,17 +25,18 @@ CORPUS = {
 
 
 def test_the_corpus_is_large() -> None:
-    """There are more than 60 of them."""
+    """The corpus has more than 60 archives."""
     assert len(CORPUS) >= 60
 
 
 @pytest.mark.parametrize("name", CORPUS)
 def test_hostile(name: str, tmp_path: Path) -> None:
-    """Each is refused with its code within two seconds, and leaves nothing, inside nor outside."""
+    """Each hostile archive is refused with its code within two seconds, and leaves nothing inside
+    or outside."""
     make, code = CORPUS[name]
     archive = io.BytesIO(make())
     (tmp_path / "releases").mkdir()
-    for _ in range(3):  # on a busy machine the same takes twice as long now and then
+    for _ in range(3):  # a busy machine sometimes takes twice as long
         began_s = process_time()
         with pytest.raises(ClientFault) as told:
             unpack(archive, str(tmp_path / "releases" / "1.0.0"), BOUNDS)
@@ -51,7 +52,7 @@ def test_hostile(name: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize("top", ["", "./", "shop-1.0/"])
 @pytest.mark.parametrize("packs", [tar, zipped])
 def test_good(packs: object, top: str, tmp_path: Path) -> None:
-    """Files, folders, rights and links come as they are, without the folder at the top."""
+    """Files, folders, modes and links are unpacked unchanged, without the folder at the top."""
     if packs is tar:
         archive = tar(
             (f"{top}app.py", {"mode": 0o600}, b"app"),
@@ -83,13 +84,13 @@ def test_good(packs: object, top: str, tmp_path: Path) -> None:
 
 
 def test_hard_links(tmp_path: Path) -> None:
-    """A hard link to a file before it is the same file."""
+    """A hard link to an earlier file is the same file."""
     unpack(io.BytesIO(tar(("d/a", {}, b"x"), hard("b", "d/a"))), str(tmp_path / "1"), BOUNDS)
     assert (tmp_path / "1" / "b").samefile(tmp_path / "1" / "d" / "a")
 
 
 def test_archives_of_common_tools(tmp_path: Path) -> None:
-    """What shutil packs, and tar with each of its formats, unpacks again."""
+    """What shutil and tar pack, in each of their formats, can be unpacked."""
     source = tmp_path / "source"
     (source / "static").mkdir(parents=True)
     (source / "app.py").write_bytes(b"app")
@@ -111,7 +112,7 @@ def test_archives_of_common_tools(tmp_path: Path) -> None:
 
 
 def test_it_can_be_ended(tmp_path: Path) -> None:
-    """What is asked for each file may end it; nothing is left."""
+    """The check before each file can stop the unpacking; nothing is left."""
 
     def stop() -> None:
         raise ServerFault(503, "draining", "the runtime is shutting down")
@@ -122,14 +123,14 @@ def test_it_can_be_ended(tmp_path: Path) -> None:
 
 
 def test_too_large_in_all(tmp_path: Path) -> None:
-    """Nothing comes of an archive that is larger than may be."""
+    """An archive that is too large in total leaves nothing."""
     with pytest.raises(ArchiveFault, match="unpacks to more than 100 bytes"):
         unpack(io.BytesIO(tar(("a", {}, bytes(101)))), str(tmp_path / "1"), Bounds(100))
     assert [*tmp_path.iterdir()] == []
 
 
 def test_a_folder_that_is_there(tmp_path: Path) -> None:
-    """Nothing is unpacked over what is there."""
+    """Nothing is unpacked over an existing folder."""
     (tmp_path / "1.0.0" / "d").mkdir(parents=True)
     with pytest.raises(ServerFault):
         unpack(io.BytesIO(tar(APP)), str(tmp_path / "1.0.0"), BOUNDS)
@@ -146,7 +147,7 @@ def test_a_folder_that_is_there(tmp_path: Path) -> None:
     ],
 )
 def test_faults_of_the_disk(number: int, status: int, code: str) -> None:
-    """They are ours; a full disk is told as one."""
+    """Disk faults are the server's; a full disk has its own code."""
     fault = storage_fault(OSError(number, os.strerror(number), "/srv/x"))
     assert (fault.status, fault.code) == (status, code)
     assert fault.message.startswith("/srv/x: ")
