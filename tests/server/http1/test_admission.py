@@ -1,4 +1,4 @@
-"""Who goes for a new client, over real sockets, with no worker behind."""
+"""Which connection is closed for a new client, over real sockets, with no worker behind."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ from tests.support.harness import wait_until
 from tests.support.rawclient import Cut, RawClient, request
 
 MOST = 2
-LARGE_BYTES = 8 << 20  # more than the kernel takes for a client that does not
-LONG_S = 1.0  # enough for anybody to be idle
+LARGE_BYTES = 8 << 20  # more than the kernel buffers for a client that does not read
+LONG_S = 1.0  # enough to count as idle
 
 
 class FakeLink:
@@ -42,7 +42,7 @@ def hello(exchange: Exchange) -> None:
 
 
 class House:
-    """Two listeners with room for MOST clients together."""
+    """Two listeners that share room for MOST clients."""
 
     def __init__(self) -> None:
         self.errors: list[BaseException] = []
@@ -79,7 +79,7 @@ class House:
         wait_until(look, what="the loop's work")
 
     def settle(self, client: RawClient) -> None:
-        """Until this client has its answer."""
+        """Turn until this client has its answer."""
         self.turn_until(lambda: has_come(client))
         assert client.read().status == 200
 
@@ -113,7 +113,7 @@ def house() -> Iterator[House]:
 
 
 def has_come(client: RawClient) -> bool:
-    """Has anything, or the end?"""
+    """Whether the client has received anything, or the end."""
     client.sock.setblocking(False)
     try:
         client.sock.recv(1, socket.MSG_PEEK)
@@ -134,7 +134,8 @@ def is_closed(client: RawClient) -> bool:
 
 
 def test_the_one_that_was_idle_the_longest_goes(house: House) -> None:
-    """By the end of its last answer, not by its age."""
+    """The connection that was idle the longest is closed, counted from its last answer and not by
+    its age."""
     first, second = house.come(request("GET /")), house.come(request("GET /"))
     house.settle(first)
     house.settle(second)
@@ -149,7 +150,7 @@ def test_the_one_that_was_idle_the_longest_goes(house: House) -> None:
 
 
 def test_nobody_goes_for_nobody(house: House) -> None:
-    """At the limit all stay as long as no other client comes."""
+    """At the limit everybody stays until another client comes."""
     clients = [house.come(request("GET /")) for _ in range(MOST)]
     for client in clients:
         house.settle(client)
@@ -159,7 +160,7 @@ def test_nobody_goes_for_nobody(house: House) -> None:
 
 
 def test_one_goes_for_one(house: House) -> None:
-    """The newcomer takes the place of one, and the others stay."""
+    """A newcomer takes one connection's place, and the others stay."""
     clients = [house.come(request("GET /")) for _ in range(MOST)]
     for client in clients:
         house.settle(client)
@@ -171,7 +172,8 @@ def test_one_goes_for_one(house: House) -> None:
 
 
 def test_a_request_that_has_just_come_is_answered(house: House) -> None:
-    """Though its connection was the one to go, and was not read yet."""
+    """A request that has just arrived is answered, even if its connection was next to go and was
+    not read yet."""
     clients = [house.come(request("GET /")) for _ in range(MOST)]
     for client in clients:
         house.settle(client)
@@ -185,7 +187,7 @@ def test_a_request_that_has_just_come_is_answered(house: House) -> None:
 
 
 def test_half_a_head_goes_whatever_has_come_of_it(house: House) -> None:
-    """Its bytes are read first, and make no request."""
+    """A connection with half a head is closed: its bytes are read first, and make no request."""
     clients = [house.come(b"GET / HTTP/1.1\r\nX-A: ") for _ in range(MOST)]
     house.turn_until(lambda: len(house.service.connections) == MOST)
     clients[0].send(b"more of it")
@@ -195,7 +197,8 @@ def test_half_a_head_goes_whatever_has_come_of_it(house: House) -> None:
 
 
 def test_busy_ones_stay(house: House) -> None:
-    """Whoever comes waits; it is told once. Both listeners are open again when one has gone."""
+    """If all are busy newcomers wait, which is logged once. Both listeners open again when one has
+    gone."""
     house.answer = lambda exchange: None
     busy = [house.come(request("GET /")) for _ in range(MOST)]
     house.turn_until(lambda: len(house.asked) == MOST)
@@ -220,8 +223,8 @@ def test_busy_ones_stay(house: House) -> None:
 
 
 def test_who_may_have_left_goes_first(house: House) -> None:
-    """Of those who have shut their side, the first one; before anybody who is merely idle, and
-    while its request is under way."""
+    """Of the clients that have shut down their side, the first one goes, before any that is merely
+    idle, and even if its request is running."""
     idle = house.come(request("GET /"))
     house.turn_until(lambda: len(house.asked) == 1)
     house.answer = lambda exchange: None
@@ -240,17 +243,17 @@ def test_who_may_have_left_goes_first(house: House) -> None:
 
 
 def large(exchange: Exchange) -> None:
-    """A whole answer."""
+    """A whole large answer."""
     exchange.respond(200, [], bytes(LARGE_BYTES))
 
 
 def half(exchange: Exchange) -> None:
-    """One of which more is to come."""
+    """A large answer of which more is to follow."""
     exchange.start(200, [], 2 * LARGE_BYTES, bytes(LARGE_BYTES))
 
 
 def rest_of(client: RawClient) -> int:
-    """How many bytes come till the connection ends."""
+    """How many bytes come until the connection ends."""
     size = 0
     with contextlib.suppress(Cut):
         while data := client.receive():
@@ -259,7 +262,7 @@ def rest_of(client: RawClient) -> int:
 
 
 def stalled(house: House, answer: Callable[[Exchange], None]) -> list[RawClient]:
-    """MOST clients that take nothing of a large answer, the first one for the longest."""
+    """MOST clients that take nothing of a large answer, the first one for the longest time."""
     house.answer = answer
     clients = []
     for number in range(MOST):
@@ -274,7 +277,8 @@ def stalled(house: House, answer: Callable[[Exchange], None]) -> list[RawClient]
 def test_who_takes_nothing_goes_where_nobody_is_idle(
     house: House, answer: Callable[[Exchange], None]
 ) -> None:
-    """After a moment, the one first that has taken nothing for the longest."""
+    """If nobody is idle, the client that has taken nothing for the longest time goes after a
+    moment."""
     first, second = stalled(house, answer)
     waiting = house.come(request("GET /"))
     house.turn_until(lambda: house.service.admission.is_crowded)
@@ -288,7 +292,7 @@ def test_who_takes_nothing_goes_where_nobody_is_idle(
 
 @pytest.mark.parametrize("what", ["event stream", "WebSocket"])
 def test_what_may_be_slow_stays(house: House, what: str) -> None:
-    """Another one goes, though it has taken nothing for less long."""
+    """A client that may be slow stays; another goes that has been stalled for less time."""
     house.answer = lambda exchange: None
     stays = house.come(request("GET /"))
     house.turn_until(lambda: len(house.asked) == 1)
@@ -310,7 +314,7 @@ def test_what_may_be_slow_stays(house: House, what: str) -> None:
 
 
 def test_requests_in_a_row_end_where_others_wait(house: House) -> None:
-    """Of many that have come at once the next one is the last."""
+    """Of many pipelined requests, the next one is the last if others wait."""
     house.answer = lambda exchange: None
     busy = [house.come(request("GET /") * 3 * PER_TURN) for _ in range(MOST)]
     house.turn_until(lambda: len(house.asked) == MOST)
@@ -323,7 +327,8 @@ def test_requests_in_a_row_end_where_others_wait(house: House) -> None:
 
 
 def test_a_handler_that_raises_harms_nobody_else(house: House) -> None:
-    """A fault at a request that comes when its connection should go ends that connection alone."""
+    """If the handler raises for a request on a connection that should go, only that connection
+    ends."""
     clients = [house.come(request("GET /")) for _ in range(MOST)]
     for client in clients:
         house.settle(client)
@@ -346,7 +351,7 @@ def test_a_handler_that_raises_harms_nobody_else(house: House) -> None:
 
 
 def test_who_has_just_come_has_a_moment(house: House) -> None:
-    """Many who connect at once do not push out one another before they are read."""
+    """Many clients that connect at once do not displace one another before they are read."""
     clients = [house.come() for _ in range(MOST)]
     house.turn_until(lambda: len(house.service.connections) == MOST)
     late = house.come(request("GET /"))
@@ -357,7 +362,8 @@ def test_who_has_just_come_has_a_moment(house: House) -> None:
 
 
 def test_who_asks_for_nothing_goes_first(house: House) -> None:
-    """Before those who had an answer, though they are idle for longer."""
+    """A client that has asked for nothing goes before those that had an answer and have been idle
+    longer."""
     first = house.come(request("GET /"))
     house.settle(first)
     silent = house.come()
@@ -372,7 +378,8 @@ def test_who_asks_for_nothing_goes_first(house: House) -> None:
 
 
 def test_who_asks_again_and_again_stays_no_longer(house: House) -> None:
-    """Though never idle for long: the answer says that it is the last where somebody waits."""
+    """A client that keeps asking goes too: if somebody waits, its answer says that it is the
+    last."""
     clients = [house.come(request("GET /")) for _ in range(MOST)]
     for client in clients:
         house.settle(client)
@@ -386,7 +393,8 @@ def test_who_asks_again_and_again_stays_no_longer(house: House) -> None:
 
 
 def test_a_limit_that_was_lowered_is_reached(house: House) -> None:
-    """Idle ones go when somebody comes, until there are as few as there may be."""
+    """After the limit was lowered, idle connections are closed when somebody comes, until the limit
+    is met."""
     clients = [house.come(request("GET /")) for _ in range(MOST)]
     for client in clients:
         house.settle(client)
@@ -397,8 +405,8 @@ def test_a_limit_that_was_lowered_is_reached(house: House) -> None:
 
 
 def test_who_comes_and_leaves_costs_little(house: House) -> None:
-    """Behind the first few of a go, who has left already is no connection: a backlog full of such
-    keeps nobody waiting."""
+    """After the first few of a batch, a client that has already left gets no connection: a backlog
+    full of such clients keeps nobody waiting."""
     house.service.admission.connections_max = 1000
     for _ in range(200):
         house.come().sock.close()
@@ -410,7 +418,7 @@ def test_who_comes_and_leaves_costs_little(house: House) -> None:
 
 
 def test_who_resets_behind_others_is_none(house: House) -> None:
-    """A reset, or a request with an end behind it, is told from a silent end."""
+    """A reset, or a request followed by an end, is told apart from a silent end."""
     house.service.admission.connections_max = 1000
     for _ in range(20):
         house.come()

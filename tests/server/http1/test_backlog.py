@@ -18,7 +18,7 @@ Pair = tuple[socket.socket, socket.socket]
 
 
 class Held:
-    """An open file of an answer, which is to be closed behind it."""
+    """An open file of an answer, to be closed after it was sent."""
 
     def __init__(self) -> None:
         self.closed = 0
@@ -46,7 +46,7 @@ def fd(tmp_path: Path) -> Iterator[int]:
 
 
 def take(sock: socket.socket) -> bytes:
-    """What has come."""
+    """What has arrived."""
     pieces: list[bytes] = []
     while True:
         try:
@@ -56,7 +56,8 @@ def take(sock: socket.socket) -> bytes:
 
 
 def pump(backlog: Backlog, pair: Pair) -> bytes:
-    """Send all of it to a client that takes whatever has come, as often as it is full."""
+    """Send everything to a client that reads whatever has arrived, as often as the socket is
+    full."""
     got: list[bytes] = []
     while backlog:
         try:
@@ -68,7 +69,8 @@ def pump(backlog: Backlog, pair: Pair) -> bytes:
 
 
 def test_buffers_leave_in_their_order(pair: Pair) -> None:
-    """More of them than one vectored write takes, the first of which was sent in part."""
+    """More buffers than one vectored write takes leave in order, after the first was sent in
+    part."""
     buffers = [b"%d," % number for number in range(500)]
     backlog = Backlog()
     backlog.put_unsent(buffers, 5)
@@ -79,7 +81,7 @@ def test_buffers_leave_in_their_order(pair: Pair) -> None:
 
 @given(st.lists(st.binary(max_size=4)), st.data())
 def test_what_is_unsent_is_the_rest(buffers: list[bytes], data: st.DataObject) -> None:
-    """Wherever the kernel has stopped, in or between two of them."""
+    """What is unsent is the rest, wherever the kernel stopped: inside a buffer or between two."""
     whole = b"".join(buffers)
     sent = data.draw(st.integers(0, len(whole)))
     backlog = Backlog()
@@ -89,7 +91,7 @@ def test_what_is_unsent_is_the_rest(buffers: list[bytes], data: st.DataObject) -
 
 
 def test_a_client_that_takes_nothing_stops_it(pair: Pair) -> None:
-    """What the kernel does not take stays, and its size is told."""
+    """What the kernel does not take stays, and its size is known."""
     data = os.urandom(4_000_000)
     backlog = Backlog()
     backlog.put_unsent([data], 0)
@@ -102,7 +104,7 @@ def test_a_client_that_takes_nothing_stops_it(pair: Pair) -> None:
 
 
 def test_files_and_buffers_keep_their_order(pair: Pair, fd: int) -> None:
-    """A part of a file stands between what was written before and behind it."""
+    """A part of a file is sent between what was written before and after it."""
     backlog = Backlog()
     backlog.put_unsent([b"head"], 0)
     backlog.put_file(fd, 1, 3)
@@ -114,7 +116,8 @@ def test_files_and_buffers_keep_their_order(pair: Pair, fd: int) -> None:
 
 
 def test_a_file_that_became_shorter_breaks_the_connection(pair: Pair, fd: int) -> None:
-    """Its length was promised, so nothing else may follow in its place."""
+    """A file that got shorter breaks the connection: its length was promised, and nothing may fill
+    the gap."""
     backlog = Backlog()
     backlog.put_file(fd, 1_048_570, 100)
     with pytest.raises(ConnectionAbortedError):
@@ -122,7 +125,7 @@ def test_a_file_that_became_shorter_breaks_the_connection(pair: Pair, fd: int) -
 
 
 def test_a_file_is_closed_behind_its_last_byte(pair: Pair, fd: int) -> None:
-    """Not while the client still has some of it to come."""
+    """A file is closed after its last byte, and not while the client still needs some of it."""
     held = Held()
     backlog = Backlog()
     backlog.put_file(fd, 0, 1_048_576)
@@ -136,7 +139,7 @@ def test_a_file_is_closed_behind_its_last_byte(pair: Pair, fd: int) -> None:
 
 
 def test_what_is_given_up_is_closed(fd: int) -> None:
-    """The connection has ended: each file is closed, once."""
+    """When the connection has ended each file is closed once."""
     held = [Held(), Held()]
     backlog = Backlog()
     for each in held:
@@ -148,7 +151,7 @@ def test_what_is_given_up_is_closed(fd: int) -> None:
 
 
 def test_short_pieces_take_little_more_than_their_bytes(pair: Pair) -> None:
-    """An app that yields single bytes to a client that takes none held 1.4 kB for each."""
+    """Short pieces take little more memory than their bytes: they once took 1.4 kB each."""
     backlog = Backlog()
     pieces = [b"%x\r\n" % (number % 16) for number in range(100_000)]
     tracemalloc.start()
@@ -162,7 +165,8 @@ def test_short_pieces_take_little_more_than_their_bytes(pair: Pair) -> None:
 
 
 def test_pongs_of_a_client_that_does_not_read_are_bounded() -> None:
-    """By their bytes; they hold no more, as short ones are joined."""
+    """Pongs for a client that does not read are limited by their bytes; short ones are joined and
+    hold no more."""
     large, many = Backlog(), Backlog()
     large.put_unsent([b"x" * 1_000_000], 0)
     assert large.is_clogged

@@ -1,4 +1,4 @@
-"""A connection and its loop over a real pair of sockets, with no worker behind it."""
+"""A connection and its loop over a real pair of sockets, with no worker behind."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ MB = 1024 * 1024
 
 
 class World:
-    """One connection, whose requests wait in `asked` unless `answer` has them at once."""
+    """One connection, whose requests wait in `asked` unless `answer` responds at once."""
 
     def __init__(self, sock: socket.socket) -> None:
         self.errors: list[BaseException] = []
@@ -47,17 +47,17 @@ class World:
         self.service.connections.add(self.connection)
 
     def turn(self) -> None:
-        """Let the loop do all that there is to do."""
+        """Let the loop do everything there is to do."""
         for _ in range(5):
             self.loop.run_once(0)
         assert self.errors == []
 
     def timers(self) -> list[Due]:
-        """What the connection waits for."""
+        """What the connection's timers are for."""
         return [due for due, queue in self.service.timeouts.items() if len(queue)]
 
     def let_pass(self, due: Due) -> None:
-        """The time for what the connection waits for is over."""
+        """Let the time for this timer pass."""
         assert self.timers() == [due]
         self.service.timeouts[due].stop(self.connection)
         self.connection.on_timeout()
@@ -78,14 +78,14 @@ class World:
 
 
 class Client(RawClient):
-    """A client that has the loop turn before it looks."""
+    """A client that turns the loop before it reads."""
 
     def __init__(self, sock: socket.socket, world: World) -> None:
         super().__init__(sock)
         self._world = world
 
     def ask(self, line: str, *fields: str, body: bytes = b"", version: str = "1.1") -> Exchange:
-        """Send a request; what the runtime has of it."""
+        """Send a request; returns what the runtime has made of it."""
         self.send(request(line, *fields, body=body, version=version))
         self._world.turn()
         return self._world.asked[-1]
@@ -128,7 +128,7 @@ def say_hello(exchange: Exchange) -> None:
 
 
 def test_close_is_heeded(world: World, client: Client) -> None:
-    """A client that says close gets a last answer, and the end."""
+    """A client that asks to close gets a last answer, and the end."""
     say_hello(client.ask("GET /", "Connection: close"))
     assert client.read().get("connection") == "close"
     client.expect_end()
@@ -150,7 +150,8 @@ def test_http10_keeps_alive_where_asked(client: Client) -> None:
 
 
 def test_http10_gets_no_chunks(client: Client) -> None:
-    """A body of unknown length ends with an HTTP/1.0 connection, also where keep-alive is asked."""
+    """An HTTP/1.0 body of unknown length ends with the connection, even if keep-alive was asked
+    for."""
     exchange = client.ask("GET /", "Connection: keep-alive", version="1.0")
     exchange.start(200, [], None, b"one ")
     exchange.send(b"two")
@@ -165,7 +166,7 @@ def test_http10_gets_no_chunks(client: Client) -> None:
 def test_requests_in_a_row_are_answered_in_order(
     world: World, client: Client, at_once: bool
 ) -> None:
-    """The next is begun behind the answer, whether answers come at once or later."""
+    """The next request begins after the answer, whether answers come at once or later."""
     if at_once:
         world.answer = say_hello
     client.send(b"".join(request(f"GET /{number}") for number in range(1000)))
@@ -179,7 +180,7 @@ def test_requests_in_a_row_are_answered_in_order(
 
 
 def test_what_follows_a_last_request_is_not_served(world: World, client: Client) -> None:
-    """Behind a request that closes, nothing is begun."""
+    """After a request that closes, nothing more is begun."""
     world.answer = say_hello
     client.send(request("GET /", "Connection: close") + request("GET /"))
     assert client.read().body == b"hello"
@@ -188,7 +189,7 @@ def test_what_follows_a_last_request_is_not_served(world: World, client: Client)
 
 
 def test_empty_lines_between_requests_are_skipped(world: World, client: Client) -> None:
-    """Old clients send a line end behind a body: it begins no request."""
+    """Old clients send a line end after a body: it begins no request."""
     world.answer = say_hello
     client.send(request("GET /a") + b"\r\n" + request("GET /b"))
     assert [client.read().status for _ in range(2)] == [200, 200]
@@ -198,7 +199,7 @@ def test_empty_lines_between_requests_are_skipped(world: World, client: Client) 
 
 
 def test_head_of_an_error_has_no_body(client: Client) -> None:
-    """An error of the runtime to a HEAD has no body, which would be the next answer."""
+    """An error of the runtime for a HEAD has no body, which would be taken for the next answer."""
     for _ in range(2):
         client.ask("HEAD /").fail(ServerFault(503, "overloaded", "too much"))
         assert client.read("HEAD").status == 503
@@ -206,7 +207,7 @@ def test_head_of_an_error_has_no_body(client: Client) -> None:
 
 @pytest.mark.parametrize("status", [204, 304])
 def test_answers_without_a_body_are_not_framed(client: Client, status: int) -> None:
-    """204 and 304 end with their head: nothing tells of a body."""
+    """204 and 304 end with their head: no field announces a body."""
     client.ask("GET /").respond(status, [])
     reply = client.read()
     assert (reply.status, reply.body) == (status, b"")
@@ -216,7 +217,7 @@ def test_answers_without_a_body_are_not_framed(client: Client, status: int) -> N
 
 
 def test_each_answer_is_dated_and_bears_its_id(client: Client) -> None:
-    """Both are there once; an app's own do not come beside them."""
+    """Date and id are sent once each; an app's own are dropped."""
     own = [["date", "yesterday"], ["x-request-id", "of the app"]]
     ids = set()
     for _ in range(3):
@@ -230,7 +231,7 @@ def test_each_answer_is_dated_and_bears_its_id(client: Client) -> None:
 
 @pytest.mark.parametrize("value", ["", "short", "has blanks in it", 'has"quotes', "x" * 129])
 def test_an_unusable_request_id_is_replaced(client: Client, value: str) -> None:
-    """What could confuse a log is no id: the runtime makes its own."""
+    """An id that could confuse a log is replaced by one of the runtime's."""
     exchange = client.ask("GET /", f"X-Request-ID: {value}")
     say_hello(exchange)
     assert client.read().all("x-request-id") == [exchange.id]
@@ -241,7 +242,7 @@ def test_an_unusable_request_id_is_replaced(client: Client, value: str) -> None:
 
 
 def test_continue_is_sent_at_the_apps_first_read(world: World, client: Client) -> None:
-    """And not before; then the body comes."""
+    """100 Continue is sent when the app first reads, and not before; then the body comes."""
     exchange = client.ask("POST /", "Expect: 100-continue", "Content-Length: 5")
     assert world.assign(exchange) == b""
     assert not select.select([client.sock], [], [], 0)[0]
@@ -253,7 +254,7 @@ def test_continue_is_sent_at_the_apps_first_read(world: World, client: Client) -
 
 
 def test_http10_knows_no_continue(world: World, client: Client) -> None:
-    """It could not read an interim answer, so its body is just waited for."""
+    """An HTTP/1.0 client cannot read an interim answer, so its body is simply awaited."""
     exchange = client.ask("POST /", "Expect: 100-continue", "Content-Length: 3", version="1.0")
     world.assign(exchange)
     exchange.grant_upload(100)
@@ -263,7 +264,7 @@ def test_http10_knows_no_continue(world: World, client: Client) -> None:
 
 
 def test_a_body_is_read_as_the_app_reads(world: World, client: Client) -> None:
-    """Beyond its credit at most one read of the runtime is taken from the kernel."""
+    """Beyond the app's credit, at most one read's worth is taken from the kernel."""
     client.sock.setblocking(False)
     exchange = client.ask("POST /", f"Content-Length: {MB}")
     world.assign(exchange)
@@ -291,7 +292,8 @@ def test_a_body_is_read_as_the_app_reads(world: World, client: Client) -> None:
 
 
 def test_nothing_is_begun_while_an_answer_waits(world: World, client: Client) -> None:
-    """A client that does not read costs one answer's memory."""
+    """No request begins while an answer waits: a client that does not read costs one answer's
+    memory."""
     world.answer = lambda exchange: exchange.respond(200, [], b"x" * 4 * MB)
     client.send(request("GET /a") + request("GET /b"))
     world.turn()
@@ -303,7 +305,7 @@ def test_nothing_is_begun_while_an_answer_waits(world: World, client: Client) ->
 
 
 def read_whole(world: World, client: Client) -> bytes:
-    """The body of an answer with a length, taken as it comes."""
+    """Read the body of an answer with a length, as it arrives."""
     data = b""
     while b"\r\n\r\n" not in data:
         world.turn()
@@ -317,7 +319,7 @@ def read_whole(world: World, client: Client) -> bytes:
 
 
 def test_a_file_is_sent_and_closed(world: World, client: Client, tmp_path: Path) -> None:
-    """By sendfile, in as many turns as its client needs."""
+    """A file is sent with sendfile, in as many turns as its client needs, and closed."""
     (tmp_path / "file").write_bytes(b"x" * 4 * MB)
     with (tmp_path / "file").open("rb") as file:
         exchange = client.ask("GET /")
@@ -335,7 +337,7 @@ def test_a_file_is_sent_and_closed(world: World, client: Client, tmp_path: Path)
 
 
 def test_an_upload_that_is_not_read_gets_its_answer(world: World, client: Client) -> None:
-    """The client is still sending: it is not cut off before it has come to its answer."""
+    """A client that is still sending is not cut off before it could read its answer."""
     client.sock.setblocking(False)
     say_hello(client.ask("POST /", f"Content-Length: {9 * MB}"))
     sent = 0
@@ -353,7 +355,8 @@ def test_an_upload_that_is_not_read_gets_its_answer(world: World, client: Client
 
 
 def test_bytes_that_are_no_request_are_answered(world: World, client: Client) -> None:
-    """And logged; the connection ends, as nothing behind them can be trusted."""
+    """Bytes that are no request are answered and logged; the connection ends, as nothing after them
+    can be trusted."""
     client.send(b"no request\r\n\r\n")
     assert client.read().status == 400
     client.expect_end()
@@ -362,7 +365,7 @@ def test_bytes_that_are_no_request_are_answered(world: World, client: Client) ->
 
 
 def test_a_client_that_is_too_slow_is_told(world: World, client: Client) -> None:
-    """With a head, and with a body that somebody waits for."""
+    """A client that is too slow with its head, or with a body that somebody waits for, gets 408."""
     client.send(b"GET /")
     world.turn()
     assert world.timers() == [Due.HEAD]
@@ -372,7 +375,8 @@ def test_a_client_that_is_too_slow_is_told(world: World, client: Client) -> None
 
 
 def test_a_body_that_does_not_come(world: World, client: Client) -> None:
-    """Its request is answered for, and its worker hears of it; also where it waited for one."""
+    """A request whose body does not arrive is answered, and its worker is told, also if it still
+    waited for one."""
     world.assign(client.ask("POST /", "Content-Length: 5"))
     assert world.timers() == [Due.BODY]
     world.let_pass(Due.BODY)
@@ -381,7 +385,8 @@ def test_a_body_that_does_not_come(world: World, client: Client) -> None:
 
 
 def test_a_body_of_what_waited_for_a_worker_is_read_on(world: World, client: Client) -> None:
-    """Nothing is read while nobody wants it; the worker that gets the request wants it."""
+    """The body of a queued request is not read; it is read on once a worker has the request and
+    wants it."""
     exchange = client.ask("POST /", "Content-Length: 10")
     client.send(b"01234")
     world.turn()
@@ -393,7 +398,7 @@ def test_a_body_of_what_waited_for_a_worker_is_read_on(world: World, client: Cli
 
 
 def test_an_idle_client_is_closed_without_a_word(world: World, client: Client) -> None:
-    """Nobody asked for anything."""
+    """An idle client is closed without an answer, since it asked for nothing."""
     say_hello(client.ask("GET /"))
     assert client.read().status == 200
     world.let_pass(Due.REQUEST)
@@ -402,7 +407,7 @@ def test_an_idle_client_is_closed_without_a_word(world: World, client: Client) -
 
 
 def test_a_client_that_leaves_is_noticed(world: World, client: Client) -> None:
-    """While its request is under way: whoever has it is told."""
+    """If a client leaves while its request is running, whoever has the request is told."""
     world.assign(client.ask("GET /"))
     client.close()
     world.turn()
@@ -411,13 +416,14 @@ def test_a_client_that_leaves_is_noticed(world: World, client: Client) -> None:
 
 
 def test_a_client_that_leaves_unread_is_noticed(world: World, client: Client) -> None:
-    """Its body is not read, as nobody wants it; so it is looked for now and then."""
+    """A client whose body is not being read is checked for now and then, so its leaving is
+    noticed."""
     client.ask("POST /", f"Content-Length: {MB}").limit_body(MB)
     client.send(b"x" * 1000)
     world.turn()
     assert world.timers() == [Due.HANGUP]
     world.let_pass(Due.HANGUP)
-    assert world.timers() == [Due.HANGUP]  # it stands
+    assert world.timers() == [Due.HANGUP]  # it is stopped
     client.close()
     world.let_pass(Due.HANGUP)
     assert world.statuses() == [499]
@@ -425,7 +431,8 @@ def test_a_client_that_leaves_unread_is_noticed(world: World, client: Client) ->
 
 @contextmanager
 def over_tcp() -> Iterator[tuple[World, Client]]:
-    """By TCP, whose kernel does not tell a client that shuts its side from one that closes."""
+    """Over TCP, where the kernel cannot tell a client that shuts down its side from one that
+    closes."""
     with socket.create_server(("127.0.0.1", 0)) as listening:
         theirs = socket.create_connection(listening.getsockname(), timeout=5)
         world = World(listening.accept()[0])
@@ -443,8 +450,8 @@ def half_close(world: World, client: Client) -> None:
 
 
 def test_a_client_that_sends_no_more_is_answered() -> None:
-    """What it has asked for before it gets, all of it and in order; then the connection is closed,
-    without an answer to half a request."""
+    """A client that shuts down its side gets all that it asked for before, in order; then the
+    connection is closed, without an answer to half a request."""
     with over_tcp() as (world, client):
         client.send(request("GET /1") + request("POST /2", body=b"body") + b"GET /3")
         world.turn()
@@ -459,7 +466,7 @@ def test_a_client_that_sends_no_more_is_answered() -> None:
 
 
 def test_a_client_that_sends_no_more_costs_no_turns() -> None:
-    """Its end stays readable for as long as it is not closed: that wakes nobody."""
+    """A client's end stays readable until the connection is closed, and does not wake the loop."""
     with over_tcp() as (world, client):
         world.assign(client.ask("GET /"))
         half_close(world, client)
@@ -473,8 +480,9 @@ def test_a_client_that_sends_no_more_costs_no_turns() -> None:
 
 @pytest.mark.parametrize("body", [b"", b"body"])
 def test_a_client_that_sends_no_more_has_a_grace(body: bytes) -> None:
-    """It may have left: so it is waited for for a second since a worker got its request, however
-    long it had waited before; then whoever has it is told, and nothing is sent."""
+    """A client that shut down its side may have left, so it gets a second from when a worker got
+    its request, however long it waited before; then whoever has the request is told, and nothing is
+    sent."""
     with over_tcp() as (world, client):
         exchange = client.ask("POST /", body=body)
         exchange.hand_over(FakeResponder(exchange), 60.0)
@@ -484,7 +492,7 @@ def test_a_client_that_sends_no_more_has_a_grace(body: bytes) -> None:
         world.assign(exchange)
         assert patience(world) == pytest.approx(1.0, abs=0.1)
         if body:
-            return  # it is read on now, as above
+            return  # reading goes on now, as above
         world.loop.now += 0.9
         world.let_pass(Due.HANGUP)
         assert not world.responders[0].detached
@@ -502,7 +510,7 @@ def patience(world: World) -> float | None:
 
 
 def test_the_grace_ends_by_itself() -> None:
-    """Within its time, and not at some later look."""
+    """The grace period ends by its own timer, not at some later check."""
     with over_tcp() as (world, client):
         exchange = client.ask("GET /")
         exchange.hand_over(FakeResponder(exchange), 60.0)
@@ -515,7 +523,7 @@ def test_the_grace_ends_by_itself() -> None:
 
 
 def test_a_client_that_sends_no_more_waits_behind_others() -> None:
-    """Whoever has its request in a queue is told."""
+    """The queue that has the request is told that the client sends no more."""
     with over_tcp() as (world, client):
         exchange = client.ask("GET /")
         queue = FakeResponder(exchange)
@@ -525,7 +533,7 @@ def test_a_client_that_sends_no_more_waits_behind_others() -> None:
 
 
 def test_a_long_answer_to_one_that_sends_no_more() -> None:
-    """It has begun, so it goes on for as long as it does, and the client is there to take it."""
+    """A long answer that has begun continues as long as it takes, and the client gets all of it."""
     with over_tcp() as (world, client):
         exchange = client.ask("GET /")
         world.assign(exchange)
@@ -543,7 +551,7 @@ def test_a_long_answer_to_one_that_sends_no_more() -> None:
 
 
 def test_what_stays_open_ends_where_nobody_sends() -> None:
-    """An event stream may be silent for ever, so it is not begun with one that may have left."""
+    """An event stream may be silent for ever, so none is begun for a client that may have left."""
     with over_tcp() as (world, client):
         exchange = client.ask("GET /")
         world.assign(exchange)
@@ -553,7 +561,7 @@ def test_what_stays_open_ends_where_nobody_sends() -> None:
 
 
 def test_half_of_an_upload_is_nobodys() -> None:
-    """Behind a body that can never become whole, shutting is leaving."""
+    """If the client shuts down before its body is complete, it has left."""
     for fields in (("Content-Length: 10",), ("Transfer-Encoding: chunked",)):
         with over_tcp() as (world, client):
             client.send(request("POST /", *fields) + b"5\r\nabc")
@@ -561,13 +569,14 @@ def test_half_of_an_upload_is_nobodys() -> None:
             world.assign(world.asked[0])
             half_close(world, client)
             world.turn()
-            if world.timers() == [Due.HANGUP]:  # nothing of it was read
+            if world.timers() == [Due.HANGUP]:  # nothing of the body was read
                 world.let_pass(Due.HANGUP)
             assert world.responders[0].detached == ["client"]
 
 
 def test_where_all_connections_are_taken_nobody_is_waited_for() -> None:
-    """Others wait to come in: who may have left goes."""
+    """If all connections are taken, a client that may have left is closed without a grace
+    period."""
     with over_tcp() as (world, client):
         world.assign(client.ask("GET /"))
         world.service.admission.is_crowded = True
@@ -576,7 +585,8 @@ def test_where_all_connections_are_taken_nobody_is_waited_for() -> None:
 
 
 def test_a_body_that_breaks_off_ends_in_a_reset() -> None:
-    """So that it cannot look whole, also where its end is that of the connection."""
+    """A body that breaks off ends in a reset, so that it cannot look complete, even if its end is
+    that of the connection."""
     with socket.create_server(("127.0.0.1", 0)) as listening:
         theirs = socket.create_connection(listening.getsockname(), timeout=5)
         world = World(listening.accept()[0])
@@ -608,7 +618,7 @@ def test_a_reset_client_is_counted_once() -> None:
 
 
 def test_an_idle_connection_is_closed(world: World, client: Client) -> None:
-    """One that has had its answer knows that it may end at any time."""
+    """An idle connection is closed: a client that had its answer must expect that."""
     say_hello(client.ask("GET /"))
     client.read()
     world.connection.drain()
@@ -616,7 +626,7 @@ def test_an_idle_connection_is_closed(world: World, client: Client) -> None:
 
 
 def test_a_request_under_way_is_answered(world: World, client: Client) -> None:
-    """As the last one of its connection."""
+    """A running request is answered, as the last one of its connection."""
     exchange = client.ask("GET /")
     world.service.is_draining = True
     world.connection.drain()
@@ -626,7 +636,7 @@ def test_a_request_under_way_is_answered(world: World, client: Client) -> None:
 
 
 def test_a_request_that_has_just_come_is_answered(world: World, client: Client) -> None:
-    """What is in the kernel when the shutdown begins is not lost."""
+    """A request that is still in the kernel when the shutdown begins is not lost."""
     world.answer = say_hello
     client.send(request("GET /"))
     world.service.is_draining = True
@@ -635,7 +645,7 @@ def test_a_request_that_has_just_come_is_answered(world: World, client: Client) 
 
 
 def test_requests_that_wait_for_their_turn_are_not_dropped(world: World, client: Client) -> None:
-    """Of many that have come at once the next one is answered, as the last."""
+    """Of many pipelined requests the next one is answered, as the last."""
     world.answer = say_hello
     client.send(b"".join(request("GET /") for _ in range(PER_TURN + 10)))
     world.loop.run_once(0)
@@ -649,7 +659,7 @@ def test_requests_that_wait_for_their_turn_are_not_dropped(world: World, client:
 
 
 def test_an_event_stream_is_broken_off(world: World, client: Client) -> None:
-    """It would never end by itself; its client comes back."""
+    """An event stream is broken off: it would never end, and its client reconnects."""
     exchange = client.ask("GET /")
     world.assign(exchange)
     exchange.stream(200, [["content-type", "text/event-stream"]], b"data: 1\n\n")

@@ -1,4 +1,4 @@
-"""Descriptors are divided so that the sum holds, at whatever limit."""
+"""Descriptors are divided so that the sum stays below any limit."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from buntime.core.pool.workforce import workers_beside
 from buntime.server.http1.descriptors import OF_A_CONNECTION, OF_A_WORKER, divide
 from tests.support.harness import ROOT
 
-LEAST = 64  # below it nobody is served
-SPARE = 40  # for the runtime itself, at the least
+LEAST = 64  # below this nobody is served
+SPARE = 40  # the least that the runtime itself needs
 
-# Prints what fits under this limit, or the reason why nothing does.
+# Prints the settings that fit below this limit, or the reason why none do.
 FIT = """
 import json, resource, sys
 from buntime.core.errors import UsageError
@@ -49,8 +49,8 @@ def need(connections: int, workers: int) -> int:
 
 @given(st.integers(LEAST, 100_000), st.integers(1, 50_000), st.integers(2, 2_000))
 def test_the_sum_holds(limit: int, connections: int, workers: int) -> None:
-    """All connections with a file each, all workers and the runtime itself find descriptors, and
-    nobody is left out altogether, nor gets more than it wants."""
+    """All connections with a file each, all workers and the runtime itself find descriptors; each
+    side gets something, and not more than it wants."""
     share = divide(limit, connections=connections, workers=workers)
     assert need(*share) + SPARE <= limit
     assert 1 <= share.connections <= connections
@@ -59,7 +59,7 @@ def test_the_sum_holds(limit: int, connections: int, workers: int) -> None:
 
 @given(st.integers(LEAST, 100_000), st.integers(1, 50_000), st.integers(2, 2_000))
 def test_nothing_is_wasted(limit: int, connections: int, workers: int) -> None:
-    """Where one side wants little the other has the rest."""
+    """If one side needs little the other gets the rest."""
     share = divide(limit, connections=connections, workers=workers)
     if share != (connections, workers):
         assert limit - need(*share) < 128 + OF_A_WORKER + OF_A_CONNECTION
@@ -68,7 +68,7 @@ def test_nothing_is_wasted(limit: int, connections: int, workers: int) -> None:
 @pytest.mark.parametrize("limit", [64, 100, 150, 256, 1024, 4096])
 @pytest.mark.parametrize("spares", ["0", "2"])
 def test_settings_fit(limit: int, spares: str) -> None:
-    """With the workers that take long to end, and spares."""
+    """The settings fit, including spares and workers that are slow to end."""
     connections, pool_size, spare_workers, soft = fitted(limit, spare_workers=spares)
     assert soft == limit
     workers = pool_size + workers_beside(pool_size) + spare_workers
@@ -78,25 +78,25 @@ def test_settings_fit(limit: int, spares: str) -> None:
 
 @pytest.mark.parametrize("limit", [256, 1024])
 def test_workers_of_plugins_fit(limit: int) -> None:
-    """They are beside the pool's size, and have theirs before anybody else."""
+    """Workers of plugins come on top of the pool's size, and get theirs first."""
     connections, pool_size, spare_workers, _ = fitted(limit, beside=20)
     workers = pool_size + workers_beside(pool_size) + spare_workers + 20
     assert need(connections, workers) + SPARE <= limit
 
 
 def test_more_plugins_than_fit() -> None:
-    """Somebody is served all the same."""
+    """With more plugins than fit, somebody is still served."""
     connections, pool_size, _, _ = fitted(100, beside=1000)
     assert min(connections, pool_size) >= 1
 
 
 def test_what_fits_is_left_alone() -> None:
-    """And no more than it needs is asked of the system."""
+    """Settings that fit stay as they are, and the system is asked for no more than they need."""
     most = fitted(4096, connections_max="1000", pool_size="10", spare_workers="2")
     assert most[:3] == [1000, 10, 2]
     assert most[3] < 4096
 
 
 def test_too_few_for_anybody() -> None:
-    """A limit that serves nobody ends the start, and the message says what to raise."""
+    """If the limit serves nobody the start fails, and the message says what to raise."""
     assert "raise it to 64" in fitted(63)

@@ -1,4 +1,4 @@
-"""One request and its answer, with a client and a responder that are no sockets."""
+"""One request and its answer, with a client and a responder that are not sockets."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def client() -> FakeClient:
     return FakeClient()
 
 
-# Who has it
+# The responder
 
 
 def test_a_whole_answer_ends_it(client: FakeClient) -> None:
@@ -47,7 +47,7 @@ def test_a_whole_answer_ends_it(client: FakeClient) -> None:
 
 
 def test_it_goes_from_the_queue_to_a_worker(client: FakeClient) -> None:
-    """Each hand-over replaces the responder before, which hears nothing."""
+    """Each hand-over replaces the previous responder, which is not told."""
     exchange = client.request(GET)
     queued, worker = FakeResponder(exchange), FakeResponder(exchange)
     exchange.hand_over(queued, 30.0)
@@ -60,7 +60,7 @@ def test_it_goes_from_the_queue_to_a_worker(client: FakeClient) -> None:
 
 
 def test_what_is_given_back_may_be_handed_over_again(client: FakeClient) -> None:
-    """A request that nobody has begun to answer waits for another responder."""
+    """A request that nobody has begun to answer can be handed to another responder."""
     exchange = client.request(GET)
     exchange.hand_over(FakeResponder(exchange), 30.0)
     exchange.take_back()
@@ -80,7 +80,7 @@ def test_what_is_answered_is_never_handed_over(client: FakeClient) -> None:
 
 
 def test_a_client_that_leaves_is_told_to_the_responder(client: FakeClient) -> None:
-    """It is logged with 499, and the worker may stop."""
+    """A request whose client left is logged with 499, and the worker may stop."""
     exchange = client.request(GET)
     worker = FakeResponder(exchange)
     exchange.assign(worker, "w1", 1)
@@ -90,7 +90,7 @@ def test_a_client_that_leaves_is_told_to_the_responder(client: FakeClient) -> No
 
 
 def test_a_client_that_is_gone_at_the_answer_is_counted_once(client: FakeClient) -> None:
-    """A whole answer that finds the connection broken ends the exchange no second time."""
+    """If a whole answer finds the connection broken, the exchange does not end a second time."""
     exchange = client.request(GET)
     client.is_gone = True
     exchange.respond(200, [], b"hello")
@@ -98,11 +98,11 @@ def test_a_client_that_is_gone_at_the_answer_is_counted_once(client: FakeClient)
     assert client.fake_service.meters.of_none.requests[2] == 1
 
 
-# Failing
+# Failures
 
 
 def test_a_failure_detaches_its_responder(client: FakeClient) -> None:
-    """An error of the runtime answers in the place of whoever had the request."""
+    """An error of the runtime is answered instead of by whoever had the request."""
     exchange = client.request(GET)
     worker = FakeResponder(exchange)
     exchange.assign(worker, "w1", 1)
@@ -113,7 +113,7 @@ def test_a_failure_detaches_its_responder(client: FakeClient) -> None:
 
 
 def test_a_failure_behind_the_head_cuts(client: FakeClient) -> None:
-    """A body that breaks off must not look whole: the connection is reset."""
+    """A body that breaks off must not look complete: the connection is reset."""
     exchange = client.request(GET)
     exchange.assign(FakeResponder(exchange), "w1", 1)
     exchange.stream(200, [], b"first")
@@ -122,7 +122,7 @@ def test_a_failure_behind_the_head_cuts(client: FakeClient) -> None:
 
 
 def test_an_answer_that_cannot_be_sent_is_a_502(client: FakeClient) -> None:
-    """It is the app's fault, and the log says why."""
+    """An answer that cannot be sent is the app's fault, and the log says why."""
     exchange = client.request(GET)
     worker = FakeResponder(exchange)
     exchange.assign(worker, "w1", 1)
@@ -136,7 +136,8 @@ def test_an_answer_that_cannot_be_sent_is_a_502(client: FakeClient) -> None:
 
 
 def test_the_first_piece_goes_with_the_request(client: FakeClient) -> None:
-    """What has come of the body is the REQUEST's payload; the rest follows as it comes."""
+    """The part of the body that has arrived is the REQUEST's payload; the rest follows as it
+    arrives."""
     exchange = client.request(POST % b"" + b"01234")
     exchange.route_to(SHOP, base="/shop")
     exchange.limit_body(10)
@@ -151,7 +152,7 @@ def test_the_first_piece_goes_with_the_request(client: FakeClient) -> None:
 
 
 def test_100_continue_waits_for_the_app(client: FakeClient) -> None:
-    """A client that asks first is told to go on when the app reads, and once."""
+    """A client that asks first gets 100 Continue when the app reads, and only once."""
     exchange = client.request(POST % b"Expect: 100-continue\r\n")
     exchange.route_to(SHOP, base="/shop")
     exchange.limit_body(10)
@@ -163,7 +164,8 @@ def test_100_continue_waits_for_the_app(client: FakeClient) -> None:
 
 
 def test_a_body_beyond_the_apps_limit_is_refused(client: FakeClient) -> None:
-    """At the hand-over nothing is handed over; the responder before has the request still."""
+    """A body beyond the limit is refused at the hand-over; the previous responder keeps the
+    request."""
     exchange = client.request(POST % b"" + b"0123456789")
     exchange.route_to(SHOP, base="/shop")
     exchange.limit_body(9)
@@ -175,7 +177,7 @@ def test_a_body_beyond_the_apps_limit_is_refused(client: FakeClient) -> None:
 
 
 def test_nothing_is_granted_to_what_has_ended(client: FakeClient) -> None:
-    """A WINDOW that crossed the end gives no credit to the next request's body."""
+    """A WINDOW that crossed the request's end gives no credit to the next request's body."""
     exchange = client.request(GET)
     exchange.respond(200, [], b"")
     exchange.grant_upload(UPLOAD_WINDOW)
@@ -186,7 +188,7 @@ def test_nothing_is_granted_to_what_has_ended(client: FakeClient) -> None:
 
 
 def test_a_slow_client_does_not_cost_the_apps_time(client: FakeClient) -> None:
-    """While the app has sent all that it may, its timeout starts anew."""
+    """While the app has sent all that it may, its timeout restarts."""
     exchange = client.request(GET)
     worker = FakeResponder(exchange)
     exchange.assign(worker, "w1", 1)
@@ -202,7 +204,8 @@ def test_a_slow_client_does_not_cost_the_apps_time(client: FakeClient) -> None:
 
 
 def test_the_worker_of_a_slot_may_send_ahead(client: FakeClient) -> None:
-    """As much as ever may wait; beyond that its slot is lent while the client takes nothing."""
+    """The worker may send as much as can wait at all; beyond that its slot is lent out while the
+    client takes nothing."""
     exchange = client.request(GET)
     exchange.route_to(SHOP, base="/shop")
     worker = FakeResponder(exchange)
@@ -217,7 +220,8 @@ def test_the_worker_of_a_slot_may_send_ahead(client: FakeClient) -> None:
 
 @pytest.mark.parametrize("fields", [[("content-type", "text/event-stream")], []])
 def test_what_has_no_end_is_not_held(client: FakeClient, fields: list[tuple[str, str]]) -> None:
-    """An event stream's worker stays anyway; where all memory is taken none is given."""
+    """An event stream gets no extra memory, since its worker stays anyway; nor does any answer once
+    all of it is taken."""
     exchange = client.request(GET)
     exchange.route_to(SHOP, base="/shop")
     worker = FakeResponder(exchange)
@@ -231,7 +235,7 @@ def test_what_has_no_end_is_not_held(client: FakeClient, fields: list[tuple[str,
 
 
 def test_the_worker_of_a_slot_waits_for_a_body(client: FakeClient) -> None:
-    """Where the app has read all that came, and asks for more."""
+    """The slot is lent out if the app has read all that arrived, and asks for more."""
     exchange = client.request(POST % b"" + b"01")
     exchange.route_to(SHOP, base="/shop")
     exchange.limit_body(10)
@@ -244,7 +248,7 @@ def test_the_worker_of_a_slot_waits_for_a_body(client: FakeClient) -> None:
 
 
 def test_a_slow_client_hides_no_app_that_sends_nothing(client: FakeClient) -> None:
-    """Bytes wait for the client, and the app might send more: it is the late one."""
+    """If bytes wait for the client but the app could still send more, the app is the late one."""
     exchange = client.request(GET)
     worker = FakeResponder(exchange)
     exchange.assign(worker, "w1", 1)
@@ -255,7 +259,8 @@ def test_a_slow_client_hides_no_app_that_sends_nothing(client: FakeClient) -> No
 
 
 def test_an_app_that_waits_for_the_body_is_not_late(client: FakeClient) -> None:
-    """Not before it has begun to read, and only while it has read all that came."""
+    """An app is not late while it waits for the body: once it reads, and only while it has read all
+    that arrived."""
     exchange = client.request(POST % b"" + b"01")
     exchange.route_to(SHOP, base="/shop")
     exchange.limit_body(10)
@@ -280,7 +285,7 @@ def test_an_app_that_waits_for_the_body_is_not_late(client: FakeClient) -> None:
 
 
 def test_only_what_the_app_waited_for_gives_it_time(client: FakeClient) -> None:
-    """A body that drips to an app that does not read leaves its deadline where it is."""
+    """A body that drips in extends no deadline if the app does not read."""
     exchange = client.request(POST % b"")
     exchange.route_to(SHOP, base="/shop")
     exchange.limit_body(10)
@@ -296,7 +301,8 @@ def test_only_what_the_app_waited_for_gives_it_time(client: FakeClient) -> None:
 
 
 def test_an_event_stream_may_be_silent(client: FakeClient) -> None:
-    """Its time stops at its head, and it says nothing of the app's speed."""
+    """An event stream's timeout stops at its head, and its duration says nothing about the app's
+    speed."""
     exchange = client.request(GET)
     exchange.hand_over(FakeResponder(exchange), 30.0)
     exchange.stream(200, [["Content-Type", "text/event-stream"]], b"")
@@ -307,11 +313,11 @@ def test_an_event_stream_may_be_silent(client: FakeClient) -> None:
     assert client.ended == [False]
 
 
-# One owner
+# Ownership
 
 
 def test_nobody_else_writes_its_fields() -> None:
-    """What others do to an exchange is a method of it."""
+    """Other modules change an exchange only through its methods."""
     written = [
         f"{path.relative_to(ROOT)}:{node.lineno}: {ast.unparse(node)}"
         for path in (ROOT / "buntime" / "server").rglob("*.py")
@@ -323,7 +329,7 @@ def test_nobody_else_writes_its_fields() -> None:
     assert written == []
 
 
-# Whatever happens
+# Any order of events
 
 
 class Life(RuleBasedStateMachine):
@@ -345,7 +351,7 @@ class Life(RuleBasedStateMachine):
         self.responders.append(FakeResponder(self.exchange))
         return self.responders[-1]
 
-    # Who has it
+    # The responder
 
     @precondition(lambda self: self.is_in(State.WAITING, State.HANDED_OVER))
     @rule()
@@ -428,7 +434,7 @@ class Life(RuleBasedStateMachine):
     def time_passes(self) -> None:
         self.exchange.on_timeout()
 
-    # Laws
+    # Invariants
 
     @invariant()
     def it_ends_once(self) -> None:
@@ -441,7 +447,7 @@ class Life(RuleBasedStateMachine):
 
     @invariant()
     def each_is_detached_once_at_most(self) -> None:
-        """And hears nothing behind it, see FakeResponder."""
+        """And is told nothing afterwards, see FakeResponder."""
         assert all(len(each.detached) <= 1 for each in self.responders)
 
     @invariant()

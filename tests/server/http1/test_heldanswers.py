@@ -1,10 +1,10 @@
-"""Memory for answers that clients do not take, and who has some of it."""
+"""Memory for answers that clients do not take, and who has a share of it."""
 
 from __future__ import annotations
 
 from buntime.server.http1.heldanswers import HeldAnswers
 
-MOST = 170  # 64 MiB of 384 KiB each
+MOST = 170  # 64 MiB in shares of 384 KiB
 
 
 class Client:
@@ -13,7 +13,7 @@ class Client:
 
 
 def test_each_client_gets_its_share_once() -> None:
-    """Who still does not take its answer gets no more."""
+    """A client that has its share gets no second one."""
     held, client = HeldAnswers(), Client()
     assert held.take(client)
     assert not held.take(client)
@@ -22,7 +22,7 @@ def test_each_client_gets_its_share_once() -> None:
 
 
 def test_all_together_are_bounded() -> None:
-    """Till one has taken all that waited for it."""
+    """The total is bounded, until one client has taken all that waited for it."""
     held, clients = HeldAnswers(), [Client() for _ in range(MOST)]
     assert all(map(held.take, clients))
     assert not held.take(Client())
@@ -32,7 +32,7 @@ def test_all_together_are_bounded() -> None:
 
 
 def test_more_than_half_is_a_shortage() -> None:
-    """Of those who hold something still."""
+    """It is a shortage if more than half is held by clients that still have something waiting."""
     held, clients = HeldAnswers(), [Client() for _ in range(MOST // 2 + 1)]
     assert all(map(held.take, clients))
     assert held.is_pressed()

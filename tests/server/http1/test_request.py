@@ -1,4 +1,5 @@
-"""The REQUEST that a worker gets, written by hand: as `wire` would write it, and read it."""
+"""The REQUEST that a worker gets, encoded by hand: as `wire` would encode it, and readable by
+it."""
 
 from __future__ import annotations
 
@@ -29,7 +30,7 @@ SENDERS = st.sampled_from(
 
 
 def expected(exchange: Exchange, number: int, body: bytes, *, ended: bool) -> dict[str, Any]:
-    """The message by its description in `wire`."""
+    """The message as `wire` describes it."""
     head, sender = exchange.head, exchange.sender
     fields = sender.passed_fields(exchange.headers)
     fields += sender.told_fields(fields)
@@ -59,7 +60,7 @@ def expected(exchange: Exchange, number: int, body: bytes, *, ended: bool) -> di
 def test_it_is_what_wire_would_write(
     target: str, method: str, first: str, second: str, sender: Sender
 ) -> None:
-    """Byte for byte, for any target, method and fields that the parser lets through."""
+    """It is the same byte for byte, for any target, method and fields that the parser accepts."""
     client = FakeClient()
     raw = f"{method} /{target.replace('#', '')} HTTP/1.1\r\nHost: a\r\nX-A: {first}\r\nB: {second}"
     exchange = client.request(raw.encode("latin-1") + b"\r\n\r\n")
@@ -72,7 +73,7 @@ def test_it_is_what_wire_would_write(
 
 @pytest.mark.parametrize("subprotocols", [(), ("chat",), ("a", "b'|~")])
 def test_a_websocket_names_its_subprotocols(subprotocols: tuple[str, ...]) -> None:
-    """What the client offers is the app's to choose from."""
+    """The app chooses from the subprotocols that the client offers."""
     exchange = FakeClient().request(b"GET /chat/ HTTP/1.1\r\nHost: a\r\n\r\n")
     exchange.offer_upgrade(Upgrade("key", subprotocols, None))
     line = exchange.to_line(1, b"", ended=True)
@@ -82,7 +83,7 @@ def test_a_websocket_names_its_subprotocols(subprotocols: tuple[str, ...]) -> No
 
 
 def test_what_is_withheld_is_not_in_it() -> None:
-    """The runtime's key reaches no app, also where the same head was handed over with it."""
+    """The runtime's key reaches no app, even if the same head was encoded with it before."""
     raw = b"GET /shop/ HTTP/1.1\r\nHost: a\r\nX-API-Key: secret\r\n\r\n"
     client = FakeClient()
     assert b"secret" in client.request(raw).to_line(1, b"", ended=True)

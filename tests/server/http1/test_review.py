@@ -1,4 +1,4 @@
-"""An answer that waits while somebody looks at its head."""
+"""An answer that waits while its head is reviewed."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ GET = b"GET /shop/ HTTP/1.1\r\nHost: a\r\n\r\n"
 
 
 class Reviewer:
-    """Notes what it is asked."""
+    """Records what it is asked."""
 
     def __init__(self) -> None:
         self.asked: list[tuple[int, list[tuple[str, str]]]] = []
@@ -28,7 +28,7 @@ class Reviewer:
 
 
 class File:
-    """What an answer holds open."""
+    """A file that an answer holds open."""
 
     def __init__(self) -> None:
         self.is_closed = False
@@ -61,7 +61,8 @@ def streaming(exchange: Exchange, first: bytes = b"one") -> FakeResponder:
 
 
 def test_nothing_of_a_whole_answer_leaves_before(client: FakeClient, reviewer: Reviewer) -> None:
-    """The status and the fields that the reviewer gives back are those that leave."""
+    """The status and fields that are sent are those that the reviewer returns, and nothing leaves
+    before."""
     exchange = reviewed(client, reviewer)
     exchange.respond(200, [("a", "b")], b"hello")
     assert client.written == b""
@@ -75,7 +76,7 @@ def test_nothing_of_a_whole_answer_leaves_before(client: FakeClient, reviewer: R
 
 
 def test_a_streamed_answer_leaves_in_its_order(client: FakeClient, reviewer: Reviewer) -> None:
-    """What comes while the head is looked at follows it, also the end."""
+    """What arrives during the review follows the head in order, including the end."""
     exchange = reviewed(client, reviewer)
     streaming(exchange)
     exchange.send(b"two")
@@ -88,7 +89,7 @@ def test_a_streamed_answer_leaves_in_its_order(client: FakeClient, reviewer: Rev
 
 
 def test_what_waits_gets_no_credit(client: FakeClient, reviewer: Reviewer) -> None:
-    """A worker that goes on beyond its first window has broken the protocol."""
+    """A worker that sends beyond its first window during the review breaks the protocol."""
     exchange = reviewed(client, reviewer)
     worker = streaming(exchange, b"x" * DOWNLOAD_WINDOW)
     exchange.on_flushed()
@@ -98,7 +99,7 @@ def test_what_waits_gets_no_credit(client: FakeClient, reviewer: Reviewer) -> No
 
 
 def test_its_credit_comes_when_it_leaves(client: FakeClient, reviewer: Reviewer) -> None:
-    """Afterwards all is as if nobody had looked."""
+    """The credit is given when the head leaves; from then on there is no difference."""
     exchange = reviewed(client, reviewer)
     worker = streaming(exchange, b"x" * (DOWNLOAD_WINDOW // 2))
     exchange.send(b"y" * (DOWNLOAD_WINDOW // 2))
@@ -107,7 +108,7 @@ def test_its_credit_comes_when_it_leaves(client: FakeClient, reviewer: Reviewer)
 
 
 def test_another_answer_takes_its_place(client: FakeClient, reviewer: Reviewer) -> None:
-    """The app's own is cancelled, and nothing of it leaves."""
+    """If the reviewer answers, the app's answer is cancelled, and nothing of it leaves."""
     exchange = reviewed(client, reviewer)
     worker = streaming(exchange)
     exchange.replace(None)
@@ -119,7 +120,7 @@ def test_another_answer_takes_its_place(client: FakeClient, reviewer: Reviewer) 
 
 
 def test_an_error_meanwhile_is_the_answer(client: FakeClient, reviewer: Reviewer) -> None:
-    """The worker dies in the middle of an answer that waits: the client gets a whole error."""
+    """If the worker dies during the review of a streamed answer, the client gets a whole error."""
     exchange = reviewed(client, reviewer)
     streaming(exchange)
     exchange.fail(ServerFault(502, "worker_died", "the worker died"))
@@ -129,7 +130,7 @@ def test_an_error_meanwhile_is_the_answer(client: FakeClient, reviewer: Reviewer
 
 
 def test_an_error_is_looked_at_too(client: FakeClient, reviewer: Reviewer) -> None:
-    """The runtime's own errors are answers like others."""
+    """The runtime's own errors are reviewed like other answers."""
     exchange = reviewed(client, reviewer)
     exchange.fail(ServerFault(503, "overloaded", "too much"))
     assert [status for status, _ in reviewer.asked] == [503]
@@ -137,7 +138,8 @@ def test_an_error_is_looked_at_too(client: FakeClient, reviewer: Reviewer) -> No
 
 
 def test_the_client_leaves_meanwhile(client: FakeClient, reviewer: Reviewer) -> None:
-    """The reviewer is told, the worker too, and what was to be sent is closed."""
+    """If the client leaves, the reviewer and the worker are told, and what was to be sent is
+    closed."""
     exchange, file = reviewed(client, reviewer), File()
     exchange.start(200, [], 5)
     exchange.send_file(3, 0, 5)
@@ -151,7 +153,7 @@ def test_the_client_leaves_meanwhile(client: FakeClient, reviewer: Reviewer) -> 
 
 
 def test_a_file_is_sent_after_its_head(client: FakeClient, reviewer: Reviewer) -> None:
-    """Files wait as other bodies do, and are closed once they are sent."""
+    """Files wait like other bodies, and are closed once they are sent."""
     exchange, file = reviewed(client, reviewer), File()
     exchange.start(200, [], 5)
     exchange.send_file(3, 0, 5)
@@ -164,7 +166,7 @@ def test_a_file_is_sent_after_its_head(client: FakeClient, reviewer: Reviewer) -
 
 
 def test_the_apps_time_stands_still(client: FakeClient, reviewer: Reviewer) -> None:
-    """However long the reviewer takes, it is not the app that is late."""
+    """The app's time stands still during the review, however long it takes."""
     exchange = reviewed(client, reviewer)
     worker = streaming(exchange)
     exchange.on_timeout()

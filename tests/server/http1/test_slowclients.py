@@ -1,4 +1,4 @@
-"""Who is ended for being slow, while what all share is short."""
+"""Which slow clients are cut off while a shared resource is short."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ CONNECTIONS = NOTHING._replace(of_connections=True)
 
 
 class FakeLoop:
-    """Time that a test moves, and the calls of the next turns."""
+    """Time that a test moves, and the calls for the next turns."""
 
     def __init__(self) -> None:
         self.now = 1000.0
@@ -41,7 +41,7 @@ class FakeLoop:
 
 
 class FakeSlot:
-    """An exchange that has a worker of its own, as far as it matters here."""
+    """An exchange that has its own worker, as far as it matters here."""
 
     def __init__(self, meters: Meters, **changes: Any) -> None:
         self.meter = meters.of_none
@@ -100,7 +100,7 @@ class World:
         return connection
 
     def look(self) -> int:
-        """One look; how many turns it takes."""
+        """Make one check; returns how many turns it takes."""
         self.slow.look()
         turns = 1
         while self.loop.soon:
@@ -109,7 +109,7 @@ class World:
         return turns
 
     def look_twice(self) -> None:
-        """A period lies between."""
+        """Check twice, one period apart."""
         self.look()
         self.loop.now += PERIOD_S
         self.look()
@@ -126,7 +126,7 @@ def exchange_of(connection: FakeConnection) -> FakeSlot:
 
 
 def test_a_body_that_is_too_slow(world: World) -> None:
-    """408, counted, and the log says so."""
+    """A body that is too slow gets 408, is counted, and is logged."""
     connection = world.connect()
     world.look_twice()
     [error] = exchange_of(connection).errors
@@ -137,7 +137,8 @@ def test_a_body_that_is_too_slow(world: World) -> None:
 
 
 def test_an_answer_that_is_taken_too_slowly(world: World) -> None:
-    """It is cut; and where all of it is written, its connection ends."""
+    """An answer that is taken too slowly is cut; if all of it is written already, its connection
+    ends."""
     connection = world.connect(pending_bytes=10, wants_body=False)
     world.shortage = CONNECTIONS
     rest = FakeConnection(None, pending_bytes=10)
@@ -148,7 +149,7 @@ def test_an_answer_that_is_taken_too_slowly(world: World) -> None:
 
 
 def test_who_is_fast_enough_is_left_alone(world: World) -> None:
-    """In either direction."""
+    """A client that is fast enough is left alone, in either direction."""
     body = world.connect()
     answer = world.connect(pending_bytes=10, wants_body=False)
     for _ in range(10):
@@ -175,7 +176,8 @@ def test_who_is_fast_enough_is_left_alone(world: World) -> None:
     ],
 )
 def test_who_may_be_slow(world: World, shortage: Shortage, changes: dict[str, Any]) -> None:
-    """Who takes nothing of what is short; a WebSocket, an event stream; who waits for the app."""
+    """Not cut off are clients that use nothing that is short, WebSockets, event streams, and
+    clients that wait for the app."""
     world.shortage = shortage
     connection = world.connect(**changes)
     world.look_twice()
@@ -200,7 +202,8 @@ def test_who_takes_of_what_is_short(
 
 
 def test_a_held_answer_whose_worker_has_ended(world: World) -> None:
-    """It is ended where memory for such is short; others who take as little are not."""
+    """A held answer whose worker has ended is cut if memory for such is short; others that take as
+    little are not."""
     world.shortage = ANSWERS
     held, other = world.connect(pending_bytes=5), world.connect(pending_bytes=5)
     held.exchange = other.exchange = None
@@ -210,7 +213,7 @@ def test_a_held_answer_whose_worker_has_ended(world: World) -> None:
 
 
 def test_a_shortage_that_has_passed_is_forgotten(world: World) -> None:
-    """The next one gives each client a period of its own."""
+    """After a shortage has passed, the next one gives each client a new period."""
     connection = world.connect()
     world.look()
     world.shortage = NOTHING
@@ -222,7 +225,8 @@ def test_a_shortage_that_has_passed_is_forgotten(world: World) -> None:
 
 
 def test_many_are_looked_at_in_turns(world: World) -> None:
-    """And the next look comes after the last of them."""
+    """Many clients are checked over several turns, and the next check starts after the last of
+    them."""
     for _ in range(1000):
         world.connect()
     assert world.look() == 6
@@ -230,7 +234,7 @@ def test_many_are_looked_at_in_turns(world: World) -> None:
 
 
 def test_the_log_has_one_line_for_many(world: World) -> None:
-    """At most one each ten seconds, with how many there were."""
+    """The log has at most one line every ten seconds, with how many there were."""
     for _ in range(3):
         world.connect()
     for _ in range(5):
