@@ -1,4 +1,4 @@
-"""A thread that waits for ever does not keep the process, nor what is to be done at its end."""
+"""A thread that waits for ever delays neither the process's end nor its last tasks."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ leave(7)
 
 
 def test_leaving() -> None:
-    """Threads that end are waited for, those that do not are named, and left."""
+    """Threads that end are awaited; those that do not are named, and abandoned."""
     done = subprocess.run(
         [sys.executable, "-c", CODE], stdout=subprocess.PIPE, text=True, timeout=20, check=False
     )

@@ -1,4 +1,4 @@
-"""Folders of apps that have changed are noticed without a request, with inotify and without."""
+"""Changed folders of apps are noticed without a request, with inotify and without."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from tests.support.deployed import World
 from tests.support.fakes import make_log
 from tests.support.settings import make_settings
 
-# A second of the real one takes 50 ms.
+# One second of the code under test takes 50 ms.
 QUICK = Pace(3.0, 0.05, 0.005, 0.0125, 0.02, 0.015, 0.05)
 APP = "def fetch(request): ..."
 STAYS = "ttl: 1h"
@@ -37,7 +37,7 @@ on_linux = pytest.mark.skipif(sys.platform != "linux", reason="Linux alone has i
 
 
 class Scene:
-    """Worker folders that are looked at, over a scheduler without processes."""
+    """Watched worker folders, with a scheduler that starts no processes."""
 
     def __init__(self, root: Path, open_watch: Callable[[], Inotify | None]) -> None:
         self.root = root
@@ -67,7 +67,7 @@ class Scene:
             self.loop.run_once(0.01)
 
     def settle(self) -> None:
-        """Have what is there now been looked at."""
+        """Let the current files be checked."""
         if not self.lookout.looks:
             self.lookout.start()
         looks = self.lookout.looks
@@ -119,11 +119,11 @@ def scene(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Scene]:
     scene.close()
 
 
-# What is deployed
+# New and changed apps
 
 
 def test_a_new_app_with_prewarm(scene: Scene) -> None:
-    """Its workers are started before anybody asks for it."""
+    """A new app with prewarm gets its workers before anybody asks for it."""
     scene.settle()
     scene.deploy("shop", "prewarm: 1")
     scene.until(scene.adopted, "adopted")
@@ -132,7 +132,7 @@ def test_a_new_app_with_prewarm(scene: Scene) -> None:
 
 
 def test_prewarm_that_comes_later(scene: Scene) -> None:
-    """The same where the manifest of an app says so from now on."""
+    """The same holds when an app's manifest adds prewarm later."""
     scene.deploy("shop")
     scene.settle()
     scene.write("shop/buntime.yaml", "prewarm: 1")
@@ -142,7 +142,8 @@ def test_prewarm_that_comes_later(scene: Scene) -> None:
 
 
 def test_a_broken_manifest(scene: Scene) -> None:
-    """It is told of at once, and once; mended and broken again it is told of again."""
+    """A broken manifest is reported at once and once; fixed and broken again, it is reported
+    again."""
     scene.deploy("shop")
     scene.settle()
     for times in (1, 2):
@@ -157,7 +158,7 @@ def test_a_broken_manifest(scene: Scene) -> None:
 
 
 def test_a_folder_without_an_app(scene: Scene) -> None:
-    """A deploy that lacks its entrypoint is told of."""
+    """A deploy that lacks its entrypoint is reported."""
     scene.deploy("shop@1.0.0")
     scene.settle()
     os.rename(scene.root / "shop@1.0.0/app.py", scene.root / "shop@1.0.0/main.txt")
@@ -175,7 +176,7 @@ def test_a_changed_manifest_is_tried(scene: Scene) -> None:
 
 @pytest.mark.parametrize("place", ["shop@1.1.0", "shop/1.1.0", "@acme/shop@1.1.0"])
 def test_a_new_version_is_tried(scene: Scene, place: str) -> None:
-    """The same of a new version, wherever versions lie."""
+    """A new version is loaded too, in every layout."""
     scene.deploy(place.replace("1.1.0", "1.0.0"), STAYS)
     scene.load("@acme/shop" if place[0] == "@" else "shop")
     scene.deploy("../new", STAYS)
@@ -184,7 +185,7 @@ def test_a_new_version_is_tried(scene: Scene, place: str) -> None:
 
 
 def test_a_link_that_leads_elsewhere(scene: Scene, tmp_path: Path) -> None:
-    """Also where it is one behind that in the worker folder."""
+    """A switched link is noticed, even if it is behind the one in the worker folder."""
     for number in "12":
         scene.deploy(f"../releases/{number}", STAYS)
     (tmp_path / "current").symlink_to("releases/1")
@@ -196,7 +197,7 @@ def test_a_link_that_leads_elsewhere(scene: Scene, tmp_path: Path) -> None:
 
 
 def test_an_app_that_is_gone(scene: Scene) -> None:
-    """Its workers end, once it has been away for a while."""
+    """A removed app's workers end after a while."""
     scene.deploy("shop", STAYS)
     scene.load("shop")
     os.rename(scene.root / "shop", scene.root.parent / "away")
@@ -206,7 +207,7 @@ def test_an_app_that_is_gone(scene: Scene) -> None:
 
 @on_linux
 def test_a_worker_folder_that_is_not_there_yet(tmp_path: Path) -> None:
-    """It is looked for each second."""
+    """A missing worker folder is checked for every second."""
     scene = Scene(tmp_path / "later", open_inotify)
     scene.settle()
     scene.deploy("shop", "prewarm: 1")
@@ -226,7 +227,7 @@ def served_with_code(scene: Scene) -> App:
 
 @pytest.mark.parametrize("file", ["app.py", "lib/part.py", "pages/page.html"])
 def test_code_that_is_edited(scene: Scene, file: str) -> None:
-    """It is tried beside what serves, and the log names the file."""
+    """Edited code is loaded beside what serves, and the log names the file."""
     app = served_with_code(scene)
     scene.write(f"shop/{file}", APP + "  # other")
     scene.until(lambda: scene.is_tried("shop"), "tried")
@@ -237,14 +238,14 @@ def test_code_that_is_edited(scene: Scene, file: str) -> None:
 
 
 def test_code_that_is_taken_away(scene: Scene) -> None:
-    """It counts as well."""
+    """Removed code counts as well."""
     served_with_code(scene)
     shutil.rmtree(scene.root / "shop/lib")
     scene.until(lambda: scene.is_tried("shop"), "tried")
 
 
 def test_what_an_app_writes(scene: Scene) -> None:
-    """Data, uploads that look like code, and what the manifest leaves out have nothing loaded."""
+    """Data, uploads that look like code, and files that the manifest excludes cause no load."""
     served_with_code(scene)
     for path in ("state.json", "uploads/1.py", "pages/new.html", "draft.html", "lib/x.db-wal"):
         scene.write(f"shop/{path}", "x")
@@ -253,7 +254,8 @@ def test_what_an_app_writes(scene: Scene) -> None:
 
 
 def test_a_file_that_changes_again_and_again(scene: Scene) -> None:
-    """From the sixth time in ten minutes on it is the app's own data, and the log says so."""
+    """From its sixth change in ten minutes on a file counts as the app's own data, and the log says
+    so."""
     served_with_code(scene)
     for number in range(1, 9):
         scene.write("shop/pages/page.html", "x" * number)
@@ -269,23 +271,24 @@ def test_a_file_that_changes_again_and_again(scene: Scene) -> None:
 
 
 def test_code_that_changes_while_it_is_loaded(scene: Scene) -> None:
-    """What a worker has imported before may be the old code: it is loaded once more."""
+    """If code changes while it is loaded, what was imported may be the old code: it is loaded once
+    more."""
     scene.deploy("shop", STAYS)
     scene.settle()
     deployment = scene.world.current(scene.catalog.find("shop", None, scene.loop.now))
-    deployment.made_ns -= 50_000_000  # file times are from a clock that ticks
+    deployment.made_ns -= 50_000_000  # file times come from a coarse clock
     os.utime(scene.root / "shop/app.py")
     deployment.learn_files(("app.py",))
     scene.world.load(deployment)
     scene.until(lambda: scene.told("app.edited"), "told")
 
 
-# What it costs, and what may be missing
+# Cost, and missing inotify
 
 
 @on_linux
 def test_at_rest_nothing_is_done(tmp_path: Path) -> None:
-    """With inotify nobody wakes for folders that do not change, however many there are."""
+    """With inotify nothing wakes for folders that do not change, however many there are."""
     scene = Scene(tmp_path, open_inotify)
     for number in range(50):
         scene.deploy(f"app{number}")
@@ -299,7 +302,7 @@ def test_at_rest_nothing_is_done(tmp_path: Path) -> None:
 
 @on_linux
 def test_who_writes_without_end(tmp_path: Path) -> None:
-    """Many changes are a few looks."""
+    """Endless writes cause only a few checks."""
     scene = Scene(tmp_path, open_inotify)
     scene.deploy("shop")
     scene.settle()
@@ -315,7 +318,7 @@ def test_who_writes_without_end(tmp_path: Path) -> None:
 
 
 def test_no_more_watches(tmp_path: Path) -> None:
-    """Where the system has none to give the log says so, and folders are looked at each second."""
+    """If the system has no watches left the log says so, and folders are checked every second."""
 
     def refuse() -> Inotify | None:
         raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))

@@ -1,4 +1,4 @@
-"""What the limit of open files takes from the settings is told once for the same."""
+"""The same reduction of settings by the limit of open files is logged once."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Settings that are read again: what holds afterwards, and what the log says."""
+"""Rereading the settings: what applies afterwards, and what the log says."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class Fixture:
         self.sink = FakeSink()
         self.audit = FakeAudit()
         asked = self.read()
-        # Another one has decided where to listen, as systemd does.
+        # Someone else decides where to listen, as systemd does.
         self.live = LiveSettings(replace(asked, listen=(TcpEndpoint("::1", 1),)))
         self.changes: list[Settings] = []
         self.live.follow(self.changes.append)
@@ -35,7 +35,7 @@ class Fixture:
         return load_settings(args={}, environ=environ, dotenv={}, mode="pyz", cores=2)
 
     def reread(self, **environ: str) -> list[tuple[str, object]]:
-        """What the log says of it."""
+        """Reread the settings; returns what the log says."""
         self.environ = environ
         self.sink.records.clear()
         self.rereading.reread(self.audit)  # type: ignore[arg-type]  # a fake
@@ -48,7 +48,7 @@ def fixture() -> Fixture:
 
 
 def test_what_may_change(fixture: Fixture) -> None:
-    """A live setting holds at once; where the runtime listens stays as it is."""
+    """A live setting applies at once; the listening addresses stay."""
     told = fixture.reread(RUNTIME_POOL_SIZE="7")
     assert told == [("settings.changed", ["RUNTIME_POOL_SIZE"])]
     assert fixture.live.now.pool_size == 7
@@ -57,7 +57,7 @@ def test_what_may_change(fixture: Fixture) -> None:
 
 
 def test_what_takes_a_restart(fixture: Fixture) -> None:
-    """Another setting is named, each time, and stays."""
+    """Any other setting is named each time, and stays."""
     for _ in range(2):
         told = fixture.reread(RUNTIME_POOL_SIZE="3", PORT="9000", RUNTIME_LOG_FILE="/x")
         assert told == [("settings.restart_needed", ["PORT", "RUNTIME_LOG_FILE"])]
@@ -66,13 +66,14 @@ def test_what_takes_a_restart(fixture: Fixture) -> None:
 
 
 def test_nothing_new(fixture: Fixture) -> None:
-    """The same settings change nothing and are not told of."""
+    """Unchanged settings change nothing and are not logged."""
     assert fixture.reread(RUNTIME_POOL_SIZE="3") == []
     assert fixture.changes == []
 
 
 def test_a_fault(fixture: Fixture) -> None:
-    """Settings with a fault change nothing; the log says which one, and the next ones are taken."""
+    """Settings with a fault change nothing; the log names the fault, and later settings are
+    accepted."""
     with pytest.raises(UsageError) as caught:
         Fixture(RUNTIME_POOL_SIZE="many")
     told = fixture.reread(RUNTIME_POOL_SIZE="many", RUNTIME_MASTER_KEY="k")

@@ -1,4 +1,4 @@
-"""The end of a runtime: what ends when, and what is told of it."""
+"""The end of a runtime: what ends when, and what is logged."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ TIMEOUT_S = 3.0
 
 
 class Parts:
-    """All that is ended, in one: what happened, in its order."""
+    """Everything that is shut down, in one object; records what happened, in order."""
 
     def __init__(self, connections: int) -> None:
         self.happened: list[str] = []
@@ -81,7 +81,7 @@ class Parts:
 
 
 class NoPlugins:
-    """There are none: nothing to wait for."""
+    """No plugins: nothing to wait for."""
 
     def close(self, then: Any) -> None:
         then()
@@ -118,7 +118,7 @@ def test_nobody_is_there() -> None:
 
 
 def test_connections_are_waited_for() -> None:
-    """The workers go when the last connection has closed."""
+    """The workers are told to end when the last connection has closed."""
     parts = Parts(2)
     first, second = parts.connections
     parts.shutdown.begin("SIGTERM")
@@ -131,7 +131,7 @@ def test_connections_are_waited_for() -> None:
 
 
 def test_it_is_told_when_nobody_can_connect_any_more() -> None:
-    """The log says that the runtime stops once its listeners are closed, and not before."""
+    """The log says that the runtime stops only once its listeners are closed."""
     parts = Parts(1)
     seen: list[list[str]] = []
     parts.abort = lambda: seen.append(parts.sink.events())  # type: ignore[method-assign]  # listener
@@ -141,7 +141,7 @@ def test_it_is_told_when_nobody_can_connect_any_more() -> None:
 
 
 def test_the_timeout() -> None:
-    """What is left at the timeout is cut, which the log tells; then the workers have their time."""
+    """What is left at the timeout is cut, and the log says so; then the workers get their time."""
     parts = Parts(2)
     parts.shutdown.begin("SIGTERM")
     parts.wait(TIMEOUT_S - 0.1)
@@ -154,7 +154,7 @@ def test_the_timeout() -> None:
 
 
 def test_workers_that_do_not_end() -> None:
-    """Workers get five seconds at the least, then they are killed, within what was announced."""
+    """Workers get at least five seconds, then they are killed, within the announced time."""
     parts = Parts(0)
     parts.shutdown.begin("SIGTERM")
     parts.wait(4.9)
@@ -166,7 +166,7 @@ def test_workers_that_do_not_end() -> None:
 
 @pytest.mark.parametrize(("after_s", "cuts"), [(0.0, False), (ECHO_S * 0.9, False), (ECHO_S, True)])
 def test_a_second_signal(after_s: float, cuts: bool) -> None:
-    """A second signal stops at once; one that comes with the first is its echo."""
+    """A second signal stops at once; one that comes right with the first counts as its echo."""
     parts = Parts(1)
     parts.shutdown.begin("SIGINT")
     parts.wait(after_s)
@@ -176,7 +176,7 @@ def test_a_second_signal(after_s: float, cuts: bool) -> None:
 
 
 def test_jobs_are_waited_for() -> None:
-    """What the runtime has begun of its own is waited for as connections are."""
+    """Jobs that the runtime has started are awaited like connections."""
     parts = Parts(0)
     job = Connection(parts)
     parts.jobs.add(job)

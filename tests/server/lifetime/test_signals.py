@@ -1,4 +1,4 @@
-"""Signals are obeyed by the loop, not inside of their handlers."""
+"""Signals are handled by the loop, not inside their handlers."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ USED = (signal.SIGHUP, signal.SIGUSR1)
 
 @pytest.fixture(autouse=True)
 def _restored() -> Iterator[None]:
-    """Handlers of before; what these signals do is nobody else's business."""
+    """Restores the handlers, so that nothing else is affected."""
     before = [(number, signal.getsignal(number)) for number in USED]
     yield
     for number, handler in before:
@@ -34,19 +34,20 @@ def loop() -> Iterator[Loop]:
 
 
 def test_a_runtime_in_the_process_of_tests(loop: Loop) -> None:
-    """It leaves SIGTERM ignored; the next test sees what tests/conftest.py does about that."""
+    """A runtime leaves SIGTERM ignored; the next test checks what tests/conftest.py does about
+    it."""
     with signals_on(loop, {signal.SIGTERM: loop.stop}):
         pass
     assert signal.getsignal(signal.SIGTERM) is signal.SIG_IGN
 
 
 def test_leaves_no_signal_ignored_to_others() -> None:
-    """A process that the next test starts can be ended."""
+    """A process that the next test starts can be terminated."""
     assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
 
 
 def test_the_loop_makes_the_calls(loop: Loop) -> None:
-    """A signal wakes the loop, which makes the call of this signal and no other."""
+    """A signal wakes the loop, which makes this signal's call and no other."""
     called: list[str] = []
 
     def end() -> None:
@@ -63,7 +64,7 @@ def test_the_loop_makes_the_calls(loop: Loop) -> None:
 
 
 def test_late_signals_are_ignored(loop: Loop) -> None:
-    """Who ends by himself is not ended by an echo; the wake-up descriptor is given back."""
+    """After a clean exit a late signal is ignored; the wake-up descriptor is restored."""
     with signals_on(loop, {signal.SIGUSR1: loop.stop}):
         pass
     os.kill(os.getpid(), signal.SIGUSR1)

@@ -1,4 +1,4 @@
-"""A loop that is kept: told of, and ended, in processes of their own."""
+"""A stalled loop is reported and ended, in a process of its own."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ from tests.support.harness import ROOT
 
 TIMEOUT_S = 1.0
 SHORT_S = 0.6  # longer than a turn should take
-END_S = 30.0  # far more than any of these needs
+END_S = 30.0  # far more than any of these tests needs
 
-# Runs a loop whose first call is `first`, and prints the records of its log, then "turned" for each
+# Runs a loop whose first call is `first`, and prints its log records, then "turned" for each
 # line of its input.
 SCRIPT = """
 import re, sys, threading, time
@@ -101,7 +101,8 @@ def looping(first: str, timeout_s: float = TIMEOUT_S) -> Iterator[subprocess.Pop
 
 
 def turn(process: subprocess.Popen[str]) -> str:
-    """Have the loop turn; what it has printed by then. The first may be that of `first`, too."""
+    """Have the loop turn; returns what was printed until then. The first turn may be that of
+    `first`."""
     assert process.stdin is not None
     assert process.stdout is not None
     process.stdin.write("\n")
@@ -116,7 +117,8 @@ def turn(process: subprocess.Popen[str]) -> str:
 
 @pytest.mark.parametrize("first", ["sleeps", "waits_for_a_lock", "spins"])
 def test_a_loop_that_is_kept_ends_the_process(first: str) -> None:
-    """With the stacks of all threads on stderr and in the log, which is written out first."""
+    """A stalled loop ends the process, with the stacks of all threads on stderr and in the log,
+    which is flushed first."""
     with looping(first) as process:
         out, errors = process.communicate(timeout=END_S)
     assert process.returncode == STALLED_CODE
@@ -127,7 +129,7 @@ def test_a_loop_that_is_kept_ends_the_process(first: str) -> None:
 
 
 def test_the_interpreters_lock_is_no_way_out() -> None:
-    """What keeps every other thread from running is ended by the kernel, with the stacks."""
+    """If the interpreter's lock is never released the kernel ends the process, with the stacks."""
     with looping("keeps_the_interpreter") as process:
         _, errors = process.communicate(timeout=END_S)
     assert process.returncode == -signal.SIGPROF
@@ -135,13 +137,13 @@ def test_the_interpreters_lock_is_no_way_out() -> None:
 
 
 def test_without_a_limit_it_may_take_as_long_as_it_likes() -> None:
-    """Then there is nothing but the record of a slow turn."""
+    """Without a limit a slow turn is only logged."""
     with looping("short", timeout_s=0.0) as process:
         assert "loop.slow_turn" in turn(process) + turn(process)
 
 
 def test_a_slow_turn_is_told() -> None:
-    """With how long it took, and what it did."""
+    """A slow turn is logged with its duration and what it did."""
     with looping("short", timeout_s=60.0) as process:
         record = turn(process) + turn(process)
     assert "loop.slow_turn" in record
@@ -153,7 +155,7 @@ def test_a_slow_turn_is_told() -> None:
 
 @pytest.mark.parametrize("first", ["nothing", "often"])
 def test_a_loop_that_waits_or_turns_is_left_alone(first: str) -> None:
-    """However long it waits for events, or has something to do in each turn."""
+    """A loop is left alone however long it waits for events, and if it is busy in each turn."""
     with looping(first) as process:
         begun = time.monotonic()
         while time.monotonic() - begun < 2.5 * TIMEOUT_S:
@@ -164,7 +166,8 @@ def test_a_loop_that_waits_or_turns_is_left_alone(first: str) -> None:
 
 @pytest.mark.parametrize("first", ["short", "nothing"])
 def test_a_stopped_process_is_no_stalled_one(first: str) -> None:
-    """Stopped in the middle of a turn or of a wait, for longer than the limit, it goes on."""
+    """A process that was stopped in the middle of a turn or a wait, for longer than the limit,
+    continues."""
     with looping(first) as process:
         os.kill(process.pid, signal.SIGSTOP)
         with pytest.raises(subprocess.TimeoutExpired):
