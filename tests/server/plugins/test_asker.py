@@ -1,4 +1,4 @@
-"""Hooks of a plugin's own life: whatever comes of one, who waits for it goes on, once."""
+"""Hooks of a plugin's own life: whatever happens to one, its waiter continues exactly once."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class Timer:
 
 
 class Worker:
-    """One that was asked, and a loop whose only timer is that of the question."""
+    """A hook that was asked, and a loop whose only timer is the hook's."""
 
     def __init__(self) -> None:
         self.loop: Any = FakeLoop()
@@ -54,7 +54,7 @@ class Worker:
 
 
 def test_it_is_done() -> None:
-    """Nothing is logged; that its time passes later changes nothing."""
+    """Success is not logged; the timeout that passes later changes nothing."""
     worker = Worker()
     worker.hook.on_verdict({"action": "done"}, b"")
     worker.pass_time()
@@ -75,7 +75,8 @@ def test_it_is_done() -> None:
     ids=["raised", "late", "died"],
 )
 def test_it_fails(what: Any, kind: str, error: str | None) -> None:
-    """Who waits goes on all the same, and the log says why, but for a death, which is told of."""
+    """After a failure the waiter continues too, and the log says why, except for a death, which is
+    logged elsewhere."""
     worker = Worker()
     what(worker)
     assert (worker.ended, worker.counted) == (1, {kind: 1})
@@ -83,13 +84,13 @@ def test_it_fails(what: Any, kind: str, error: str | None) -> None:
 
 
 def test_garbage() -> None:
-    """A verdict that there is none of breaks the protocol."""
+    """An unknown verdict breaks the protocol."""
     with pytest.raises(ValueError, match="neither of two"):
         Worker().hook.on_verdict({"action": "continue"}, b"")
 
 
 def test_late_and_then_answered() -> None:
-    """It was given up, and is over once."""
+    """An answer after the timeout changes nothing: the hook was given up, and ended once."""
     worker = Worker()
     worker.pass_time()
     worker.hook.on_verdict({"action": "done"}, b"")

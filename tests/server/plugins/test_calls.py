@@ -1,4 +1,4 @@
-"""Calls between two workers, as the runtime connects them; a test plays both."""
+"""Calls between two workers, connected by the runtime; a test plays both."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def made() -> Iterator[Exchange]:
 
 
 def tell(far: FarEnd, type_: str, payload: bytes = b"", /, **fields: Any) -> None:
-    """Send a message of a worker that may be given up already."""
+    """Send a message from a worker that may have been given up already."""
     with contextlib.suppress(BrokenPipeError, ConnectionResetError):
         far.sock.sendall(message(type_, payload, **fields))
     far.loop.run_once(0)
@@ -44,7 +44,8 @@ def tell(far: FarEnd, type_: str, payload: bytes = b"", /, **fields: Any) -> Non
 
 
 def test_a_call(made: Exchange) -> None:
-    """It reaches the plugin under a number of its own, and the value comes back, bytes as well."""
+    """A call reaches the plugin under a number of its own, and the value comes back, bytes
+    included."""
     made.call(-7, b"abc", args=[{"$bytes": 3}], kwargs={"k": 1})
     ((kind, message, payload),) = made.store.hear()
     assert (kind, payload) == ("CALL", b"abc")
@@ -73,7 +74,7 @@ def test_a_call(made: Exchange) -> None:
 
 
 def test_who_calls(made: Exchange) -> None:
-    """The caller is whose worker it is, whatever was sent."""
+    """The caller is determined by whose worker it is, whatever was sent."""
     made.call(caller="plugin:store")
     assert made.called()["caller"] == "app:shop"
 
@@ -86,7 +87,7 @@ def test_its_number_is_of_the_requests(made: Exchange) -> None:
 
 
 def test_an_error(made: Exchange) -> None:
-    """What the plugin says arrives as it is."""
+    """An error from the plugin arrives unchanged."""
     number = made.begin()
     made.store.say("RESULT", id=number, **NO)
     ((_, message, _),) = made.shop.hear()
@@ -106,7 +107,7 @@ def test_an_error(made: Exchange) -> None:
     ],
 )
 def test_what_may_not_be_called(made: Exchange, fields: dict[str, Any], code: str) -> None:
-    """Both sides must want it; the plugin does not hear of what may not be."""
+    """Both sides must allow the call; the plugin is not told of a refused one."""
     made.call(**fields)
     assert made.code() == code
     assert made.store.hear() == []
@@ -118,13 +119,13 @@ def test_what_may_not_be_called(made: Exchange, fields: dict[str, Any], code: st
     [(None, 5000), (250, 250), (0.4, 1), (10**9, 3_600_000), ("5", 5000), (-1, 5000)],
 )
 def test_the_time_of_a_call(made: Exchange, timeout_ms: Any, told: int) -> None:
-    """The plugin is told how long the caller waits, 5 s where it does not say."""
+    """The plugin is told how long the caller waits, by default 5 s."""
     made.call(timeout_ms=timeout_ms)
     assert made.called()["timeout_ms"] == told
 
 
 def test_steps_of_time() -> None:
-    """Of all times that callers may name there are a few queues, and none is a tenth too long."""
+    """The timeouts that callers may name map to a few queues, none more than a tenth too long."""
     times = [n / 1000 for n in range(1, 3_600_001, 97)]
     steps = {step_of(time) for time in times}
     assert len(steps) < 200
@@ -132,7 +133,8 @@ def test_steps_of_time() -> None:
 
 
 def test_late(made: Exchange) -> None:
-    """The caller is told at its deadline; the plugin is, too, and its answer is for nobody."""
+    """At the deadline both the caller and the plugin are told, and the plugin's answer is
+    dropped."""
     number = made.begin(timeout_ms=1)
     made.shop.loop.timeouts(step_of(0.001)).expire(made.shop.loop.now + 60)
     assert made.code() == "late"
@@ -144,7 +146,7 @@ def test_late(made: Exchange) -> None:
 
 
 def test_late_in_the_midst(made: Exchange) -> None:
-    """A large value that has not all come by the deadline ends with that error."""
+    """A large value that is incomplete at the deadline ends with that error."""
     number = made.begin(timeout_ms=1)
     made.store.say("RESULT", id=number, ok=True, **LARGE)
     made.store.say("ITEM", PIECE, id=number)
@@ -155,7 +157,7 @@ def test_late_in_the_midst(made: Exchange) -> None:
 
 
 def test_a_stream_has_no_deadline(made: Exchange) -> None:
-    """The time counts until it begins."""
+    """A stream's time counts until it begins."""
     number = made.begin(timeout_ms=1)
     made.store.say("RESULT", id=number, ok=True, stream=True)
     made.shop.loop.timeouts(step_of(0.001)).expire(made.shop.loop.now + 60)
@@ -170,7 +172,7 @@ def test_a_stream_has_no_deadline(made: Exchange) -> None:
 
 
 def test_large_arguments(made: Exchange) -> None:
-    """They pass as they come, and credit comes back as the plugin takes them."""
+    """Large arguments are passed on as they arrive, and credit returns as the plugin takes them."""
     number = made.begin(**LARGE)
     made.shop.say("ITEM", PIECE, id=-1)
     ((kind, message, payload),) = made.store.hear()
@@ -181,7 +183,7 @@ def test_large_arguments(made: Exchange) -> None:
 
 
 def test_a_stream_and_its_credit(made: Exchange) -> None:
-    """The same the other way."""
+    """The same holds for a stream in the other direction."""
     number = made.begin()
     made.store.say("RESULT", id=number, ok=True, stream=True)
     made.store.say("ITEM", PIECE, id=number, text=2, total=MAX_PAYLOAD)
@@ -193,7 +195,7 @@ def test_a_stream_and_its_credit(made: Exchange) -> None:
 
 
 def test_beyond_its_credit(made: Exchange) -> None:
-    """Who sends more than its window is ended, on either side; the other is told."""
+    """A side that sends beyond its window is ended, and the other side is told."""
     number = made.begin(**LARGE)
     made.shop.say("ITEM", PIECE, id=-1)
     made.shop.say("ITEM", PIECE, id=-1)
@@ -214,12 +216,13 @@ def test_a_plugin_beyond_its_credit(made: Exchange) -> None:
 
 
 def test_a_reader_that_only_says_so(made: Exchange) -> None:
-    """Credit of a side that does not read is kept until it has what was sent to it."""
+    """Credit from a side that does not read is held back until that side has taken what was sent to
+    it."""
     number = made.begin()
     made.store.say("RESULT", id=number, ok=True, stream=True)
     made.shop.hear()
     sent = 0
-    for _ in range(200):  # shop grants all, and reads nothing
+    for _ in range(200):  # shop grants everything, and reads nothing
         made.store.say("ITEM", PIECE, id=number, text=2, total=MAX_PAYLOAD)
         made.shop.say("WINDOW", id=-1, credit=MAX_PAYLOAD + 64)
         sent += 1
@@ -233,11 +236,11 @@ def test_a_reader_that_only_says_so(made: Exchange) -> None:
     assert kinds.count("ITEM") == sent
 
 
-# Giving up
+# Ending early
 
 
 def test_a_caller_that_cancels(made: Exchange) -> None:
-    """The plugin is told; the call counts there until it has ended it."""
+    """The plugin is told of the cancellation; the call counts for it until it has ended it."""
     number = made.begin()
     made.shop.say("CANCEL", id=-1, reason="caller")
     ((_, message, _),) = made.store.hear()
@@ -252,7 +255,7 @@ def test_a_caller_that_cancels(made: Exchange) -> None:
 
 
 def test_a_caller_that_dies(made: Exchange) -> None:
-    """Its calls are cancelled, those with half of their arguments too."""
+    """A dead caller's calls are cancelled, including those with half of their arguments."""
     numbers = [made.begin(-1), made.begin(-2, **LARGE)]
     made.shop.worker.drain()
     cancelled = [(kind, message["id"]) for kind, message, _ in made.store.hear()]
@@ -263,7 +266,7 @@ def test_a_caller_that_dies(made: Exchange) -> None:
 
 
 def test_a_provider_that_dies(made: Exchange) -> None:
-    """All of its calls end with `away`, streams after what came."""
+    """All calls to a dead plugin end with `away`; streams after what has arrived."""
     first, second = made.begin(-1), made.begin(-2)
     made.store.say("RESULT", id=second, ok=True, stream=True)
     made.shop.hear()
@@ -276,7 +279,7 @@ def test_a_provider_that_dies(made: Exchange) -> None:
 
 
 def test_a_provider_that_is_told_to_end(made: Exchange) -> None:
-    """Streams end with `moved`, calls are finished."""
+    """When a plugin is told to end, its streams end with `moved`, and calls are finished."""
     first, second = made.begin(-1), made.begin(-2)
     made.store.say("RESULT", id=second, ok=True, stream=True)
     made.shop.hear()
@@ -291,7 +294,8 @@ def test_a_provider_that_is_told_to_end(made: Exchange) -> None:
 
 
 def test_another_generation(made: Exchange) -> None:
-    """Where another worker serves, streams of the one before end, and calls go to the new one."""
+    """When another worker takes over, streams of the previous one end, and calls go to the new
+    one."""
     number = made.begin()
     made.store.say("RESULT", id=number, ok=True, stream=True)
     made.shop.hear()
@@ -308,7 +312,7 @@ def test_another_generation(made: Exchange) -> None:
 
 
 def test_away(made: Exchange) -> None:
-    """A plugin that will not serve soon is away at once."""
+    """A call to a plugin that will not serve soon gets `away` at once."""
     made.plugins.workers.clear()
     made.call()
     assert made.code() == "away"
@@ -316,7 +320,7 @@ def test_away(made: Exchange) -> None:
 
 
 def test_one_that_starts(made: Exchange) -> None:
-    """A call waits for a plugin that is about to serve, with what there is of its arguments."""
+    """A call waits for a plugin that is about to serve, with the arguments that have arrived."""
     made.plugins.workers.clear()
     made.plugins.coming.add("store")
     made.call(**LARGE)
@@ -333,7 +337,7 @@ def test_one_that_starts(made: Exchange) -> None:
 
 
 def test_one_that_fails_to_start(made: Exchange) -> None:
-    """Those that wait for it are told."""
+    """If the start fails, the calls that wait are told."""
     made.plugins.workers.clear()
     made.plugins.coming.add("store")
     made.call()
@@ -344,7 +348,7 @@ def test_one_that_fails_to_start(made: Exchange) -> None:
 
 
 def test_one_that_starts_too_late(made: Exchange) -> None:
-    """A call waits for its time at most."""
+    """A call waits no longer than its timeout."""
     made.plugins.workers.clear()
     made.plugins.coming.add("store")
     made.call(timeout_ms=1)
@@ -357,7 +361,7 @@ def test_one_that_starts_too_late(made: Exchange) -> None:
 
 
 def test_so_many_wait_and_no_more(made: Exchange) -> None:
-    """The next one is told so at once."""
+    """Beyond the limit of waiting calls, the next one is refused at once."""
     made.calls._waiting_max = 2
     made.plugins.workers.clear()
     made.plugins.coming.add("store")
@@ -368,11 +372,11 @@ def test_so_many_wait_and_no_more(made: Exchange) -> None:
     assert made.code() == "busy"
 
 
-# How many
+# Limits
 
 
 def test_too_many_calls(made: Exchange) -> None:
-    """64 calls of one caller may be under way, in all of its workers; others are not held up."""
+    """One caller may have 64 running calls, across all of its workers; others are not held up."""
     beside = made.another("app:shop", "kv")
     for n in range(CALLS_MAX):
         far = (made.shop, beside)[n % 2]
