@@ -1,4 +1,4 @@
-"""What `check` and `doctor` advise is a line for a shell."""
+"""What `check` and `doctor` advise is a command line for a shell."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from buntime.core.apps.app import Fault
 
 
 def test_a_closed_folder(tmp_path: Path) -> None:
-    """It is given to who types the line, whatever its name, and can be read then."""
+    """The advised line makes a closed folder the user's own and readable, whatever its name."""
     folder = tmp_path / "a $(touch x) shop"
     folder.mkdir()
     folder.chmod(0)

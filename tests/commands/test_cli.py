@@ -1,4 +1,4 @@
-"""The command line: what it asks for, what it serves with, and what its errors look like."""
+"""The command line: what it requests, what it serves with, and what its errors look like."""
 
 import os
 import platform
@@ -56,7 +56,7 @@ def given_args(command: Command) -> dict[str, str]:
     ],
 )
 def test_serve(line: str, args: dict[str, str]) -> None:
-    """`serve` is what is meant without a command; folders and flags may be mixed."""
+    """Without a command, `serve` is meant; folders and flags may be mixed."""
     asked = command(line)
     assert (asked.name, given_args(asked)) == ("serve", args)
 
@@ -73,7 +73,7 @@ def test_serve(line: str, args: dict[str, str]) -> None:
     ],
 )
 def test_other_commands(line: str, name: str) -> None:
-    """Help and version are asked for by flags, wherever these stand."""
+    """Flags ask for help and version, wherever they are on the line."""
     assert command(line) == Command(name)
 
 
@@ -93,14 +93,14 @@ def test_other_commands(line: str, name: str) -> None:
     ],
 )
 def test_faulty_lines(line: str, message: str) -> None:
-    """What is no flag, or lacks its value, is an error that points to the help."""
+    """An unknown flag, or one without its value, is an error that points to the help."""
     with pytest.raises(UsageError) as caught:
         command(line)
     assert str(caught.value) == message
 
 
 def test_every_flag() -> None:
-    """Each setting's flag gives its field."""
+    """Each setting's flag sets its field."""
     for setting in (each for each in SETTINGS if (each.flag or "").startswith("--")):
         assert given_args(command(f"{setting.flag} x")) == {setting.field: "x"}
 
@@ -122,7 +122,7 @@ def test_any_words(argv: list[str]) -> None:
 
 
 class Served:
-    """Stands for the runtime: keeps the settings that it was started with."""
+    """Stands in for the runtime: keeps the settings that it was started with."""
 
     def __init__(self) -> None:
         self.settings: Settings | None = None
@@ -135,7 +135,7 @@ class Served:
 
 @pytest.fixture
 def served(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Served:
-    """In an empty working folder with a folder `apps`, and none of our variables set."""
+    """In an empty working folder with a folder `apps`, and without any of our variables."""
     (tmp_path / "apps").mkdir()
     monkeypatch.chdir(tmp_path)
     for setting in SETTINGS:
@@ -203,8 +203,7 @@ def test_errors(
 def test_a_file_of_settings(
     served: Served, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """`--env-file` takes the place of `.env`; what is read again later is the same file, and it
-    has to be there."""
+    """`--env-file` replaces `.env`; later reads use the same file, and the file must exist."""
     (tmp_path / ".env").write_text("PORT=1\n")
     (tmp_path / "other.env").write_text("PORT=2\n")
     assert run(served, "apps --env-file other.env") == 7
@@ -220,7 +219,7 @@ def test_a_file_of_settings(
 def test_an_app_in_the_place_of_a_folder_of_apps(
     served: Served, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """It is told, with the folder that was meant, unless there are apps in it."""
+    """Naming an app's own folder is an error that names the one above, unless it contains apps."""
     shop = tmp_path / "apps/shop"
     (shop / "static").mkdir(parents=True)
     (shop / "app.py").write_text("")
@@ -237,18 +236,18 @@ def test_an_app_in_the_place_of_a_folder_of_apps(
 def test_errors_of_dotenv(
     served: Served, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """A faulty `.env` is an error of its line, and one that cannot be read is told so."""
+    """A faulty `.env` is an error that names its line; one that cannot be read is an error too."""
     (tmp_path / ".env").write_text("A=1\nB\n")
     assert run(served, "apps") == 2
     assert capsys.readouterr().err.startswith("buntime: error: .env:2: not NAME=VALUE")
     (tmp_path / ".env").unlink()
-    (tmp_path / ".env").symlink_to(".env")  # also root cannot read it
+    (tmp_path / ".env").symlink_to(".env")  # root cannot read it either
     assert run(served, "apps") == 2
     assert capsys.readouterr().err.startswith("buntime: error: .env cannot be read: ")
 
 
 def test_errors_of_the_server(served: Served, capsys: pytest.CaptureFixture[str]) -> None:
-    """What the server finds wrong while it starts looks the same, on one line."""
+    """An error that the server finds at its start looks the same, on one line."""
 
     def refuse(_: Settings, read: Callable[[], Settings]) -> int:
         raise UsageError("port 80 is in use\n\x1b[31m")
@@ -259,14 +258,14 @@ def test_errors_of_the_server(served: Served, capsys: pytest.CaptureFixture[str]
 
 @pytest.mark.parametrize("flag", ["--version", "-V"])
 def test_version(served: Served, capsys: pytest.CaptureFixture[str], flag: str) -> None:
-    """The version comes with how Buntime was started and by which Python."""
+    """The version says how Buntime was started and by which Python."""
     assert run(served, flag) == 0
     python = platform.python_version()
     assert capsys.readouterr().out == f"buntime {__version__} (checkout, Python {python})\n"
 
 
 def test_help(served: Served, capsys: pytest.CaptureFixture[str]) -> None:
-    """The help has each setting with its flag, its variable and its default, in narrow lines."""
+    """The help lists each setting with its flag, its variable and its default, in narrow lines."""
     assert run(served, "--help") == 0
     out = capsys.readouterr().out
     words = " ".join(out.split())
@@ -281,7 +280,7 @@ def test_help(served: Served, capsys: pytest.CaptureFixture[str]) -> None:
 
 @pytest.mark.parametrize("name", COMMANDS)
 def test_help_of_commands(name: str, capsys: pytest.CaptureFixture[str]) -> None:
-    """Each command is told of by the help, and has one of its own."""
+    """The help describes each command, and each command has its own help."""
     assert main(["--help"], mode="checkout") == 0
     assert re.search(rf"^  {name} +\S", capsys.readouterr().out, re.MULTILINE)
     assert main([name, "--help"], mode="checkout") == 0
@@ -291,7 +290,7 @@ def test_help_of_commands(name: str, capsys: pytest.CaptureFixture[str]) -> None
 
 
 def test_start_up_imports() -> None:
-    """The command line needs none of the modules that are slow to import."""
+    """The command line imports none of the slow modules."""
     slow = {"asyncio", "difflib", "email", "http.client", "pathlib", "shtab", "shutil", "yaml"}
     code = (
         f"import sys; sys.path.insert(0, {str(ROOT)!r}); before = set(sys.modules);"

@@ -1,4 +1,4 @@
-"""The client of the API: what it sends where, what it takes, and what its errors say to do."""
+"""The API client: what it sends where, what it accepts, and what its errors advise."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def failed(api: Api, path: str = "/api/apps") -> ApiError:
 
 
 def test_json() -> None:
-    """Paths, queries, values and the key are sent; the answer comes as it is. The look for
+    """Paths, queries, values and the key are sent; the answer comes back unchanged. The look for
     the API shares a connection with the first request."""
     with serving(discovered(lambda request: answer({"got": request.target}))) as server:
         api = api_of(server)
@@ -54,7 +54,7 @@ def test_json() -> None:
         assert server.connections == 3
     found, first, _, posted = server.requests
     assert found.target == DISCOVERY
-    assert "x-api-key" not in found.fields  # not before it is known who answers
+    assert "x-api-key" not in found.fields  # no key before it is known who answers
     assert first.fields["x-api-key"] == KEY
     assert (posted.body, posted.fields["content-type"]) == (b'{"a": 1}', "application/json")
     assert KEY not in repr(api.target)
@@ -62,7 +62,7 @@ def test_json() -> None:
 
 @pytest.mark.parametrize("told", ["/hosting/api", "/api"])
 def test_below_a_path(told: str) -> None:
-    """The API is found below the URL's path, whether a proxy tells the runtime of it or not."""
+    """The API is found below the URL's path, whether or not a proxy passes that path on."""
     with serving(discovered(lambda _: answer({}), told)) as server:
         api_of(server, "/hosting/").get("/api/apps")
     assert [request.target for request in server.requests] == [
@@ -72,7 +72,7 @@ def test_below_a_path(told: str) -> None:
 
 
 def test_lines() -> None:
-    """Each line of an answer is a value, as it comes; an answer in one piece is one."""
+    """Each line of an answer is a value, given as it comes; a plain JSON answer is one value."""
     lines = b'{"step": "received"}\n\n{"step": "active"}\n'
     with serving(discovered(lambda _: answer(lines, kind="x-ndjson"))) as server:
         told = list(api_of(server).lines("POST", "/api/apps/shop/rollback"))
@@ -122,7 +122,7 @@ def test_errors(reply: bytes, code: str, exit_code: int, says: str) -> None:
 
 
 def test_errors_of_the_api() -> None:
-    """What the API answers is kept as it came, with the id of the request."""
+    """The API's errors are kept as they came, with the request's id."""
     with serving(discovered(lambda _: answer(REFUSED, 401))) as server:
         error = failed(api_of(server, key=""))
     assert (error.to_json(), error.request_id) == (REFUSED, "r-1")
@@ -142,7 +142,7 @@ def test_errors_of_the_api() -> None:
     ],
 )
 def test_what_is_no_buntime(reply: bytes, code: str) -> None:
-    """Who does not say that it is a Buntime never gets the key."""
+    """A server that does not say that it is a Buntime never gets the key."""
     with serving(lambda _: reply) as server:
         error = failed(api_of(server))
     assert error.code == code
@@ -156,7 +156,7 @@ def test_what_is_no_buntime(reply: bytes, code: str) -> None:
     [("_ANSWER_MAX_BYTES", 1000, "answer_too_large"), ("_ANSWER_S", -1.0, "cut")],
 )
 def test_bounds(name: str, size: float, code: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """An answer without end, in size or in time, ends."""
+    """An answer that is too large or takes too long is cut off."""
     monkeypatch.setattr(client_module, name, size)
     monkeypatch.setattr(Api, "_discover", lambda _: "/api")
     with serving(lambda _: answer(b"x" * 100_000)) as server:
@@ -164,7 +164,7 @@ def test_bounds(name: str, size: float, code: str, monkeypatch: pytest.MonkeyPat
 
 
 def test_a_line_without_end(monkeypatch: pytest.MonkeyPatch) -> None:
-    """So does a line."""
+    """A line that is too long is cut off."""
     monkeypatch.setattr(client_module, "_LINE_MAX_BYTES", 1000)
     endless = answer(b"x" * 100_000, kind="x-ndjson")
     with serving(discovered(lambda _: endless)) as server, pytest.raises(ApiError) as caught:
@@ -186,7 +186,7 @@ def test_lines_that_are_cut() -> None:
 
 
 def test_silence(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Who does not answer is not waited for without end."""
+    """A server that does not answer is not waited for forever."""
     monkeypatch.setattr(client_module, "_READ_S", 0.05)
     with socket.create_server(("127.0.0.1", 0)) as sock:
         url = f"http://127.0.0.1:{sock.getsockname()[1]}"
@@ -196,7 +196,7 @@ def test_silence(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_nobody_there() -> None:
-    """A refused connection names the place, and how to name another one."""
+    """A refused connection names the address, and says how to name another one."""
     with socket.create_server(("127.0.0.1", 0)) as sock:
         port = sock.getsockname()[1]
     error = failed(Api(remote(Login(f"http://127.0.0.1:{port}", KEY))))
@@ -205,8 +205,8 @@ def test_nobody_there() -> None:
 
 
 def test_tls(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A certificate that nobody here trusts is an error, till its authority is named; a server
-    without TLS is told from one with."""
+    """An untrusted certificate is an error until its authority is named; so is TLS to a plain
+    server."""
     cert, key = make_certificate(tmp_path)
     tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     tls.load_cert_chain(cert, key)
@@ -227,7 +227,7 @@ def test_tls(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_authorities_that_were_chosen(
     tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Where somebody says whom to trust, no more are trusted than OpenSSL has by that."""
+    """If a user names the trusted authorities, no others are trusted."""
     for each in ("SSL_CERT_FILE", "SSL_CERT_DIR"):
         monkeypatch.delenv(each, raising=False)
     monkeypatch.setenv(name, str(tmp_path / "none"))
@@ -239,7 +239,7 @@ def test_authorities_that_were_chosen(
 def test_the_socket_of_a_state_folder(
     tmp_path: Path, deep: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It is asked in the same words, also where its path is too long for an address."""
+    """A unix socket is asked in the same way, even if its path is too long for an address."""
     folder = tmp_path / deep
     folder.mkdir(parents=True, exist_ok=True)
     monkeypatch.chdir(folder)

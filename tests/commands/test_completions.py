@@ -1,4 +1,4 @@
-"""Completions: each shell takes them, and they know what the parsers know."""
+"""Completions: each shell accepts them, and they match what the parsers know."""
 
 import shlex
 import shutil
@@ -36,7 +36,7 @@ case $2 in shop@*) echo shop@1.0.0; echo shop@1.2.0;; *) echo shop; echo @acme/s
 
 
 def with_names(folder: Path) -> dict[str, str]:
-    """An environment in which `buntime --names` tells of two apps."""
+    """An environment in which `buntime --names` offers two apps."""
     program = folder / "bin/buntime"
     program.parent.mkdir()
     program.write_text(NAMES)
@@ -45,7 +45,7 @@ def with_names(folder: Path) -> dict[str, str]:
 
 
 def bash_completes(text: str, *words: str, cwd: Path, env: dict[str, str] = ENV) -> set[str]:
-    """What bash offers when Tab is pressed behind the last of `words`."""
+    """What bash offers when Tab is pressed after the last of `words`."""
     line = (
         f'COMP_WORDS=("$@"); COMP_CWORD={len(words) - 1}; _shtab_buntime; echo "${{COMPREPLY[@]}}"'
     )
@@ -107,7 +107,7 @@ def test_all_flags(shell: str, capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def needed(shell: str) -> str:
-    """The program of a shell, or the test is skipped."""
+    """The shell's program; skips the test without it."""
     program = shutil.which(shell)
     if program is None:
         pytest.skip(f"there is no {shell} here")
@@ -116,7 +116,7 @@ def needed(shell: str) -> str:
 
 @pytest.mark.parametrize("shell", ["zsh", "fish"])
 def test_syntax(shell: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """zsh and fish find no fault with their scripts."""
+    """zsh and fish find no error in their scripts."""
     path = tmp_path / "script"
     path.write_text(script(shell, capsys))
     command = [needed(shell), "-n", str(path)]
@@ -125,7 +125,7 @@ def test_syntax(shell: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) 
 
 
 def fish_offers(script: Path, line: str, *, cwd: Path, env: dict[str, str]) -> set[str]:
-    """What fish offers when Tab is pressed behind the line: words, with meanings behind a tab."""
+    """What fish offers when Tab is pressed after the line: words, with meanings after a tab."""
     done = subprocess.run(
         [needed("fish"), "--no-config", "-c", f"source {script}; complete -C '{line}'"],
         env=env,
@@ -221,7 +221,7 @@ def test_zsh(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_names_of_a_runtime(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Each shell that there is offers the apps of the runtime that runs, and their versions."""
+    """Each installed shell offers the apps of the running runtime, and their versions."""
     for name in ("shop/1.0.0", "shop/1.2.0", "@acme/site"):
         write_app(tmp_path / "apps" / name, {"index.html": ""})
     here, state = tmp_path / "here", tmp_path / "state"
@@ -240,7 +240,7 @@ def test_names_of_a_runtime(tmp_path: Path, capsys: pytest.CaptureFixture[str]) 
             ("buntime rollback sh", {"shop"}),
             ("buntime activate shop@1.2", {"shop@1.2.0"}),
         ):
-            # A busy runtime offers nothing in time.
+            # A busy runtime may not answer in time, and then nothing is offered.
             wait_until(lambda line=line, words=words: in_bash(here, line, env) == words)
             if shutil.which("fish"):
                 wait_until(lambda line=line, words=words: in_fish(here, line, env) == words)
@@ -262,7 +262,7 @@ def in_fish(here: Path, line: str, env: dict[str, str]) -> set[str]:
 
 
 def test_unknown_shell(capsys: pytest.CaptureFixture[str]) -> None:
-    """A shell that is not known is an error that names those that are."""
+    """An unknown shell is an error that names the known ones."""
     assert main(["completions", "tcsh"], mode="checkout") == 2
     assert "no completions for 'tcsh'; there are bash, zsh, fish" in capsys.readouterr().err
     assert main(["completions"], mode="checkout") == 2

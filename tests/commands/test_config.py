@@ -1,4 +1,4 @@
-"""`buntime config`: what is at fault, and what holds with where it comes from."""
+"""`buntime config`: which faults it finds, and which values apply and where they come from."""
 
 from __future__ import annotations
 
@@ -65,12 +65,12 @@ def place(
 
 
 def test_check_of_a_good_file(place: Place) -> None:
-    """The file of the working folder is found, and has no faults."""
+    """The file in the working folder is found, and has no faults."""
     assert place.run("check") == (0, f"{place.file}: no faults\n")
 
 
 def test_check_tells_all(place: Place) -> None:
-    """All that is wrong with plugins is told at once, with the lines, and the exit code is 1."""
+    """All faults of plugins are reported at once, with their lines, and the exit code is 1."""
     place.write(
         "plugins:\n  store:\n    enabled: true\n    options: {pth: x, hosts: a}\n"
         "    grants: {kvv: all}\n  stoer: {}\n"
@@ -92,14 +92,14 @@ def test_check_tells_all(place: Place) -> None:
     ("text", "count"), [("plugins: [", 1), ("plugin: {}\nplugins: {a: 1, b: 2}\n", 3)]
 )
 def test_check_of_what_is_no_config_file(place: Place, text: str, count: int) -> None:
-    """What is wrong with the file itself is told in full."""
+    """Faults of the file itself are reported in full."""
     place.write(text)
     code, out = place.run("check")
     assert (code, out.count("FAULT")) == (1, count)
 
 
 def test_check_of_another_file(place: Place, tmp_path: Path) -> None:
-    """A file is looked at before it takes the place of the one in use; it has to be there."""
+    """A file can be checked before it replaces the one in use; it must exist."""
     place.write("plugins: []")
     other = tmp_path / "new.yaml"
     assert place.run("check", "new.yaml")[0] == 1
@@ -115,7 +115,7 @@ def test_check_of_another_file(place: Place, tmp_path: Path) -> None:
 
 
 def test_show(place: Place) -> None:
-    """Each value is told with where it comes from, and no secret."""
+    """Each value is shown with where it comes from, but no secret."""
     code, out = place.run("show", "--port", "9000")
     rows = {line.split("  ")[0]: line.split("  ", 1)[1].strip() for line in out.splitlines()}
     assert code == 0
@@ -137,7 +137,7 @@ def test_show(place: Place) -> None:
 
 
 def test_show_as_json(place: Place) -> None:
-    """Programs get the same, in types: seconds, bytes, lists."""
+    """JSON has the same values with types: seconds, bytes, lists."""
     code, out = place.run("show", "--json")
     told: dict[str, Any] = json.loads(out)
     assert code == 0
@@ -159,7 +159,7 @@ def test_show_as_json(place: Place) -> None:
 
 
 def test_show_of_a_broken_file(place: Place) -> None:
-    """What does not hold is not shown."""
+    """A broken file is an error, and nothing is shown."""
     place.write("plugins: []")
     code, out = place.run("show")
     assert code == 2
@@ -168,5 +168,5 @@ def test_show_of_a_broken_file(place: Place) -> None:
 
 @pytest.mark.parametrize("words", [(), ("remove",), ("check", "a", "b")])
 def test_what_is_no_action(place: Place, words: tuple[str, ...]) -> None:
-    """Another action, none at all, or two files are a usage error."""
+    """An unknown action, none at all, or two files are a usage error."""
     assert place.run(*words)[0] == 2

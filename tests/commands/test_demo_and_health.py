@@ -1,4 +1,4 @@
-"""`buntime demo` serves the examples; `buntime health` tells whether a runtime takes requests."""
+"""`buntime demo` serves the examples; `buntime health` says whether a runtime takes requests."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def demo(tmp_path: Path, *flags: str) -> Iterator[Runtime]:
 
 
 def test_demo(tmp_path: Path) -> None:
-    """The examples are served to this machine alone; `health` says so until the end."""
+    """The examples are served to this machine only; `health` reports success until the end."""
     with demo(tmp_path) as runtime:
         record = runtime.wait_for_record("runtime.listening")
         assert (set(record["apps"]), record["env"]) == (EXAMPLES, "development")
@@ -74,14 +74,14 @@ def test_demo(tmp_path: Path) -> None:
 
 
 def test_demo_takes_no_folders(tmp_path: Path) -> None:
-    """A folder beside `demo` is a mistake that is told."""
+    """A folder given to `demo` is an error."""
     done = run("demo", "apps", cwd=tmp_path)
     assert (done.returncode, done.stdout) == (2, "")
     assert "demo takes no folders" in done.stderr
 
 
 def test_examples_from_an_archive(tmp_path: Path) -> None:
-    """Where the examples are in the .pyz alone they are copied out of it, all of them."""
+    """All examples that exist only within the .pyz are copied out of it."""
     archive = tmp_path / "x.pyz"
     with zipfile.ZipFile(archive, "w") as made:
         made.writestr("content/apps/hello/1.0.0/index.py", "a")
@@ -94,7 +94,7 @@ def test_examples_from_an_archive(tmp_path: Path) -> None:
 
 
 def test_demo_from_an_archive(tmp_path: Path) -> None:
-    """A copy is served for as long as it takes, and is gone in the end."""
+    """A copy is served while the demo runs, and is removed at its end."""
     archive = tmp_path / "x.pyz"
     with zipfile.ZipFile(archive, "w") as made:
         made.writestr("content/apps/site/index.html", "b")
@@ -112,7 +112,7 @@ def test_demo_from_an_archive(tmp_path: Path) -> None:
 
 
 def test_health_of_a_unix_socket(tmp_path: Path) -> None:
-    """Settings tell where to ask, and below which prefix; `.env` counts too."""
+    """Settings say where to ask, and below which prefix; `.env` counts too."""
     path = tmp_path / "s"
     (tmp_path / "apps").mkdir()
     settings = {"RUNTIME_LISTEN": f"unix:{path}", "RUNTIME_API_PREFIX": "/_"}
@@ -140,7 +140,7 @@ def test_health_of_a_unix_socket(tmp_path: Path) -> None:
     ],
 )
 def test_unhealthy(tmp_path: Path, answer: bytes, told: str) -> None:
-    """Whatever is no 200 is exit code 1, and what came instead."""
+    """An answer other than 200 gives exit code 1, and is printed."""
     with socket.create_server(("127.0.0.1", 0)) as server:
 
         def serve() -> None:
@@ -159,7 +159,7 @@ def test_unhealthy(tmp_path: Path, answer: bytes, told: str) -> None:
 
 @pytest.mark.parametrize("url", ["https://x", "127.0.0.1:80", "http://", "http://x:99999", "unix:"])
 def test_faulty_urls(tmp_path: Path, url: str) -> None:
-    """What cannot be asked is a wrong use, not bad health."""
+    """A URL that cannot be asked is a usage error, not bad health."""
     done = run("health", url, cwd=tmp_path)
     assert (done.returncode, done.stdout) == (2, "")
     assert "is not an address to ask" in done.stderr

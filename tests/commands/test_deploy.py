@@ -1,4 +1,4 @@
-"""`buntime deploy` and what goes with it, against a server that answers as a runtime does."""
+"""`buntime deploy` and related commands, against a server that answers as a runtime does."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def ndjson(lines: list[Any]) -> bytes:
 
 
 class Runtime:
-    """What it answers: `lines` to what changes something, `told` to what is read."""
+    """A runtime's answers: `lines` to requests that change something, `told` to those that read."""
 
     def __init__(self) -> None:
         self.lines: list[Any] = GOOD
@@ -77,7 +77,7 @@ def runtime() -> Runtime:
 
 @pytest.fixture
 def server(runtime: Runtime, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
-    """Asked by default; the working folder is that of an app, `shop`."""
+    """The default target of commands; the working folder is that of an app, `shop`."""
     folder = tmp_path / "shop"
     folder.mkdir()
     (folder / "app.py").write_text("def fetch(request): ...\n")
@@ -95,7 +95,7 @@ def ran(*words: str) -> int:
 
 
 def test_a_deploy(server: Server, capsys: pytest.CaptureFixture[str]) -> None:
-    """The folder is packed and sent with its digest; steps are shown, at the end the URL."""
+    """The folder is packed and sent with its digest; steps are shown, and at the end the URL."""
     assert ran("deploy", "--version", "1.2.0") == 0
     out, err = capsys.readouterr()
     assert out.splitlines()[0].startswith(f"shop@1.2.0 to {server.url}: 1 file, 24 bytes, packed ")
@@ -123,13 +123,13 @@ def test_a_deploy(server: Server, capsys: pytest.CaptureFixture[str]) -> None:
     ],
 )  # fmt: skip
 def test_names_and_versions(server: Server, words: tuple[str, ...], target: str) -> None:
-    """A version that nobody names is the highest release there and one more."""
+    """Without a version given, the next one is one above the highest release."""
     assert ran("deploy", *words) == 0
     assert server.asked()[-1] == ("PUT", target)
 
 
 def test_the_first_version(server: Server, runtime: Runtime) -> None:
-    """An app that is not there yet begins with 1.0.0."""
+    """An app that does not exist yet begins with 1.0.0."""
     runtime.told = None
     server_script = server._script
 
@@ -157,14 +157,14 @@ def test_the_first_version(server: Server, runtime: Runtime) -> None:
     ],
 )
 def test_folders_that_say_their_name(path: str, named: Named) -> None:
-    """A folder as the runtime serves it says name and version."""
+    """A folder named as the runtime serves it gives name and version."""
     assert named_by_folder(path) == named
 
 
 def test_a_deploy_that_fails(
     server: Server, runtime: Runtime, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """The reason stands at the end, with the stack and the last lines of the log: exit code 1."""
+    """A failed deploy shows the reason, the stack and the last log lines: exit code 1."""
     runtime.lines = BROKEN
     assert ran("deploy", "--version", "1.2.0") == 1
     failed = "the deploy of shop@1.2.0 failed at booted: the app does not load"
@@ -183,7 +183,7 @@ def test_json(server: Server, runtime: Runtime, capsys: pytest.CaptureFixture[st
 
 
 def test_a_refusal_of_the_head(server: Server, capsys: pytest.CaptureFixture[str]) -> None:
-    """What is refused by its head is not sent at all."""
+    """A body is not sent if its head alone is refused."""
     told = {"error": {"code": "no_right", "message": "this key may not", "requestId": "r-7"}}
     server.early = lambda _: answer(told, 403)
     assert ran("deploy", "--version", "1.2.0", "--json") == 4
@@ -196,7 +196,7 @@ def test_a_refusal_of_the_head(server: Server, capsys: pytest.CaptureFixture[str
 def test_a_proxy_that_takes_less(
     server: Server, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """A proxy's 413 amid the body is told with what to change there."""
+    """A proxy's 413 during the body is reported with what to change in the proxy."""
     (tmp_path / "shop/large").write_bytes(bytes(range(256)) * 80_000)
     server.early = lambda _: answer(b"<html>too large", 413, {"Content-Type": "text/html"})
     assert ran("deploy", "--version", "1.2.0") == 3
@@ -204,7 +204,7 @@ def test_a_proxy_that_takes_less(
 
 
 def test_who_does_not_know_100_continue(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
-    """It gets the body after a moment."""
+    """A server without support for 100-continue gets the body after a moment."""
     monkeypatch.setattr(upload_module, "_CONTINUE_S", 0.02)
     server.early = lambda _: b""
     assert ran("deploy", "--version", "1.2.0") == 0
@@ -217,7 +217,7 @@ def test_a_connection_that_is_cut(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    """The deploy goes on, and is asked for where the answer said; nothing is shown twice."""
+    """If the connection breaks, the deploy is followed by its URL; no step is shown twice."""
     monkeypatch.setattr(following, "_AGAIN_S", 0.0)
     runtime.lines = GOOD[:1]
     runtime.fields = {"Location": "/hosting/api/deploys/d-1", "Content-Length": "999"}
@@ -238,7 +238,7 @@ def test_a_connection_that_is_cut(
 
 
 def test_an_end_that_nobody_tells(server: Server, runtime: Runtime) -> None:
-    """An answer without an end is not taken for one."""
+    """An answer that breaks off does not count as a finished deploy."""
     runtime.lines = GOOD[:1]
     assert ran("deploy", "--version", "1.2.0") == 3
 
@@ -258,7 +258,7 @@ def test_an_end_that_nobody_tells(server: Server, runtime: Runtime) -> None:
 def test_faulty_lines(
     server: Server, words: tuple[str, ...], says: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """What is wrong with the line is told before anything is sent."""
+    """A wrong command line is an error before anything is sent."""
     assert ran("deploy", *words) == 2
     assert says in capsys.readouterr().err
     assert server.requests == []
@@ -267,7 +267,7 @@ def test_faulty_lines(
 def test_secrets_are_named(
     server: Server, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """What looks like a secret is left out, and that is told."""
+    """Files that look like secrets are left out and named."""
     (tmp_path / "shop/.env").write_text("KEY=1")
     assert ran("deploy", "--version", "1.2.0") == 0
     assert "left out, as they look like secrets: .env; " in capsys.readouterr().err
@@ -276,7 +276,7 @@ def test_secrets_are_named(
 def test_over_tls(
     runtime: Runtime, server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The same over TLS, where what comes is not always for us."""
+    """The same over TLS, where readable bytes need not be part of the answer."""
     cert, key = make_certificate(tmp_path)
     tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     tls.load_cert_chain(cert, key)
@@ -307,7 +307,7 @@ def test_other_versions(
     asked: tuple[str, str],
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    """They look at what is to change, for its ETag, and show their steps as a deploy does."""
+    """These commands read the app first, for its ETag, and show their steps as a deploy does."""
     runtime.lines = [{"step": "checked", "at": AT}, ACTIVE]
     assert ran(*words) == 0
     app = "@acme/shop" if "@acme" in asked[1] else "shop"
@@ -326,7 +326,7 @@ def test_other_versions(
     ],
 )
 def test_removing(server: Server, runtime: Runtime, words: tuple[str, ...], asked: str) -> None:
-    """A version; without one it is not known what is meant."""
+    """Removing needs a version, since without one it is unclear what is meant."""
     runtime.lines = [{"removed": ["1.2.0"]}]
     assert ran(*words) == 0
     assert server.asked() == [("DELETE", asked)]
@@ -336,7 +336,7 @@ def test_removing(server: Server, runtime: Runtime, words: tuple[str, ...], aske
 def test_removing_asks(
     server: Server, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """On a terminal it asks; elsewhere it wants --yes. Nothing is changed before."""
+    """On a terminal it asks; elsewhere it needs --yes. Nothing changes before that."""
     monkeypatch.setattr("sys.stdin", io.StringIO("y\n"))
     assert ran("remove", "shop@1.0.0") == 2
     assert "elsewhere add --yes" in capsys.readouterr().err

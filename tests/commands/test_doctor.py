@@ -1,4 +1,4 @@
-"""`buntime doctor` tells what is there, warns of what will hurt, and fails where nothing starts."""
+"""`buntime doctor` says what is there, warns of what will hurt, and fails if nothing can start."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def told(tmp_path: Path, *words: str, env: Mapping[str, str] | None = None) -> t
 
 
 def test_what_is_there(tmp_path: Path) -> None:
-    """Version, mode, Python, user, folders, settings by name and limits are told; secrets not."""
+    """Version, mode, Python, user, folders, settings and limits are shown, but no secrets."""
     write_app(tmp_path / "apps/shop", {"app.py": FETCH})
     (tmp_path / ".env").write_text("PORT=0\n")
     env = {"RUNTIME_MASTER_KEY": "very-secret", "XDG_CACHE_HOME": str(tmp_path / "cache")}
@@ -56,7 +56,7 @@ def test_what_is_there(tmp_path: Path) -> None:
 
 
 def test_what_will_hurt(tmp_path: Path) -> None:
-    """A faulty app, a port that is taken, a pool larger than the memory: all is warned of."""
+    """A faulty app, a port in use, and a pool larger than the memory are warned about."""
     write_app(tmp_path / "apps/shop", {"app.py": FETCH}, ttl="soon")
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = str(taken.getsockname()[1])
@@ -70,7 +70,7 @@ def test_what_will_hurt(tmp_path: Path) -> None:
 
 
 def test_what_to_run(tmp_path: Path) -> None:
-    """Each warning and fault ends with a line that a shell can read, and no other line does."""
+    """Each warning and fault ends with a valid shell line, and no other line does."""
     write_app(tmp_path / "apps/my shop", {"app.py": FETCH}, ttl="soon")
     write_app(tmp_path / "apps/shop", {"app.py": FETCH}, secrets=["STRIPE_KEY"])
     write_plugin(tmp_path / "plugins", "odd", nonsense=1)
@@ -103,7 +103,7 @@ def test_what_to_run(tmp_path: Path) -> None:
 
 
 def test_apps_for_which_no_worker_can_start(tmp_path: Path) -> None:
-    """Their Pythons are not there: each is told of, without a run of what apps bring."""
+    """Each app with a missing Python is reported, without running the app's own programs."""
     write_app(tmp_path / "apps/no-path", {"app.py": FETCH}, python="/nowhere/python3")
     write_app(tmp_path / "apps/no-name", {"app.py": FETCH}, python="3.99")
     write_app(tmp_path / "apps/closed", {"app.py": FETCH, "bin/py": ""}, python="bin/py")
@@ -127,7 +127,7 @@ def test_apps_for_which_no_worker_can_start(tmp_path: Path) -> None:
 
 
 def test_where_deploys_go(tmp_path: Path) -> None:
-    """The folder that takes them, or why nothing can be deployed, and what to do."""
+    """Shows the folder that takes deploys, or why nothing can be deployed, and what to do."""
     (tmp_path / "apps").mkdir()
     _, text = told(tmp_path, "apps")
     assert f"deploys     into {tmp_path / 'apps'}\n" in text
@@ -138,7 +138,7 @@ def test_where_deploys_go(tmp_path: Path) -> None:
 
 
 def test_an_open_door(tmp_path: Path) -> None:
-    """What others can reach wants a key, and no development mode."""
+    """A runtime that others can reach needs a key, and should not be in development mode."""
     _, text = told(tmp_path, "--host", "0.0.0.0", "--port", "0", "--env", "development")
     assert "others can reach this, and in development errors are shown with their trace" in text
     assert "RUNTIME_MASTER_KEY is not set" in text
@@ -156,7 +156,7 @@ def test_an_open_door(tmp_path: Path) -> None:
     ],
 )
 def test_what_keeps_it_from_starting(tmp_path: Path, words: list[str], line: str) -> None:
-    """What would be an error of the start is a fault, and exit code 1."""
+    """What would stop a start is a fault, and gives exit code 1."""
     (tmp_path / "file").touch()
     code, text = told(tmp_path, *words)
     assert code == 1
@@ -165,7 +165,7 @@ def test_what_keeps_it_from_starting(tmp_path: Path, words: list[str], line: str
 
 
 def test_sandbox_is_told(tmp_path: Path) -> None:
-    """What a sandbox does on this kernel, or why there is none."""
+    """Shows what a sandbox does on this kernel, or why there is none."""
     _, text = told(tmp_path)
     kernel = find_kernel()
     line = next(line for line in text.splitlines() if line.startswith("sandbox "))
@@ -176,7 +176,7 @@ def test_sandbox_is_told(tmp_path: Path) -> None:
 
 
 def test_control_groups_are_told(tmp_path: Path) -> None:
-    """Which limits of a control group hold, or why none does."""
+    """Shows which limits of a control group apply, or why none does."""
     folder = tmp_path / "cgroup"
     folder.mkdir()
     _, text = told(tmp_path, "--cgroup", str(folder))
@@ -188,7 +188,7 @@ def test_control_groups_are_told(tmp_path: Path) -> None:
 
 
 def test_plugins_have_their_descriptors_first(tmp_path: Path) -> None:
-    """Two workers of each that would be started are counted before the rest is divided."""
+    """Two workers of each plugin that would start get descriptors before connections do."""
     before = allowed(tmp_path, 800)
     for name in ("one", "two"):
         write_plugin(tmp_path / "plugins", name)
@@ -199,7 +199,7 @@ def test_plugins_have_their_descriptors_first(tmp_path: Path) -> None:
 
 
 def allowed(tmp_path: Path, limit: int) -> int:
-    """How many connections there can be with so many open files."""
+    """How many connections are possible with this many open files."""
     words = ["doctor", "--pool-size", "2", "--spare-workers", "0", "--connections-max", "1000"]
     started = [sys.executable, "-c", LIMITED, str(limit), *command(), *words]
     text = subprocess.run(

@@ -1,6 +1,6 @@
-"""`buntime import`: what files of other servers become, and what is told of the rest.
+"""`buntime import`: what files of other servers become, and what is said about the rest.
 
-The files here are of our own making; which keys come together, and how their values look, is as in
+We wrote the files here ourselves; which keys occur together, and how their values look, is as in
 configurations that people run.
 """
 
@@ -26,7 +26,7 @@ from buntime.core.errors import UsageError
 
 
 def manifest_of(draft: Draft) -> dict[str, Any]:
-    """What is written, as YAML has it; it is a manifest."""
+    """The manifest that is written, read as YAML; it must be valid."""
     text = draft.text()
     parse_manifest(text.encode(), path="x", body_default=1, body_max=1 << 40)
     return dict(yaml.safe_load(text) or {})
@@ -85,7 +85,7 @@ UNIT: dict[str, Any] = {
 
 @pytest.mark.parametrize("whole", [UNIT, {"certificates": {}, "config": UNIT}])
 def test_unit(whole: dict[str, Any]) -> None:
-    """Each application in Python becomes a manifest: as a file has it, and as the API prints it."""
+    """Each Python application becomes a manifest, from a file and from what Unit's API prints."""
     inventory, events, blog = read_unit(json.dumps(whole), "unit.json")
     assert (inventory.name, inventory.folder) == ("inventory", "/opt/inventory/app")
     assert manifest_of(inventory) == {
@@ -128,7 +128,7 @@ def test_unit(whole: dict[str, Any]) -> None:
 
 @pytest.mark.parametrize("text", ["", "[]", "{}", '{"applications": []}', "[" * 9999])
 def test_what_is_no_unit_json(text: str) -> None:
-    """It is told, not taken for a configuration without apps."""
+    """A file that is not Unit's is an error, not a configuration without apps."""
     with pytest.raises(UsageError):
         read_unit(text, "unit.json")
 
@@ -169,7 +169,7 @@ vacuum = true
 
 
 def test_uwsgi() -> None:
-    """A vassal becomes a manifest; placeholders are put in, what has no like is told."""
+    """A vassal becomes a manifest; placeholders are filled in, untranslatable keys named."""
     [draft] = read_uwsgi(VASSAL, "orders-web.ini", "/etc/uwsgi/vassals/orders-web.ini")
     assert (draft.name, draft.folder) == ("orders-web", "/srv/orders")
     assert manifest_of(draft) == {
@@ -213,13 +213,13 @@ def test_uwsgi() -> None:
     ],
 )
 def test_entrypoints_of_uwsgi(lines: str, entrypoint: str) -> None:
-    """A module, a file, and what of them is served."""
+    """A module, a file, and the name in it that is served."""
     [draft] = read_uwsgi(f"[uwsgi]\nchdir = /srv/x\n{lines}\n", "uwsgi.ini", "/etc/uwsgi.ini")
     assert (draft.name, manifest_of(draft)["entrypoint"]) == ("x", entrypoint)
 
 
 def test_uwsgi_with_values_from_elsewhere() -> None:
-    """What the environment says is left to be written, as is what one file takes from others."""
+    """Values from the environment or from other files are left to the reader to write."""
     text = "[uwsgi]\nmodule = a\nprocesses = $(WORKERS)\nini = base.ini\nthreads = many\n%\n= 1\n"
     [draft] = read_uwsgi(text, "a.ini", "/etc/a.ini")
     assert "processes = $(WORKERS): the environment says it" in left(draft)
@@ -230,7 +230,7 @@ def test_uwsgi_with_values_from_elsewhere() -> None:
 
 
 def test_placeholders_without_end() -> None:
-    """Those that lead back to themselves, or grow without end, take no time and no memory."""
+    """Placeholders that form a loop, or grow without end, take no time and no memory."""
     loop = "[uwsgi]\nmodule = %(x)\nx = %(y)%(y)\ny = %(x)%(x)\n"
     chain = "".join(f"k{number} = %(k{number + 1})%(k{number + 1})\n" for number in range(60))
     for text in (loop, f"[uwsgi]\nmodule = %(k0)\n{chain}k60 = xxxxxxxx\n"):
@@ -265,7 +265,7 @@ def test_placeholders_without_end() -> None:
     ],
 )  # fmt: skip
 def test_web_of_procfiles(command: str, wanted: dict[str, Any]) -> None:
-    """The server's flags say what the app is and how it runs; another server is told of."""
+    """The server's flags show what the app is and how it runs; other servers are reported."""
     draft = read_procfile(f"web: {command}\n", "Procfile", "/src/shop")
     release = draft.manifest.pop("release", None)
     assert (release is None) == ("migrate" not in command)
@@ -275,7 +275,7 @@ def test_web_of_procfiles(command: str, wanted: dict[str, Any]) -> None:
 
 
 def test_a_procfile_with_its_env() -> None:
-    """Other processes, schedules, and the variables that piku reads itself."""
+    """Other processes, schedules, and the variables that piku itself reads."""
     procfile = (
         "wsgi: main:app\nworker: REMAP_SIGTERM=SIGQUIT celery -A main worker\n"
         "# by the clock\ncron1: */5 * * * * python batch.py\nbad-cron: python x.py\n"
@@ -313,30 +313,30 @@ def test_a_procfile_with_its_env() -> None:
 
 
 def test_a_site_of_a_procfile() -> None:
-    """A site alone is served as one."""
+    """A Procfile with only a static site becomes a site."""
     draft = read_procfile("static: public\n", "Procfile", "/src/shop")
     assert manifest_of(draft) == {"entrypoint": "public/index.html"}
 
 
 @pytest.mark.parametrize("text", ["", "no colon\n", "web:\n"])
 def test_what_is_no_procfile(text: str) -> None:
-    """It is told."""
+    """A file that is not a Procfile is an error."""
     with pytest.raises(UsageError):
         read_procfile(text, "Procfile", "/src/shop")
 
 
 @pytest.mark.parametrize("command", ["a && b", "A=1 b", "echo $HOME", "say 'it", "a | b", "a > f"])
 def test_commands_for_a_shell(command: str) -> None:
-    """What a shell has to read gets one; the rest is words."""
+    """A command that needs a shell gets one; any other is split into words."""
     assert words_of(command) == ["sh", "-c", command]
     assert words_of("celery -A 'my shop' worker") == ["celery", "-A", "my shop", "worker"]
 
 
-# What a manifest cannot have
+# Values that a manifest cannot have
 
 
 def test_values_that_no_manifest_has(tmp_path: Path) -> None:
-    """They are left out and told with the reason, and the rest is written."""
+    """Invalid values are left out and named with the reason, and the rest is written."""
     draft = Draft("shop", "/srv/shop", "x", {"entrypoint": "a.py", "workers": -3, "nonsense": 1})
     draft.manifest["hosts"] = ["http://not a host"]
     assert manifest_of(draft).keys() == {
@@ -360,7 +360,7 @@ LINES = st.lists(
 @settings(deadline=None, max_examples=40)
 @given(LINES)
 def test_any_ini(lines: list[str]) -> None:
-    """Any file is a manifest, or an error that is told."""
+    """Any INI text gives a manifest, or an error."""
     try:
         drafts = read_uwsgi("[uwsgi]\n" + "\n".join(lines), "x.ini", "/etc/x.ini")
     except UsageError:
@@ -382,7 +382,7 @@ APP_KEYS = ["type", "module", "callable", "path", "working_directory", "home", "
 @settings(deadline=None, max_examples=40)
 @given(st.dictionaries(st.sampled_from(APP_KEYS), VALUES), VALUES, VALUES)
 def test_any_unit_json(app: dict[str, Any], listeners: Any, routes: Any) -> None:
-    """The same of Unit's."""
+    """Any JSON of Unit gives a manifest, or an error."""
     app = {**app, "type": "python"}
     told = {"applications": {"x": app}, "listeners": listeners, "routes": routes}
     for draft in read_unit(json.dumps(told), "unit.json"):
@@ -392,7 +392,7 @@ def test_any_unit_json(app: dict[str, Any], listeners: Any, routes: Any) -> None
 @settings(deadline=None, max_examples=40)
 @given(st.text(max_size=40), st.lists(st.sampled_from(["gunicorn", "-w", "--", "a:b", "'", "&&"])))
 def test_any_procfile(text: str, words: list[str]) -> None:
-    """The same of Procfiles and ENV."""
+    """Any Procfile and ENV give a manifest, or an error."""
     for content in (text, f"web: {' '.join(words)} {text}", f"worker: {text}", f"cron: {text}"):
         try:
             draft = read_procfile(content, "Procfile", "/src/x")
@@ -420,7 +420,7 @@ def ran(*words: str) -> int:
 
 
 def test_writing(shop: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """A manifest is written beside the app's files, never over one without --force."""
+    """A manifest is written beside the app's files; an existing one only with --force."""
     assert ran("shop/Procfile", "shop/ENV", "--dry-run") == 0
     assert "entrypoint: " in capsys.readouterr().out
     assert sorted(os.listdir(shop)) == ["ENV", "Procfile"]
@@ -437,7 +437,7 @@ def test_writing(shop: Path, capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_apps_of_another_machine(shop: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Whose folder is not here is written where one says, all or none."""
+    """Manifests of apps whose folder does not exist here go where --into says: all or none."""
     (shop.parent / "unit.json").write_text(json.dumps(UNIT))
     assert ran("unit.json") == 2
     assert "is not here; say where to write by --into DIR" in capsys.readouterr().err
@@ -459,7 +459,7 @@ def test_apps_of_another_machine(shop: Path, capsys: pytest.CaptureFixture[str])
 def test_faulty_lines(
     shop: Path, words: tuple[str, ...], code: int, says: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """What cannot be imported is told."""
+    """A file that cannot be imported is an error."""
     (shop.parent / "odd.toml").write_text("x = 1")
     (shop.parent / "php.json").write_text('{"applications": {"x": {"type": "php"}}}')
     assert ran(*words) == code

@@ -1,7 +1,7 @@
 """`buntime import` on files as people have them.
 
-Each row has the repository in which a file of that shape was found; names and values here are our
-own, and nothing stands here but which keys come together and how their values look.
+Each row names the repository where a file of this shape was found. Names and values are our own;
+only which keys occur together, and how their values look, is taken from it.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ from tests.commands.test_importing import left, manifest_of
 class Shape(NamedTuple):
     source: str
     text: str
-    manifest: dict[str, Any]  # a part of what comes of it
-    told: tuple[str, ...] = ()  # each is in what is left
-    untold: tuple[str, ...] = ()  # none is
+    manifest: dict[str, Any]  # a part of the resulting manifest
+    told: tuple[str, ...] = ()  # each is in the remarks on what is left
+    untold: tuple[str, ...] = ()  # none of these is
 
 
 def unit(app: dict[str, Any], *steps: dict[str, Any], **more: Any) -> str:

@@ -1,4 +1,4 @@
-"""`--json` of the commands that ask no runtime: one value on stdout, with the same exit codes."""
+"""`--json` of commands that ask no runtime: one value on stdout, with the same exit codes."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def test_check(tmp_path: Path) -> None:
 
 
 def test_doctor_and_plugins(tmp_path: Path) -> None:
-    """What is found, and the plugins in the order of their start."""
+    """The findings, and the plugins in the order of their start."""
     (tmp_path / "apps").mkdir()
     done = run("doctor", "apps", "--json", cwd=tmp_path)
     told = json.loads(done.stdout)
@@ -53,19 +53,19 @@ def test_doctor_and_plugins(tmp_path: Path) -> None:
      (1_047_527_424, "999mb"), (5 << 30, "5gb"), (1_000 << 20, "1000mb")],
 )  # fmt: skip
 def test_sizes(size: int, text: str) -> None:
-    """Sizes have three digits, or all of those before the point."""
+    """Sizes have three digits, or more if all of them are before the point."""
     assert progress.rounded(size) == text
 
 
 def test_a_bar(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    """A terminal sees how far it is, a pipe sees nothing."""
+    """A terminal shows the progress, a pipe shows nothing."""
     quiet = progress.Bar("sending", 1000)
     quiet.update(1000)
     quiet.done()
     assert capsys.readouterr().err == ""
     monkeypatch.setattr("sys.stderr.isatty", lambda: True)
     bar = progress.Bar("sending", 2048)
-    for done in (1024, 1025, 2048):  # the second one follows too soon
+    for done in (1024, 1025, 2048):  # the second one follows too soon to be shown
         bar.update(done)
     bar.done()
     half, whole, gone = capsys.readouterr().err.split("\r")[1:]

@@ -1,4 +1,4 @@
-"""Keys of logins in the system's keyring: the real library, with backends in this process."""
+"""Login keys in the system's keyring: the real library, with backends in this process."""
 
 from __future__ import annotations
 
@@ -53,13 +53,13 @@ class Desktop(KeyringBackend):
 
 
 class Plain(Desktop):
-    """One that keeps keys in a file in plain, as keyrings.alt has it."""
+    """A keyring that keeps keys in a plain file, as keyrings.alt has it."""
 
     priority = 0.5  # type: ignore[assignment]  # which the library has for those
 
 
 class Forgetful(Desktop):
-    """One that takes a key and does not give it again."""
+    """A keyring that takes a key and does not return it."""
 
     def set_password(self, service: str, username: str, password: str) -> None:
         pass
@@ -72,7 +72,7 @@ def runtime(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Runtime]:
 
 
 class User:
-    """Who logs in, with a home and a keyring of his own."""
+    """Somebody who logs in, with a home and a keyring of their own."""
 
     def __init__(
         self,
@@ -114,7 +114,7 @@ def user(
 
 
 def test_in_the_keyring(user: User) -> None:
-    """The key goes there and comes from there; the file has none; logging out removes both."""
+    """The keyring keeps the key and the file does not; logging out removes both entries."""
     desktop = Desktop()
     keyring.set_keyring(desktop)
     told = user.run("login", user.url, "--name", "prod", key=KEY)
@@ -134,7 +134,7 @@ def test_in_the_keyring(user: User) -> None:
 
 @pytest.mark.parametrize("backend", [NoKeyring, Plain, Forgetful])
 def test_one_that_will_not_do(user: User, backend: type[KeyringBackend]) -> None:
-    """None, one in plain, one that gives nothing again: the key is in the file, 0600."""
+    """With no keyring, a plain one, or one that loses keys, the key goes into the file, 0600."""
     keyring.set_keyring(backend())
     told = user.run("login", user.url, "--json", key=KEY)
     assert json.loads(told)["keyring"] is None
@@ -144,7 +144,7 @@ def test_one_that_will_not_do(user: User, backend: type[KeyringBackend]) -> None
 
 
 def test_locked(user: User) -> None:
-    """At the login the file takes the key; later it is an error with what to do."""
+    """If locked at login, the file takes the key; later it is an error that says what to do."""
     desktop = Desktop()
     desktop.is_locked = True
     keyring.set_keyring(desktop)
@@ -165,7 +165,7 @@ def test_locked(user: User) -> None:
 
 
 def test_the_key_before_goes(user: User) -> None:
-    """Where the login moves from the keyring into the file."""
+    """The old key leaves the keyring when the login moves into the file."""
     desktop = Desktop()
     keyring.set_keyring(desktop)
     user.run("login", user.url, "--name", "prod", key=KEY)
@@ -176,7 +176,7 @@ def test_the_key_before_goes(user: User) -> None:
 
 
 def test_it_is_imported_when_it_is_needed() -> None:
-    """The library takes its time: no command has it but for a key that lies there."""
+    """The library is slow to import: commands load it only for a key that is in a keyring."""
     code = (
         "import sys, buntime.commands.login, buntime.commands.logout, buntime.commands.targets\n"
         "sys.exit('keyring' in sys.modules)"

@@ -43,7 +43,7 @@ def ask(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> Ask:
-    """Runs `buntime keys`, and gives what it prints on stdout and stderr."""
+    """Runs `buntime keys`, and returns what it prints on stdout and stderr."""
     for name in [*os.environ]:
         if name.startswith(("RUNTIME_", "BUNTIME_")):
             monkeypatch.delenv(name)
@@ -60,7 +60,7 @@ def ask(
 
 
 def test_a_key_from_end_to_end(ask: Ask, runtime: Runtime) -> None:
-    """It is printed alone, opens what its role says, is listed without it, and is revoked."""
+    """A new key is printed alone, opens what its role says, is listed without text, and revoked."""
     out, err = ask("add", "forge", "--role", "viewer,data:read", "--apps", "shop*")
     key = out.strip()
     assert is_key(key)
@@ -75,7 +75,7 @@ def test_a_key_from_end_to_end(ask: Ask, runtime: Runtime) -> None:
 
 
 def test_with_a_key(ask: Ask, runtime: Runtime, monkeypatch: pytest.MonkeyPatch) -> None:
-    """One that may make keys makes them from elsewhere, and none that is stronger."""
+    """A key that may make keys makes them from elsewhere, but none with more rights."""
     key = json.loads(ask("add", "boss", "--role", "keys:write", "--role", "keys:read", "--json")[0])
     monkeypatch.setenv("BUNTIME_KEY", key["key"])
     out, _ = ask("add", "other", "--role", "keys:read", "--expires", "1h", to=runtime.url)
@@ -87,7 +87,7 @@ def test_with_a_key(ask: Ask, runtime: Runtime, monkeypatch: pytest.MonkeyPatch)
 
 
 def test_dry_run(ask: Ask) -> None:
-    """It is checked, and nothing is made."""
+    """A dry run checks the line, and makes no key."""
     out, err = ask("add", "later", "--role", "admin", "--dry-run")
     assert (out, err.startswith("the key later would be admin")) == ("", True)
     assert "there is no key later" in ask("revoke", "later", code=1)[1]
@@ -110,12 +110,12 @@ def test_dry_run(ask: Ask) -> None:
     ],
 )
 def test_mistakes(ask: Ask, words: tuple[str, ...], code: int, said: str) -> None:
-    """Are told with what to write instead."""
+    """Mistakes are reported with what to write instead."""
     assert said in ask(*words, code=code)[1]
 
 
 def test_why_a_key_opens_an_app(ask: Ask, state: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """`buntime access explain` tells each check, and ends with 1 where one stands in the way."""
+    """`buntime access explain` shows each check, and exits with 1 if one denies access."""
     ask("add", "reader", "--role", "logs:read")
 
     def explain(*words: str) -> tuple[int, str]:

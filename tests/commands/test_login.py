@@ -1,4 +1,4 @@
-"""Logging in to a runtime, asking it, and what these commands say and end with."""
+"""Logging in to a runtime, asking it, and what these commands print and exit with."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def runtime(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Runtime]:
 
 
 def test_a_day_at_the_command_line(runtime: Runtime, tmp_path: Path) -> None:
-    """Log in, list, recycle, log out: each says what it did, `--json` as JSON."""
+    """Log in, list, recycle, log out: each says what it did, or prints JSON with `--json`."""
     env = {"HOME": str(tmp_path), "BUNTIME_KEY": OPERATORS_KEY}
     done = run("login", runtime.url, "--name", "prod", cwd=tmp_path, env=env)
     assert (done.returncode, done.stderr) == (0, "")
@@ -68,7 +68,7 @@ def test_a_day_at_the_command_line(runtime: Runtime, tmp_path: Path) -> None:
 
 
 def test_refusals(runtime: Runtime, tmp_path: Path) -> None:
-    """A wrong key is not kept, an app that is not there is told, in words or as JSON."""
+    """A wrong key is not kept, and an unknown app is an error, in words or as JSON."""
     env = {"HOME": str(tmp_path), "BUNTIME_KEY": "wrong"}
     done = run("login", runtime.url, cwd=tmp_path, env=env)
     assert (done.returncode, done.stdout) == (4, "")
@@ -94,7 +94,7 @@ def test_refusals(runtime: Runtime, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("typed", "code"), [(f"{OPERATORS_KEY}\n", 0), ("\n", 2), ("a b\n", 2)])
 def test_a_key_from_stdin(runtime: Runtime, tmp_path: Path, typed: str, code: int) -> None:
-    """A key may be piped in; none, or what is none, is told."""
+    """A key may be piped in; a missing or malformed one is an error."""
     done = subprocess.run(
         [*command(), "login", runtime.url],
         input=typed,
@@ -116,7 +116,7 @@ def test_a_key_from_stdin(runtime: Runtime, tmp_path: Path, typed: str, code: in
 
 
 def test_the_runtime_of_this_machine(tmp_path: Path) -> None:
-    """In development it is asked without a login."""
+    """In development a runtime can be asked without a login."""
     (tmp_path / "apps").mkdir()
     state = tmp_path / "state"
     state.mkdir(mode=0o711)
@@ -132,7 +132,7 @@ def test_the_runtime_of_this_machine(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["list", "login", "recycle"])
 def test_a_folder_of_a_command_s_name(tmp_path: Path, name: str) -> None:
-    """A word that was a folder before it was a command is neither: both are told how to write."""
+    """If a folder has a command's name, the word runs neither; the error says how to write both."""
     (tmp_path / name).mkdir()
     env = {"HOME": str(tmp_path), "XDG_STATE_HOME": str(tmp_path)}
     done = run(name, cwd=tmp_path, env=env)

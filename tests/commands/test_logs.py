@@ -1,4 +1,4 @@
-"""`buntime logs`: what it asks for, how it shows it, and that it comes back."""
+"""`buntime logs`: what it requests, how it shows lines, and how it reconnects."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def ndjson(*lines: object) -> bytes:
 
 
 def run(script: Script, *words: str) -> tuple[int, list[str]]:
-    """The exit code, and the targets that were asked."""
+    """The exit code, and the targets that were requested."""
     with serving(discovered(script)) as server:
         code = main(["logs", *words, "--to", server.url], mode="checkout")
         return code, [target for _, target in server.asked()]
@@ -78,7 +78,7 @@ def run(script: Script, *words: str) -> tuple[int, list[str]]:
     ],
 )
 def test_question(words: tuple[str, ...], query: str) -> None:
-    """Words and flags are the API's parameters."""
+    """Words and flags become the API's parameters."""
     code, asked = run(lambda _: answer(ndjson(PRINTED), kind="x-ndjson"), *words)
     assert (code, asked) == (0, [f"/api/logs?{query}" if query else "/api/logs"])
 
@@ -89,7 +89,7 @@ def test_question(words: tuple[str, ...], query: str) -> None:
      ("plugin:adit", "/api/plugins/adit")],
 )  # fmt: skip
 def test_who_is_not_there(word: str, path: str, capsys: pytest.CaptureFixture[str]) -> None:
-    """Where there are no lines, and no such app either, that is an error."""
+    """It is an error if there are no lines and no such app either."""
     gone = {"error": {"code": "app_not_found", "message": "there is no such one", "requestId": "r"}}
 
     def script(asked: Request) -> bytes:
@@ -103,7 +103,7 @@ def test_who_is_not_there(word: str, path: str, capsys: pytest.CaptureFixture[st
 
 
 def test_whose_log_is_empty() -> None:
-    """An app that is there, and one that the key may not look at, have printed nothing."""
+    """An app without lines, or one that the key may not look at, is no error."""
     for status in (200, 403):
         refused = {"error": {"code": "no_right", "message": "no", "requestId": "r"}}
         replies = {True: answer(b"", kind="x-ndjson"), False: answer(refused, status)}
@@ -115,14 +115,14 @@ def test_whose_log_is_empty() -> None:
     [("shop", "blog"), ("shop@",), ("--level", "loud"), ("-n", "0"), ("-n", "x"), ("-n", "99999")],
 )
 def test_wrong_lines(words: tuple[str, ...], capsys: pytest.CaptureFixture[str]) -> None:
-    """They end before anything is asked."""
+    """Wrong lines are errors before anything is requested."""
     assert run(lambda _: answer(b"", kind="x-ndjson"), *words) == (EXIT_USAGE, [])
     assert "buntime: error: " in capsys.readouterr().err
 
 
 def test_for_people(capsys: pytest.CaptureFixture[str]) -> None:
-    """Lines look like those of the log in development, and no text of an app is a command to the
-    terminal or a line of its own. Where no terminal reads there are no colours."""
+    """Lines look like those of the log in development. No text of an app can be a command to the
+    terminal or a line of its own. Output that is not a terminal has no colours."""
     assert run(lambda _: answer(ndjson(ACCESS, PRINTED), kind="x-ndjson"))[0] == 0
     first, second = capsys.readouterr().out.splitlines()
     assert re.fullmatch(
@@ -136,7 +136,7 @@ def test_for_people(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_colours(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    """A terminal has colours, unless NO_COLOR says otherwise."""
+    """A terminal has colours, unless NO_COLOR is set."""
     for no_colour in ("", "1"):
         monkeypatch.setenv("NO_COLOR", no_colour)
         logs._printer(True)(PRINTED)
@@ -154,20 +154,20 @@ def test_colours(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyP
     ],
 )
 def test_odd_lines(odd: dict[str, Any], capsys: pytest.CaptureFixture[str]) -> None:
-    """Whatever another machine sends is a line, without control characters."""
+    """Whatever another machine sends becomes a line, without control characters."""
     logs._printer(False)(odd)
     assert capsys.readouterr().out.removesuffix("\n").isprintable()
 
 
 def test_json(capsys: pytest.CaptureFixture[str]) -> None:
-    """With --json they are as they came."""
+    """With --json the records are printed as they came."""
     run(lambda _: answer(ndjson(ACCESS, PRINTED), kind="x-ndjson"), "--json")
     told = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     assert told == [ACCESS, PRINTED]
 
 
 def following(script: Script, count: int) -> tuple[list[int], list[str]]:
-    """The numbers of so many lines that one who follows gets, and what he has asked."""
+    """The numbers of the first `count` lines that a follower gets, and the targets it requested."""
     with serving(discovered(script)) as server:
         lines = logs._follow(Api(remote(Login(server.url, "bt_key"))), {"app": "shop"})
         told = [line["seq"] for line in itertools.islice(lines, count)]
@@ -181,8 +181,8 @@ def chunked(*lines: object, is_whole: bool) -> bytes:
 
 
 def replies() -> Iterator[bytes]:
-    yield chunked({"seq": 1}, {"seq": 2}, is_whole=True)  # it was stopped
-    yield answer(b"<html>", 502)  # a proxy finds nobody
+    yield chunked({"seq": 1}, {"seq": 2}, is_whole=True)  # the runtime was stopped
+    yield answer(b"<html>", 502)  # a proxy finds no runtime
     yield answer({"error": {"code": "draining", "message": "", "requestId": ""}}, 503)
     yield chunked({"seq": 3}, is_whole=False)  # it was killed
     yield b""
@@ -190,7 +190,7 @@ def replies() -> Iterator[bytes]:
 
 
 def test_comes_back(capsys: pytest.CaptureFixture[str]) -> None:
-    """However a stream ends, it is asked for again, from the last line on."""
+    """However a stream ends, it is requested again, from after the last line."""
     reply = replies()
     told, asked = following(lambda _: next(reply), 4)
     assert told == [1, 2, 3, 4]
@@ -202,7 +202,7 @@ def test_comes_back(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_refusals() -> None:
-    """What another try does not change ends it."""
+    """An error that another try does not change ends it."""
     refused = {"error": {"code": "no_right", "message": "no", "requestId": "r"}}
     with pytest.raises(ApiError, match="no"):
         following(lambda _: answer(refused, 403), 1)

@@ -1,4 +1,4 @@
-"""A key that lies in a file: read whole, checked, and never guessed."""
+"""A master key in a file: read whole, checked, and never guessed."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def key_in(path: Path) -> str | None:
 
 @pytest.mark.parametrize("data", [b"sesame", b"sesame\n", b"sesame\r\n"])
 def test_key(tmp_path: Path, data: bytes) -> None:
-    """The key is what the file holds, but for a newline at its end."""
+    """The key is the file's content without a final newline."""
     (tmp_path / "key").write_bytes(data)
     assert key_in(tmp_path / "key") == "sesame"
 
@@ -45,7 +45,7 @@ def test_key(tmp_path: Path, data: bytes) -> None:
     ],
 )
 def test_no_key(tmp_path: Path, data: bytes, reason: str) -> None:
-    """What is no key ends the start, and is not shown."""
+    """An invalid key stops the start, and is not shown."""
     (tmp_path / "key").write_bytes(data)
     with pytest.raises(UsageError, match=reason) as caught:
         key_in(tmp_path / "key")
@@ -53,7 +53,7 @@ def test_no_key(tmp_path: Path, data: bytes, reason: str) -> None:
 
 
 def test_no_file(tmp_path: Path) -> None:
-    """A missing file and a FIFO are errors, and nobody waits for them."""
+    """A missing file and a FIFO are errors at once, without waiting."""
     os.mkfifo(tmp_path / "fifo")
     for name in ("missing", "fifo"):
         with pytest.raises(UsageError, match="cannot be read: "):
@@ -61,7 +61,7 @@ def test_no_file(tmp_path: Path) -> None:
 
 
 def test_both() -> None:
-    """Two keys would be one too many."""
+    """Two keys are an error."""
     with pytest.raises(UsageError, match="are both set; keep one"):
         with_master_key(
             settings_with({"RUNTIME_MASTER_KEY": "k", "RUNTIME_MASTER_KEY_FILE": "/key"})
@@ -69,7 +69,7 @@ def test_both() -> None:
 
 
 def test_a_credential_of_systemd(tmp_path: Path) -> None:
-    """The one of this name is the key, where no other is set."""
+    """A systemd credential with this name is the key, unless another one is set."""
     environ = {"CREDENTIALS_DIRECTORY": str(tmp_path)}
     assert with_master_key(settings_with({}), environ).master_key is None
     (tmp_path / "RUNTIME_MASTER_KEY").write_bytes(b"sesame\n")
@@ -85,7 +85,7 @@ def test_a_credential_of_systemd(tmp_path: Path) -> None:
 
 
 def test_another_key(tmp_path: Path) -> None:
-    """At SIGHUP the file is read again; where that fails the old key goes on."""
+    """SIGHUP reads the file again; if that fails, the old key stays valid."""
     write_app(tmp_path / "apps/locked", {"index.html": "hello"}, visibility="protected")
     key = tmp_path / "key"
     key.write_text("old")

@@ -1,4 +1,4 @@
-"""docs/moving.md: its examples are what `buntime import` makes of them, its keys are there."""
+"""docs/moving.md: its examples are what `buntime import` makes of them, and its keys exist."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tests.test_docs import examples, rows
 
 PAGE = (Path(__file__).parents[2] / "docs/moving.md").read_text("utf-8")
 KNOWN = {key.name for key in KEYS}
-# A value that each flag may have, by which it is tried.
+# A value for each flag, to try it with.
 VALUES = {"-e": "A=b", "--env": "A=b", "--chdir": "src", "--pythonpath": "src", "--app-dir": "src"}
 
 
@@ -32,14 +32,14 @@ def made(line: str) -> dict[str, object]:
 
 
 def test_gunicorn() -> None:
-    """The Procfile becomes the manifest that stands below it."""
+    """The Procfile becomes the manifest shown below it."""
     part = section("From gunicorn and uvicorn")
     [procfile], [manifest] = examples(part, "text"), examples(part, "yaml")
     assert made(procfile) == yaml.safe_load(manifest)
 
 
 def flags() -> list[tuple[str, str]]:
-    """Each flag of the table, and the key that is beside it: `("--workers", "workers")`."""
+    """Each flag of the table, with the key beside it: `("--workers", "workers")`."""
     found = []
     for cells in rows(section("From gunicorn and uvicorn"))[1:]:
         keys = [name for name in re.findall(r"`(\w+)`", cells[1]) if name in KNOWN]
@@ -50,7 +50,7 @@ def flags() -> list[tuple[str, str]]:
 
 @pytest.mark.parametrize(("flag", "key"), flags())
 def test_flags(flag: str, key: str) -> None:
-    """A flag that stands beside a key becomes that key."""
+    """A flag becomes the key beside it."""
     value = "" if flag == "--factory" else VALUES.get(flag, "7")
     plain = made("web: gunicorn shop:app")
     words = shlex.join([word for word in (flag, value) if word])
@@ -58,7 +58,7 @@ def test_flags(flag: str, key: str) -> None:
 
 
 def test_what_is_named() -> None:
-    """What stands at the right of a table is a key, a setting, or a line of a manifest."""
+    """The right column of each table names a key, a setting, or a line of a manifest."""
     names = {setting.variable for setting in SETTINGS} | KNOWN
     for cells in rows(PAGE):
         for text in re.findall(r"`([A-Za-z_]+)(?::[^`]*)?`", cells[1]):
@@ -67,7 +67,7 @@ def test_what_is_named() -> None:
 
 
 def test_passenger(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """An app of Passenger's is loaded with the manifest that is told."""
+    """An app of Passenger loads with the manifest that the page shows."""
     [manifest] = examples(section("From Passenger"), "yaml")
     shop = tmp_path / "shop"
     shop.mkdir()

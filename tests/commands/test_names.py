@@ -22,7 +22,7 @@ from tests.support.runs import environ
 def state(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Path]:
-    """The state folder of a runtime that runs, also one with a long path."""
+    """The state folder of a running runtime, once with a short and once with a long path."""
     apps, state = tmp_path_factory.mktemp("apps"), tmp_path_factory.mktemp("state") / request.param
     state.mkdir(parents=True, exist_ok=True)
     state.chmod(0o711)
@@ -49,12 +49,12 @@ def offered(word: str, env: dict[str, str], *line: str) -> list[str]:
 
 
 def at_last_offered(word: str, env: dict[str, str], names: list[str], *line: str) -> None:
-    """Nothing is offered where the runtime is slow to answer, as on a busy machine."""
+    """Wait for the names, because a slow runtime, as on a busy machine, offers nothing."""
     wait_until(lambda: offered(word, env, *line) == names, what=f"{word!r} as {names}")
 
 
 def test_names(state: Path, tmp_path: Path) -> None:
-    """Apps by their beginning; behind an @ their versions."""
+    """Apps by the beginning of their names; after an @, their versions."""
     env = {"RUNTIME_STATE_DIR": str(state), "HOME": str(tmp_path), "RUNTIME_API_PREFIX": "/_"}
     at_last_offered("", env, ["@acme/site", "blog", "shop"])
     at_last_offered("sh", env, ["shop"])
@@ -64,7 +64,7 @@ def test_names(state: Path, tmp_path: Path) -> None:
 
 
 def test_plugins(state: Path, tmp_path: Path) -> None:
-    """Behind `plugins` what to do, then names of plugins; where folders are meant, nothing."""
+    """After `plugins`, first actions, then plugin names; nothing where a folder is expected."""
     env = {"RUNTIME_STATE_DIR": str(state), "HOME": str(tmp_path), "RUNTIME_API_PREFIX": "/_"}
     begin = ("buntime", "plugins")
     at_last_offered("re", env, ["reload", "reset", "remove"], *begin)
@@ -76,7 +76,7 @@ def test_plugins(state: Path, tmp_path: Path) -> None:
 
 
 def test_silence(tmp_path: Path) -> None:
-    """Without a runtime, with another one's socket, or with a faulty file, it says nothing."""
+    """Without a runtime, with a dead socket, or with a faulty file, nothing is printed."""
     env = {"RUNTIME_STATE_DIR": str(tmp_path), "HOME": str(tmp_path)}
     assert offered("", env) == []
     (tmp_path / "control.sock").touch()
@@ -87,7 +87,7 @@ def test_silence(tmp_path: Path) -> None:
 
 
 def test_elsewhere(tmp_path: Path) -> None:
-    """Where commands go to another host, this machine's names would mislead."""
+    """If commands go to another host, no names of this machine are offered: they would mislead."""
     env = {"HOME": str(tmp_path)}
     assert not asks_elsewhere(env)
     assert asks_elsewhere(env | {"BUNTIME_TO": "prod"})
@@ -105,7 +105,7 @@ def test_elsewhere(tmp_path: Path) -> None:
     [{"HOME": "/home/x"}, {"HOME": "/home/x", "XDG_STATE_HOME": "/s"}, {"RUNTIME_STATE_DIR": "/d"}],
 )
 def test_the_state_folder(environ: dict[str, str]) -> None:
-    """It is the one that the settings have."""
+    """The state folder is the one of the settings."""
     settings = load_settings(
         args={}, environ=environ, dotenv={}, mode="pyz", cores=1, needs_apps=False,
         is_root=os.geteuid() == 0,
@@ -114,7 +114,7 @@ def test_the_state_folder(environ: dict[str, str]) -> None:
 
 
 def test_what_it_imports() -> None:
-    """A Tab pays for none of the modules that other commands need."""
+    """A Tab imports none of the modules that other commands need."""
     slow = {"argparse", "dataclasses", "inspect", "http.client", "ssl", "buntime.commands.cli"}
     code = (
         f"import sys; sys.path.insert(0, {str(ROOT)!r}); sys.argv = ['buntime', {FLAG!r}, 'x'];"

@@ -1,4 +1,4 @@
-"""`buntime new` writes apps that work as they are, and `buntime check` tells which do not."""
+"""`buntime new` writes apps that work as they are, and `buntime check` reports faulty ones."""
 
 from __future__ import annotations
 
@@ -33,12 +33,12 @@ ANSWERS = {
 FETCH = "def fetch(request): ...\n"
 ROOT = Path(__file__).resolve().parents[2]
 PROGRAM = shlex.join(command())
-# The packages of these are not installed for these tests.
+# These tests do not install the packages of these kinds.
 DRIVEN_ELSEWHERE = ("dash", "streamlit")
 
 
 def test_first_apps(tmp_path: Path) -> None:
-    """Each kind is written, said where to look at, passes the check, and answers."""
+    """Each kind is written, its URL is printed, and it passes the check and answers."""
     for kind in KINDS:
         done = run("new", f"apps/{kind}", "--kind", kind, cwd=tmp_path)
         assert (done.returncode, done.stderr) == (0, "")
@@ -58,7 +58,7 @@ def test_first_apps(tmp_path: Path) -> None:
 
 
 def test_first_apps_of_frameworks(tmp_path: Path) -> None:
-    """Each is written, said where its packages come from, and serves, with links below its base."""
+    """Each is written, with advice on its packages, and serves with links below its base."""
     for kind in FRAMEWORKS:
         done = run("new", f"apps/{kind}", "--kind", kind, cwd=tmp_path)
         assert (done.returncode, done.stderr) == (0, "")
@@ -80,7 +80,7 @@ def test_first_apps_of_frameworks(tmp_path: Path) -> None:
 
 
 def test_their_tests(tmp_path: Path) -> None:
-    """The tests that are written with the apps pass, those of a plugin too, and all at once."""
+    """The tests written with the apps pass, also those of a plugin, and all at once."""
     for kind in (*KINDS, *FRAMEWORKS, "plugin"):
         run("new", f"apps/my-{kind}", "--kind", kind, cwd=tmp_path)
     pytest_ = [
@@ -107,7 +107,7 @@ def test_their_tests(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("kind", [*KINDS, *FRAMEWORKS])
 def test_comments_of_a_first_manifest(tmp_path: Path, kind: str) -> None:
-    """Whoever takes the # away gets what the comment says: a manifest that is valid as a whole."""
+    """Removing each # does what the comment says: the whole manifest is valid."""
     run("new", "shop", "--kind", kind, cwd=tmp_path)
     text = (tmp_path / "shop" / MANIFEST).read_text()
     keys = re.findall(r"^# ((?:[a-zA-Z]+:|  [A-Z]).*)$", text, re.M)
@@ -120,7 +120,7 @@ def test_comments_of_a_first_manifest(tmp_path: Path, kind: str) -> None:
 
 @pytest.mark.parametrize("kind", DRIVEN_ELSEWHERE)
 def test_first_apps_as_recipes_tell(kind: str) -> None:
-    """Those whose packages are large are the recipes' apps, which are driven with theirs."""
+    """Kinds with large packages are the recipes' apps, which are tested with their packages."""
     recipe = recipes()[kind].files
     assert FRAMEWORKS[kind].keys() == recipe.keys()
     for file, text in recipe.items():
@@ -131,7 +131,7 @@ def test_first_apps_as_recipes_tell(kind: str) -> None:
 
 @pytest.mark.parametrize("name", ["counter", "@acme/counter"])
 def test_a_first_plugin(tmp_path: Path, name: str) -> None:
-    """It is written, passes the check, and serves: its hooks, and its page."""
+    """A new plugin passes the check, and serves its hooks and its page."""
     done = run("new", f"plugins/{name}", "--kind", "plugin", cwd=tmp_path)
     assert (done.returncode, done.stderr) == (0, "")
     for line in (
@@ -152,7 +152,7 @@ def test_a_first_plugin(tmp_path: Path, name: str) -> None:
 
 
 def test_nothing_is_overwritten(tmp_path: Path) -> None:
-    """What is there already stays as it is, be it a folder or a file."""
+    """What already exists stays as it is, be it a folder or a file."""
     (tmp_path / "shop").mkdir()
     (tmp_path / "shop/index.py").write_text("mine")
     (tmp_path / "blog").write_text("mine too")
@@ -179,7 +179,7 @@ def test_nothing_is_overwritten(tmp_path: Path) -> None:
     ],
 )
 def test_names(tmp_path: Path, words: list[str], told: str) -> None:
-    """A name that no request could say is refused, and nothing is written."""
+    """A name that no request could contain is refused, and nothing is written."""
     done = run("new", *words, cwd=tmp_path)
     assert (done.returncode, done.stdout) == (2, "")
     assert told in done.stderr
@@ -187,7 +187,7 @@ def test_names(tmp_path: Path, words: list[str], told: str) -> None:
 
 
 def test_versions_and_scopes(tmp_path: Path) -> None:
-    """A version and a scope may stand in the name; what is said fits them."""
+    """The name may contain a version and a scope; what is printed matches them."""
     done = run("new", "apps/@acme/shop@1.2.0", cwd=tmp_path)
     assert f"Serve it:   {PROGRAM} apps\n" in done.stdout
     assert "http://localhost:8000/@acme/shop@1.2.0/\n" in done.stdout
@@ -195,8 +195,8 @@ def test_versions_and_scopes(tmp_path: Path) -> None:
 
 
 def test_faults(tmp_path: Path) -> None:
-    """Each fault is told with its app, and with the stack where code is at fault; exit code 1.
-    What an app prints goes to stderr, and the apps that are well are told of too."""
+    """Each fault is reported with its app, and with the stack if code is at fault; exit code 1.
+    What an app prints goes to stderr, and healthy apps are reported too."""
     apps = tmp_path / "apps"
     write_app(apps / "a-import", {"app.py": "import surely_not_there\n"})
     write_app(apps / "b-manifest", {"app.py": ""}, ttl="soon")
@@ -228,7 +228,7 @@ def test_faults(tmp_path: Path) -> None:
 
 
 def test_no_apps(tmp_path: Path) -> None:
-    """A folder without an app is no success: it is the wrong folder."""
+    """A folder without an app is an error: it is the wrong folder."""
     (tmp_path / "apps").mkdir()
     done = run("check", "apps", cwd=tmp_path)
     told = f"no apps in {tmp_path / 'apps'}\n    run: {PROGRAM} new apps/hello\n"
@@ -237,7 +237,7 @@ def test_no_apps(tmp_path: Path) -> None:
 
 
 def test_what_apps_print(tmp_path: Path) -> None:
-    """What an app prints to stderr while it loads, and warnings of the runtime, go to stderr."""
+    """What an app prints while it loads, and the runtime's warnings, go to stderr."""
     app = "import sys\nprint('careful', file=sys.stderr)\ndef fetch(request): ...\n"
     write_app(tmp_path / "apps/loud", {"app.py": app})
     (tmp_path / "apps/shop@one").mkdir()
@@ -249,7 +249,7 @@ def test_what_apps_print(tmp_path: Path) -> None:
 
 
 def test_output_of_several_apps(tmp_path: Path) -> None:
-    """Loaded side by side, each has its own below its line, in the order of the apps."""
+    """Apps load side by side; each one's output is below its own line, in the order of the apps."""
     code = """
 import sys, time
 for number in range(20):
@@ -261,7 +261,7 @@ def fetch(request): ...
         stream = "sys.stdout" if name == "b" else "sys.stderr"
         write_app(tmp_path / f"apps/{name}", {"app.py": code.format(name * 3, stream)})
     done = run("check", "apps", cwd=tmp_path, stderr=subprocess.STDOUT)
-    # The runtime may warn between them, as of a busy machine.
+    # The runtime may print warnings between them, such as about a busy machine.
     ours = re.compile(r": ok \(|\b(aaa|bbb|ccc) \d|none at fault")
     told = [line for line in done.stdout.splitlines() if ours.search(line)]
     assert len(told) == 64
@@ -273,7 +273,7 @@ def fetch(request): ...
 
 
 def test_an_app_that_prints_without_end(tmp_path: Path) -> None:
-    """What is shown of it is bounded, and it is said how much is left out."""
+    """Only a part of its output is shown, and the last line says that some was dropped."""
     code = "print(('x' * 999 + chr(10)) * 2000)\ndef fetch(request): ...\n"
     write_app(tmp_path / "apps/loud", {"app.py": code})
     done = run("check", "apps", cwd=tmp_path)
@@ -284,7 +284,7 @@ def test_an_app_that_prints_without_end(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_an_interrupt(tmp_path: Path, number: int) -> None:
-    """Nothing that was started outlives it, what is known by then is told, and the exit code is
+    """No process that was started survives it, the results so far are printed, and the exit code is
     that of a shell."""
     code = """
 import os, subprocess, sys, time
@@ -318,7 +318,7 @@ time.sleep(60)
 
 
 def test_what_a_site_publishes(tmp_path: Path) -> None:
-    """A site's files are counted, doubtful ones warned of, a page beside a program refused."""
+    """A site's files are counted, doubtful ones warned about, a page beside a program refused."""
     site = write_app(tmp_path / "apps/site", {"index.html": "", "a.js": "", "users.db": ""})
     done = run("check", "apps", cwd=tmp_path)
     assert (done.returncode, done.stdout.splitlines()) == (
@@ -338,7 +338,7 @@ def test_what_a_site_publishes(tmp_path: Path) -> None:
 
 
 def test_a_site_that_was_built_for_another_place(tmp_path: Path) -> None:
-    """Links that leave the app's base are warned of, unless it has a host of its own."""
+    """Links that leave the app's base give a warning, unless the app has its own host."""
     page = '<script type="module" src="/assets/index-4sK3.js"></script>'
     write_app(tmp_path / "apps/site", {"index.html": page})
     write_app(tmp_path / "apps/hosted", {"index.html": page}, hosts=["site.example.com"])
@@ -349,7 +349,7 @@ def test_a_site_that_was_built_for_another_place(tmp_path: Path) -> None:
 
 
 def test_a_service_that_nobody_offers(tmp_path: Path) -> None:
-    """It is warned of, with the one that was meant."""
+    """A service that no plugin offers gives a warning with the likely name."""
     write_app(tmp_path / "apps/shop", {"app.py": "def fetch(request): ..."}, uses=["kv2"])
     write_app(tmp_path / "apps/well", {"app.py": "def fetch(request): ..."}, uses=["kv"])
     done = run("check", "apps", cwd=tmp_path)
@@ -383,7 +383,7 @@ WRONG: Mapping[str, tuple[dict[str, str], dict[str, object], str]] = {
 
 
 def test_what_to_run(tmp_path: Path) -> None:
-    """What is wrong with an app ends with a line for a shell."""
+    """Each fault of an app ends with a line for a shell."""
     for name, (files, manifest, _) in WRONG.items():
         write_app(tmp_path / "apps" / name, files, **manifest)
     done = run("check", "apps", "--boot-timeout", "2s", "--json", cwd=tmp_path)
@@ -393,7 +393,7 @@ def test_what_to_run(tmp_path: Path) -> None:
 
 
 def test_what_to_run_helps(tmp_path: Path) -> None:
-    """The line of a warning, pasted into a shell, ends it."""
+    """Running a warning's line in a shell removes the warning."""
     write_app(tmp_path / "apps/site", {"index.html": "", "users.db": ""})
     lines = run("check", "apps", cwd=tmp_path).stdout.splitlines()
     [line] = [line.partition("run: ")[2] for line in lines if line.startswith("    run: ")]
@@ -402,7 +402,7 @@ def test_what_to_run_helps(tmp_path: Path) -> None:
 
 
 def test_an_app_with_data(tmp_path: Path) -> None:
-    """It is given an empty folder, which goes after the check; what it has kept is not touched."""
+    """The app gets an empty data folder, removed after the check; its own data stays untouched."""
     code = """
 import os, sys
 data = os.environ["APP_DATA_DIR"]

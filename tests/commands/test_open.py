@@ -1,4 +1,4 @@
-"""`buntime open`: a link, in the hands of nobody but who asked for it."""
+"""`buntime open`: a sign-in link that only the person who asked for it gets."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tests.support.operators import ADMIN, Operator
 def test_a_link(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """It is printed, it signs in, and what the browser is started with does not tell it."""
+    """The link is printed and signs in; the browser's command line does not contain it."""
     state = tmp_path / "state"
     write_app(tmp_path / "apps/shop", {"app.py": "def fetch(request): ..."})
     opened: list[str] = []
@@ -56,7 +56,7 @@ def test_a_link(
 def test_another_host(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """A link is made on the host itself."""
+    """A link can only be made on the host itself."""
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
     assert main(["open", "--to", "https://apps.example.com"], mode="checkout") == 1
     assert "on the host of https://apps.example.com itself" in capsys.readouterr().err
@@ -72,5 +72,5 @@ def test_another_host(
     ],
 )
 def test_displays(environ: dict[str, str], platform: str, has: bool) -> None:
-    """A browser is started where somebody could see it."""
+    """A browser is started only if somebody could see it."""
     assert command.has_display(environ, platform) is has

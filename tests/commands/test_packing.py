@@ -1,4 +1,4 @@
-"""Packing: what belongs to a deploy, and archives that are the same for the same content."""
+"""Packing: which files belong to a deploy, and identical archives for identical content."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def taken(folder: Path) -> list[str]:
 
 
 def test_what_nobody_wants(tmp_path: Path) -> None:
-    """History, environments, what is made anew, and secrets are left out; these are named."""
+    """History, environments, generated files and secrets are left out; secrets are named."""
     write(tmp_path, "app.py", "lib/a.py", ".git/config", ".venv/bin/python", "node_modules/x/y.js",
           "__pycache__/app.pyc", "lib/b.pyc", "env311/pyvenv.cfg", "env311/bin/python", ".env",
           ".env.production", ".env.example", "certs/server.pem", "certs/id_ed25519",
@@ -47,7 +47,7 @@ def test_what_nobody_wants(tmp_path: Path) -> None:
 
 
 def test_what_is_asked_for(tmp_path: Path) -> None:
-    """`!` in `.buntimeignore` takes in what is left out otherwise, by git too."""
+    """`!` in `.buntimeignore` includes what would be left out, even what git ignores."""
     write(tmp_path, "app.py", "dist/app.js", ".env", "node_modules/x/y.js", "notes.txt")
     ignore(tmp_path, "dist/", "*.txt")
     assert taken(tmp_path) == ["app.py"]
@@ -64,7 +64,7 @@ FILES = (
 
 
 def test_as_git_does(tmp_path: Path) -> None:
-    """Of nested `.gitignore` files the same is taken as by git itself."""
+    """With nested `.gitignore` files the same files are taken as by git itself."""
     write(tmp_path, *FILES)
     ignore(tmp_path, "*.log", "!keep.log", "/build", "docs/**/*.md", "only/*", "!only/b", "\\#odd",
            "*.tmp", "sp\\ ace", "x/**/z.o")  # fmt: skip
@@ -79,21 +79,21 @@ def test_as_git_does(tmp_path: Path) -> None:
 
 
 def test_the_folders_above(tmp_path: Path) -> None:
-    """Patterns of the folders above hold, up to the top that git knows; but not those that leave
-    out the very folder that was named."""
+    """Patterns of the folders above apply, up to git's top folder; but not those that leave out the
+    named folder itself."""
     shop, dist = tmp_path / "apps/shop", tmp_path / "dist"
     write(shop, "app.py", "a.log", "local.tmp")
     write(dist, "index.html")
     ignore(tmp_path, "*.log", "dist/")
     ignore(shop, "*.tmp")
-    assert taken(shop) == ["a.log", "app.py"]  # no repository
+    assert taken(shop) == ["a.log", "app.py"]  # no repository yet
     (tmp_path / ".git").mkdir()
     assert taken(shop) == ["app.py"]
     assert taken(dist) == ["index.html"]
 
 
 def test_links(tmp_path: Path) -> None:
-    """A link that leads inside stays one; another one is an error that names it."""
+    """A link that leads inside stays a link; any other is an error that names it."""
     shop = tmp_path / "shop"
     write(shop, "deep/er/a.txt", "b.txt")
     os.symlink("../../b.txt", shop / "deep/er/up")
@@ -114,7 +114,7 @@ def test_links(tmp_path: Path) -> None:
 
 
 def test_what_is_no_file(tmp_path: Path) -> None:
-    """A FIFO is left out and named; an empty folder is kept; nothing at all is an error."""
+    """A FIFO is left out and named; an empty folder is kept; a folder without files is an error."""
     with pytest.raises(UsageError, match="has no files to deploy"):
         plan_archive(str(tmp_path))
     write(tmp_path, "app.py")
@@ -127,7 +127,7 @@ def test_what_is_no_file(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", [b"caf\xe9", b"\xff"])
 def test_names_that_are_no_text(tmp_path: Path, name: bytes) -> None:
-    """A name that is no UTF-8 is told before anything is sent."""
+    """A name that is not UTF-8 is an error before anything is sent."""
     (tmp_path / os.fsdecode(name)).write_text("x")
     with pytest.raises(UsageError, match="is not a name in UTF-8"):
         plan_archive(str(tmp_path))
@@ -142,7 +142,7 @@ def packed(plan: Plan) -> tuple[bytes, str]:
 
 
 def test_the_same_content_makes_the_same_archive(tmp_path: Path) -> None:
-    """Times, owners, most of the modes and the order on the disk make no difference."""
+    """Times, owners, most mode bits and the order on disk make no difference."""
     names = ("b.txt", "a/c.py", "a/b.sh", "ä" * 120 + ".txt")
     one, two = tmp_path / "one", tmp_path / "two"
     write(one, *names)
@@ -167,7 +167,7 @@ def test_the_same_content_makes_the_same_archive(tmp_path: Path) -> None:
 
 
 def test_a_file_that_becomes_shorter(tmp_path: Path) -> None:
-    """What changes while it is packed is told."""
+    """A file that changes while it is packed is an error."""
     write(tmp_path, "a.txt")
     plan = plan_archive(str(tmp_path))
     (tmp_path / "a.txt").write_text("")
@@ -176,7 +176,7 @@ def test_a_file_that_becomes_shorter(tmp_path: Path) -> None:
 
 
 def test_many_files(tmp_path: Path) -> None:
-    """Some thousand files take well under a second for each thousand."""
+    """Some thousand files take well under a second per thousand."""
     write(tmp_path, *(f"d{number % 50}/f{number}" for number in range(2000)))
     ignore(tmp_path, *(f"pattern{number}/" for number in range(30)))
     begun = time.process_time()

@@ -1,4 +1,4 @@
-"""`buntime plugins`: what is listed, and what is at fault."""
+"""`buntime plugins`: what is listed, and which faults are found."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def own_state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_list_is_in_the_order_of_the_start(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Each that starts has its place, and each that does not says why."""
+    """Each plugin that starts has its place, and each that does not says why."""
     folder = tmp_path / "plugins"
     write_plugin(folder, "a", dependencies=["b"], version="1.2.0")
     write_plugin(folder, "b", base="/b")
@@ -38,7 +38,7 @@ def test_list_is_in_the_order_of_the_start(
 
 
 def test_check_tells_all_faults(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Every plugin is looked at, whatever is wrong with others, and the exit code is 1."""
+    """Every plugin is checked, whatever is wrong with others, and the exit code is 1."""
     folder = tmp_path / "plugins"
     write_plugin(folder, "good")
     write_plugin(folder, "typo", stag="access")
@@ -66,14 +66,14 @@ def test_check_tells_all_faults(tmp_path: Path, capsys: pytest.CaptureFixture[st
 
 
 def test_check_of_good_ones(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Without faults the exit code is 0; disabled ones are no fault."""
+    """Without faults the exit code is 0; a disabled plugin is no fault."""
     write_plugin(tmp_path / "plugins", "audit", enabled=False)
     assert main(["plugins", "check", str(tmp_path / "plugins")], mode="checkout") == 0
     assert capsys.readouterr().out == "audit 0.0.0: ok, disabled\n1 plugin, none at fault\n"
 
 
 def test_what_is_no_action(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """An unknown action, none at all, or a folder that is not there is a usage error."""
+    """An unknown action, none at all, or a missing folder is a usage error."""
     for line in (["plugins"], ["plugins", "hide"], ["plugins", "check", str(tmp_path / "no")]):
         assert main(line, mode="checkout") == 2
     assert main(["plugins", "check", str(tmp_path)], mode="checkout") == 1
@@ -81,7 +81,7 @@ def test_what_is_no_action(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -
 
 
 def test_reset_takes_a_switch_back(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """What operators have switched holds no more, while no runtime has the state folder."""
+    """`reset` undoes what operators switched, but only while no runtime holds the state folder."""
     folder = str(tmp_path / "state")
     held = StateFolder(folder)
     held.take()

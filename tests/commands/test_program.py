@@ -1,4 +1,4 @@
-"""Commands that are told to be pasted begin with the name that the program has here."""
+"""Commands to paste begin with the program's name as it was called here."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from buntime.commands.program import name_of, pasted
 
 @pytest.fixture
 def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder with a file of each form, on the PATH as `bin`."""
+    """A folder with a file of each form; its `bin` is on the PATH."""
     (tmp_path / "bin").mkdir()
     for name, mode in (("buntime", 0o755), ("buntime.pyz", 0o755), ("closed/buntime.pyz", 0o644),
                        ("bin/buntime", 0o755), ("buntime.py", 0o755)):  # fmt: skip
@@ -38,7 +38,7 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     ],
 )
 def test_names(script: str, name: str, here: Path) -> None:
-    """Each form is called as people have started it."""
+    """Each form is named as people start it."""
     told = name_of(script.format(here=here), ["python3", script, "new"], f"{here}/bin:/usr/bin")
     assert told == name.format(here=here)
 

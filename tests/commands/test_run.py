@@ -1,4 +1,4 @@
-"""`buntime run`: a program of an app, once, whether a runtime runs or not."""
+"""`buntime run`: runs a program of an app once, with or without a running runtime."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def env_of(root: Path) -> dict[str, str]:
 
 
 def test_as_a_worker(apps: Path) -> None:
-    """It has stdin, secrets and environment, and gives its exit code; what is missing is told."""
+    """It has stdin, secrets and variables, and its exit code is kept; missing secrets are named."""
     line = ("run", "shop@^1.0.0", "--dir", "apps", "--", "python", "-c", TELLS)
     done = run(*line, cwd=apps, env=env_of(apps))
     assert done.returncode == 1
@@ -67,7 +67,7 @@ def test_as_a_worker(apps: Path) -> None:
 
 
 def test_faults(apps: Path) -> None:
-    """An app, a program or a word that is missing is told in one line."""
+    """A missing app, program or word is reported in one line."""
     env = {**env_of(apps), "RUNTIME_WORKER_DIRS": "apps"}
     grant(apps)
     for words, code, says in (
@@ -82,7 +82,7 @@ def test_faults(apps: Path) -> None:
 
 
 def test_signals_are_its_own(apps: Path) -> None:
-    """What is sent to the command is sent to the program, whose end is the command's."""
+    """A signal to the command reaches the program, whose end becomes the command's."""
     grant(apps)
     script = "trap 'echo caught; exit 9' TERM; echo on; while :; do sleep 0.05; done"
     process = subprocess.Popen(
@@ -118,7 +118,7 @@ def test_at_a_terminal(apps: Path) -> None:
 
 
 def test_beside_a_runtime(apps: Path) -> None:
-    """It has the data of the app whose runtime runs, and is in the app's sandbox."""
+    """It has the data of the app that a runtime serves, and is in the app's sandbox."""
     grant(apps)
     with running(apps / "apps", env=env_of(apps)):
         script = f"touch $APP_DATA_DIR/made; cat {apps}/state/local.key; echo $?"
@@ -126,7 +126,7 @@ def test_beside_a_runtime(apps: Path) -> None:
         done = run(*line, script, cwd=apps, env=env_of(apps))
         assert (apps / "state/data/shop/made").exists()
         assert done.stdout == "1\n" if find_kernel().is_fit else "0\n"
-        # Its temporary folder goes when the next one looks for what is left.
+        # Its temporary folder is removed when the next run cleans up.
         scratch = len(list((apps / "state").glob("tmp-*")))
         run(*line, "true", cwd=apps, env=env_of(apps))
         assert len(list((apps / "state").glob("tmp-*"))) == scratch
@@ -135,7 +135,7 @@ def test_beside_a_runtime(apps: Path) -> None:
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root may become another user")
 @pytest.mark.skipif(not SYSTEM_PYTHON, reason="there is no Python that every user can read")
 def test_as_the_apps_user() -> None:
-    """Where the operator is root it runs as the app's user, with a folder for its data."""
+    """If the operator is root, it runs as the app's user, with a folder for its data."""
     # Not in pytest's folder, which is closed to other users.
     with tempfile.TemporaryDirectory(prefix="buntime-run-") as name:
         root = Path(name)
@@ -165,7 +165,7 @@ def test_its_first_process_is_killed() -> None:
         env = {"RUNTIME_APP_USERS": "shop=nobody", "RUNTIME_STATE_DIR": str(root / "state")}
         line = [*command(), "run", "shop", "--dir", "apps", "--", "sh", "-c", "id -un; exec cat"]
         tied = shlex.join([sys.executable, "-c", TIED, *line])
-        # The first process waits for its program, which waits for somebody to write to it.
+        # The first process waits for its program, which waits for input.
         reader, writer = os.pipe()
         with subprocess.Popen(
             ["sh", "-c", f"{tied}; :"],
@@ -179,10 +179,10 @@ def test_its_first_process_is_killed() -> None:
             assert first.stdout is not None
             assert first.stdout.readline() == "nobody\n"
             first.kill()
-            assert first.stdout.read() == ""  # ends where nobody has it any more
+            assert first.stdout.read() == ""  # ends once nobody holds the pipe any more
 
         def is_over() -> bool:
-            """The program has ended, and then whoever has started it."""
+            """The program has ended, and then whoever started it."""
             try:
                 os.write(writer, b"x")
             except BrokenPipeError:
@@ -195,7 +195,7 @@ def test_its_first_process_is_killed() -> None:
 
 @pytest.mark.skipif(not find_kernel().is_fit, reason="needs Landlock")
 def test_as_operators_leave_the_app(tmp_path: Path) -> None:
-    """What operators say of the app holds here, too: its manifest opens no sandbox."""
+    """Operators' settings for the app apply here too: its manifest cannot turn the sandbox off."""
     write_app(tmp_path / "apps/shop", {"app.py": ""}, sandbox="off")
     (tmp_path / "config.yaml").write_text("apps: {shop: {sandbox: standard}}\n")
     (tmp_path / "config.yaml").chmod(0o600)

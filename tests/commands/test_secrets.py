@@ -1,4 +1,4 @@
-"""`buntime secrets`: values come by stdin or a prompt, and lie in files where no runtime is."""
+"""`buntime secrets`: values come from stdin or a prompt, and go into files without a runtime."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ VALUE = "a-value-that-is-seen-nowhere"
 
 
 class Shell:
-    """Runs commands for one state folder, in which no runtime is."""
+    """Runs commands for one state folder that no runtime holds."""
 
     def __init__(
         self, state: Path, patch: pytest.MonkeyPatch, capture: pytest.CaptureFixture[str]
@@ -34,7 +34,7 @@ class Shell:
         self._capture = capture
 
     def run(self, *words: str, stdin: bytes = b"", code: int = 0) -> str:
-        """What the command prints, on stdout or stderr; its exit code must be this one."""
+        """What the command prints, on stdout or stderr; its exit code must be `code`."""
         stream = SimpleNamespace(buffer=io.BytesIO(stdin), isatty=lambda: False)
         self._patch.setattr(sys, "stdin", stream)
         assert main(["secrets", *words], mode="checkout") == code
@@ -58,7 +58,7 @@ def shell(
 
 
 def test_without_a_runtime(shell: Shell) -> None:
-    """The files of the state folder are written, as a runtime would; then it is free again."""
+    """The state folder's files are written as a runtime would, and the folder let go of."""
     told = shell.run("set", "@acme/shop", "KEY", stdin=f"{VALUE}\n".encode())
     assert told == "KEY of @acme/shop is set"
     file = shell.state / "secrets/@acme+shop/KEY"
@@ -83,7 +83,7 @@ def test_json(shell: Shell) -> None:
 
 
 def test_a_state_folder_that_is_held(shell: Shell) -> None:
-    """Where a runtime that cannot be asked holds it, nothing is written behind its back."""
+    """If a runtime that cannot be asked holds the folder, nothing is written behind its back."""
     folder = StateFolder(str(shell.state))
     folder.take()
     try:
@@ -99,7 +99,7 @@ def test_a_state_folder_that_is_held(shell: Shell) -> None:
     [("shop", "KEY", VALUE), ("shop", f"KEY={VALUE}"), ("shop", "KEY", "=", VALUE)],
 )
 def test_a_value_on_the_line(shell: Shell, words: tuple[str, ...]) -> None:
-    """Is refused, and said why, and that it may have been seen already."""
+    """A value on the line is refused, with the reason, and a warning that others may know it."""
     told = shell.run("set", *words, code=2)
     assert "is seen by every process of this machine" in told
     assert "change that value where it comes from" in told
@@ -120,18 +120,18 @@ def test_a_value_on_the_line(shell: Shell, words: tuple[str, ...]) -> None:
     ],
 )
 def test_other_mistakes(shell: Shell, words: tuple[str, ...], said: str) -> None:
-    """Are told with what to write instead."""
+    """Mistakes are reported with what to write instead."""
     assert said in shell.run(*words, stdin=VALUE.encode(), code=2)
 
 
 @pytest.mark.parametrize("stdin", [b"", b"\n", VALUE.encode() + b"\xff", b"x" * 70_000])
 def test_no_value(shell: Shell, stdin: bytes) -> None:
-    """What cannot be one is said, without a word of it."""
+    """An invalid value is reported without showing any of it."""
     assert "stdin: the value" in shell.run("set", "shop", "KEY", stdin=stdin, code=2)
 
 
 def test_check_and_doctor(shell: Shell, tmp_path: Path) -> None:
-    """Both name what an app lacks and the command to set it; an app that has all is well."""
+    """Both name the missing secret and the command to set it; with the secret the app is fine."""
     app = "from buntime import secret\nVALUE = secret('KEY')\ndef fetch(request): ...\n"
     write_app(tmp_path / "apps/shop", {"app.py": app}, secrets=["KEY"])
     words = "the secret KEY is not set; set it by: buntime secrets set shop KEY"
@@ -147,7 +147,7 @@ def test_check_and_doctor(shell: Shell, tmp_path: Path) -> None:
 
 
 def test_the_runtime_of_this_machine(shell: Shell, tmp_path: Path) -> None:
-    """It is asked by its socket, without a key; it has the value at once, and the files are its."""
+    """The runtime is asked by its socket, without a key; it uses the value at once and keeps it."""
     app = "from buntime import Response, secret\nKEY = secret('KEY')\n"
     app += "def fetch(request): return Response(str(len(KEY)))\n"
     write_app(tmp_path / "apps/shop", {"app.py": app}, secrets=["KEY"])
@@ -164,7 +164,7 @@ def test_the_runtime_of_this_machine(shell: Shell, tmp_path: Path) -> None:
 
 
 def test_a_runtime_is_asked(shell: Shell, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """It says what it knows of the app besides."""
+    """The runtime adds what it knows about the app."""
     app = "from buntime import Response\ndef fetch(_): return Response('')\n"
     write_app(tmp_path / "apps/shop", {"app.py": app}, secrets=["KEY", "MORE"])
     with running(tmp_path / "apps", env={"RUNTIME_MASTER_KEY": OPERATORS_KEY}) as runtime:

@@ -30,7 +30,7 @@ def found(environ: dict[str, str], **args: object) -> Target:
 
 
 def test_the_rule(environ: dict[str, str], tmp_path: Path) -> None:
-    """--to goes before --state-dir, the variable, the default login, and this machine."""
+    """--to wins over --state-dir, then come the variable, the default login, and this machine."""
     folder = tmp_path / "state/buntime"
     folder.mkdir(parents=True)
     (folder / "control.sock").touch()
@@ -48,7 +48,7 @@ def test_the_rule(environ: dict[str, str], tmp_path: Path) -> None:
     assert (other.host, other.port, other.is_tls, other.key) == (
         "other.example.com", 8443, True, "bt_ci",
     )  # fmt: skip
-    assert found(environ, to="https://other.example.com").key == ""  # never another host's
+    assert found(environ, to="https://other.example.com").key == ""  # never another host's key
     lab = found(environ, to="lab")
     assert (lab.host, lab.port, lab.is_tls, lab.path) == ("10.0.0.5", 8000, False, "/hosting")
     write_logins(Logins(), environ)
@@ -70,14 +70,14 @@ def test_the_rule(environ: dict[str, str], tmp_path: Path) -> None:
     ],
 )
 def test_faulty_places(environ: dict[str, str], args: dict[str, str], says: str) -> None:
-    """What is no place is told."""
+    """An invalid address is an error that says why."""
     with pytest.raises(UsageError) as caught:
         found(environ | {"BUNTIME_KEY": "bt_x"}, **args)
     assert says in str(caught.value)
 
 
 def test_keys_in_plain(environ: dict[str, str]) -> None:
-    """Over http a key goes to this machine alone, unless it is said that it may."""
+    """Over http a key goes only to this machine, unless the user allows more."""
     for url in ("http://localhost:1", "http://127.0.0.1:1", "http://[::1]:1"):
         assert remote(Login(url, "bt_x")).key == "bt_x"
     with pytest.raises(UsageError):
@@ -92,7 +92,7 @@ def test_keys_in_plain(environ: dict[str, str]) -> None:
 
 @pytest.mark.parametrize("key", ["a b", "a\nb", "ключ", "a\x1b"])
 def test_faulty_keys(environ: dict[str, str], key: str) -> None:
-    """A key that could be no field's value is refused, and not shown."""
+    """A key that no header field could hold is refused, and not shown."""
     with pytest.raises(UsageError) as caught:
         found(environ | {"BUNTIME_KEY": key})
     assert key not in str(caught.value)
@@ -110,12 +110,12 @@ def test_faulty_keys(environ: dict[str, str], key: str) -> None:
     ],
 )
 def test_urls_without_a_scheme(text: str, url: str) -> None:
-    """Of this machine it is http, else https."""
+    """A URL without a scheme is http for this machine, and otherwise https."""
     assert split_url(text).geturl().rstrip("/") == url
 
 
 def test_nothing_here(tmp_path: Path) -> None:
-    """Without a login or a runtime it says how to get either."""
+    """Without a login or a runtime the error says how to get either."""
     with pytest.raises(CommandError) as caught:
         found({"HOME": str(tmp_path), "XDG_STATE_HOME": str(tmp_path)})
     assert (caught.value.code, caught.value.exit_code) == ("unreachable", 3)
@@ -123,7 +123,7 @@ def test_nothing_here(tmp_path: Path) -> None:
 
 
 def test_the_key_in_a_file(tmp_path: Path) -> None:
-    """Without a socket, a runtime in development is asked at its port by the key in its file."""
+    """Without a socket, a development runtime is asked at its port with the key from its file."""
     (tmp_path / "local.key").write_text("k" * 32 + "\n")
     target = found({"HOME": str(tmp_path), "PORT": "1234"}, state_dir=str(tmp_path))
     assert (target.host, target.port, target.key) == ("127.0.0.1", 1234, "k" * 32)
@@ -131,7 +131,7 @@ def test_the_key_in_a_file(tmp_path: Path) -> None:
 
 
 def test_logins(tmp_path: Path) -> None:
-    """They are kept in a file that is closed to others, as they were."""
+    """Logins are kept unchanged in a file that is closed to others."""
     environ = {"HOME": "/nonexistent", "XDG_CONFIG_HOME": str(tmp_path / "config")}
     assert read_logins(environ) == Logins()
     logins = Logins().with_login("lab", LAB).with_login("prod", PROD)
@@ -161,7 +161,7 @@ def test_logins(tmp_path: Path) -> None:
     ],
 )
 def test_faulty_files(environ: dict[str, str], text: bytes | None, says: str) -> None:
-    """A file that is none of ours, or that others can read, is not used."""
+    """A file that is not ours, or that others can read, is refused."""
     path = Path(logins_path(environ))
     if text is None:
         path.chmod(0o644)
@@ -173,7 +173,7 @@ def test_faulty_files(environ: dict[str, str], text: bytes | None, says: str) ->
 
 
 def test_a_full_disk(environ: dict[str, str]) -> None:
-    """Logins that cannot be written leave those that were there."""
+    """If logins cannot be written, the existing ones stay."""
     folder = Path(logins_path(environ)).parent
     (folder / f"hosts.json.{os.getpid()}").mkdir()
     with contextlib.closing(open(os.devnull)), pytest.raises(UsageError, match="cannot be written"):

@@ -1,4 +1,4 @@
-"""Commands that the API and the panel tell of are lines that the command line takes."""
+"""Commands that the API and the panel show are lines that the command line accepts."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def of_panel() -> Iterator[str]:
 
 
 def one_of(value: re.Match[str]) -> str:
-    """What may stand for `${is ? "disable" : "enable"}`: the first; for `${name}`: x."""
+    """A value for `${is ? "disable" : "enable"}`: the first word; for `${name}`: x."""
     word = re.search(r'\? "([\w-]+)"', value[0])
     return word[1] if word else "x"
 
@@ -58,13 +58,13 @@ LINES = sorted({*of_attention(), *of_panel()})
 
 @pytest.mark.parametrize("line", LINES)
 def test_lines(line: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Its words and flags are those of a command."""
-    monkeypatch.chdir(tmp_path)  # where no folder bears a command's name
+    """The words and flags of each line belong to a command."""
+    monkeypatch.chdir(tmp_path)  # a folder here could have a command's name
     command = parse_command(shlex.split(line)[1:])
     assert command.name == line.split()[1]
 
 
 def test_there_are_some() -> None:
-    """Those that are looked for are found."""
+    """The search finds the commands that it should."""
     assert {"buntime audit --verify", "buntime recycle x", "buntime doctor"} <= set(LINES)
     assert len(LINES) > 25
