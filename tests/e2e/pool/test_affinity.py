@@ -50,8 +50,8 @@ AFFINE = {"ttl": "1h", "affinity": "cookie", "workers": 2, "concurrency": 4}
 
 class Got(NamedTuple):
     pid: int
-    cookie: str  # `bt-affinity=...`, where one was set
-    line: str  # the whole of it
+    cookie: str  # `bt-affinity=...`, if one was set
+    line: str  # the whole Set-Cookie line
     seen: str | None
     which: str
 
@@ -102,7 +102,7 @@ def kept_by(runtime: Runtime, app: str) -> list[int]:
 
 
 def test_a_client_stays_with_its_worker(runtime: Runtime) -> None:
-    """Over maxRequests, while others go elsewhere, and until that worker ends."""
+    """A client keeps its worker until that ends, past maxRequests, when others go elsewhere."""
     first = ask(runtime)
     assert first.line.endswith("; Path=/shop; HttpOnly; SameSite=Lax")
     for _ in range(25):
@@ -143,7 +143,7 @@ def test_each_base_has_its_own(runtime: Runtime) -> None:
 
 
 def test_it_reaches_no_app(runtime: Runtime) -> None:
-    """Nor does that of an app at `/` reach those below it; false ones are taken out as well."""
+    """No app sees the cookie, nor that of an app at `/`; a false one is removed as well."""
     front = ask(runtime, "/")
     assert ask(runtime, "/", front.cookie).line == ""
     both = f"{ask(runtime).cookie}; {front.cookie}"
@@ -155,13 +155,13 @@ def test_it_reaches_no_app(runtime: Runtime) -> None:
 
 @pytest.mark.parametrize("value", ["", "x", "A" * 32, "A" * 8000, '"; x="', "ÿ" * 32, "=" * 32])
 def test_a_false_one_changes_nothing(runtime: Runtime, value: str) -> None:
-    """Its client is as a new one."""
+    """A client with a false cookie is treated as a new one."""
     assert ask(runtime, cookie=f"{NAME}={value}").cookie
 
 
 def test_after_its_time(runtime: Runtime) -> None:
-    """A worker that has stayed for `affinityMax` closes its WebSockets (1012), and who had it gets
-    another one, and another cookie."""
+    """A worker that has stayed for `affinityMax` closes its WebSockets (1012), and its clients get
+    another worker and another cookie."""
     first = ask(runtime, "/brief/")
     fields = f"Cookie: {first.cookie}"
     with socket_of(runtime, "/brief/ws", fields) as socket:
@@ -176,8 +176,8 @@ def test_after_its_time(runtime: Runtime) -> None:
 
 @pytest.mark.parametrize("dies", [False, True])
 def test_a_worker_that_is_full(runtime: Runtime, dies: bool) -> None:
-    """Its client's next request waits for it, beside one that is idle; where it dies meanwhile,
-    another one answers. What waits is counted."""
+    """A client's next request waits for its full worker, though another is idle; if the worker dies
+    meanwhile, another one answers. The metrics count the waiting request."""
     first = ask(runtime, "/narrow/")
     head = f"Host: x\r\nConnection: close\r\nCookie: {first.cookie}\r\n"
     with runtime.connect() as busy, runtime.connect() as waits:
@@ -210,13 +210,13 @@ def metrics_page(runtime: Runtime) -> bytes:
 
 
 def test_files_set_none(runtime: Runtime) -> None:
-    """What the runtime answers itself needs no worker."""
+    """A file that the runtime serves itself needs no worker and sets no cookie."""
     answer = fetch(runtime, "/shop/files/a.txt")
     assert (answer.body, answer.headers.get_all("set-cookie")) == (b"a", None)
 
 
 def test_a_deploy(runtime: Runtime, apps: Path) -> None:
-    """Who was there before has the old code still, others the new one."""
+    """Clients from before the deploy keep the old code, others get the new."""
     before = ask(runtime, "/deployed/")
     source = SOURCE.replace("ONE", "TWO")
     write_app(apps / "aside", {"app.py": source}, **AFFINE).rename(apps / "apps/deployed@2.0.0")

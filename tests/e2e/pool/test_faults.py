@@ -29,7 +29,7 @@ def fetch(request):
     return Response("fine")
 """
 
-# Handlers by name; those in RAISES fail at their request, those in DIES take their process along.
+# Handlers by name; those in RAISES fail at their request, those in DIES end their process too.
 RAISES = {
     "exit": "sys.exit('bye')",
     "exit-0": "sys.exit(0)",
@@ -118,7 +118,7 @@ def fetch(request):
     return Response("answered")
 """
 
-# Writes a line of its own making into its channel to the runtime, then answers.
+# Writes a message of its own into its channel to the runtime, then answers.
 FORGES = """
 import json, os, pathlib
 from buntime import Response
@@ -241,7 +241,7 @@ ASGI_APP = (
     )
 )
 
-# The first piece, then a fault.
+# Sends the first piece, then fails.
 BREAKS = """
 import os, signal
 from buntime import Response
@@ -344,7 +344,7 @@ LOADS_ALONE = LOADS.replace('"load"', 'f"load-{os.getpid()}"')
 
 
 class Bystander:
-    """Asks a neighbour again and again, and reads a stream of it, while apps fail beside it."""
+    """Requests a neighbour again and again, and reads a stream of it, while apps fail beside it."""
 
     def __init__(self, runtime: Runtime) -> None:
         self.answers = 0
@@ -377,7 +377,7 @@ def gates(tmp_path_factory: pytest.TempPathFactory) -> Gates:
 
 @pytest.fixture(scope="module")
 def runtime(tmp_path_factory: pytest.TempPathFactory, gates: Gates) -> Iterator[Runtime]:
-    """A runtime in development, whose neighbouring app must never notice anything."""
+    """A runtime in development, whose neighbouring app must never be affected."""
     apps = tmp_path_factory.mktemp("apps")
 
     def app(name: str, text: str, file: str = "app.py", **manifest: object) -> None:
@@ -423,7 +423,7 @@ def production(tmp_path_factory: pytest.TempPathFactory, gates: Gates) -> Iterat
 
 
 def check_error(answer: Answer, status: int, code: str) -> None:
-    """An error of the runtime that bears its request's id."""
+    """Expects an error of the runtime that contains the request's id."""
     assert (answer.status, answer.error["code"]) == (status, code), answer.body
     assert answer.error["requestId"] == answer.headers["x-request-id"]
 
@@ -437,7 +437,7 @@ def check_error(answer: Answer, status: int, code: str) -> None:
     + [("once", fault) for fault in ("exit", "raise", "recursion", "none", "header-value")],
 )
 def test_handler_that_fails(runtime: Runtime, app: str, fault: str) -> None:
-    """A handler that raises, or returns what is no response, gives 500 with its trace."""
+    """A handler that raises, or returns no valid response, gives 500 with its traceback."""
     answer = fetch(runtime, f"/{app}/{fault}")
     check_error(answer, 500, "app_error")
     record = runtime.wait_for_record(
@@ -467,7 +467,7 @@ def test_handler_that_takes_its_process_along(
 
 
 def test_death_is_logged_with_its_cause(runtime: Runtime) -> None:
-    """The log says by what a worker died."""
+    """The log says how a worker died."""
     fetch(runtime, "/kept/kill", method="POST")
     runtime.wait_for_record("worker.died", app="kept", how="killed by SIGKILL", requests=1)
     fetch(runtime, "/kept/exit-now-3", method="POST")
@@ -475,7 +475,7 @@ def test_death_is_logged_with_its_cause(runtime: Runtime) -> None:
 
 
 def test_requests_beside_one_that_kills_their_worker(runtime: Runtime, gates: Gates) -> None:
-    """Of requests in a dying worker's hands a GET is served by another, a POST is answered 502."""
+    """When a worker dies, its GET is served by another worker, and its POST is answered 502."""
     with ThreadPoolExecutor() as threads:
         get, post = (
             threads.submit(
@@ -498,7 +498,7 @@ def test_requests_beside_one_that_kills_their_worker(runtime: Runtime, gates: Ga
 
 
 def test_worker_that_is_killed_while_it_loads(runtime: Runtime, gates: Gates) -> None:
-    """That is not the app's fault: a GET is tried once more, a POST gets 502, as at any time."""
+    """A kill while loading is not the app's fault: a GET is tried again, a POST gets 502."""
     with ThreadPoolExecutor() as threads:
         answers = {
             method: threads.submit(fetch, runtime, "/loads-once/", method=method)
@@ -514,10 +514,11 @@ def test_worker_that_is_killed_while_it_loads(runtime: Runtime, gates: Gates) ->
 
 
 def test_retry_while_spares_are_missing(tmp_path: Path) -> None:
-    """A GET whose worker dies is served by a new process, where its death lets spares start again.
+    """A GET whose worker dies is served by a new process, also if spares may start again then.
 
     As many apps load as may at once, so there is no spare. When the first has loaded there may be
-    one, but nobody looks until the worker dies: both at once ask for the process.
+    one, but nothing looks until the worker dies: then the retry and the spare both ask for a
+    process.
     """
     gates = Gates()
     write_app(tmp_path / "apps/retried", {"app.py": RETRIED}, ttl=600, env=gates.env)
@@ -536,7 +537,7 @@ def test_retry_while_spares_are_missing(tmp_path: Path) -> None:
         os.kill(killed["pid"], signal.SIGKILL)
         gates.open("retry")
         assert get.result().body == b"answered"
-        runtime.stop(signal.SIGKILL)  # else it would wait for those that load
+        runtime.stop(signal.SIGKILL)  # otherwise the stop would wait for the apps that load
 
 
 @pytest.mark.parametrize("fault", WSGI)
@@ -565,7 +566,7 @@ def test_app_that_writes_into_its_channel(runtime: Runtime, gates: Gates, fault:
     (gates.folder / fault).write_bytes(FORGED[fault])
     try:
         answer = fetch(runtime, f"/forges/?file={fault}", method="POST", body=b"x")
-    except OSError as exc:  # it had begun an answer, which is cut
+    except OSError as exc:  # it had begun an answer, which is cut off
         assert fault == "answer-twice", exc  # noqa: PT017  # both outcomes are checked
         return
     if answer.status == 200:
@@ -591,7 +592,7 @@ def test_worker_that_says_twice_that_it_is_ready(runtime: Runtime, gates: Gates)
 
 @pytest.mark.parametrize("fault", ["raise", "exit", "kill"])
 def test_stream_that_breaks_off_does_not_look_whole(runtime: Runtime, fault: str) -> None:
-    """A chunked answer that fails lacks its last chunk, and the log has the trace."""
+    """A chunked answer that fails lacks its last chunk, and the log has the traceback."""
     with runtime.connect() as sock:
         sock.sendall(f"GET /breaks/{fault} HTTP/1.1\r\nhost: x\r\n\r\n".encode())
         data = read_until(sock, b"first ") + read_all(sock)
@@ -604,7 +605,7 @@ def test_stream_that_breaks_off_does_not_look_whole(runtime: Runtime, fault: str
 
 @pytest.mark.parametrize("fault", ["raise", "exit", "kill", "short"])
 def test_answer_shorter_than_its_length_is_cut(runtime: Runtime, fault: str) -> None:
-    """An answer with a Content-Length that fails ends before it, and so does the connection."""
+    """An answer that fails before its Content-Length is cut off, and so is the connection."""
     with runtime.connect() as sock:
         sock.sendall(f"GET /breaks/{fault}?length HTTP/1.1\r\nhost: x\r\n\r\n".encode())
         data = read_until(sock, b"first ") + read_all(sock)
@@ -614,7 +615,7 @@ def test_answer_shorter_than_its_length_is_cut(runtime: Runtime, fault: str) -> 
 
 @pytest.mark.parametrize("fault", ["raise", "exit"])
 def test_answer_to_http_1_0_is_reset(runtime: Runtime, fault: str) -> None:
-    """Where the end of the connection ends the body, a failure is told by a reset."""
+    """If the body ends with the connection, a failure is shown by a reset."""
     with runtime.connect() as sock:
         sock.sendall(f"GET /breaks/{fault} HTTP/1.0\r\n\r\n".encode())
         with pytest.raises(ConnectionResetError):
@@ -658,7 +659,7 @@ def test_fork_that_returns_does_not_answer_twice(runtime: Runtime) -> None:
 
 
 def test_what_a_worker_started_ends_with_it(runtime: Runtime) -> None:
-    """A program that an app left running is gone when its worker is."""
+    """A program that an app left running ends with its worker."""
     pid = int(fetch(runtime, "/starts-once/background").body)
     wait_until(lambda: not is_alive(pid), what="the end of what the app started")
 
@@ -691,11 +692,11 @@ def test_app_that_cannot_be_loaded(runtime: Runtime, prefix: str, fault: str) ->
     )
 
 
-# ---- what is told to whom
+# ---- who learns what
 
 
 def test_production_keeps_traces_to_the_log(production: Runtime) -> None:
-    """In production the trace of a failed request is in the log only."""
+    """In production the traceback of a failed request is in the log only."""
     answer = fetch(production, "/kept/raise")
     check_error(answer, 500, "app_error")
     assert b"mistake" not in answer.body
@@ -707,7 +708,7 @@ def test_production_keeps_traces_to_the_log(production: Runtime) -> None:
 
 
 def test_production_keeps_boot_errors_to_the_log(production: Runtime) -> None:
-    """In production the trace of an app that cannot be loaded is in the log only."""
+    """In production the traceback of an app that cannot be loaded is in the log only."""
     answer = fetch(production, "/boot/")
     check_error(answer, 500, "app_boot_failed")
     assert b"wrong" not in answer.body
@@ -716,7 +717,7 @@ def test_production_keeps_boot_errors_to_the_log(production: Runtime) -> None:
 
 
 def test_production_keeps_manifest_errors_to_the_log(production: Runtime) -> None:
-    """In production what is wrong with a manifest is in the log only."""
+    """In production the fault of a manifest is in the log only."""
     answer = fetch(production, "/manifest/")
     check_error(answer, 500, "app_misconfigured")
     assert b"colour" not in answer.body
@@ -724,7 +725,7 @@ def test_production_keeps_manifest_errors_to_the_log(production: Runtime) -> Non
 
 
 def test_page_of_an_error_is_escaped(runtime: Runtime) -> None:
-    """A browser gets a page with the trace, in which nothing of the app is taken for HTML."""
+    """A browser gets a page with the traceback, in which all text of the app is escaped."""
     answer = fetch(runtime, "/kept/none", headers={"accept": "text/html"})
     assert answer.status == 500
     assert answer.headers.get_content_type() == "text/html"

@@ -1,4 +1,4 @@
-"""Apps and their children that write without end stop nobody but themselves."""
+"""Apps and their children that write without end hold up only themselves."""
 
 from __future__ import annotations
 
@@ -65,14 +65,14 @@ def runtime(tmp_path: Path) -> Iterator[Runtime]:
     apps = tmp_path / "apps"
     write_app(apps / "calm", {"app.py": CALM}, ttl=600)
     write_app(apps / "floods", {"app.py": FLOODS}, ttl=600)
-    # Its log is not read while it floods: what the runtime does with it is what is tested.
+    # Nothing reads its log while it floods: the test is about what the runtime does with the flood.
     with running(apps) as started:
         assert fetch(started, "/calm/").body == b"fine"
         yield started
 
 
 def asked(runtime: Runtime) -> float:
-    """How many seconds the calm app's answer takes."""
+    """How many seconds the calm app takes to answer."""
     begun = time.monotonic()
     assert fetch(runtime, "/calm/").body == b"fine"
     return time.monotonic() - begun
@@ -81,14 +81,14 @@ def asked(runtime: Runtime) -> float:
 @pytest.mark.skipif(sys.platform != "linux", reason="the app looks into /proc")
 @pytest.mark.parametrize("path", ["/floods/pipes", "/floods/channel"])
 def test_a_child_that_keeps_what_was_a_dead_worker_s(runtime: Runtime, path: str) -> None:
-    """Its worker's death is noticed and answered for; what the child writes holds up nobody."""
+    """The worker's death is noticed and gives 502; what its child still writes holds up nothing."""
     assert fetch(runtime, path).status == 502
     assert median(asked(runtime) for _ in range(20)) < 0.25
     assert runtime.stop() == 0
 
 
 def test_a_thread_that_prints_without_end(runtime: Runtime) -> None:
-    """Other apps are answered soon, and the log says how many lines it left out."""
+    """Other apps answer soon, and the log says how many lines it left out."""
     assert fetch(runtime, "/floods/thread").body == b"writing"
     assert median(asked(runtime) for _ in range(50)) < 0.25
     record = runtime.wait_for_record("app.output_dropped")
@@ -128,7 +128,7 @@ def swallow(client: RawClient) -> None:
     ids=["pipelined", "pipelined 404", "pings", "tiny chunks"],
 )
 def test_much_at_once_on_one_connection(runtime: Runtime, first: bytes, flood: bytes) -> None:
-    """Who sends much in little time waits for turns of the loop; others hardly notice."""
+    """A client that sends much at once waits for turns of the loop; others hardly notice."""
     with client_of(runtime) as client:
         threads = [
             in_background(lambda: swallow(client)),

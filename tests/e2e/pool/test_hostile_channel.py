@@ -1,4 +1,4 @@
-"""A worker that says on its channel what no worker should: it alone bears what comes of that."""
+"""A worker that writes what no worker should to its channel harms only itself."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tests.support.rawsocket import handshake
 
 MB = 1024 * 1024
 CALM = "from buntime import Response\ndef fetch(request):\n    return Response('fine')\n"
-# What a request asks for is written to the channel as it is, then over and over.
+# Writes what a request asks for to the channel, then the same again and again.
 HOSTILE = """
 import os, time
 
@@ -92,8 +92,7 @@ def asking(runtime: Runtime, head: bytes) -> Iterator[socket.socket]:
     ids=["body", "messages"],
 )
 def test_an_answer_beyond_its_credit(runtime: Runtime, head: bytes) -> None:
-    """No more is held for a slow client than its window; the worker is killed, and the log says
-    why."""
+    """For a slow client no more is held than its window; the worker is killed, the log says why."""
     before = memory(runtime, "VmRSS")
     with asking(runtime, head) as sock:
         record = runtime.wait_for_record("worker.protocol_broken", app="hostile")
@@ -102,12 +101,12 @@ def test_an_answer_beyond_its_credit(runtime: Runtime, head: bytes) -> None:
         assert fetch(runtime, "/calm/").body == b"fine"
         answer = read_all(sock)
         assert len(answer) < KERNEL_MAX
-        assert not answer.endswith(b"0\r\n\r\n")  # cut, rather than made to look whole
+        assert not answer.endswith(b"0\r\n\r\n")  # cut off, so that it does not look complete
     assert memory(runtime, "VmHWM") - before < 20 * MB
 
 
 def test_a_credit_without_bounds(runtime: Runtime) -> None:
-    """The client is slowed down by an app that does not read, whatever credit it claims."""
+    """An app that does not read slows its client down, whatever credit its worker claims."""
     before = memory(runtime, "VmRSS")
     with asking(runtime, request("POST /hostile/credit", "Content-Length: 400000000")) as sock:
         sock.settimeout(2.0)
@@ -137,7 +136,7 @@ SAID = {
 
 @pytest.mark.parametrize("said", SAID.values(), ids=SAID)
 def test_what_no_worker_says(runtime: Runtime, said: bytes) -> None:
-    """The request fails, its worker is killed, the log says why; nothing goes wrong inside."""
+    """The request fails, its worker is killed, the log says why; no internal error is logged."""
     answer = fetch(runtime, f"/hostile/say-{said.hex()}", method="POST")
     assert answer.status == 502
     record = runtime.wait_for_record("worker.protocol_broken", app="hostile")

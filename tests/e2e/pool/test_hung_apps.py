@@ -1,7 +1,7 @@
-"""An app that hangs is seen by its own timeout, whatever its client does meanwhile.
+"""An app that hangs is noticed by its own timeout, whatever its client does meanwhile.
 
-A client is the slow one only where the app waits for it: has read all that came of the body and
-asks for more, or has sent as much of its answer as it may.
+The client counts as the slow one only while the app waits for it: when the app has read all that
+came of the body and asks for more, or has sent as much of its answer as it may.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from tests.support.client import fetch
 from tests.support.harness import Runtime, read_all, read_until, running, wait_until, write_app
 
 TIMEOUT_S = 1.0
-EVERY_S = 0.2  # a client sends or takes a little, more often than the app's timeout is long
+EVERY_S = 0.2  # a client sends or reads a little, several times per timeout of the app
 BODY_S = 2.0  # the client's own limit for a pause
 
 FETCH = """
@@ -132,7 +132,7 @@ def dripping(sock: socket.socket, piece: bytes) -> Iterator[None]:
 
 
 LENGTH = b"Content-Length: 100000\r\n"
-LARGE = b"Content-Length: 1000000\r\n"  # with `ttl: 0` a worker has it when 128 KiB have come
+LARGE = b"Content-Length: 1000000\r\n"  # with `ttl: 0` a worker gets it once 128 KiB have come
 CHUNKED = b"Transfer-Encoding: chunked\r\n"
 ASKS = b"Content-Length: 100000\r\nExpect: 100-continue\r\n"
 
@@ -160,7 +160,7 @@ def post(path: str, framing: bytes) -> bytes:
 def test_a_dripping_body_hides_no_hung_app(
     runtime: Runtime, path: str, framing: bytes, first: bytes, piece: bytes
 ) -> None:
-    """The app neither answers nor reads on: 504 at its timeout, and its worker is replaced."""
+    """If the app neither answers nor reads on: 504 at its timeout, and its worker is replaced."""
     be_ready(runtime, path)
     begun = time.monotonic()
     with runtime.connect() as sock:
@@ -170,7 +170,7 @@ def test_a_dripping_body_hides_no_hung_app(
     assert b"HTTP/1.1 504 " in head
     assert time.monotonic() - begun < TIMEOUT_S + 2.5
     told = runtime.wait_for_record("app.timeout", path=path)
-    if not path.startswith("/asgi") or path.endswith("block"):  # else it obeys CANCEL
+    if not path.startswith("/asgi") or path.endswith("block"):  # otherwise it obeys CANCEL
         runtime.wait_for_record("worker.stuck", worker=told["worker"])
     runtime.records.clear()
 
@@ -178,7 +178,7 @@ def test_a_dripping_body_hides_no_hung_app(
 @pytest.mark.parametrize("path", ["/fetch/read", "/once/read", "/asgi/read", "/wsgi/read"])
 @pytest.mark.parametrize("framing", [LENGTH, CHUNKED], ids=["length", "chunks"])
 def test_an_app_that_reads_is_not_blamed(runtime: Runtime, path: str, framing: bytes) -> None:
-    """It has taken all that came and waits for more: longer than its timeout, to the end."""
+    """An app that has read all and waits for more may take longer than its timeout, to the end."""
     piece = b"x" * 10_000 if framing is LENGTH else b"2710\r\n" + b"x" * 10_000 + b"\r\n"
     be_ready(runtime, path)
     with runtime.connect() as sock:
@@ -193,7 +193,7 @@ def test_an_app_that_reads_is_not_blamed(runtime: Runtime, path: str, framing: b
 
 @pytest.mark.parametrize("path", ["/fetch/read", "/once/read", "/asgi/read", "/wsgi/read"])
 def test_a_client_that_pauses_is_blamed_itself(runtime: Runtime, path: str) -> None:
-    """408 after its own time, which is longer than the app's, and the app is told of nothing."""
+    """408 after the client's own limit, which is longer than the app's; the app is not blamed."""
     be_ready(runtime, path)
     with runtime.connect() as sock:
         begun = time.monotonic()
@@ -204,7 +204,7 @@ def test_a_client_that_pauses_is_blamed_itself(runtime: Runtime, path: str) -> N
 
 
 def test_each_wait_for_the_client_starts_the_apps_time_anew(runtime: Runtime) -> None:
-    """An app that begins late, and then waits for a client, has its time from the last byte on."""
+    """After an app that started late has waited for its client, its time starts anew."""
     be_ready(runtime, "/fetch/")
     with runtime.connect() as sock:
         sock.sendall(post("/fetch/slow-start", b"Content-Length: 2\r\n") + b"x")
@@ -215,7 +215,7 @@ def test_each_wait_for_the_client_starts_the_apps_time_anew(runtime: Runtime) ->
 
 @pytest.mark.parametrize("path", ["/fetch/little", "/fetch/some"])
 def test_a_client_that_takes_slowly_hides_no_hung_app(runtime: Runtime, path: str) -> None:
-    """The app might send more, and does not: its answer is cut at its timeout."""
+    """If the app could send more and does not, its answer is cut off at its timeout."""
     be_ready(runtime, path)
     begun = time.monotonic()
     sock = socket.socket()
@@ -230,7 +230,7 @@ def test_a_client_that_takes_slowly_hides_no_hung_app(runtime: Runtime, path: st
 
 
 def test_a_client_that_takes_nothing_is_blamed_itself(runtime: Runtime) -> None:
-    """The app has sent all it may: the client is cut off at its own time, the app is not late."""
+    """If the app has sent all it may, the client is cut off at its own limit; the app is fine."""
     be_ready(runtime, "/fetch/")
     with socket.socket() as sock:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2048)

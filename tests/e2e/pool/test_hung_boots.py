@@ -1,4 +1,4 @@
-"""Apps that do not come to an end of loading: the log and the answer say where they are."""
+"""Apps that never finish loading: the log and the answer say where they hang."""
 
 from __future__ import annotations
 
@@ -46,8 +46,8 @@ def counted(runtime: Runtime, name: str, **fields: str) -> int:
 
 
 def after_a_hung_boot(runtime: Runtime, name: str) -> Answer:
-    """An answer that ends a boot which hung; on a busy machine one may end before that."""
-    for boots in range(1, 4):  # more that fail are a crash loop
+    """The answer to a boot that hung; on a busy machine a boot may time out before it hangs."""
+    for boots in range(1, 4):  # more failures would be a crash loop
         hung = counted(runtime, name, event="app.output", message="hangs")
         answer = fetch(runtime, f"/{name}/")
         wait_until(lambda boots=boots: counted(runtime, name, event="app.boot_timeout") == boots)
@@ -57,7 +57,7 @@ def after_a_hung_boot(runtime: Runtime, name: str) -> Answer:
 
 
 def test_the_boot_has_no_more_time(tmp_path: Path) -> None:
-    """After RUNTIME_BOOT_TIMEOUT the log and the answer tell where the app is."""
+    """After RUNTIME_BOOT_TIMEOUT the log and the answer say where the app hangs."""
     write_all(tmp_path, "9s")
     with running(tmp_path, env={"RUNTIME_BOOT_TIMEOUT": "1s"}) as runtime:
         for name, where in WHERE.items():
@@ -70,12 +70,12 @@ def test_the_boot_has_no_more_time(tmp_path: Path) -> None:
 
 
 def test_the_request_has_no_more_time(tmp_path: Path) -> None:
-    """So does the answer to a request whose time has passed before."""
+    """So does the answer to a request whose time is over before that."""
     write_all(tmp_path, "2s")
     with running(tmp_path) as runtime:
         for name, where in WHERE.items():
             assert fetch(runtime, f"/{name}/").status == 503
-            runtime.wait_for_line("hangs", app=name)  # the boot goes on beyond the request
+            runtime.wait_for_line("hangs", app=name)  # the boot outlasts the request
             answer = fetch(runtime, f"/{name}/")
             assert (answer.status, answer.error["code"]) == (503, "app_loading")
             assert where in answer.body.decode()

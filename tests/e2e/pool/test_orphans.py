@@ -1,4 +1,4 @@
-"""Nothing outlives the runtime, not even its SIGKILL; and nobody forks."""
+"""Nothing outlives the runtime, not even if SIGKILL ends it; and neither it nor a worker forks."""
 
 from __future__ import annotations
 
@@ -48,8 +48,8 @@ DEEDS = {
     "shell": "subprocess.run('trap \"\" HUP TERM; (sleep 600; true) & wait', shell=True)",
     "pool": "multiprocessing.get_context('spawn').Pool(1).apply(time.sleep, (600,))",
 }
-# How many processes an app has started then; the pool's are its process and a tracker, the
-# shell's a second shell and what that runs.
+# How many processes an app has started then. Those of the pool are its process and a tracker, those
+# of the shell a second shell and the program that it runs.
 STARTED = {"forked": 1, "forked-twice": 2, "program": 1, "shell": 3, "pool": 2}
 APP = """
 import ctypes, multiprocessing, os, re, signal, subprocess, sys, threading, time
@@ -106,7 +106,7 @@ print("begun loading", flush=True)
 while True:
     pass
 """
-# Tells of each fork in its process, from its first line on.
+# Reports each fork in its process, from its first line on.
 HOOK = """
 import sys
 
@@ -148,7 +148,7 @@ def on_terminate():
 
 
 def test_no_worker_survives_the_kill_of_the_runtime(tmp_path: Path) -> None:
-    """After a SIGKILL of the runtime each worker is gone at once, whatever it was doing."""
+    """After a SIGKILL of the runtime each worker ends at once, whatever it was doing."""
     for name, code in DEEDS.items():
         write_app(tmp_path / name, {"app.py": APP.replace("DEED", code)}, ttl=600, timeout=60)
     write_app(tmp_path / "async", {"app.py": ASYNC}, ttl=600, timeout=60)
@@ -180,7 +180,7 @@ def test_no_worker_survives_the_kill_of_the_runtime(tmp_path: Path) -> None:
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can change to another user")
 @pytest.mark.skipif(not SYSTEM_PYTHON, reason="there is no Python that every user can read")
 def test_no_worker_of_another_user_survives_the_kill_of_the_runtime() -> None:
-    """Nor does one that has given up the rights of root, or a child of it that left its group."""
+    """So does a worker that has dropped root's rights, and its child that has left its group."""
     with tempfile.TemporaryDirectory(prefix="buntime-orphans-") as folder:
         apps = Path(folder)
         apps.chmod(0o755)  # pytest's own are private
@@ -214,7 +214,7 @@ def fetch_until_cut(runtime: Runtime, path: str) -> None:
 
 
 def test_workers_end_with_the_runtime(tmp_path: Path) -> None:
-    """At the second SIGTERM the runtime leaves with 0 and takes along a worker that hangs."""
+    """At the second SIGTERM the runtime exits with 0, and a worker that hangs ends with it."""
     write_app(tmp_path / "idle", {"app.py": APP.replace("DEED", "return Response(b'')")}, ttl=600)
     write_app(tmp_path / "sleep", {"app.py": APP.replace("DEED", "time.sleep(600)")}, ttl=600)
     with ThreadPoolExecutor() as threads, running(tmp_path, start=command()) as runtime:
@@ -225,17 +225,17 @@ def test_workers_end_with_the_runtime(tmp_path: Path) -> None:
         workers = runtime.children()
         runtime.process.send_signal(signal.SIGTERM)
         runtime.wait_for_record("runtime.stopping")
-        time.sleep(ECHO_S * 1.5)  # one that comes at once is taken for the first one's echo
+        time.sleep(ECHO_S * 1.5)  # an earlier one would be taken for the first one's echo
         assert runtime.stop() == 0
         wait_until(lambda: not any(map(is_alive, workers)), GONE_S, f"the end of all of {workers}")
 
 
-# ---- nobody forks
+# ---- nothing forks
 
 
 @pytest.fixture(scope="module")
 def watched(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Runtime]:
-    """A runtime whose process tells of each fork, from its first line on."""
+    """A runtime whose process reports each fork, from its first line on."""
     folder = tmp_path_factory.mktemp("watched")
     if len(command()) == 1:
         pytest.skip("the runtime under test is a binary, whose start cannot be hooked into")
@@ -267,7 +267,7 @@ def forks(runtime: Runtime) -> list[str]:
 
 
 def test_nobody_forks(watched: Runtime) -> None:
-    """Neither the runtime nor a worker forks, in all that they do from start to end."""
+    """Neither the runtime nor a worker forks, whatever they do from start to end."""
     runtime = watched
     for app in ("kept", "once", "python"):
         wait_until(lambda at=app: fetch(runtime, f"/{at}/").status == 200)
@@ -278,7 +278,7 @@ def test_nobody_forks(watched: Runtime) -> None:
     assert fetch(runtime, "/site/").status == 200
     runtime.wait_for_line("on_terminate", app="kept")
     assert forks(runtime) == []
-    # The hook does see what there is to see.
+    # The hook does see forks.
     assert fetch(runtime, "/once/fork").status == 200
     runtime.wait_for_line("AUDIT os.fork", app="once")
     seen = len(forks(runtime))
@@ -287,7 +287,7 @@ def test_nobody_forks(watched: Runtime) -> None:
 
 
 def test_the_hook_sees_a_fork_of_its_own_process() -> None:
-    """The hook that the runtime is started with would tell of a fork."""
+    """The hook that the runtime is started with would report a fork."""
     code = f"{HOOK}\nimport os\nos.fork() or os._exit(0)\nos.wait()\n"
     done = subprocess.run([sys.executable, "-c", code], stdout=subprocess.PIPE, check=True)
     assert done.stdout == b"AUDIT os.fork\n"

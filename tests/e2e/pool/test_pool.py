@@ -1,4 +1,4 @@
-"""The pool as clients, apps and operators see it: who serves a request, and who is ended when."""
+"""The pool as clients, apps and operators see it: which worker serves, and which is ended when."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def on_terminate():
 # Its import waits for a gate, so a replacement loads for as long as a test likes.
 SLOW_TO_LOAD = APP + '\npass_through("loading")\n'
 
-# Streams until a gate opens; a request with ?sleep= blocks its thread, deaf to everything.
+# Streams until a gate opens; a request with ?sleep= blocks its thread and cannot be cancelled.
 STREAMS = (
     Gates.CODE
     + """
@@ -93,7 +93,7 @@ async def fetch(request):
 
 
 class Pool(NamedTuple):
-    """A runtime, and the gates that its apps stand at."""
+    """A runtime, and the gates that its apps wait at."""
 
     runtime: Runtime
     gates: Gates
@@ -134,7 +134,7 @@ def pool(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pool]:
 
 
 def served(runtime: Runtime, path: str) -> Answer:
-    """An answer of an app whose timeout is shorter than what loading may take on a busy machine."""
+    """Asks until an app answers whose timeout may be shorter than loading on a busy machine."""
     answers: list[Answer] = []
 
     def is_served() -> bool:
@@ -156,7 +156,7 @@ def wait_for_end(pid: int) -> None:
 
 
 def wait_until_taken(runtime: Runtime, app: str, count: int) -> None:
-    """Wait until so many requests of an app have come to the pool."""
+    """Wait until this many requests to an app have reached the pool."""
 
     def are_taken() -> bool:
         stats = fetch(runtime, "/api/workers/stats").json()
@@ -169,7 +169,7 @@ def wait_until_taken(runtime: Runtime, app: str, count: int) -> None:
 
 
 def test_ttl_0_starts_a_process_for_each_request_and_ends_it(pool: Pool) -> None:
-    """Each request of an app with ttl 0 has a process of its own, which is gone afterwards."""
+    """Each request to an app with ttl 0 has a process of its own, which then ends."""
     first, second = (fetch(pool.runtime, "/once/").json() for _ in range(2))
     assert first["pid"] != second["pid"]
     assert len(first["served"]) == len(second["served"]) == 1
@@ -178,7 +178,7 @@ def test_ttl_0_starts_a_process_for_each_request_and_ends_it(pool: Pool) -> None
 
 
 def test_ttl_0_runs_on_terminate(pool: Pool) -> None:
-    """A worker of one request runs the app's on_terminate, and not its on_idle."""
+    """A worker of one request runs the app's on_terminate, but not its on_idle."""
     answer = fetch(pool.runtime, "/once/")
     wait_for_end(pid_of(answer))
     worker = access_of(pool.runtime, answer)["worker"]
@@ -187,7 +187,7 @@ def test_ttl_0_runs_on_terminate(pool: Pool) -> None:
 
 
 def test_ttl_keeps_a_worker(pool: Pool) -> None:
-    """An app with a ttl is loaded once, and its worker serves one request after the other."""
+    """An app with a ttl is loaded once, and its worker serves one request after another."""
     answers = [fetch(pool.runtime, "/kept/").json() for _ in range(3)]
     assert len({answer["pid"] for answer in answers}) == 1
     assert [len(answer["served"]) for answer in answers] == [1, 2, 3]
@@ -211,7 +211,7 @@ def test_worker_with_a_request_is_not_idle(pool: Pool) -> None:
         stream = threads.submit(fetch, runtime, "/long/?stream=not-idle")
         wait_until(lambda: workers_of(runtime, "long", inHand=1))
         [worker] = workers_of(runtime, "long")
-        time.sleep(1.5)  # what must not happen has had the time to
+        time.sleep(1.5)  # time enough for the mistake to happen
         assert workers_of(runtime, "long", id=worker["id"], status="busy")
         gates.open("not-idle")
         assert stream.result().body.endswith(b"end")
@@ -236,14 +236,14 @@ def hooks_of(runtime: Runtime, worker: object) -> list[str]:
 
 
 def test_recycling_under_load_loses_no_request(pool: Pool) -> None:
-    """Workers that are recycled each 10 requests, under four clients, lose none of them."""
+    """Workers that are recycled every 10 requests, under four clients, lose no request."""
     runtime = pool.runtime
     served: Counter[int] = Counter()  # requests by the worker that had them
 
     def ask(_: int) -> None:
         served[pid_of(fetch(runtime, "/recycled/"))] += 1
 
-    # While a replacement loads, the old worker serves on: how many it has then is left open.
+    # While a replacement loads, the old worker still serves, so it may get more than 10.
     asked = 0
     with ThreadPoolExecutor(4) as threads:
         while len(served) < 5:
@@ -257,12 +257,12 @@ def test_recycling_under_load_loses_no_request(pool: Pool) -> None:
 
 
 def test_recycling_at_max_requests_starts_the_replacement_first(pool: Pool) -> None:
-    """A worker at its maxRequests serves on until its replacement has loaded, then ends."""
+    """A worker at its maxRequests serves until its replacement has loaded, then ends."""
     replaced_while_serving(pool, "recycled-slowly")
 
 
 def test_recycling_at_ttl_starts_the_replacement_first(pool: Pool) -> None:
-    """A worker at the end of its ttl serves on until its replacement has loaded, then ends."""
+    """A worker at the end of its ttl serves until its replacement has loaded, then ends."""
     replaced_while_serving(pool, "aged")
 
 
@@ -286,7 +286,7 @@ def replaced_while_serving(pool: Pool, app: str) -> None:
 
 
 def test_old_worker_without_traffic_is_not_replaced(pool: Pool) -> None:
-    """A worker whose app nobody asks for ends, and no other is started."""
+    """The worker of an app without requests ends, and no other is started."""
     pid = pid_of(served(pool.runtime, "/busy-idler/"))
     wait_for_end(pid)
     wait_until(lambda: not workers_of(pool.runtime, "busy-idler"))
@@ -334,8 +334,8 @@ def test_concurrency_is_kept(pool: Pool) -> None:
 
 
 def test_queued_request_dies_with_its_client(pool: Pool) -> None:
-    """A request whose client is known to have left, by a reset, while it was queued never comes to
-    the app. One whose client may have left goes last: tests/e2e/http1/test_half_closed.py."""
+    """A queued request whose client has certainly left, by a reset, never reaches the app. One
+    whose client may have left goes last: tests/e2e/http1/test_half_closed.py."""
     runtime, gates = pool
     with ThreadPoolExecutor() as threads:
         held = threads.submit(fetch, runtime, "/one-at-once/?name=held&gate=left&started=left-1")
@@ -356,7 +356,7 @@ def test_queued_request_dies_with_its_client(pool: Pool) -> None:
 
 
 def test_stream_ends_when_its_client_leaves(pool: Pool) -> None:
-    """An app that streams is told when its client leaves, and its worker serves on."""
+    """A streaming app learns that its client has left, and its worker serves on."""
     runtime = pool.runtime
     with runtime.connect() as sock:
         sock.sendall(b"GET /streams/?stream=never HTTP/1.1\r\nhost: x\r\n\r\n")
@@ -371,7 +371,7 @@ def test_stream_ends_when_its_client_leaves(pool: Pool) -> None:
 
 
 def test_late_request_is_answered_504(pool: Pool) -> None:
-    """A request that passes its app's timeout is answered 504, and the log says which it was."""
+    """A request that exceeds its app's timeout is answered 504, and the log says which it was."""
     began = time.monotonic()
     answer = fetch(pool.runtime, "/late-once/?sleep=30", headers={"x-request-id": "late-once-1"})
     assert time.monotonic() - began < 5
@@ -382,7 +382,7 @@ def test_late_request_is_answered_504(pool: Pool) -> None:
 
 
 def test_late_worker_of_one_request_is_killed(pool: Pool) -> None:
-    """A worker of one request that does not let go of it is not left behind."""
+    """A worker of one request that does not give up its late request is killed."""
     wait_until(lambda: not workers_of(pool.runtime, "late-once"))
     answer = fetch(pool.runtime, "/late-once/?sleep=30")
     assert answer.status == 504
@@ -410,7 +410,7 @@ def test_stuck_worker_is_replaced_and_finishes_the_rest(pool: Pool) -> None:
 
 
 def test_request_behind_a_stuck_one_is_served(pool: Pool) -> None:
-    """A request that waits behind a stuck one is not late for it: it gets the replacement."""
+    """A request that waits behind a stuck one goes to the replacement and is not late."""
     runtime = pool.runtime
     served(runtime, "/late-alone/")
     assert fetch(runtime, "/late-alone/?sleep=30").status == 504
@@ -420,7 +420,7 @@ def test_request_behind_a_stuck_one_is_served(pool: Pool) -> None:
 
 
 def test_late_app_is_told_why_it_cannot_write(pool: Pool) -> None:
-    """An app that writes on after its deadline gets an error that names the deadline."""
+    """An app that still writes after its deadline gets an error that names the deadline."""
     served(pool.runtime, "/late-writer/")
     with pool.runtime.connect() as sock:
         sock.sendall(b"GET /late-writer/on HTTP/1.1\r\nhost: x\r\n\r\n")
@@ -430,16 +430,16 @@ def test_late_app_is_told_why_it_cannot_write(pool: Pool) -> None:
 
 
 def test_obedient_worker_stays(pool: Pool) -> None:
-    """A late request that is given up when it is cancelled does not cost its worker."""
+    """A worker that gives up a late request when it is cancelled is kept."""
     runtime = pool.runtime
     pid = pid_of(served(runtime, "/late-async/"))
     assert fetch(runtime, "/late-async/slept?sleep=30").status == 504
     runtime.wait_for_line("cancelled /slept", app="late-async")
-    time.sleep(1.2)  # as long as a worker has to obey, and a little
+    time.sleep(1.2)  # as long as a worker has to obey, and a little more
     assert pid_of(fetch(runtime, "/late-async/")) == pid
 
 
-# ---- what is ready before it is asked for
+# ---- workers that are ready before a request
 
 
 def test_prewarm_keeps_workers_of_a_persistent_app_ready(pool: Pool) -> None:
@@ -461,7 +461,7 @@ def test_prewarm_keeps_a_worker_of_an_ephemeral_app_ready(pool: Pool) -> None:
 
 
 def test_spares_are_kept_ready(pool: Pool) -> None:
-    """A worker is made of a spare that waits, and there is another spare in its place."""
+    """A worker is made from a waiting spare, and another spare takes its place."""
     runtime = pool.runtime
     wait_until(lambda: len(workers_of(runtime, None, status="spare")) == 2)
     spares = {worker["pid"] for worker in workers_of(runtime, None)}
@@ -499,11 +499,11 @@ def small(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pool]:
 
 
 def test_full_pool_evicts_the_worker_idle_longest(small: Pool) -> None:
-    """Where the pool is full, a new app's worker takes the place of the least recently used."""
+    """If the pool is full, a new app's worker takes the place of the least recently used."""
     runtime = small.runtime
     before = metrics(runtime)["evictionCount"]
     a, b = (pid_of(fetch(runtime, f"/{name}/")) for name in "ab")
-    assert pid_of(fetch(runtime, "/a/")) == a  # now b is idle for longer
+    assert pid_of(fetch(runtime, "/a/")) == a  # now b has been idle for longer
     c = pid_of(fetch(runtime, "/c/"))
     wait_for_end(b)
     assert pid_of(fetch(runtime, "/a/")) == a
@@ -512,7 +512,7 @@ def test_full_pool_evicts_the_worker_idle_longest(small: Pool) -> None:
 
 
 def test_full_pool_never_evicts_a_busy_worker(small: Pool) -> None:
-    """Where all workers are busy, a request for another app waits until one is not."""
+    """If all workers are busy, a request to another app waits until one is free."""
     runtime, gates = small
     with ThreadPoolExecutor() as threads:
         held = [
@@ -542,7 +542,7 @@ def test_flood_of_an_ephemeral_app_is_refused(small: Pool) -> None:
         assert (refused.status, refused.error["code"]) == (503, "overloaded")
         assert int(refused.headers["retry-after"]) >= 1
         assert not gates.is_open("flood-2")
-        # The flood is this app's own affair.
+        # The flood affects only its own app.
         assert fetch(runtime, "/a/").status == 200
         gates.open("flood")
         assert (held.result().status, queued.result().status) == (200, 200)
@@ -550,7 +550,7 @@ def test_flood_of_an_ephemeral_app_is_refused(small: Pool) -> None:
 
 
 def test_queued_request_that_is_late_is_refused(small: Pool) -> None:
-    """A request that has waited for its app's timeout gets 503, and never comes to the app."""
+    """A request that has waited for its app's timeout gets 503, and never reaches the app."""
     runtime, gates = small
     with ThreadPoolExecutor() as threads:
         held = threads.submit(fetch, runtime, "/once/?gate=late&started=late-1")

@@ -1,4 +1,4 @@
-"""Processes of apps in a real runtime: whose code changes, whose secrets do, and that is killed."""
+"""Processes of apps in a real runtime, while code and secrets change, and when it is killed."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ time.sleep(60)
 
 
 def test_their_life(tmp_path: Path) -> None:
-    """It is restarted as code or secrets change, is a worker to operators, and ends with the
-    runtime, also with one that is killed."""
+    """A process is restarted when code or secrets change, operators see it as a worker, and it ends
+    with the runtime, also if that is killed."""
     app = write_app(
         tmp_path / "apps/shop",
         {"app.py": "", "shop.py": "PRICE = 1", "worker.py": WORKER},

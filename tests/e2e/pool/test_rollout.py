@@ -1,4 +1,4 @@
-"""In production a change serves once it could be loaded; till then what was there before serves."""
+"""In production a change serves once it has loaded; until then the old code does."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Served(NamedTuple):
     gates: Gates
 
     def deploy(self, label: str, source: str, **manifest: object) -> Path:
-        """A folder that appears at once with all it holds."""
+        """Deploys a folder that appears at once with all its files."""
         aside = self.apps.parent / "aside" / label.replace("/", "-")
         wanted = {"ttl": 600, **manifest}
         write_app(aside, {"app.py": source}, env=self.gates.env, **wanted)
@@ -42,7 +42,7 @@ class Served(NamedTuple):
         return target
 
     def begin(self, label: str, source: str, **manifest: object) -> Path:
-        """The first version of an app, once it is served."""
+        """Deploys the first version of an app, and waits until it is served."""
         folder = self.deploy(label, source, **manifest)
         wait_until(lambda: self.ask("/shop/").status == 200, what="/shop/")
         return folder
@@ -59,7 +59,7 @@ class Served(NamedTuple):
         return answer.body.decode()
 
     def wait_for(self, path: str, text: str) -> None:
-        """Until `text` is the answer; whatever comes before must be an answer too."""
+        """Waits until the answer is `text`; each answer before that must be a 200."""
         wait_until(lambda: self.text(path) == text, what=f"{path} saying {text}")
 
 
@@ -77,12 +77,12 @@ def code(which: str, source: str = APP) -> str:
 
 @pytest.mark.parametrize("ttl", [0, 600])
 def test_a_broken_version_leaves_the_one_before_serving(served: Served, ttl: int) -> None:
-    """A new highest version that cannot be loaded is told of and not served, until it is mended."""
+    """A new highest version that cannot load is reported, and not served until it is repaired."""
     served.begin("shop@1.0.0", code("one"), ttl=ttl)
     folder = served.deploy("shop@2.0.0", BROKEN, ttl=ttl)
     told = "app.change_boot_failed"
     wait_until(lambda: served.text("/shop/") == "one" and served.told(told))
-    assert served.ask("/shop@2.0.0/").status in (500, 503)  # who asks for it is told
+    assert served.ask("/shop@2.0.0/").status in (500, 503)  # who asks for it sees the error
     assert served.text("/shop/") == "one"
     (folder / "app.py").write_text(code("two"))
     os.utime(folder / "buntime.yaml")
@@ -90,7 +90,7 @@ def test_a_broken_version_leaves_the_one_before_serving(served: Served, ttl: int
 
 
 def test_a_version_that_loads_slowly_lets_nobody_wait(served: Served) -> None:
-    """While the new version loads, requests are answered by the one that is loaded."""
+    """While the new version loads, the one that is loaded answers requests."""
     served.begin("shop@1.0.0", code("one"))
     served.deploy("shop@1.1.0", code("two", WAITS))
     wait_until(lambda: served.text("/shop/") == "one" and served.gates.is_open("loading"))
@@ -101,7 +101,7 @@ def test_a_version_that_loads_slowly_lets_nobody_wait(served: Served) -> None:
 
 
 def test_a_broken_first_request_is_answered_by_the_version_before(served: Served) -> None:
-    """With nobody loaded, the new version is waited for; where it fails the old one is started."""
+    """If no version is loaded, requests wait for the new one; if it fails, the old one starts."""
     served.begin("shop@1.0.0", code("one"), ttl=60, idleTimeout=30, timeout=1)
     (worker,) = workers_of(served.runtime, "shop")
     os.kill(int(worker["pid"]), 9)
@@ -112,14 +112,14 @@ def test_a_broken_first_request_is_answered_by_the_version_before(served: Served
 
 
 def test_a_touched_manifest_reloads_without_a_gap(served: Served) -> None:
-    """`touch buntime.yaml` has the code loaded anew; code that cannot be is not served."""
+    """`touch buntime.yaml` reloads the code; code that cannot load is not served."""
     folder = served.begin("shop", code("one"))
     (folder / "app.py").write_text(BROKEN)
     os.utime(folder / "buntime.yaml")
     told = "app.change_boot_failed"
     wait_until(lambda: served.text("/shop/") == "one" and served.told(told))
     (folder / "app.py").write_text(code("two"))
-    served.wait_for("/shop/", "two")  # by the next try, when its back-off is over
+    served.wait_for("/shop/", "two")  # by the next try, after its back-off
 
 
 def test_a_folder_in_the_place_of_another_is_served(served: Served) -> None:
@@ -130,7 +130,7 @@ def test_a_folder_in_the_place_of_another_is_served(served: Served) -> None:
 
 
 def test_a_faulty_version_leaves_the_one_before_serving(served: Served) -> None:
-    """A version without entrypoint takes nothing over."""
+    """A version without an entrypoint does not take over."""
     served.begin("shop@1.0.0", code("one"))
     (served.apps / "shop@2.0.0").mkdir()
     told = "app.version_invalid"

@@ -17,7 +17,7 @@ from tests.support.harness import Runtime, command, running, write_app
 pytestmark = needs_sandbox
 
 SECRET = "a-very-secret-word"
-# Runs what it is posted, and answers the result as JSON, or the name of what it raises.
+# Runs the posted code, and answers its result as JSON, or the name of the exception.
 RUNS = """
 import glob, json, os, signal, subprocess, sys, tempfile
 from buntime import Response
@@ -34,7 +34,7 @@ EACH = pytest.mark.parametrize("app", LEVELS)
 
 
 class Place:
-    """A runtime with an app at each level, and with secrets."""
+    """A runtime with an app at each sandbox level, and with secrets."""
 
     def __init__(self, root: Path, runtime: Runtime) -> None:
         self.root = root
@@ -61,7 +61,7 @@ def place() -> Iterator[Place]:
         with running(root / "apps", env=env, start=command()) as runtime:
             yield Place(root, runtime)
         left = sorted(os.listdir(root / "state"))
-        assert left == ["local.key", "lock", "logs", "state.db"]  # nothing of the apps
+        assert left == ["local.key", "lock", "logs", "state.db"]  # nothing of the apps is left
 
 
 ATTACKS = {
@@ -79,7 +79,7 @@ ATTACKS = {
 @pytest.mark.parametrize("app", [*LEVELS, "once"])
 @pytest.mark.parametrize("attack", ATTACKS)
 def test_attacks(place: Place, app: str, attack: str) -> None:
-    """An app neither reads nor writes what is others', persistent or not."""
+    """An app neither reads nor writes what belongs to others, whether its worker lasts or not."""
     assert place.run(app, f"result = bool({ATTACKS[attack]})") == "PermissionError"
 
 
@@ -91,7 +91,7 @@ def test_off(place: Place) -> None:
 
 @EACH
 def test_no_environ_has_a_secret(place: Place, app: str) -> None:
-    """No process's environment, that an app can read, has what the runtime keeps from it."""
+    """No environment of a process that an app can read contains the runtime's secret."""
     code = f"""
 found = []
 for path in glob.glob("/proc/*/environ"):
@@ -107,7 +107,7 @@ result = any(found), bool(found)
 @needs_abi(6)
 @EACH
 def test_signals(place: Place, app: str) -> None:
-    """No process outside can be killed, neither the runtime nor another worker."""
+    """An app can kill no process outside its sandbox, neither the runtime nor another worker."""
     place.run("victim", "result = 1")
     [victim] = workers_of(place.runtime, "victim")
     code = f"os.kill({victim['pid']}, signal.SIGKILL)"
@@ -119,7 +119,7 @@ def test_signals(place: Place, app: str) -> None:
 @needs_abi(4)
 @EACH
 def test_the_runtime_s_port(place: Place, app: str) -> None:
-    """An app cannot join the runtime at its port."""
+    """An app cannot bind the runtime's port beside it."""
     code = f"""
 import socket
 sock = socket.socket()
@@ -139,14 +139,14 @@ result = [os.environ["HOME"], tempfile.gettempdir(), os.environ.get("XDG_CACHE_H
 """
     home, temporary, cache = place.run(app, code)
     assert home == temporary
-    assert cache is None  # so that it is below HOME
+    assert cache is None  # so the cache is below HOME
     assert Path(home).parent.parent == place.root / "state"
     assert Path(home, "kept").read_text() == "x"
 
 
 @EACH
 def test_stderr_can_be_opened_again(place: Place, app: str) -> None:
-    """Programs that write to /dev/stderr do so."""
+    """Programs can write to /dev/stderr."""
     code = "result = subprocess.run('echo told > /dev/stderr', shell=True).returncode"
     assert place.run(app, code) == 0
     place.runtime.wait_for_line("told", app=app, stream="stderr")
@@ -154,7 +154,7 @@ def test_stderr_can_be_opened_again(place: Place, app: str) -> None:
 
 @EACH
 def test_multiprocessing(place: Place, app: str) -> None:
-    """Processes are started in each way, with sockets and locks between them."""
+    """Multiprocessing starts processes in each way, with sockets and locks between them."""
     code = """
 import multiprocessing
 result = []
@@ -167,7 +167,7 @@ for method in ("fork", "spawn", "forkserver"):
 
 
 def test_it_is_told(place: Place) -> None:
-    """The log says once what a sandbox does here; the API, at which level each worker runs."""
+    """The log says once what a sandbox does here; the API shows each worker's level."""
     record = place.runtime.wait_for_record("sandbox.available")
     for app in (*LEVELS, "off"):
         place.run(app, "result = 1")
@@ -178,7 +178,7 @@ def test_it_is_told(place: Place) -> None:
 
 
 def test_a_withheld_path_is_told(place: Place) -> None:
-    """`write` does not reach into another app's folder, and the log says so."""
+    """`write` does not give access to another app's folder, and the log says so."""
     manifest = {"sandbox": "standard", "write": ["../victim", "/dev/shm"]}
     write_app(place.root / "apps/wants", {"app.py": RUNS}, **manifest)
     assert place.run("wants", "open('../victim/app.py', 'a')") == "PermissionError"

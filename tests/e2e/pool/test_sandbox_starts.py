@@ -1,4 +1,4 @@
-"""Apps that decide what their Python is, or what is built for them: it starts in their sandbox."""
+"""A Python or package that an app brings runs in the app's sandbox from its start."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tests.support.client import SHARED, fetch
 from tests.support.fence import KERNEL, needs_sandbox
 from tests.support.harness import PACKAGES, Runtime, command, running, write_app
 
-# One that `strict` leaves: the app's own leads to it.
+# A Python that `strict` allows: the app's own links to it.
 SYSTEM_PYTHON = shutil.which("python3", path="/usr/bin:/usr/local/bin") or ""
 
 pytestmark = [
@@ -26,7 +26,7 @@ pytestmark = [
 
 EACH = pytest.mark.parametrize("level", ["standard", "strict"])
 
-# What a program tries at its start, and tells in TRACE.
+# What a program tries at its start, and writes to TRACE.
 TRIES = """
 import json, os, signal, socket
 def tried(act):
@@ -49,8 +49,8 @@ with open("TRACE", "a") as trace:
         lambda: open(f"/proc/{pid}/oom_score_adj", "w").close(),
     )], "signal": tried(lambda: os.kill(pid, 0)), "port": tried(port)}) + "\\n")
 """
-# A Python that an app has put in its place. Asked what it is, it says that it needs what is not its
-# business.
+# A Python that an app has put in the place of its own. When the runtime asks what it needs, it also
+# names folders that are closed to the app.
 PYTHON = """#!REAL -IS
 import subprocess, sys
 RUNTIME = __import__("os").getppid()
@@ -104,7 +104,7 @@ FREE = ["TextIOWrapper"] * 3 + ["list", "str", "NoneType"]
 
 
 class Place:
-    """A runtime's folders, with an app to look into, and a trace of what programs tell."""
+    """A runtime's folders, with an app to spy on, and a trace of what programs report."""
 
     def __init__(self, root: Path) -> None:
         self.root = root
@@ -145,7 +145,7 @@ def served(place: Place, **env: str) -> contextlib.AbstractContextManager[Runtim
 
 
 def check(told: list[dict[str, object]], kinds: set[str]) -> None:
-    """All programs were denied what is not the app's, and each kind of them has run."""
+    """Each kind of program has run, and all were denied what is not the app's."""
     assert {each["kind"] for each in told} == kinds
     for each in told:
         assert each["result"] == DENIED, each
@@ -157,7 +157,7 @@ def check(told: list[dict[str, object]], kinds: set[str]) -> None:
 @pytest.mark.parametrize("ttl", [0, 60])
 @pytest.mark.parametrize("key", ["venv", "python"])
 def test_an_app_s_own_python(place: Place, level: str, ttl: int, key: str) -> None:
-    """It does no more at a look at it, and at a worker's start, than the app may."""
+    """An app's own Python may do no more than the app, both when it is examined and in a worker."""
     name, manifest = (".venv/bin/python", {}) if key == "venv" else ("mine", {"python": "./mine"})
     place.add("shop", name, sandbox=level, ttl=ttl, **manifest)
     with served(place) as runtime:
@@ -168,7 +168,7 @@ def test_an_app_s_own_python(place: Place, level: str, ttl: int, key: str) -> No
 
 @EACH
 def test_what_it_says_opens_nothing(place: Place, level: str) -> None:
-    """Folders that an app's own Python says it needs are not opened where they are closed."""
+    """Folders that an app's own Python claims to need do not open if they are closed to the app."""
     place.add("shop", ".venv/bin/python", sandbox=level, ttl=60)
     with served(place) as runtime:
         for file in ("apps/victim/app.py", "state/key"):
@@ -176,7 +176,7 @@ def test_what_it_says_opens_nothing(place: Place, level: str) -> None:
 
 
 def test_a_link_opens_nothing(place: Place) -> None:
-    """Nor is a folder opened that a link in the place of a Python leads into."""
+    """If the app's Python is a link into another app's folder, that folder stays closed."""
     place.add("other", "lib/bin/python")
     folder = write_app(place.root / "apps/shop", {"app.py": APP}, ttl=60)
     (folder / ".venv/bin").mkdir(parents=True)
@@ -188,7 +188,7 @@ def test_a_link_opens_nothing(place: Place) -> None:
 
 
 def test_off(place: Place) -> None:
-    """Without a sandbox they start without one."""
+    """Without a sandbox, the Python starts without one."""
     place.add("shop", ".venv/bin/python", sandbox="off", ttl=60)
     with served(place) as runtime:
         assert fetch(runtime, f"/shop/?file={place.root}/state/key").body == b"secret"
@@ -197,7 +197,7 @@ def test_off(place: Place) -> None:
 
 @EACH
 def test_a_package_that_is_built(place: Place, level: str) -> None:
-    """What is built for an app is built in its sandbox, and what it needs is there."""
+    """A package for an app is built in the app's sandbox, which has what the build needs."""
     files = {
         "app.py": "import tiny\n" + APP,
         "requirements.lock": "./pkg\n",

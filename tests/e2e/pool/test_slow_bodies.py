@@ -1,4 +1,4 @@
-"""Slow clients of apps with a worker for each request keep nobody else from one."""
+"""Slow clients of apps with a worker per request keep no worker from other clients."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def post(path: str, *fields: bytes) -> bytes:
 
 @contextlib.contextmanager
 def dripping(runtime: Runtime, number: int, first: bytes, every_s: float) -> Iterator[None]:
-    """So many clients, each of which sends a byte of its body from time to time."""
+    """This many clients, each of which sends a byte of its body from time to time."""
     stop = threading.Event()
     with contextlib.ExitStack() as stack:
         socks = [stack.enter_context(runtime.connect()) for _ in range(number)]
@@ -73,9 +73,9 @@ def dripping(runtime: Runtime, number: int, first: bytes, every_s: float) -> Ite
 
 @pytest.mark.parametrize("every_s", [EVERY_S, 2.0], ids=["all the time", "with pauses"])
 def test_bodies_that_drip_leave_slots(runtime: Runtime, every_s: float) -> None:
-    """Those that never pause have no worker; of those that do, half of the slots at most."""
+    """Clients that never pause hold no worker; those that do hold half of the slots at most."""
     with dripping(runtime, 10, post("/once/", b"Content-Length: 100000"), every_s):
-        time.sleep(2.2)  # the pace of the slow ones: two of their pauses
+        time.sleep(2.2)  # the pace of the slow clients: two of their pauses
         for _ in range(5):
             begun = time.monotonic()
             assert fetch(runtime, "/once/unread").body == b"fine"
@@ -84,7 +84,7 @@ def test_bodies_that_drip_leave_slots(runtime: Runtime, every_s: float) -> None:
 
 
 def test_a_body_comes_before_the_worker(runtime: Runtime) -> None:
-    """However it is cut, by length and in chunks."""
+    """A body comes before its worker, however it is split, by length and in chunks."""
     chunks = b"".join(b"a\r\n0123456789\r\n" for _ in range(20)) + b"0\r\n\r\n"
     for head, body, size in (
         (post("/once/", b"Content-Length: 200"), b"x" * 200, b"200"),
@@ -100,7 +100,7 @@ def test_a_body_comes_before_the_worker(runtime: Runtime) -> None:
 
 
 def test_a_large_body_goes_on_by_and_by(runtime: Runtime) -> None:
-    """The first 128 KiB are enough for a worker."""
+    """A worker starts after the first 128 KiB."""
     with runtime.connect() as sock:
         sock.sendall(post("/once/", b"Content-Length: 300000") + b"x" * 200_000)
         deadline = time.monotonic() + 10
@@ -118,7 +118,7 @@ def test_a_client_that_waits_for_its_answer_gets_it(runtime: Runtime) -> None:
 
 
 def test_a_client_that_pauses_for_good_is_refused(runtime: Runtime) -> None:
-    """408 in its time, while the two slots that there are for such are taken."""
+    """Those that pause get 408 in time, while they hold the two slots for slow clients."""
     first = post("/once/", b"Content-Length: 100000") + b"x"
     with contextlib.ExitStack() as stack:
         socks = [stack.enter_context(runtime.connect()) for _ in range(4)]
@@ -133,7 +133,7 @@ ASKS = b"Expect: 100-continue"
 
 
 def test_who_asks_first_is_told_by_the_runtime(runtime: Runtime) -> None:
-    """100 before any worker has the request, and none from the worker."""
+    """The runtime sends 100 before any worker has the request, and the worker sends none."""
     with runtime.connect() as sock:
         sock.sendall(post("/once/", b"Content-Length: 5", ASKS))
         assert read_until(sock, b"\r\n\r\n") == b"HTTP/1.1 100 Continue\r\n\r\n"
@@ -153,21 +153,21 @@ def test_who_asks_first_is_told_by_the_runtime(runtime: Runtime) -> None:
 def test_who_is_refused_is_not_told_to_go_on(
     runtime: Runtime, path: str, field: bytes, status: bytes
 ) -> None:
-    """Access and size come first."""
+    """A refusal by access or size comes instead of 100."""
     with runtime.connect() as sock:
         sock.sendall(post(path, field, ASKS))
         assert read_until(sock, b"\r\n\r\n").startswith(b"HTTP/1.1 " + status)
 
 
 def test_chunks_beyond_the_apps_limit_are_refused(runtime: Runtime) -> None:
-    """While they are waited for."""
+    """Chunks beyond the app's limit are refused while the body is still being collected."""
     with runtime.connect() as sock:
         sock.sendall(post("/small/", b"Transfer-Encoding: chunked") + b"7d0\r\n" + b"x" * 2000)
         assert read_until(sock, b"\r\n\r\n").startswith(b"HTTP/1.1 413 ")
 
 
 def test_a_client_that_leaves_meanwhile(runtime: Runtime) -> None:
-    """Its request is over, and was given to no worker."""
+    """The request of a client that leaves is over, and no worker gets it."""
     with runtime.connect() as sock:
         sock.sendall(post("/once/left", b"Content-Length: 5"))
         time.sleep(0.1)

@@ -1,4 +1,4 @@
-"""Workers that take long to end keep nobody else waiting."""
+"""Workers that take long to end make no other request wait."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def asked(runtime: Runtime, path: str) -> float:
 
 @pytest.mark.parametrize("path", ["/slow/", "/stays/"])
 def test_the_next_request_does_not_wait(runtime: Runtime, path: str) -> None:
-    """Neither for a hook nor for `atexit`: another process stands beside, and the bound holds."""
+    """Neither a slow hook nor `atexit` delays it: another process serves, and the bound holds."""
     assert asked(runtime, "/calm/") < PROMPT_S
     assert asked(runtime, path) < PROMPT_S
     assert asked(runtime, path) < PROMPT_S

@@ -65,7 +65,7 @@ def runtime(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Runtime]:
 
 @contextmanager
 def load(runtime: Runtime, path: str, clients: int = 6) -> Iterator[Counter[str]]:
-    """Clients that ask again and again; who has answered, by pid, since the last look."""
+    """Clients that ask again and again; counts the answers by pid since the last `clear`."""
     answered: Counter[str] = Counter()
     is_over = threading.Event()
 
@@ -88,7 +88,7 @@ def load(runtime: Runtime, path: str, clients: int = 6) -> Iterator[Counter[str]
 
 @KINDS
 def test_an_app_that_computes_uses_its_workers(runtime: Runtime, kind: str) -> None:
-    """Both of them, about as much, though one could hold all requests."""
+    """Both workers answer about as much, though one could hold all requests."""
     with load(runtime, f"/{kind}-two/compute") as answered:
         wait_until(lambda: len(answered) == 2, 20, "a second worker")
         answered.clear()
@@ -101,7 +101,7 @@ def test_an_app_that_computes_uses_its_workers(runtime: Runtime, kind: str) -> N
 
 @KINDS
 def test_an_app_that_waits_keeps_one_worker(runtime: Runtime, kind: str) -> None:
-    """As many requests at a time, none of which needs the processor."""
+    """As many requests at once, but none needs the processor: one worker serves all."""
     with load(runtime, f"/{kind}-waits/wait") as answered:
         wait_until(lambda: answered.total() > 200, 20, "200 answers")
     assert len(answered) == 1
@@ -117,7 +117,7 @@ def test_an_app_of_one_worker_stays_one(runtime: Runtime, kind: str) -> None:
 
 @KINDS
 def test_what_is_not_needed_any_more_goes(runtime: Runtime, kind: str) -> None:
-    """The second worker ends after idleTimeout, though the app has requests that wait."""
+    """The second worker ends after idleTimeout, even if the app still has requests that wait."""
     app = f"{kind}-goes"
     with load(runtime, f"/{app}/compute") as answered:
         wait_until(lambda: len(answered) == 2, 20, "a second worker")
@@ -129,7 +129,7 @@ def test_what_is_not_needed_any_more_goes(runtime: Runtime, kind: str) -> None:
 
 @KINDS
 def test_auto_is_one_for_each_core(runtime: Runtime, kind: str) -> None:
-    """`workers: auto`: as many as this machine has cores, at most."""
+    """`workers: auto`: at most as many as this machine has cores."""
     cores = len(os.sched_getaffinity(0))
     wanted = min(2, cores)
     with load(runtime, f"/{kind}-auto/compute", clients=4 * cores) as answered:

@@ -90,7 +90,7 @@ PATHS = [
 @pytest.fixture(scope="module")
 def runtime(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Runtime]:
     apps = tmp_path_factory.mktemp("apps")
-    late = {"timeout": 3}  # all are late together, on a machine that may be slow to start them
+    late = {"timeout": 3}  # all are late at once, on a machine that may be slow to start them
     for name, deed in DEEDS.items():
         write_app(apps / name, {"app.py": APP.replace("DEED", deed)}, **late)
     for name in ("waits", "blocks", "stubborn"):
@@ -104,7 +104,7 @@ def runtime(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Runtime]:
 
 @pytest.fixture(scope="module")
 def answers(runtime: Runtime) -> dict[str, Answer]:
-    """What all the late requests are answered, by their paths."""
+    """The answers to all late requests, by path."""
     with ThreadPoolExecutor(len(PATHS)) as threads:
         return dict(zip(PATHS, threads.map(lambda path: fetch(runtime, path), PATHS), strict=True))
 
@@ -123,7 +123,7 @@ def test_stacks_of_a_late_request(runtime: Runtime, answers: dict[str, Answer], 
 
 
 def test_all_threads(runtime: Runtime, answers: dict[str, Answer]) -> None:
-    """The stacks are those of all threads, of every request that the worker has in hand."""
+    """The stacks cover all threads, with every request that the worker has in hand."""
     ids = {answers[path].headers["x-request-id"] for path in PATHS if "/threads/" in path}
     record = runtime.wait_for_record(EVENT, app="threads")
     assert "in first_culprit\n" in record["stack"]
@@ -132,34 +132,34 @@ def test_all_threads(runtime: Runtime, answers: dict[str, Answer]) -> None:
 
 
 def test_tasks(runtime: Runtime, answers: dict[str, Answer]) -> None:
-    """Of an async app that waits, the log tells what its tasks wait for."""
+    """For an async app that waits, the log shows what its tasks wait for."""
     assert answers["/waits/"].status == 504
     record = runtime.wait_for_record(EVENT, app="waits")
     assert re.search(r"Task .*\n.* in sleep\n.* in waits\n.* in fetch\n", record["stack"])
 
 
 def test_a_blocked_loop(runtime: Runtime, answers: dict[str, Answer]) -> None:
-    """Of an async app that blocks its loop, the log shows where."""
+    """For an async app that blocks its loop, the log shows where."""
     assert answers["/blocks/"].status == 504
     record = runtime.wait_for_record(EVENT, app="blocks")
     assert re.search(r"in blocks\n.* in fetch\n", record["stack"])
 
 
 def test_a_stopped_process(runtime: Runtime, answers: dict[str, Answer]) -> None:
-    """A process that cannot answer is told of as such, and its request gets 504 all the same."""
+    """The log says that a process cannot answer, and its request still gets 504."""
     assert answers["/stopped/"].status == 504
     assert runtime.wait_for_record(EVENT, app="stopped")["stack"].startswith("no answer: ")
 
 
 def test_an_app_that_does_not_load(runtime: Runtime, answers: dict[str, Answer]) -> None:
-    """An import that takes too long is shown, too."""
+    """The log also shows where an import takes too long."""
     assert answers["/loads/"].status == 504
     record = runtime.wait_for_record(EVENT, app="loads")
     assert re.search(r"in culprit\n.* in <module>\n", record["stack"])
 
 
 def test_a_request_whose_client_has_left(runtime: Runtime) -> None:
-    """A worker stuck in a request that nobody waits for is told of before it is replaced."""
+    """A worker stuck in a request whose client has left is logged before it is replaced."""
     with runtime.connect() as sock:
         sock.sendall(b"GET /stubborn/ HTTP/1.1\r\nHost: a\r\n\r\n")
         runtime.wait_for_line("begun /", app="stubborn")
@@ -175,7 +175,7 @@ def test_a_request_whose_client_has_left(runtime: Runtime) -> None:
     ("app", "culprit"), [("stubborn", "in stubborn\n"), ("blocks", "in blocks\n")]
 )
 def test_an_autopsy(runtime: Runtime, answers: dict[str, Answer], app: str, culprit: str) -> None:
-    """Who asks later than the log was read gets the stacks of a worker that was stuck."""
+    """The stacks of a worker that was stuck are also kept for operators who ask later."""
 
     def found() -> list[dict[str, str]]:
         told = fetch(runtime, f"/api/apps/{app}/autopsies").json()["autopsies"]

@@ -1,4 +1,4 @@
-"""What has left its worker's process group ends with its worker, too, and leaves no zombies."""
+"""Processes that have left their worker's group end with the worker too, and leave no zombies."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ def runtime(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Runtime]:
 
 
 def test_a_daemon_ends_with_its_worker(runtime: Runtime) -> None:
-    """A program that was started by a double fork is killed soon after its worker has ended."""
+    """A program started by a double fork is killed soon after its worker has ended."""
     pid = int(fetch(runtime, "/once/").body)
     record = runtime.wait_for_record("orphan.killed", pid=pid)
     assert (record["name"], record["worker"][0]) == ("sleep", "w")
@@ -100,13 +100,13 @@ def test_it_lives_as_long_as_its_worker(runtime: Runtime) -> None:
 
 
 def test_no_zombies(runtime: Runtime) -> None:
-    """What ends by itself is reaped, though its worker goes on."""
+    """A process that ends by itself is reaped while its worker runs on."""
     pids = [int(pid) for pid in fetch(runtime, "/stays/short").body.split()]
     wait_until(lambda: not any(Path(f"/proc/{pid}").exists() for pid in pids))
 
 
 def test_they_end_with_the_runtime(tmp_path: Path) -> None:
-    """When the runtime has ended in good order, so have the daemons of its apps."""
+    """When the runtime has stopped cleanly, the daemons of its apps have ended too."""
     write_app(tmp_path / "stays", {"app.py": APP}, ttl=600)
     with running(tmp_path) as runtime:
         pids = [int(fetch(runtime, path).body) for path in ("/stays/", "/stays/forks")]
@@ -115,10 +115,10 @@ def test_they_end_with_the_runtime(tmp_path: Path) -> None:
         assert not any(map(is_alive, pids))
 
 
-# Whatever they do to be unknown
+# However they try to hide
 
-# Leaves its worker's group, session and environment, and says which process it then is. The limit
-# is lowered first: once the runtime has adopted and looked at a process it knows whose it is.
+# Leaves its worker's group, session and environment, and says which process it is now. The limit is
+# lowered first: once the runtime has adopted and examined a process, it knows whose it is.
 FLEES = """
 import os, resource, subprocess, sys
 from buntime import Response
@@ -149,7 +149,7 @@ def flown(runtime: Runtime, app: str, query: str = "") -> int:
 
 @pytest.mark.parametrize("name", ["", "w1", "w999"])
 def test_without_its_environment(tmp_path: Path, name: str) -> None:
-    """It is known without WORKER_ID, and by whatever name it gives, and only its worker counts."""
+    """It is known without WORKER_ID, and under any name, and ends with its own worker."""
     write_app(tmp_path / "once", {"app.py": FLEES})
     write_app(tmp_path / "stays", {"app.py": FLEES}, ttl=600)
     with running(tmp_path) as runtime:
@@ -164,7 +164,7 @@ def test_without_its_environment(tmp_path: Path, name: str) -> None:
 
 @pytest.mark.parametrize("left", ["0", "1", "1000"])
 def test_with_another_limit(tmp_path: Path, left: str) -> None:
-    """Who lowers the limit that it is known by is nobody's, and goes at once."""
+    """A process that lowers the limit that marks it belongs to no worker, and ends at once."""
     write_app(tmp_path / "stays", {"app.py": FLEES}, ttl=600)
     with running(tmp_path) as runtime:
         limit = quote(LOWER.replace("LEFT", left))
@@ -174,7 +174,7 @@ def test_with_another_limit(tmp_path: Path, left: str) -> None:
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root can raise each limit")
 def test_the_limit_cannot_be_raised(tmp_path: Path) -> None:
-    """So nobody can pretend to have been started by somebody else than a worker."""
+    """An app cannot raise the limit, so it cannot pose as the child of another worker."""
     write_app(tmp_path / "stays", {"app.py": FLEES}, ttl=600)
     with running(tmp_path) as runtime:
         limit = quote("import resource; resource.setrlimit(10, (-1, -1))")
@@ -188,7 +188,7 @@ needs_root = pytest.mark.skipif(
 
 @contextlib.contextmanager
 def of_nobody(start: list[str]) -> Iterator[Runtime]:
-    """A root runtime with the rights of the documented drop-in, whose apps run as nobody."""
+    """A root runtime with the rights of the documented drop-in, whose apps run as `nobody`."""
     with tempfile.TemporaryDirectory(prefix="buntime-strays-") as folder:
         os.chmod(folder, 0o755)  # pytest's own are private
         apps = Path(folder, "apps")
@@ -201,7 +201,7 @@ def of_nobody(start: list[str]) -> Iterator[Runtime]:
 
 @needs_root
 def test_of_another_user() -> None:
-    """With the rights of the drop-in a daemon of another user is known, and ended."""
+    """With the rights of the drop-in, another user's daemon is known, and ends."""
     assert "CAP_SYS_PTRACE" not in drop_in()
     with of_nobody(with_only(drop_in(), command())) as runtime:
         stays, once = flown(runtime, "stays"), flown(runtime, "once")
@@ -215,7 +215,7 @@ def test_of_another_user() -> None:
 @pytest.mark.skipif(not CAN_MOUNT, reason="mounts are not allowed here")
 @pytest.mark.parametrize(("gid", "is_hidden"), [("0", False), ("4242", True)])
 def test_of_another_user_that_is_hidden(gid: str, is_hidden: bool) -> None:
-    """ProtectProc= hides it from who is not in root's group: then the log says so."""
+    """ProtectProc= hides it from users outside root's group: then the log says so."""
     script = f'mount -t proc -o hidepid=invisible,gid={gid} proc /proc && exec "$@"'
     start = ["unshare", "-m", "sh", "-c", script, "sh", *with_only(drop_in(), command())]
     with of_nobody(start) as runtime:

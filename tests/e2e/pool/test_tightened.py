@@ -1,4 +1,4 @@
-"""In production: who may reach an app is decided by its newest manifest, whatever its code does."""
+"""In production the newest manifest decides who may reach an app, even if its code fails."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ KEY = {"X-API-Key": "the-key-of-the-runtime"}
 
 
 class Served:
-    """An app that was asked, and so its code is loaded."""
+    """An app that has had a request, so its code is loaded."""
 
     def __init__(self, runtime: Runtime, folder: Path) -> None:
         self.runtime = runtime
@@ -32,7 +32,7 @@ class Served:
         wait_until(lambda: self.ask(headers=KEY).status == 200, what="the app")
 
     def change(self, label: str = "shop", **manifest: object) -> None:
-        """Another manifest, and code that cannot be loaded."""
+        """Deploys another manifest, with code that cannot be loaded."""
         aside = self.folder.parent / "aside"
         write_app(aside, {"app.py": BROKEN}, ttl=600, **manifest)
         (self.folder / label).mkdir(exist_ok=True)
@@ -46,7 +46,7 @@ class Served:
         wait_until(lambda: self.ask(**more).status == status, what=f"a {status}")
 
     def stays(self, status: int, **more: object) -> None:
-        """Also once the change has been tried."""
+        """The status stays the same once the change has been tried."""
         wait_until(lambda: self.ask() and self.told("app.change_boot_failed"), what="the trial")
         assert {self.ask(**more).status for _ in range(5)} == {status}
 
@@ -61,7 +61,7 @@ def served(tmp_path: Path) -> Iterator[Served]:
 
 
 def test_a_public_app_that_is_to_be_protected(served: Served) -> None:
-    """At once, though its new code fails; with the key, the old code answers."""
+    """401 at once without the key, though the new code fails; with it, the old code answers."""
     served.begin()
     assert served.ask().status == 200
     served.change(visibility="protected")
@@ -71,7 +71,7 @@ def test_a_public_app_that_is_to_be_protected(served: Served) -> None:
 
 
 def test_an_app_that_is_to_be_internal(served: Served) -> None:
-    """Not even a key opens it."""
+    """Not even the key opens an internal app."""
     served.begin()
     served.change(visibility="internal")
     served.wait_for(404, headers=KEY)
@@ -79,7 +79,7 @@ def test_an_app_that_is_to_be_internal(served: Served) -> None:
 
 
 def test_a_route_that_is_to_be_closed(served: Served) -> None:
-    """It needs the key at once."""
+    """A route that is no longer public needs the key at once."""
     served.begin(visibility="protected", publicRoutes=["/", "/login"])
     assert served.ask().status == 200
     served.change(visibility="protected", publicRoutes=["/login"])
@@ -89,7 +89,7 @@ def test_a_route_that_is_to_be_closed(served: Served) -> None:
 
 
 def test_a_body_that_is_to_be_smaller(served: Served) -> None:
-    """413 at once."""
+    """A body above the new limit gets 413 at once."""
     served.begin()
     served.change(maxBodySize=10)
     served.wait_for(413, method="POST", body=b"x" * 11)
@@ -97,7 +97,7 @@ def test_a_body_that_is_to_be_smaller(served: Served) -> None:
 
 
 def test_an_app_that_is_to_be_public(served: Served) -> None:
-    """Not before its code has loaded."""
+    """An app opens to all only once its new code has loaded."""
     served.begin(visibility="protected")
     served.change()
     wait_until(lambda: served.ask(headers=KEY).status == 200)
@@ -107,7 +107,7 @@ def test_an_app_that_is_to_be_public(served: Served) -> None:
 
 
 def test_a_manifest_that_cannot_be_read(served: Served) -> None:
-    """It lets nobody in: what it says may be whom to keep out."""
+    """An unreadable manifest lets nobody in, as it may say whom to keep out."""
     served.begin()
     served.change()
     (served.folder / "shop" / "buntime.yaml").write_text("visibility: protecte\n")
@@ -116,7 +116,7 @@ def test_a_manifest_that_cannot_be_read(served: Served) -> None:
 
 
 def test_a_new_version_that_keeps_out(served: Served) -> None:
-    """While the version before it answers, and also once its manifest cannot be read."""
+    """Its rules hold while the old version answers, also once its manifest is unreadable."""
     served.begin("shop@1.0.0")
     served.change("shop@2.0.0", visibility="protected")
     served.wait_for(401)
@@ -129,7 +129,7 @@ def test_a_new_version_that_keeps_out(served: Served) -> None:
 
 
 def test_an_app_that_is_removed(served: Served) -> None:
-    """Its workers could still answer; nobody reaches them."""
+    """Workers of a removed app could still answer, but no request reaches them."""
     served.begin()
     shutil.move(str(served.folder / "shop"), str(served.folder.parent / "removed"))
     served.wait_for(404)
