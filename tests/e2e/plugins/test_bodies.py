@@ -1,4 +1,4 @@
-"""Hooks that look at the bodies of requests, in front of all that can answer."""
+"""Hooks that read the bodies of requests to everything that can answer."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def looked(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Runtime]:
 
 
 def told_of(content: bytes) -> list[object]:
-    """What the echo tells of a body that both plugins have seen."""
+    """What the echo answers for a body that both plugins have seen."""
     digest = hashlib.sha256(content).hexdigest()
     return [len(content), digest, [f"{len(content)} {digest}"] * 2]
 
@@ -64,7 +64,7 @@ def told_of(content: bytes) -> list[object]:
 @pytest.mark.parametrize("size", [0, 1, 65_537, 131_073, MIB])
 @pytest.mark.parametrize("name", ["warm", "fresh", "page"])
 def test_all_see_the_whole_body(looked: Runtime, name: str, size: int) -> None:
-    """Both plugins and whoever answers: a worker that stays, one made for it, one of a plugin."""
+    """Both plugins see the whole body, and so does each kind of worker, or plugin, that answers."""
     content = bytes(range(256)) * (size // 256 + 1)
     answer = fetch(looked, f"/{name}/", method="POST", body=content[:size])
     assert json.loads(answer.body) == told_of(content[:size])
@@ -72,7 +72,7 @@ def test_all_see_the_whole_body(looked: Runtime, name: str, size: int) -> None:
 
 
 def test_one_connection(looked: Runtime) -> None:
-    """It goes on behind each body: in front of apps and sites, and where a plugin answers."""
+    """A connection stays usable after each body: for apps and sites, and if a plugin answers."""
     with closing(http.client.HTTPConnection("127.0.0.1", looked.port, timeout=20)) as connection:
         connection.connect()
         sock = connection.sock
@@ -93,7 +93,7 @@ def test_one_connection(looked: Runtime) -> None:
 
 
 def test_what_was_said_of_one_body_is_not_said_of_the_next(looked: Runtime) -> None:
-    """Though the plugins want their verdicts kept."""
+    """A verdict on one body is not used for the next, though the plugins ask to keep it."""
     for content in (b"one", b"another", b""):
         answer = fetch(looked, "/warm/", method="POST", body=content)
         assert json.loads(answer.body) == told_of(content)
@@ -124,7 +124,7 @@ def test_a_client_that_waits_to_be_told(looked: Runtime) -> None:
 
 
 def test_clients_that_leave_or_lie(looked: Runtime) -> None:
-    """In the middle of a body, or of a chunk; others are served."""
+    """Clients may leave in mid-body or mid-chunk, or send wrong framing: others are served."""
     for sent in (
         b"Content-Length: 100\r\n\r\nhalf",
         b"Transfer-Encoding: chunked\r\n\r\n5\r\nhel",
@@ -139,7 +139,7 @@ def test_clients_that_leave_or_lie(looked: Runtime) -> None:
 
 
 def test_the_answer_has_no_body_for_hooks(tmp_path: Path) -> None:
-    """on_response has the request without it: the app has that."""
+    """on_response gets the request without its body, which the app has."""
     source = """
         def on_response(request, response):
             try:

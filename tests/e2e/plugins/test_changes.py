@@ -1,4 +1,4 @@
-"""Plugins change while the runtime runs: reloaded, switched, added and taken away."""
+"""Plugins change while the runtime runs: reloaded, switched, added and removed."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def audit(tmp_path: Path, **manifest: object) -> Path:
 
 
 def test_new_code_takes_over_beside(tmp_path: Path) -> None:
-    """At SIGHUP changed code is loaded beside the old, which ends when the new one serves."""
+    """On SIGHUP changed code loads beside the old, which ends when the new one serves."""
     folder = audit(tmp_path)
     with plugged(tmp_path) as runtime:
         first = wait_for_state(runtime, "audit", "serving")
@@ -62,7 +62,7 @@ def test_new_code_takes_over_beside(tmp_path: Path) -> None:
 
 
 def test_development_sees_changes(tmp_path: Path) -> None:
-    """In development nobody has to ask for it."""
+    """In development a change is noticed without SIGHUP."""
     folder = audit(tmp_path)
     with plugged(tmp_path, RUNTIME_ENV="development") as runtime:
         wait_for_state(runtime, "audit", "serving")
@@ -71,7 +71,7 @@ def test_development_sees_changes(tmp_path: Path) -> None:
 
 
 def test_development_sees_that_a_file_is_gone(tmp_path: Path) -> None:
-    """A file that is deleted is a change as any other."""
+    """A deleted file is a change like any other."""
     folder = audit(tmp_path)
     part = folder / "part.py"
     part.write_text("", "utf-8")
@@ -83,7 +83,7 @@ def test_development_sees_that_a_file_is_gone(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("how", ["def on_init(): 1/0", "import os; os.abort()", "x = ("])
 def test_new_code_that_fails_leaves_the_old(tmp_path: Path, how: str) -> None:
-    """New code that cannot be loaded changes nothing for requests, and operators see why."""
+    """New code that fails to load changes nothing for requests, and operators see why."""
     folder = audit(tmp_path)
     with plugged(tmp_path) as runtime:
         before = wait_for_state(runtime, "audit", "serving")
@@ -132,7 +132,7 @@ def test_one_writer_at_a_time(tmp_path: Path) -> None:
 
 
 def test_one_writer_goes_back(tmp_path: Path) -> None:
-    """Where new code of one with `overlap: false` fails, the code before it is started again."""
+    """If the new code of a plugin with `overlap: false` fails, the old code starts again."""
     folder = audit(tmp_path, overlap=False)
     new = write_plugin(tmp_path / "new", "audit", "def on_init(): 1/0", base="/audit",
                        visibility="public", overlap=False)  # fmt: skip
@@ -148,7 +148,7 @@ def test_one_writer_goes_back(tmp_path: Path) -> None:
 
 
 def test_recycling_one_writer(tmp_path: Path) -> None:
-    """An operator who recycles the worker of one with `overlap: false` gets no two of them."""
+    """Recycling the worker of a plugin with `overlap: false` never runs two of them."""
     audit(tmp_path, overlap=False)
     with plugged(tmp_path) as runtime:
         before = wait_for_state(runtime, "audit", "serving")
@@ -159,7 +159,7 @@ def test_recycling_one_writer(tmp_path: Path) -> None:
 
 
 def test_switches_outlive_a_restart(tmp_path: Path) -> None:
-    """A plugin that an operator has disabled is ended, and stays so until it is enabled."""
+    """A plugin that an operator has disabled ends, and stays disabled until it is enabled."""
     audit(tmp_path)
     write_plugin(tmp_path / "plugins", "user", "", dependencies=["audit"])
     with plugged(tmp_path) as runtime:
@@ -180,7 +180,7 @@ def test_switches_outlive_a_restart(tmp_path: Path) -> None:
 
 
 def test_plugins_come_and_go(tmp_path: Path) -> None:
-    """A folder that is new at SIGHUP is started, one that is gone is ended."""
+    """On SIGHUP a plugin in a new folder starts, and one whose folder is gone ends."""
     folder = audit(tmp_path)
     with plugged(tmp_path) as runtime:
         wait_for_state(runtime, "audit", "serving")
@@ -193,7 +193,7 @@ def test_plugins_come_and_go(tmp_path: Path) -> None:
 
 
 def test_an_unreadable_manifest(tmp_path: Path) -> None:
-    """The last good one counts; where there is none, nothing but reserved paths is open."""
+    """The last good manifest counts; if there is none, only reserved paths are open."""
     folder = audit(tmp_path)
     manifest = folder / "buntime.yaml"
     with plugged(tmp_path) as runtime:
@@ -212,7 +212,7 @@ def test_an_unreadable_manifest(tmp_path: Path) -> None:
 
 
 def test_a_guard_that_cannot_start_closes(tmp_path: Path) -> None:
-    """What a guard covers is closed while it does not serve, also when its folder is not read."""
+    """What a guard covers is closed while the guard does not serve, also if it is unreadable."""
     source = "def on_init(): 1/0\ndef on_request(request): pass"
     folder = write_plugin(tmp_path / "plugins", "guard", source, stage="access")
     with plugged(tmp_path) as runtime:
@@ -230,7 +230,7 @@ def test_a_guard_that_cannot_start_closes(tmp_path: Path) -> None:
 
 
 def test_a_reload_reads_the_manifest(tmp_path: Path) -> None:
-    """An operator's reload runs what the folder has now, its manifest too."""
+    """A reload by an operator runs what the folder has now, including the manifest."""
     folder = audit(tmp_path)
     with plugged(tmp_path) as runtime:
         wait_for_state(runtime, "audit", "serving")
@@ -242,7 +242,7 @@ def test_a_reload_reads_the_manifest(tmp_path: Path) -> None:
 
 
 def test_apps_cannot_read_plugins(tmp_path: Path) -> None:
-    """The folder of a plugin is closed to an app in its sandbox, as that of another app is."""
+    """The folder of a plugin is closed to a sandboxed app, like that of another app."""
     folder = audit(tmp_path)
     reads = f"""
 from buntime import Response

@@ -68,8 +68,8 @@ def word(runtime: Runtime, name: str = "tells") -> str:
 
 
 def test_options(tmp_path: Path) -> None:
-    """A plugin gets what the file says; a variable wins, and each tells where it comes from.
-    Passwords are in neither the API nor the log.
+    """A plugin gets what the file says; a variable wins, and each value shows its origin. Passwords
+    are neither in the API nor in the log.
     """
     tells(tmp_path)
     tells(tmp_path, "other")
@@ -98,7 +98,7 @@ def test_options(tmp_path: Path) -> None:
 
 
 def test_a_guard_without_its_option(tmp_path: Path) -> None:
-    """A plugin that lacks what it needs is left out with the reason; what it guards is closed."""
+    """A plugin without a required option is left out with the reason; what it guards is closed."""
     config = {"word": {"type": "password", "required": True}}
     write_plugin(
         tmp_path / "plugins",
@@ -118,8 +118,8 @@ def test_a_guard_without_its_option(tmp_path: Path) -> None:
 
 
 def test_only_what_has_changed_is_reloaded(tmp_path: Path) -> None:
-    """At SIGHUP a plugin with other options is started beside the old one; others stay, also those
-    whose lines are elsewhere now.
+    """On SIGHUP a plugin with other options starts beside the old one; others stay, also those
+    whose lines in the file have only moved.
     """
     tells(tmp_path)
     tells(tmp_path, "other")
@@ -167,7 +167,7 @@ def test_one_writer_at_a_time(tmp_path: Path) -> None:
     ],
 )
 def test_a_broken_file_changes_nothing(tmp_path: Path, text: str | None, fault: str) -> None:
-    """Nothing of a file with a fault holds, of other plugins neither; each SIGHUP tells of it."""
+    """Nothing in a file with a fault takes effect, for any plugin; each SIGHUP logs it."""
     tells(tmp_path)
     need = {"need": {"type": "number", "required": True}}
     write_plugin(tmp_path / "plugins", "other", "", config=need)
@@ -197,7 +197,7 @@ def rejected(runtime: Runtime) -> list[dict[str, Any]]:
 
 
 def test_a_start_with_a_broken_file(tmp_path: Path) -> None:
-    """A start names the fault and ends with 2, also where the file that was named is missing."""
+    """A start names the fault and exits with 2, also if the named file is missing."""
     for config, words in (
         (write(tmp_path, "plugin: {}"), ":1: unknown key 'plugin'; did you mean plugins?"),
         (tmp_path / "gone.yaml", "gone.yaml: there is no such file"),
@@ -209,7 +209,7 @@ def test_a_start_with_a_broken_file(tmp_path: Path) -> None:
 
 
 def test_who_switches(tmp_path: Path) -> None:
-    """The file wins over the manifest, and an operator over the file; who it was is shown."""
+    """The file wins over the manifest, an operator over the file; the API shows who decided."""
     tells(tmp_path)
     tells(tmp_path, "idle", enabled=False)
     text = "plugins:\n  tells: {enabled: false}\n  idle: {enabled: true}\n"
@@ -230,7 +230,7 @@ def test_who_switches(tmp_path: Path) -> None:
         line += ["--state-dir", str(tmp_path / "s"), "--config", place]
         listed = subprocess.run(line, capture_output=True, text=True, check=True).stdout
         assert f". tells 0.0.0 (base /tells), enabled by {by}\n" in listed
-        for _ in range(2):  # the second has nothing to take back
+        for _ in range(2):  # the second has nothing to reset
             assert post(runtime, "/api/plugins/tells/reset").status == 202
             told = wait_for_state(runtime, "tells", "disabled")
             assert told["enabledBy"] == f"{place}:1"
@@ -239,8 +239,8 @@ def test_who_switches(tmp_path: Path) -> None:
 
 
 def test_grants(tmp_path: Path) -> None:
-    """A service without `to` is opened by the operator, for callers by name and pattern, and closed
-    again; its plugin goes on.
+    """An operator opens a service without `to` to callers by name and pattern, and closes it again;
+    meanwhile its plugin runs on.
     """
     store = """
         from buntime.plugin import exposed, plugin
@@ -267,7 +267,7 @@ def test_grants(tmp_path: Path) -> None:
 
 
 def test_other_folders(tmp_path: Path) -> None:
-    """RUNTIME_PLUGIN_DIRS and RUNTIME_CONFIG can change at SIGHUP."""
+    """RUNTIME_PLUGIN_DIRS and RUNTIME_CONFIG can change on SIGHUP."""
     tells(tmp_path / "one", "first")
     tells(tmp_path / "two", "second")
     other = write(tmp_path / "two", options("second", word="two"))
@@ -286,7 +286,7 @@ def test_other_folders(tmp_path: Path) -> None:
 
 
 def test_a_plugin_that_is_not_there(tmp_path: Path) -> None:
-    """The log warns of it; all else of the file holds."""
+    """The log warns of a plugin that does not exist; the rest of the file takes effect."""
     tells(tmp_path)
     text = "plugins: {tells: {options: {word: x}}, tels: {enabled: false}}"
     with configured(tmp_path, text) as runtime:
@@ -297,7 +297,7 @@ def test_a_plugin_that_is_not_there(tmp_path: Path) -> None:
 
 
 def test_development_sees_changes(tmp_path: Path) -> None:
-    """In development nobody has to ask for it, and a fault is told once."""
+    """In development changes are noticed without SIGHUP, and a fault is logged once."""
     tells(tmp_path)
     with configured(tmp_path, "", RUNTIME_ENV="development") as runtime:
         wait_for_state(runtime, "tells", "serving")

@@ -1,4 +1,4 @@
-"""The examples of docs/plugins.md, as they stand there."""
+"""The examples of docs/plugins.md, exactly as written there."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def folder(tmp_path: Path) -> Path:
 
 
 def test_audit(folder: Path) -> None:
-    """A request that changes something is told to the log, and its answer bears a field."""
+    """A request that changes something is logged, and its answer has an extra field."""
     copy_example(folder, "audit")
     with plugged(folder) as runtime:
         wait_for_state(runtime, "audit", "serving")
@@ -45,7 +45,7 @@ def test_audit(folder: Path) -> None:
 
 
 def test_guard(folder: Path) -> None:
-    """Nobody passes without the word, and a plugin without one lets nobody pass."""
+    """No request passes without the word, and a plugin without one lets none pass."""
     copy_example(folder, "guard")
     with plugged(folder, GUARD_WORD="sesame") as runtime:
         wait_for_state(runtime, "guard", "serving")

@@ -36,7 +36,7 @@ WORDS = {"sync": {"async_": ""}, "async": {"async_": "async "}}
 
 @pytest.mark.parametrize("words", WORDS)
 def test_a_request_and_its_answer(tmp_path: Path, words: str) -> None:
-    """A field is set for the app, another taken away, and the answer bears one more."""
+    """One field is set for the app, another removed, and one is added to the answer."""
     write_plugin(tmp_path / "plugins", "header", HEADER.format(**WORDS[words]))
     write_app(tmp_path / "apps" / "echo", {"app.py": APP}, ttl=600)
     with plugged(tmp_path) as runtime:
@@ -54,7 +54,7 @@ def test_a_request_and_its_answer(tmp_path: Path, words: str) -> None:
 
 
 def test_static_sites_errors_and_other_plugins_pass(tmp_path: Path) -> None:
-    """All that is not a path of the runtime's own, nor the plugin's base."""
+    """Hooks see everything except the runtime's own paths and the plugin's own base."""
     write_plugin(tmp_path / "plugins", "header", HEADER.format(async_=""), base="/header")
     page = write_plugin(
         tmp_path / "plugins", "page", None, base="/page", entrypoint="index.html",
@@ -75,7 +75,7 @@ def test_static_sites_errors_and_other_plugins_pass(tmp_path: Path) -> None:
 
 
 def test_a_guard_answers(tmp_path: Path) -> None:
-    """Nobody gets past a guard: not by another spelling of the path, nor while it is away."""
+    """No request gets past a guard: not with another spelling of the path, nor while it is away."""
     guard = """
     from buntime.plugin import Response
     def on_request(request):
@@ -102,7 +102,7 @@ def test_a_guard_answers(tmp_path: Path) -> None:
 
 
 def test_a_guard_that_cannot_start_closes(tmp_path: Path) -> None:
-    """Enabled counts, not running."""
+    """A guard counts if it is enabled, even if it does not run."""
     write_plugin(
         tmp_path / "plugins", "guard", "def on_init(): raise RuntimeError('no disk')",
         stage="access",
@@ -115,7 +115,7 @@ def test_a_guard_that_cannot_start_closes(tmp_path: Path) -> None:
 
 
 def test_identity_is_told_and_never_believed(tmp_path: Path) -> None:
-    """What a client says of itself is taken out; what the plugin finds reaches the app."""
+    """A client's own claims of identity are removed; what the plugin finds reaches the app."""
     authn = """
     from buntime.plugin import Continue
     def on_request(request):
@@ -141,7 +141,7 @@ def test_identity_is_told_and_never_believed(tmp_path: Path) -> None:
 
 
 def test_a_route_hook_leads_elsewhere(tmp_path: Path) -> None:
-    """By host, to an app that has the whole path."""
+    """A hook leads a request by its host to an app, with the whole path."""
     route = """
     from buntime.plugin import Continue
     def on_request(request):
@@ -161,7 +161,7 @@ def test_a_route_hook_leads_elsewhere(tmp_path: Path) -> None:
 
 
 def test_a_hook_that_hangs_raises_or_dies(tmp_path: Path) -> None:
-    """The request is refused in time, the others go on, and the log says why."""
+    """The request is refused in time, others are served, and the log says why."""
     bad = """
     import os, time
     def on_request(request):
@@ -185,7 +185,7 @@ def test_a_hook_that_hangs_raises_or_dies(tmp_path: Path) -> None:
 
 
 def test_all_hooks_hang(tmp_path: Path) -> None:
-    """Each request is refused in time, and a plugin that answers nothing is started anew."""
+    """Each request is refused in time, and a plugin that answers nothing is restarted."""
     hangs = """
     import time
     def on_request(request):
@@ -229,7 +229,7 @@ def test_a_verdict_is_kept(tmp_path: Path) -> None:
 
 
 def test_a_verdict_is_forgotten(tmp_path: Path) -> None:
-    """The plugin ends a session: the next request is asked about, an event stream ends."""
+    """When the plugin ends a session, its next request is checked and its event stream ends."""
     sessions = """
     from buntime.plugin import Continue, Response, plugin
     alive = {"7"}
@@ -276,7 +276,7 @@ def test_a_verdict_is_forgotten(tmp_path: Path) -> None:
 
 
 def test_a_page_beside_routes(tmp_path: Path) -> None:
-    """What the manifest sends to code goes there, all else to the page."""
+    """What the manifest routes to code goes there, everything else to the page."""
     code = """
     from buntime import Response
     def fetch(request): return Response(f"code {request.path}")
@@ -295,7 +295,7 @@ def test_a_page_beside_routes(tmp_path: Path) -> None:
 
 
 def test_plugins_come_before_apps(tmp_path: Path) -> None:
-    """At its base a plugin answers, also where an app has that name; its hooks see other apps'."""
+    """A plugin answers at its base even if an app has that name; its hooks see other apps."""
     source = """
     from buntime import Response
     def fetch(request): return Response("plugin")

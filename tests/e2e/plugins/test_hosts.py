@@ -1,4 +1,4 @@
-"""Hooks at the host of an app: they hold there as they do below its name."""
+"""Hooks work at an app's host as they do below its name."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def fetch(request): return Response("own")
 
 
 def test_hooks_at_hosts(tmp_path: Path) -> None:
-    """A guard by app, path or host is asked, and there is no base of a plugin."""
+    """Guards by app, path or host are asked at an app's host, which has no base of a plugin."""
     plugins = tmp_path / "plugins"
     paths = {"apps": ["shop"], "paths": ["/admin/**"]}
     write_plugin(plugins, "by-path", GUARD, stage="access", match=paths)
@@ -53,10 +53,10 @@ def test_hooks_at_hosts(tmp_path: Path) -> None:
         assert get("/admin/x").body == b"shop /admin/x"
         assert get("/admin/x", "localhost").status == 403  # as RUNTIME_DEFAULT_APP
         assert get("/shop/admin/x", "localhost").body == b"shop /shop/admin/x"
-        assert get("/shop/admin/x").status == 200  # there it is another path
+        assert get("/shop/admin/x").status == 200  # there the path is another one
         assert get("/cart", "VIP.example.com.:80").status == 403
-        # At the app's host /router is a path like others, of which hooks are told; elsewhere it is
-        # the plugin's own, of which it is not told.
+        # At the app's host /router is an ordinary path, which hooks see; elsewhere it is the
+        # plugin's own, which its hook does not see.
         assert get("/router/x").status == 418
         assert get("/router/x", "localhost").body == b"own"
         assert get("/moved").json() == {"path": "/api/there", "base": ""}

@@ -1,4 +1,4 @@
-"""Plugins are installed from archives, and removed, while the runtime serves: wholly or not."""
+"""Plugins are installed from archives, and removed, while the runtime serves: all or nothing."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def audit(word: str, **manifest: object) -> bytes:
     return plugin("audit", source(word), base="/audit", visibility="public", **manifest)
 
 
-SAME = audit("same")  # an archive of later has another time in it
+SAME = audit("same")  # made once, as a later archive would have another time in it
 
 
 @pytest.fixture(scope="module")
@@ -75,7 +75,7 @@ def refused(answer: Answer) -> tuple[int, str]:
 
 
 def seen(folder: Path) -> set[str]:
-    """What lies in the folder of plugins, but bytecode and turns."""
+    """The files in the plugins folder, except for bytecode and turns."""
     return {
         f"{path.relative_to(folder)}{' -> ' + os.readlink(path) if path.is_symlink() else ''}"
         for path in (folder / "plugins").rglob("*")
@@ -84,13 +84,13 @@ def seen(folder: Path) -> set[str]:
 
 
 def bare(folder: Path) -> set[str]:
-    """The same without the folders in which releases would be."""
+    """The same without the folders that would hold releases."""
     return {each for each in seen(folder) if each.count("/") != 2 or ".releases" not in each}
 
 
 @contextmanager
 def traffic(runtime: Runtime, path: str) -> Iterator[list[bytes]]:
-    """Ask all the time; each answer is a 200."""
+    """Send requests all the time; each answer must be 200."""
     done, answers, failed = threading.Event(), list[bytes](), list[Answer]()
 
     def ask() -> None:
@@ -114,7 +114,7 @@ def traffic(runtime: Runtime, path: str) -> Iterator[list[bytes]]:
 
 
 def test_installed_replaced_removed(operator: PluginOperator, folder: Path) -> None:
-    """From a folder by the command, in the place of what was there, and away; no request is lost
+    """A command installs a plugin from a folder, replaces it and removes it; no request is lost
     meanwhile, nor by an installation that fails."""
     runtime, mine = operator.runtime, folder / "mine"
     manifest = {"base": "/audit", "visibility": "public"}
@@ -154,7 +154,7 @@ def test_installed_replaced_removed(operator: PluginOperator, folder: Path) -> N
 
 
 def test_the_same_again(runtime: Runtime) -> None:
-    """Changes nothing, also where the digest tells so before the archive is sent."""
+    """Installing the same again changes nothing, also if the digest shows it before the upload."""
     first = put(runtime, "audit", SAME)
     assert (first.status, first.json()["step"]) == (201, "active")
     again = put(runtime, "audit", SAME)
@@ -191,7 +191,7 @@ def test_the_same_again(runtime: Runtime) -> None:
 def test_what_is_refused(
     runtime: Runtime, folder: Path, name: str, archive: bytes, query: str, said: tuple[int, str]
 ) -> None:
-    """Leaves nothing, and what serves goes on; the answer says why."""
+    """A refused installation leaves nothing behind, does not stop what serves, and says why."""
     put(runtime, "audit", SAME)
     generation, before = plugins_of(runtime)["audit"]["generation"], bare(folder)
     answer = put(runtime, name, archive, query)
@@ -205,8 +205,8 @@ def test_what_is_refused(
 
 
 def test_a_guard(operator: PluginOperator) -> None:
-    """One that does not serve is not left closed in the way of all; to remove one that does is
-    asked twice."""
+    """A guard that does not serve is not installed, as it would close the paths it covers; removing
+    one that serves needs a second confirmation."""
     runtime = operator.runtime
     manifest = {"stage": "access", "match": {"apps": ["hello"]}}
     broken = put(runtime, "gate", plugin("gate", "1 / 0", **manifest))
@@ -227,7 +227,7 @@ def test_a_guard(operator: PluginOperator) -> None:
 
 
 def test_what_cannot_be_removed(operator: PluginOperator) -> None:
-    """What comes with Buntime, what others put there, and what others need."""
+    """Plugins built in, put there by hand, or needed by others cannot be removed."""
     assert "comes with Buntime" in operator.run("remove", "keyval", code=1)
     assert "was not put there by an install" in operator.run("remove", "byhand", code=1)
     runtime = operator.runtime
@@ -240,7 +240,7 @@ def test_what_cannot_be_removed(operator: PluginOperator) -> None:
 
 
 def test_options_first(operator: PluginOperator, folder: Path) -> None:
-    """One that needs options is installed switched off; they go with it when it is removed."""
+    """A plugin that needs options is installed disabled; its options are removed with it."""
     config = {"token": {"type": "password", "required": True}}
     archive = folder / "needy-1.0.0.tar.gz"
     archive.write_bytes(plugin("needy", "", config=config))
@@ -255,7 +255,7 @@ def test_options_first(operator: PluginOperator, folder: Path) -> None:
 
 
 def test_not_without_a_sandbox(runtime: Runtime) -> None:
-    """Its manifest cannot switch that off, as that of an app cannot which came by the API."""
+    """Its manifest cannot switch the sandbox off, like that of an app that came by the API."""
     assert put(runtime, "bold", plugin("bold", "", sandbox="off")).status == 201
     workers = fetch(runtime, "/api/workers").json()["workers"]
     assert [each["sandbox"] for each in workers if each["app"] == "plugin:bold"] == ["standard"]
@@ -274,7 +274,7 @@ def test_not_as_root(tmp_path: Path) -> None:
 
 
 def test_nowhere_to_go(tmp_path: Path) -> None:
-    """Without a folder that can be written it is said which setting names one."""
+    """Without a writable folder, the answer says which setting names one."""
     with plugged(tmp_path) as runtime:
         answer = put(runtime, "audit", audit("one"))
         assert refused(answer) == (403, "plugins_off")
@@ -283,7 +283,7 @@ def test_nowhere_to_go(tmp_path: Path) -> None:
 
 
 def test_killed(tmp_path: Path) -> None:
-    """A runtime that is killed while the new code loads starts with the old; nothing is left."""
+    """A runtime killed while the new code loads starts with the old; nothing is left behind."""
     (tmp_path / "plugins").mkdir()
     with plugged(tmp_path, **AS_ROOT) as runtime:
         assert put(runtime, "audit", audit("old")).status == 201
@@ -311,7 +311,7 @@ def test_killed(tmp_path: Path) -> None:
 
 
 def test_a_full_disk(tmp_path: Path) -> None:
-    """The old plugin serves on, nothing is left, and what is there can be removed."""
+    """The old plugin serves on, nothing is left behind, and what is there can be removed."""
     with (
         small_disk(tmp_path / "plugins", size="60m", inodes=1000),
         plugged(tmp_path, **AS_ROOT) as runtime,
@@ -330,7 +330,7 @@ def test_a_full_disk(tmp_path: Path) -> None:
 
 
 def test_packages(tmp_path: Path) -> None:
-    """A plugin comes with what it needs; where that cannot be installed, all stays as it was."""
+    """A plugin's packages are installed with it; if they cannot be, nothing changes."""
     (tmp_path / "plugins").mkdir()
     code = "import tiny\n" + source("one")
     files: dict[str, str | bytes] = {"plugin.py": code, **package("tiny")}

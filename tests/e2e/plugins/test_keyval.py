@@ -1,4 +1,4 @@
-"""The bundled plugin keyval in a real runtime: apps call it, operators look into it."""
+"""The built-in plugin keyval in a real runtime: apps call it, operators look into it."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def runtime(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Runtime]:
 
 
 def run(runtime: Runtime, text: str, app: str = "shop") -> Any:
-    """What the code leaves in `result`, run by an app."""
+    """Has an app run the code, and returns what it leaves in `result`."""
     return told(fetch(runtime, f"/{app}/", method="POST", body=code(text)))
 
 
@@ -62,7 +62,7 @@ def test_sync(runtime: Runtime) -> None:
 
 
 def test_async(runtime: Runtime) -> None:
-    """An async app does the same, and sees nothing of the other's."""
+    """An async app does the same, and sees nothing of the other's data."""
     source = """
     await kv.set(("s", 3), {"a": 1})
     await kv.atomic().sum(("n",), 2).commit()
@@ -78,7 +78,7 @@ def test_async(runtime: Runtime) -> None:
 
 
 def test_watch(runtime: Runtime) -> None:
-    """A watch tells that it stands, and then of each change."""
+    """A watch reports that it is set up, and then each change."""
     sync = """
     watch = kv.watch(("w",))
     result = [next(watch)]
@@ -107,7 +107,7 @@ def test_watch(runtime: Runtime) -> None:
 
 
 def test_consume(runtime: Runtime) -> None:
-    """Who waits for messages gets them as they come, delayed ones too."""
+    """A consumer that waits gets messages as they come, delayed ones too."""
     source = """
     result = []
     def work():
@@ -134,7 +134,7 @@ def test_consume(runtime: Runtime) -> None:
 
 
 def test_errors(runtime: Runtime) -> None:
-    """A refusal arrives with its code and its words."""
+    """A refusal arrives with its code and its message."""
     source = """
     kv.set(("e",), 1)
     result = []
@@ -153,7 +153,7 @@ def test_errors(runtime: Runtime) -> None:
 
 
 def test_api(runtime: Runtime) -> None:
-    """An operator reads and writes what an app has."""
+    """An operator reads and writes an app's data."""
     run(runtime, "kv.set(('o', 1), {'a': 1})")
     here = {"space": "app:shop", "key": '["o", 1]'}
     answer = api(runtime, "GET", "entry", **here)
@@ -166,13 +166,13 @@ def test_api(runtime: Runtime) -> None:
 
 @pytest.mark.parametrize("path", ["spaces", "entry?space=app:shop&key=[1]", "", "x"])
 def test_without_a_key(runtime: Runtime, path: str) -> None:
-    """Nobody gets at the API without the operator's key."""
+    """The API is closed to everybody without the operator's key."""
     for method in ("GET", "PUT", "DELETE", "POST"):
         assert fetch(runtime, f"/keyval/api/{path}", method=method).status == 401
 
 
 def test_page(runtime: Runtime) -> None:
-    """The page is there for everybody, holds no data, and runs no script but its own file."""
+    """The page is open to everybody, holds no data, and runs no script but its own file."""
     answer = fetch(runtime, "/keyval/")
     assert answer.status == 200
     text = answer.body.decode()
@@ -236,7 +236,7 @@ def serving(runtime: Runtime) -> int:
 
 
 def test_reload_while_somebody_waits(tmp_path: Path) -> None:
-    """A watch goes on after a reload and says that it may have missed something."""
+    """A watch continues after a reload and says that it may have missed something."""
     source = """
     result = []
     watch = kv.watch(("w",))
@@ -262,7 +262,7 @@ def run_begun(runtime: Runtime) -> bool:
 
 
 def test_killed(tmp_path: Path) -> None:
-    """What was written before a SIGKILL is there when the plugin has started again."""
+    """What was written before a SIGKILL is there when the plugin runs again."""
     with with_keyval(tmp_path) as runtime:
         run(runtime, "kv.set(('a',), 1)")
         (worker,) = workers_of(runtime, "plugin:keyval")
@@ -308,7 +308,7 @@ def test_a_newer_file(tmp_path: Path) -> None:
 
 
 def test_docs(tmp_path: Path) -> None:
-    """The examples of docs/keyval.md run as they stand, and `# ->` tells what comes of a line."""
+    """The examples of docs/keyval.md run as written, and `# ->` shows the result of a line."""
     blocks = "\n".join(examples(PAGE, "python"))
     source = [f"text = {blocks!r}", f"checks = {checks(blocks)!r}", CHECKS]
     with with_keyval(tmp_path) as runtime:
@@ -331,7 +331,7 @@ for node in ast.parse(text).body:
 
 
 def checks(text: str) -> dict[int, str]:
-    """What is told of a line, by its number."""
+    """The result that the page shows for a line, by its number."""
     lines = enumerate(text.splitlines(), 1)
     found = {number: line.partition("# -> ")[2] for number, line in lines if "# -> " in line}
     assert len(found) >= 15

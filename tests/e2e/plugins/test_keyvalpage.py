@@ -1,4 +1,4 @@
-"""The page of keyval in a real browser, with what a hostile app has written."""
+"""The page of keyval in a real browser, with data that a hostile app has written."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def browser() -> Iterator[Browser]:
 
 @pytest.fixture
 def page(browser: Browser, runtime: Runtime) -> Iterator[Page]:
-    """The page, signed in by the keyboard; what it complains of, and a dialog, fails the test."""
+    """The page, signed in by the keyboard; an error on it, or a dialog, fails the test."""
     context = browser.new_context()
     page = context.new_page()
     page.set_default_timeout(15_000)
@@ -101,7 +101,7 @@ def test_edit_by_keyboard(page: Page, runtime: Runtime) -> None:
 
 
 def test_bytes(page: Page, runtime: Runtime) -> None:
-    """Bytes are edited in hexadecimal, and what is none is refused."""
+    """Bytes are edited in hexadecimal, and anything else is refused."""
     page.click("#spaces button")
     page.get_by_role("button", name='["b"]').click()
     page.fill("#entry-value", "00 f")
@@ -114,7 +114,7 @@ def test_bytes(page: Page, runtime: Runtime) -> None:
 
 
 def test_queues(page: Page, runtime: Runtime) -> None:
-    """A dead message is revived, and is taken then."""
+    """A dead message is revived, and is then consumed."""
     run(runtime, 'kv.enqueue("q", 7, attempts=1)\nkv.take("q").nack("no")')
     page.click("#spaces button")
     page.get_by_label("1 dead messages of q").click()
@@ -124,7 +124,7 @@ def test_queues(page: Page, runtime: Runtime) -> None:
 
 
 def test_wrong_key(browser: Browser, runtime: Runtime) -> None:
-    """Without the right key nothing is shown, and why is."""
+    """With a wrong key nothing is shown but the reason."""
     page = browser.new_page()
     page.goto(f"{runtime.url}/keyval/")
     page.fill("#operator-key", "wrong")

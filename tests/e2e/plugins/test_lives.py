@@ -1,4 +1,4 @@
-"""Plugins are found, started in their order, and ended in its reverse."""
+"""Plugins are found, started in order, and ended in reverse order."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def on_shutdown(): print(plugin.name, "down")
 
 
 def test_each_starts_behind_what_it_needs(tmp_path: Path) -> None:
-    """A plugin starts when what it needs serves, is told, and ends before it."""
+    """A plugin starts once its dependencies serve, gets on_server_start, and ends before them."""
     write_plugin(tmp_path / "plugins", "a", TELLS, dependencies=["c"])
     write_plugin(tmp_path / "plugins", "b", TELLS, dependencies=["a"])
     write_plugin(tmp_path / "plugins", "c", TELLS)
@@ -43,7 +43,7 @@ def test_each_starts_behind_what_it_needs(tmp_path: Path) -> None:
 
 
 def test_who_cannot_start_is_told_of(tmp_path: Path) -> None:
-    """What is missing, disabled, failed or in a circle is named where others need it."""
+    """A dependency that is missing, disabled, failed or circular is named by those that need it."""
     write_plugin(tmp_path / "plugins", "off", enabled=False)
     write_plugin(tmp_path / "plugins", "raises", "def on_init(): raise RuntimeError('no disk')")
     for name, need in {
@@ -71,7 +71,7 @@ def test_who_cannot_start_is_told_of(tmp_path: Path) -> None:
 
 
 def test_it_is_told_who_it_is(tmp_path: Path) -> None:
-    """READY's hooks and services, its process and its generation are shown to operators."""
+    """Operators see the hooks and services of READY, the process and the generation."""
     source = """
         from buntime.plugin import exposed
         class Kv:
@@ -100,7 +100,7 @@ def test_what_it_promises_it_must_have(tmp_path: Path) -> None:
 
 
 def test_two_of_one_base(tmp_path: Path) -> None:
-    """Of two plugins with one base the first by name serves, and the other is told why not."""
+    """Of two plugins with one base the first by name serves, and the other says why it does not."""
     for name in ("one", "two"):
         source = f"from buntime import Response\ndef fetch(request): return Response('{name}')"
         write_plugin(tmp_path / "plugins", name, source, base="/x", visibility="public")
@@ -113,7 +113,7 @@ def test_two_of_one_base(tmp_path: Path) -> None:
 
 
 def test_a_page_alone_has_no_process(tmp_path: Path) -> None:
-    """A plugin that is a page alone is served, without a process; its manifest is not."""
+    """A plugin that is only a page is served without a process; its manifest is not served."""
     folder = write_plugin(
         tmp_path / "plugins", "hints", None, base="/hints", entrypoint="index.html",
         visibility="public",
@@ -168,7 +168,7 @@ NEVER_LOAD = {
 
 
 def test_who_never_loads(tmp_path: Path) -> None:
-    """Whatever one does instead of loading: it has failed, its guard closes, and others serve."""
+    """Whatever a plugin does instead of loading, it fails, its guard closes, and others serve."""
     for name, source in NEVER_LOAD.items():
         match = {"paths": [f"/{name}"]}
         write_plugin(tmp_path / "plugins", name, source, stage="access", match=match)
@@ -183,7 +183,7 @@ def test_who_never_loads(tmp_path: Path) -> None:
 
 
 def test_the_back_off_grows(tmp_path: Path) -> None:
-    """Each death in a row puts the next start off for longer."""
+    """Each death in a row delays the next start for longer."""
     source = "import os\ndef on_server_start(): os.abort()"
     write_plugin(tmp_path / "plugins", "audit", source)
     with plugged(tmp_path) as runtime:
@@ -193,8 +193,8 @@ def test_the_back_off_grows(tmp_path: Path) -> None:
 
 
 def test_thirty_in_a_full_pool(tmp_path: Path) -> None:
-    """Thirty plugins serve beside a pool of one, in their order and each small; apps take turns in
-    it, and none of the plugins ends for one."""
+    """Thirty small plugins serve beside a pool of one, started in their order; apps take turns in
+    the pool, and no plugin ends for an app."""
     for number in range(30):
         needs = {"dependencies": [f"p{number - 1}"]} if number % 3 else {}
         write_plugin(tmp_path / "plugins", f"p{number}", "", **needs)
@@ -226,7 +226,7 @@ def private_bytes(pid: int) -> int:
 
 
 def test_lazy_ones_wait_for_a_request(tmp_path: Path) -> None:
-    """A plugin with `start: lazy` has no process before somebody asks at its base."""
+    """A plugin with `start: lazy` has no process until the first request at its base."""
     source = "from buntime import Response\ndef fetch(request): return Response('awake')"
     write_plugin(
         tmp_path / "plugins", "nap", source, base="/nap", start="lazy", visibility="public"

@@ -1,4 +1,4 @@
-"""Plugins are told what happens in the runtime, and stall nobody."""
+"""Plugins get notices of what happens in the runtime, and cannot hold it up."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def told(runtime: Runtime, kind: str) -> list[Any]:
 
 @pytest.mark.parametrize("async_", ["", "async "])
 def test_each_notice(tmp_path: Path, async_: str) -> None:
-    """Workers, apps and plugins, from on_server_start on, without what is secret."""
+    """Notices of workers, apps and plugins come from on_server_start on, without secrets."""
     write_plugin(tmp_path / "plugins", "tells", TELLS.format(async_=async_), env={"X": "s3cret"})
     write_plugin(tmp_path / "plugins", "other", "def on_init(): pass")
     write_app(tmp_path / "apps" / "once", {"app.py": APP}, ttl=0)
@@ -67,7 +67,7 @@ def wait_for(runtime: Runtime, kind: str, fits: Any) -> None:
 
 
 def test_one_that_hangs_in_a_notice(tmp_path: Path) -> None:
-    """Its hooks go on, and so do all others."""
+    """If a plugin hangs in a notice, its hooks go on, and so does everything else."""
     hangs = """
     import time
     def on_worker_spawn(worker):
@@ -82,11 +82,11 @@ def test_one_that_hangs_in_a_notice(tmp_path: Path) -> None:
         assert fetch(runtime, "/hello/").status == 200
         runtime.wait_for_plugin_line("hangs")
         assert fetch(runtime, "/other/").status == 200
-        os.kill(pid, signal.SIGKILL)  # else its end would be waited for
+        os.kill(pid, signal.SIGKILL)  # otherwise the stop would wait for its end
 
 
 def test_one_that_does_not_run(tmp_path: Path) -> None:
-    """A plugin that was stopped reads nothing; workers come and go all the same."""
+    """A stopped plugin reads nothing; workers come and go all the same."""
     source = "def on_worker_spawn(worker): print('told')"
     write_plugin(tmp_path / "plugins", "stopped", source, match={"workers": "all"})
     write_app(tmp_path / "apps" / "once", {"app.py": APP}, ttl=0)
@@ -100,7 +100,7 @@ def test_one_that_does_not_run(tmp_path: Path) -> None:
 
 
 def test_a_flood_of_notices(tmp_path: Path) -> None:
-    """A plugin that has the runtime forget without end is killed, or heard; others are served."""
+    """A plugin that sends `forget` without end is killed or handled; other requests are served."""
     floods = """
     import threading
     from buntime.plugin import plugin
@@ -126,8 +126,8 @@ FLOODS: dict[str, dict[str, object]] = {
 
 
 def test_floods_of_messages(tmp_path: Path) -> None:
-    """Plugins that write to their channels without end what means nothing are killed and started
-    again; others are served."""
+    """Plugins that write meaningless messages without end are killed and started again; other
+    requests are served."""
     for name, message in FLOODS.items():
         floods = f"""
         import os

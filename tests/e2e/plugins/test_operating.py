@@ -52,7 +52,7 @@ def operator(
 
 
 def test_one_plugin(operator: PluginOperator, folder: Path) -> None:
-    """All that is told of it: how it stands, hooks with counts and times, menus, options."""
+    """The API shows a plugin's state, hooks with counts and times, menus and options."""
     fetch(operator.runtime, "/hello")
     wait_until(lambda: operator.show("audit")["hookCounts"])
     told = operator.show("audit")
@@ -72,7 +72,7 @@ def test_one_plugin(operator: PluginOperator, folder: Path) -> None:
 
 
 def test_commands(operator: PluginOperator) -> None:
-    """What people read of it, and programs."""
+    """The commands print text for people and JSON for programs."""
     told = operator.run("list", "--to", operator.runtime.url)
     assert told.splitlines()[1].split() == ["audit", "1.2.0", "serving", "/audit"]
     told = operator.run("show", "audit")
@@ -87,7 +87,7 @@ def test_commands(operator: PluginOperator) -> None:
 
 
 def test_switching(operator: PluginOperator) -> None:
-    """Off, on again, and taken back; a dry run says what would be."""
+    """A plugin is disabled, enabled and reset; a dry run says what would change."""
     assert operator.run("disable", "audit", "--dry-run") == "audit: would be changed, it is serving"
     assert operator.show("audit")["enabled"]
     assert operator.run("disable", "audit") == "audit: disabled"
@@ -102,7 +102,7 @@ def test_switching(operator: PluginOperator) -> None:
 
 
 def test_a_guard_is_disabled_after_a_question(operator: PluginOperator) -> None:
-    """What it covers opens by that; where nobody can be asked, --yes has to be there."""
+    """Disabling a guard opens what it covers; where nobody can be asked, it needs --yes."""
     told = operator.run("disable", "gate", code=1)
     assert "what gate guards will be open to all; add --yes" in told
     assert operator.show("gate")["enabled"]
@@ -112,7 +112,7 @@ def test_a_guard_is_disabled_after_a_question(operator: PluginOperator) -> None:
 
 
 def test_reload(operator: PluginOperator, folder: Path) -> None:
-    """Its exit code tells whether the new code serves."""
+    """The exit code of a reload says whether the new code serves."""
     generation = operator.show("audit")["generation"]
     assert operator.run("reload", "audit") == "audit: serving"
     assert operator.show("audit")["generation"] > generation
@@ -125,7 +125,7 @@ def test_reload(operator: PluginOperator, folder: Path) -> None:
 
 
 def test_two_operators(operator: PluginOperator) -> None:
-    """If-Match with the ETag of what was seen: who comes second is told."""
+    """With If-Match and the ETag that both saw, the second operator is refused."""
     tag = operator.ask("GET", "/api/plugins/audit").headers["ETag"]
     seen = {"If-Match": tag}
     done = operator.ask("POST", "/api/plugins/audit/disable", headers=seen)

@@ -1,4 +1,4 @@
-"""Operators set options of plugins while these serve: kept, refused, and never a password told."""
+"""Operators set options of running plugins: kept, refused, and passwords never shown."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ def kept(folder: Path) -> dict[str, dict[str, dict[str, object]]]:
 
 
 def test_set_and_taken_back(operator: PluginOperator, folder: Path) -> None:
-    """An operator wins over the config file until he takes it back; each value tells its origin."""
+    """An operator wins over the config file until a reset; each value shows its origin."""
     assert has(operator.runtime, "beside")["days"] == 7
     told = operator.run("options", "beside", "days=30", "mode=fast", "hosts=a,b", "debug=yes")
     assert "days    30          an operator (" in told
@@ -107,7 +107,7 @@ def test_set_and_taken_back(operator: PluginOperator, folder: Path) -> None:
 def test_values_with_which_it_does_not_serve(
     operator: PluginOperator, folder: Path, plugin: str
 ) -> None:
-    """Are refused with the reason; it serves on, or again, with those before, which are kept."""
+    """They are refused with the reason; the plugin serves with the former ones, which are kept."""
     operator.run("options", plugin, "days=12")
     told = operator.run("options", plugin, "mode=broken", "days=13", code=1)
     assert f"{plugin} does not serve with these options, and does with those before" in told
@@ -124,7 +124,7 @@ def test_values_with_which_it_does_not_serve(
 
 
 def test_no_request_is_lost(operator: PluginOperator) -> None:
-    """While options change, and while such a change fails."""
+    """No request is lost while options change, nor while such a change fails."""
     runtime, answers, is_over = operator.runtime, [], threading.Event()
 
     def ask() -> None:
@@ -147,7 +147,7 @@ def test_no_request_is_lost(operator: PluginOperator) -> None:
 
 
 def test_a_password(operator: PluginOperator, folder: Path) -> None:
-    """Gets to the plugin alone: no answer, log line, audit entry or other file has it."""
+    """A password reaches only the plugin: no answer, log line, audit entry or other file has it."""
     assert "is seen by every process" in operator.run(
         "options", "alone", f"token={PASSWORD}", code=2
     )
@@ -173,7 +173,7 @@ def test_a_password(operator: PluginOperator, folder: Path) -> None:
 
 
 def test_what_is_refused_at_once(operator: PluginOperator) -> None:
-    """What the schema has not, with all that is wrong; nothing is changed or loaded anew."""
+    """Options outside the schema are refused, with every fault; nothing changes or reloads."""
     before = operator.show("beside")
     path = "/api/plugins/beside/options"
     bad = operator.ask("PUT", path, {"mod": 1, "days": 91, "hosts": "a"})
@@ -195,7 +195,7 @@ def test_what_is_refused_at_once(operator: PluginOperator) -> None:
 
 
 def test_one_that_lacks_something(operator: PluginOperator, folder: Path) -> None:
-    """Gets what it needs and starts; what it has then must not be taken from it again."""
+    """A plugin gets the options it lacks and starts; they cannot be unset after that."""
     assert "key is needed" in operator.show("needy")["why"]
     operator.run("options", "needy", "other=x")  # half of what it lacks
     operator.run("options", "needy", "key=k")
@@ -206,7 +206,7 @@ def test_one_that_lacks_something(operator: PluginOperator, folder: Path) -> Non
 
 
 def test_a_disk_that_keeps_nothing(operator: PluginOperator, folder: Path) -> None:
-    """Is told, and what holds is what is kept."""
+    """A failed write to the state folder is reported, and the options stay as kept there."""
     operator.run("options", "beside", "days=20")
     path, aside = folder / "s/plugin-options.json", folder / "s/aside"
     path.rename(aside)
@@ -224,7 +224,7 @@ def test_a_disk_that_keeps_nothing(operator: PluginOperator, folder: Path) -> No
 
 
 def test_another_start(tmp_path: Path) -> None:
-    """What was set holds at the next start, though the config file says otherwise."""
+    """Options that were set still hold at the next start, though the config file differs."""
     write_plugin(
         tmp_path / "plugins", "beside", TELLS, base="/beside", visibility="public", config=CONFIG
     )

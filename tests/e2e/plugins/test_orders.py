@@ -1,4 +1,4 @@
-"""Many plugins together: whose hooks come first, and who goes on where others fail."""
+"""Many plugins together: whose hooks come first, and which go on when others fail."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ def runtime(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Runtime]:
 
 
 def test_stages_and_orders(runtime: Runtime) -> None:
-    """Stages, then `order`, then names; the answer goes back the other way."""
+    """Hooks run by stage, then `order`, then name; for the answer in reverse."""
     answer = fetch(runtime, "/echo/")
     assert (answer.body, answer.headers["x-way"]) == (b"zyxwbac", "appcabwxyz")
 
@@ -96,7 +96,8 @@ def test_slots_that_are_full_of_downloads(runtime: Runtime) -> None:
 
 
 def test_what_it_says_bears_its_name(runtime: Runtime) -> None:
-    """What it logs, prints, raises in threads and notices, and what its children print."""
+    """The log names the plugin for its log lines, prints, exceptions in threads and notices, and
+    for prints of its children."""
     for text in ("by its log", "by print", "by a child"):
         runtime.wait_for_plugin_line(text, plugin="says")
     runtime.wait_for_plugin_line("ZeroDivisionError: division by zero", plugin="says")
@@ -107,13 +108,13 @@ def test_what_it_says_bears_its_name(runtime: Runtime) -> None:
 
 
 def test_its_last_words(runtime: Runtime) -> None:
-    """Are in the log, with its name."""
+    """The last words of a plugin that dies are in the log, with its name."""
     assert fetch(runtime, "/other/die").status == 503
     runtime.wait_for_plugin_line("last words", plugin="last")
 
 
 def test_one_that_fails_at_its_end(tmp_path: Path) -> None:
-    """on_shutdown of others runs, in its order, where that of one raises or dies."""
+    """Each on_shutdown runs, in order, even if that of another plugin raises or dies."""
     ends = "def on_shutdown(): print('down'); raise RuntimeError('boom')"
     dies = "import os\ndef on_shutdown(): print('down', flush=True); os._exit(3)"
     starts = "def on_server_start(): raise RuntimeError('boom')\ndef on_shutdown(): print('down')"

@@ -1,4 +1,4 @@
-"""Plugins on the oldest Python that is served, and in an environment of their own."""
+"""Plugins on the oldest supported Python, and in an environment of their own."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def fetch(request):
 
 
 def check(tmp_path: Path, version: list[int], word: str) -> str:
-    """Its hooks, page, code and service; returns the prefix of its interpreter."""
+    """Checks the plugin's hooks, page, code and service; returns its interpreter's prefix."""
     (tmp_path / "plugins" / "words" / "page.html").write_text("<h1>page</h1>", "utf-8")
     write_app(tmp_path / "apps" / "shop", {"app.py": APP}, ttl=600, uses=["words"])
     with plugged(tmp_path, PATH=search_path()) as runtime:
@@ -72,7 +72,7 @@ def test_the_oldest_python(tmp_path: Path, async_: str) -> None:
 
 
 def test_an_environment_of_its_own(tmp_path: Path) -> None:
-    """It has the packages of its .venv, which the runtime and apps have not."""
+    """It has the packages of its .venv, which the runtime and apps do not have."""
     source = PLUGIN.format(imports="import dropped", async_="", word="dropped.WORD")
     folder = write_plugin(tmp_path / "plugins", "words", source, **MANIFEST)
     python = wanted("3.12")

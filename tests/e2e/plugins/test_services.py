@@ -30,7 +30,7 @@ def args(*values: object) -> str:
     return quote(json.dumps(values))
 
 
-# What is called, and what comes back
+# Callers, arguments and results
 
 
 def test_who_calls(shop: Runtime) -> None:
@@ -39,7 +39,7 @@ def test_who_calls(shop: Runtime) -> None:
 
 
 def test_values(shop: Runtime) -> None:
-    """Arguments and results are JSON, as they were."""
+    """Arguments and results are JSON, and arrive unchanged."""
     value = [1, None, "ä\ud83d", {"a": [True, 1.5]}, {"$bytes": 3}]
     assert call(shop, f"echo?{args(*value)}") == {"value": [value, {}]}
 
@@ -60,12 +60,12 @@ def test_sizes(shop: Runtime, size: int) -> None:
     ],
 )
 def test_errors(shop: Runtime, method: str, code: str, text: str) -> None:
-    """What the plugin raises arrives with its code, also behind the first items of a stream."""
+    """What the plugin raises arrives with its code, also after the first items of a stream."""
     assert call(shop, method) == {"code": code, "text": text}
 
 
 def test_streams(shop: Runtime) -> None:
-    """Items come in their order, beyond what credit allows at once."""
+    """Items come in their order, more of them than the credit allows at once."""
     assert call(shop, "count?[20000]") == {"value": list(range(20_000))}
 
 
@@ -126,7 +126,7 @@ def test_kinds_of_apps(tmp_path: Path, kind: str) -> None:
 
 
 def test_an_async_plugin(tmp_path: Path) -> None:
-    """A plugin whose methods are async offers the same."""
+    """A plugin whose methods are async works the same."""
     store = """
 from buntime.plugin import exposed, plugin
 class Store:
@@ -146,7 +146,7 @@ services = {"kv": Store()}
 
 
 def test_a_plugin_that_calls_a_plugin(tmp_path: Path) -> None:
-    """The provider sees the plugin that called it, not the app behind that."""
+    """The provider sees the plugin that called it, not the app that called the plugin."""
     write_plugin(
         tmp_path / "plugins",
         "audit",
@@ -172,7 +172,7 @@ def test_a_plugin_that_calls_a_plugin(tmp_path: Path) -> None:
 
 
 def test_grants(tmp_path: Path) -> None:
-    """Both sides must want a call."""
+    """A call needs the consent of both sides: `uses` of the caller, `to` of the plugin."""
     source = (
         HEAD
         + """
@@ -196,7 +196,7 @@ def fetch(request):
 
 
 def test_a_forked_child(tmp_path: Path) -> None:
-    """A child has no channel of its own, and does not disturb its parent's."""
+    """A forked child has no channel of its own, and does not disturb its parent's."""
     source = (
         HEAD
         + """
@@ -219,7 +219,7 @@ def fetch(request):
 
 
 def test_too_many(tmp_path: Path) -> None:
-    """64 calls of an app may be under way; the next gets `busy`, and later ones are made."""
+    """64 calls of an app may be under way; the next gets `busy`, and later ones succeed."""
     source = (
         HEAD
         + """
@@ -246,7 +246,7 @@ async def fetch(request):
 
 
 def test_a_slow_plugin(tmp_path: Path) -> None:
-    """The caller is told at its own deadline, and the method that nobody waits for can see it."""
+    """The call ends at the caller's own deadline, and the plugin's method can see that."""
     source = (
         HEAD
         + """
@@ -268,15 +268,15 @@ def fetch(request):
 
 
 def test_a_plugin_that_dies(tmp_path: Path) -> None:
-    """Its calls end with `away`, and it is started again."""
+    """Calls to a plugin that dies end with `away`, and the plugin is started again."""
     with serving(tmp_path) as runtime:
         assert call(runtime, "die")["code"] == "away"
-        assert call(runtime, "who")["code"] == "away"  # nothing waits for a back-off
+        assert call(runtime, "who")["code"] == "away"  # no call waits for the back-off
         wait_until(lambda: call(runtime, "who") == {"value": "app:shop"}, 20, "it serves again")
 
 
 def test_a_caller_that_dies(tmp_path: Path) -> None:
-    """Its calls are cancelled; the plugin goes on."""
+    """The calls of a worker that dies are cancelled; the plugin goes on."""
     with serving(tmp_path) as runtime:
         assert call(runtime, "told") == {"value": []}
         (worker,) = workers_of(runtime, "shop")
@@ -294,20 +294,20 @@ def test_a_caller_that_dies(tmp_path: Path) -> None:
 
 
 def test_no_plugin_at_all(tmp_path: Path) -> None:
-    """Where no plugin offers it, a service is unknown."""
+    """A service that no plugin offers is unknown."""
     with serving(tmp_path, store=None) as runtime:
         assert call(runtime, "who")["code"] == "unknown"
 
 
 def test_a_plugin_that_fails_to_start(tmp_path: Path) -> None:
-    """It is away, for an app that calls at its import too."""
+    """The service is away, also for an app that calls it at import."""
     with serving(tmp_path, store="def on_init(): raise RuntimeError('no disk')") as runtime:
         runtime.wait_for_record("plugin.start_failed", plugin="store")
         assert call(runtime, "who")["code"] == "away"
 
 
 def test_a_lazy_plugin(tmp_path: Path) -> None:
-    """It starts at the first call, which waits for it."""
+    """A lazy plugin starts at the first call, which waits for it."""
     write_plugin(tmp_path / "plugins", "store", STORE, provides={"kv": {"to": "all"}}, start="lazy")
     with serving(tmp_path, store=None) as runtime:
         assert not [each for each in runtime.records if each["event"] == "plugin.serving"]
@@ -315,7 +315,7 @@ def test_a_lazy_plugin(tmp_path: Path) -> None:
 
 
 def test_a_lazy_plugin_starts_with_who_uses_it(tmp_path: Path) -> None:
-    """A worker of an app that may call it has it started, not that of one to which it is closed."""
+    """It starts with a worker of an app that may call it, not with one of an app that may not."""
     write_plugin(
         tmp_path / "plugins", "store", STORE, provides={"kv": {"to": ["app:user"]}}, start="lazy"
     )
@@ -370,7 +370,7 @@ GARBAGE: dict[str, tuple[dict[str, object], str]] = {
 
 @pytest.mark.parametrize("name", GARBAGE)
 def test_garbage(tmp_path: Path, name: str) -> None:
-    """A worker that writes to its channel what no worker says is killed; plugin and app go on."""
+    """A worker that writes garbage to its channel is killed; plugin and app go on."""
     with serving(tmp_path, HOSTILE) as runtime:
         assert told(fetch(runtime, "/shop/who")) == "app:shop"
         answer = fetch(runtime, f"/shop/write?{quote(json.dumps(GARBAGE[name]))}", method="POST")
@@ -380,7 +380,7 @@ def test_garbage(tmp_path: Path, name: str) -> None:
 
 
 def test_a_caller_that_says_who_it_is(tmp_path: Path) -> None:
-    """`caller` is the runtime's to set."""
+    """Only the runtime sets `caller`."""
     source = HOSTILE.replace(
         "    os.write(descriptor, encode(message) + payload.encode())\n    time.sleep(20)\n",
         "    link()._head_of = lambda call, wanted: message | {'id': call.id}\n"
@@ -393,7 +393,7 @@ def test_a_caller_that_says_who_it_is(tmp_path: Path) -> None:
 
 
 def test_a_lazy_plugin_that_dies(tmp_path: Path) -> None:
-    """It starts again at a call, once the time after its death is over."""
+    """It starts again at a call, once the back-off after its death is over."""
     write_plugin(tmp_path / "plugins", "store", STORE, provides={"kv": {"to": "all"}}, start="lazy")
     with serving(tmp_path, store=None) as runtime:
         assert call(runtime, "die")["code"] == "away"
@@ -402,7 +402,7 @@ def test_a_lazy_plugin_that_dies(tmp_path: Path) -> None:
 
 
 def test_a_lazy_plugin_that_fails_to_start(tmp_path: Path) -> None:
-    """It is tried again at a call, once the time after its failure is over."""
+    """It is tried again at a call, once the back-off after its failure is over."""
     source = (
         f"import os\nif not os.path.exists({str(tmp_path / 'disk')!r}): raise OSError('full')\n"
     )

@@ -1,4 +1,4 @@
-"""A plugin gives way to other code of itself while requests and calls come: none is lost."""
+"""New code replaces a plugin's old code while requests and calls come: none is lost."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from tests.support.pluginfolders import (
     write_plugin,
 )
 
-# Takes a moment to start, in which all that comes has to wait.
+# Takes a moment to start, during which all requests and calls have to wait.
 ALL = """
 import os, time
 time.sleep(0.2)
@@ -55,7 +55,7 @@ def code(word: str) -> str:
 
 @contextmanager
 def shop(folder: Path, **manifest: object) -> Iterator[tuple[Runtime, Path]]:
-    """A plugin that does all that plugins do, and an app that calls it."""
+    """A plugin that uses every feature, and an app that calls it."""
     plugin = write_plugin(folder / "one", "kv", code("old"), **MANIFEST, **manifest)
     (folder / "plugins").mkdir()
     (folder / "plugins" / "kv").symlink_to(plugin)
@@ -66,7 +66,7 @@ def shop(folder: Path, **manifest: object) -> Iterator[tuple[Runtime, Path]]:
 
 
 class Traffic:
-    """Requests to the app, which is hooked and calls, and to the plugin's page, all the time."""
+    """Sends requests all the time: to the app, which is hooked and calls, and to the page."""
 
     def __init__(self, runtime: Runtime) -> None:
         self.answers: Counter[str] = Counter()
@@ -87,7 +87,7 @@ class Traffic:
             thread.join()
 
     def wait_for(self, text: str) -> None:
-        """Until somebody has got this answer."""
+        """Wait until this answer has come."""
         wait_until(lambda: self.answers[text] > 0, 20, text)
 
     def _ask(self, path: str) -> None:
@@ -98,7 +98,8 @@ class Traffic:
 
 
 def check(answers: Counter[str], *words: str) -> None:
-    """All are right ones: of the page, and of the app, whose hook and call may be of two codes."""
+    """Each answer must be right: that of the page, or of the app, whose hook and call may differ in
+    their code."""
     right = [*words, *(f"{one} {other}" for one in words for other in words)]
     assert set(answers) <= {f"200 True {each}" for each in right}
 
@@ -119,7 +120,7 @@ def test_nothing_is_lost_by_a_reload(tmp_path: Path, overlap: bool) -> None:
 
 @pytest.mark.parametrize("fault", ["raise OSError('no disk')", "import os; os.abort()"])
 def test_nothing_is_lost_by_code_that_fails(tmp_path: Path, fault: str) -> None:
-    """With `overlap: false` the old code is started again, and what waits is for that."""
+    """With `overlap: false` the old code starts again, and waiting requests go to it."""
     source = f"import time; time.sleep(0.2)\n{fault}"
     new = write_plugin(tmp_path / "two", "kv", source, **MANIFEST, overlap=False)
     with shop(tmp_path, overlap=False) as (runtime, _), Traffic(runtime) as traffic:
@@ -139,7 +140,7 @@ def test_nothing_is_lost_by_code_that_fails(tmp_path: Path, fault: str) -> None:
 
 
 def test_nothing_is_lost_by_a_switch(tmp_path: Path) -> None:
-    """Disabled, its page is gone at once, and requests pass without it; none fails by that."""
+    """A disabled plugin's page is gone at once, and requests pass without it; none fails."""
     write_plugin(tmp_path / "plugins", "tag", "def on_response(q, r): r.headers['x-tag'] = '1'")
     with plugged(tmp_path) as runtime:
         wait_for_state(runtime, "tag", "serving")
@@ -166,7 +167,7 @@ def test_nothing_is_lost_by_a_switch(tmp_path: Path) -> None:
 
 
 def test_recycled_it_is_waited_for(tmp_path: Path) -> None:
-    """An operator who recycles the process of one with `overlap: false` loses nothing."""
+    """Recycling the process of a plugin with `overlap: false` loses no request or call."""
     with shop(tmp_path, overlap=False) as (runtime, _), Traffic(runtime) as traffic:
         before = plugins_of(runtime)["kv"]
         assert post(runtime, f"/api/workers/{before['worker']}/recycle").status == 202

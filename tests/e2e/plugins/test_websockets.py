@@ -76,7 +76,7 @@ def ask(client: RawClient, path: str) -> None:
 
 @pytest.mark.parametrize("kind", APPS)
 def test_its_fields_change(runtime: Runtime, kind: str) -> None:
-    """The hook sees status 101 and the app's fields; what the app sends meanwhile comes after."""
+    """The hook sees status 101 and the app's fields; messages sent meanwhile come after it."""
     with client_of(runtime) as client:
         ask(client, f"/{kind}/chat")
         ws = switched(client)
@@ -94,7 +94,7 @@ def test_its_fields_change(runtime: Runtime, kind: str) -> None:
 )
 @pytest.mark.parametrize("kind", APPS)
 def test_it_is_refused(runtime: Runtime, kind: str, path: str, status: int) -> None:
-    """The client gets the answer, and the app hears that it is over."""
+    """The client gets the hook's answer, and the app learns that the WebSocket is over."""
     with client_of(runtime) as client:
         ask(client, f"/{kind}/{path}")
         assert client.read().status == status
