@@ -109,5 +109,11 @@ def to_read(folder: Path) -> str:
 
 
 def to_own(folder: str) -> str:
-    """Create a folder that the user of this shell can write to."""
-    return f'sudo install -d -o "$(id -un)" {quote(near(folder))}'
+    """Create a folder that the user of this shell can write to; move a file away that is there."""
+    way = [Path(folder), *Path(folder).parents]
+    there = next(path for path in way if os.path.lexists(path))
+    own = f'sudo install -d -o "$(id -un)" {quote(near(folder))}'
+    if there.is_dir():
+        return own
+    file = quote(near(str(there)))
+    return f"mv {file} {file}.old && {own}"

@@ -17,7 +17,7 @@ from buntime.core.deploys.names import is_preview
 from buntime.core.deploys.preview import COOKIE, cookie_for, offered
 from buntime.core.errors import ClientFault
 from buntime.core.http1.sessioncookie import NAME as AFFINITY_COOKIE
-from buntime.core.http1.window import RAISE_LIMIT, body_too_large
+from buntime.core.http1.window import app_body_too_large
 from buntime.core.plugins.identity import (
     SIGNATURE,
     SIGNING_SECRET,
@@ -182,7 +182,7 @@ def size_step(app: App) -> AppStep | None:
 
     def check_size(exchange: Exchange, _: App, __: Target) -> bool:
         if exchange.head.content_length > limit_bytes:
-            raise body_too_large(limit_bytes, hint=RAISE_LIMIT)
+            raise app_body_too_large(limit_bytes)
         exchange.limit_body(limit_bytes)
         return False
 

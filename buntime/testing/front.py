@@ -14,7 +14,7 @@ from buntime.core.http1.errorpage import render_error
 from buntime.core.http1.forwarded import Sender
 from buntime.core.http1.head import Head, HeadParser
 from buntime.core.http1.limits import Limits
-from buntime.core.http1.window import RAISE_LIMIT, body_too_large
+from buntime.core.http1.window import app_body_too_large
 from buntime.core.websocket.handshake import Upgrade, check_upgrade, is_websocket
 from buntime.testing.answer import Answer, Framed
 
@@ -78,7 +78,7 @@ class Front:
         head, upgrade = asked.head, None
         if self._files is None or not self._files.is_all:
             if body_bytes > self._body_max:
-                raise body_too_large(self._body_max, hint=RAISE_LIMIT)
+                raise app_body_too_large(self._body_max)
             if is_websocket(head.upgrade):
                 upgrade = check_upgrade(head, head.upgrade, compress=False)
         if self._files is not None:

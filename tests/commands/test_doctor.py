@@ -95,7 +95,7 @@ def test_what_to_run(tmp_path: Path) -> None:
         f"{PROGRAM} secrets set shop STRIPE_KEY",
         f"{PROGRAM} plugins check plugins",
         '"${EDITOR:-vi}" +1 config.yaml',
-        'sudo install -d -o "$(id -un)" file/x',
+        'mv file file.old && sudo install -d -o "$(id -un)" file/x',
         f"export RUNTIME_WORKER_DIRS={tmp_path}/apps:{tmp_path}/elsewhere",
     }
     _, text = told(tmp_path, *words, env=env)

@@ -35,7 +35,7 @@ from buntime.wire import (
 
 PIECES_PER_TURN = 8  # per body; a body in tiny chunks comes in many small pieces
 # A hint for the app's author.
-RAISE_LIMIT = "raise `maxBodySize` in the app's buntime.yaml, at most to RUNTIME_BODY_SIZE_MAX"
+_RAISE_LIMIT = "raise `maxBodySize` in the app's buntime.yaml, at most to RUNTIME_BODY_SIZE_MAX"
 # Credit is returned to the worker in steps of at least this many bytes, not for each write.
 _CREDIT_STEP = DOWNLOAD_WINDOW // 4
 _EXTRA_MAX = DOWNLOAD_WINDOW_MAX - DOWNLOAD_WINDOW
@@ -100,6 +100,7 @@ class UploadWindow:
         "credit_bytes",
         "has_more",
         "max_bytes",
+        "refuse",
         "seen_bytes",
     )
 
@@ -107,6 +108,7 @@ class UploadWindow:
         """`awaits_continue`: the client sends nothing until it is told to continue."""
         self._reader = reader
         self.max_bytes = max_bytes
+        self.refuse: Callable[[int], ClientFault] = app_body_too_large  # a body above `max_bytes`
         self._awaits_continue = awaits_continue
         self._gathers = False
         self._gather_max_bytes = UPLOAD_WINDOW
@@ -236,7 +238,7 @@ class UploadWindow:
         while count < PIECES_PER_TURN and reader.gather(self._gather_max_bytes):
             count += 1
         if reader.gathered_bytes > self.max_bytes:
-            raise body_too_large(self.max_bytes, hint=RAISE_LIMIT)
+            raise self.refuse(self.max_bytes)
         self.credit_bytes = self._gather_max_bytes - reader.gathered_bytes
         if count or self.is_gathered:
             tell(b"", self.is_gathered)
@@ -246,16 +248,18 @@ class UploadWindow:
         data = self._reader.read_body(limit)
         self.seen_bytes += len(data)
         if self.seen_bytes > self.max_bytes:
-            raise body_too_large(self.max_bytes, hint=RAISE_LIMIT)
+            raise self.refuse(self.max_bytes)
         return data
 
 
-def body_too_large(limit_bytes: int, *, hint: str = "") -> ClientFault:
+def app_body_too_large(limit_bytes: int) -> ClientFault:
+    """413 for a body that is larger than the app's `maxBodySize`."""
+    return body_too_large(limit_bytes, hint=_RAISE_LIMIT)
+
+
+def body_too_large(limit_bytes: int, advice: str = "", *, hint: str = "") -> ClientFault:
     """413, after which the connection is closed: the rest of the body is not read."""
-    return ClientFault(
-        413,
-        "body_too_large",
-        f"the body is larger than {limit_bytes} bytes",
-        closes=True,
-        hint=hint,
-    )
+    message = f"the body is larger than {limit_bytes} bytes"
+    if advice:
+        message = f"{message}; {advice}"
+    return ClientFault(413, "body_too_large", message, closes=True, hint=hint)

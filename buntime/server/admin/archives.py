@@ -21,6 +21,14 @@ if TYPE_CHECKING:
 
 _FORM = re.compile(r'multipart/form-data;.*?\bboundary=(?:"([^"]{1,70})"|([^\s;"]{1,70})).*', re.I)
 
+
+def archive_too_large(limit_bytes: int) -> ClientFault:
+    """413 for an archive above RUNTIME_UPLOAD_MAX."""
+    return body_too_large(
+        limit_bytes, "remove what the app does not need, or raise RUNTIME_UPLOAD_MAX"
+    )
+
+
 Then = Callable[["Upload | HttpError"], None]
 
 
@@ -36,7 +44,7 @@ class Archives:
         """Check the head before asking for the body. Raises ClientFault (400, 413)."""
         head, most = call.exchange.head, self._live.now.upload_max_bytes
         if head.content_length > most:
-            raise body_too_large(most)
+            raise archive_too_large(most)
         if not head.has_body:
             raise ClientFault(
                 400, "archive_missing", "send the archive, a tar.gz or a zip, as the body"
@@ -88,7 +96,7 @@ class Archives:
         begun()
         receiving = Receiving(call.exchange, upload)
         upload.more = receiving.more
-        receiving.begin(self._live.now.upload_max_bytes)
+        receiving.begin(self._live.now.upload_max_bytes, archive_too_large)
 
     def _unwrap(self, call: Call, upload: "Upload", then: Then) -> None:
         """Take the archive out of a form that a browser sent."""

@@ -6,8 +6,11 @@
 A client that waits for 100 Continue gets it with the first credit, so never after a refusal.
 """
 
+from collections.abc import Callable
 from typing import Protocol
 
+from buntime.core.errors import ClientFault
+from buntime.core.http1.window import body_too_large
 from buntime.server.admin.responder import OwnResponder
 from buntime.server.http1.exchange import Exchange
 from buntime.wire import UPLOAD_WINDOW
@@ -20,19 +23,21 @@ class Sink(Protocol):
         """The next piece, possibly b"" if it is the last; call `Receiving.more` for it, now or once
         it is written. May raise ClientFault, which becomes the answer and ends it."""
 
-    def on_lost(self, reason: str) -> None:
-        """The body will not be completed, and needs no answer: the "client" has left, or an "error"
-        was answered already, such as a body that is too large or too slow."""
+    def on_lost(self, fault: ClientFault | None) -> None:
+        """The body will not be completed: the client has left, or was too slow. That needs no
+        answer. `fault` is the refusal of a body that is too large, which is the answer unless the
+        sink answers first."""
 
 
 class Receiving(OwnResponder):
     """One body on its way in."""
 
-    __slots__ = ("_exchange", "_is_over", "_is_taking", "_owed_bytes", "_sink")
+    __slots__ = ("_exchange", "_fault", "_is_over", "_is_taking", "_owed_bytes", "_sink")
 
     def __init__(self, exchange: Exchange, sink: Sink) -> None:
         self._exchange = exchange
         self._sink = sink
+        self._fault: ClientFault | None = None
         self._owed_bytes = 0
         self._is_taking = False
         self._is_over = False
@@ -40,14 +45,21 @@ class Receiving(OwnResponder):
     def __repr__(self) -> str:
         return f"Receiving({self._exchange!r}, {'over' if self._is_over else 'under way'})"
 
-    def begin(self, max_bytes: int) -> None:
-        """Start it, up to this size. At most UPLOAD_WINDOW bytes are out and not yet written."""
+    def begin(self, max_bytes: int, refuse: Callable[[int], ClientFault] = body_too_large) -> None:
+        """Start it, up to this size; a larger body gets the fault that `refuse` makes of the size.
+
+        At most UPLOAD_WINDOW bytes are out and not yet written."""
         exchange = self._exchange
         if not exchange.head.has_body:
             self._is_over = True
             self._sink.on_data(b"", True)
             return
-        exchange.receive(self, max_bytes)
+
+        def refused(limit_bytes: int) -> ClientFault:
+            self._fault = refuse(limit_bytes)
+            return self._fault
+
+        exchange.receive(self, max_bytes, refused)
         exchange.grant_upload(UPLOAD_WINDOW)
 
     def more(self, size_bytes: int) -> None:
@@ -82,7 +94,7 @@ class Receiving(OwnResponder):
     def on_detached(self, reason: str) -> None:
         if not self._is_over:
             self._is_over = True
-            self._sink.on_lost(reason)
+            self._sink.on_lost(self._fault)
 
     def _go_on(self) -> None:
         self._is_taking = False
@@ -111,7 +123,7 @@ class Whole:
         else:
             self.receiving.more(len(data))
 
-    def on_lost(self, reason: str) -> None:
+    def on_lost(self, fault: ClientFault | None) -> None:
         self._pieces.clear()
 
 

@@ -11,7 +11,7 @@ from buntime.core.admin.userroutes import USERS
 from buntime.core.apps.app import App
 from buntime.core.errors import ClientFault
 from buntime.core.http1.signin import SIGN_IN
-from buntime.core.http1.window import body_too_large
+from buntime.core.http1.window import app_body_too_large
 from buntime.core.settings.live import LiveSettings
 from buntime.server.admin.api import Handler
 from buntime.server.admin.audit import Audit, Begun
@@ -53,7 +53,7 @@ class UserPages:
             raise unavailable(site.name)
         exchange, most_bytes = call.exchange, app.manifest.max_body_size_bytes
         if exchange.head.content_length > most_bytes:
-            raise body_too_large(most_bytes)
+            raise app_body_too_large(most_bytes)
         exchange.limit_body(most_bytes)
         if not call.route.is_write or call.is_dry_run:
             self._submit(call, app)

@@ -165,7 +165,7 @@ def _make(folder: str, is_shared: bool) -> None:
     except FileExistsError:
         if os.path.isdir(folder):  # another start was faster
             return
-        raise
+        raise NotADirectoryError(errno.ENOTDIR, "not a folder", folder) from None
     if is_shared:
         os.chmod(folder, 0o755)
 

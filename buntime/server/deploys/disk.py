@@ -27,6 +27,6 @@ def check_room(folder: str, size_bytes: int) -> None:
         raise ServerFault(
             507,
             "disk_full",
-            f"{folder} has {free_bytes} bytes free, and the archive alone has {size_bytes}; make "
-            "room, or remove versions nobody needs",
+            f"{folder} has {free_bytes} bytes free; the archive needs {size_bytes}, and "
+            f"{_SPARE_BYTES} must stay free; make room, or remove versions nobody needs",
         )

@@ -97,8 +97,9 @@ class Upload:
             self._pieces.append(data)
         self._write_on()
 
-    def on_lost(self, reason: str) -> None:
-        self._end(ClientFault(400, "upload_cut", "the archive has not come to its end"))
+    def on_lost(self, fault: ClientFault | None) -> None:
+        cut = ClientFault(400, "upload_cut", "the archive has not come to its end")
+        self._end(fault or cut)
 
     def _write_on(self) -> None:
         if self._is_writing or self._then is None:

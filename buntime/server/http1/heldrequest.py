@@ -4,6 +4,8 @@ First a queue holds it, then a worker. Where workers are few, a holder that wait
 body comes before both. core/http1/lifecycle.py defines the states.
 """
 
+from collections.abc import Callable
+
 from buntime.core.errors import ClientFault, HttpError
 from buntime.core.http1.answer import Answer
 from buntime.core.http1.lifecycle import HAND_OVER, RELEASE, TAKE_BACK, State
@@ -104,14 +106,17 @@ class HeldRequest(ClientRequest):
             self._upload.end_gathering()
         self.client.settle()
 
-    def receive(self, responder: Responder, max_bytes: int) -> None:
+    def receive(
+        self, responder: Responder, max_bytes: int, refuse: Callable[[int], ClientFault]
+    ) -> None:
         """Send the body to one of the runtime's own responders, without an app's timeout.
 
+        A body above `max_bytes` gets the fault that `refuse` makes of this number.
         Before `grant_upload`, none of the body goes there and no client is told to go on.
         """
         self.lend(responder)
         self.limit_body(max_bytes)
-        self._make_upload()
+        self._make_upload().refuse = refuse
 
     def _gather(self, most_bytes: int, refused_above_bytes: int | None = None) -> None:
         upload = self._make_upload()

@@ -10,6 +10,7 @@ import pytest
 
 from buntime.core.admin.route import Body
 from buntime.core.errors import ClientFault, HttpError
+from buntime.core.http1.window import body_too_large
 from buntime.server.admin.call import Call
 from buntime.server.admin.receiving import Receiving
 from buntime.server.admin.streaming import EVENTS, KEPT_MAX_BYTES, NDJSON
@@ -38,15 +39,15 @@ class Slow:
     def __init__(self, call: Call) -> None:
         self.data = b""
         self.is_ended = False
-        self.lost: list[str] = []
+        self.lost: list[ClientFault | None] = []
         self.receiving = Receiving(call.exchange, self)
 
     def on_data(self, data: bytes, ended: bool) -> None:
         self.data += data
         self.is_ended = ended
 
-    def on_lost(self, reason: str) -> None:
-        self.lost.append(reason)
+    def on_lost(self, fault: ClientFault | None) -> None:
+        self.lost.append(fault)
 
 
 # Bodies
@@ -93,6 +94,21 @@ def test_a_body_that_is_too_large(told: bool) -> None:
         call = call_of(client.request(head + b"b\r\n12345678901\r\n0\r\n\r\n"), POST)
         call.body(10, lambda _: None)
         assert answer_of(client)[0] == 413
+
+
+def test_a_sink_of_a_body_that_is_too_large() -> None:
+    """It gets the refusal, and may answer with more than that."""
+    client = FakeClient()
+    head = b"POST /api/some HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n"
+    call = call_of(client.request(head + b"b\r\n12345678901\r\n0\r\n\r\n"), POST)
+    sink = Slow(call)
+    sink.receiving.begin(10, lambda most: body_too_large(most, "raise X"))
+    [fault] = sink.lost
+    assert fault is not None
+    assert str(fault) == "the body is larger than 10 bytes; raise X"
+    status, told = answer_of(client)
+    assert (status, told["error"]["message"]) == (413, str(fault))
+    assert client.ended == [False]  # the rest of the body is not read
 
 
 @pytest.mark.parametrize(
@@ -170,7 +186,7 @@ def test_a_client_that_leaves_within() -> None:
     sink.receiving.more(3)
     call.answer({})
     call.fail(ClientFault(400, "late", "late"))
-    assert (sink.data, sink.lost, sink.is_ended) == (b"abc", ["client"], False)
+    assert (sink.data, sink.lost, sink.is_ended) == (b"abc", [None], False)
 
 
 def test_a_sink_that_refuses() -> None:

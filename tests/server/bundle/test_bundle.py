@@ -245,7 +245,7 @@ def test_the_cache_cannot_be_made(tmp_path: Path, temporary: Path, warnings: War
     assert stat.S_IMODE(bundle.parent.stat().st_mode) == 0o700
     [(event, fields)] = warnings
     assert event == "cache.unusable"
-    assert fields == {"folder": str(blocked / "cache"), "reason": f"{blocked}: File exists"}
+    assert fields == {"folder": str(blocked / "cache"), "reason": f"{blocked}: not a folder"}
     assert ensure_bundle(blocked / "cache", warn=warnings) == bundle
 
 
