@@ -1,4 +1,4 @@
-"""`access` of the config file: rules with their lines, and all that is wrong with them."""
+"""`access` in the config file: rules with their lines, and all their faults."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The config file: what it may say, and that all of its faults are told, with their lines."""
+"""The config file: what it may contain, and that all of its faults are reported."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def faults(text: str | bytes) -> tuple[str, ...]:
 
 
 def test_what_it_says() -> None:
-    """Each value comes with the line that it stands in."""
+    """Each value comes with its line."""
     config = parse(TEXT)
     keyval = config.of("keyval")
     assert keyval.place == f"{PATH}:3"
@@ -54,7 +54,7 @@ def test_what_it_says() -> None:
 
 @pytest.mark.parametrize("text", ["", "# nothing\n", "plugins:\n", "plugins: {}\n"])
 def test_what_says_nothing(text: str) -> None:
-    """An empty file is one, and so is one without plugins."""
+    """An empty file is valid, and so is one without plugins."""
     assert parse(text).plugins == {}
 
 
@@ -101,13 +101,13 @@ def test_what_says_nothing(text: str) -> None:
     ],
 )
 def test_faults(text: str, fault: str) -> None:
-    """A fault names file, line, the whole key, and what is meant or allowed."""
+    """A fault names the file, the line and the full key, and says what is meant or allowed."""
     [told] = faults(text)
     assert told.startswith(f"{PATH}:{fault}")
 
 
 def test_all_faults_at_once() -> None:
-    """Who corrects a file is told of all that is wrong, in its order."""
+    """All faults of a file are reported at once, in its order."""
     text = "plugins:\n  a: {enabled: 1, option: {}}\n  b: []\nplugin:\n"
     lines = [fault.removeprefix(f"{PATH}:").partition(":")[0] for fault in faults(text)]
     assert lines == ["2", "2", "3", "4"]
@@ -116,7 +116,7 @@ def test_all_faults_at_once() -> None:
 
 
 def test_bounds() -> None:
-    """A file is bounded, and so is what it says."""
+    """The size of a file and of its values is bounded."""
     assert "larger than 256 KiB" in faults(b"#" * (SIZE_MAX_BYTES + 1))[0]
     many = "plugins: {" + ", ".join(f"p{number}: " for number in range(1001)) + "}"
     assert "1001 plugins are too many" in faults(many)[0]
@@ -127,7 +127,7 @@ def test_bounds() -> None:
     ["!hunter2", "hunter2: x", "[hunter2", "*hunter2", "&hunter2", "2024-99-99", "'hunter2"],
 )
 def test_no_value_is_told(value: str) -> None:
-    """What YAML makes something else of may be a password that wants quotes."""
+    """No message shows a value: one that YAML misreads may be a password without quotes."""
     for text in (f"plugins:\n  a:\n    options:\n      token: {value}\n", f"plugins: {value}\n"):
         told = " ".join(faults(text))
         assert "hunter2" not in told or "unknown key" in told
@@ -135,7 +135,7 @@ def test_no_value_is_told(value: str) -> None:
 
 
 def test_no_value_is_in_repr() -> None:
-    """Where it is logged by accident it shows no password."""
+    """If the config is logged by accident, its repr shows no password."""
     assert "hunter2" not in repr(parse(TEXT))
 
 
@@ -145,7 +145,7 @@ YAML = st.text("plugins:kvenabledoptiongrants-[]{} \n'\"&*!#0", max_size=60)
 @settings(deadline=None)
 @given(YAML | st.binary(max_size=40))
 def test_garbage(data: str | bytes) -> None:
-    """Any bytes are a config file or a ConfigError, whose faults are single lines."""
+    """Any bytes are a config file or a ConfigError with single-line faults."""
     told: tuple[str, ...] = (PATH,)
     try:
         parse(data)
@@ -169,7 +169,7 @@ apps:
 
 
 def test_what_it_says_of_apps() -> None:
-    """Rows in their order, each value as a manifest would have it, with its line."""
+    """Rows keep their order, and each value is as a manifest would have it, with its line."""
     blog, shop = parse(APPS).apps.rows
     assert (blog.glob, shop.glob) == ("blog-*", "shop")
     assert {name: word.value for name, word in blog.words.items()} == {
@@ -198,7 +198,7 @@ def test_what_it_says_of_apps() -> None:
     ],
 )
 def test_faults_of_rows(line: str, words: str) -> None:
-    """Each is told with its place, and with nothing that could be a password."""
+    """Each fault is reported with its place, and with nothing that could be a password."""
     [fault] = faults(f"apps:\n  shop:\n    {line}\n")
     assert words in fault
     assert "hunter2" not in fault
@@ -206,6 +206,6 @@ def test_faults_of_rows(line: str, words: str) -> None:
 
 
 def test_a_row_for_nobody() -> None:
-    """What is not a name of an app is a fault."""
+    """A row whose name cannot be an app's is a fault."""
     [fault] = faults("apps: {'a b': {nice: 3}}")
     assert "apps: 'a b' is not an app" in fault

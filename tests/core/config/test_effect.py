@@ -1,4 +1,4 @@
-"""What a config file means for plugins, and when it may take the place of another one."""
+"""What a config file means for plugins, and when it may replace another one."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def change(old: ConfigFile, new: ConfigFile, environ: dict[str, str] | None = No
 
 
 def test_what_it_means() -> None:
-    """The plugin gets its options; what is wrong or missing is told."""
+    """The plugin gets its options; faulty and missing ones are reported."""
     effect = effect_of(GOOD, KEYVAL, {})
     assert effect.options.values() == {"path": "kv.db", "token": "a"}
     assert effect.problems == ()
@@ -45,7 +45,7 @@ def test_what_it_means() -> None:
 
 
 def test_a_slip_in_grants() -> None:
-    """A grant of a service that the plugin does not offer is a fault."""
+    """A grant for a service that the plugin does not offer is a fault."""
     slip = config("  keyval:\n    options: {token: a}\n    grants: {kvv: all}")
     assert effect_of(slip, KEYVAL, {}).problems == (
         "c.yaml:4: plugins.keyval.grants: keyval offers no service kvv; did you mean kv?",
@@ -53,7 +53,7 @@ def test_a_slip_in_grants() -> None:
 
 
 def test_a_file_with_a_fault_is_refused() -> None:
-    """One wrong word about any plugin, and nothing of the new file holds."""
+    """One fault about any plugin, and nothing of the new file takes effect."""
     assert change(GOOD, config("  keyval: {options: {token: b}}")) == []
     for wrong in (
         "  keyval: {options: {token: b, pth: x}}",
@@ -65,9 +65,7 @@ def test_a_file_with_a_fault_is_refused() -> None:
 
 
 def test_what_is_taken_away() -> None:
-    """A file without what a plugin needs and has now is refused; what lacked already is not its
-    fault.
-    """
+    """A file that removes what a plugin needs is refused, unless it was missing before."""
     assert change(GOOD, NO_CONFIG) == [NEEDED]
     assert change(GOOD, NO_CONFIG, {"KV_TOKEN": "t"}) == []
     assert change(NO_CONFIG, config("  audit: {enabled: false}")) == []
@@ -75,7 +73,7 @@ def test_what_is_taken_away() -> None:
 
 
 def test_plugins_that_are_not_there() -> None:
-    """They are told with their line and what is meant; of the file nothing else is wrong."""
+    """Unknown plugins are reported with their line and a suggestion; otherwise the file is fine."""
     config_ = config("  keyvla: {}\n  audit: {}")
     assert list(unknown_plugins(config_, ["keyval", "audit"])) == [
         "c.yaml:2: plugins: there is no plugin keyvla; did you mean keyval?"
@@ -84,7 +82,7 @@ def test_plugins_that_are_not_there() -> None:
 
 
 def test_what_has_changed() -> None:
-    """Of which plugins two files say different things: values count, lines do not."""
+    """A plugin has changed if its values differ between two files; lines do not count."""
     old = config("  a: {enabled: true}\n  b: {options: {x: 1}}\n  c: {grants: {k: all}}\n  d: {}")
     assert changed_plugins(old, config("# x\n  a: {enabled: true}\n\n  b: {options: {x: 1}}\n"
                                        "  c: {grants: {k: all}}")) == []  # fmt: skip

@@ -1,4 +1,4 @@
-"""The file of keys: what it says, and what is wrong with it."""
+"""The file of keys: what it contains, and its faults."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from buntime.core.errors import ConfigError
 
 KEY = make_key(b"k" * 32)
 SHA = digest_of(KEY).hex()
-OTHER = "0e" + "1" * 62  # to YAML a number
+OTHER = "0e" + "1" * 62  # YAML reads this as a number
 
 
 def parse(text: str) -> tuple[KeyRecord, ...]:
@@ -25,7 +25,7 @@ def faults(text: str) -> list[str]:
 
 
 def test_what_a_key_says() -> None:
-    """Name, digest, roles, globs and an end; a digest and a moment need no quotes."""
+    """A key has a name, digest, roles, globs and an expiry; digest and time need no quotes."""
     first, second = parse(
         f"- name: laptop\n  sha256: {SHA.upper()}\n  roles: [admin]\n"
         f"- {{name: forge, sha256: {OTHER}, roles: [deployer, data:read], apps: ['blog-*'], "
@@ -42,7 +42,7 @@ def test_what_a_key_says() -> None:
 
 @pytest.mark.parametrize("text", ["", "---\n", "# none yet\n", "[]"])
 def test_no_keys(text: str) -> None:
-    """A file may have none."""
+    """A file may contain no keys."""
     assert parse(text) == ()
 
 
@@ -67,21 +67,21 @@ def test_no_keys(text: str) -> None:
     ],
 )
 def test_faults_are_named(text: str, said: str) -> None:
-    """Each by its line, with what to write."""
+    """Each fault has its line and says what to write."""
     (fault,) = faults(text)
     assert said.replace("'", '"') in fault.replace("'", '"')
     assert fault.startswith("keys.yaml:1:")
 
 
 def test_a_key_in_the_place_of_its_digest() -> None:
-    """It is not shown: logs are read by others."""
+    """A key that was written instead of its digest is not shown, since others read the logs."""
     (fault,) = faults(f"- {{name: a, sha256: {KEY}, roles: [admin]}}")
     assert "64 hexadecimal digits" in fault
     assert KEY not in fault
 
 
 def test_two_of_a_name_or_a_digest() -> None:
-    """All faults are told, each with the line of the first."""
+    """Duplicate names and digests are all reported, each with the line of the first."""
     one = f"{{name: a, sha256: {SHA}, roles: [admin]}}"
     told = faults(
         f"- {one}\n- {one.replace(SHA, OTHER)}\n- {one.replace('name: a', 'name: b')}\n- {one}"
@@ -95,6 +95,6 @@ def test_two_of_a_name_or_a_digest() -> None:
 
 
 def test_bounds() -> None:
-    """Of keys, and of bytes."""
+    """The number of keys and the size of the file are bounded."""
     assert "too many" in faults("- {}\n" * (KEYS_MAX + 1))[0]
     assert "larger than" in faults("#" * (1 << 20) + "\n\n")[0]
