@@ -12,19 +12,19 @@ from buntime.core.errors import ClientFault
 
 @given(st.binary(min_size=32, max_size=32))
 def test_sha_256(digest: bytes) -> None:
-    """It is found among others."""
+    """A SHA-256 digest is found among others."""
     text = f"sha-256=:{base64.b64encode(digest).decode()}:"
     assert digest_in(text) == digest_in(f"sha-512=:AAAA:, {text}") == digest.hex()
 
 
 @pytest.mark.parametrize("field", [None, "", "md5=:AAAA:", "sha-256", "unixsum=1"])
 def test_none(field: str | None) -> None:
-    """What is told in no or in other words counts for nothing."""
+    """A missing digest, or one in another form, is ignored."""
     assert digest_in(field) is None
 
 
 @pytest.mark.parametrize("text", ["", "AAAA", "A", "===="])
 def test_bad(text: str) -> None:
-    """A digest that cannot be one is refused."""
+    """A malformed digest is refused."""
     with pytest.raises(ClientFault, match="must be 32 bytes"):
         digest_in(f"sha-256=:{text}:")

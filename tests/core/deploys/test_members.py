@@ -14,7 +14,7 @@ FILE, FOLDER, LINK, HARD_LINK = Kind.FILE, Kind.FOLDER, Kind.LINK, Kind.HARD_LIN
 
 
 def admitted(*members: Member, archive_bytes: int = 100) -> Intake:
-    """An intake that has admitted them, and judged their links."""
+    """An intake that has admitted the members and checked their links."""
     intake = Intake(BOUNDS, archive_bytes)
     for member in members:
         intake.admit(member)
@@ -81,7 +81,7 @@ REFUSED = {
 
 @pytest.mark.parametrize(("members", "code"), REFUSED.values(), ids=REFUSED)
 def test_refused(members: list[Member], code: str) -> None:
-    """Each is refused with its own code, and a message that shows no control characters."""
+    """Each of these is refused with its own code, and the message shows no control characters."""
     with pytest.raises(ArchiveFault) as told:
         admitted(*members)
     assert (told.value.status, told.value.code) == (422, code)
@@ -89,7 +89,7 @@ def test_refused(members: list[Member], code: str) -> None:
 
 
 def test_what_is_written() -> None:
-    """Folders and rights are as the archive has them; links come at the end."""
+    """Folders and permissions are as in the archive; links come last."""
     intake = Intake(BOUNDS, 100)
     entry = intake.admit(file("./bin/run", 5, 0o755))
     assert entry is not None
@@ -101,7 +101,7 @@ def test_what_is_written() -> None:
 
 
 def test_a_single_folder_at_the_top() -> None:
-    """It is left out of names, and files beside it keep it."""
+    """A single top-level folder is left out of names; with files beside it, it is kept."""
     intake = admitted(file("app-1.0/app.py"), link("app-1.0/bin/x", "../app.py"))
     assert intake.top() == "app-1.0"
     assert intake.files() == ("app.py", "bin/x")
@@ -111,14 +111,14 @@ def test_a_single_folder_at_the_top() -> None:
 
 
 def test_litter_of_macos() -> None:
-    """What the Finder adds is no second folder at the top."""
+    """Files that the macOS Finder adds do not count as a second top-level folder."""
     intake = admitted(file("app/app.py"), file("__MACOSX/app/._app.py"))
     assert intake.top() == "app"
     assert intake.files() == ("app.py",)
 
 
 def test_large_archives_may_have_much() -> None:
-    """What counts is the ratio to the archive, beyond what any may come to."""
+    """Above the minimum for any archive, the limit is a ratio to the archive's size."""
     admitted(file("a", 19_000_000), archive_bytes=190_000)
 
 
@@ -127,7 +127,7 @@ NAMES = st.text(st.sampled_from("aAbé./\\\0\n\u0301e"), max_size=12)
 
 @given(st.lists(st.builds(Member, NAMES, st.sampled_from([FILE, FOLDER, LINK]), target=NAMES)))
 def test_whatever_comes_stays_inside(members: list[Member]) -> None:
-    """What is admitted lies inside, and no two names are one for a file system that folds them."""
+    """Admitted paths stay inside, and no two are the same on a case-insensitive file system."""
     intake = Intake(Bounds(10_000), 100)
     try:
         for member in members:
@@ -148,7 +148,7 @@ def test_whatever_comes_stays_inside(members: list[Member]) -> None:
 
 @given(st.text(max_size=20))
 def test_any_name(name: str) -> None:
-    """Any text is a path inside, or refused."""
+    """Any text is a path inside the folder, or refused."""
     try:
         parts = path_of(name)
     except ArchiveFault:

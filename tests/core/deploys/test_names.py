@@ -31,7 +31,7 @@ DIGESTS = st.text("0123456789abcdef", min_size=64, max_size=64)
 
 @given(NAMES, VERSIONS, DIGESTS)
 def test_links_lead_to_the_release(name: str, version: str, digest: str) -> None:
-    """Both kinds of links lead from their place to the release, and tell which one that is."""
+    """Both kinds of links point from their place to the release, and show which one it is."""
     release = Release(name, version, digest)
     linked = posixpath.normpath(f"/srv/{name}/{link_target(release)}")
     beside = posixpath.normpath(f"/srv/{posixpath.dirname(name)}/{flat_link_target(release)}")
@@ -45,13 +45,13 @@ def test_links_lead_to_the_release(name: str, version: str, digest: str) -> None
     "target", ["1.2.0", "../1.2.0", "/srv/apps/shop-1.2.0", "../.releases/shop/notes", ""]
 )
 def test_other_links(target: str) -> None:
-    """What people link by hand leads to no release."""
+    """Links that people make by hand point to no release."""
     assert leads_to(target) is None
 
 
 @pytest.mark.parametrize("version", ["latest", "1.2", "", "^1", "1.2.0/../x", "01.2.3"])
 def test_versions_that_cannot_be_deployed(version: str) -> None:
-    """A version is a whole one, and never latest."""
+    """A deployed version must be a full one, and never "latest"."""
     with pytest.raises(ClientFault) as told:
         check_names("shop", version)
     assert (told.value.status, told.value.code) == (400, "bad_version")
@@ -59,7 +59,7 @@ def test_versions_that_cannot_be_deployed(version: str) -> None:
 
 @pytest.mark.parametrize("name", [".releases", "a/b", "@a", "..", "", "x" * 300])
 def test_names_that_cannot_be_deployed(name: str) -> None:
-    """Neither is a name that no request can reach."""
+    """A name that no request can reach cannot be deployed."""
     with pytest.raises(ClientFault) as told:
         check_names(name, "1.0.0")
     assert (told.value.status, told.value.code) == (400, "bad_app_name")
@@ -67,7 +67,7 @@ def test_names_that_cannot_be_deployed(name: str) -> None:
 
 @given(st.from_regex(r"[0-9A-Za-z][0-9A-Za-z-]{0,39}", fullmatch=True))
 def test_previews(name: str) -> None:
-    """A preview's version is one, or its name is refused: "007" is no identifier of a version."""
+    """A preview gets a valid version or its name is refused: "007" is not a valid identifier."""
     if name.isdigit() and name != str(int(name)):
         with pytest.raises(ClientFault, match="is not the name of a preview"):
             preview_version(name)
@@ -77,6 +77,6 @@ def test_previews(name: str) -> None:
 
 
 def test_no_preview() -> None:
-    """Other versions are none."""
+    """Other versions are not previews."""
     assert not is_preview("0.0.0")
     assert not is_preview(None)

@@ -1,4 +1,4 @@
-"""What opens a preview."""
+"""What gives access to a preview."""
 
 import pytest
 
@@ -16,7 +16,7 @@ TOKEN = "abcdefghijklmnopqrstuvwxyz"
     ],
 )
 def test_a_link(target: str, left: str) -> None:
-    """A token in the query, which the app does not get to see."""
+    """A link has a token in its query, which the app does not see."""
     found = offered(target, [])
     assert found == (TOKEN, left)
 
@@ -25,12 +25,12 @@ def test_a_link(target: str, left: str) -> None:
     "target", ["/", "/?preview=", "/?preview=short", f"/?xpreview={TOKEN}", f"/?preview={TOKEN}%0d"]
 )
 def test_no_link(target: str) -> None:
-    """What cannot be a token is none."""
+    """A malformed token is ignored."""
     assert offered(target, []) is None
 
 
 def test_a_cookie() -> None:
-    """A link goes before a cookie, and a cookie is found among others."""
+    """A link wins over a cookie, and a cookie is found among others."""
     headers = [("cookie", f"a=b; {COOKIE}={TOKEN}; c=d")]
     assert offered("/", headers) == (TOKEN, None)
     assert offered(f"/?preview={TOKEN[::-1]}", headers) == (TOKEN[::-1], "/")
@@ -38,7 +38,7 @@ def test_a_cookie() -> None:
 
 
 def test_the_cookie_that_is_given() -> None:
-    """It is for this preview's paths, and for no script."""
+    """The cookie applies to this preview's paths only, and is hidden from scripts."""
     assert cookie_for(TOKEN, "/shop@0.0.0-preview.a", is_secure=True) == (
         f"{COOKIE}={TOKEN}; Path=/shop@0.0.0-preview.a/; HttpOnly; SameSite=Lax; Secure"
     )

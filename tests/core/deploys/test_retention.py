@@ -1,4 +1,4 @@
-"""Which versions stay."""
+"""Which versions are kept."""
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -9,19 +9,19 @@ NOW = 1_000_000.0
 
 
 def kept(version: str, days: int, **more: float | bool) -> Kept:
-    """Deployed and made active so many days ago."""
+    """A version that was deployed and made active so many days ago."""
     at = NOW - days * 86_400.0
     return Kept(version, at, active_s=at, **more)  # type: ignore[arg-type]  # fields by name
 
 
 def test_the_oldest_go() -> None:
-    """Those in use longest ago go, whatever their number says."""
+    """The versions that were in use longest ago are removed, whatever their number."""
     versions = [kept("1.0.0", 1), kept("1.1.0", 2), kept("0.9.0", 3), kept("0.8.0", 0)]
     assert surplus(versions, active="0.8.0", keep=2, now=NOW) == ("0.9.0", "1.1.0")
 
 
 def test_those_in_use_stay() -> None:
-    """Neither the active one goes, nor one that was asked for today, nor one with workers."""
+    """The active version, one that was requested today and one with workers are all kept."""
     versions = [
         kept("1.0.0", 9),
         kept("1.1.0", 8, asked_s=NOW - PINNED_S + 1),
@@ -33,7 +33,7 @@ def test_those_in_use_stay() -> None:
 
 
 def test_previews_go_at_their_time() -> None:
-    """A preview counts for nothing before, and goes then."""
+    """A preview does not count until it expires; then it is removed."""
     versions = [
         kept("1.0.0", 3),
         Kept("0.0.0-preview.a", NOW, expires_s=NOW),
@@ -49,14 +49,14 @@ def test_previews_go_at_their_time() -> None:
     st.sampled_from("abcdef"),
 )  # fmt: skip
 def test_how_many_stay(versions: list[Kept], keep: int, active: str) -> None:
-    """At least one and never more than `keep` go without reason; the active one stays."""
+    """At least one version and at least `keep` versions are kept, and always the active one."""
     gone = surplus(versions, active=active, keep=keep, now=NOW)
     assert active not in gone
     assert len(versions) - len(gone) >= min(len(versions), max(1, keep))
 
 
 def test_rollback() -> None:
-    """It goes to what was active before, not to the next number, nor to what was rolled back."""
+    """A rollback goes to what was active before, not to the next number or a rolled back one."""
     versions = [
         kept("1.0.0", 5),
         kept("1.1.0", 2),

@@ -29,7 +29,7 @@ WAYS = {
 
 @pytest.mark.parametrize("way", WAYS.values(), ids=WAYS)
 def test_ways(way: tuple[Step, ...]) -> None:
-    """Each of these ways leads to an end."""
+    """Each of these sequences leads to an end."""
     progress = Progress()
     for step in way:
         assert not progress.is_over
@@ -38,7 +38,7 @@ def test_ways(way: tuple[Step, ...]) -> None:
 
 
 def test_nothing_is_active_that_was_not_checked() -> None:
-    """No way to ACTIVE passes by CHECKED, and none is dry behind it."""
+    """ACTIVE cannot be reached without CHECKED."""
     assert not Progress().may_reach(Step.ACTIVE)
     progress = Progress()
     progress.reach(Step.RECEIVED)
@@ -49,7 +49,7 @@ def test_nothing_is_active_that_was_not_checked() -> None:
 
 @given(st.lists(st.sampled_from(Step)))
 def test_each_step_once(steps: list[Step]) -> None:
-    """However it is driven: no step is reached twice, and none after the end."""
+    """No step is reached twice, none out of order, and none after the end."""
     progress, reached = Progress(), [Step.BEGUN]
     for step in steps:
         if progress.may_reach(step):
@@ -61,7 +61,7 @@ def test_each_step_once(steps: list[Step]) -> None:
 
 
 def test_failing() -> None:
-    """What fails is the step that was tried; nothing comes after it."""
+    """The step that was attempted is the one that failed, and nothing comes after it."""
     progress = Progress()
     progress.reach(Step.RECEIVED)
     progress.fail(Step.UNPACKED)
