@@ -1,4 +1,4 @@
-"""Connections are counted by client, and no count outlives the last of them."""
+"""Connections are counted per client, and a count is dropped with the client's last connection."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ from buntime.core.http1.addresses import AddressCounts, client_network
     ],
 )
 def test_what_is_one_client(address: str, network: str) -> None:
-    """An IPv4 address, or a network of IPv6: who has one of its addresses has all of them."""
+    """A client is an IPv4 address, or an IPv6 network, since it may use every address there."""
     assert client_network(address) == network
 
 
 def test_neighbours_share_a_count() -> None:
-    """Addresses of one network of IPv6 do, others do not."""
+    """Addresses in one IPv6 network share a count, others do not."""
     counts = AddressCounts()
     for number, address in enumerate(["2001:db8::1", "2001:db8::2", "203.0.113.7"]):
         counts.add(number, address)
@@ -41,7 +41,7 @@ def test_neighbours_share_a_count() -> None:
     )
 )
 def test_counts_agree_with_who_is_there(steps: list[tuple[bool, int, str]]) -> None:
-    """Whatever comes and goes, and goes again; nothing is kept of who has gone."""
+    """The counts always match the open connections, and nothing is kept after the last one."""
     counts, there = AddressCounts(), dict[int, str]()
     for comes, who, address in steps:
         if comes and who not in there:

@@ -1,4 +1,4 @@
-"""Answers as bytes: h11's client side reads back what was meant, and nothing else can be sent."""
+"""Answers as bytes: h11's client reads back what was meant, and nothing else can be sent."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def answer(
 
 
 def read_back(data: bytes, method: str = "GET") -> tuple[h11.Response, bytes]:
-    """What h11's client sees: the head and the body, and nothing behind it."""
+    """What h11's client sees: the head and the body, and nothing after them."""
     client = h11.Connection(h11.CLIENT)
     client.send(h11.Request(method=method, target="/", headers=[("host", "a")]))
     client.send(h11.EndOfMessage())
@@ -64,7 +64,7 @@ def read_back(data: bytes, method: str = "GET") -> tuple[h11.Response, bytes]:
     body = b""
     while True:
         event = client.next_event()
-        if event is h11.NEED_DATA:  # told by the end of the connection
+        if event is h11.NEED_DATA:  # the end of the connection marks the end
             client.receive_data(b"")
         elif isinstance(event, h11.Data):
             body += event.data
@@ -90,7 +90,7 @@ def field(made: Answer, name: str) -> list[str]:
 def test_any_body_is_read_back(
     pieces: list[bytes], is_told: bool, version: str, keep_alive: bool, status: int
 ) -> None:
-    """A client reads the body that was framed, however it was cut and its end is told."""
+    """A client reads the body that was framed, however it was cut and however its end is marked."""
     whole = b"".join(pieces)
     size = len(whole) if is_told else None
     made = answer("GET", status, None, size, version=version, keep_alive=keep_alive)
@@ -106,7 +106,7 @@ def test_any_body_is_read_back(
 def test_an_answer_to_head_has_no_body(
     pieces: list[bytes], is_told: bool, keep_alive: bool
 ) -> None:
-    """HEAD gets the head alone, whatever the app gives as a body."""
+    """The answer to HEAD is a head only, whatever body the app gives."""
     size = sum(map(len, pieces)) if is_told else None
     made = answer("HEAD", 200, None, size, keep_alive=keep_alive)
     assert [made.frame(piece) for piece in pieces] == [()] * len(pieces)
@@ -116,7 +116,7 @@ def test_an_answer_to_head_has_no_body(
 
 @given(st.lists(st.tuples(NAMES, VALUES), max_size=12))
 def test_fields_are_read_back(fields: Fields) -> None:
-    """An app's fields reach the client as they were, with repeats, in their order."""
+    """An app's fields reach the client unchanged and in order, including repeated ones."""
     response, _ = read_back(answer("GET", 200, fields, 0).head)
     got = [(name.decode(), value.decode("latin-1")) for name, value in response.headers]
     ours = {"content-length", "x-request-id", "date"}
@@ -127,7 +127,7 @@ def test_fields_are_read_back(fields: Fields) -> None:
 
 @given(st.text(max_size=12), st.text(max_size=30))
 def test_no_field_can_add_another(name: str, value: str) -> None:
-    """A field is refused, dropped or one field: no name and no value makes two of it."""
+    """A field is refused, dropped, or sent as one field: no name or value turns it into two."""
     try:
         made = answer("GET", 200, [(name, value)], 0)
     except AnswerError:
@@ -139,28 +139,28 @@ def test_no_field_can_add_another(name: str, value: str) -> None:
 
 @pytest.mark.parametrize("value", ["a\r\nb: c", "a\nb", "a\rb", "a\0b", "\x7f", "\x1b", "\u2028"])
 def test_control_characters_in_values_are_refused(value: str) -> None:
-    """What could end a line, or is no byte of HTTP, cannot be sent; the error names the field."""
+    """What could end a line, or is not allowed in HTTP, is refused; the error names the field."""
     with pytest.raises(AnswerError, match="'X-Bad'"):
         answer(fields=[("X-Bad", value)])
 
 
 @pytest.mark.parametrize("name", ["", "a b", "a:", "a\r\nb", "é", "a\0", "(a)"])
 def test_names_that_are_no_tokens_are_refused(name: str) -> None:
-    """A name that is not a token is no field."""
+    """A field whose name is not a token is refused."""
     with pytest.raises(AnswerError, match="header name"):
         answer(fields=[(name, "x")])
 
 
 @pytest.mark.parametrize("pair", [(1, "a"), ("a", 1), ("a", None), ("a", b"x"), ("a", [])])
 def test_fields_of_other_types_are_refused(pair: tuple[object, object]) -> None:
-    """Names and values are text: what garbage a worker sends is an error, not a crash."""
+    """Names and values are text: other types from a faulty worker are an error, not a crash."""
     with pytest.raises(AnswerError):
         answer(fields=[pair])  # type: ignore[list-item]  # on purpose
 
 
 @pytest.mark.parametrize("name", ["x-%d", "set-cookie", "connection", "content-length"])
 def test_too_many_fields(name: str) -> None:
-    """An answer of thousands of fields, which is a turn of everybody's, is refused as a whole."""
+    """An answer with thousands of fields is refused, since it would hold up other clients."""
     some = [(name.replace("%d", str(number)), "1") for number in range(FIELDS_MAX + 1)]
     assert answer(fields=some[:-1]).head.count(b"\n") > 3
     with pytest.raises(AnswerError, match="1001 headers are too many"):
@@ -176,13 +176,13 @@ def test_fields_that_are_no_pairs_are_refused(fields: object) -> None:
 
 @pytest.mark.parametrize("name", sorted(HOP_BY_HOP | {"date", "x-request-id"}))
 def test_what_is_the_runtimes_to_say_is_dropped(name: str) -> None:
-    """Hop-by-hop fields, the date and the request id of an app do not reach the client."""
+    """An app's hop-by-hop fields, date and request id do not reach the client."""
     made = answer(fields=[(name.title(), "of-the-app")], size=0)
     assert "of-the-app" not in made.head.decode()
 
 
 def test_fields_named_in_connection_are_dropped() -> None:
-    """What an app's Connection names ends at this hop too, before it or behind it."""
+    """Fields that an app names in Connection are dropped, whether they come before or after it."""
     fields = [
         ("X-First", "1"),
         ("Connection", "x-first, X-Last"),
@@ -197,8 +197,8 @@ def test_fields_named_in_connection_are_dropped() -> None:
 
 
 def test_an_app_may_close_the_connection() -> None:
-    """`Connection: close` of an app is meant for the connection, in any case and list; what else
-    it names says nothing of it."""
+    """`Connection: close` from an app closes the connection, in any case and list; no other
+    value has an effect."""
     for fields in (
         [("connection", "close")],
         [("Connection", "X-A , Close")],
@@ -226,12 +226,12 @@ def test_an_app_may_close_the_connection() -> None:
     ],
 )
 def test_phrases(status: int, phrase: str) -> None:
-    """A status bears the words of RFC 9110, whichever Python runs; an unknown one none."""
+    """A status has the phrase of RFC 9110 in every Python version; an unknown status has none."""
     assert lines(answer(status=status, size=0))[0] == f"HTTP/1.1 {status} {phrase}"
 
 
 def test_connection_cannot_take_away_framing() -> None:
-    """Naming Content-Length in Connection does not unframe the answer."""
+    """Naming Content-Length in Connection does not remove the framing of the answer."""
     made = answer(fields=[("connection", "content-length, content-type"), ("content-type", "a/b")])
     assert field(made, "content-type") == ["a/b"]
     made = answer(fields=[("connection", "content-length"), ("content-length", "3")])
@@ -240,25 +240,25 @@ def test_connection_cannot_take_away_framing() -> None:
 
 @pytest.mark.parametrize("status", [199, 100, 101, 0, -1, 1000, "200", None, True, 200.0])
 def test_statuses_that_end_no_request_are_refused(status: object) -> None:
-    """A status is a whole number from 200 to 999; interim ones are not an app's to send."""
+    """A status is a whole number from 200 to 999; apps cannot send interim ones."""
     with pytest.raises(AnswerError, match="status"):
         answer(status=status)  # type: ignore[arg-type]  # on purpose
 
 
 def test_unknown_statuses_have_no_phrase() -> None:
-    """A status without a name is sent with an empty phrase, which clients read."""
+    """An unknown status is sent with an empty phrase, which clients accept."""
     assert read_back(answer(status=299, size=0).head)[0].status_code == 299
 
 
 @pytest.mark.parametrize("value", ["", "-1", "+1", "1.0", "0x1", "1,1", "1_0", "\u0661", "9" * 19])
 def test_lengths_that_are_no_numbers_are_refused(value: str) -> None:
-    """A Content-Length of an app is one whole number."""
+    """An app's Content-Length must be a single whole number."""
     with pytest.raises(AnswerError):
         answer(fields=[("content-length", value)])
 
 
 def test_fields_sent_before_are_sent_alike() -> None:
-    """A field that was written before is written as then; each spelling of its name is its own."""
+    """A field that was sent before is written alike again; each spelling of a name is kept."""
     fields = [("X-Kept", "1"), ("x-kept", "1"), ("X-Kept", "2"), ("Connection", "x-other")]
     first = answer(fields=[*fields, ("X-Other", "1")], size=0)
     again = answer(fields=[list(field) for field in [*fields, ("X-Other", "1")]], size=0)
@@ -268,8 +268,8 @@ def test_fields_sent_before_are_sent_alike() -> None:
 
 
 def test_few_and_small_fields_are_remembered() -> None:
-    """An app that varies its fields, or makes them large, does not fill the memory; nor do cookies
-    stay there."""
+    """An app that varies its fields, or makes them large, does not fill the cache; cookies are
+    never cached."""
     for number in range(2000):
         answer(fields=[(f"X-{number}", "1"), ("Content-Length", "0"), ("Date", str(number))])
     answer(fields=[("X-Large", "x" * 300), ("Set-Cookie", "session=secret")])
@@ -280,7 +280,7 @@ def test_few_and_small_fields_are_remembered() -> None:
 
 
 def test_two_different_lengths_are_refused() -> None:
-    """Content-Length given twice is one field where both agree, and an error else."""
+    """Two equal Content-Length fields become one; two different ones are an error."""
     fields = [("content-length", "3"), ("Content-Length", "3")]
     assert field(answer(fields=fields), "content-length") == ["3"]
     with pytest.raises(AnswerError, match="twice"):
@@ -288,14 +288,14 @@ def test_two_different_lengths_are_refused() -> None:
 
 
 def test_a_whole_body_of_another_length_is_refused() -> None:
-    """Where the whole body is there, a Content-Length that lies is found before the head leaves."""
+    """If the whole body is there, a wrong Content-Length is found before the head is sent."""
     with pytest.raises(AnswerError, match="Content-Length is 4, but the body has 3 bytes"):
         answer(fields=[("content-length", "4")], size=3)
 
 
 @given(st.integers(0, 50), PIECES)
 def test_a_body_is_as_long_as_it_was_said_to_be(length: int, pieces: list[bytes]) -> None:
-    """A body longer or shorter than its Content-Length is an error, at the latest at its end."""
+    """A body longer or shorter than its Content-Length is an error, at its end at the latest."""
     made = answer(fields=[("content-length", str(length))])
     sent = 0
     try:
@@ -306,7 +306,7 @@ def test_a_body_is_as_long_as_it_was_said_to_be(length: int, pieces: list[bytes]
         assert sum(map(len, pieces)) != length
     else:
         assert sum(map(len, pieces)) == length
-    assert sent <= length  # no byte beyond it has left: it would be read as the next answer
+    assert sent <= length  # no excess byte was sent: it would be read as the next answer
 
 
 @pytest.mark.parametrize(
@@ -315,7 +315,7 @@ def test_a_body_is_as_long_as_it_was_said_to_be(length: int, pieces: list[bytes]
         ("GET", 200, [], 5, ["5"]),
         ("GET", 200, [], 0, ["0"]),
         ("HEAD", 200, [], 5, ["5"]),
-        ("HEAD", 200, [], 0, []),  # the app may have left the body out by itself
+        ("HEAD", 200, [], 0, []),  # the app may have omitted the body itself
         ("HEAD", 200, [("content-length", "7")], 0, ["7"]),
         ("HEAD", 200, [], None, []),
         ("GET", 204, [("content-length", "0")], 0, []),  # RFC 9110 8.6: never in a 204
@@ -326,7 +326,7 @@ def test_a_body_is_as_long_as_it_was_said_to_be(length: int, pieces: list[bytes]
 def test_which_length_is_told(
     method: str, status: int, fields: Fields, size: int | None, told: list[str]
 ) -> None:
-    """Content-Length tells of the body a GET would have got, and of no other."""
+    """Content-Length is the size of the body that a GET would have got."""
     made = answer(method, status, fields, size)
     assert field(made, "content-length") == told
     assert field(made, "transfer-encoding") == []
@@ -344,7 +344,7 @@ def test_which_length_is_told(
 def test_how_the_end_is_told(
     version: str, size: int | None, framing: Framing, fields: set[str]
 ) -> None:
-    """By length where it is known, else in chunks; HTTP/1.0 has no chunks, so by closing."""
+    """The end is marked by the length if it is known, else by chunks; HTTP/1.0 closes instead."""
     made = answer(size=size, version=version)
     assert made.framing is framing
     assert set(lines(made)[1:]) - {"x-request-id: an-id", f"date: {DATE}"} == fields
@@ -352,27 +352,27 @@ def test_how_the_end_is_told(
 
 
 def test_a_closing_answer_says_so() -> None:
-    """`Connection: close` stands in the last answer of a connection, and in no other."""
+    """Only the last answer of a connection has `Connection: close`."""
     assert field(answer(size=0, keep_alive=False), "connection") == ["close"]
     assert field(answer(size=0), "connection") == []
 
 
 def test_an_empty_piece_ends_no_chunked_body() -> None:
-    """An empty piece sends nothing: an empty chunk would be read as the body's end."""
+    """An empty piece sends nothing, since an empty chunk would end the body."""
     made = answer()
     assert made.frame(b"") == ()
     assert b"".join(made.frame(b"abc")) + made.finish() == b"3\r\nabc\r\n0\r\n\r\n"
 
 
 def test_it_shows_its_state() -> None:
-    """Its repr says how it is framed and what is left."""
+    """Its repr shows how it is framed and what is left."""
     made = answer(size=5)
     made.frame(b"abc")
     assert repr(made) == "Answer(LENGTH, 2 left)"
 
 
 def test_names_that_an_app_invents() -> None:
-    """Neither many names nor long ones stay in the memory, and usual ones are known again."""
+    """Neither many names nor long ones stay in memory, and common names are cached again."""
     for name in ("x" * 900_000, *(f"x-{number}" for number in range(3000)), "x-usual"):
         write_fields([], [(name, "")])
     assert len(_known_names) <= 1024

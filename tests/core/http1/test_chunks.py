@@ -1,4 +1,4 @@
-"""Bodies of requests: what comes out does not depend on how the bytes were cut."""
+"""Request bodies: the result does not depend on how the bytes were cut."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ BLANKS = st.sampled_from(["", " ", "\t", " \t"])
 
 @st.composite
 def extensions(draw: st.DrawFn) -> str:
-    """`; a; b=c; d="e"`, as RFC 9112 7.1.1 allows it."""
+    """Chunk extensions such as `; a; b=c; d="e"`, as RFC 9112 7.1.1 allows them."""
     made = ""
     for _ in range(draw(st.integers(0, 2))):
         made += draw(BLANKS) + ";" + draw(BLANKS) + draw(TOKENS)
@@ -49,7 +49,7 @@ def chunked(draw: st.DrawFn) -> tuple[bytes, bytes]:
 
 
 def decode(body: Body, data: bytes, cuts: list[int], limit: int) -> tuple[bytes, bytes]:
-    """Feed the data in pieces, take in pieces: the body, and what is behind it."""
+    """Feed the data in pieces and take it in pieces; returns the body and the bytes after it."""
     out = buffer = b""
     at = 0
     for size in [*cuts, len(data)]:
@@ -69,7 +69,7 @@ def decode(body: Body, data: bytes, cuts: list[int], limit: int) -> tuple[bytes,
 def test_any_chunked_body_is_decoded(
     made: tuple[bytes, bytes], cuts: list[int], limit: int, behind: bytes
 ) -> None:
-    """Chunks, extensions and trailers, cut anywhere: the body comes out, and no byte behind it."""
+    """Chunks, extensions and trailers, cut anywhere, give the body and no byte after it."""
     content, encoded = made
     body = ChunkedBody()
     assert decode(body, encoded + behind, cuts, limit) == (content, behind)
@@ -78,7 +78,7 @@ def test_any_chunked_body_is_decoded(
 
 @given(st.binary(max_size=200), st.lists(st.integers(1, 20), max_size=20), st.integers(1, 64))
 def test_any_body_of_a_length_is_cut_out(content: bytes, cuts: list[int], limit: int) -> None:
-    """A body of a known length is the next so many bytes, and not one more."""
+    """A body of known length is exactly that many bytes."""
     content += b"x"
     body = LengthBody(len(content))
     assert decode(body, content + b"GET /", cuts, limit) == (content, b"GET /")
@@ -87,7 +87,7 @@ def test_any_body_of_a_length_is_cut_out(content: bytes, cuts: list[int], limit:
 
 @given(st.binary(max_size=120), st.lists(st.integers(1, 9), max_size=60))
 def test_garbage_is_decoded_alike_or_refused(data: bytes, cuts: list[int]) -> None:
-    """Random bytes are read the same, or refused, whichever way they are cut."""
+    """Random bytes are read the same way, or refused, however they are cut."""
     outcomes: list[object] = []
     for some in ([], cuts):
         body = ChunkedBody()
@@ -138,7 +138,7 @@ def test_a_changed_byte_is_no_crash(made: tuple[bytes, bytes], where: int, byte:
     ],
 )
 def test_what_parsers_could_read_differently_is_refused(data: bytes) -> None:
-    """Malformed sizes, extensions, line ends and trailers are a 400 that ends the connection."""
+    """Malformed sizes, extensions, line ends and trailers get 400, and the connection ends."""
     with pytest.raises(ClientFault) as caught:
         decode(ChunkedBody(), data, [], 100)
     assert (caught.value.status, caught.value.closes) == (400, True)
@@ -154,7 +154,7 @@ def test_a_framing_line_has_a_bound(data: bytes) -> None:
 
 
 def test_trailers_have_a_bound() -> None:
-    """Trailers beyond 16 KiB are refused with 431, in lines of any length."""
+    """Trailers beyond 16 KiB are refused with 431, whatever the length of their lines."""
     data = b"0\r\n" + b"X-Trailer: v\r\n" * 2000
     with pytest.raises(ClientFault) as caught:
         decode(ChunkedBody(), data, [], 100)
@@ -162,13 +162,13 @@ def test_trailers_have_a_bound() -> None:
 
 
 def test_a_hopeless_size_is_refused_early() -> None:
-    """A line that cannot become a size is refused before its end has come."""
+    """A line that cannot become a size is refused before its end arrives."""
     with pytest.raises(ClientFault):
         ChunkedBody().take(b"hello", 100)
 
 
 def test_a_limit_holds_back_the_rest() -> None:
-    """What goes beyond the limit stays in the buffer, untouched."""
+    """What exceeds the limit stays in the buffer, untouched."""
     body = ChunkedBody()
     assert body.take(b"5\r\nabcde\r\n0\r\n\r\n", 2) == (b"ab", b"cde\r\n0\r\n\r\n")
     assert not body.ended
@@ -177,20 +177,20 @@ def test_a_limit_holds_back_the_rest() -> None:
 
 
 def test_a_whole_buffer_is_not_copied() -> None:
-    """A body of a known length gives the very bytes object that came, where it takes all of it."""
+    """A body of known length returns the received bytes object itself if it takes all of it."""
     data = b"x" * 1000
     assert LengthBody(5000).take(data, 1000)[0] is data
 
 
 def test_it_shows_its_state() -> None:
-    """Its repr says where it stands."""
+    """Its repr shows its state."""
     body = ChunkedBody()
     body.take(b"a\r\nxyz", 100)
     assert repr(body) == "ChunkedBody(DATA, 7 left)"
 
 
 def test_tiny_chunks_are_read_a_bounded_number_at_once() -> None:
-    """A body in chunks of a byte comes in several takes, whole; others have their turn between."""
+    """A body in one-byte chunks needs several takes, so that other connections get their turn."""
     body = ChunkedBody()
     rest = b"1\r\nx\r\n" * 2000 + b"0\r\n\r\n"
     takes = []

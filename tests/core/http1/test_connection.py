@@ -28,7 +28,7 @@ def fresh() -> ServerConnection:
 
 
 def begun(raw: bytes = GET) -> ServerConnection:
-    """A connection with a request under way."""
+    """A connection with a request in progress."""
     connection = fresh()
     assert connection.receive(raw, 0.0) is Step.SERVE
     assert connection.next_head() is not None
@@ -49,13 +49,13 @@ def wanted(
 
 
 def test_what_closes_begins_nothing() -> None:
-    """Behind the last answer there is no way back to a request."""
+    """After the last answer there is no way back to a request."""
     for phase in (Phase.CLOSING, Phase.LINGERING, Phase.CLOSED):
         assert {Event.REQUEST, Event.NEXT, Event.LINK}.isdisjoint(TRANSITIONS[phase])
 
 
 def test_every_phase_but_closed_can_end() -> None:
-    """A socket may break at any time, once."""
+    """A socket may break in any phase, once."""
     for phase in Phase:
         assert (Event.END in TRANSITIONS[phase]) is (phase is not Phase.CLOSED)
 
@@ -64,7 +64,7 @@ def test_every_phase_but_closed_can_end() -> None:
 
 
 def test_a_head_may_come_in_pieces() -> None:
-    """Nothing is begun before the empty line; the first head is waited for from the beginning."""
+    """Nothing begins before the empty line; the time for the first head starts at once."""
     connection = fresh()
     assert wanted(connection) == (True, Due.HEAD)
     for index in range(len(GET) - 1):
@@ -79,7 +79,7 @@ def test_a_head_may_come_in_pieces() -> None:
 
 
 def test_a_refused_head_is_answered() -> None:
-    """Bytes that are no request are one all the same, until they are answered; then we linger."""
+    """Bytes that are not a request count as one until answered; then the connection lingers."""
     connection = fresh()
     connection.receive(b"no request\r\n\r\n", 0.0)
     with pytest.raises(ClientFault):
@@ -97,7 +97,7 @@ def test_a_late_head_is_answered() -> None:
 
 
 def test_an_idle_client_is_not_answered() -> None:
-    """Nobody asked: the connection just ends, its first or a later time."""
+    """An idle client gets no answer: the connection just ends, at any time."""
     assert fresh().on_due(Due.HEAD) is Step.ABORT
     connection = begun()
     connection.on_answered(True, False, 0.0)
@@ -106,7 +106,7 @@ def test_an_idle_client_is_not_answered() -> None:
 
 @pytest.mark.parametrize("lines", [b"\r", b"\r\n", b"\r\n\r\n\r"])
 def test_empty_lines_are_no_head(lines: bytes) -> None:
-    """Where nothing else came in the time for a head the connection ends without a word."""
+    """If only empty lines arrive in the time for a head, the connection ends without an answer."""
     connection = fresh()
     connection.receive(lines, 0.0)
     assert connection.next_head() is None
@@ -114,7 +114,7 @@ def test_empty_lines_are_no_head(lines: bytes) -> None:
 
 
 def test_a_later_head_is_waited_for_from_its_first_byte_on() -> None:
-    """Between two requests a client may be silent for longer than within one."""
+    """A client may be silent for longer between requests than within one."""
     connection = begun()
     connection.on_answered(True, False, 0.0)
     assert wanted(connection) == (True, Due.REQUEST)
@@ -126,7 +126,7 @@ def test_a_later_head_is_waited_for_from_its_first_byte_on() -> None:
 @pytest.mark.parametrize("pieces", [[b"\r", b"\n"], [b"\r\n"], [b"\r\n\r", b"\n\r", b"\n"]])
 @pytest.mark.parametrize("answers", [0, 1])
 def test_empty_lines_renew_nothing(pieces: list[bytes], answers: int) -> None:
-    """What is waited for stays the same, however often they come; a head behind them begins."""
+    """Empty lines do not restart any time limit; the head after them does."""
     connection = fresh()
     for _ in range(answers):
         connection = begun()
@@ -142,7 +142,7 @@ def test_empty_lines_renew_nothing(pieces: list[bytes], answers: int) -> None:
 
 
 def test_empty_lines_behind_a_request_are_no_head() -> None:
-    """Nor is what came with the request before, once it is looked at."""
+    """Empty lines after a request do not begin a head, even if they came with it."""
     connection = begun(GET + b"\r\n\r\n")
     assert connection.on_answered(True, False, 0.0) is Step.SERVE
     assert connection.next_head() is None
@@ -153,7 +153,7 @@ def test_empty_lines_behind_a_request_are_no_head() -> None:
 
 
 def test_a_body_is_read_while_it_is_wanted() -> None:
-    """There is credit: it is pumped, and its next byte is waited for."""
+    """A body with credit is read, and its next byte is awaited."""
     connection = begun(POST)
     assert wanted(connection, takes_data=True) == (True, Due.BODY)
     assert connection.receive(b"012", 0.0) is Step.PUMP
@@ -162,7 +162,7 @@ def test_a_body_is_read_while_it_is_wanted() -> None:
 
 
 def test_a_body_that_nobody_wants_stays_in_the_kernel() -> None:
-    """One read of it is kept; from then on it is looked whether the client has left."""
+    """One read of an unwanted body is kept; then only a hang-up of the client is watched for."""
     connection = begun(POST)
     assert wanted(connection) == (True, Due.NOTHING)
     connection.receive(b"012", 0.0)
@@ -170,7 +170,7 @@ def test_a_body_that_nobody_wants_stays_in_the_kernel() -> None:
 
 
 def test_a_body_that_has_ended_is_not_waited_for() -> None:
-    """What comes behind it is another request, for which there is no credit."""
+    """What comes after the body is another request, for which there is no credit."""
     connection = begun(POST)
     connection.receive(b"01234", 0.0)
     assert connection.reader.read_body(100) == b"01234"
@@ -179,11 +179,11 @@ def test_a_body_that_has_ended_is_not_waited_for() -> None:
     assert wanted(connection, takes_data=True) == (False, Due.HANGUP)
 
 
-# One after the other
+# Pipelining
 
 
 def test_requests_that_were_sent_in_a_row_wait() -> None:
-    """The next one is begun when the one before is answered."""
+    """The next pipelined request begins when the one before it is answered."""
     connection = begun(GET + GET)
     assert connection.on_answered(True, False, 0.0) is Step.SERVE
     assert connection.next_head() is not None
@@ -192,7 +192,7 @@ def test_requests_that_were_sent_in_a_row_wait() -> None:
 
 
 def test_no_request_is_begun_while_output_waits() -> None:
-    """A client that does not read costs one answer's memory and no more."""
+    """No request begins while output waits: a client that does not read costs one answer."""
     connection = begun(GET + GET)
     assert connection.on_answered(True, True, 0.0) is Step.NOTHING
     assert wanted(connection, has_output=True) == (False, Due.SENT)
@@ -200,14 +200,14 @@ def test_no_request_is_begun_while_output_waits() -> None:
 
 
 def test_a_client_may_send_while_output_waits() -> None:
-    """Its next request is read, as far as it is one read."""
+    """While output waits, one more read of the client's data is taken."""
     connection = begun()
     connection.on_answered(True, True, 0.0)
     assert wanted(connection, has_output=True) == (True, Due.SENT)
 
 
 def test_a_turn_has_a_share_of_requests() -> None:
-    """What is beyond it waits for the next turn, and nothing more is read before."""
+    """Requests beyond a turn's share wait for the next turn, and reading stops until then."""
     connection = begun(GET + GET)
     assert connection.on_answered(True, False, 0.0) is Step.SERVE
     assert connection.put_off()
@@ -218,7 +218,7 @@ def test_a_turn_has_a_share_of_requests() -> None:
 
 
 def test_nothing_is_put_off_where_nothing_is_left() -> None:
-    """The last of a share may have been the last of all, or is not answered yet."""
+    """Nothing is put off if no request is left, or if one is still unanswered."""
     assert not begun(GET + GET).put_off()
     connection = begun()
     connection.on_answered(True, False, 0.0)
@@ -229,12 +229,12 @@ def test_nothing_is_put_off_where_nothing_is_left() -> None:
 
 
 def test_a_last_answer_closes() -> None:
-    """Where the client has nothing under way, nothing is lost by closing at once."""
+    """If the client has sent nothing more, the connection closes at once, and nothing is lost."""
     assert begun().on_answered(False, False, 0.0) is Step.ABORT
 
 
 def test_a_last_answer_is_sent_first() -> None:
-    """It closes when the client has taken it, and reads no more till then."""
+    """The last answer is sent completely before the connection closes; reading stops meanwhile."""
     connection = begun()
     assert connection.on_answered(False, True, 0.0) is Step.NOTHING
     assert wanted(connection, has_output=True) == (False, Due.SENT)
@@ -243,7 +243,7 @@ def test_a_last_answer_is_sent_first() -> None:
 
 @pytest.mark.parametrize("raw", [POST, POST + b"012", GET + GET])
 def test_a_client_that_still_sends_gets_its_answer(raw: bytes) -> None:
-    """With bytes under way the kernel would reset, so we shut our side and throw them away."""
+    """With unread bytes the kernel would reset, so we shut down our side and discard them."""
     connection = begun(raw)
     assert connection.on_answered(False, False, 100.0) is Step.SHUT
     assert wanted(connection) == (True, Due.SILENCE)
@@ -252,7 +252,7 @@ def test_a_client_that_still_sends_gets_its_answer(raw: bytes) -> None:
 
 
 def test_a_client_that_was_silent_for_long_is_closed() -> None:
-    """Lingering ends with the client's silence, or with its own end."""
+    """Lingering ends when the client is silent for long, or closes."""
     for end in (lambda c: c.on_due(Due.SILENCE), lambda c: c.receive_end(False)):
         connection = begun(POST)
         connection.on_answered(False, False, 0.0)
@@ -261,8 +261,8 @@ def test_a_client_that_was_silent_for_long_is_closed() -> None:
 
 @pytest.mark.parametrize("has_output", [False, True])
 def test_half_closing_behind_a_request(has_output: bool) -> None:
-    """It cannot be told from a close: the answer is given, and the connection closed behind it;
-    meanwhile it is not read, as its end would be all there is to read, again and again."""
+    """A half-close looks like a close: the request is answered, then the connection closes.
+    Until then nothing is read, since every read would only report the end again."""
     connection = begun()
     assert connection.receive_end(has_output) is Step.NOTHING
     assert connection.awaited_at_rest() is None
@@ -274,7 +274,7 @@ def test_half_closing_behind_a_request(has_output: bool) -> None:
 
 
 def test_requests_ahead_of_a_half_close() -> None:
-    """All that came before it are served, and then it is closed, be there half a request more."""
+    """All requests that came before a half-close are served, even before half a request."""
     for rest in (b"", b"GET /half"):
         connection = begun(GET + GET + rest)
         assert connection.receive_end(False) is Step.NOTHING
@@ -290,7 +290,7 @@ def test_requests_ahead_of_a_half_close() -> None:
 
 
 def test_half_closing_in_the_middle_of_a_request() -> None:
-    """What can never become whole is given up; answers that wait may still be read."""
+    """A request cut short by a half-close is dropped; the client may still read pending answers."""
     assert begun(POST).receive_end(False) is Step.ABORT
     assert begun(POST).receive_end(True) is Step.ABORT
     assert fresh().receive_end(False) is Step.ABORT
@@ -302,16 +302,16 @@ def test_half_closing_in_the_middle_of_a_request() -> None:
 
 
 def test_a_client_that_takes_nothing_is_closed() -> None:
-    """Its time to take what waits has passed, or it was looked for and has left."""
+    """A client that takes nothing for too long, or is found to have left, is disconnected."""
     for due in (Due.SENT, Due.HANGUP):
         assert begun().on_due(due) is Step.ABORT
 
 
-# A WebSocket
+# WebSockets
 
 
 def test_what_came_behind_a_handshake_is_the_links() -> None:
-    """A client may send its first frame with the handshake."""
+    """A client may send its first frame together with the handshake."""
     connection = begun(GET + b"frame")
     assert connection.on_linked() == b"frame"
     assert connection.receive(b"more", 0.0) is Step.CARRY
@@ -320,18 +320,18 @@ def test_what_came_behind_a_handshake_is_the_links() -> None:
 
 
 def test_a_closing_link_has_some_time() -> None:
-    """Our closing frame is written: the client may answer it, for so long."""
+    """After our closing frame the client has limited time to answer it."""
     connection = begun()
     connection.on_linked()
     assert wanted(connection, takes_data=True, is_closing=True) == (True, Due.SILENCE)
     assert connection.on_last(False, 0.0) is Step.SHUT
 
 
-# Whatever happens
+# Any sequence of events
 
 
 class Socket(RuleBasedStateMachine):
-    """Whoever owns the socket, doing as it is told, with a client that does as it likes."""
+    """The owner of the socket, which does as it is told, with a client that does as it likes."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -402,7 +402,7 @@ class Socket(RuleBasedStateMachine):
 
     @invariant()
     def rest_is_what_is_wanted_where_nothing_else_is(self) -> None:
-        """The short question has the answer of the long one, wherever it has one."""
+        """The quick check agrees with the full one whenever it has an answer."""
         due = self.connection.awaited_at_rest()
         if due is not None:
             for takes_data in (False, True):
@@ -410,7 +410,7 @@ class Socket(RuleBasedStateMachine):
 
     @rule()
     def put_off(self) -> None:
-        """Whoever serves has had enough; the next turn comes by itself."""
+        """The server has served its share; the next turn comes by itself."""
         self.connection.put_off()
 
     @precondition(lambda self: self.connection.has_more)
@@ -427,14 +427,14 @@ class Socket(RuleBasedStateMachine):
 
     @invariant()
     def one_at_a_time(self) -> None:
-        """A request is begun when the one before is answered."""
+        """A request begins only when the one before it is answered."""
         under_way = self.connection.phase is Phase.EXCHANGE
         if self.connection.phase is not Phase.CLOSED:
             assert self.requests - self.answers == under_way
 
     @invariant()
     def nothing_is_forgotten(self) -> None:
-        """It always waits for something: to read, to write, or for some time to pass."""
+        """A connection always waits for something: to read, to write, or for time to pass."""
         if self.connection.phase is not Phase.CLOSED:
             for takes_data in (False, True):
                 reads, due = self.connection.wanted(self.has_output, takes_data, False)

@@ -40,7 +40,7 @@ def rendered(error: HttpError, accept: str = "") -> tuple[dict[str, str], str]:
 
 @pytest.mark.parametrize("accept", ["", "*/*", "application/json", "text/plain"])
 def test_programs_get_json(accept: str) -> None:
-    """Whoever does not ask for a page gets code, message and request id as JSON."""
+    """A client that does not ask for HTML gets code, message and request id as JSON."""
     fields, body = rendered(FAULT, accept)
     assert fields == {"content-type": "application/json"}
     assert json.loads(body) == {
@@ -54,7 +54,7 @@ def test_programs_get_json(accept: str) -> None:
 
 @pytest.mark.parametrize("accept", [BROWSER, "TEXT/HTML"])
 def test_people_get_a_page(accept: str) -> None:
-    """A browser gets a page that says what happened and bears the request id."""
+    """A browser gets a page that says what happened and shows the request id."""
     fields, body = rendered(FAULT, accept)
     assert fields == {"content-type": "text/html; charset=utf-8"}
     text = Text(body).text
@@ -63,7 +63,7 @@ def test_people_get_a_page(accept: str) -> None:
 
 
 def test_further_fields_are_kept() -> None:
-    """The error's own fields, such as Retry-After, come with either form."""
+    """The error's own fields, such as Retry-After, come with both forms."""
     busy = ServerFault(503, "overloaded", "busy", headers=(("Retry-After", "1"),))
     for accept in ("", BROWSER):
         assert rendered(busy, accept)[0]["Retry-After"] == "1"
@@ -71,7 +71,7 @@ def test_further_fields_are_kept() -> None:
 
 @given(st.text(), st.text(), st.sampled_from(["", BROWSER]))
 def test_nothing_in_a_message_becomes_markup(message: str, detail: str, accept: str) -> None:
-    """Whatever a message or a trace quotes is text: the page has its own tags and no other."""
+    """Text quoted in a message or a trace never becomes markup: the page has only its own tags."""
     fault = ServerFault(500, "app_error", message, detail=detail)
     _, body = render_error(fault, "an-id", accept=accept, shows_detail=True)
     if not accept:
@@ -83,7 +83,7 @@ def test_nothing_in_a_message_becomes_markup(message: str, detail: str, accept: 
 
 
 def test_a_trace_is_shown_where_there_is_one() -> None:
-    """`detail` is the `stack` of the JSON and preformatted on the page; without it, neither is."""
+    """`detail` is `stack` in the JSON and preformatted on the page, or absent from both."""
     fault = ServerFault(500, "app_error", "failed", detail="Traceback\n  <module>")
     assert json.loads(rendered(fault)[1])["error"]["stack"] == "Traceback\n  <module>"
     assert "<pre>Traceback\n  &lt;module&gt;</pre>" in rendered(fault, BROWSER)[1]
@@ -92,13 +92,13 @@ def test_a_trace_is_shown_where_there_is_one() -> None:
 
 
 def test_a_status_without_a_name_has_a_page() -> None:
-    """A status that Python does not know is called an error."""
+    """A status that Python does not know still gets a page, titled as an error."""
     assert "599 Error" in rendered(HttpError(599, "odd", "odd"), BROWSER)[1]
 
 
 @pytest.mark.parametrize("accept", ["", BROWSER])
 def test_a_hint_is_for_the_author(accept: str) -> None:
-    """What to do is said in development alone, in both forms."""
+    """A hint on what to do appears in development only, in both forms."""
     fault = ServerFault(502, "worker_died", "it died", hint="buntime show <shop>")
     _, shown = rendered(fault, accept)
     _, hidden = render_error(fault, "an-id", accept=accept, shows_detail=False)

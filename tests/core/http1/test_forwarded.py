@@ -1,4 +1,4 @@
-"""Who sent a request: proxies are believed as far as they are trusted, others not at all."""
+"""Who sent a request: trusted proxies are believed, other senders are not."""
 
 import re
 from ipaddress import ip_address
@@ -22,7 +22,7 @@ Pairs = list[tuple[str, str]]
 
 
 def head_of(headers: Pairs, host: str = "in.example") -> Head:
-    """A head as the reader gives it: the Host field among its headers."""
+    """A head as the reader gives it, with the Host field among its headers."""
     fields = [("host", host), *headers] if host else headers
     return Head("GET", "/shop/", "1.1", headers=tuple(fields), host=host)
 
@@ -34,14 +34,14 @@ def trace(
 
 
 def client_by(value: str, name: str = "x-forwarded-for", proxies: Proxies = PROXIES) -> str:
-    """The client's address by one field."""
+    """The client's address according to one field."""
     return trace((name, value), proxies=proxies).text
 
 
 def seen_by_app(
     proxies: Proxies, peer: tuple[str, int] | None, headers: Pairs
 ) -> tuple[Sender, Pairs]:
-    """All that an app is told, as the connection goes about it."""
+    """Everything that an app sees, computed as the connection does it."""
     head = head_of(headers)
     sender = proxies.trace(peer, head) if proxies.trust(peer) else Sender(peer)
     return sender, fields_for_app(sender, list(head.headers))
@@ -71,13 +71,13 @@ def fields_for_app(sender: Sender, headers: Pairs) -> Pairs:
     ],
 )
 def test_trust(address: str, is_trusted: bool) -> None:
-    """A peer is trusted where its address is one of those named, or in a network named."""
+    """A peer is trusted if its address, or a network that contains it, is named."""
     proxies = Proxies(["10.0.0.0/8", "192.0.2.1/32", "fd00::/8"])
     assert proxies.trust((address, 1)) is is_trusted
 
 
 def test_trust_unix() -> None:
-    """A peer on a unix socket has no address; it is trusted where `unix` is named."""
+    """A peer on a unix socket has no address; it is trusted if `unix` is named."""
     assert Proxies(["unix"]).trust(None)
     assert not Proxies(["0.0.0.0/0", "::/0"]).trust(None)
     assert not Proxies(["unix"]).trust(PEER)
@@ -85,7 +85,7 @@ def test_trust_unix() -> None:
 
 @pytest.mark.parametrize("peer", [PEER, None, ("::1", 1), ("fe80::1%eth0", 1)])
 def test_trust_nobody(peer: tuple[str, int] | None) -> None:
-    """Unless something is named, nobody is trusted."""
+    """Unless something is named, no peer is trusted."""
     assert not Proxies([]).trust(peer)
 
 
@@ -103,9 +103,9 @@ def test_trust_nobody(peer: tuple[str, int] | None) -> None:
         ("2001:DB8:0::7, fd00::2", "2001:db8::7"),
         ("[2001:db8::7]", "2001:db8::7"),
         ("::ffff:203.0.113.7, ::ffff:10.0.0.2", "203.0.113.7"),
-        # all are trusted: the farthest of them has sent it itself
+        # all are trusted: the farthest one sent the request itself
         ("10.0.0.3, 10.0.0.2", "10.0.0.3"),
-        # what is malformed ends the list: the one who reported it stands for what was before
+        # a malformed element ends the list: the proxy that reported it counts as the client
         ("203.0.113.7, unknown, 10.0.0.2", "10.0.0.2"),
         ("203.0.113.7, , 10.0.0.2", "10.0.0.2"),
         ("203.0.113.7, ", "10.0.0.1"),
@@ -124,12 +124,12 @@ def test_trust_nobody(peer: tuple[str, int] | None) -> None:
     ],
 )
 def test_x_forwarded_for(value: str, client: str) -> None:
-    """The client is the first from the right who is not trusted."""
+    """The client is the first address from the right that is not trusted."""
     assert client_by(value) == client
 
 
 def test_ports() -> None:
-    """The client's port is told where a proxy told it, else it is 0."""
+    """The client's port is known if a proxy reports it; otherwise it is 0."""
     assert trace(("x-forwarded-for", "203.0.113.7:5000")).client == (CLIENT, 5000)
     assert trace(("x-forwarded-for", "[2001:db8::7]:5000")).client == ("2001:db8::7", 5000)
     assert trace(("x-forwarded-for", CLIENT)).client == (CLIENT, 0)
@@ -137,14 +137,14 @@ def test_ports() -> None:
 
 
 def test_repeated_fields_are_one_list() -> None:
-    """Fields of the same name are one list, in their order."""
+    """Fields with the same name form one list, in their order."""
     fields = [("x-forwarded-for", "203.0.113.7"), ("x-forwarded-for", "10.0.0.3, 10.0.0.2")]
     assert trace(*fields).text == CLIENT
     assert trace(*reversed(fields)).text == CLIENT
 
 
 def test_behind_a_unix_socket() -> None:
-    """A proxy on a unix socket is believed as any other, and can be a hop on the way."""
+    """A proxy on a unix socket is believed like any other, and can be a hop on the way."""
     proxies = Proxies(["unix"])
     head = head_of([("x-forwarded-for", "198.51.100.9, 203.0.113.7, unix:")])
     assert proxies.trace(None, head).client == (CLIENT, 0)
@@ -153,7 +153,7 @@ def test_behind_a_unix_socket() -> None:
 
 
 def test_many_hops() -> None:
-    """A chain may be long, but not endless: beyond 32 hops nobody looks."""
+    """A chain may be long, but not endless: after 32 hops the search stops."""
     hops = [f"10.0.1.{number}" for number in range(200)]
     assert client_by(", ".join([CLIENT, *hops[:31]])) == CLIENT
     assert client_by(", ".join([CLIENT, *hops])) == hops[-32]
@@ -179,21 +179,21 @@ def test_many_hops() -> None:
         ("for=203.0.113.7,", "10.0.0.1"),
         ("203.0.113.7", "10.0.0.1"),
         ('for="203.0.113.7', "10.0.0.1"),
-        # what the client left open at the left does not swallow what a proxy has added
+        # what the client left unclosed at the left does not swallow what a proxy has added
         ('for="198.51.100.9, for=203.0.113.7', "203.0.113.7"),
         ('for="198.51.100.9, for="203.0.113.7", for="10.0.0.2"', "203.0.113.7"),
         (r'for="198.51.100.9\", for=203.0.113.7', "203.0.113.7"),
-        # a comma in quotes belongs to them
+        # a comma inside quotes is part of the value
         ('for=198.51.100.9, for=203.0.113.7;by="a, for=198.51.100.9"', "203.0.113.7"),
     ],
 )
 def test_forwarded(value: str, client: str) -> None:
-    """Forwarded tells of the hops as X-Forwarded-For does (RFC 7239)."""
+    """Forwarded lists the hops as X-Forwarded-For does (RFC 7239)."""
     assert client_by(value, "forwarded") == client
 
 
 def test_x_forwarded_wins() -> None:
-    """Where a proxy sets X-Forwarded-*, the Forwarded beside it may be the client's."""
+    """If a proxy sets X-Forwarded-*, a Forwarded field may come from the client and is ignored."""
     forged = ("forwarded", "for=198.51.100.9;proto=https;host=evil.example")
     for field in (("x-forwarded-for", CLIENT), ("x-forwarded-proto", "http")):
         sender = trace(forged, field)
@@ -221,7 +221,7 @@ def test_x_forwarded_wins() -> None:
     ],
 )
 def test_scheme(value: str, scheme: str) -> None:
-    """The last value counts; what is no scheme of HTTP leaves that of the connection."""
+    """The last value counts; if it is not an HTTP scheme, the connection's scheme is used."""
     assert trace(("x-forwarded-proto", value)).scheme == scheme
 
 
@@ -249,12 +249,12 @@ def test_scheme(value: str, scheme: str) -> None:
     ],
 )
 def test_host(fields: dict[str, str], host: str) -> None:
-    """The host is the proxy's word, with its port where that is not the usual one; else Host."""
+    """The host comes from the proxy, with a port unless it is the default one; else from Host."""
     assert trace(*[(f"x-forwarded-{name}", value) for name, value in fields.items()]).host == host
 
 
 def test_host_and_scheme_by_hop() -> None:
-    """Of Forwarded, the hop of the client tells host and scheme, as far as it does."""
+    """In Forwarded, host and scheme come from the client's hop if it has them."""
     value = (
         "for=198.51.100.9;host=evil.example;proto=http, "
         "for=203.0.113.7;host=shop.example, for=10.0.0.2;host=in.example;proto=https"
@@ -291,7 +291,7 @@ def test_host_and_scheme_by_hop() -> None:
     ],
 )
 def test_prefix(value: str, prefix: str) -> None:
-    """The prefix is a plain path without its last slash; anything else is none."""
+    """The prefix is a plain path without its trailing slash; anything else is ignored."""
     assert trace(("x-forwarded-prefix", value)).prefix == prefix
 
 
@@ -299,7 +299,7 @@ def test_prefix(value: str, prefix: str) -> None:
 
 
 def test_fields_behind_a_proxy() -> None:
-    """Behind a trusted proxy an app finds what is true under the usual names, each once."""
+    """Behind a trusted proxy an app finds the true values under the usual names, each once."""
     sender = trace(
         ("forwarded", "for=198.51.100.9"),
         ("x-forwarded-for", "198.51.100.9, 203.0.113.7"),
@@ -337,14 +337,14 @@ def test_fields_behind_a_proxy() -> None:
 
 @pytest.mark.parametrize("sender", [Sender(("192.0.2.1", 1)), Sender(None, is_forwarded=True)])
 def test_nobody_tells_identities(sender: Sender) -> None:
-    """X-Identity is the runtime's alone, in any spelling, also from a trusted proxy."""
+    """Only the runtime sets X-Identity, in any spelling, even behind a trusted proxy."""
     names = ("x-identity", "x_identity", "x-identity-signature", "x-identity_user", "x-id")
     passed = sender.passed_fields([(name, "a") for name in names])
     assert passed == [("x-id", "a")]
 
 
 def test_fields_without_a_host() -> None:
-    """HTTP/1.0 may have no Host; an app gets the one that the proxy tells of, or none."""
+    """HTTP/1.0 may have no Host; an app gets the one that the proxy reports, or none."""
     told = trace(("x-forwarded-host", "shop.example"), host="")
     assert ("host", "shop.example") in fields_for_app(told, [])
     untold = trace(("x-forwarded-port", "8443"), host="")
@@ -353,7 +353,7 @@ def test_fields_without_a_host() -> None:
 
 
 def test_fields_without_a_client() -> None:
-    """A client that nobody knows has no X-Forwarded-For, rather than an empty one."""
+    """If the client is unknown there is no X-Forwarded-For, rather than an empty one."""
     _, fields = seen_by_app(Proxies(["unix"]), None, [("x-forwarded-proto", "https")])
     assert ("x-forwarded-proto", "https") in fields
     assert "x-forwarded-for" not in dict(fields)
@@ -382,8 +382,7 @@ FORGED = st.lists(st.tuples(st.integers(0, 6), st.tuples(FORGED_NAMES, VALUES)),
 def test_untrusted_clients_change_nothing(
     fields: Pairs, forged: list[tuple[int, tuple[str, str]]], peer: tuple[str, int] | None
 ) -> None:
-    """Whatever somebody who is not trusted says of the sender, an app is told the same: what is
-    true."""
+    """Whatever an untrusted client claims about the sender, an app sees the same true values."""
     with_forged = list(fields)
     for at, field in forged:
         with_forged.insert(at, field)
@@ -402,7 +401,7 @@ def test_untrusted_clients_change_nothing(
 
 @given(FORGED_NAMES)
 def test_what_is_a_forwarding_field(name: str) -> None:
-    """What never reaches an app from a client is what bars the way to the operator's pages."""
+    """A field that never reaches an app from a client also denies access to operators' pages."""
     told = ("x-base", "x-request-id", "x-vhost-tenant", "x-buntime-cron")
     assert is_forwarding(name) or name.replace("_", "-") in told
 
@@ -431,7 +430,7 @@ SPOOFED = VALUES | st.lists(
 
 @given(OUTSIDE, st.lists(INSIDE, max_size=4), st.none() | SPOOFED)
 def test_a_chain_of_x_forwarded_for(client: str, hops: list[str], spoofed: str | None) -> None:
-    """Behind any chain of trusted proxies that append, the client is found, whatever he sent."""
+    """Behind any chain of trusted proxies that append, the client is found, whatever it sent."""
     value = spoofed
     for seen in (client, *hops):
         value = seen if value is None else f"{value}, {seen}"
@@ -445,7 +444,7 @@ def test_a_chain_of_x_forwarded_for(client: str, hops: list[str], spoofed: str |
 def test_a_chain_of_forwarded(
     client: str, hops: list[str], spoofed: str | None, scheme: str
 ) -> None:
-    """With Forwarded too, and the scheme and host are those of the proxy that saw the client."""
+    """With Forwarded too the client is found; scheme and host are those of its own hop."""
     first, *others = [f'"[{seen}]"' if ":" in seen else seen for seen in (client, *hops)]
     elements = [f"for={first};proto={scheme};host=shop.example"]
     elements += [f"host=in.example;for={seen};proto=http" for seen in others]
@@ -466,7 +465,7 @@ def test_a_chain_of_forwarded(
     )
 )
 def test_garbage_of_a_trusted_proxy(fields: Pairs) -> None:
-    """Whatever a trusted proxy sends, what comes of it is well-formed."""
+    """Whatever a trusted proxy sends, the result is well-formed."""
     sender = trace(*fields)
     assert sender.client is not None
     assert str(ip_address(sender.client[0])) == sender.client[0]
@@ -484,7 +483,7 @@ def test_garbage_of_a_trusted_proxy(fields: Pairs) -> None:
 
 
 def test_a_client_cannot_hide_its_proxy() -> None:
-    """Connection may name fields that end at this hop, but none that tells of a proxy."""
+    """Connection may name fields that end at this hop, but none that reveals a proxy."""
     reader = RequestReader(HeadParser(Limits()))
     reader.receive(
         b"GET / HTTP/1.1\r\nHost: a\r\nX-Forwarded-For: 1.2.3.4\r\nVia: 1.1 p\r\nX-Other: 1\r\n"
@@ -496,7 +495,7 @@ def test_a_client_cannot_hide_its_proxy() -> None:
 
 
 def test_what_is_no_address_is_not_remembered() -> None:
-    """What is longer than any address is none, and takes no place in the cache."""
+    """Text longer than any address is not one, and is not cached."""
     before = _read_short_node.cache_info().currsize
     assert _read_node("1" * 60_000) is None
     assert _read_short_node.cache_info().currsize == before

@@ -18,14 +18,14 @@ def matching(pattern: str, alphabet: list[str]) -> set[str]:
 
 
 def test_what_a_token_is_made_of() -> None:
-    """A token has the characters of RFC 9110 and no others, of Latin-1 or beyond it."""
+    """A token has the characters of RFC 9110 and no others, within Latin-1 or beyond."""
     assert matching(TOKEN, [*CHARS, "\u0100", "\u017f", "\u212a", "\uff10"]) == set(TCHARS)
     assert re.fullmatch(TOKEN, "") is None
     assert matching(f"[{TCHAR}:]", CHARS) == {*TCHARS, ":"}
 
 
 def test_what_a_value_is_made_of() -> None:
-    """A value has no control character but HTAB, and nothing beyond Latin-1."""
+    """A value has no control character except HTAB, and nothing beyond Latin-1."""
     controls = {chr(code) for code in [*range(0x20), 0x7F]} - {"\t"}
     assert matching(VALUE, [*CHARS, "\u0100", "\u2028"]) == set(CHARS) - controls
     assert re.fullmatch(VALUE, "")

@@ -1,4 +1,4 @@
-"""The fields of a request as its app gets them, in JSON: as they would be if nothing was kept."""
+"""The fields of a request as its app gets them, in JSON, which caching never changes."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def read(text: str) -> list[tuple[str, str]]:
 def test_an_app_gets_what_its_sender_may_tell(
     headers: list[tuple[str, str]], sender: Sender, fields_bytes: int
 ) -> None:
-    """The text has the fields that are passed on, and those that are told, in this order."""
+    """The text has the fields that are passed on, then those that the runtime adds."""
     head = head_of(*headers, fields_bytes=fields_bytes)
     for _ in range(2):
         written, is_less = write_fields_for_app(head, head.headers, sender)
@@ -52,7 +52,7 @@ def test_an_app_gets_what_its_sender_may_tell(
 
 
 def test_what_is_remembered_is_not_the_senders() -> None:
-    """Two clients with the same fields are told apart."""
+    """Two clients with the same fields still get their own addresses."""
     head = head_of(("host", "a"))
     first, second = (
         dict(read(write_fields_for_app(head, head.headers, Sender((address, 1)))[0]))
@@ -62,7 +62,7 @@ def test_what_is_remembered_is_not_the_senders() -> None:
 
 
 def test_a_field_that_was_taken_away_is_not_told() -> None:
-    """The headers count that are handed over, not those that came with the head."""
+    """The headers that are handed over count, not those that came with the head."""
     head = head_of(("host", "a"), ("x-api-key", "secret"))
     sender = Sender(None)
     assert "secret" in write_fields_for_app(head, head.headers, sender)[0]
@@ -70,7 +70,7 @@ def test_a_field_that_was_taken_away_is_not_told() -> None:
 
 
 def test_large_sections_are_not_remembered() -> None:
-    """What a client makes large does not stay in memory, nor what it makes large by the target."""
+    """Large fields are not cached, nor are fields that a large target makes large."""
     parser = HeadParser(Limits())
     _known.cache_clear()
     for raw in (

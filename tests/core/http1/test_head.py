@@ -1,4 +1,4 @@
-"""Heads, lines and sections that were seen before are not parsed again: nobody can tell."""
+"""Heads, lines and sections that were seen before are not parsed again; the result is the same."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ Outcome = Head | tuple[int, str, bool]
 
 
 def parse(parser: HeadParser, raw: bytes) -> Outcome:
-    """What comes of a head, with all that a client and the log are told of it."""
+    """The result for a head, with everything that a client and the log see of it."""
     try:
         return parser.parse(raw)
     except ClientFault as fault:
@@ -52,7 +52,7 @@ def halves() -> tuple[list[bytes], list[bytes]]:
 
 @pytest.mark.parametrize("case", load_cases("valid"), ids=lambda case: case.name)
 def test_remembered_heads_are_as_parsed(case: Case) -> None:
-    """Every head of the corpus is the same the second time."""
+    """Every head of the corpus gives the same result the second time."""
     data = case.data.lstrip(b"\r\n")
     raw = data[: data.index(b"\r\n\r\n") + 4]
     parser = HeadParser(Limits())
@@ -63,7 +63,7 @@ def test_remembered_heads_are_as_parsed(case: Case) -> None:
 
 @pytest.mark.parametrize("at", range(len(halves()[1])))
 def test_each_line_goes_with_each_section_as_if_both_were_new(at: int) -> None:
-    """A line and a section mean together what they mean, whichever of them was seen elsewhere."""
+    """A line and a section give the same result together, whichever of them was seen before."""
     lines, sections = halves()
     section = sections[at]
     for limits in (Limits(), LIMITS):
@@ -120,7 +120,7 @@ HEADS = st.builds(
         + b" HTTP/"
         + version
         + b"\r\n"
-        # Host first, in most of them: else few would be requests at all
+        # Host first in most of them, otherwise few would be valid requests
         + b"".join(field + b"\r\n" for field in fields)
         + b"\r\n"
     ),
@@ -143,12 +143,12 @@ def mutated(draw: st.DrawFn) -> bytes:
     return bytes(raw)
 
 
-_warm = HeadParser(Limits())  # keeps what it learns over all examples
+_warm = HeadParser(Limits())  # keeps what it has cached over all examples
 
 
 @given(st.lists(st.one_of(HEADS, HEADS, mutated()), min_size=1, max_size=12))
 def test_what_was_seen_changes_nothing(heads: list[bytes]) -> None:
-    """A parser that has seen other heads makes of one what a new parser makes of it."""
+    """A parser that has seen other heads gives the same result as a new one."""
     fresh = HeadParser(Limits())
     for raw in heads:
         cold = parse(HeadParser(Limits()), raw)
@@ -158,7 +158,7 @@ def test_what_was_seen_changes_nothing(heads: list[bytes]) -> None:
 
 @pytest.mark.parametrize("name", [*Head._fields, "invented"])
 def test_a_head_never_changes(name: str) -> None:
-    """Requests with the same bytes share one head: none of them can write to it."""
+    """Requests with the same bytes share one head, so heads are immutable."""
     parser = HeadParser(Limits())
     head = parser.parse(GET)
     with pytest.raises(AttributeError):
@@ -169,7 +169,7 @@ def test_a_head_never_changes(name: str) -> None:
 
 
 def test_a_known_section_is_not_read_again() -> None:
-    """Requests that differ in their lines share what was made of their fields."""
+    """Requests that differ in their lines only share the result for their fields."""
     parser = HeadParser(Limits())
     first, second = (parser.parse(b"GET /%d HTTP/1.1\r\nHost: a\r\n\r\n" % n) for n in (1, 2))
     assert (first.target, second.target) == ("/1", "/2")
@@ -189,7 +189,7 @@ def test_few_and_small_heads_are_remembered() -> None:
 
 
 def test_refused_heads_are_refused_again() -> None:
-    """What is no request is not remembered as one, nor are the halves of it that are none."""
+    """A refused head is not cached, and neither are its invalid halves."""
     parser = HeadParser(Limits())
     for _ in range(2):
         for raw in (
@@ -205,7 +205,7 @@ def test_refused_heads_are_refused_again() -> None:
 
 
 def test_a_section_may_need_another_line() -> None:
-    """What goes with HTTP/1.0 alone, or with HTTP/1.1 alone, is refused with the other."""
+    """What is valid only in HTTP/1.0, or only in HTTP/1.1, is refused with the other version."""
     parser = HeadParser(Limits())
     hostless, chunked = b"A: 1\r\n\r\n", b"Host: a\r\nTransfer-Encoding: chunked\r\n\r\n"
     for _ in range(2):
@@ -218,7 +218,7 @@ def test_a_section_may_need_another_line() -> None:
 
 
 def test_a_targets_host_is_not_remembered_with_the_section() -> None:
-    """The authority of one request's target does not reach the next with the same fields."""
+    """The authority in one target does not reach the next request with the same fields."""
     parser = HeadParser(Limits())
     section = b"Host: a\r\n\r\n"
     for _ in range(2):
@@ -229,8 +229,7 @@ def test_a_targets_host_is_not_remembered_with_the_section() -> None:
 
 
 def test_headers_smaller_than_a_line() -> None:
-    """A bound on headers that lies below that on the request line holds for a head that is
-    whole at once."""
+    """A headers limit below the request line limit also applies to a head that arrives whole."""
     limits = Limits(request_line_max_bytes=8192, headers_max_bytes=1024)
     raw = b"GET / HTTP/1.1\r\nHost: a\r\nX-A: %b\r\n\r\n"
     assert HeadParser(limits).parse(raw % (b"x" * 990)).headers[0] == ("host", "a")

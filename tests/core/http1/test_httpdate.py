@@ -14,7 +14,7 @@ YEAR_9999_S = 253402300799
 
 @given(st.integers(0, YEAR_9999_S))
 def test_round_trip(seconds: int) -> None:
-    """What is written is read back as the same second."""
+    """A written date reads back as the same second."""
     assert parse_http_date(http_date(seconds)) == seconds
 
 
@@ -38,13 +38,13 @@ def test_three_forms(text: str) -> None:
 
 
 def test_two_digit_years() -> None:
-    """Years 00 to 69 are this century's, 70 to 99 the last one's."""
+    """Years 00 to 69 belong to this century, 70 to 99 to the last one."""
     assert parse_http_date("Sunday, 06-Nov-69 08:49:37 GMT") == 3150953377
     assert parse_http_date("Friday, 06-Nov-70 08:49:37 GMT") == 26729377
 
 
 def test_leap_second() -> None:
-    """Second 60 is the one before it, since POSIX time has no name for it."""
+    """Second 60 is read as 59, since POSIX time has no leap seconds."""
     assert parse_http_date("Sat, 31 Dec 2016 23:59:60 GMT") == 1483228799
 
 
@@ -65,7 +65,7 @@ def test_leap_second() -> None:
     ],
 )
 def test_no_dates(text: str) -> None:
-    """What is no HTTP-date is None, not an error and not a guess."""
+    """Anything that is not an HTTP-date is None, not an error and not a guess."""
     assert parse_http_date(text) is None
 
 

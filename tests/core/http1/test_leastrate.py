@@ -1,4 +1,4 @@
-"""How slow a client may be while what it takes is short."""
+"""How slow a client may be while it holds a scarce resource."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def test_more_than_half_is_short(taken: int, limit: int, short: bool) -> None:
 
 
 def looks(rates: LeastRates, steps: list[float], bytes_per_s: float) -> list[bool]:
-    """What is said of a client of this speed at looks that lie so far apart."""
+    """The verdicts on a client with this speed, at looks this far apart."""
     now, said = 100.0, []
     for step in (0.0, *steps):
         now += step
@@ -28,19 +28,19 @@ def looks(rates: LeastRates, steps: list[float], bytes_per_s: float) -> list[boo
 
 @given(STEPS, st.floats(LEAST_BYTES_PER_S + 2, 10_000))
 def test_who_keeps_the_rate_is_left_alone(steps: list[float], bytes_per_s: float) -> None:
-    """For ever, whenever it is looked at."""
+    """A client that keeps the rate is never too slow, whenever it is looked at."""
     assert not any(looks(LeastRates(), steps, bytes_per_s))
 
 
 @given(STEPS, st.floats(0, LEAST_BYTES_PER_S - 2))
 def test_who_is_slower_is_told_of_once_a_period(steps: list[float], bytes_per_s: float) -> None:
-    """Not before the first is over, and at the first look behind it."""
+    """A slower client is reported once a period, at the first look after the period has ended."""
     said = looks(LeastRates(), steps, bytes_per_s)
     assert any(said) == (sum(steps) >= PERIOD_S + 1e-6) or abs(sum(steps) - PERIOD_S) < 1e-3
 
 
 def test_who_was_not_waited_for_begins_anew() -> None:
-    """One look at which it had all that there was is enough."""
+    """A single look at which nothing was awaited from a client resets its period."""
     rates = LeastRates()
     for now in range(30):
         if now % 4:
@@ -49,7 +49,7 @@ def test_who_was_not_waited_for_begins_anew() -> None:
 
 
 def test_all_begin_anew_when_nothing_is_short() -> None:
-    """Slowness of before does not count."""
+    """When nothing is scarce any more, earlier slowness does not count."""
     rates = LeastRates()
     assert not rates.is_too_slow("a", 0, 0.0)
     rates.end_look()
@@ -60,7 +60,7 @@ def test_all_begin_anew_when_nothing_is_short() -> None:
 
 
 def test_one_does_not_pay_for_another() -> None:
-    """Each has a pace of its own."""
+    """Each client is judged by its own rate."""
     rates = LeastRates()
     said = []
     for now in (0.0, PERIOD_S):

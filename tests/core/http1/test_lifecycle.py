@@ -9,18 +9,18 @@ from buntime.core.values.ways import LifecycleError
 
 
 def test_an_event_without_an_entry_raises() -> None:
-    """An event that a state does not know is a bug, and is told with both."""
+    """An event that a state does not know is a bug; the error names both."""
     with pytest.raises(LifecycleError, match="an exchange that is STREAMING met HAND_OVER"):
         _ = HAND_OVER[State.STREAMING]
 
 
 def test_it_ends_once() -> None:
-    """Nothing happens to an exchange that has ended."""
+    """Nothing can happen to an exchange that has ended."""
     assert TRANSITIONS[State.ENDED] == {}
 
 
 def test_a_responder_is_let_go_before_the_end() -> None:
-    """Only a hand-over leads to where a responder has the exchange, and only a release out."""
+    """A responder gets an exchange by a hand-over only, and gives it up by release or take-back."""
     for state, ways in TRANSITIONS.items():
         for event, target in ways.items():
             if state not in HELD and target in HELD:
@@ -30,7 +30,7 @@ def test_a_responder_is_let_go_before_the_end() -> None:
 
 
 def test_what_has_begun_is_never_handed_over() -> None:
-    """From no state behind BEGIN or ACCEPT is there a way back to a responder."""
+    """After BEGIN or ACCEPT an exchange can never go back to a responder."""
     reached = {State.ANSWERING, State.STREAMING, State.OPEN}
     while True:
         more = {target for state in reached for target in TRANSITIONS[state].values()} - reached
@@ -42,7 +42,7 @@ def test_what_has_begun_is_never_handed_over() -> None:
 
 
 def test_every_state_can_be_reached_and_leads_to_the_end() -> None:
-    """The table has no island, and no exchange stays for ever."""
+    """Every state can be reached, and every state leads to the end."""
     for state in State:
         if state is not State.WAITING:
             assert any(state in ways.values() for ways in TRANSITIONS.values())

@@ -1,4 +1,4 @@
-"""The bounds of heads, whole and incomplete."""
+"""The limits on heads, complete and incomplete."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def refused(raw: bytes, *, scanned: int | None = None) -> int | None:
 
 
 def test_a_head_at_its_bounds_is_taken() -> None:
-    """The bounds are the most that is allowed, not the least that is refused."""
+    """A head exactly at its limits is accepted."""
     assert refused(LINE + b"\r\n" + FIELDS + b"\r\n") is None
     assert refused(LINE, scanned=0) is None
     assert refused(LINE + b"\r", scanned=0) is None
@@ -33,7 +33,7 @@ def test_a_head_at_its_bounds_is_taken() -> None:
 
 
 def test_a_head_beyond_its_bounds_is_refused() -> None:
-    """One byte more is refused, whether or not the head is complete."""
+    """A head one byte above a limit is refused, whether or not it is complete."""
     line = LINE.replace(b"/", b"/0")
     assert refused(line + b"\r\n" + FIELDS + b"\r\n") == 414
     assert refused(LINE + b"\r\n" + FIELDS.replace(b"1", b"11") + b"\r\n") == 431
@@ -42,8 +42,8 @@ def test_a_head_beyond_its_bounds_is_refused() -> None:
 
 
 def test_a_method_that_never_ends() -> None:
-    """Of a line that is too long, a method of that length is what nobody implements (501); what can
-    be no method is malformed, and all else is the target's."""
+    """In a request line that is too long, an overlong method gets 501, an invalid method 400,
+    and anything else 414."""
     for scanned in (0, None):
         end = b"" if scanned == 0 else b" / HTTP/1.1\r\n\r\n"
         assert refused(b"A" * 60 + end, scanned=scanned) == 501
@@ -52,7 +52,8 @@ def test_a_method_that_never_ends() -> None:
 
 
 def test_an_incomplete_head_is_refused_early() -> None:
-    """A byte that no head has is not waited behind, also where it began a pair of CR and LF."""
+    """A byte that is invalid in a head is refused at once, even if a CR before it was still
+    waiting for its LF."""
     assert refused(b"GET \0", scanned=0) == 400
     assert refused(b"GET \r/", scanned=4) == 400
     assert refused(b"GET \r/", scanned=5) == 400
@@ -60,7 +61,7 @@ def test_an_incomplete_head_is_refused_early() -> None:
 
 
 def test_fields_are_counted() -> None:
-    """As many fields as are allowed are taken, and no more."""
+    """The maximum number of fields is accepted, one more is refused."""
     LIMITS.check_count(2)
     with pytest.raises(ClientFault) as caught:
         LIMITS.check_count(3)

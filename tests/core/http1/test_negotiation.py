@@ -37,13 +37,13 @@ from buntime.core.http1.negotiation import accepts_html, wanted_codings
     ],
 )
 def test_codings(value: str, codings: tuple[str, ...]) -> None:
-    """Each field is ranked so; what is malformed is not accepted."""
+    """Each field gives this ranking; a malformed element is not accepted."""
     assert wanted_codings(value) == codings
 
 
 @given(st.text() | st.lists(st.sampled_from([*"gzipbr*;q=01.,"])).map("".join))
 def test_garbage(value: str) -> None:
-    """No value raises, and only codings that we know come out, each once."""
+    """No value raises, and only codings that we know are returned, each once."""
     codings = wanted_codings(value)
     assert set(codings) <= {"br", "gzip"}
     assert len(set(codings)) == len(codings)
@@ -63,12 +63,12 @@ def test_garbage(value: str) -> None:
     ],
 )
 def test_accepts_html(value: str, accepts: bool) -> None:
-    """Only who names text/html is taken for a browser's navigation."""
+    """Only a client that names text/html is taken for a browser's navigation."""
     assert accepts_html(value) is accepts
 
 
 def test_what_is_too_long() -> None:
-    """A field that no browser sends is not read, and asks for nothing."""
+    """A field longer than any browser sends is not read, and asks for nothing."""
     assert accepts_html("text/html," + "a/b," * 200)
     assert not accepts_html("text/html," + "," * 60_000)
     assert wanted_codings("gzip," + "," * 60_000) == ()

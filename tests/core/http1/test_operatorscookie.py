@@ -1,4 +1,4 @@
-"""The cookie of operators' sessions: taken out of each request, and set by nobody else."""
+"""The cookie of operators' sessions: removed from each request, and set only by the runtime."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ from buntime.core.http1.operatorscookie import (
     ],
 )
 def test_taking_out(sent: str, left: str | None, taken: list[tuple[str, str]]) -> None:
-    """By name alone, wherever it stands; all else stays as it came."""
+    """The cookie is removed by its name, wherever it is; all else stays as it came."""
     found = take_out((("host", "a"), ("cookie", sent), ("x", "bt=1")))
     kept = () if left is None else (("cookie", left),)
     assert found.fields == (("host", "a"), *kept, ("x", "bt=1"))
@@ -42,14 +42,14 @@ def test_taking_out(sent: str, left: str | None, taken: list[tuple[str, str]]) -
 
 @given(st.lists(st.text("bt=; \t_Host-ax\"'", max_size=30), max_size=4))
 def test_nothing_is_left(values: list[str]) -> None:
-    """Whatever is sent, in however many fields: nobody behind can read one of these cookies."""
+    """Whatever is sent, in however many fields, nothing behind the runtime can read this cookie."""
     found = take_out(tuple(("cookie", value) for value in values))
     for _, value in found.fields:
         assert not NAMES & {pair.partition("=")[0].strip() for pair in value.split(";")}
 
 
 def test_where_fields_are_read() -> None:
-    """A head has no such cookie in its fields, nor where a WebSocket is opened."""
+    """The fields of a head never contain this cookie, nor do those of a WebSocket handshake."""
     lines = ["GET / HTTP/1.1", "Host: a", "Cookie: a=1; bt=x", "Connection: upgrade"]
     raw = "\r\n".join([*lines, "Upgrade: websocket", "", ""]).encode()
     head = HeadParser(Limits()).parse(raw)
@@ -64,18 +64,18 @@ def test_where_fields_are_read() -> None:
     ["bt=x", "bt=x; Path=/", "__Host-bt=x; Secure; Path=/", "=bt=x", " bt =x", "\t=\tbt=x", "bt="],
 )
 def test_what_sets_it(value: str) -> None:
-    """In each spelling that a browser would keep by one of these names, or send as such."""
+    """Each spelling that a browser would store or send under one of these names is detected."""
     assert is_set_by(value)
 
 
 @pytest.mark.parametrize("value", ["bt", "abt=x", "bt-affinity=x", "a=bt=x", "a; bt=x", "BT=x"])
 def test_what_sets_another(value: str) -> None:
-    """Those are the app's own."""
+    """Other cookies belong to the app."""
     assert not is_set_by(value)
 
 
 def test_which_counts() -> None:
-    """Over TLS the one that only TLS can set, else the other."""
+    """Over TLS the cookie that only TLS can set counts, otherwise the other one."""
     cookies = (("bt", "a"), ("__Host-bt", "b"), ("bt", "a"), ("bt", "c"))
     assert tokens_of(cookies, is_secure=True) == ["b"]
     assert tokens_of(cookies, is_secure=False) == ["a", "c"]
@@ -84,7 +84,7 @@ def test_which_counts() -> None:
 
 
 def test_what_is_set() -> None:
-    """For no script, no other site, and over TLS for TLS alone."""
+    """The cookie is hidden from scripts and other sites, and over TLS it is limited to TLS."""
     assert (
         cookie_for("x", is_secure=False) == "bt=x; Path=/; HttpOnly; SameSite=Strict; Priority=High"
     )

@@ -1,4 +1,4 @@
-"""Every case of the corpus: whole, byte by byte, and with more bytes behind it."""
+"""Every case of the corpus: whole, byte by byte, and with more bytes after it."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ STEPS = (1, 3, 10**9)  # bytes that come at once
 
 
 def read_all(data: bytes, step: int) -> list[tuple[Head, bytes]]:
-    """All requests of a byte stream that comes in pieces of `step` bytes."""
+    """All requests in a byte stream that comes in pieces of `step` bytes."""
     reader = RequestReader(HeadParser(Limits()))
     requests: list[tuple[Head, bytes]] = []
     is_in_body = False
@@ -58,14 +58,14 @@ def check(case: Case, requests: list[tuple[Head, bytes]]) -> None:
 
 @pytest.mark.parametrize("case", VALID, ids=str)
 def test_a_valid_request_is_read(case: Case) -> None:
-    """A valid request is read alike, however its bytes are cut."""
+    """A valid request is read the same way, however its bytes are cut."""
     for step in STEPS:
         check(case, read_all(case.data, step))
 
 
 @pytest.mark.parametrize("case", VALID, ids=str)
 def test_what_follows_a_request_is_the_next_one(case: Case) -> None:
-    """Bytes behind a request belong to the next."""
+    """Bytes after a request belong to the next one."""
     requests = read_all(case.data + b"GET /next HTTP/1.1\r\nHost: z\r\n\r\n", 10**9)
     assert requests[-1][0].target == "/next"
     check(case, requests[:-1])
@@ -83,7 +83,7 @@ def test_an_invalid_request_is_refused(case: Case) -> None:
 
 @given(st.binary(max_size=400), st.integers(1, 50))
 def test_garbage_is_refused_and_nothing_else(data: bytes, step: int) -> None:
-    """Random bytes make no request and raise nothing but ClientFault."""
+    """Random bytes are not a request and raise nothing but ClientFault."""
     status = 400
     try:
         read_all(data, step)
@@ -94,7 +94,7 @@ def test_garbage_is_refused_and_nothing_else(data: bytes, step: int) -> None:
 
 @given(st.data())
 def test_mutated_requests_are_read_or_refused(data: st.DataObject) -> None:
-    """A valid request with some bytes changed is read or refused, whichever way it is cut."""
+    """A valid request with some bytes changed is read or refused alike, however it is cut."""
     case = data.draw(st.sampled_from(VALID))
     mutated = bytearray(case.data[:2000])
     for _ in range(data.draw(st.integers(1, 3))):
@@ -123,16 +123,16 @@ LENGTH = b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 4\r\n\r\n"
         (LENGTH + b"abcd", 0, True),
         (LENGTH + b"abcdGET", 0, True),
         (CHUNKED + b"2\r\nab\r\n", 0, False),
-        (CHUNKED + b"2\r\nab\r\n", 1, True),  # nobody knows
+        (CHUNKED + b"2\r\nab\r\n", 1, True),  # it is unknown
         (CHUNKED + b"2\r\nab\r\n0\r\n\r\n", 0, True),
         (CHUNKED + b"0\r\nX: y\r\n", 0, False),
         (CHUNKED + b"".join(b"1\r\na\r\n" for _ in range(3000)), 0, False),
         (CHUNKED + b"".join(b"1\r\na\r\n" for _ in range(3000)) + b"0\r\n\r\n", 0, True),
-        (CHUNKED + b"g\r\n", 0, True),  # it is refused by whoever reads it
+        (CHUNKED + b"g\r\n", 0, True),  # reading it will refuse it
     ],
 )
 def test_whether_a_request_can_be_whole(data: bytes, unread_bytes: int, expected: bool) -> None:
-    """By what has come, what is still to be read, and nothing that is taken for that."""
+    """The bytes received and the number still unread decide it, and nothing is consumed."""
     reader = RequestReader(HeadParser(Limits()))
     reader.receive(data)
     assert reader.next_head() is not None

@@ -1,4 +1,4 @@
-"""Request lines on their own: the forms of a target, and what h11 says of what is let through."""
+"""Request lines on their own: the forms of a target, checked against h11."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def read(line: bytes) -> RequestLine:
     ],
 )
 def test_a_line_is_read(line: bytes, expected: RequestLine) -> None:
-    """A target is in origin form afterwards; the authority of an absolute one stands beside it."""
+    """The target is returned in origin form, with the authority of an absolute one beside it."""
     assert read(line) == expected
 
 
@@ -57,7 +57,7 @@ def test_a_line_is_read(line: bytes, expected: RequestLine) -> None:
     ],
 )
 def test_a_line_is_refused(line: bytes, status: int) -> None:
-    """What is no request for a server is refused, whatever the fields say; a version first."""
+    """A line that is no request for a server is refused, whatever the fields are; version first."""
     with pytest.raises(ClientFault) as caught:
         read(line)
     assert caught.value.status == status
@@ -65,7 +65,7 @@ def test_a_line_is_refused(line: bytes, status: int) -> None:
 
 
 def test_the_grammar_is_no_wider_than_h11() -> None:
-    """Each character that a method or target may have is one that h11 takes there too."""
+    """h11 accepts each character that our grammar allows in a method or target."""
     for code in range(256):
         char = bytes([code])
         for method, target in ((b"A" + char, b"/"), (b"A", b"/" + char)):
@@ -75,7 +75,7 @@ def test_the_grammar_is_no_wider_than_h11() -> None:
 
 @given(st.from_regex(REQUEST_LINE, fullmatch=True))
 def test_h11_would_say_the_same(line: bytes) -> None:
-    """Of any line that is let through, h11 takes method and target, and leaves them as they are."""
+    """h11 accepts each line that we accept, and reads the same method and target."""
     found = re.fullmatch(REQUEST_LINE, line)
     assert found is not None
     method, target, _ = found.groups()

@@ -32,12 +32,12 @@ def test_an_empty_section_says_nothing() -> None:
     ],
 )
 def test_a_request_id_is_a_plain_word(lines: list[bytes], expected: str) -> None:
-    """The first one that the log can have as it is, unless it ends at this hop."""
+    """The first request id that the log can hold unchanged counts, unless it ends at this hop."""
     assert read(*lines).request_id == expected
 
 
 def test_fields_keep_their_order_and_bytes() -> None:
-    """Names become lower-case; values lose the white space around them, and are Latin-1."""
+    """Names become lower-case; values lose surrounding white space and are read as Latin-1."""
     section = read(b"X-B: \t1 2 \t", b"Host:a", b"x-a:", b"X-B: \xe9")
     assert section.fields == (("x-b", "1 2"), ("host", "a"), ("x-a", ""), ("x-b", "\xe9"))
     assert section.host == "a"
@@ -57,13 +57,13 @@ def test_fields_keep_their_order_and_bytes() -> None:
     ],
 )
 def test_what_a_field_says(line: bytes, expected: dict[str, object]) -> None:
-    """The fields that mean something to this hop are read, and those of this hop alone end."""
+    """The fields that matter to this hop are read, and those for this hop only are removed."""
     section = read(line)
     assert {name: getattr(section, name) for name in expected} == expected
 
 
 def test_upgrade_counts_where_connection_names_it() -> None:
-    """An Upgrade field that Connection does not name may be another hop's."""
+    """An Upgrade field that Connection does not name may be meant for another hop."""
     assert read(b"Upgrade: websocket", b"Connection: keep-alive, upgrade").upgrade == "websocket"
     assert read(b"Upgrade: a", b"Connection: Upgrade", b"upgrade: b").upgrade == "a, b"
 
@@ -93,7 +93,7 @@ def test_upgrade_counts_where_connection_names_it() -> None:
     ],
 )
 def test_a_section_is_refused(lines: list[bytes], status: int) -> None:
-    """A body whose length is told twice, and what is not understood, is refused with any line."""
+    """A body with two lengths, and any field that is not understood, is refused with any line."""
     with pytest.raises(ClientFault) as caught:
         read(*lines, limits=Limits(header_fields_max=2))
     assert caught.value.status == status
@@ -101,7 +101,7 @@ def test_a_section_is_refused(lines: list[bytes], status: int) -> None:
 
 
 def test_the_grammar_is_no_wider_than_h11() -> None:
-    """Each character that a name or value may have is one that h11 takes there too."""
+    """h11 accepts each character that our grammar allows in a name or value."""
     for code in range(256):
         char = bytes([code])
         for line in (b"A" + char + b": 1", b"A: 1" + char + b"1"):
@@ -110,6 +110,6 @@ def test_the_grammar_is_no_wider_than_h11() -> None:
 
 
 def test_some_fields_cannot_be_nominated() -> None:
-    """Connection cannot take away what the app or the framing needs, or what a proxy has added."""
+    """Connection cannot remove what the app or the framing needs, or what a proxy has added."""
     asked = "close, X-A,host, Content-Length,via,x-forwarded-for , cookie,expect"
     assert nominations(asked) == {"close", "x-a", "expect"}

@@ -1,4 +1,4 @@
-"""An app's cookies lie at or below its base, however their Path is written."""
+"""An app's cookies stay at or below its base, however their Path is written."""
 
 import http.cookiejar
 import urllib.request
@@ -55,7 +55,7 @@ from buntime.core.http1.setcookie import below, is_for_host, sets_cookie
     ],
 )
 def test_paths(value: str, expected: str) -> None:
-    """A Path is moved below the base; all else is as it was."""
+    """A Path is moved below the base; everything else stays as it was."""
     assert below(value, "/shop") == expected
 
 
@@ -76,30 +76,30 @@ def test_a_pin(path: str, expected: str) -> None:
 
 
 def test_a_base_behind_a_proxy() -> None:
-    """What the client knows as the base counts."""
+    """The base that the client sees counts."""
     assert below("a=b; Path=/shop/x", "/tools/shop", ("/shop",)) == "a=b; Path=/tools/shop/x"
     assert below("a=b; Path=/tools/shop", "/tools/shop", ("/shop",)) == "a=b; Path=/tools/shop"
 
 
 def test_a_base_with_a_semicolon() -> None:
-    """A base can bring along no attribute of its own."""
+    """A base cannot add an attribute."""
     assert below("a=b", "/x; Domain=y/shop") == "a=b; Path=/x%3B Domain=y/shop"
 
 
 @pytest.mark.parametrize("value", ["__Host-a=b", " __host-a; Path=/", "__Host-Http-a=b", "__HOST-"])
 def test_for_the_host(value: str) -> None:
-    """A prefix that wants Path=/ is seen, in any case."""
+    """A prefix that requires Path=/ is recognized in any case."""
     assert is_for_host(value)
 
 
 @pytest.mark.parametrize("value", ["__Secure-a=b", "a=__Host-", "_Host-a=b", "", "__Hos"])
 def test_not_for_the_host(value: str) -> None:
-    """Other names are no such cookies."""
+    """Other names have no such prefix."""
     assert not is_for_host(value)
 
 
 def test_the_field() -> None:
-    """The field's name counts in any case, and whole."""
+    """The field's name matches in any case, and only as a whole."""
     assert sets_cookie(["Set-Cookie", ""])
     assert sets_cookie(["set-cookie", ""])
     assert not sets_cookie(["Set-Cookie2", ""])
@@ -116,7 +116,7 @@ _ATTRIBUTES = st.lists(
 
 
 class _Response:
-    """What http.cookiejar wants of an answer."""
+    """What http.cookiejar needs of an answer."""
 
     def __init__(self, value: str) -> None:
         self.message = Message()
@@ -127,7 +127,7 @@ class _Response:
 
 
 def _browser_path(value: str) -> str | None:
-    """The Path as RFC 6265 5.2 and 5.3 have it, None where the request's folder counts."""
+    """The Path as RFC 6265 5.2 and 5.3 compute it, None if the request's folder applies."""
     found: str | None = None
     for attribute in value.split(";")[1:17]:
         name, _, text = attribute.partition("=")
@@ -149,7 +149,7 @@ def test_no_cookie_leaves(attributes: list[str], base: str) -> None:
 
 
 def test_as_a_client_has_it() -> None:
-    """The standard library's own cookie jar sends it to the app and to no other."""
+    """The standard library's cookie jar sends it to the app and to no other."""
     jar = http.cookiejar.CookieJar()
     request = urllib.request.Request("http://example.org/shop")
     answer = _Response(below("a=b; Path=/; Max-Age=60", "/shop"))

@@ -1,4 +1,4 @@
-"""Who has not signed in: what he is answered, by what he asks for."""
+"""What a client that has not signed in is answered, depending on what it asks for."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def test_the_way(method: str, dest: str | None, accept: str | None, way: str) ->
         ("/tools", "/shop", "/tools/shop"),
         ("", "*", "/"),
         ("", "/" + "x" * 3000, "/"),
-        ("", "//evil.example/x", "//evil.example/x"),  # whoever goes there checks it
+        ("", "//evil.example/x", "//evil.example/x"),  # the target of the link checks it
     ],
 )
 def test_where_one_comes_from_is_told(prefix: str, target: str, to: str) -> None:
@@ -56,11 +56,11 @@ def test_where_one_comes_from_is_told(prefix: str, target: str, to: str) -> None
 
 def test_the_page_of_a_frame_escapes_its_link() -> None:
     page = sign_in_page('/x?to="><script>alert(1)</script>')
-    assert page.count(b"<script>") == 1  # its own
+    assert page.count(b"<script>") == 1  # the page's own
 
 
 def test_the_hash_is_of_the_script() -> None:
-    """What browsers compare is what the page has between its tags."""
+    """The hash covers exactly what the page has between its script tags, as browsers compare it."""
     found = sign_in_page("/x").partition(b"<script>")[2].partition(b"</script>")[0]
     assert found == SCRIPT.encode()
     digest = base64.b64encode(hashlib.sha256(found).digest()).decode()

@@ -1,4 +1,4 @@
-"""How much of a body may be under way between a client and a worker."""
+"""How much of a body may be in transit between a client and a worker."""
 
 from itertools import pairwise, zip_longest
 
@@ -18,7 +18,7 @@ from buntime.wire import (
     UPLOAD_WINDOW_MAX,
 )
 
-# Of an answer
+# Answers
 
 
 class Line:
@@ -31,7 +31,7 @@ class Line:
         self.unreturned_bytes = 0
 
     def pass_on(self, takes: int) -> None:
-        """The worker sends a piece, as far as it may, and the client takes some of what waits."""
+        """The worker sends a piece if it may, and the client takes some of what is pending."""
         size = min(self.credit, MAX_PAYLOAD)
         self.credit -= size
         self.window.on_sent(size)
@@ -50,7 +50,7 @@ class Line:
 
 
 def test_a_client_that_takes_all_gets_a_wide_window() -> None:
-    """The window grows while nothing waits for the client, to its bound and no further."""
+    """While nothing is pending for the client, the window grows up to its limit."""
     line = Line()
     sizes = []
     for _ in range(100):
@@ -62,7 +62,7 @@ def test_a_client_that_takes_all_gets_a_wide_window() -> None:
 
 
 def test_a_worker_that_sends_more_than_its_credit() -> None:
-    """It is refused before it counts, by one byte and by many."""
+    """A worker that exceeds its credit, even by one byte, is refused before anything counts."""
     for over in (1, 10**12):
         window = DownloadWindow()
         window.on_sent(DOWNLOAD_WINDOW)
@@ -73,7 +73,7 @@ def test_a_worker_that_sends_more_than_its_credit() -> None:
 
 
 def test_a_slow_client_gets_a_narrow_window() -> None:
-    """Who does not take all at once has the first window, and no more waits for it."""
+    """A client that does not take all at once keeps the first window, and no more is pending."""
     line = Line()
     for _ in range(100):
         line.pass_on(takes=10_000)
@@ -82,7 +82,7 @@ def test_a_slow_client_gets_a_narrow_window() -> None:
 
 
 def test_a_window_becomes_narrow_again() -> None:
-    """A client that was fast and is slow now soon has no more than others waiting for it."""
+    """If a fast client becomes slow, its window soon shrinks to that of other slow clients."""
     line = Line()
     for _ in range(100):
         line.pass_on(takes=MAX_PAYLOAD)
@@ -96,7 +96,7 @@ def test_a_window_becomes_narrow_again() -> None:
 
 
 def test_nothing_more_for_a_client_that_takes_nothing() -> None:
-    """A worker whose client has stopped reading may send its window, and then waits."""
+    """If its client has stopped reading, a worker may send one window, then it waits."""
     line = Line()
     for _ in range(100):
         line.pass_on(takes=0)
@@ -105,7 +105,7 @@ def test_nothing_more_for_a_client_that_takes_nothing() -> None:
 
 @given(steps=st.lists(st.tuples(st.integers(0, 100_000), st.integers(0, 100_000)), max_size=40))
 def test_a_worker_waits_for_its_client_where_it_has_no_credit(steps: list[tuple[int, int]]) -> None:
-    """Whatever the worker sends and the client takes: the window is full exactly then."""
+    """The window is full exactly when the worker has no credit, whatever is sent and taken."""
     line = Line()
     for sends, takes in steps:
         size = min(line.credit, sends)
@@ -118,7 +118,7 @@ def test_a_worker_waits_for_its_client_where_it_has_no_credit(steps: list[tuple[
         assert line.window.is_full == (line.credit == 0)
 
 
-# Of a request
+# Requests
 
 
 def reader_of(body: bytes, framing: str) -> RequestReader:
@@ -130,7 +130,7 @@ def reader_of(body: bytes, framing: str) -> RequestReader:
 
 
 def test_the_first_piece_costs_credit() -> None:
-    """What goes with the request is part of the first window."""
+    """The part of the body that goes with the request uses up credit of the first window."""
     upload = UploadWindow(reader_of(b"01234", "Content-Length: 10"), 10, awaits_continue=False)
     assert (upload.open(), upload.credit_bytes) == (b"01234", UPLOAD_WINDOW - 5)
     assert upload.wants_data
@@ -138,7 +138,7 @@ def test_the_first_piece_costs_credit() -> None:
 
 
 def test_a_client_that_asks_first_is_told_once() -> None:
-    """There is no credit before the worker's first grant, which is when the client may go on."""
+    """There is no credit before the worker's first grant, which sends 100 Continue."""
     upload = UploadWindow(reader_of(b"", "Content-Length: 10"), 10, awaits_continue=True)
     assert (upload.open(), upload.wants_data) == (b"", False)
     assert [upload.grant(100), upload.grant(100)] == [True, False]
@@ -146,14 +146,14 @@ def test_a_client_that_asks_first_is_told_once() -> None:
 
 
 def test_a_body_that_has_come_unasked_needs_no_continue() -> None:
-    """Nothing is left to go on with."""
+    """If the whole body has come unasked, no 100 Continue is sent."""
     upload = UploadWindow(reader_of(b"0123456789", "Content-Length: 10"), 10, awaits_continue=True)
     assert (upload.open(), upload.has_ended) == (b"0123456789", True)
     assert not upload.grant(100)
 
 
 def test_the_end_of_chunks_is_an_empty_piece() -> None:
-    """A body in chunks may end behind its last byte, which is to be told too."""
+    """A chunked body may end after its last byte; the end is then reported by an empty piece."""
     reader = reader_of(b"5\r\n01234\r\n", "Transfer-Encoding: chunked")
     upload = UploadWindow(reader, 10, awaits_continue=False)
     upload.open()
@@ -163,7 +163,7 @@ def test_the_end_of_chunks_is_an_empty_piece() -> None:
 
 
 def test_a_body_beyond_its_limit_is_refused() -> None:
-    """Bytes are counted as they come, where no length was told."""
+    """If no length was announced, bytes are counted as they come, and too many are refused."""
     reader = reader_of(b"5\r\n01234\r\n", "Transfer-Encoding: chunked")
     upload = UploadWindow(reader, 9, awaits_continue=False)
     upload.open()
@@ -177,10 +177,8 @@ def test_a_body_beyond_its_limit_is_refused() -> None:
     grants=st.lists(st.integers(0, 200_000), max_size=10),
 )
 def test_nothing_goes_beyond_the_credit(pieces: list[bytes], grants: list[int]) -> None:
-    """Whatever comes and whatever is granted, in order and whole, and never more than granted.
-
-    Of what is granted at once no more counts than a worker may.
-    """
+    """The body arrives whole and in order, and never more of it than was granted. Of a single
+    grant, no more counts than a worker may have."""
     body = b"".join(pieces)
     reader = reader_of(b"", f"Content-Length: {len(body) + 1}")
     upload = UploadWindow(reader, len(body) + 1, awaits_continue=False)
@@ -215,7 +213,7 @@ class App:
         self.waits = False
 
     def take(self, limit: int) -> None:
-        """Read once; with nothing there it waits, and does nothing else before there is."""
+        """Read once; if there is nothing, wait and do nothing else until there is."""
         if not self.is_asked:
             self.is_asked = True
             self.upload.grant(UPLOAD_WINDOW)
@@ -236,7 +234,7 @@ class App:
     steps=st.lists(st.tuples(st.booleans(), st.integers(1, 100_000)), max_size=40),
 )
 def test_a_client_is_awaited_where_the_app_waits(first: int, steps: list[tuple[bool, int]]) -> None:
-    """An app that reads nothing, or reads some and does something else, is not the client's."""
+    """A client is awaited only while the app waits for data and does nothing else."""
     reader = reader_of(b"x" * first, "Content-Length: 10000000")
     upload = UploadWindow(reader, 10_000_000, awaits_continue=False)
     app = App(upload, upload.open())
@@ -265,7 +263,7 @@ def gathering(body: bytes, framing: str, max_bytes: int = 1_000_000) -> UploadWi
     is_chunked=st.booleans(),
 )
 def test_what_was_gathered_is_handed_on(body: bytes, cuts: list[int], is_chunked: bool) -> None:
-    """Whole and in order, a window of it at most, and the rest as it comes."""
+    """A gathered body is handed on whole and in order: first a window at most, then as it comes."""
     framing, raw = f"Content-Length: {len(body)}", body
     if is_chunked:
         framing, raw = "Transfer-Encoding: chunked", b"%x\r\n%b\r\n0\r\n\r\n" % (len(body), body)
@@ -302,14 +300,14 @@ def test_what_was_gathered_is_handed_on(body: bytes, cuts: list[int], is_chunked
 
 
 def test_a_body_too_large_is_refused_while_it_is_gathered() -> None:
-    """Nothing of it goes to a worker."""
+    """If a body turns out too large while it is gathered, a worker gets nothing of it."""
     upload = gathering(b"5\r\n01234\r\n", "Transfer-Encoding: chunked", max_bytes=4)
     with pytest.raises(ClientFault, match="larger than 4 bytes"):
         upload.hand_on(lambda data, enough: None)
 
 
 def test_tiny_chunks_are_gathered_in_turns() -> None:
-    """Many at once are a share of a turn each, as those that are handed on."""
+    """Many tiny chunks are handled a share per turn while gathering, as when they are handed on."""
     upload = gathering(b"1\r\nx\r\n" * 10_000, "Transfer-Encoding: chunked")
     counts = [upload.hand_on(lambda data, enough: None) for _ in range(3)]
     assert counts == [8, 8, 8]
