@@ -1,4 +1,4 @@
-"""The limit of connections of one client, who is exempt from it, and how it changes."""
+"""The limit of connections per client, which clients are exempt, and how it changes."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def runtime(apps: Path) -> Iterator[Runtime]:
 
 @pytest.fixture(autouse=True)
 def nobody_is_left(runtime: Runtime) -> None:
-    """That those of the test before have left has been noticed."""
+    """Returns once the runtime has noticed that the clients of the test before have left."""
     with ExitStack() as stack:
         for _ in range(2):  # the second in a later turn of the loop than the first
             other = stack.enter_context(connect_from(runtime, "127.0.0.2").sock)
@@ -54,7 +54,7 @@ def inside(runtime: Runtime, stack: ExitStack, count: int) -> list[RawClient]:
 
 
 def test_one_more_is_refused(runtime: Runtime) -> None:
-    """With 429 and a reason, and the end; the others of that client stay."""
+    """One more is refused with 429, a reason and a close; the client's other connections stay."""
     with ExitStack() as stack:
         clients = inside(runtime, stack, MOST)
         more = stack.enter_context(client_of(runtime))
@@ -68,7 +68,7 @@ def test_one_more_is_refused(runtime: Runtime) -> None:
 
 
 def test_a_refused_request_has_its_answer(runtime: Runtime) -> None:
-    """Also where its bytes were sent before the refusal came."""
+    """A refused client gets its answer even if its request was sent before the refusal came."""
     with ExitStack() as stack:
         inside(runtime, stack, MOST)
         for _ in range(20):
@@ -77,7 +77,7 @@ def test_a_refused_request_has_its_answer(runtime: Runtime) -> None:
             try:
                 assert more.read().status == 429
             except Cut:
-                pass  # a reset that overtook it, since nothing is read of who is refused
+                pass  # a reset that overtook the answer, as a refused client's request is not read
 
 
 def test_another_client_comes_in(runtime: Runtime) -> None:
@@ -90,7 +90,7 @@ def test_another_client_comes_in(runtime: Runtime) -> None:
 
 
 def test_who_has_left_counts_no_more(runtime: Runtime) -> None:
-    """The count goes down with each connection, however it ends."""
+    """The count goes down with each connection that ends, however it ends."""
     for _ in range(3):
         with ExitStack() as stack:
             clients = inside(runtime, stack, MOST)
@@ -103,7 +103,7 @@ def test_who_has_left_counts_no_more(runtime: Runtime) -> None:
 
 
 def test_a_trusted_proxy_is_exempt(apps: Path) -> None:
-    """It stands for many clients."""
+    """A trusted proxy is exempt, as it passes on many clients."""
     env = {"RUNTIME_CONNECTIONS_PER_ADDRESS": "1", "RUNTIME_TRUSTED_PROXIES": "127.0.0.1"}
     with running(apps, env=env) as runtime, ExitStack() as stack:
         inside(runtime, stack, 5)
@@ -114,7 +114,7 @@ def test_a_trusted_proxy_is_exempt(apps: Path) -> None:
 
 
 def test_a_limit_set_at_sighup(apps: Path, tmp_path: Path) -> None:
-    """It holds for connections that come from then on, and ends likewise."""
+    """A limit set on SIGHUP applies to new connections, and so does its removal."""
     file = tmp_path / "settings.env"
     file.write_text("")
     with running(apps, env={"RUNTIME_ENV_FILE": str(file)}) as runtime, ExitStack() as stack:

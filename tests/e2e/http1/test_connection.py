@@ -1,6 +1,6 @@
 """One client's connection to a running runtime, with an app behind it.
 
-What needs no worker is proven in tests/server/http1/test_connection.py.
+What needs no worker is tested in tests/server/http1/test_connection.py.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from tests.support.harness import Runtime, running, wait_until, write_app
 from tests.support.rawclient import Cut, RawClient, Reply, client_of, request
 
 MB = 1024 * 1024
-# What the runtime tells every app.
+# The fields that the runtime sets for every app.
 OWN_FIELDS = "x-forwarded-proto x-forwarded-for x-forwarded-host x-base x-request-id".split()
 
 APP = """
@@ -193,13 +193,13 @@ def client(runtime: Runtime) -> Iterator[RawClient]:
 
 
 def told(runtime: Runtime, what: str) -> int:
-    """How often the app has told this."""
+    """How often the app has noted this."""
     with client_of(runtime) as other:
         return int(other.get("/c/told").json.count(what))
 
 
 def is_silent(client: RawClient) -> bool:
-    """Nothing waits to be read."""
+    """Whether there is nothing to read."""
     return not select.select([client.sock], [], [], 0)[0]
 
 
@@ -211,15 +211,15 @@ def chunks(*pieces: bytes) -> bytes:
 
 
 def test_a_connection_serves_many_requests(client: RawClient) -> None:
-    """An HTTP/1.1 connection stays open, and says nothing about it."""
+    """An HTTP/1.1 connection stays open, and no field says so."""
     for _ in range(3):
         reply = client.get("/c/unread")
         assert (reply.status, reply.body, reply.get("connection")) == (200, b"unread", None)
 
 
 def test_pipelined_requests_are_answered_in_order(runtime: Runtime, client: RawClient) -> None:
-    """Requests sent at once are answered one after the other, also behind a slow first one, a
-    body and an error."""
+    """Requests sent at once are answered one after another, also those after a slow one, a body and
+    an error."""
     client.send(
         request("GET /c/wait?id=pipe")
         + request("POST /c/echo", body=b"second")
@@ -240,7 +240,7 @@ def test_pipelined_requests_are_answered_in_order(runtime: Runtime, client: RawC
 
 
 def test_many_pipelined_requests(client: RawClient) -> None:
-    """A thousand requests in one go get a thousand answers, in order."""
+    """A thousand requests sent at once get a thousand answers, in order."""
     client.send(b"".join(request(f"GET /c/echo?{i}", f"X-Number: {i}") for i in range(1000)))
     for i in range(1000):
         assert ["x-number", str(i)] in client.read().json["headers"]
@@ -250,7 +250,7 @@ def test_many_pipelined_requests(client: RawClient) -> None:
 
 
 def test_head_has_no_body(client: RawClient) -> None:
-    """HEAD gets the head of the GET, with its length, and the connection goes on."""
+    """HEAD gets the head of the GET, with its length, and the connection stays open."""
     for page in ("unread", "pieces", "endless"):
         client.send(request(f"HEAD /c/{page}") + request("GET /c/unread"))
         reply = client.read("HEAD")
@@ -260,14 +260,14 @@ def test_head_has_no_body(client: RawClient) -> None:
 
 
 def test_head_ends_an_endless_answer(runtime: Runtime, client: RawClient) -> None:
-    """An app that goes on and on is told to stop where nobody asked for its body."""
+    """An app with an endless answer is told to stop if nobody asked for its body."""
     client.send(request("HEAD /a/endless"))
     assert client.read("HEAD").status == 200
     wait_until(lambda: busy(runtime, "a") == 0, what="the worker to be idle")
 
 
 def test_a_clients_request_id_is_kept(runtime: Runtime, client: RawClient) -> None:
-    """A client's own id is passed on, answered with and logged."""
+    """A client's own id is passed on, sent back and logged."""
     reply = client.get("/c/echo", "X-Request-ID: a-client-s.id")
     assert reply.get("x-request-id") == "a-client-s.id"
     assert [value for name, value in reply.json["headers"] if name == "x-request-id"] == [
@@ -277,13 +277,13 @@ def test_a_clients_request_id_is_kept(runtime: Runtime, client: RawClient) -> No
 
 
 def test_nobody_else_tells_an_app_its_base(client: RawClient) -> None:
-    """x-base comes from the runtime alone: links made with a client's would lead elsewhere."""
+    """x-base comes only from the runtime: a client's own value would lead links elsewhere."""
     reply = client.get("/c/echo", "X-Base: /evil", "X-base: //evil.example")
     assert [pair[1] for pair in reply.json["headers"] if pair[0] == "x-base"] == ["/c"]
 
 
 def test_hop_by_hop_fields_do_not_reach_the_app(client: RawClient) -> None:
-    """What is between client and runtime, or named in Connection, ends here."""
+    """Hop-by-hop fields, and fields named in Connection, do not reach the app."""
     gone = (
         "Connection: X-Gone, keep-alive",
         "X-Gone: 1",
@@ -300,8 +300,8 @@ def test_hop_by_hop_fields_do_not_reach_the_app(client: RawClient) -> None:
 
 
 def test_hop_by_hop_fields_do_not_reach_the_client(runtime: Runtime, client: RawClient) -> None:
-    """What an app says about a connection it does not have is dropped, and what it names there;
-    that the connection is to end it may say."""
+    """An app's hop-by-hop fields are dropped, and so are fields that its Connection names; it may
+    only say that the connection is to end."""
     reply = client.get("/c/hops")
     assert reply.body == b"hops"
     assert {name for name, _ in reply.fields} == {
@@ -321,7 +321,7 @@ def test_hop_by_hop_fields_do_not_reach_the_client(runtime: Runtime, client: Raw
 
 
 def test_repeated_fields_keep_their_order(client: RawClient) -> None:
-    """Set-Cookie and other repeated fields come one by one, as the app gave them."""
+    """Set-Cookie and other repeated fields arrive one by one, as the app gave them."""
     reply = client.get("/c/cookies")
     assert [value.partition(";")[0] for value in reply.all("set-cookie")] == ["b=1", "a=2", "b=3"]
     names = [name for name, _ in reply.fields if name in ("x-tag", "link", "set-cookie")]
@@ -333,7 +333,7 @@ def test_repeated_fields_keep_their_order(client: RawClient) -> None:
 
 
 def test_a_chunked_upload_reaches_the_app(client: RawClient) -> None:
-    """A chunked body comes to the app whole and unframed, and the connection goes on."""
+    """A chunked body reaches the app whole and unframed, and the connection stays open."""
     pieces = [bytes([i]) * (i * 997) for i in range(1, 60)]
     head = request("POST /c/length", "Transfer-Encoding: chunked")
     client.send(head + chunks(*pieces) + request("GET /c/unread"))
@@ -343,7 +343,7 @@ def test_a_chunked_upload_reaches_the_app(client: RawClient) -> None:
 
 @pytest.mark.parametrize("app", ["w", "once"])
 def test_a_chunked_upload_reaches_wsgi(runtime: Runtime, app: str) -> None:
-    """With a length, as WSGI knows no other body; up to the size that the app takes."""
+    """It has a length there, as WSGI knows no other body; it may be as large as the app allows."""
     head = request(f"POST /{app}/body", "Transfer-Encoding: chunked")
     with client_of(runtime) as client:
         for pieces in ((b"hello", b" ", b"world"), (b"x" * 65536,) * 12):
@@ -355,7 +355,7 @@ def test_a_chunked_upload_reaches_wsgi(runtime: Runtime, app: str) -> None:
 
 
 def test_a_body_of_unknown_length_is_chunked(client: RawClient) -> None:
-    """Pieces without a length come in chunks, and the connection goes on."""
+    """A body of unknown length is sent in chunks, and the connection stays open."""
     reply = client.get("/c/pieces")
     assert (reply.get("transfer-encoding"), reply.get("content-length")) == ("chunked", None)
     assert reply.body == b"one two three"
@@ -380,7 +380,7 @@ def test_a_small_answer_is_one_segment(client: RawClient, target: str) -> None:
 
 @pytest.mark.skipif(not hasattr(socket, "TCP_INFO"), reason="only Linux counts segments")
 def test_a_chunk_is_one_segment(client: RawClient) -> None:
-    """A chunk's size, data and end leave in one send; so do a head and what there is behind it."""
+    """A chunk's size, data and end leave in one send; so do a head and what follows it at once."""
     counts = []
     for _ in range(5):
         before = segments_in(client)
@@ -405,8 +405,8 @@ def test_continue_is_sent_when_the_app_reads(runtime: Runtime, client: RawClient
 
 
 def test_no_continue_where_the_app_does_not_read(client: RawClient) -> None:
-    """An app that answers without reading never asks for the body; the connection then ends, as
-    nobody knows whether the body still comes."""
+    """An app that answers without reading never asks for the body; the connection then ends, since
+    the body may or may not still come."""
     client.send(request("POST /c/unread", "Expect: 100-continue", "Content-Length: 5"))
     reply = client.read()
     assert (reply.body, reply.interim, reply.get("connection")) == (b"unread", [], "close")
@@ -422,7 +422,7 @@ def test_no_continue_for_a_refused_body(client: RawClient) -> None:
 
 
 def test_a_body_may_come_unasked(client: RawClient) -> None:
-    """A client need not wait for 100 Continue; having the whole body, the runtime need not ask."""
+    """A client need not wait for 100 Continue; with the whole body there, none need be sent."""
     fields = ("Expect: 100-continue",)
     for body in (b"hello", b"x" * 300_000):
         client.send(request("POST /c/length", *fields, body=body))
@@ -434,7 +434,7 @@ def test_a_body_may_come_unasked(client: RawClient) -> None:
 
 @pytest.mark.parametrize("page", ["unread", "length"])
 def test_a_refused_upload_gets_its_answer(client: RawClient, page: str) -> None:
-    """A client that sends 60 MB before it reads gets the 413: no reset takes it away."""
+    """A client that sends 60 MB before it reads still gets the 413: no reset destroys it."""
     size = 60 * MB
     client.send(request(f"POST /c/{page}", f"Content-Length: {size}"))
     piece = b"x" * MB
@@ -446,10 +446,10 @@ def test_a_refused_upload_gets_its_answer(client: RawClient, page: str) -> None:
 
 
 def test_a_body_behind_a_refused_head(client: RawClient) -> None:
-    """A head that is refused may have a body behind it, whose length nobody trusts: its client
-    gets the answer all the same."""
+    """A refused head may have a body after it, whose length cannot be trusted: even then the client
+    gets its answer."""
     client.send(request("POST /c/length", "Host: b", f"Content-Length: {20 * MB}"))
-    select.select([client.sock], [], [], 15)  # it is there, but this client does not look
+    select.select([client.sock], [], [], 15)  # the answer is there, but this client does not look
     for _ in range(20):
         client.send(b"x" * MB)
     assert client.read().status == 400
@@ -457,7 +457,7 @@ def test_a_body_behind_a_refused_head(client: RawClient) -> None:
 
 
 def test_an_upload_that_fits_the_window_may_stay_unread(client: RawClient) -> None:
-    """A small body that the app did not read costs nobody the connection."""
+    """A small body that the app did not read leaves the connection usable."""
     for _ in range(2):
         client.send(request("POST /c/unread", body=b"x" * 1000))
         reply = client.read()
@@ -465,7 +465,7 @@ def test_an_upload_that_fits_the_window_may_stay_unread(client: RawClient) -> No
 
 
 def test_a_client_that_leaves_mid_answer(runtime: Runtime, client: RawClient) -> None:
-    """The app learns that its client is gone, the log says 499 or cut, and the worker goes on."""
+    """The app learns that its client is gone, the log says 499 or cut, and the worker runs on."""
     before = told(runtime, "left in endless")
     client.send(request("GET /c/endless", "X-Request-ID: leaves-mid-answer"))
     client.receive()
@@ -478,7 +478,7 @@ def test_a_client_that_leaves_mid_answer(runtime: Runtime, client: RawClient) ->
 
 @pytest.mark.parametrize("framing", [f"Content-Length: {MB}", "Transfer-Encoding: chunked"])
 def test_a_client_that_leaves_mid_upload(runtime: Runtime, framing: str) -> None:
-    """An app never takes half of a body for the whole: its read raises; and the worker goes on."""
+    """An app never takes half of a body for the whole: its read raises; and the worker runs on."""
     before = told(runtime, "left in upload")
     with client_of(runtime) as client:
         client.send(request("POST /c/upload", framing, "X-Request-ID: leaves-mid-upload"))
@@ -491,7 +491,7 @@ def test_a_client_that_leaves_mid_upload(runtime: Runtime, framing: str) -> None
 
 
 def test_a_client_that_leaves_while_waiting(runtime: Runtime, client: RawClient) -> None:
-    """A client that leaves before its answer is logged with 499; what it waited for is dropped."""
+    """A client that leaves before its answer is logged with 499, and the answer is dropped."""
     client.send(request("GET /c/wait?id=left", "X-Request-ID: leaves-waiting"))
     wait_until(lambda: busy(runtime) == 1, what="the request to begin")
     client.close()
@@ -502,7 +502,7 @@ def test_a_client_that_leaves_while_waiting(runtime: Runtime, client: RawClient)
 
 
 def test_a_client_that_only_connects(runtime: Runtime) -> None:
-    """Connections that come and go, or stop in the middle of a head, are no requests."""
+    """Connections without a request, or with half a head, do not count as requests."""
     log_mark(runtime, "before-the-others")
     for data in (b"", b"G", b"GET /c/unread HTTP/1.1\r\nHost: a\r\n"):
         with client_of(runtime) as client:
@@ -513,21 +513,21 @@ def test_a_client_that_only_connects(runtime: Runtime) -> None:
 
 
 def log_mark(runtime: Runtime, name: str) -> None:
-    """Make a request and wait until it stands in the log."""
+    """Make a request and wait until it is in the log."""
     with client_of(runtime) as client:
         client.get("/c/unread", f"X-Request-ID: {name}")
     runtime.wait_for_record("request.access", request_id=name)
 
 
 def busy(runtime: Runtime, app: str = "c") -> int:
-    """Requests that the workers of the app have in hand."""
+    """How many requests the workers of the app have in hand."""
     with client_of(runtime) as other:
         workers = other.get("/api/workers").json["workers"]
     return sum(each["inHand"] for each in workers if each["app"] == app)
 
 
 def assert_unharmed(runtime: Runtime) -> None:
-    """The one worker of the app is idle again, serves, and no callback of the runtime raised."""
+    """The app's only worker is idle again and serves, and no callback of the runtime raised."""
     wait_until(lambda: busy(runtime) == 0, what="the worker to be idle")
     with client_of(runtime) as other:
         assert other.get("/c/unread").body == b"unread"
@@ -540,7 +540,7 @@ def assert_unharmed(runtime: Runtime) -> None:
 
 
 def ask(runtime: Runtime, target: str) -> Reply | None:
-    """The answer, or None where the connection was cut."""
+    """The answer, or None if the connection was cut."""
     with client_of(runtime) as client:
         try:
             return client.get(target, f"X-Request-ID: {id_for(target)}")
@@ -553,7 +553,7 @@ def id_for(target: str) -> str:
 
 
 def assert_found_by_the_runtime(runtime: Runtime, target: str) -> None:
-    """The worker let this answer of the liar through: it was the runtime that refused it."""
+    """The worker let this answer of `liar` through: it was the runtime that refused it."""
     if target.startswith("/liar/"):
         runtime.wait_for_record("app.answer_invalid", request_id=id_for(target))
 
@@ -573,7 +573,7 @@ def assert_found_by_the_runtime(runtime: Runtime, target: str) -> None:
     ],
 )
 def test_a_body_of_another_length_never_looks_whole(runtime: Runtime, target: str) -> None:
-    """Where Content-Length lies, the answer is an error or is cut; the log says why."""
+    """If Content-Length is wrong, the answer is an error or is cut; the log says why."""
     reply = ask(runtime, target)
     if reply is not None:
         assert (reply.status, reply.code) in ((500, "app_error"), (502, "bad_answer"))
@@ -595,7 +595,7 @@ def test_a_body_of_another_length_never_looks_whole(runtime: Runtime, target: st
     ],
 )
 def test_an_app_cannot_inject_fields(runtime: Runtime, target: str) -> None:
-    """Line ends in a header or status are refused, and the request fails."""
+    """Line breaks in a header or status are refused, and the request fails."""
     reply = ask(runtime, target)
     assert reply is not None
     assert (reply.status, reply.code) in ((500, "app_error"), (502, "bad_answer"))
@@ -605,7 +605,7 @@ def test_an_app_cannot_inject_fields(runtime: Runtime, target: str) -> None:
 
 
 def test_an_apps_phrase_is_not_sent(runtime: Runtime) -> None:
-    """Of a WSGI status line the number is taken: what stands behind it cannot become a field."""
+    """Only the number of a WSGI status line is used: the text after it cannot become a field."""
     reply = ask(runtime, "/w/status")
     assert reply is not None
     assert (reply.status, reply.all("set-cookie")) == (200, [])
@@ -617,13 +617,13 @@ def test_what_the_runtime_refused_is_logged(runtime: Runtime, client: RawClient)
     assert (reply.status, reply.code) == (502, "bad_answer")
     record = runtime.wait_for_record("app.answer_invalid", request_id=reply.get("x-request-id"))
     assert re.search("x-a.*cannot be sent", record["error"])
-    assert client.get("/liar/ok").body == b"ok"  # the connection goes on
+    assert client.get("/liar/ok").body == b"ok"  # the connection stays open
 
 
 @pytest.mark.parametrize("version", ["1.0", "1.1"])
 def test_an_app_that_fails_mid_answer(runtime: Runtime, client: RawClient, version: str) -> None:
-    """An error behind the first piece cuts the connection: the chunks never end, and where the
-    end of the connection is that of the body, it is a reset."""
+    """An error after the first piece cuts the connection: the chunks have no end, and a body that
+    ends with the connection is ended by a reset."""
     name = f"fails-mid-answer-{version}"
     client.send(request("GET /c/broken", f"X-Request-ID: {name}", version=version))
     with pytest.raises(Cut):

@@ -15,7 +15,7 @@ from tests.support.rawclient import RawClient, client_of
 
 VALID = load_cases("valid")
 INVALID = load_cases("invalid")
-SLOW_MAX_BYTES = 400  # longer cases differ in length alone
+SLOW_MAX_BYTES = 400  # longer cases differ only in length
 
 # The corpus asks for "/", where no app is: its targets are moved below the app "e".
 ORIGIN = re.compile(
@@ -48,7 +48,7 @@ def runtime(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Runtime]:
 
 
 def moved(case: Case) -> bytes:
-    """The case's bytes with targets below BASE; a line of the greatest length keeps it."""
+    """The case's bytes with targets below BASE; a line of the greatest length keeps its length."""
     data = ORIGIN.sub(rb"\1\2" + BASE.encode() + b"/", case.data)
     return data.replace(b"a" * 8178, b"a" * (8178 - len(BASE))) if "8192" in case.name else data
 
@@ -69,7 +69,7 @@ def transmit(client: RawClient, data: bytes, *, slowly: bool) -> None:
 
 
 def check_served(client: RawClient, text: str) -> None:
-    """Read one answer and compare what the app saw to what the corpus says."""
+    """Reads one answer, and compares what the app saw to what the corpus says."""
     expected: dict[str, Any] = json.loads(text)
     if expected.get("target") == "*":
         assert client.read().status == 204
@@ -89,7 +89,7 @@ def check_served(client: RawClient, text: str) -> None:
 
 @both_ways(VALID)
 def test_a_valid_request_reaches_the_app(runtime: Runtime, case: Case, slowly: bool) -> None:
-    """A valid request is answered by the app, which saw what was sent, however it was cut."""
+    """A valid request is answered by the app, which saw what was sent, however it was split."""
     data = moved(case)
     with client_of(runtime) as client:
         transmit(client, data, slowly=slowly)
@@ -99,8 +99,8 @@ def test_a_valid_request_reaches_the_app(runtime: Runtime, case: Case, slowly: b
 
 @both_ways(INVALID)
 def test_an_invalid_request_is_refused(runtime: Runtime, case: Case, slowly: bool) -> None:
-    """An invalid one gets its status as a JSON error, then an orderly end: not a reset, which
-    could take the answer with it while bytes are still on their way."""
+    """An invalid one gets its status as a JSON error, then a clean close: a reset could destroy the
+    answer while bytes are still on their way."""
     data = moved(case)
     with client_of(runtime) as client:
         transmit(client, data, slowly=slowly)
@@ -116,8 +116,8 @@ def test_an_invalid_request_is_refused(runtime: Runtime, case: Case, slowly: boo
 
 
 def test_no_case_harmed_the_worker(runtime: Runtime) -> None:
-    """After all of the corpus the one worker that served it is still there, with nothing in hand:
-    a refused request was never left with it."""
+    """After the whole corpus its one worker is still there, with nothing in hand: no refused
+    request was left with it."""
 
     def workers() -> list[tuple[int, str]]:
         with client_of(runtime) as client:

@@ -1,4 +1,4 @@
-"""A low limit of open files, and clients and apps that take what they can."""
+"""A low limit of open files, with clients and apps that take as many as they can."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def most(runtime: Runtime) -> int:
 
 
 def slow(runtime: Runtime) -> RawClient:
-    """A client that takes little."""
+    """A client with a small buffer."""
     sock = socket.socket()
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2048)
     sock.settimeout(15)
@@ -75,8 +75,8 @@ HOLDS: dict[str, Callable[[int], bytes]] = {
 
 @pytest.mark.parametrize("how", HOLDS)
 def test_all_connections_but_one_are_held(runtime: Runtime, how: str) -> None:
-    """There are descriptors for another client, whatever it asks for: a file, a worker that has to
-    start, apps that are looked for; and none are left over at the end."""
+    """Another client still gets the descriptors it needs: for a file, for a worker that starts, for
+    a search for apps; and none leak."""
     folder = look_into(runtime.pid) / "fd"
     with contextlib.ExitStack() as stack:
         for number in range(most(runtime) - 1):
@@ -93,7 +93,7 @@ def test_all_connections_but_one_are_held(runtime: Runtime, how: str) -> None:
 
 
 def test_more_than_there_can_be(runtime: Runtime) -> None:
-    """Who comes when all are held waits, and nobody gets an error."""
+    """Clients beyond the limit wait, and none gets an error."""
     with contextlib.ExitStack() as stack:
         clients = [slow(runtime) for _ in range(2 * most(runtime))]
         for client in clients:

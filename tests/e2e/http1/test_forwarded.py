@@ -1,6 +1,6 @@
-"""Proxies in front of a running runtime: what apps of each kind, sites and the log tell of it.
+"""Proxies in front of a running runtime: what apps of each kind, sites and the log see.
 
-The runtime trusts 127.0.0.2, 127.0.0.3 and its unix socket; 127.0.0.1 is anybody.
+The runtime trusts 127.0.0.2, 127.0.0.3 and its unix socket; 127.0.0.1 is any client.
 """
 
 from __future__ import annotations
@@ -107,7 +107,7 @@ def runtime(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Runtime]:
 
 @contextlib.contextmanager
 def coming_from(runtime: Runtime, source: str) -> Iterator[RawClient]:
-    """A client with this address; "unix" comes by the unix socket."""
+    """A client with this address; "unix" connects to the unix socket."""
     if source == "unix":
         sock = socket.socket(socket.AF_UNIX)
         address: Any = runtime.wait_for_record("runtime.listening")["urls"][1].removeprefix("unix:")
@@ -132,7 +132,7 @@ def fields_of(told: dict[str, Any], *names: str) -> list[str | None]:
 
 @pytest.mark.parametrize("source", ["127.0.0.2", "unix"])
 def test_a_function_behind_a_proxy(runtime: Runtime, source: str) -> None:
-    """A Request has the client, scheme, host and base that the client knows, and its own URL."""
+    """A Request, and its URL, have the client, scheme, host and base that the client uses."""
     told = get(runtime, source, "/fetch/a%20b?q=1", *BY_PROXY).json
     assert told["client"] == [CLIENT, 0]
     assert (told["scheme"], told["host"]) == ("https", "shop.example")
@@ -146,12 +146,12 @@ def test_wsgi_behind_a_proxy(runtime: Runtime) -> None:
     """A WSGI app finds them in its environ."""
     environ = get(runtime, "127.0.0.2", "/wsgi/a%20b?q=1", *BY_PROXY).json
     assert (environ["REMOTE_ADDR"], environ["wsgi.url_scheme"]) == (CLIENT, "https")
-    assert "REMOTE_PORT" not in environ  # which nobody has told
+    assert "REMOTE_PORT" not in environ  # no field says which
     assert environ["HTTP_HOST"] == environ["HTTP_X_FORWARDED_HOST"] == "shop.example"
     assert (environ["SCRIPT_NAME"], environ["PATH_INFO"]) == ("/tools/wsgi", "/a b")
     assert environ["REQUEST_URI"] == "/tools/wsgi/a%20b?q=1"
     assert environ["HTTP_X_FORWARDED_FOR"] == CLIENT
-    assert "HTTP_X_FORWARDED_PREFIX" not in environ  # it stands in SCRIPT_NAME already
+    assert "HTTP_X_FORWARDED_PREFIX" not in environ  # SCRIPT_NAME has it already
 
 
 def test_asgi_behind_a_proxy(runtime: Runtime) -> None:
@@ -176,7 +176,7 @@ def test_asgi_behind_a_proxy(runtime: Runtime) -> None:
 def test_a_websocket_behind_a_proxy(
     runtime: Runtime, app: str, source: str, client: list[object] | None, base: str
 ) -> None:
-    """Behind a proxy that ends TLS a WebSocket is a wss one; of a stranger nothing is believed."""
+    """Behind a proxy that ends TLS a WebSocket is wss; a stranger's fields are not believed."""
     with coming_from(runtime, source) as raw:
         raw.send(handshake(f"/{app}/x", *BY_PROXY))
         told = json.loads(switched(raw).read_text())
@@ -187,7 +187,7 @@ def test_a_websocket_behind_a_proxy(
 
 
 def test_forwarded_behind_a_proxy(runtime: Runtime) -> None:
-    """RFC 7239's Forwarded tells the same."""
+    """RFC 7239's Forwarded says the same."""
     field = 'Forwarded: for="198.51.100.9, for="203.0.113.7:99";proto=https;host=shop.example'
     told = get(runtime, "127.0.0.3", "/fetch/", field).json
     assert told["client"] == [CLIENT, 99]
@@ -197,8 +197,8 @@ def test_forwarded_behind_a_proxy(runtime: Runtime) -> None:
 
 @pytest.mark.parametrize("app", ["fetch", "asgi", "wsgi"])
 def test_what_others_say_changes_nothing(runtime: Runtime, app: str) -> None:
-    """An app sees the same request, whatever a client that is not trusted says of itself: its
-    forwarding fields are replaced by what is true."""
+    """An app sees the same request, whatever an untrusted client claims: its forwarding fields are
+    replaced by true ones."""
     with coming_from(runtime, "127.0.0.1") as client:
         plain = client.get(f"/{app}/x", "X-Request-ID: 12345678").json
         forged = client.get(f"/{app}/x", *FORGED, "X-Request-ID: 12345678").json
@@ -218,7 +218,7 @@ def test_what_others_say_changes_nothing(runtime: Runtime, app: str) -> None:
 
 
 def test_the_operator_is_told_once(tmp_path: Path) -> None:
-    """Headers that are not believed are worth a warning that names the setting, and no more."""
+    """Forwarding fields that are not trusted cause one warning, which names the setting."""
     write_app(tmp_path / "fetch", {"app.py": FETCH}, ttl=600)
     with running(tmp_path) as runtime:
         for fields in ((), ("X-Base: /x",), FORGED, FORGED):
@@ -250,7 +250,7 @@ def test_the_access_log(runtime: Runtime) -> None:
 
 
 def test_a_site_behind_a_prefix(runtime: Runtime) -> None:
-    """Redirects and <base href> of a static site have the prefix that the proxy took off."""
+    """Redirects and <base href> of a static site include the prefix that the proxy removed."""
     prefix = "X-Forwarded-Prefix: /tools/"
     assert b'<base href="/tools/site/">' in get(runtime, "127.0.0.2", "/site/", prefix).body
     assert get(runtime, "127.0.0.2", "/site", prefix).get("location") == "/tools/site/"
@@ -263,7 +263,7 @@ def test_a_site_behind_a_prefix(runtime: Runtime) -> None:
 
 
 def test_discovery_behind_a_prefix(runtime: Runtime) -> None:
-    """Where the API is, is told as the client reaches it."""
+    """Discovery gives the API's path as the client reaches it."""
     told = get(runtime, "127.0.0.2", "/.well-known/buntime", "X-Forwarded-Prefix: /tools").json
     assert told["api"] == "/tools/api"
 
@@ -284,12 +284,12 @@ def test_discovery_behind_a_prefix(runtime: Runtime) -> None:
 def test_the_operators_pages(
     runtime: Runtime, source: str, fields: tuple[str, ...], status: int
 ) -> None:
-    """Without a key they are for direct requests of this machine; a trusted proxy is none."""
+    """Without a key these pages answer direct requests of this machine, not a trusted proxy's."""
     assert get(runtime, source, "/api/workers", *fields).status == status
 
 
 def test_a_faulty_request_by_a_proxy(runtime: Runtime) -> None:
-    """What is no request cannot be believed in anything: the log has the peer."""
+    """Nothing is believed of what is no valid request: the log has the peer's address."""
     with coming_from(runtime, "127.0.0.2") as proxy:
         proxy.send(request("GET /fetch/", "X-Forwarded-For: 1.2.3.4").replace(b" HTTP/1.1", b" H"))
         assert proxy.read().status == 400

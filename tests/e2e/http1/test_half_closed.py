@@ -1,5 +1,5 @@
-"""Clients that shut their side behind what they ask, as `printf ... | nc` does, and those that
-leave: by what TCP tells they are the same, until something is sent to them."""
+"""Clients that shut their side after their request, as `printf ... | nc` does, and those that
+leave: TCP shows no difference until something is sent to them."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ def runtime(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Runtime]:
 
 @contextlib.contextmanager
 def asking(runtime: Runtime, *requests: bytes) -> Iterator[RawClient]:
-    """A client that has sent all that it has to send."""
+    """A client that has sent everything and has shut its side."""
     with client_of(runtime) as client:
         client.send(b"".join(requests))
         client.sock.shutdown(socket.SHUT_WR)
@@ -117,7 +117,7 @@ def chunks(data: bytes) -> bytes:
 def test_what_was_asked_is_answered(
     runtime: Runtime, sent: list[bytes], answers: list[bytes | None]
 ) -> None:
-    """All of it, in its order, by whoever answers; then the connection is closed in order."""
+    """Each request is answered, in order, whatever answers; then the connection closes cleanly."""
     with asking(runtime, *sent) as client:
         for body in answers:
             reply = client.read()
@@ -126,8 +126,8 @@ def test_what_was_asked_is_answered(
 
 
 def test_many_that_have_left_are_let_go(runtime: Runtime) -> None:
-    """Who waits for an answer that takes longer than a second counts as one that has left: its
-    handler is told, its connection is closed without an answer; as many as there may be."""
+    """After a second without an answer such a client counts as gone: its handler learns of it, and
+    its connection is closed without an answer, however many there are."""
     begun_s = time.monotonic()
     with contextlib.ExitStack() as stack:
         clients = [
@@ -142,7 +142,7 @@ def test_many_that_have_left_are_let_go(runtime: Runtime) -> None:
 
 
 def test_one_that_leaves_is_still_noticed(runtime: Runtime) -> None:
-    """A close behind the request is told of within its second, and a reset at once."""
+    """A close after a request is noticed about a second later, a reset at once."""
     for name, linger in (("closed", b"\0" * 8), ("reset", b"\1\0\0\0\0\0\0\0")):
         with client_of(runtime) as client:
             client.send(request(f"GET /h/slow?name={name}"))
@@ -154,7 +154,7 @@ def test_one_that_leaves_is_still_noticed(runtime: Runtime) -> None:
 
 
 def test_an_event_stream_is_not_for_them(runtime: Runtime) -> None:
-    """It would never end by itself."""
+    """An event stream, which never ends by itself, is ended for such a client."""
     begun_s = time.monotonic()
     with asking(runtime, request("GET /h/events")) as client:
         runtime.wait_for_line("left events", app="h")
@@ -164,7 +164,7 @@ def test_an_event_stream_is_not_for_them(runtime: Runtime) -> None:
 
 
 def test_they_wait_behind_all_others(runtime: Runtime) -> None:
-    """Who may have left gets a worker when nobody else waits for one, and is answered then."""
+    """A client that may have left gets a worker once nobody else waits for one, and is answered."""
 
     def queued() -> Any:
         with client_of(runtime) as other:

@@ -1,5 +1,5 @@
-"""Clients that leave while they are not read: in the middle of an upload or of messages that the
-app does not take, so that the end of the connection stands behind what nobody wants."""
+"""Clients that leave while nothing is read from them: in the middle of an upload or of messages
+that the app does not read. The end of the connection then comes after unread bytes."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tests.support.pressure import MB, send_until_stopped, small_client
 from tests.support.rawclient import RawClient, client_of, request
 from tests.support.rawsocket import BINARY, handshake, switched, write_frame
 
-# What each kind does when it is told: it prints "left" and the name that the client gave.
+# What each kind does when its client leaves: it prints "left" and the name that the client gave.
 APPS = {
     "async": """
 import asyncio
@@ -115,8 +115,8 @@ def websocket(ws):
     print("left", ws.query["name"], ws.close_code)
 """,
 }
-SIZE = 8 * MB  # what an upload is said to have; less of it is sent
-# More than runtime and worker take of what the app does not want, and less than kernels do.
+SIZE = 8 * MB  # the announced length of an upload; less of it is sent
+# More than runtime and worker hold of what the app does not read, and less than kernels hold.
 UNREAD = 140 * 1024
 
 
@@ -138,8 +138,8 @@ def check_told_soon(runtime: Runtime, line: str, app: str, within_s: float = 1.0
 @pytest.mark.parametrize("how", ["closed", "reset"])
 @pytest.mark.parametrize("app", APPS)
 def test_in_the_middle_of_an_upload(runtime: Runtime, app: str, how: str) -> None:
-    """The app knows within a second, though it reads nothing of the upload and so neither does
-    the runtime; its worker lives on."""
+    """The app learns of it within a second, even though neither it nor the runtime reads the
+    upload; its worker lives on."""
     with small_client(runtime) as client:
         client.send(request(f"POST /{app}/?name={how}", f"Content-Length: {SIZE}"))
         runtime.wait_for_line(f"begun {how}", app=app)
@@ -157,7 +157,7 @@ def test_in_the_middle_of_an_upload(runtime: Runtime, app: str, how: str) -> Non
 @pytest.mark.parametrize("how", ["closed", "reset"])
 @pytest.mark.parametrize("app", SOCKETS)
 def test_in_the_middle_of_messages(runtime: Runtime, app: str, how: str) -> None:
-    """So does one that takes no messages from its WebSocket."""
+    """So does an app that takes no messages from its WebSocket."""
     messages = write_frame(BINARY, bytes(MB)) * 8
     with small_client(runtime) as client:
         client.send(handshake(f"/{app}/?name={how}"))
@@ -168,8 +168,8 @@ def test_in_the_middle_of_messages(runtime: Runtime, app: str, how: str) -> None
 
 
 def leave(client: RawClient, data: bytes, how: str) -> None:
-    """Send what is not read, and leave. A close is told of behind all that was sent: by the
-    client's kernel, once the runtime's has room for that. A reset comes at once."""
+    """Sends what is not read, and leaves. The runtime sees a close after all that was sent: the
+    client's kernel delivers both once the runtime's has room. A reset comes at once."""
     if how == "closed":
         client.send(data[:UNREAD])
     else:
@@ -179,8 +179,8 @@ def leave(client: RawClient, data: bytes, how: str) -> None:
 
 
 def test_behind_a_request_that_waits(runtime: Runtime) -> None:
-    """A client that has sent its next request already, and leaves, has left when it was waited
-    for for a second, as it could have shut its side alone."""
+    """A client that leaves after it has sent its next request counts as gone after a second, as it
+    could just have shut its side."""
     with client_of(runtime) as client:
         client.send(request("POST /async/?name=next", body=b"a") + request("GET /async/"))
         runtime.wait_for_line("begun next", app="async")
@@ -189,8 +189,8 @@ def test_behind_a_request_that_waits(runtime: Runtime) -> None:
 
 @pytest.mark.parametrize("framing", ["Content-Length: 20971520", "Transfer-Encoding: chunked"])
 def test_an_early_answer(runtime: Runtime, framing: str) -> None:
-    """Of an app that answers without reading, the client gets the answer though it goes on
-    sending: the rest is thrown away for a while, and the connection is closed in order."""
+    """If an app answers without reading, the client gets the answer even if it goes on sending: the
+    rest is discarded for a while, and the connection closes cleanly."""
     piece = b"10000\r\n" + bytes(0x10000) + b"\r\n" if "chunked" in framing else bytes(0x10000)
     with client_of(runtime) as client:
         client.send(request("GET /async/early", framing))

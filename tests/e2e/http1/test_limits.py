@@ -1,7 +1,7 @@
 """Each limit of the HTTP server, with a client that breaks it and one that just keeps it.
 
-Times are set low here. Where a test takes its time, it is the pace of a slow client: `idle` waits
-that long, and fails where the other side does not stay silent meanwhile.
+Times are set low here. Where a test takes time, that is the pace of a slow client: `idle` waits
+that long, and fails if the other side sends something meanwhile.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ HEAD_S = 0.3
 IDLE_S = 0.4
 BODY_S = 0.8
 SEND_S = 0.8
-SOON_S = 1.5  # deadlines are looked at four times a second, and the machine may be busy
-APP_S = 0.25  # the app's own timeout, shorter than a client may take
+SOON_S = 1.5  # deadlines are checked four times a second, and the machine may be busy
+APP_S = 0.25  # the app's own timeout, shorter than what a client may take
 
 SETTINGS = {
     "RUNTIME_REQUEST_LINE_MAX": "1kb",
@@ -104,7 +104,7 @@ def runtime(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Runtime]:
 
 
 def is_served(runtime: Runtime, app: str) -> bool:
-    """Whether its worker is ready; one app has less time than its start may take."""
+    """Whether its worker is ready; one app's timeout is shorter than its start may take."""
     with client_of(runtime) as client:
         return client.get(f"/{app}/").status == 200
 
@@ -116,13 +116,13 @@ def client(runtime: Runtime) -> Iterator[RawClient]:
 
 
 def check_last(client: RawClient, reply: Reply) -> None:
-    """The answer says that it is the last, and is."""
+    """The answer says that it is the last one, and it is."""
     assert reply.get("connection") == "close"
     client.expect_end()
 
 
 def idle(client: RawClient, seconds: float) -> None:
-    """Wait as a slow client does; the other side has nothing to say to that."""
+    """Waits as a slow client does; the other side must send nothing meanwhile."""
     assert not select.select([client.sock], [], [], seconds)[0], "it did not wait"
 
 
@@ -150,7 +150,7 @@ def test_request_line(client: RawClient, size: int) -> None:
 
 
 def test_a_request_line_without_an_end(client: RawClient) -> None:
-    """A line that never ends is 414 as soon as it is too long, not when its time is over."""
+    """An endless request line is 414 as soon as it is too long, not when its time is over."""
     begun = time.monotonic()
     client.send(b"GET /" + b"x" * 1100)
     reply = client.read()
@@ -171,7 +171,7 @@ def test_header_section(client: RawClient, size: int) -> None:
 
 
 def test_a_header_section_without_an_end(client: RawClient) -> None:
-    """Fields that never end are 431 as soon as they are too many bytes."""
+    """Endless fields are 431 as soon as they have too many bytes."""
     begun = time.monotonic()
     client.send(b"GET /c/ HTTP/1.1\r\nHost: a\r\nX-Filler: " + b"x" * 2100)
     reply = client.read()
@@ -194,7 +194,7 @@ def test_header_fields(client: RawClient, count: int) -> None:
 
 
 def test_head_timeout(client: RawClient) -> None:
-    """A head that does not come to its end in time is 408."""
+    """A head that is not complete in time is 408."""
     begun = time.monotonic()
     client.send(b"GET /c/ HTTP/1.1\r\nHost: a\r\n")
     reply = client.read()
@@ -204,7 +204,7 @@ def test_head_timeout(client: RawClient) -> None:
 
 
 def test_a_trickled_head(client: RawClient) -> None:
-    """The time for a head is for all of it: a byte now and then does not prolong it."""
+    """The time is for the whole head: a byte now and then does not prolong it."""
     head = iter(request("GET /c/", "X-Long: " + "x" * 200))
     begun = time.monotonic()
     while not select.select([client.sock], [], [], 0.05)[0]:
@@ -227,7 +227,7 @@ def test_the_head_of_a_later_request(client: RawClient) -> None:
 
 @pytest.mark.parametrize("framing", ["Content-Length: 10", "Transfer-Encoding: chunked"])
 def test_body_timeout(runtime: Runtime, client: RawClient, framing: str) -> None:
-    """A body that pauses too long is 408; the app that reads it gets an error, not its half."""
+    """A body that pauses too long is 408; the app that reads it gets an error, not half of it."""
     before = told(runtime, "ClientGone in upload")
     client.send(request("POST /c/upload", framing) + b"3\r\nabc\r\n")
     begun = time.monotonic()
@@ -271,8 +271,8 @@ def test_a_body_that_the_app_lets_wait(runtime: Runtime, client: RawClient) -> N
 
 @pytest.mark.parametrize(("requests", "limit_s"), [(0, HEAD_S), (1, IDLE_S)])
 def test_a_silent_connection(client: RawClient, requests: int, limit_s: float) -> None:
-    """A connection without a request is closed after its time, without a word: the time for a head
-    at its beginning, the keep-alive timeout between two requests."""
+    """A connection without a request is closed silently when its time is over: at its start the
+    time for a head, between two requests the keep-alive timeout."""
     for _ in range(requests):
         assert client.get("/c/").status == 200
     begun = time.monotonic()
@@ -281,7 +281,7 @@ def test_a_silent_connection(client: RawClient, requests: int, limit_s: float) -
 
 
 TLS_HELLO = b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03"
-# What is sent for ever, piece by piece, and never becomes a request.
+# What a client sends piece by piece, without end, and never becomes a request.
 NEVER_A_REQUEST = {
     "carriage return, line feed": [b"\r", b"\n"],
     "empty lines": [b"\r\n\r\n"],
@@ -299,8 +299,8 @@ NEVER_A_REQUEST = {
 @pytest.mark.parametrize("requests", [0, 1])
 @pytest.mark.parametrize("what", NEVER_A_REQUEST)
 def test_what_never_becomes_a_request(client: RawClient, what: str, requests: int) -> None:
-    """Whatever trickles in does not keep a connection: it ends within the times of idleness and
-    of a head, with 408 or 400 where a request had begun."""
+    """Trickling bytes do not keep a connection open: it ends within the idle time and the time for
+    a head, with 408 or 400 if a request had begun."""
     for _ in range(requests):
         assert client.get("/c/").status == 200
     begun = time.monotonic()
@@ -309,20 +309,20 @@ def test_what_never_becomes_a_request(client: RawClient, what: str, requests: in
         assert time.monotonic() - begun < HEAD_S + requests * IDLE_S + SOON_S
         client.send(next(pieces))
     if what in ("carriage return, line feed", "empty lines"):
-        with contextlib.suppress(Cut):  # reset by the line feed that was on its way
+        with contextlib.suppress(Cut):  # reset because of the line feed that was on its way
             assert client.receive() == b""
     else:
         assert client.read().status in (400, 408, 431)
 
 
 def test_a_client_that_half_closes(client: RawClient) -> None:
-    """A client that will send no request is gone at once."""
+    """The connection of a client that can send no request any more is closed at once."""
     client.sock.shutdown(socket.SHUT_WR)
     client.expect_end()
 
 
 def test_requests_prolong_a_connection(client: RawClient) -> None:
-    """The idle time begins anew with each answer."""
+    """The idle time starts anew with each answer."""
     begun = time.monotonic()
     while time.monotonic() - begun < 1.5 * IDLE_S:
         assert client.get("/c/").status == 200
@@ -330,7 +330,7 @@ def test_requests_prolong_a_connection(client: RawClient) -> None:
 
 
 def test_send_timeout(runtime: Runtime, client: RawClient) -> None:
-    """A client that takes nothing of its answer for too long is cut off, and the app told."""
+    """A client that reads nothing of its answer for too long is cut off, and the app told so."""
     before = told(runtime, "left in endless")
     begun = time.monotonic()
     client.send(request("GET /c/endless"))
@@ -341,7 +341,7 @@ def test_send_timeout(runtime: Runtime, client: RawClient) -> None:
 
 @pytest.mark.parametrize("target", ["/c/megabytes?n=24", "/site/24.bin"])
 def test_a_slow_reader(client: RawClient, target: str) -> None:
-    """As long as the client takes bytes, an answer may take its time, from an app or a file."""
+    """As long as the client reads bytes, an answer may take its time, from an app or a file."""
     client.send(request(f"GET {target}", version="1.0"))
     begun = time.monotonic()
     taken = 0
@@ -359,7 +359,7 @@ def idle_reading(seconds: float) -> None:
 
 
 def test_a_slow_upload_is_not_the_apps_fault(client: RawClient) -> None:
-    """While the app waits for its client's body, the app's timeout does not count."""
+    """While the app waits for its client's body, the app's timeout does not run."""
     client.send(request("POST /hasty/length", "Content-Length: 2"))
     for _ in range(2):
         idle(client, 2 * APP_S)
@@ -368,7 +368,7 @@ def test_a_slow_upload_is_not_the_apps_fault(client: RawClient) -> None:
 
 
 def test_a_slow_download_is_not_the_apps_fault(client: RawClient) -> None:
-    """While the client does not take what the app gives, the app's timeout does not count."""
+    """While the client does not read what the app gives, the app's timeout does not run."""
     client.send(request("GET /hasty/megabytes?n=24", version="1.0"))
     idle_reading(2 * APP_S)
     taken = 0
@@ -382,8 +382,8 @@ def test_a_slow_download_is_not_the_apps_fault(client: RawClient) -> None:
 
 @pytest.mark.parametrize(("app", "limit"), [("c", 10 * KB), ("own", 5 * KB), ("greedy", 20 * KB)])
 def test_max_body_size_by_length(client: RawClient, app: str, limit: int) -> None:
-    """A Content-Length above the app's maxBodySize, the default, or what the runtime allows at
-    most is 413 at once, before any of the body is sent; one of the limit itself is read."""
+    """A Content-Length above the app's maxBodySize, the default, or the runtime's cap is 413 at
+    once, before any of the body is sent; one at the limit is read."""
     client.send(request(f"POST /{app}/length", body=b"x" * limit))
     assert client.read().body == str(limit).encode()
     client.send(request(f"POST /{app}/length", f"Content-Length: {limit + 1}"))
@@ -393,7 +393,7 @@ def test_max_body_size_by_length(client: RawClient, app: str, limit: int) -> Non
 
 
 def test_a_cap_is_told(runtime: Runtime) -> None:
-    """A maxBodySize above what the runtime allows is a warning that names both."""
+    """A maxBodySize above the runtime's cap causes a warning that names both."""
 
     def is_told() -> bool:
         warnings = [str(each) for each in tuple(runtime.records) if each["level"] == "warn"]
@@ -420,7 +420,7 @@ def test_max_body_size_in_chunks(client: RawClient, size: int, pieces: int) -> N
 
 
 def test_max_body_size_while_the_app_reads(runtime: Runtime, client: RawClient) -> None:
-    """A body that grows too large under the app's hands is 413 to the client and an error to it."""
+    """A body that grows too large while the app reads: 413 for the client, an error for the app."""
     before = told(runtime, "ClientGone in upload")
     client.send(request("POST /c/upload", "Expect: 100-continue", "Transfer-Encoding: chunked"))
     assert client.receive() == b"HTTP/1.1 100 Continue\r\n\r\n"
@@ -452,7 +452,7 @@ def narrow(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Runtime]:
 
 @contextlib.contextmanager
 def pouring(client: RawClient, data: bytes) -> Iterator[None]:
-    """Send the same for ever, and take what comes back."""
+    """Send the same without end, and read what comes back."""
 
     def send() -> None:
         with contextlib.suppress(OSError):
@@ -477,7 +477,7 @@ def pouring(client: RawClient, data: bytes) -> Iterator[None]:
 
 
 def linger(client: RawClient) -> None:
-    """Send more than is taken; the answer has come, and the runtime waits for the rest."""
+    """Send more than the limit; the answer has come, and the runtime waits for the rest."""
     client.send(request("POST /c/length", "Content-Length: 1000000") + b"x")
     assert client.read().status == 413
     client.expect_end()
@@ -500,8 +500,8 @@ HOLDS: dict[str, Callable[[RawClient], object]] = {
 
 @pytest.mark.parametrize("how", HOLDS)
 def test_connections_max(narrow: Runtime, how: str) -> None:
-    """At the limit the connection goes that has been without a request for the longest; whoever
-    comes is served at once."""
+    """At the limit the connection that has been without a request for the longest is closed; a
+    newcomer is served at once."""
     with ExitStack() as stack:
         holding = []
         for _ in range(FEW):
@@ -519,8 +519,8 @@ def test_connections_max(narrow: Runtime, how: str) -> None:
 
 
 def test_connections_max_of_those_who_are_busy(narrow: Runtime) -> None:
-    """Whoever has a request under way stays; newcomers wait, and come when one is answered or
-    leaves. The answer says that it is the last."""
+    """A client with a request under way stays; newcomers wait, and come in when one is answered or
+    leaves. The answer says that it is the last one."""
     with ExitStack() as stack:
         busy = [stack.enter_context(client_of(narrow)) for _ in range(FEW)]
         for client in busy:
@@ -544,7 +544,7 @@ def test_connections_max_of_those_who_are_busy(narrow: Runtime) -> None:
 
 
 def test_connections_max_of_those_who_send_in_a_row(narrow: Runtime) -> None:
-    """Who has always sent the next request already does not stay for ever either."""
+    """A client that always has its next request sent already does not stay for ever either."""
     many = request("GET /health") * 500
     with ExitStack() as stack:
         busy = [stack.enter_context(client_of(narrow)) for _ in range(FEW)]
@@ -558,7 +558,7 @@ def test_connections_max_of_those_who_send_in_a_row(narrow: Runtime) -> None:
 
 
 def test_many_connections(tmp_path_factory: pytest.TempPathFactory) -> None:
-    """Five hundred connections at a time are nothing special: all are served and stay open."""
+    """Five hundred connections at once are nothing special: all are served and stay open."""
     folder = tmp_path_factory.mktemp("apps")
     write_app(folder / "c", {"app.py": APP}, ttl=600, maxRequests=10**6)
     with running(folder) as runtime, ExitStack() as stack:

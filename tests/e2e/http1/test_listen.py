@@ -1,4 +1,4 @@
-"""Several places to listen at: each is served, all or none are opened, all are closed."""
+"""Several addresses to listen at: each is served, all or none are opened, all are closed."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def apps(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def free_port() -> int:
-    """A port that was free a moment ago, for IPv4 and IPv6 alike."""
+    """A port that was free a moment ago, for both IPv4 and IPv6."""
     family = socket.AF_INET6 if HAS_IPV6 else socket.AF_INET
     with socket.create_server(("", 0), family=family, dualstack_ipv6=HAS_IPV6) as sock:
         return int(sock.getsockname()[1])
@@ -42,7 +42,7 @@ def free_port() -> int:
 
 @contextlib.contextmanager
 def client_at(url: str) -> Iterator[RawClient]:
-    """A client of one of the places in `urls`."""
+    """A client of one of the addresses in `urls`."""
     if url.startswith("unix:"):
         sock = socket.socket(socket.AF_UNIX)
         address: Any = url.removeprefix("unix:")
@@ -61,7 +61,7 @@ def urls_of(runtime: Runtime) -> list[str]:
 
 
 def refusal(apps: Path, *listen: str) -> str:
-    """The one line of a runtime that does not start."""
+    """The one line that a runtime prints if it does not start."""
     flags = [word for place in listen for word in ("--listen", place)]
     done = subprocess.run(
         [*command(), str(apps), *flags],
@@ -78,8 +78,8 @@ def refusal(apps: Path, *listen: str) -> str:
 
 
 def test_all_are_served(apps: Path, tmp_path: Path) -> None:
-    """Each place is served by one loop; the app is told which one a request came to, the log
-    names them all, the first of them as `url`; at the end nothing is left of any."""
+    """One loop serves each address; the app sees which one a request came to, the log names all of
+    them, the first as `url`; nothing is left of them at the end."""
     path = tmp_path / "s"
     places = ["127.0.0.1:0", "127.0.0.1:0", f"unix:{path}", *(["[::1]:0"] if HAS_IPV6 else [])]
     with running(apps, env={"RUNTIME_LISTEN": ", ".join(places)}) as runtime:
@@ -104,7 +104,7 @@ def test_all_are_served(apps: Path, tmp_path: Path) -> None:
 
 
 def test_the_flag_repeated(apps: Path, tmp_path: Path) -> None:
-    """--listen can be given several times, and wins over the variable, over HOST and PORT."""
+    """--listen can be given several times, and wins over the variable and over HOST and PORT."""
     one, other = tmp_path / "1", tmp_path / "2"
     env = {"RUNTIME_LISTEN": "127.0.0.1:1", "RUNTIME_LOG_FORMAT": "json"}
     flags = ["--listen", f"unix:{one}", f"--listen=unix:{other}", "--port", "1"]
@@ -123,7 +123,7 @@ def test_the_flag_repeated(apps: Path, tmp_path: Path) -> None:
 
 @pytest.mark.skipif(not HAS_IPV6, reason="this machine has no IPv6")
 def test_both_families_on_one_port(apps: Path) -> None:
-    """[::] beside an IPv4 address of the same port leaves IPv4 to that one."""
+    """[::] beside an IPv4 address of the same port leaves IPv4 to that address."""
     port = free_port()
     env = {"RUNTIME_LISTEN": f"[::]:{port} 127.0.0.1:{port}"}
     with running(apps, env=env) as runtime:
@@ -136,7 +136,7 @@ def test_both_families_on_one_port(apps: Path) -> None:
 
 @pytest.mark.skipif(not HAS_IPV6, reason="this machine has no IPv6")
 def test_an_ipv6_socket_takes_ipv4(apps: Path) -> None:
-    """[::] alone takes clients over IPv4, and gives them their IPv4 address."""
+    """[::] without one takes clients over IPv4, and gives them their IPv4 address."""
     with running(apps, env={"RUNTIME_LISTEN": "[::]:0"}) as runtime:
         with client_at(f"http://127.0.0.1:{runtime.port}") as client:
             assert client.get("/who/").json["client"][0] == "127.0.0.1"
@@ -154,8 +154,8 @@ def test_the_mode_of_a_socket(apps: Path, tmp_path: Path) -> None:
 
 
 def test_room_is_made_at_each(apps: Path, tmp_path: Path) -> None:
-    """The bound on connections is of all places together; when one closes, those who wait at any
-    of them are let in."""
+    """The limit of connections counts those of all addresses; when one closes, clients that wait at
+    any address are let in."""
     path = tmp_path / "s"
     env = {"RUNTIME_LISTEN": f"127.0.0.1:0 unix:{path}", "RUNTIME_CONNECTIONS_MAX": "1"}
     with running(apps, env=env) as runtime:
@@ -170,7 +170,7 @@ def test_room_is_made_at_each(apps: Path, tmp_path: Path) -> None:
 
 
 def test_all_or_none(apps: Path, tmp_path: Path) -> None:
-    """Where one place cannot be had, the line names it, and those before it are given up."""
+    """If one address cannot be opened, the line names it, and those before it are closed."""
     path = tmp_path / "s"
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
@@ -180,7 +180,7 @@ def test_all_or_none(apps: Path, tmp_path: Path) -> None:
 
 
 def test_a_start_that_fails_later(apps: Path, tmp_path: Path) -> None:
-    """An error behind the opening of the sockets leaves no file of one either."""
+    """An error after the sockets were opened leaves no socket file either."""
     path = tmp_path / "s"
     done = subprocess.run(
         [*command(), str(apps), "--listen", f"unix:{path}", "--python", "/no/such/python"],
@@ -207,13 +207,13 @@ def test_a_start_that_fails_later(apps: Path, tmp_path: Path) -> None:
     ids=["port", "mode", "name", "folder", "long"],
 )
 def test_what_cannot_be_had(apps: Path, place: str, named: str) -> None:
-    """A place that is none is one line that says why."""
+    """An invalid address is one line that says why."""
     assert named in refusal(apps, place)
 
 
 @pytest.mark.parametrize("kind", ["file", "dangling"])
 def test_what_is_no_socket(apps: Path, tmp_path: Path, kind: str) -> None:
-    """A path with something else than a socket is refused, and left as it is."""
+    """A path with something other than a socket is refused, and left as it is."""
     path = tmp_path / "s"
     if kind == "file":
         path.write_text("precious")
@@ -239,7 +239,7 @@ def test_a_live_socket(apps: Path, tmp_path: Path) -> None:
 
 
 def test_the_socket_of_a_successor_stays(apps: Path, tmp_path: Path) -> None:
-    """A runtime whose socket was replaced by another one does not remove that when it ends."""
+    """A runtime whose socket was replaced does not remove the new one when it ends."""
     path = tmp_path / "s"
     with running(apps, env={"RUNTIME_LISTEN": f"unix:{path}"}) as runtime:
         path.unlink()

@@ -20,7 +20,7 @@ from tests.support.client import Gates
 from tests.support.harness import ROOT, STOP_S, Runtime, command, is_alive, wait_until, write_app
 from tests.support.rawclient import Cut, RawClient, client_of, request
 
-SOON_S = 5.0  # far less than what the runtime would wait for if it waited
+SOON_S = 5.0  # far less than the runtime's own waits
 
 APP = """
 import os, time
@@ -72,7 +72,7 @@ def started(
     env: Mapping[str, str] | None = None,
     before: str = ":",
 ) -> Iterator[Runtime]:
-    """A runtime in a session of its own, told by HOST where to listen; the shell does `before`."""
+    """A runtime in a session of its own, listening at `host`; the shell runs `before` first."""
     environ = {"PATH": os.environ["PATH"], "HOME": os.environ.get("HOME", "/")}
     environ |= {"RUNTIME_LOG_FORMAT": "json", "HOST": host, "PORT": "0", **(env or {})}
     with subprocess.Popen(
@@ -93,7 +93,7 @@ def started(
 
 
 def refusal(*args: str, **env: str) -> str:
-    """The one line of a runtime that does not start."""
+    """The one line that a runtime prints if it does not start."""
     done = subprocess.run(
         [*command(), *args],
         env={"PATH": os.environ["PATH"], "HOME": os.environ.get("HOME", "/"), **env},
@@ -151,12 +151,12 @@ def test_an_address_of_another_machine(apps: Path, host: str) -> None:
     ids=["folder", "no-folder", "file", "port", "host", "no-path", "path", "long-path"],
 )
 def test_what_cannot_be_served(args: list[str], named: str) -> None:
-    """A folder, a port or a host that is no good is one line that names it."""
+    """A folder, port or host that cannot be used is one line that names it."""
     assert named in refusal(*args)
 
 
 def test_a_file_is_not_taken_for_a_socket(apps: Path, tmp_path: Path) -> None:
-    """A path that holds something else is refused, and what it holds is left alone."""
+    """A path to something else than a socket is refused, and what is there is left alone."""
     path = tmp_path / "file"
     path.write_text("precious")
     assert str(path) in refusal(str(apps), "--host", f"unix:{path}")
@@ -182,7 +182,7 @@ def test_a_unix_socket(apps: Path, tmp_path: Path) -> None:
 
 
 def test_a_stale_socket_is_replaced(apps: Path, tmp_path: Path) -> None:
-    """A socket that a killed runtime left behind does not keep the next from starting."""
+    """A socket that a killed runtime left behind does not keep the next one from starting."""
     path = tmp_path / "socket"
     with started(apps, f"unix:{path}") as runtime:
         runtime.stop(signal.SIGKILL)
@@ -195,7 +195,7 @@ def test_a_stale_socket_is_replaced(apps: Path, tmp_path: Path) -> None:
 
 
 def test_a_socket_in_use_is_left_alone(apps: Path, tmp_path: Path) -> None:
-    """A second runtime on the same path is refused, and the first is still reached by it."""
+    """A second runtime on the same path is refused, and the first can still be reached there."""
     path = tmp_path / "socket"
     with started(apps, f"unix:{path}"):
         assert str(path) in refusal(str(apps), "--host", f"unix:{path}")
@@ -205,7 +205,7 @@ def test_a_socket_in_use_is_left_alone(apps: Path, tmp_path: Path) -> None:
 
 
 def test_a_socket_whose_backlog_is_full(apps: Path, tmp_path: Path) -> None:
-    """One who listens but accepts nobody is there all the same: it is not waited for."""
+    """A listener that accepts nobody counts as running all the same: it is not waited for."""
     path = tmp_path / "socket"
     with socket.socket(socket.AF_UNIX) as listening, contextlib.ExitStack() as stack:
         listening.bind(str(path))
@@ -220,7 +220,7 @@ def test_a_socket_whose_backlog_is_full(apps: Path, tmp_path: Path) -> None:
 
 @pytest.mark.skipif(not Path("/proc/net/if_inet6").exists(), reason="this machine has no IPv6")
 def test_ipv6(apps: Path) -> None:
-    """An IPv6 address is listened on, and stands in brackets in the URL."""
+    """It listens on an IPv6 address, which is in brackets in the URL."""
     with started(apps, "::1") as runtime:
         assert runtime.url == f"http://[::1]:{runtime.port}"
         with socket.create_connection(("::1", runtime.port), timeout=15) as sock:
@@ -231,7 +231,7 @@ def test_ipv6(apps: Path) -> None:
 
 
 class Held(NamedTuple):
-    """A request that an app has in hand until it is let go."""
+    """A request that an app has in hand until `let_go`."""
 
     client: RawClient
     go: Path
@@ -251,20 +251,20 @@ def holding(runtime: Runtime) -> Iterator[Held]:
 
 
 def begin_stopping(runtime: Runtime, number: int) -> None:
-    """Send the signal, and wait until it is heeded."""
+    """Sends the signal, and waits until the runtime reacts to it."""
     runtime.process.send_signal(number)
     runtime.wait_for_record("runtime.stopping", signal=signal.Signals(number).name)
 
 
 def ends_by_itself(runtime: Runtime) -> int:
-    """The exit code; fails if the runtime waits for something that nobody needs."""
+    """The exit code; fails if the runtime waits for something it need not wait for."""
     return runtime.process.wait(SOON_S)
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_drains(apps: Path, tmp_path: Path, number: int) -> None:
-    """A request in hand is answered, the client told that it is the last; idle clients and new
-    ones are turned away meanwhile; then the workers end, and the runtime, with 0."""
+    """A request in hand is answered, with a close; idle and new clients are turned away meanwhile;
+    then the workers end, and the runtime exits with 0."""
     with (
         started(apps) as runtime,
         client_of(runtime) as idle,
@@ -293,7 +293,7 @@ def test_a_signal_drains(apps: Path, tmp_path: Path, number: int) -> None:
 
 def test_an_answer_begun_before_the_signal(apps: Path, tmp_path: Path) -> None:
     """A stream whose head promised to keep the connection is finished, and closed all the same:
-    the runtime does not wait for a client that waits for it."""
+    otherwise runtime and client would wait for each other."""
     go = tmp_path / "go"
     with started(apps) as runtime, client_of(runtime) as client:
         client.send(request(f"GET /c/pieces?go={go}"))
@@ -321,7 +321,7 @@ def test_an_upload_begun_before_the_signal(apps: Path) -> None:
 
 
 def test_pipelined_requests_behind_the_signal(apps: Path, tmp_path: Path) -> None:
-    """What stands behind the request in hand is not begun: its client was told of the close."""
+    """A request behind the one in hand is not begun: its client was told of the close."""
     with started(apps) as runtime, holding(runtime) as held:
         held.client.send(request("GET /c/"))
         begin_stopping(runtime, signal.SIGTERM)
@@ -333,7 +333,7 @@ def test_pipelined_requests_behind_the_signal(apps: Path, tmp_path: Path) -> Non
 
 
 def test_ctrl_c_reaches_the_runtime_alone(apps: Path, tmp_path: Path) -> None:
-    """A terminal signals the whole group: the workers leave it to the runtime when they go."""
+    """Ctrl-C signals the whole group: the workers ignore it and end with the runtime."""
     with started(apps) as runtime, holding(runtime) as held:
         os.killpg(runtime.process.pid, signal.SIGINT)
         runtime.wait_for_record("runtime.stopping", signal="SIGINT")
@@ -344,11 +344,11 @@ def test_ctrl_c_reaches_the_runtime_alone(apps: Path, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("numbers", [(signal.SIGTERM, signal.SIGTERM), (signal.SIGINT, 15)])
 def test_a_second_signal_ends_at_once(apps: Path, tmp_path: Path, numbers: tuple[int, int]) -> None:
-    """A second signal waits for nobody: the request in hand is cut, and no worker is left."""
+    """A second signal ends all at once: the request in hand is cut, and no worker is left."""
     with started(apps) as runtime, holding(runtime) as held:
         workers = runtime.children()
         begin_stopping(runtime, numbers[0])
-        time.sleep(ECHO_S * 1.5)  # one that comes at once is taken for the first one's echo
+        time.sleep(ECHO_S * 1.5)  # an earlier one would be taken for the first one's echo
         runtime.process.send_signal(numbers[1])
         assert ends_by_itself(runtime) == 0
         with pytest.raises(Cut):
@@ -357,7 +357,7 @@ def test_a_second_signal_ends_at_once(apps: Path, tmp_path: Path, numbers: tuple
 
 
 def test_an_echo_is_no_second_signal(apps: Path, tmp_path: Path) -> None:
-    """Where a signal comes twice at once, the request in hand is answered all the same."""
+    """If a signal comes twice at once, the request in hand is still answered."""
     with started(apps) as runtime, holding(runtime) as held:
         os.kill(runtime.process.pid, signal.SIGTERM)
         os.kill(runtime.process.pid, signal.SIGINT)
@@ -368,7 +368,7 @@ def test_an_echo_is_no_second_signal(apps: Path, tmp_path: Path) -> None:
 
 
 def test_the_shutdown_timeout(apps: Path) -> None:
-    """Who has not come to an end when the time is over is cut; the log says how many."""
+    """An answer that has not ended when the time is over is cut; the log says how many were."""
     env = {"RUNTIME_SHUTDOWN_TIMEOUT": "300ms"}
     with started(apps, env=env) as runtime, client_of(runtime) as client:
         client.send(request("GET /c/endless"))
@@ -403,8 +403,8 @@ def test_a_soft_limit_of_descriptors_is_raised(apps: Path) -> None:
 
 
 def test_a_hard_limit_of_descriptors_is_lived_with(apps: Path) -> None:
-    """Where the hard limit is low, the runtime says so, keeps some for workers, and closes idle
-    connections for the clients that it has none for."""
+    """If the hard limit is low, the runtime says so, keeps some descriptors for workers, and closes
+    idle connections when new clients need theirs."""
     env = {"RUNTIME_POOL_SIZE": "2", "RUNTIME_SPARE_WORKERS": "0"}
     with (
         started(apps, env=env, before="ulimit -n 200") as runtime,

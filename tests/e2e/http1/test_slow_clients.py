@@ -1,4 +1,4 @@
-"""Clients that take slots for long, and what becomes of them while others wait for one."""
+"""Clients that hold slots for long, and what happens to them while others wait for one."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def fetch(request):
         return Response(str(sum(map(len, request.stream()))))
     return Response("fine")
 """
-# Each request has a thread, and wsgi.input is read before the app where its length is unknown.
+# Each request has a thread, and wsgi.input is read before the app runs if its length is unknown.
 WSGI = """
 def app(environ, start_response):
     start_response("200 OK", [])
@@ -41,7 +41,7 @@ def app(environ, start_response):
 """
 SLOTS = 4
 PROMPT_S = 2.0  # far less than a period
-ENDED_S = 12.0  # a period, a look, and a slow machine
+ENDED_S = 12.0  # a period, the time between two looks, and a slow machine
 CHUNKED = b"POST /stays/ HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n800000\r\n"
 COUNTED = b"POST /stays/ HTTP/1.1\r\nHost: a\r\nContent-Length: 9000000\r\n\r\n"
 LARGE = b"POST /once/body HTTP/1.1\r\nHost: a\r\nContent-Length: 9000000\r\n\r\n" + b"x" * 140_000
@@ -64,7 +64,7 @@ def runtime(tmp_path: Path) -> Iterator[Runtime]:
 
 
 def connect(runtime: Runtime) -> socket.socket:
-    """A client that takes little at a time."""
+    """A client that reads little at a time."""
     sock = socket.socket()
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
     sock.settimeout(30)
@@ -74,7 +74,7 @@ def connect(runtime: Runtime) -> socket.socket:
 
 @contextlib.contextmanager
 def slow(runtime: Runtime, number: int, first: bytes) -> Iterator[list[socket.socket]]:
-    """So many clients, each with a slot; each moves a few bytes from time to time."""
+    """This many clients, each with a slot; each moves a few bytes from time to time."""
     stop = threading.Event()
     with contextlib.ExitStack() as stack:
         socks = [stack.enter_context(connect(runtime)) for _ in range(number)]
@@ -109,7 +109,7 @@ def get(path: str, app: str = "once") -> bytes:
     ("first", "count"), [(get("/large"), "answers"), (LARGE, "bodies")], ids=["answers", "bodies"]
 )
 def test_all_slots_taken_by_slow_clients(runtime: Runtime, first: bytes, count: str) -> None:
-    """They are ended after a period, and who waits for a slot is answered."""
+    """Slow clients are cut off after a period, and a client that waits for a slot is answered."""
     with slow(runtime, SLOTS, first) as socks:
         begun = time.monotonic()
         assert fetch(runtime, "/once/").body == b"fine"
@@ -127,7 +127,7 @@ def test_all_slots_taken_by_slow_clients(runtime: Runtime, first: bytes, count: 
 def test_all_places_of_an_app_taken_by_slow_clients(
     runtime: Runtime, first: bytes, count: str
 ) -> None:
-    """Those of workers that stay are given to who waits, too."""
+    """Slots of workers with a ttl go to waiting clients, too."""
     with slow(runtime, SLOTS, first):
         begun = time.monotonic()
         assert fetch(runtime, "/stays/").body == b"0"
@@ -137,7 +137,7 @@ def test_all_places_of_an_app_taken_by_slow_clients(
 
 @pytest.mark.parametrize("first", [get("/large"), LARGE], ids=["answers", "bodies"])
 def test_who_waits_for_slow_clients_lends_its_slot(runtime: Runtime, first: bytes) -> None:
-    """All slots and some more are theirs, and others need not wait till they are ended."""
+    """If slow clients hold all slots and more, others need not wait until those are cut off."""
     with slow(runtime, SLOTS, first):
         begun = time.monotonic()
         assert fetch(runtime, "/once/").body == b"fine"
@@ -146,15 +146,15 @@ def test_who_waits_for_slow_clients_lends_its_slot(runtime: Runtime, first: byte
 
 
 def test_half_of_the_slots_may_be_slow(runtime: Runtime) -> None:
-    """With room for others the timeouts alone hold: longer than a period, and nobody is ended."""
+    """If others have room, only the timeouts apply: no one is cut off after a period."""
     with slow(runtime, SLOTS // 2, get("/large")):
-        time.sleep(8)  # the pace of the slow ones
+        time.sleep(8)  # the pace of the slow clients
         assert len(workers_of(runtime, "once", status="once")) == SLOTS // 2
     assert not [each for each in runtime.records if each["event"] == "client.too_slow"]
 
 
 def test_event_streams_may_be_slow(runtime: Runtime) -> None:
-    """Whatever is short."""
+    """Event streams keep their slots, whatever is short."""
     with slow(runtime, SLOTS, get("/events")):
-        time.sleep(8)  # the pace of the slow ones
+        time.sleep(8)  # the pace of the slow clients
         assert len(workers_of(runtime, "once", status="once")) == SLOTS

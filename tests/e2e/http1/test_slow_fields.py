@@ -9,7 +9,7 @@ import pytest
 
 from tests.support.harness import Runtime, running, write_app
 
-# Processor time of the runtime for one request; 60 kB of the slowest took 50 ms.
+# Processor time of the runtime for one request; 60 kB of the slowest once took 50 ms.
 MAX_S = 0.02
 SIZE = 60_000
 NAMES = (
@@ -69,6 +69,6 @@ def test_fields(runtime: Runtime, start: str, name: str) -> None:
     for piece in PIECES:
         value = (piece * SIZE)[:SIZE].strip()
         took = [cost_s(runtime, start, name, value)]
-        while min(took) > MAX_S and len(took) < 5:  # others' work may have got in between
+        while min(took) > MAX_S and len(took) < 5:  # other work may have got in between
             took.append(cost_s(runtime, start, name, value))
         assert min(took) < MAX_S, (piece, took)

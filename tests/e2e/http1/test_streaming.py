@@ -1,4 +1,4 @@
-"""Bodies pass through the runtime in both directions without being held by it."""
+"""Bodies pass through the runtime in both directions; it holds hardly any of them."""
 
 from __future__ import annotations
 
@@ -136,7 +136,7 @@ async def websocket(ws):
 
 
 def pieces(size: int) -> Iterator[bytes]:
-    """The same bytes as the apps': no two pieces of it are alike."""
+    """The same bytes as in the apps: no two pieces are alike."""
     for number in range(size // PIECE):
         yield number.to_bytes(8, "big") * (PIECE // 8)
 
@@ -170,7 +170,7 @@ def runtime(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Runtime]:
 
 
 def upload(runtime: Runtime, target: str, size: int, *, chunked: bool = False) -> None:
-    """Send a body, and check by its hash that the app has got it."""
+    """Sends a body, and checks by its hash that the app has got it."""
     with client_of(runtime) as client:
         if chunked:
             client.send(request(f"POST {target}", "Transfer-Encoding: chunked"))
@@ -189,7 +189,7 @@ def check_sunk(client: RawClient, size: int) -> None:
 
 
 def download(runtime: Runtime, target: str) -> tuple[int, str]:
-    """Size and hash of what comes. HTTP/1.0: the body is not framed, and is all up to the end."""
+    """Size and hash of a body by HTTP/1.0: unframed, up to the end of the connection."""
     with client_of(runtime) as client:
         client.send(request(f"GET {target}", version="1.0"))
         return take_body(client)
@@ -218,14 +218,14 @@ def ask(runtime: Runtime, target: str) -> Reply:
 
 @has_proc
 def test_a_300_mb_upload(runtime: Runtime) -> None:
-    """300 MB come to the app as they were sent, and hardly any of it is held on the way."""
+    """300 MB reach the app as they were sent, and hardly any of it is held on the way."""
     with held_little(runtime):
         upload(runtime, "/s/sink", BIG)
 
 
 @has_proc
 def test_a_300_mb_download(runtime: Runtime) -> None:
-    """300 MB come to the client as the app gave them, and hardly any of it is held on the way."""
+    """300 MB reach the client as the app gave them, and hardly any of it is held on the way."""
     with held_little(runtime):
         assert download(runtime, f"/s/source?size={BIG}") == (BIG, digest(BIG))
 
@@ -233,7 +233,7 @@ def test_a_300_mb_download(runtime: Runtime) -> None:
 @has_proc
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="malloc is another one")
 def test_memory_of_a_download_is_used_again(tmp_path: Path) -> None:
-    """The runtime's buffers are no fresh pages each time: that took half of a download's time."""
+    """The runtime's buffers are not fresh pages each time: that took half of a download's time."""
     write_app(tmp_path / "s", {"app.py": SYNC}, ttl=60)
     with running(tmp_path) as runtime:
         download(runtime, f"/s/source?size={64 * MB}")
@@ -260,7 +260,7 @@ def test_uploads_of_each_kind(runtime: Runtime, app: str, chunked: bool) -> None
 @has_proc
 @pytest.mark.parametrize("page", ["s/source", "s/known", "a/source"])
 def test_downloads_of_each_kind(runtime: Runtime, page: str) -> None:
-    """With and without a length, of sync and async apps, a body arrives whole and is not held."""
+    """With and without a length, from sync and async apps, a body arrives whole and is not held."""
     size = 40 * MB
     with held_little(runtime):
         assert download(runtime, f"/{page}?size={size}") == (size, digest(size))
@@ -269,7 +269,7 @@ def test_downloads_of_each_kind(runtime: Runtime, page: str) -> None:
 @has_proc
 @pytest.mark.parametrize("app", ["s", "a"])
 def test_both_directions_at_once(runtime: Runtime, app: str) -> None:
-    """An app that sends what it receives, while it receives it, does so for any length."""
+    """An app can send what it receives, while it receives it, at any length."""
     size = 40 * MB
     with held_little(runtime), client_of(runtime) as client:
         client.send(request(f"POST /{app}/mirror", f"Content-Length: {size}", version="1.0"))
@@ -309,13 +309,13 @@ def test_many_bodies_at_once(runtime: Runtime) -> None:
     assert failures == []
 
 
-# Whoever stops, stops the other
+# A stalled side stops the other
 
 
 @has_proc
 def test_an_app_that_does_not_read_stops_its_client(runtime: Runtime) -> None:
-    """An app that reads nothing yet is sent nothing more: the client can send what the kernels
-    keep and no more, until the app reads; then all of it arrives."""
+    """An app that does not read yet is sent nothing more: the client can send only what the kernels
+    hold, until the app reads; then all of it arrives."""
     size = 64 * MB
     with held_little(runtime), small_client(runtime) as client:
         client.send(request("POST /s/sink?id=late", f"Content-Length: {size}"))
@@ -329,8 +329,8 @@ def test_an_app_that_does_not_read_stops_its_client(runtime: Runtime) -> None:
 
 @has_proc
 def test_a_client_that_does_not_read_stops_the_app(runtime: Runtime) -> None:
-    """An app is not let run ahead of its client by more than the kernels keep; when the client
-    reads, all of it comes."""
+    """An app cannot run ahead of its client by more than the kernels hold; when the client reads,
+    all of the body comes."""
     size = 64 * MB
     target = f"/s/counted?id=stalled&size={size}"
     with held_little(runtime), small_client(runtime) as client:
@@ -343,7 +343,7 @@ def test_a_client_that_does_not_read_stops_the_app(runtime: Runtime) -> None:
 
 @has_proc
 def test_a_client_that_pipelines_without_reading(runtime: Runtime) -> None:
-    """Requests behind an answer that its client does not take are not begun: answers do not heap
+    """Requests behind an answer that its client does not read are not begun: answers do not pile
     up. When the client reads, it gets all of them."""
     count, size = 1000, 60_000
     with held_little(runtime), small_client(runtime) as client:
@@ -361,7 +361,7 @@ def served_pages(runtime: Runtime) -> list[object]:
 
 @pytest.mark.parametrize(("app", "stalled"), [("s", 6), ("a", 40)])
 def test_stalled_downloads_do_not_slow_the_others(runtime: Runtime, app: str, stalled: int) -> None:
-    """Clients that take nothing cost the others on the same worker no time."""
+    """Clients that read nothing cost the others on the same worker no time."""
     names = [f"stalled-{number}" for number in range(stalled)]
 
     def made() -> int:
@@ -374,14 +374,14 @@ def test_stalled_downloads_do_not_slow_the_others(runtime: Runtime, app: str, st
         for name in names:
             client = stack.enter_context(small_client(runtime))
             client.send(request(f"GET /{app}/counted?id={name}&size={64 * MB}"))
-        settled(made)  # the kernels have taken what they take
+        settled(made)  # the kernels are full
         assert typical_s(quick, f"/{app}/quick") < 3 * before_s + 0.003
 
 
 @pytest.mark.parametrize("app", ["s", "a"])
 def test_whoever_stalls_does_not_slow_the_others(runtime: Runtime, app: str) -> None:
-    """A download, an upload and a WebSocket that stand still cost quick requests to the same worker
-    no time, not even the slowest of them."""
+    """A stalled download, upload and WebSocket cost quick requests to the same worker no time, not
+    even the slowest of them."""
     size = 64 * MB
     with ExitStack() as stack:
         quick = stack.enter_context(client_of(runtime))
@@ -389,7 +389,7 @@ def test_whoever_stalls_does_not_slow_the_others(runtime: Runtime, app: str) -> 
         before_s = times_s(quick, f"/{app}/quick")[PERCENTILE_95]
         download, upload, socket = (stack.enter_context(small_client(runtime)) for _ in range(3))
         download.send(request(f"GET /{app}/counted?id=mixed-{app}&size={size}"))
-        for client in (upload, socket):  # leave by a reset, as a close stands behind what is unread
+        for client in (upload, socket):  # leave by a reset, as a close comes after the unread bytes
             client.sock.setsockopt(sockets.SOL_SOCKET, sockets.SO_LINGER, b"\1\0\0\0\0\0\0\0")
         upload.send(request(f"POST /{app}/hold", f"Content-Length: {size}"))
         assert send_until_stopped(upload, memoryview(bytes(size))) < KERNEL_MAX
