@@ -418,12 +418,12 @@ def small() -> Iterator[Exchange]:
 
 
 def held(made: Exchange) -> int:
-    """What waits in the runtime, for both sides and for plugins that are to serve."""
+    """What waits in the runtime, for both sides and for plugins that do not serve yet."""
     return sum(far.worker.calling.channel.backlog_bytes for far in made.ends)
 
 
 def call_until_busy(made: Exchange, payload: bytes) -> None:
-    """By many apps, as one may make 64 calls alone."""
+    """Call for many apps until one gets `busy`, since one app may make only 64 calls."""
     for n in range(10):
         far = made.another(f"app:n{n}", "kv")
         for number in range(1, CALLS_MAX + 1):
@@ -436,7 +436,8 @@ def call_until_busy(made: Exchange, payload: bytes) -> None:
 
 
 def test_a_plugin_that_does_not_read(small: Exchange) -> None:
-    """What waits for it is bounded over all callers; others are called meanwhile."""
+    """What waits for such a plugin is bounded over all callers; other plugins can be called
+    meanwhile."""
     call_until_busy(small, bytes(MAX_PAYLOAD))
     assert FEW_BYTES <= small.calls.memory.size_bytes < FEW_BYTES + 200_000
     assert held(small) < FEW_BYTES + 200_000
@@ -448,7 +449,8 @@ def test_a_plugin_that_does_not_read(small: Exchange) -> None:
 
 
 def test_a_plugin_that_is_yet_to_serve(small: Exchange) -> None:
-    """What is held for it is counted, and given back as it is called or the callers leave."""
+    """What is held for such a plugin is counted, and freed when it is called or the callers
+    leave."""
     del small.plugins.workers["store"]
     small.plugins.coming.add("store")
     call_until_busy(small, bytes(MAX_PAYLOAD))
@@ -459,7 +461,8 @@ def test_a_plugin_that_is_yet_to_serve(small: Exchange) -> None:
 
 
 def test_pieces_of_arguments_beyond_the_memory(small: Exchange) -> None:
-    """That call gets `busy`, and the plugin is told that nobody waits."""
+    """Arguments that exceed the memory end their call with `busy`, and the plugin is told of the
+    cancellation."""
     number = small.begin(-1, **LARGE)
     call_until_busy(small, bytes(MAX_PAYLOAD))
     small.shop.say("ITEM", PIECE, id=-1)
@@ -471,7 +474,8 @@ def test_pieces_of_arguments_beyond_the_memory(small: Exchange) -> None:
 
 
 def test_a_caller_that_does_not_read(small: Exchange) -> None:
-    """Its stream ends with `busy`, and the plugin is told; whoever reads is not held up."""
+    """The caller's stream ends with `busy`, and the plugin is told; others who read are not held
+    up."""
     stream = small.begin(-1)
     small.store.say("RESULT", id=stream, ok=True, stream=True)
     for number in itertools.count(2):
@@ -499,7 +503,7 @@ def test_a_caller_that_does_not_read(small: Exchange) -> None:
 
 
 def test_answers_that_nobody_reads(made: Exchange) -> None:
-    """Who calls and does not read what comes gets `busy`, and no memory."""
+    """A caller that does not read its answers gets `busy`, and uses no memory."""
     value = "v" * 60_000
     for n in itertools.count(1):
         made.call(-n)
@@ -534,7 +538,7 @@ GARBAGE: dict[str, tuple[str, dict[str, Any], bytes]] = {
 
 @pytest.mark.parametrize("name", GARBAGE)
 def test_garbage(made: Exchange, name: str) -> None:
-    """A worker that says what no worker says is given up, and its calls with it."""
+    """A worker that says something invalid is given up, and its calls with it."""
     number = made.begin(-9)
     type_, fields, payload = GARBAGE[name]
     raw = wire.encode({"type": type_, **fields, **({"size": len(payload)} if payload else {})})
@@ -548,7 +552,7 @@ def test_garbage(made: Exchange, name: str) -> None:
 
 
 def test_before_it_has_an_app(made: Exchange) -> None:
-    """A spare calls nothing."""
+    """A spare must not call anything."""
     far = FarEnd(9, beside=made.shop)
     made.ends.append(far)
     far.say("CALL", **call_message(-1))
@@ -556,7 +560,7 @@ def test_before_it_has_an_app(made: Exchange) -> None:
 
 
 def test_too_deep(made: Exchange) -> None:
-    """What can be read, but not written again as there is more around it, is no exception."""
+    """What can be parsed, but is too deep to be encoded again inside a message, raises nothing."""
     depths = range(900, 1000)
     for depth in depths:
         far = made.another("app:deep", "kv")
@@ -567,7 +571,7 @@ def test_too_deep(made: Exchange) -> None:
 
 
 def test_a_flood_that_changes_nothing(made: Exchange) -> None:
-    """Messages of calls that are over cross; too many of them are a breach."""
+    """Messages may cross the end of their call; too many of them break the protocol."""
     floods: list[dict[str, Any]] = [
         {"type": "WINDOW", "id": -5, "credit": 1},
         {"type": "CANCEL", "id": -5, "reason": ""},
@@ -586,7 +590,7 @@ def test_a_flood_that_changes_nothing(made: Exchange) -> None:
 
 
 def test_tiny_grants(made: Exchange) -> None:
-    """Grants of a byte each are talk, and make no flood for the other side."""
+    """Grants of one byte count as talk, and do not become a flood for the other side."""
     number = made.begin()
     made.store.say("RESULT", id=number, ok=True, stream=True)
     made.store.say("ITEM", PIECE, id=number, text=2, total=MAX_PAYLOAD)
@@ -600,7 +604,7 @@ def test_tiny_grants(made: Exchange) -> None:
 
 
 def test_a_plugin_that_answers_with_garbage(made: Exchange) -> None:
-    """It is given up; who called gets `away`, in the form that its call is in."""
+    """Such a plugin is given up; its callers get `away`, in the form that their call expects."""
     for garbage in ({"ok": True}, {"ok": True, "value": "é" * 25_000}, {"ok": None}):
         made.call(-1)
         number = made.store.hear()[-1][1]["id"]
@@ -615,7 +619,7 @@ def test_a_plugin_that_answers_with_garbage(made: Exchange) -> None:
 
 
 def test_forget(made: Exchange) -> None:
-    """A plugin's NOTICE has its own verdicts dropped."""
+    """A plugin's NOTICE makes the runtime drop that plugin's own verdicts."""
     made.store.say("NOTICE", notice="forget", tag="session:1")
     assert made.forgotten == [("store", "session:1")]
     for fields in ({"notice": "other", "tag": "t"}, {"notice": "forget", "tag": "t" * 257}):
@@ -626,13 +630,13 @@ def test_forget(made: Exchange) -> None:
 
 
 def test_what_is_shown(made: Exchange) -> None:
-    """A worker's calls and a call can be told in a log."""
+    """A worker's calls and a call can be shown in a log."""
     made.begin()
     assert repr(made.shop.worker.calling) == "Calling(app:shop, 1 made, 0 taken)"
     assert repr(made.shop.worker.calling.made[-1]) == "ServiceCall(app:shop to store, AWAITED)"
 
 
-# What holds for any course of things
+# Invariants of any sequence
 
 STEPS = st.lists(
     st.one_of(
@@ -664,7 +668,8 @@ MESSAGES: dict[str, tuple[str, dict[str, Any], bytes]] = {
 @settings(deadline=None, max_examples=150)
 @given(STEPS)
 def test_nothing_is_left(steps: list[tuple[str, str, int]]) -> None:
-    """In any order of messages: no exception, no more held than windows, and nothing at the end."""
+    """Any order of messages raises nothing, holds no more than the windows allow, and leaves
+    nothing behind."""
     made = Exchange()
     try:
         for who, what, number in steps:
@@ -695,7 +700,7 @@ def test_nothing_is_left(steps: list[tuple[str, str, int]]) -> None:
         made.close()
 
 
-# What is counted
+# Counters
 
 
 def counted(made: Exchange) -> dict[str, int]:
@@ -703,7 +708,7 @@ def counted(made: Exchange) -> dict[str, int]:
 
 
 def test_calls_are_counted(made: Exchange) -> None:
-    """By what came of them, once each; who called what is no label."""
+    """Calls are counted once each, by their outcome; the caller is not a label."""
     made.store.say("RESULT", id=made.begin(-1), **OK)
     made.store.say("RESULT", id=made.begin(-2), **NO)
     made.begin(-3)
@@ -717,7 +722,7 @@ def test_calls_are_counted(made: Exchange) -> None:
 
 
 def test_calls_that_a_death_ends_are_counted(made: Exchange) -> None:
-    """As away."""
+    """They are counted as away."""
     made.begin()
     made.store.worker.drain()
     assert counted(made) == {"away": 1}

@@ -1,4 +1,4 @@
-"""Plugins in folders: which are found, and what counts where something cannot be read."""
+"""Plugins in folders: which are found, and what applies when something cannot be read."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tests.support.pluginfolders import rewrite, write_plugin
 
 
 class Looker:
-    """Looks at folders, and remembers what was warned of."""
+    """Reads folders, and remembers the warnings."""
 
     def __init__(self, *dirs: Path, **environ: str) -> None:
         self.dirs = dirs
@@ -29,7 +29,7 @@ class Looker:
 
 
 def test_names_and_scopes(tmp_path: Path) -> None:
-    """Plain and scoped names are found; folders of other kinds are told of, once."""
+    """Plain and scoped names are found; other folders are reported, once."""
     for name in ("audit", "@acme/audit"):
         write_plugin(tmp_path, name)
     (tmp_path / "empty").mkdir()
@@ -41,7 +41,8 @@ def test_names_and_scopes(tmp_path: Path) -> None:
 
 
 def test_the_first_folder_wins(tmp_path: Path) -> None:
-    """Of two plugins of one name that of the first folder counts, and the other is told of."""
+    """Of two plugins with one name the one in the first folder counts, and the other is
+    reported."""
     first, second = tmp_path / "first", tmp_path / "second"
     write_plugin(first, "audit", version="1.0.0")
     write_plugin(second, "audit", version="2.0.0")
@@ -53,7 +54,7 @@ def test_the_first_folder_wins(tmp_path: Path) -> None:
 
 
 def test_the_first_folder_wins_also_unreadable(tmp_path: Path) -> None:
-    """A manifest that cannot be read does not let a plugin of a later folder in its place."""
+    """A manifest that cannot be read does not let a plugin in a later folder take its place."""
     write_plugin(tmp_path / "first", "authn", stage="nowhere")
     write_plugin(tmp_path / "second", "authn")
     found = Looker(tmp_path / "first", tmp_path / "second").look()["authn"]
@@ -62,7 +63,8 @@ def test_the_first_folder_wins_also_unreadable(tmp_path: Path) -> None:
 
 
 def test_it_stays_the_same_while_nothing_changes(tmp_path: Path) -> None:
-    """A look that finds no change gives the same objects, one that does another one."""
+    """A check that finds no change returns the same object; one that finds a change returns a new
+    one."""
     folder = write_plugin(tmp_path, "audit")
     looker = Looker(tmp_path)
     first = looker.look()["audit"]
@@ -73,7 +75,7 @@ def test_it_stays_the_same_while_nothing_changes(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("how", ["broken", "gone", "folder"])
 def test_the_last_good_manifest_counts(tmp_path: Path, how: str) -> None:
-    """What guards something does not stop to do so since its manifest cannot be read any more."""
+    """A guard stays in force when its manifest can no longer be read."""
     folder = write_plugin(tmp_path, "guard", stage="access")
     looker = Looker(tmp_path)
     first = looker.look()["guard"]
@@ -92,7 +94,7 @@ def test_the_last_good_manifest_counts(tmp_path: Path, how: str) -> None:
 
 
 def test_a_folder_that_is_gone_is_gone(tmp_path: Path) -> None:
-    """Taking a plugin's folder away takes the plugin away."""
+    """Removing a plugin's folder removes the plugin."""
     folder = write_plugin(tmp_path, "audit")
     looker = Looker(tmp_path)
     assert looker.look()
@@ -102,8 +104,9 @@ def test_a_folder_that_is_gone_is_gone(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("stage", ["identity", "access"])
 def test_a_guard_whose_folder_is_gone_still_counts(tmp_path: Path, stage: str) -> None:
-    """A disk that is not mounted, or a folder that is exchanged, must not open what it covers: its
-    last good manifest counts until it is disabled, and its folder when it is back."""
+    """A disk that is not mounted, or a folder being replaced, must not open what the guard
+    protects: its last valid manifest counts until the plugin is disabled, or until its folder is
+    back."""
     plugins = tmp_path / "plugins"
     folder = write_plugin(plugins, "guard", stage=stage)
     looker = Looker(plugins)
@@ -126,7 +129,8 @@ def test_a_guard_whose_folder_is_gone_still_counts(tmp_path: Path, stage: str) -
 
 
 def test_files_that_are_missing(tmp_path: Path) -> None:
-    """What the manifest names must be there and inside; its manifest is known all the same."""
+    """Files that the manifest names must exist inside the folder; if not, the manifest is known all
+    the same."""
     outside = tmp_path / "outside.py"
     outside.write_text("", "utf-8")
     plugins = tmp_path / "plugins"
@@ -145,7 +149,7 @@ def test_files_that_are_missing(tmp_path: Path) -> None:
 
 
 def test_options_come_from_the_environment(tmp_path: Path) -> None:
-    """The process is told its options; where one is wrong there is no process."""
+    """The process is given its options; if one is invalid no process starts."""
     option = {"type": "number", "env": "AUDIT_SIZE", "required": True}
     write_plugin(tmp_path, "audit", config={"size": option})
     app = Looker(tmp_path, AUDIT_SIZE="7").look()["audit"].app

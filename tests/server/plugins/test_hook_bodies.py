@@ -1,4 +1,4 @@
-"""Hooks that look at the bodies of requests; with workers that are none."""
+"""Hooks that read the bodies of requests, with fake workers."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ HEAD = b"POST /shop/x HTTP/1.1\r\nHost: shop.example\r\n"
 
 
 def posting(names: str = "a", *fields: bytes, first: bytes = b"", **keys: object) -> Ways:
-    """A POST to an app that takes 10 MiB, of whose body so much has come, before its hooks."""
+    """A POST to an app that takes 10 MiB, before its hooks, with this much of the body there."""
     ways = Ways(names, on=ON_REQUEST, **{"body": True, **keys})
     head = HEAD + b"".join(field + b"\r\n" for field in fields) + b"\r\n"
     ways.exchange = ways.client.request(head + first)
@@ -24,13 +24,13 @@ def posting(names: str = "a", *fields: bytes, first: bytes = b"", **keys: object
 
 
 def arrive(ways: Ways, data: bytes) -> None:
-    """More of the body has come."""
+    """More of the body arrives."""
     ways.client.reader.receive(data)
     ways.exchange.pump()
 
 
 def seen(ways: Ways, name: str = "a") -> bytes:
-    """What a hook that reads on gets of the body."""
+    """What a hook that keeps reading gets of the body."""
     body = ways.workers[name].body
     assert body is not None
     got = body.next_piece()
@@ -41,7 +41,7 @@ def seen(ways: Ways, name: str = "a") -> bytes:
 
 
 def to_app(ways: Ways) -> bytes:
-    """What the app gets, which reads on."""
+    """What an app that keeps reading gets."""
     app = FakeResponder(ways.exchange)
     _, app.body = ways.exchange.assign(app, "w1", 1)
     ways.exchange.pump()
@@ -56,7 +56,7 @@ def kept_bytes(ways: Ways) -> int:
 
 @pytest.mark.parametrize("is_chunked", [False, True])
 def test_all_of_it_comes_before_the_hook_is_asked(is_chunked: bool) -> None:
-    """The hook sees it, and the app gets it as if nobody had."""
+    """The hook sees the whole body, and the app gets it as if nobody had read it."""
     framing = b"Transfer-Encoding: chunked" if is_chunked else b"Content-Length: 300000"
     content = bytes(range(250)) * 1200
     wire = b"%x\r\n%b\r\n0\r\n\r\n" % (len(content), content) if is_chunked else content
@@ -73,7 +73,8 @@ def test_all_of_it_comes_before_the_hook_is_asked(is_chunked: bool) -> None:
 
 
 def test_each_hook_sees_it() -> None:
-    """One after the other, also those of another stage; who does not ask for it does not."""
+    """Each hook in turn sees the body, also in another stage; one that does not ask for it does
+    not."""
     ways = posting("ab", b"Content-Length: 5", first=b"hello")
     ways.begin()
     assert seen(ways, "a") == b"hello"
@@ -86,14 +87,14 @@ def test_each_hook_sees_it() -> None:
 
 
 def test_no_body() -> None:
-    """There is nothing to wait for."""
+    """Without a body there is nothing to wait for."""
     ways = posting()
     ways.begin()
     assert ways.workers["a"].body is None
 
 
 def test_an_answer_in_the_apps_place() -> None:
-    """The connection goes on behind the body, which nobody wants any more."""
+    """If the hook answers, the connection continues after the body, which nobody reads any more."""
     ways = posting("a", b"Content-Length: 5", first=b"hello")
     ways.begin()
     ways.workers["a"].say("respond", b"no", status=403, headers=[])
@@ -103,7 +104,7 @@ def test_an_answer_in_the_apps_place() -> None:
 
 
 def test_an_answer_by_pieces_in_the_apps_place() -> None:
-    """So too."""
+    """The same holds for an answer in pieces."""
     ways = posting("a", b"Content-Length: 5", first=b"hello")
     ways.begin()
     ways.workers["a"].say("respond", b"no", status=403, headers=[], end=False)
@@ -113,7 +114,7 @@ def test_an_answer_by_pieces_in_the_apps_place() -> None:
 
 
 def test_an_answer_of_the_runtime() -> None:
-    """A static site, or an error, reads no body: it was read for it."""
+    """If a static site or an error answers, the body has been read for it."""
     ways = posting("a", b"Content-Length: 5", first=b"hello")
     ways.begin()
     ways.workers["a"].say("continue")
@@ -123,7 +124,7 @@ def test_an_answer_of_the_runtime() -> None:
 
 
 def test_who_waits_to_be_told_is_told_once() -> None:
-    """100 Continue comes before the hook is asked, and not again when the app reads."""
+    """100 Continue is sent before the hook is asked, and not again when the app reads."""
     ways = posting("a", b"Content-Length: 5", b"Expect: 100-continue")
     ways.begin()
     assert ways.client.written == b"HTTP/1.1 100 Continue\r\n\r\n"
@@ -134,7 +135,7 @@ def test_who_waits_to_be_told_is_told_once() -> None:
 
 
 def test_the_most_that_a_hook_gets() -> None:
-    """A byte more is refused: before it comes where its length is told."""
+    """A body one byte too large is refused, before it arrives if its length is announced."""
     content = b"x" * BODY_MAX_BYTES
     ways = posting("a", b"Content-Length: %d" % len(content), first=content)
     ways.begin()
@@ -146,7 +147,7 @@ def test_the_most_that_a_hook_gets() -> None:
 
 
 def test_chunks_beyond_what_a_hook_gets() -> None:
-    """They are refused as soon as there are more, and the connection ends."""
+    """Chunks beyond the limit are refused at once, and the connection ends."""
     ways = posting("a", b"Transfer-Encoding: chunked")
     ways.begin()
     for _ in range(16):
@@ -161,7 +162,7 @@ def test_chunks_beyond_what_a_hook_gets() -> None:
 
 @pytest.mark.parametrize("is_chunked", [False, True])
 def test_a_hook_that_may_be_passed_over_is_not_asked(is_chunked: bool) -> None:
-    """With `onError: ignore` what is too large goes to the app, whole."""
+    """With `onError: ignore` a body that is too large goes to the app, complete."""
     content = b"x" * (BODY_MAX_BYTES + 5)
     framing = b"Transfer-Encoding: chunked" if is_chunked else b"Content-Length: 1048581"
     wire = b"%x\r\n%b\r\n0\r\n\r\n" % (len(content), content) if is_chunked else content
@@ -174,7 +175,7 @@ def test_a_hook_that_may_be_passed_over_is_not_asked(is_chunked: bool) -> None:
 
 
 def test_more_than_the_app_takes() -> None:
-    """The app's limit counts where it is lower."""
+    """If the app's limit is lower, it applies."""
     ways = posting("a", b"Transfer-Encoding: chunked")
     ways.exchange.limit_body(4)
     ways.begin()
@@ -184,7 +185,7 @@ def test_more_than_the_app_takes() -> None:
 
 
 def test_chunks_that_are_none() -> None:
-    """400, and the hook is not asked."""
+    """Malformed chunks are 400, and the hook is not asked."""
     ways = posting("a", b"Transfer-Encoding: chunked")
     ways.begin()
     arrive(ways, b"zz\r\n")
@@ -194,7 +195,8 @@ def test_chunks_that_are_none() -> None:
 
 
 def test_a_client_that_leaves() -> None:
-    """While its body comes, and while the hook looks at it: nothing is kept."""
+    """If the client leaves while the body arrives, or while the hook looks at it, nothing is
+    kept."""
     ways = posting("a", b"Content-Length: 5", first=b"hel")
     ways.begin()
     assert kept_bytes(ways) == 3
@@ -208,7 +210,8 @@ def test_a_client_that_leaves() -> None:
 
 
 def test_a_body_that_comes_by_bits() -> None:
-    """Each costs what it is, not what there is already; a client may take its time."""
+    """Each piece costs its own size, not that of what is there already; a client may take its
+    time."""
     ways = posting("a", b"Content-Length: 200000")
     ways.begin()
     for _ in range(200_000):
@@ -217,7 +220,8 @@ def test_a_body_that_comes_by_bits() -> None:
 
 
 def test_its_memory_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What is kept counts with all that waits; who finds none is refused."""
+    """Kept bodies count towards the memory for all that waits; a request that finds none left is
+    refused."""
     monkeypatch.setattr(gathering, "MEMORY_MAX_BYTES", 8)
     ways = posting("a", b"Content-Length: 9", first=b"x" * 8)
     ways.begin()
@@ -228,7 +232,8 @@ def test_its_memory_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_what_is_said_of_a_body_is_not_kept() -> None:
-    """Nor does what was said of a request without one count for it."""
+    """A verdict on a request with a body is not cached, nor does one on a request without a body
+    apply to it."""
     ways = posting("a", b"Content-Length: 5", first=b"hello")
     ways.begin()
     ways.workers["a"].say("continue", cacheS=10)
@@ -240,7 +245,7 @@ def test_what_is_said_of_a_body_is_not_kept() -> None:
 
 
 def test_what_is_said_of_none_is_kept_for_none() -> None:
-    """The next request with a body is asked about."""
+    """A cached verdict on a request without a body is not used for the next one with a body."""
     ways = posting()
     ways.begin()
     ways.workers["a"].say("continue", cacheS=10)
@@ -251,7 +256,7 @@ def test_what_is_said_of_none_is_kept_for_none() -> None:
 
 
 def test_it_waits_while_its_plugin_changes() -> None:
-    """The body that has come is seen by the process that serves then."""
+    """If the plugin changes meanwhile, the process that serves then sees the body."""
     ways = posting("a", b"Content-Length: 5", first=b"hel")
     ways.begin()
     ways.swap()

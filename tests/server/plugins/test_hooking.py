@@ -1,4 +1,4 @@
-"""The way of a request through hooks, and of its answer back; with workers that are none."""
+"""The path of a request through hooks, and of its answer back, with fake workers."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def request(ways: Ways, name: str = "a") -> dict[str, Any]:
 
 
 def test_a_hook_is_told_of_the_request() -> None:
-    """The path is below the base and decoded, the rest as it came."""
+    """A hook gets the path below the base, decoded, and the rest unchanged."""
     ways = Ways()
     assert ways.begin()
     told = request(ways)
@@ -33,7 +33,7 @@ def test_a_hook_is_told_of_the_request() -> None:
 
 
 def test_each_is_asked_after_the_other_has_let_it_pass() -> None:
-    """The request goes on when all have."""
+    """The hooks are asked in turn, and the request goes on when all have let it pass."""
     ways = Ways("ab")
     ways.begin()
     assert not ways.workers["b"].asked
@@ -45,7 +45,7 @@ def test_each_is_asked_after_the_other_has_let_it_pass() -> None:
 
 
 def test_a_field_that_one_sets_is_seen_by_the_next() -> None:
-    """And by the app, which gets what came in its place."""
+    """The next hook sees the changed field, and so does the app, instead of the original."""
     ways = Ways("ab")
     ways.begin()
     ways.workers["a"].say("continue", headers={"X-A": "2"})
@@ -55,7 +55,7 @@ def test_a_field_that_one_sets_is_seen_by_the_next() -> None:
 
 
 def test_a_plugin_answers() -> None:
-    """Nobody else is asked, and the app gets no request."""
+    """If a plugin answers, no other hook is asked, and the app gets no request."""
     ways = Ways("ab")
     ways.begin()
     ways.workers["a"].say("respond", b"no", status=401, headers=[["x-why", "key"]])
@@ -66,7 +66,7 @@ def test_a_plugin_answers() -> None:
 
 
 def test_a_plugin_answers_by_pieces() -> None:
-    """Under credit, as apps do."""
+    """A plugin may answer in pieces, under credit, as apps do."""
     ways = Ways()
     ways.begin()
     worker = ways.workers["a"]
@@ -95,7 +95,7 @@ def test_a_plugin_answers_by_pieces() -> None:
     ],
 )
 def test_a_hook_that_fails_or_says_what_it_must_not(action: str, said: dict[str, Any]) -> None:
-    """The client gets a 502, and the log says why."""
+    """If a hook fails or says something invalid, the client gets 502, and the log says why."""
     ways = Ways()
     ways.begin()
     ways.workers["a"].say(action, **said)
@@ -108,7 +108,7 @@ def test_a_hook_that_fails_or_says_what_it_must_not(action: str, said: dict[str,
 
 
 def test_a_failure_can_be_ignored() -> None:
-    """Where the manifest says so the request goes on."""
+    """If the manifest says so the request goes on in spite of a failure."""
     ways = Ways("ab", onError="ignore")
     ways.begin()
     ways.workers["a"].say("failed", error="boom", traceback="")
@@ -118,7 +118,7 @@ def test_a_failure_can_be_ignored() -> None:
 
 
 def test_a_hook_that_is_late() -> None:
-    """It is cancelled, and what its threads do is asked for."""
+    """A late hook is cancelled, and the stacks of its threads are requested."""
     ways = Ways(hookTimeout="2s")
     ways.begin()
     ways.pass_late(1.9)
@@ -132,7 +132,7 @@ def test_a_hook_that_is_late() -> None:
 @pytest.mark.parametrize("hook", ["on_request", "on_response"])
 @pytest.mark.parametrize("is_stuck", [False, True])
 def test_a_plugin_that_is_stuck(hook: str, *, is_stuck: bool) -> None:
-    """It is killed, and the log says why; one that is late now and then is not."""
+    """A stuck plugin is killed, and the log says why; one that is late now and then is not."""
     ways = Ways()
     ways.workers["a"].is_stuck = is_stuck
     ways.begin()
@@ -146,7 +146,7 @@ def test_a_plugin_that_is_stuck(hook: str, *, is_stuck: bool) -> None:
 
 
 def test_a_hook_whose_process_dies() -> None:
-    """503: it will be back."""
+    """If the hook's process dies the client gets 503: the plugin will be back."""
     ways = Ways()
     ways.begin()
     ways.workers["a"].die()
@@ -155,7 +155,7 @@ def test_a_hook_whose_process_dies() -> None:
 
 
 def test_a_plugin_that_is_away() -> None:
-    """The request may not pass, and is refused before anybody has it in hand."""
+    """While the plugin is away the request is refused before anybody else gets it."""
     ways = Ways()
     ways.workers.clear()
     with pytest.raises(ServerFault, match="not available") as refused:
@@ -171,17 +171,17 @@ def test_a_plugin_that_is_away_and_may_be() -> None:
 
 
 def test_a_guard_that_does_not_serve_closes() -> None:
-    """Also where another process of it is there."""
+    """A guard that does not serve refuses requests, even if another of its processes is there."""
     ways = Ways(stage="access", away="it has failed")
     with pytest.raises(ServerFault, match="not available"):
         ways.begin()
 
 
-# While a plugin's process ends and another one starts
+# While a plugin's process is replaced
 
 
 def test_a_request_waits_for_a_plugin_that_changes() -> None:
-    """It is asked when it serves again, and then has all of its time."""
+    """The plugin is asked when it serves again, and then has its full time."""
     ways = Ways(hookTimeout="2s")
     ways.swap()
     assert ways.begin()
@@ -194,7 +194,7 @@ def test_a_request_waits_for_a_plugin_that_changes() -> None:
 
 
 def test_it_waits_no_longer_than_a_hook_may_take() -> None:
-    """503, as where the plugin is away."""
+    """After that time the client gets 503, as if the plugin were away."""
     ways = Ways(hookTimeout="2s")
     ways.swap()
     ways.begin()
@@ -207,7 +207,7 @@ def test_it_waits_no_longer_than_a_hook_may_take() -> None:
 
 
 def test_it_waits_for_nobody_who_has_failed() -> None:
-    """Neither code could be started: there is nothing to wait for."""
+    """If neither version of the code could be started there is nothing to wait for."""
     ways = Ways()
     ways.swap()
     ways.begin()
@@ -217,7 +217,7 @@ def test_it_waits_for_nobody_who_has_failed() -> None:
 
 
 def test_it_does_not_wait_at_a_guard_that_is_closed() -> None:
-    """Nothing opens by waiting."""
+    """Waiting does not get a request past a guard that is closed."""
     ways = Ways(stage="access", away="it has failed")
     ways.swap()
     with pytest.raises(ServerFault, match="not available"):
@@ -225,7 +225,7 @@ def test_it_does_not_wait_at_a_guard_that_is_closed() -> None:
 
 
 def test_who_may_be_passed_over_is_waited_for_too() -> None:
-    """With `onError: ignore` the request goes on without it when its time is over."""
+    """With `onError: ignore` the request goes on without the plugin when its time is over."""
     ways = Ways("ab", onError="ignore")
     ways.swap("a")
     ways.begin()
@@ -237,7 +237,7 @@ def test_who_may_be_passed_over_is_waited_for_too() -> None:
 
 
 def test_a_client_leaves_while_its_request_waits() -> None:
-    """Nothing of it is kept."""
+    """If the client leaves while its request waits, nothing of the request is kept."""
     ways = Ways()
     ways.swap()
     ways.begin()
@@ -249,7 +249,7 @@ def test_a_client_leaves_while_its_request_waits() -> None:
 
 
 def test_so_many_wait_and_no_more() -> None:
-    """The next one is refused at once."""
+    """Beyond the limit of waiting requests, the next one is refused at once."""
     ways = Ways()
     ways.swap()
     for _ in range(1000):
@@ -261,7 +261,7 @@ def test_so_many_wait_and_no_more() -> None:
 
 
 def test_a_plugin_that_is_switched_off_meanwhile() -> None:
-    """A request that began before goes on without it, and so does an answer."""
+    """A request that began before continues without the plugin, and so does an answer."""
     ways = Ways("ab")
     ways.begin()
     ways.workers.pop("b")
@@ -275,7 +275,7 @@ def test_a_plugin_that_is_switched_off_meanwhile() -> None:
 
 
 def test_an_answer_waits_for_a_plugin_that_changes() -> None:
-    """The process that serves then is asked about it."""
+    """The answer is shown to the process that serves then."""
     ways = Ways()
     ways.begin()
     ways.workers["a"].say("continue")
@@ -289,7 +289,7 @@ def test_an_answer_waits_for_a_plugin_that_changes() -> None:
 
 
 def test_an_answer_waits_no_longer_than_a_hook_may_take() -> None:
-    """Then it cannot leave."""
+    """After that time the answer is withheld."""
     ways = Ways()
     ways.begin()
     ways.workers["a"].say("continue")
@@ -302,7 +302,7 @@ def test_an_answer_waits_no_longer_than_a_hook_may_take() -> None:
 
 
 def test_a_client_leaves_while_its_answer_waits() -> None:
-    """Nothing of it is kept."""
+    """If the client leaves while its answer waits, nothing of the answer is kept."""
     ways = Ways()
     ways.begin()
     ways.workers["a"].say("continue")
@@ -313,7 +313,8 @@ def test_a_client_leaves_while_its_answer_waits() -> None:
 
 
 def test_the_answer_goes_to_the_generation_that_serves() -> None:
-    """Where the plugin was reloaded since the request, its old process may be gone."""
+    """If the plugin was reloaded after the request, the answer goes to the new process, since the
+    old one may be gone."""
     ways = Ways()
     ways.begin()
     ways.workers["a"].say("continue")
@@ -325,7 +326,7 @@ def test_the_answer_goes_to_the_generation_that_serves() -> None:
 
 
 def test_the_client_leaves_while_a_hook_is_asked() -> None:
-    """The hook is told."""
+    """If the client leaves while a hook is asked, the hook is told."""
     ways = Ways()
     ways.begin()
     ways.exchange.on_client_left()
@@ -334,7 +335,7 @@ def test_the_client_leaves_while_a_hook_is_asked() -> None:
 
 
 def test_an_identity_is_told_to_the_next_and_to_the_app() -> None:
-    """It comes from stage identity alone, and once."""
+    """An identity is accepted only from the identity stage, and once."""
     ways = Ways("ab", stage="identity", on=frozenset({"on_request"}))
     ways.begin()
     ways.workers["a"].say("continue", identity={"user": "ann"})
@@ -344,7 +345,8 @@ def test_an_identity_is_told_to_the_next_and_to_the_app() -> None:
 
 
 def test_what_clients_say_of_identities_is_for_nobody() -> None:
-    """Neither in another spelling. A cookie of one plugin is for that one alone."""
+    """Identity fields from clients are dropped, in any spelling. A plugin's cookie goes to that
+    plugin only."""
     ways = Ways("ab", on=frozenset({"on_request"}))
     raw = GET.replace(b"X-A: 1", b"X-Identity: {}\r\nx_identity: {}\r\nCookie: sid=7; b=1")
     ways.exchange = ways.client.request(raw)
@@ -356,11 +358,11 @@ def test_what_clients_say_of_identities_is_for_nobody() -> None:
     assert not [name for name, _ in fields if "identity" in name]
 
 
-# Kept verdicts
+# Cached verdicts
 
 
 def test_a_verdict_is_kept_for_its_time() -> None:
-    """The next such request costs no question, one for another path or from later does."""
+    """The next similar request needs no question; one for another path, or a later one, does."""
     ways = Ways(on=frozenset({"on_request"}))
     ways.begin()
     ways.workers["a"].say("continue", cacheS=10, headers={"x-b": "1"})
@@ -375,7 +377,7 @@ def test_a_verdict_is_kept_for_its_time() -> None:
 
 
 def test_a_verdict_of_another_generation_is_not_kept() -> None:
-    """New code is asked anew."""
+    """After a reload the new code is asked again."""
     ways = Ways(on=frozenset({"on_request"}))
     ways.begin()
     ways.workers["a"].say("continue", cacheS=10)
@@ -388,7 +390,7 @@ def test_a_verdict_of_another_generation_is_not_kept() -> None:
 
 
 def answered(ways: Ways) -> None:
-    """All have let the request pass, and the app answers."""
+    """All hooks have let the request pass, and the app answers."""
     ways.begin()
     for worker in ways.workers.values():
         worker.say("continue")
@@ -396,7 +398,7 @@ def answered(ways: Ways) -> None:
 
 
 def test_an_answer_comes_back_in_reverse() -> None:
-    """What the last one changed is what the one before it sees."""
+    """Each hook sees the answer as the hook after it in the request's order has changed it."""
     ways = Ways("ab")
     answered(ways)
     asked, _ = ways.workers["b"].asked[-1]
@@ -413,7 +415,7 @@ def test_an_answer_comes_back_in_reverse() -> None:
 
 
 def test_an_answer_goes_back_through_those_alone_that_had_the_request() -> None:
-    """The one that answered has no say in it again, nor those behind it."""
+    """An answer by a hook goes back neither to that hook nor to those after it."""
     ways = Ways("abc")
     ways.begin()
     ways.workers["a"].say("continue")
@@ -424,7 +426,7 @@ def test_an_answer_goes_back_through_those_alone_that_had_the_request() -> None:
 
 
 def test_another_answer_in_the_apps_place() -> None:
-    """Those before it see that one."""
+    """If a hook replaces the app's answer, the hooks before it see the new one."""
     ways = Ways("ab")
     answered(ways)
     ways.workers["b"].say("respond", b"gone", status=410, headers=[])
@@ -436,7 +438,7 @@ def test_another_answer_in_the_apps_place() -> None:
 
 
 def test_a_cookie_that_a_hook_sets() -> None:
-    """It is on the answer, also where the plugin has no on_response."""
+    """A cookie set by on_request is on the answer, even if the plugin has no on_response."""
     ways = Ways(on=frozenset({"on_request"}))
     ways.begin()
     ways.workers["a"].say("continue", headers={"set-cookie": "seen=1; Path=/"})
@@ -445,7 +447,8 @@ def test_a_cookie_that_a_hook_sets() -> None:
 
 
 def test_an_answer_fails_with_its_hook() -> None:
-    """502, and the log says that the app has done its work."""
+    """If the hook on the answer fails the client gets 502, and the log says that the app had
+    already answered."""
     ways = Ways()
     answered(ways)
     ways.workers["a"].say("failed", error="boom", traceback="")
@@ -454,7 +457,8 @@ def test_an_answer_fails_with_its_hook() -> None:
 
 
 def test_the_answer_of_a_generation_that_is_gone() -> None:
-    """It had the request, and cannot see the answer: that may not leave."""
+    """If the generation that had the request is gone it cannot see the answer, so the answer is
+    withheld."""
     ways = Ways()
     ways.begin()
     ways.workers["a"].say("continue")
@@ -465,7 +469,7 @@ def test_the_answer_of_a_generation_that_is_gone() -> None:
 
 
 def test_the_client_leaves_while_its_answer_is_looked_at() -> None:
-    """The hook is told, and nothing is sent."""
+    """If the client leaves while a hook has its answer, the hook is told, and nothing is sent."""
     ways = Ways()
     answered(ways)
     ways.exchange.on_client_left()
@@ -475,11 +479,11 @@ def test_the_client_leaves_while_its_answer_is_looked_at() -> None:
 
 
 def test_no_plugins_cost_nothing() -> None:
-    """An empty plan has no hooks for anybody."""
+    """An empty plan has no hooks for any request."""
     assert Plan().of("shop") == ()
 
 
-# What stays open
+# Streams
 
 
 def streaming(ways: Ways) -> None:
@@ -497,7 +501,7 @@ def let_in(**said: Any) -> Ways:
 
 
 def test_a_stream_ends_when_its_tag_is_forgotten() -> None:
-    """And not with another tag, or that of another plugin."""
+    """A stream ends when its tag is forgotten, not with another tag or another plugin's."""
     ways = let_in(tags=["session:7"])
     streaming(ways)
     ways.hooking.forget("a", "session:8")
@@ -509,7 +513,7 @@ def test_a_stream_ends_when_its_tag_is_forgotten() -> None:
 
 
 def test_a_stream_that_was_forgotten_before_it_opened() -> None:
-    """The session ended while the app made its answer."""
+    """If the session ends while the app makes its answer, the stream is not opened."""
     ways = let_in(tags=["session:7"])
     ways.hooking.forget("a", "session:7")
     streaming(ways)
@@ -517,7 +521,7 @@ def test_a_stream_that_was_forgotten_before_it_opened() -> None:
 
 
 def test_a_stream_whose_time_has_come() -> None:
-    """It ends by itself."""
+    """A stream ends by itself when its time is over."""
     ways = let_in(until=time() + 10)
     streaming(ways)
     loop = ways.client.fake_service.loop
@@ -529,7 +533,7 @@ def test_a_stream_whose_time_has_come() -> None:
 
 
 def test_what_has_ended_is_kept_nowhere() -> None:
-    """However many streams there were."""
+    """Nothing is kept of ended streams, however many there were."""
     ways = let_in(tags=["session:7"])
     streaming(ways)
     ways.exchange.on_client_left()
@@ -537,7 +541,8 @@ def test_what_has_ended_is_kept_nowhere() -> None:
 
 
 def test_a_kept_verdict_with_a_tag_is_forgotten() -> None:
-    """The next request is asked about."""
+    """After its tag is forgotten, a cached verdict no longer counts, and the next request is asked
+    about."""
     ways = let_in(tags=["session:7"], cacheS=10)
     ways.exchange = ways.client.request(GET)
     assert not ways.begin()
@@ -546,17 +551,17 @@ def test_a_kept_verdict_with_a_tag_is_forgotten() -> None:
     assert ways.begin()
 
 
-# What is counted
+# Counters
 
 
 def counted(ways: Ways, name: str, hook: str) -> dict[str, int]:
-    """Verdicts and failures of a hook that are not 0."""
+    """The counters of a hook's verdicts and failures that are not 0."""
     meter = ways.meters.of(name).hook(hook)
     return {str(kind): n for kind, n in {**meter.verdicts, **meter.failures}.items() if n}
 
 
 def test_verdicts_are_counted() -> None:
-    """By what they say, with the time that the hook took."""
+    """Verdicts are counted by kind, with the time that the hook took."""
     ways = Ways("ab")
     ways.begin()
     ways.client.fake_service.loop.now += 0.5
@@ -582,7 +587,7 @@ def test_verdicts_are_counted() -> None:
     ids=["raised", "bad", "died", "late"],
 )
 def test_failures_are_counted(what: Any, kind: str) -> None:
-    """By why there is no verdict."""
+    """Failures are counted by why there is no verdict."""
     ways = Ways()
     ways.begin()
     what(ways)
@@ -590,7 +595,7 @@ def test_failures_are_counted(what: Any, kind: str) -> None:
 
 
 def test_who_was_not_asked_is_counted() -> None:
-    """As away, without a time."""
+    """A plugin that was not asked is counted as away, without a time."""
     ways = Ways()
     ways.workers.clear()
     with pytest.raises(ServerFault):
@@ -600,7 +605,7 @@ def test_who_was_not_asked_is_counted() -> None:
 
 
 def test_kept_verdicts_are_counted() -> None:
-    """Whether one held."""
+    """Cached verdicts are counted by whether one applied."""
     ways = Ways()
     for _ in range(2):
         ways.exchange = FakeClient(ways.client.fake_service).request(GET)
@@ -613,7 +618,8 @@ def test_kept_verdicts_are_counted() -> None:
 
 
 def test_hooks_of_a_request_are_remembered_for_one_plan() -> None:
-    """Parts of a plan that holds no more are made anew: with other limits, and other cookies."""
+    """What is remembered for one plan is rebuilt for the next: with other limits, and other
+    cookies."""
     ways = Ways("ab")
     parts = ways.hooking.parts
     first = parts.of(ways.hooks[0])
@@ -630,7 +636,7 @@ def test_hooks_of_a_request_are_remembered_for_one_plan() -> None:
 
 @pytest.mark.parametrize(("length", "kept"), [(10, 1), (600, 0)])
 def test_so_many_requests_are_remembered(length: int, kept: int) -> None:
-    """A bounded number, and none with a long path."""
+    """A bounded number of requests is remembered, and none with a long path."""
     ways = Ways()
     parts = ways.hooking.parts
     found = Found((), FACTS)
@@ -644,7 +650,8 @@ def test_so_many_requests_are_remembered(length: int, kept: int) -> None:
 
 @pytest.mark.parametrize(("cache_s", "most"), [(None, 66), (60, 36)])
 def test_a_hook_costs_few_calls(cache_s: int | None, most: int) -> None:
-    """Of the second request that is like the first, in Python and in C; also by a kept verdict."""
+    """Bounds the calls, in Python and in C, for the second of two similar requests, also with a
+    cached verdict."""
     ways = Ways(on=frozenset({"on_request"}))
     said = {} if cache_s is None else {"cacheS": cache_s}
     ways.begin()

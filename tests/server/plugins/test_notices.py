@@ -30,7 +30,7 @@ ROSTER: Any = SimpleNamespace(found={}, lives={})
 
 
 def joined(far: FarEnd, *hooks: str, **manifest: Any) -> Notices:
-    """Notices for the plugin "audit", which has these functions."""
+    """Notices for the plugin "audit" with these functions."""
     notices = Notices(far.loop, ROSTER, PluginMeters())
     found = SimpleNamespace(name="audit", manifest=make_manifest("audit", **manifest))
     generation = SimpleNamespace(found=found, code=Code(frozenset(hooks)))
@@ -50,7 +50,7 @@ WORKER: Any = SimpleNamespace(name="w9", process=SimpleNamespace(pid=77))
 
 
 def test_workers(far: FarEnd) -> None:
-    """Their start and their end, in that order."""
+    """The plugin is told of workers' starts and ends, in order."""
     notices = joined(far, *NOTICES[:2])
     notices.on_spawn(deployed(ttl_s=60), WORKER)
     notices.on_terminate(deployed(ttl_s=60), WORKER, "exit code 3", expected=False)
@@ -61,7 +61,7 @@ def test_workers(far: FarEnd) -> None:
 
 
 def test_what_it_has_no_function_for(far: FarEnd) -> None:
-    """It is not told."""
+    """The plugin is not told of events that it has no function for."""
     notices = joined(far, "on_worker_terminate", "on_request")
     notices.on_spawn(deployed(ttl_s=60), WORKER)
     notices.on_plugins()
@@ -70,14 +70,15 @@ def test_what_it_has_no_function_for(far: FarEnd) -> None:
 
 @pytest.mark.parametrize(("match", "count"), [({}, 0), ({"workers": "all"}, 1)])
 def test_ephemeral_workers(far: FarEnd, match: dict[str, Any], count: int) -> None:
-    """There is one for each request: they are told of where the manifest asks for it."""
+    """Ephemeral workers start for each request, so they are reported only if the manifest asks for
+    it."""
     notices = joined(far, "on_worker_spawn", match=match)
     notices.on_spawn(deployed(ttl_s=0), WORKER)
     assert len(told(far)) == count
 
 
 def test_apps(far: FarEnd) -> None:
-    """It is told which there are, and of each change once."""
+    """The plugin is told which apps there are, and of each change once."""
     notices = joined(far)
     apps: list[tuple[str, str | None]] = [("shop", "1.0.0")]
     notices.watch(lambda _: apps)
@@ -92,7 +93,7 @@ def test_apps(far: FarEnd) -> None:
 
 
 def test_who_has_ended(far: FarEnd) -> None:
-    """Is told nothing, and kept nowhere."""
+    """A plugin that has ended is told nothing, and nothing of it is kept."""
     notices = joined(far, "on_worker_spawn")
     notices.leave(far.worker)
     notices.on_spawn(deployed(ttl_s=60), WORKER)
@@ -100,7 +101,8 @@ def test_who_has_ended(far: FarEnd) -> None:
 
 
 def test_one_that_does_not_read(far: FarEnd) -> None:
-    """What waits for it is bounded; later it gets the newest, and hears how many it has missed."""
+    """What waits for such a plugin is bounded; later it gets the newest, and how many it has
+    missed."""
     meter = PluginMeter()
     box = Mailbox(far.loop, far.worker, meter, frozenset(), has_ephemeral=False)
     data = b'"%s"' % (b"x" * 1000)
@@ -121,7 +123,7 @@ def test_one_that_does_not_read(far: FarEnd) -> None:
 
 
 def test_a_channel_that_is_closed(far: FarEnd) -> None:
-    """Nothing is sent, and nothing fails."""
+    """On a closed channel nothing is sent, and nothing fails."""
     meter = PluginMeter()
     box = Mailbox(far.loop, far.worker, meter, frozenset(), has_ephemeral=False)
     far.worker.drain()

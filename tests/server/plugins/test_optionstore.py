@@ -1,4 +1,4 @@
-"""Options that operators have set, in their file: written beside, then put in its place."""
+"""Options set by operators, in their file: written to a temporary file, then renamed."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def store(folder: Path, told: Told | None = None) -> OptionStore:
 
 
 def test_kept(tmp_path: Path) -> None:
-    """What was prepared holds for the next runtime once it is committed; it is for us alone."""
+    """Prepared options apply to the next runtime once committed; only we can read them."""
     first = store(tmp_path)
     first.prepare(KEPT)
     assert store(tmp_path).now == {}
@@ -43,12 +43,13 @@ def test_kept(tmp_path: Path) -> None:
 
 
 def test_dropped(tmp_path: Path) -> None:
-    """Nothing is left of what is not to hold, nor of a runtime that was killed before it held."""
+    """Nothing is left of options that were dropped, nor of a runtime that was killed before it
+    committed."""
     first = store(tmp_path)
     first.prepare(KEPT)
     first.drop()
     assert list(tmp_path.iterdir()) == []
-    first.prepare(KEPT)  # and killed
+    first.prepare(KEPT)  # and was killed
     after = store(tmp_path)
     assert after.now == {}
     after.prepare({"audit": {"days": Kept(3, "local", "")}})
@@ -58,7 +59,7 @@ def test_dropped(tmp_path: Path) -> None:
 
 
 def test_what_cannot_be_kept(tmp_path: Path) -> None:
-    """Is said, with the trouble for the log, and what was there holds."""
+    """A write that fails is an error, with the cause for the log, and the previous options stay."""
     first = store(tmp_path)
     (tmp_path / NAME).mkdir()
     first.prepare(KEPT)
@@ -69,7 +70,7 @@ def test_what_cannot_be_kept(tmp_path: Path) -> None:
 
 
 def test_a_link_in_its_place(tmp_path: Path) -> None:
-    """Is not followed for writing."""
+    """A link in the file's place is not followed for writing."""
     (tmp_path / "elsewhere").write_text("x")
     (tmp_path / f"{NAME}.new").symlink_to(tmp_path / "elsewhere")
     with pytest.raises(ServerFault):
@@ -79,7 +80,7 @@ def test_a_link_in_its_place(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("data", [b"{", b'{"audit": {"token": {"valeu": "hunter2"}}}'])
 def test_a_file_with_a_fault(tmp_path: Path, data: bytes) -> None:
-    """Counts as empty, and is told of without a value."""
+    """A faulty file counts as empty, and is reported without any value."""
     (tmp_path / NAME).write_bytes(data)
     told = Told()
     assert store(tmp_path, told).now == {}

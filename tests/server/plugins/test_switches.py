@@ -1,4 +1,4 @@
-"""What operators have switched, in a file."""
+"""What operators have switched on or off, in a file."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def switches(folder: Path, warned: list[str] | None = None) -> Switches:
 
 
 def test_they_are_kept(tmp_path: Path) -> None:
-    """What is switched is known to the next run, with who did it and when; nobody else reads it."""
+    """The next run knows each switch, who did it and when; nobody else can read it."""
     folder = tmp_path / "state"
     switches(folder).set("@acme/audit", enabled=False, by="203.0.113.7")
     told = switches(folder).of("@acme/audit")
@@ -32,7 +32,8 @@ def test_they_are_kept(tmp_path: Path) -> None:
 
 
 def test_one_is_taken_back(tmp_path: Path) -> None:
-    """For the next run too; the others hold, and where there is none nothing is written."""
+    """A switch that is taken back is gone for the next run too, and the others stay; if there is
+    none, nothing is written."""
     some = switches(tmp_path)
     assert not some.reset("audit")
     assert not (tmp_path / NAME).exists()
@@ -45,7 +46,7 @@ def test_one_is_taken_back(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("text", ["", "[]", "{", '{"a": 1}', '{"a": {"enabled": "no"}}', "\xff"])
 def test_a_file_that_is_wrong(tmp_path: Path, text: str) -> None:
-    """A faulty file is told of, and counts as none: manifests decide then."""
+    """A faulty file is reported, and counts as none: the manifests decide then."""
     (tmp_path / NAME).write_text(text, "latin-1")
     warned: list[str] = []
     assert switches(tmp_path, warned).of("a") is None
@@ -53,7 +54,7 @@ def test_a_file_that_is_wrong(tmp_path: Path, text: str) -> None:
 
 
 def test_what_cannot_be_kept_does_not_hold(tmp_path: Path) -> None:
-    """Where the file cannot be written the operator is told, and nothing is switched."""
+    """If the file cannot be written the operator is told, and nothing is switched."""
     (tmp_path / "state").write_text("in the way", "utf-8")
     some = switches(tmp_path / "state", [])
     with pytest.raises(ServerFault):
@@ -62,9 +63,8 @@ def test_what_cannot_be_kept_does_not_hold(tmp_path: Path) -> None:
 
 
 def test_without_state(tmp_path: Path) -> None:
-    """Nothing is switched while another runtime holds the state folder; what it has written holds
-    once it has ended, and is read then.
-    """
+    """Nothing is switched while another runtime holds the state folder; what that one wrote is
+    read, and applies, once it has ended."""
     held, state = StateFolder(str(tmp_path)), StateFolder(str(tmp_path))
     held.take()
     state.take()
