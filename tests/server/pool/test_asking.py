@@ -1,4 +1,4 @@
-"""What a plugin's worker is asked, and what it may say to that."""
+"""What a plugin's worker is asked, and how it may answer."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class FakeChannel:
 
 
 class FakeAsker:
-    """Notes what comes to it."""
+    """Records what it receives."""
 
     def __init__(self) -> None:
         self.told: list[object] = []
@@ -64,7 +64,7 @@ def verdict(number: object = 7, action: str = "continue", **more: Any) -> dict[s
 
 
 def test_a_question_has_one_verdict(asking: Asking, asker: FakeAsker) -> None:
-    """A second one breaks the protocol."""
+    """A second verdict on one question breaks the protocol."""
     asking.take_verdict(verdict(), b"")
     assert asker.told == ["continue"]
     assert len(asking) == 0
@@ -74,13 +74,13 @@ def test_a_question_has_one_verdict(asking: Asking, asker: FakeAsker) -> None:
 
 @pytest.mark.parametrize("number", [8, "7", -7, True, 7.0, None, [7]])
 def test_a_verdict_on_what_was_not_asked(asking: Asking, number: object) -> None:
-    """Whatever its number is."""
+    """A verdict without a question breaks the protocol, whatever its number."""
     with pytest.raises((KeyError, ValueError)):
         asking.take_verdict(verdict(number), b"")
 
 
 def test_given_up(asking: Asking, asker: FakeAsker, channel: FakeChannel) -> None:
-    """The worker is told once, and its verdict is for nobody."""
+    """The worker is told once that its question was given up, and its verdict is dropped."""
     asking.give_up(7, "client")
     asking.give_up(7, "client")
     assert [each["type"] for each in channel.posted] == ["HOOK", "CANCEL"]
@@ -89,7 +89,7 @@ def test_given_up(asking: Asking, asker: FakeAsker, channel: FakeChannel) -> Non
 
 
 def test_an_answer_by_pieces(asking: Asking, asker: FakeAsker) -> None:
-    """They come to who takes them, until the last."""
+    """The pieces go to whoever takes them, until the last."""
     asking.take_verdict(verdict(action="respond", end=False), b"")
     taker = FakeAsker()
     asking.go_on(7, taker)
@@ -101,7 +101,7 @@ def test_an_answer_by_pieces(asking: Asking, asker: FakeAsker) -> None:
 
 
 def test_an_answer_that_breaks_off(asking: Asking) -> None:
-    """A second verdict ends it, and nothing follows."""
+    """A second verdict ends the answer, and nothing follows."""
     asking.take_verdict(verdict(action="respond", end=False), b"")
     taker = FakeAsker()
     asking.go_on(7, taker)
@@ -111,7 +111,7 @@ def test_an_answer_that_breaks_off(asking: Asking) -> None:
 
 
 def test_pieces_that_nobody_waits_for(asking: Asking) -> None:
-    """Of an answer that was given up: told, so that there can be a bound on them."""
+    """Pieces of an answer that was given up are reported, so that they can be limited."""
     asking.take_verdict(verdict(action="respond", end=False), b"")
     asking.go_on(7, FakeAsker())
     asking.give_up(7, "client")
@@ -120,14 +120,15 @@ def test_pieces_that_nobody_waits_for(asking: Asking) -> None:
 
 
 def test_the_worker_ends(asking: Asking, asker: FakeAsker) -> None:
-    """Who waits is told, once."""
+    """When the worker ends the asker is told, once."""
     asking.lose()
     asking.lose()
     assert asker.told == ["lost"]
 
 
 def test_one_that_does_not_read(asking: Asking, channel: FakeChannel, asker: FakeAsker) -> None:
-    """It is not asked any more where that would gather: who asks hears why."""
+    """A worker that does not read is asked no more where questions would pile up; the asker hears
+    why."""
     for number in range(8, 300):
         asking.ask(number, ON_REQUEST, asker)
         asking.give_up(number, "deadline")
@@ -139,14 +140,15 @@ def test_one_that_does_not_read(asking: Asking, channel: FakeChannel, asker: Fak
 
 
 def test_one_that_never_answers(asking: Asking, asker: FakeAsker) -> None:
-    """It reads, and has a limit too."""
+    """A worker that reads but never answers has a limit too."""
     for number in range(8, 10_007):
         asking.ask(number, ON_REQUEST, asker)
     assert asking.why_not
 
 
 def test_one_that_is_stuck(asking: Asking, asker: FakeAsker) -> None:
-    """Where many are late in a row, for long; a single verdict between shows that it is not."""
+    """A worker is stuck if many verdicts in a row are late over a long time; a single verdict in
+    between shows that it is not."""
     for number in range(8, 50):
         asking.ask(number, ON_REQUEST, asker)
     assert not any(asking.on_late(number, 1.0, 0.0) for number in range(8, 28))
@@ -162,14 +164,14 @@ def test_one_that_is_stuck(asking: Asking, asker: FakeAsker) -> None:
 
 
 def put(asking: Asking, asker: FakeAsker, size: int) -> None:
-    """Ask about a request with so many bytes of body, as question 8."""
+    """Ask question 8, about a request with a body of this size."""
     content = b"x" * size
     body = HookBody(size, lambda start, end: content[start:end])
     asking.ask(8, ON_REQUEST, asker, body)
 
 
 def sent(channel: FakeChannel) -> tuple[int, bool]:
-    """How many bytes of it have gone, and whether that is all."""
+    """How many bytes of the body were sent, and whether that was all."""
     of_it = [each for each in channel.posted if each["id"] == 8]
     return sum(each["size"] for each in of_it), of_it[-1]["end"]
 
@@ -177,7 +179,7 @@ def sent(channel: FakeChannel) -> tuple[int, bool]:
 def test_a_body_goes_with_its_question(
     asking: Asking, asker: FakeAsker, channel: FakeChannel
 ) -> None:
-    """A small one in the same message, an empty one too."""
+    """A small body is in the same message, and so is an empty one."""
     put(asking, asker, 5)
     assert [each["type"] for each in channel.posted[1:]] == ["HOOK"]
     assert sent(channel) == (5, True)
@@ -186,7 +188,7 @@ def test_a_body_goes_with_its_question(
 
 
 def test_a_body_goes_under_credit(asking: Asking, asker: FakeAsker, channel: FakeChannel) -> None:
-    """A window at first, then as much as is granted."""
+    """A window's worth of the body is sent first, then as much as is granted."""
     put(asking, asker, 300_000)
     assert sent(channel) == (131_072, False)
     assert asking.take_credit(8, 1000)
@@ -198,7 +200,7 @@ def test_a_body_goes_under_credit(asking: Asking, asker: FakeAsker, channel: Fak
 
 
 def test_a_worker_waits_for_more_of_a_body(asking: Asking, asker: FakeAsker) -> None:
-    """It may say so once for each state of it."""
+    """The worker may report once per state of the body that it waits for more."""
     put(asking, asker, 300_000)
     assert asking.take_waits(8, 131_072)
     assert not asking.take_waits(8, 131_072)
@@ -208,7 +210,7 @@ def test_a_worker_waits_for_more_of_a_body(asking: Asking, asker: FakeAsker) -> 
 
 @pytest.mark.parametrize("end", ["verdict", "given up"])
 def test_nobody_waits_for_the_rest_of_a_body(asking: Asking, asker: FakeAsker, end: str) -> None:
-    """After the verdict, or when its client has left, nothing more of it goes."""
+    """After the verdict, or when the client has left, nothing more of the body is sent."""
     put(asking, asker, 300_000)
     if end == "verdict":
         asking.take_verdict(verdict(8), b"")

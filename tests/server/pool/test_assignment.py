@@ -1,4 +1,4 @@
-"""What an exchange tells its assignment goes to the worker, and to whoever holds it."""
+"""What an exchange reports to its assignment goes to the worker, and to the assignment's holder."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def link(exchange: Exchange, code: int, reason: str) -> None:
 
 
 def test_pieces_of_bodies(assignment: Assignment, side: Side) -> None:
-    """Each is a message with the request's number."""
+    """Each piece of a body is a message with the request's number."""
     assignment.on_body(b"abc", False)
     assignment.on_message("text", b"hi", True)
     assignment.on_taken(4096)
@@ -78,7 +78,8 @@ def test_pieces_of_bodies(assignment: Assignment, side: Side) -> None:
 def test_waiting_for_a_client(
     assignment: Assignment, side: Side, goes_on: Callable[[Assignment], None]
 ) -> None:
-    """Who holds it is told once, and once of its end, by whatever that comes."""
+    """The holder is told once that the client stalls, and once that it no longer does, whatever
+    ends it."""
     assignment.on_stalled()
     assignment.on_stalled()
     assert side.told == ["stalled"]
@@ -87,7 +88,7 @@ def test_waiting_for_a_client(
 
 
 def test_letting_go(assignment: Assignment, side: Side) -> None:
-    """The worker is told once why nobody waits, and who holds it that it was told."""
+    """The worker is told once why nobody waits, and the holder that the worker was told."""
     assignment.exchange.detach("client")
     assert assignment.state is State.DETACHED
     assert side.posted == [({"type": "CANCEL", "id": 7, "reason": "client"}, b"")]
@@ -96,7 +97,7 @@ def test_letting_go(assignment: Assignment, side: Side) -> None:
 
 
 def test_letting_go_of_a_websocket(assignment: Assignment, side: Side) -> None:
-    """It is closed for both directions, with the code and reason that its link knows."""
+    """The WebSocket is closed in both directions, with the code and reason that its link knows."""
     link(assignment.exchange, 1001, "bye")
     assignment.on_last_message()
     assignment.let_go("closed")
@@ -108,7 +109,8 @@ def test_letting_go_of_a_websocket(assignment: Assignment, side: Side) -> None:
 
 
 def test_a_deadline_is_for_who_holds_it(assignment: Assignment, side: Side) -> None:
-    """It logs, answers and cancels; the assignment itself stays live until then."""
+    """At a deadline the holder logs, answers and cancels; the assignment itself stays live until
+    then."""
     assignment.on_deadline()
     assert (side.told, side.posted, assignment.state) == (["deadline"], [], State.LIVE)
 

@@ -17,7 +17,7 @@ from buntime.wire import MAX_LINE, Decoder, Message, encode
 
 
 class Listener:
-    """Keeps the messages that come."""
+    """Keeps the messages that arrive."""
 
     def __init__(self) -> None:
         self.got: list[tuple[Message, bytes]] = []
@@ -74,11 +74,11 @@ def ends() -> Iterator[Ends]:
     assert made.errors == []
 
 
-# In
+# Incoming
 
 
 def test_a_message_is_handled_by_its_type(ends: Ends) -> None:
-    """With its payload, once all of it is there."""
+    """A message is handled, with its payload, once all of it is there."""
     ends.say(encode({"type": "NOTE", "n": 1}) + encode({"type": "NOTE", "size": 3}) + b"ab")
     assert ends.listener.got == [({"type": "NOTE", "n": 1}, b"")]
     ends.say(b"c")
@@ -86,7 +86,7 @@ def test_a_message_is_handled_by_its_type(ends: Ends) -> None:
 
 
 def test_bytes_may_come_one_by_one(ends: Ends) -> None:
-    """Where the kernel cuts the stream is of no matter."""
+    """It does not matter where the kernel cuts the stream."""
     data = encode({"type": "NOTE", "size": 3}) + b"\n{}" + encode({"type": "NOTE"})
     for at in range(len(data)):
         ends.say(data[at : at + 1])
@@ -108,7 +108,7 @@ def test_bytes_may_come_one_by_one(ends: Ends) -> None:
     ids=["no JSON", "no object", "no type", "size", "unknown", "not allowed", "no UTF-8", "long"],
 )
 def test_garbage_closes_it(ends: Ends, garbage: bytes) -> None:
-    """What the other side must not say ends the channel, once, and nothing behind it counts."""
+    """Invalid input closes the channel once, and nothing after it counts."""
     ends.theirs.setblocking(True)
     view = memoryview(garbage + b'\n{"type":"NOTE"}\n')
     while view and ends.channel.is_open:
@@ -122,14 +122,14 @@ def test_garbage_closes_it(ends: Ends, garbage: bytes) -> None:
 
 
 def test_messages_before_garbage_count(ends: Ends) -> None:
-    """A protocol that is broken later was kept until then."""
+    """Messages before a protocol error still count."""
     ends.say(encode({"type": "NOTE"}) + b'{"type":"OTHER"}\n')
     assert len(ends.listener.got) == 1
     assert not ends.channel.is_open
 
 
 def test_the_other_side_closes(ends: Ends) -> None:
-    """Its end is told once."""
+    """The end of the other side is reported once."""
     ends.theirs.shutdown(socket.SHUT_WR)
     ends.loop.run_once(0.5)
     ends.loop.run_once(0.0)
@@ -137,21 +137,21 @@ def test_the_other_side_closes(ends: Ends) -> None:
 
 
 def test_drain_takes_what_was_sent_last(ends: Ends) -> None:
-    """A process that has died may have answered before."""
+    """A process that has died may have answered just before."""
     for number in range(3):
         ends.theirs.sendall(encode({"type": "NOTE", "n": number}))
     ends.theirs.close()
     ends.channel.drain()
     assert [message["n"] for message, _ in ends.listener.got] == [0, 1, 2]
     assert not ends.channel.is_open
-    ends.channel.drain()  # once more is harmless
+    ends.channel.drain()  # a second time does no harm
 
 
-# Out
+# Outgoing
 
 
 def test_a_turn_takes_a_bounded_number_of_messages(ends: Ends) -> None:
-    """Who writes much at once lets others have their turn; all of it comes, in order."""
+    """A side that writes much at once does not hold up others; all of it arrives, in order."""
     ends.theirs.setblocking(True)
     sent = b"".join(encode({"type": "NOTE", "at": at}) for at in range(2000))
     ends.say(sent)
@@ -162,7 +162,7 @@ def test_a_turn_takes_a_bounded_number_of_messages(ends: Ends) -> None:
 
 
 def test_drain_takes_no_more_than_is_there(ends: Ends) -> None:
-    """Who else holds the other end, and writes on, holds up nobody."""
+    """Another process that holds the other end and keeps writing holds up nobody."""
     ends.theirs.setblocking(True)
     begun, ended = threading.Event(), threading.Event()
 
@@ -183,7 +183,7 @@ def test_drain_takes_no_more_than_is_there(ends: Ends) -> None:
 
 
 def test_what_is_posted_in_a_turn_leaves_together(ends: Ends) -> None:
-    """Nothing is sent before the turn's end, and then all in one go."""
+    """Nothing is sent before the end of the turn, and then everything in one go."""
     ends.channel.post({"type": "ONE"})
     ends.channel.post({"type": "TWO", "size": 2}, b"hi")
     assert ends.hear() == b""
@@ -192,7 +192,7 @@ def test_what_is_posted_in_a_turn_leaves_together(ends: Ends) -> None:
 
 
 def test_what_the_kernel_does_not_take_waits(ends: Ends) -> None:
-    """Everything comes in its order, however slowly the other side reads."""
+    """Everything arrives in order, however slowly the other side reads."""
     decoder = Decoder()
     heard: list[tuple[Message, bytes]] = []
     sizes = [60_000, 10, 60_000, 0, 60_000]
@@ -209,7 +209,7 @@ def test_what_the_kernel_does_not_take_waits(ends: Ends) -> None:
 
 
 def test_posting_to_a_closed_channel(ends: Ends) -> None:
-    """What a worker cannot get any more is dropped: its death is told by its process."""
+    """Messages for a closed channel are dropped: the worker's process reports its death."""
     ends.channel.abort()
     ends.channel.post({"type": "N"})
     ends.loop.run_once(0.0)
@@ -217,7 +217,7 @@ def test_posting_to_a_closed_channel(ends: Ends) -> None:
 
 
 def test_sending_to_a_side_that_has_gone(ends: Ends) -> None:
-    """A broken pipe raises nothing: the end is read, or told by the process."""
+    """A broken pipe raises nothing: the end is read, or reported by the process."""
     ends.channel.post({"type": "N"})
     ends.theirs.close()
     ends.loop.run_once(0.0)
@@ -226,7 +226,7 @@ def test_sending_to_a_side_that_has_gone(ends: Ends) -> None:
 
 
 def test_a_closed_channel_holds_nobody(ends: Ends) -> None:
-    """Its listener is freed at once, not by the garbage collector."""
+    """A closed channel's listener is freed at once, not by the garbage collector."""
     gc.disable()
     try:
         listener = Listener()

@@ -15,7 +15,7 @@ def eight(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 class Groups:
-    """The kernel's files on the control groups of this process."""
+    """The kernel's files about this process's control groups."""
 
     def __init__(self, folder: Path, own: str) -> None:
         self.root = folder / "cgroups"
@@ -32,7 +32,7 @@ class Groups:
 
 
 def test_without_a_quota_the_affinity_counts(tmp_path: Path) -> None:
-    """`max`, or no file at all."""
+    """The quota is `max`, or there is no file at all."""
     groups = Groups(tmp_path, "0::/app\n")
     assert groups.cores() == 8
     groups.write("app/cpu.max", "max 100000\n")
@@ -41,14 +41,14 @@ def test_without_a_quota_the_affinity_counts(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("limit", "wanted"), [("200000", 2), ("150000", 2), ("10000", 1)])
 def test_a_quota_is_rounded_up(tmp_path: Path, limit: str, wanted: int) -> None:
-    """One core and a half let two processes compute at a time."""
+    """With one and a half cores two processes compute at a time."""
     groups = Groups(tmp_path, "0::/app\n")
     groups.write("app/cpu.max", f"{limit} 100000\n")
     assert groups.cores() == wanted
 
 
 def test_a_quota_of_a_group_around_it_counts(tmp_path: Path) -> None:
-    """The least of them all."""
+    """The lowest quota of all enclosing groups counts."""
     groups = Groups(tmp_path, "0::/slice/app\n")
     groups.write("slice/cpu.max", "300000 100000\n")
     groups.write("slice/app/cpu.max", "500000 100000\n")
@@ -66,7 +66,7 @@ def test_the_quota_of_the_first_version(tmp_path: Path) -> None:
 
 
 def test_a_container_sees_its_own_group_as_the_root(tmp_path: Path) -> None:
-    """Its files lie at the top, whatever path the process is told."""
+    """The files are at the root, whatever path the process is shown."""
     groups = Groups(tmp_path, "0::/docker/abc\n")
     groups.write("cpu.max", "200000 100000\n")
     assert groups.cores() == 2

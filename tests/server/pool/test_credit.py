@@ -1,4 +1,5 @@
-"""What a worker may say at most: bytes by its credit, and talk that changes nothing."""
+"""How much a worker may say: bytes within its credit, and a bounded amount of talk without
+effect."""
 
 from __future__ import annotations
 
@@ -17,7 +18,7 @@ HEAD = {"status": 200, "headers": []}
 ACCEPT = {"subprotocol": None, "headers": [], "open_ended": False}
 POST = b"POST /shop/ HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000000\r\n\r\n"
 PAYLOAD = bytes(wire.MAX_PAYLOAD)
-PIECES = wire.DOWNLOAD_WINDOW // len(PAYLOAD)  # that its first credit is for
+PIECES = wire.DOWNLOAD_WINDOW // len(PAYLOAD)  # within its first credit
 
 
 @pytest.fixture
@@ -46,7 +47,7 @@ def opened(far: FarEnd) -> Exchange:
 
 
 def say_until_broken(far: FarEnd, said: bytes, most: int) -> int:
-    """Say it over and over; how often before it was too much. Fails after `most` times."""
+    """Say it over and over; returns how often until it was too much. Fails after `most` times."""
     for count in range(0, most, 100):
         if far.why:
             return count
@@ -60,14 +61,14 @@ def say_until_broken(far: FarEnd, said: bytes, most: int) -> int:
 
 @pytest.fixture(params=["one of many", "its only one"])
 def credit(request: pytest.FixtureRequest) -> tuple[float, int]:
-    """The ttl of a worker's app, and for how many pieces it has credit while none is taken."""
+    """The ttl of a worker's app, and the number of pieces it has credit for while none is taken."""
     if request.param == "one of many":
         return 3600.0, PIECES
     return 0.0, wire.DOWNLOAD_WINDOW_MAX // len(PAYLOAD)  # it may send ahead, and end
 
 
 def test_a_body_beyond_its_credit(far: FarEnd, credit: tuple[float, int]) -> None:
-    """The piece that has no credit is not held, and the worker is given up."""
+    """A piece without credit is not held, and the worker is given up."""
     ttl_s, pieces = credit
     exchange = far.assign(client=slow(far), ttl_s=ttl_s)
     far.say("RESPONSE", id=1, end=False, **HEAD)
@@ -93,7 +94,7 @@ def test_a_body_beyond_its_credit_at_its_end(far: FarEnd, credit: tuple[float, i
 
 
 def test_messages_beyond_their_credit(far: FarEnd) -> None:
-    """Each costs its size, and what it takes beside that."""
+    """Each message costs its size plus an overhead."""
     opened(far)
     for _ in range(PIECES - 1):
         far.say("MESSAGE", PAYLOAD, id=1, kind="bytes", end=False)
@@ -104,7 +105,7 @@ def test_messages_beyond_their_credit(far: FarEnd) -> None:
 
 
 def test_what_it_has_credit_for(far: FarEnd) -> None:
-    """A client that takes gives credit back, so a body of any size passes."""
+    """A client that takes data returns credit, so a body of any size passes."""
     exchange = far.assign()
     far.say("RESPONSE", id=1, end=False, **HEAD)
     credit = wire.DOWNLOAD_WINDOW
@@ -119,7 +120,7 @@ def test_what_it_has_credit_for(far: FarEnd) -> None:
 
 @pytest.mark.parametrize("kind", ["BODY", "MESSAGE"])
 def test_what_nobody_waits_for(far: FarEnd, kind: str) -> None:
-    """Its client has left: what is on the way still comes, and no more than there is credit for."""
+    """After the client left, what is on the way may still arrive, but only within the credit."""
     if kind == "BODY":
         exchange = far.assign()
         far.say("RESPONSE", id=1, end=False, **HEAD)
@@ -135,7 +136,7 @@ def test_what_nobody_waits_for(far: FarEnd, kind: str) -> None:
 
 
 def test_messages_behind_a_close(far: FarEnd) -> None:
-    """Some cross with it, no more than there is credit for."""
+    """Messages may cross a CLOSE, but only within the credit."""
     opened(far)
     far.say("CLOSE", id=1, code=1000, reason="", end=False)
     said = message("MESSAGE", id=1, kind="text", end=True)
@@ -144,7 +145,7 @@ def test_messages_behind_a_close(far: FarEnd) -> None:
 
 
 def test_a_credit_that_it_claims(far: FarEnd) -> None:
-    """No more is handed on than a worker has out at most."""
+    """No more credit is passed on than a worker can have at most."""
     exchange = far.assign(POST)
     far.hear()
     for _ in range(3):
@@ -183,7 +184,7 @@ def test_a_credit_that_it_claims(far: FarEnd) -> None:
     ],
 )
 def test_what_changes_nothing(far: FarEnd, said: bytes) -> None:
-    """It may cross with something, so a few are put up with."""
+    """Such a message may cross another one, so a few are tolerated."""
     far.assign()
     far.assign()
     far.say("RESPONSE", id=2, end=True, **HEAD)
@@ -202,13 +203,14 @@ def test_what_changes_nothing(far: FarEnd, said: bytes) -> None:
     ids=["RESPONSE", "WINDOW", "ACCEPT", "CLOSE"],
 )
 def test_what_is_said_to_nobody(far: FarEnd, said: bytes, *, is_socket: bool) -> None:
-    """Once would do."""
+    """After the client has left, once would be enough; repeating it is limited."""
     client_of(far.assign(UPGRADE if is_socket else GET)).abort()
     assert say_until_broken(far, said, 2000) > 500
 
 
 def test_a_close_over_and_over(far: FarEnd) -> None:
-    """Its client has not answered the first one yet."""
+    """CLOSE may be repeated only a limited number of times before the client has answered the
+    first."""
     opened(far)
     said = message("CLOSE", id=1, code=1000, reason="x" * 500, end=False)
     assert say_until_broken(far, said, 2000) > 500
@@ -222,19 +224,21 @@ def test_a_credit_over_and_over(far: FarEnd) -> None:
 
 @pytest.mark.parametrize("read", [0, 10, 10**15])
 def test_waiting_over_and_over(far: FarEnd, read: int) -> None:
-    """Only what it has read since is news, and it cannot have read what it was not sent."""
+    """A report of waiting is news only after something was read, and it cannot have read what was
+    not sent."""
     far.assign(POST)
     assert say_until_broken(far, message("WAITS", id=1, read=read), 2000) > 500
 
 
 def test_how_busy_it_is_over_and_over(far: FarEnd) -> None:
-    """A worker tells ten times a second; the pool is told no more than of some minutes at once."""
+    """A worker reports ten times a second; the pool gets at most what is due for some minutes at
+    once."""
     assert say_until_broken(far, message("BUSY", share=0.5), 8000) > 5000
     assert far.told.names().count("busy") < 6000
 
 
 def test_many_requests_may_have_more_talk(far: FarEnd) -> None:
-    """A few for each are no flood, however many requests there were."""
+    """A few such messages per request are no flood, however many requests there were."""
     for number in range(1, 301):
         far.assign()
         far.say_raw(
@@ -251,7 +255,7 @@ def deep(levels: int) -> bytes:
 @pytest.mark.parametrize("field", ["id", "end", "status", "headers", "message", "stack", "credit"])
 @pytest.mark.parametrize("kind", ["RESPONSE", "BODY", "WINDOW", "ERROR", "READY", "CLOSE"])
 def test_values_as_deep_as_they_can_be_read(far: FarEnd, kind: str, field: str) -> None:
-    """What can be read and hardly anything else: it cannot be shown, nor compared."""
+    """Values just shallow enough to be parsed raise nothing when they are shown or compared."""
     for levels in range(700, 1000, 7):
         other: Any = FarEnd()
         other.assign(inject_base=True)

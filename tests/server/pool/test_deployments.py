@@ -1,4 +1,4 @@
-"""Which apps are served, in which state of their code, and what is done when that changes."""
+"""Which apps are served, in which state of their code, and what happens when that changes."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def test_an_app_is_deployed_once(world: World) -> None:
 
 
 def test_another_app_of_the_same_key_takes_the_place(world: World) -> None:
-    """The workers of what served until now finish what they have."""
+    """The workers of the previous app finish what they have."""
     app = world.proven()
     old = world.current(app)
     new = make_app()
@@ -52,7 +52,7 @@ def test_an_unknown_interpreter_is_to_be_looked_at(world: World) -> None:
 
 
 def test_an_unfit_interpreter_is_told(world: World) -> None:
-    """Who asks for an app without an interpreter gets the reason."""
+    """A request for an app without an interpreter gets the reason."""
     app = make_app()
     world.interpreters.unfit[app] = ManifestError("no python")
     with pytest.raises(ManifestError, match="no python"):
@@ -60,7 +60,8 @@ def test_an_unfit_interpreter_is_told(world: World) -> None:
 
 
 def test_after_a_failed_boot_another_interpreter_counts(world: World) -> None:
-    """What was wrong may be the interpreter: it is compared again as long as boots fail."""
+    """The interpreter may have been the cause, so it is compared again for as long as boots
+    fail."""
     app = make_app()
     before = world.current(app)
     world.interpreters.chosen[app] = world.interpreters.default._replace(executable="/other")
@@ -70,7 +71,7 @@ def test_after_a_failed_boot_another_interpreter_counts(world: World) -> None:
 
 
 def test_in_development_a_changed_file_makes_a_new_deployment(tmp_path: Path) -> None:
-    """The next request after a change of a file gets the changed code."""
+    """In development the next request after a file has changed gets the new code."""
     world = World(is_development=True)
     (tmp_path / "app.py").write_text("1")
     app = make_app(folder=tmp_path)
@@ -83,7 +84,7 @@ def test_in_development_a_changed_file_makes_a_new_deployment(tmp_path: Path) ->
 
 
 def test_a_dropped_app_is_forgotten_when_its_last_worker_has_gone(world: World) -> None:
-    """What nobody serves or waits for takes no memory."""
+    """A deployment that nobody serves or waits for takes no memory."""
     app = world.proven()
     old = world.current(app)
     world.current(make_app())
@@ -106,20 +107,20 @@ def test_prepare_starts_prewarmed_workers(world: World) -> None:
 
 
 def test_prepare_starts_nothing_for_versions_nobody_asked_for(world: World) -> None:
-    """`prewarm` is for the active version."""
+    """`prewarm` applies to the active version only."""
     world.deployments.prepare(make_app(prewarm=1, ttl_s=60.0), is_active=False)
     assert world.loop.calls == []
 
 
 def test_prepare_leaves_other_apps_alone(world: World) -> None:
-    """Without `prewarm`, and for a static app, nothing is looked at."""
+    """Nothing is checked for an app without `prewarm`, nor for a static one."""
     world.deployments.prepare(make_app())
     world.deployments.prepare(make_app(entrypoint="index.html", prewarm=1))
     assert world.loop.calls == []
 
 
 def test_a_request_that_came_first_has_prepared_the_app(world: World) -> None:
-    """What was deployed while the interpreter was looked at is not replaced."""
+    """A deployment that a request created during the interpreter check is not replaced."""
     app = make_app(prewarm=1, ttl_s=60.0)
     world.deployments.prepare(app)
     first = world.current(app)
@@ -128,7 +129,7 @@ def test_a_request_that_came_first_has_prepared_the_app(world: World) -> None:
 
 
 def test_an_app_that_cannot_be_prepared_is_told(world: World) -> None:
-    """The log says which one, and why."""
+    """The log says which app cannot be prepared, and why."""
     app = make_app(prewarm=1)
     world.interpreters.unfit[app] = ManifestError("no python")
     world.deployments.prepare(app)
@@ -136,11 +137,11 @@ def test_an_app_that_cannot_be_prepared_is_told(world: World) -> None:
     assert world.sink.records[-1].fields == {"app": "shop", "error": "no python"}
 
 
-# Changes that are tried
+# Changes that are tried first
 
 
 def test_a_change_serves_once_it_is_loaded(world: World) -> None:
-    """Until then what was there before serves, and a worker of its own loads the change."""
+    """Until a change is loaded the old code serves, and a separate worker loads the change."""
     old, new = world.proven(), make_app(ttl_s=60.0)
     assert world.deployments.choose(new, old) is old
     assert world.adopted() == [new]
@@ -153,7 +154,8 @@ def test_a_change_serves_once_it_is_loaded(world: World) -> None:
 
 
 def test_a_change_that_fails_is_told(world: World) -> None:
-    """The log says that it is not served, how often it has failed and when it is tried again."""
+    """The log says that the change is not served, how often it has failed and when it is tried
+    again."""
     old, new = world.proven(), make_app(ttl_s=60.0)
     world.deployments.choose(new, old)
     world.fail(world.deployments.rollout.candidates["shop"])
@@ -161,7 +163,7 @@ def test_a_change_that_fails_is_told(world: World) -> None:
     assert record.level is Level.ERROR
     assert record.fields == {"app": "shop", "version": None, "failures": 1, "retry_s": 1.0}
     assert world.deployments.choose(new, old) is old
-    assert world.adopted() == [new]  # the next boot backs off
+    assert world.adopted() == [new]  # the next boot is delayed longer
     world.loop.now += 1.0
     world.deployments.choose(new, old)
     assert world.adopted() == [new, new]
@@ -178,7 +180,7 @@ def test_a_newer_change_ends_the_trial_of_the_older(world: World) -> None:
 
 
 def test_a_candidate_that_has_to_serve_is_not_made_twice(world: World) -> None:
-    """Where the last worker of the old code goes, the candidate serves with what it has loaded."""
+    """If the old code's last worker goes, the candidate serves with what it has loaded."""
     old, new = world.proven(), make_app(ttl_s=60.0)
     world.deployments.choose(new, old)
     tried = world.deployments.rollout.candidates["shop"]
@@ -187,7 +189,7 @@ def test_a_candidate_that_has_to_serve_is_not_made_twice(world: World) -> None:
 
 
 def test_a_version_serves_with_the_one_before_it_as_its_fallback(world: World) -> None:
-    """Where no worker serves, the new version is started, and the one before it stands by."""
+    """If no worker serves, the new version is started, with the previous one as its fallback."""
     old = world.proven("1.0.0")
     new = make_app(version="2.0.0", ttl_s=60.0)
     number = max(world.current(old).state.workers)
@@ -199,11 +201,11 @@ def test_a_version_serves_with_the_one_before_it_as_its_fallback(world: World) -
     assert world.deployments.fallback(None, None) is None
 
 
-# Changes whose interpreter is not known
+# Changes with an unknown interpreter
 
 
 def test_a_change_waits_for_its_interpreter(world: World) -> None:
-    """What was there before serves while the change's interpreter is looked at, once."""
+    """The old code serves while the change's interpreter is looked up, once."""
     old, new = world.proven(), make_app()
     world.interpreters.unknown.add(new)
     assert world.deployments.choose(new, old) is old
@@ -218,7 +220,7 @@ def test_a_change_waits_for_its_interpreter(world: World) -> None:
 
 @pytest.mark.parametrize("is_known", [True, False])
 def test_a_change_without_an_interpreter_is_set_aside(world: World, *, is_known: bool) -> None:
-    """It is told once, and looked at again after a minute."""
+    """A missing interpreter is reported once, and looked up again after a minute."""
     old, new = world.proven(), make_app()
     world.interpreters.unfit[new] = ManifestError("no python")
     if not is_known:
@@ -234,7 +236,7 @@ def test_a_change_without_an_interpreter_is_set_aside(world: World, *, is_known:
 
 
 def test_a_bug_in_the_look_is_no_fault_of_the_app(world: World) -> None:
-    """What is no ManifestError is a bug, and goes where the loop reports them."""
+    """An error other than ManifestError is a bug, and goes where the loop reports bugs."""
     old, new = world.proven(), make_app()
     world.interpreters.unknown.add(new)
     world.interpreters.unfit[new] = ZeroDivisionError()
@@ -244,7 +246,7 @@ def test_a_bug_in_the_look_is_no_fault_of_the_app(world: World) -> None:
 
 
 def test_nothing_is_tried_in_development(tmp_path: Path) -> None:
-    """No app is ever proven there, so that the catalog never asks for the one before it."""
+    """In development no app is ever proven, so the catalog never asks for the previous one."""
     world = World(is_development=True)
     app = make_app(folder=tmp_path)
     world.load(world.current(app))
@@ -258,15 +260,15 @@ def test_nothing_is_tried_in_development(tmp_path: Path) -> None:
 def test_where_sessions_outlive_a_change(
     is_development: bool, replace: str, seconds: float
 ) -> None:
-    """Not in development, as a developer's browser bears the cookie too and is to come to the new
-    code; nor where an app must run alone."""
+    """Sessions do not outlive a change in development, where the developer's browser has the cookie
+    too and should get the new code; nor if an app must run alone."""
     world = World(is_development=is_development)
     deployment = world.current(make_app(ttl_s=60.0, affinity="cookie", replace=replace))
     assert deployment.state.policy.affinity_s == seconds
 
 
 def test_no_session_outlives_its_app() -> None:
-    """Where nothing takes its place a worker that has had clients ends."""
+    """If nothing replaces its app, a worker that has had clients ends."""
     world = World()
     app = world.proven(ttl_s=60.0, affinity="cookie")
     deployment = world.current(app)

@@ -1,4 +1,4 @@
-"""What a client is told where no worker can answer its request."""
+"""What a client is told if no worker can answer its request."""
 
 from __future__ import annotations
 
@@ -11,13 +11,14 @@ from tests.support.deployed import World
 
 @pytest.mark.parametrize(("seconds", "told"), [(0.0, "1"), (0.2, "1"), (1.0, "1"), (1.1, "2")])
 def test_retry_after_is_rounded_up(seconds: float, told: str) -> None:
-    """Whole seconds, one at least: a client that comes back then is not too early."""
+    """Retry-After is in whole seconds, at least one, so that a client that obeys it is not too
+    early."""
     fault = faults.overloaded("full", seconds)
     assert (fault.status, fault.headers) == (503, (("Retry-After", told),))
 
 
 def test_refused_by_a_full_queue() -> None:
-    """While boots succeed it is the queue that has no place."""
+    """While boots succeed, the reason is that the queue is full."""
     world = World()
     deployment = world.current(make_app())
     fault = faults.refused(deployment, 3.0, world.loop.now)
@@ -26,7 +27,7 @@ def test_refused_by_a_full_queue() -> None:
 
 
 def test_refused_between_boots() -> None:
-    """An app whose boots fail says how many have, why, and when the next one is due."""
+    """An app whose boots fail says how many have failed, why, and when the next one is due."""
     world = World()
     app = world.proven()
     deployment = world.current(app)
@@ -42,7 +43,7 @@ def test_refused_between_boots() -> None:
 
 
 def test_a_failed_boot() -> None:
-    """The request that waited for it gets 500, with the app's own error as the detail."""
+    """The request that waited for the boot gets 500, with the app's own error as the detail."""
     world = World()
     deployment = world.current(make_app())
     world.scheduler.try_out(deployment.state, world.loop.now)

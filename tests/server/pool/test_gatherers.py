@@ -1,4 +1,4 @@
-"""Requests that wait for their own bodies, in the server's hands."""
+"""Requests that wait for their own bodies, held by the server."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def world() -> World:
 
 
 def test_a_body_that_is_there_goes_on_at_once(world: World) -> None:
-    """And is the first piece of the request."""
+    """A body that is there is the first piece of the request."""
     exchange = world.add(b"0123456789")
     assert world.submitted == [exchange]
     assert not exchange.may_gather
@@ -64,7 +64,7 @@ def test_a_body_that_is_there_goes_on_at_once(world: World) -> None:
 
 
 def test_a_body_in_pieces(world: World) -> None:
-    """It goes on with its last one."""
+    """A body in pieces is submitted with its last piece."""
     exchange = world.add(b"01")
     world.sends(exchange, b"2345")
     assert (world.submitted, exchange.gathered_bytes) == ([], 6)
@@ -74,7 +74,8 @@ def test_a_body_in_pieces(world: World) -> None:
 
 
 def test_who_pauses_goes_on_where_few_have(world: World) -> None:
-    """One of two slots; the next one goes when that one's body has come, or its request ended."""
+    """One of the two slots may be used so; the next request goes on when the first one's body has
+    arrived, or the request has ended."""
     first, second, third = world.add(b"0"), world.add(), world.add()
     world.pass_time(gathering.PAUSE_S)
     assert world.submitted == [first]
@@ -90,7 +91,7 @@ def test_who_pauses_goes_on_where_few_have(world: World) -> None:
 
 
 def test_who_drips_does_not_go_on(world: World) -> None:
-    """Not before it pauses."""
+    """A body that drips in is not submitted before the client pauses."""
     exchange = world.add()
     for _ in range(9):
         world.pass_time(gathering.PAUSE_S * 0.9)
@@ -101,7 +102,7 @@ def test_who_drips_does_not_go_on(world: World) -> None:
 
 
 def test_who_asks_is_told_to_go_on(world: World) -> None:
-    """Once, by whoever waits for the body."""
+    """A client that asks first gets 100 Continue once, from whoever waits for the body."""
     exchange = world.add(fields=b"Expect: 100-continue\r\n")
     client = cast(FakeClient, exchange.client)
     assert client.written == b"HTTP/1.1 100 Continue\r\n\r\n"
@@ -112,7 +113,7 @@ def test_who_asks_is_told_to_go_on(world: World) -> None:
 
 
 def test_who_leaves_is_forgotten(world: World) -> None:
-    """Nothing is submitted, and nothing counted."""
+    """If the client leaves nothing is submitted, and nothing counted."""
     exchange = world.add(b"01")
     cast(FakeClient, exchange.client).abort()
     world.pass_time(gathering.PAUSE_S)
@@ -121,7 +122,7 @@ def test_who_leaves_is_forgotten(world: World) -> None:
 
 
 def test_the_app_is_not_late_meanwhile(world: World) -> None:
-    """Its time starts when the body has come."""
+    """The app's time starts when the body has arrived."""
     exchange = world.add(b"01")
     exchange.on_timeout()
     assert exchange.state is State.HANDED_OVER
@@ -132,7 +133,7 @@ def test_the_app_is_not_late_meanwhile(world: World) -> None:
 
 
 def test_without_memory_it_is_refused(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    """With 503; the others go on."""
+    """Without memory a request is refused with 503; the others continue."""
     monkeypatch.setattr(gathering, "MEMORY_MAX_BYTES", 12)
     first, second = world.add(b"01234567"), world.add(b"01")
     assert world.gatherers.is_pressed

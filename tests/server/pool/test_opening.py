@@ -1,4 +1,4 @@
-"""A WebSocket whose opening somebody looks at before the client gets it."""
+"""A WebSocket whose opening is reviewed before the client gets it."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ PLAIN = {"subprotocol": None, "headers": [["x-a", "1"]], "open_ended": False}
 
 
 class Looking:
-    """Whoever looks, and what it was shown."""
+    """The reviewer, and what it was shown."""
 
     def __init__(self) -> None:
         self.asked: list[tuple[int, list[tuple[str, str]]]] = []
@@ -55,7 +55,7 @@ def opening(far: FarEnd, looking: Looking, **accept: object) -> Exchange:
 
 
 def test_it_opens_when_it_was_looked_at(far: FarEnd, looking: Looking) -> None:
-    """With the fields that it is to have then, and what the app has sent meanwhile behind it."""
+    """It opens with the fields from the review, and what the app sent meanwhile follows."""
     exchange = opening(far, looking)
     far.say("MESSAGE", b"hi", id=1, kind="text", end=True)
     assert looking.asked == [(101, [("x-a", "1")])]
@@ -71,7 +71,7 @@ def test_it_opens_when_it_was_looked_at(far: FarEnd, looking: Looking) -> None:
 
 
 def test_an_app_that_closes_at_once(far: FarEnd, looking: Looking) -> None:
-    """Its worker is free, and the client gets the opening and then the end."""
+    """The app's worker is free, and the client gets the opening and then the end."""
     exchange = opening(far, looking)
     far.say("CLOSE", id=1, code=3000, reason="", end=True)
     assert far.told.names() == ["finished"]
@@ -81,7 +81,8 @@ def test_an_app_that_closes_at_once(far: FarEnd, looking: Looking) -> None:
 
 
 def test_it_is_refused(far: FarEnd, looking: Looking) -> None:
-    """The client gets another answer, the app hears that it has closed, and may say its last."""
+    """If refused, the client gets another answer, the app is told that the WebSocket has closed,
+    and may still finish."""
     exchange = opening(far, looking)
     far.say("MESSAGE", b"hi", id=1, kind="text", end=True)
     exchange.replace(None)
@@ -96,7 +97,7 @@ def test_it_is_refused(far: FarEnd, looking: Looking) -> None:
 
 
 def test_whoever_looks_fails(far: FarEnd, looking: Looking) -> None:
-    """The client gets the error."""
+    """If the review fails the client gets the error."""
     exchange = opening(far, looking)
     exchange.fail(ServerFault(502, "plugin_failed", "no"))
     assert client_of(exchange).written.startswith(b"HTTP/1.1 502 ")
@@ -104,7 +105,7 @@ def test_whoever_looks_fails(far: FarEnd, looking: Looking) -> None:
 
 
 def test_the_client_leaves(far: FarEnd, looking: Looking) -> None:
-    """Who looks is told, and the app too."""
+    """If the client leaves, the reviewer and the app are told."""
     exchange = opening(far, looking)
     exchange.on_client_left()
     assert looking.dropped == 1
@@ -131,7 +132,7 @@ def test_what_no_worker_says(
 
 @pytest.mark.parametrize("kind", ["MESSAGE", "CLOSE"])
 def test_what_waits_costs_credit(far: FarEnd, looking: Looking, kind: str) -> None:
-    """A worker that sends without end while it is looked at is given up, soon."""
+    """A worker that sends without end during the review is soon given up."""
     opening(far, looking)
     fields = {"kind": "text"} if kind == "MESSAGE" else {"code": 1000, "reason": ""}
     payload = b"x" * MAX_PAYLOAD if kind == "MESSAGE" else b""
@@ -143,14 +144,14 @@ def test_what_waits_costs_credit(far: FarEnd, looking: Looking, kind: str) -> No
 
 
 def test_a_bad_opening_is_the_apps(far: FarEnd, looking: Looking) -> None:
-    """Nobody has to look at what cannot be sent."""
+    """An opening that cannot be sent is not reviewed."""
     exchange = opening(far, looking, subprotocol="never-offered")
     assert looking.asked[0][0] == 502
     assert exchange.link is None
 
 
 def test_the_subprotocol_is_seen(far: FarEnd, looking: Looking) -> None:
-    """It is among the fields, and goes out once."""
+    """The subprotocol is among the reviewed fields, and is sent once."""
     exchange = far.assign(UPGRADE)
     exchange.offer_upgrade(exchange.upgrade._replace(subprotocols=("chat",)))  # type: ignore[union-attr]  # it is one
     exchange.have_reviewed(Review(looking))

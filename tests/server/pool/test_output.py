@@ -28,7 +28,7 @@ def loop() -> Iterator[Loop]:
 
 
 class Stream:
-    """A pipe, and what was told of it."""
+    """A pipe, and what was reported of it."""
 
     def __init__(self, loop: Loop) -> None:
         self.loop = loop
@@ -59,7 +59,7 @@ def stream(loop: Loop) -> Iterator[Stream]:
 
 
 def test_a_turn_hands_on_a_bounded_number_of_lines(loop: Loop, stream: Stream) -> None:
-    """What is more than a turn's share comes in the next turns, in order and whole."""
+    """What exceeds a turn's share follows in the next turns, in order and complete."""
     os.write(stream.writing, b"".join(b"%d\n" % number for number in range(1000)))
     loop.run_once(1.0)
     assert 0 < len(stream.lines) < 1000
@@ -69,11 +69,11 @@ def test_a_turn_hands_on_a_bounded_number_of_lines(loop: Loop, stream: Stream) -
 
 
 def test_beyond_its_budget_lines_are_counted(loop: Loop, stream: Stream) -> None:
-    """A flood is cut to the burst; what is not logged is told by numbers that add up."""
+    """A flood is cut to the burst; the numbers reported for what is not logged add up."""
     os.write(stream.writing, b"\n" * 60_000)
     ended: list[bool] = []
     stream.output.finish(lambda: ended.append(True))
-    assert not ended  # nobody waits for ten thousand lines
+    assert not ended  # nobody should wait for ten thousand lines
     wait_until(lambda: loop.run_once(0.1) or ended, what="the end")
     stream.budget.tell()
     assert len(stream.lines) == LINES_BURST
@@ -81,7 +81,7 @@ def test_beyond_its_budget_lines_are_counted(loop: Loop, stream: Stream) -> None
 
 
 def test_a_spent_stream_is_read_seldom(loop: Loop, stream: Stream) -> None:
-    """Who is beyond his budget waits: the loop does not turn for each piece he writes."""
+    """A stream beyond its budget has to wait: the loop does not turn for each piece it writes."""
     end = threading.Event()
 
     def flood() -> None:
@@ -102,12 +102,12 @@ def test_a_spent_stream_is_read_seldom(loop: Loop, stream: Stream) -> None:
         assert turns < 60
     finally:
         end.set()
-        stream.output.abort()  # the writer is not to wait for ever
+        stream.output.abort()  # so that the writer does not wait for ever
         writer.join()
 
 
 def test_drain_takes_what_is_there_and_no_more(loop: Loop, stream: Stream) -> None:
-    """A child that writes on into its dead parent's pipe holds up nobody."""
+    """A child that keeps writing to its dead parent's pipe holds up nobody."""
     end = threading.Event()
 
     def write_on() -> None:
@@ -129,7 +129,7 @@ def test_drain_takes_what_is_there_and_no_more(loop: Loop, stream: Stream) -> No
 
 
 def test_a_worker_that_dies_leaves_no_fresh_budget(loop: Loop) -> None:
-    """Workers of an app that die one after the other print no more together than it may."""
+    """Workers of an app that die one after another together print no more than the app may."""
     allowances = Allowances()
     logged = 0
     for _ in range(6):
@@ -150,7 +150,7 @@ def test_a_worker_that_dies_leaves_no_fresh_budget(loop: Loop) -> None:
 def test_a_turn_makes_no_more_lines_than_it_hands_on(
     loop: Loop, stream: Stream, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A piece of 64 KiB is not made into 65,536 texts at once: that alone takes 12 ms."""
+    """A piece of 64 KiB is not split into 65,536 lines at once: that alone takes 12 ms."""
     made: list[int] = []
     feed = LineSplitter.feed
 
@@ -168,7 +168,7 @@ def test_a_turn_makes_no_more_lines_than_it_hands_on(
 
 @pytest.mark.skipif(sys.platform != "linux", reason="pipes cannot be enlarged there")
 def test_a_dead_workers_pipe_is_read_to_a_bound(loop: Loop, stream: Stream) -> None:
-    """A pipe that its worker has enlarged holds up nobody when it dies."""
+    """A pipe that its worker has enlarged holds up nobody when the worker dies."""
     size = fcntl.fcntl(stream.writing, fcntl.F_SETPIPE_SZ, 1 << 20)
     os.set_blocking(stream.writing, False)
     assert os.write(stream.writing, b"y" * size) == size

@@ -1,4 +1,4 @@
-"""The pool carries out what the scheduler decides, in its order, over workers that a test plays."""
+"""The pool carries out the scheduler's decisions, in order, with workers played by a test."""
 
 from __future__ import annotations
 
@@ -97,7 +97,7 @@ def world(bundle: Path, tmp_path: Path) -> Iterator[World]:
 
 
 def test_a_request_is_answered(world: World) -> None:
-    """A worker is started for it, and serves the next one as well."""
+    """A worker is started for the first request, and serves the next one as well."""
     app = world.app()
     assert world.answer(world.submit(app)) == 200
     assert world.answer(world.submit(app)) == 200
@@ -107,7 +107,7 @@ def test_a_request_is_answered(world: World) -> None:
 
 
 def test_an_ephemeral_request_has_a_worker_of_its_own(world: World) -> None:
-    """It ends with the request."""
+    """The worker of an ephemeral request ends with it."""
     exchange = world.submit(world.app(ttl_s=0.0))
     assert world.answer(exchange) == 200
     world.turn_until(lambda: not world.workers(), "the worker's end")
@@ -115,7 +115,7 @@ def test_an_ephemeral_request_has_a_worker_of_its_own(world: World) -> None:
 
 
 def test_a_request_waits_for_its_interpreter(world: World) -> None:
-    """The first look at it is made off the loop."""
+    """The first look-up of the interpreter happens off the loop."""
     app = world.app()
     world.interpreters.unknown.add(app)
     exchange = world.submit(app)
@@ -124,14 +124,14 @@ def test_a_request_waits_for_its_interpreter(world: World) -> None:
 
 
 def test_an_app_that_cannot_be_loaded(world: World) -> None:
-    """Those that wait get 500 and are counted."""
+    """Requests that wait for such an app get 500 and are counted."""
     exchange = world.submit(world.app(BROKEN))
     assert world.answer(exchange) == 500
     assert exchange.meter.drops[Drop.BOOT_FAILED] == 1
 
 
 def test_a_version_that_cannot_be_loaded_is_answered_by_the_one_before(world: World) -> None:
-    """The request that waited for the new one falls back."""
+    """The request that waited for the new version falls back to the previous one."""
     old, new = world.app(version="1.0.0"), world.app(BROKEN, version="2.0.0")
     world.answer(world.submit(old))
     world.pool.kill_all()
@@ -143,7 +143,7 @@ def test_a_version_that_cannot_be_loaded_is_answered_by_the_one_before(world: Wo
 
 
 def test_the_one_before_answers_at_a_host_whatever_the_path_is(world: World) -> None:
-    """Which versions may answer is known from whom the request is for: there no path names one."""
+    """Which versions may answer depends on the request's host, as its path names none."""
     old, new = world.app(version="1.0.0"), world.app(BROKEN, version="2.0.0")
     assert world.answer(world.submit(old)) == 200
     path = b"/other@9/x"
@@ -155,7 +155,7 @@ def test_the_one_before_answers_at_a_host_whatever_the_path_is(world: World) -> 
 
 
 def test_a_full_queue(world: World) -> None:
-    """503 at once, and the place of an ephemeral app is given in turns."""
+    """A full queue is 503 at once, and an ephemeral app's slot is used in turns."""
     world.live.replace(
         make_settings(
             world.apps,
@@ -172,7 +172,7 @@ def test_a_full_queue(world: World) -> None:
 
 
 def test_a_client_that_leaves_the_queue(world: World) -> None:
-    """No worker gets its request."""
+    """If the client leaves the queue no worker gets its request."""
     app = world.app()
     exchange = world.submit(app)
     cast(FakeClient, exchange.client).abort()
@@ -181,7 +181,7 @@ def test_a_client_that_leaves_the_queue(world: World) -> None:
 
 
 def test_an_interpreter_that_cannot_be_started(world: World) -> None:
-    """The request is answered, and the boot's error says what it was."""
+    """The request is answered, and the boot's error says what went wrong."""
     default = world.interpreters.default
     app = world.app()
     world.interpreters.chosen[app] = default._replace(executable="/no/such/python")
@@ -191,7 +191,7 @@ def test_an_interpreter_that_cannot_be_started(world: World) -> None:
 
 
 def test_recycling(world: World) -> None:
-    """A fresh worker takes the place of one that has an app, by its name or its app's."""
+    """A worker with an app is replaced by a fresh one, by its name or its app's."""
     app = world.app()
     world.answer(world.submit(app))
     assert world.pool.orders.recycle_worker("w1")
@@ -201,7 +201,7 @@ def test_recycling(world: World) -> None:
 
 
 def test_decisions_that_come_of_others_wait(world: World) -> None:
-    """Answering one request may bring the next one: it is dealt with after what came before."""
+    """Answering one request may start the next: that one is handled after the pending decisions."""
     app = world.app(BROKEN)
     order: list[str] = []
     first = world.submit(app)
@@ -210,7 +210,7 @@ def test_decisions_that_come_of_others_wait(world: World) -> None:
         def on_exchange_end(self, keep_alive: bool) -> None:
             super().on_exchange_end(keep_alive)
             order.append("first")
-            world.submit(app)  # a pipelined request, begun while decisions are carried out
+            world.submit(app)  # a pipelined request, begun while decisions are being carried out
 
     first.client = Next(world.service)
     second = world.submit(app)
@@ -220,7 +220,7 @@ def test_decisions_that_come_of_others_wait(world: World) -> None:
 
 
 def test_close(world: World) -> None:
-    """Every worker is told to end; it is told once when the last has gone."""
+    """Every worker is told to end; the end of the last one is reported once."""
     world.answer(world.submit(world.app()))
     gone: list[bool] = []
     world.pool.close(lambda: gone.append(True))
@@ -231,7 +231,7 @@ def test_close(world: World) -> None:
 
 
 def test_the_channel_of_a_worker_is_closed_with_it(world: World) -> None:
-    """Nothing is left open of a worker that was killed."""
+    """When a worker was killed nothing of it stays open."""
     world.answer(world.submit(world.app()))
     (worker,) = world.pool._supervisor.workers.values()
     channel: socket.socket = worker.process.channel

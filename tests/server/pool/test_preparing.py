@@ -1,4 +1,4 @@
-"""Requests that wait while the interpreter of their app is looked at."""
+"""Requests that wait while their app's interpreter is looked up."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def world() -> World:
 
 
 def test_requests_share_one_look(world: World) -> None:
-    """They are submitted in their order once it is over."""
+    """The requests are submitted in order once the look-up is over."""
     exchanges = [world.add() for _ in range(3)]
     assert len(world.loop.calls) == 1
     assert repr(world.preparing) == "Preparing(['shop'])"
@@ -65,7 +65,7 @@ def test_requests_share_one_look(world: World) -> None:
 
 
 def test_a_client_that_leaves_meanwhile(world: World) -> None:
-    """Nothing is kept of its request."""
+    """If the client leaves meanwhile nothing of its request is kept."""
     first, second = world.add(), world.add()
     cast(FakeClient, first.client).abort()
     world.loop.turn()
@@ -73,7 +73,7 @@ def test_a_client_that_leaves_meanwhile(world: World) -> None:
 
 
 def test_a_look_that_takes_too_long(world: World) -> None:
-    """The app's timeout holds here too: 503, and the client may come back."""
+    """The app's timeout applies here too: 503, and the client may retry."""
     exchange = world.add()
     exchange.on_timeout()
     assert exchange.status == 503
@@ -82,7 +82,7 @@ def test_a_look_that_takes_too_long(world: World) -> None:
 
 
 def test_an_app_without_an_interpreter(world: World) -> None:
-    """All that wait get 500, and the fault is told once."""
+    """All requests that wait get 500, and the fault is logged once."""
     world.interpreters.unfit[world.app] = ManifestError("no python")
     exchanges = [world.add(), world.add()]
     world.loop.turn()
@@ -91,7 +91,7 @@ def test_an_app_without_an_interpreter(world: World) -> None:
 
 
 def test_an_interpreter_that_is_gone_again(world: World) -> None:
-    """Between the look and the request it may have been removed: nobody is left waiting."""
+    """If the interpreter is removed between the look-up and the request, nobody is left waiting."""
     exchanges = [world.add(), world.add()]
     world.refuses = ManifestError("no python any more")
     world.loop.turn()
@@ -100,7 +100,7 @@ def test_an_interpreter_that_is_gone_again(world: World) -> None:
 
 
 def test_a_bug_in_the_look(world: World) -> None:
-    """Requests are answered, and it goes where the loop reports bugs."""
+    """The requests are answered, and the bug is reported to the loop."""
     world.interpreters.unfit[world.app] = ZeroDivisionError("a bug")
     exchange = world.add()
     with pytest.raises(ZeroDivisionError):

@@ -30,7 +30,7 @@ def loop(errors: list[BaseException]) -> Iterator[Loop]:
     loop.close()
 
 
-# Says something, waits for a byte on its channel, and is gone before its child says something.
+# Prints something, waits for a byte on its channel, and exits before its child prints something.
 LEAVES_A_CHILD = """
 import os, subprocess, sys
 print("first", flush=True)
@@ -41,7 +41,7 @@ os._exit(0)
 
 
 class Started:
-    """A process, and what was told of it."""
+    """A process, and what it reported."""
 
     def __init__(self, loop: Loop, *command: str) -> None:
         self.lines: list[tuple[str, str]] = []
@@ -73,7 +73,8 @@ def shell(loop: Loop, script: str) -> Started:
 
 
 def test_output_and_exit_code(loop: Loop) -> None:
-    """Each line comes with its stream, the last one also without an end, and then the exit code."""
+    """Each line comes with its stream, even a last one without a line end, and then the exit
+    code."""
     started = shell(loop, "echo one; echo two >&2; printf three; exit 7")
     started.wait()
     assert sorted(started.lines) == [("stderr", "two"), ("stdout", "one"), ("stdout", "three")]
@@ -81,14 +82,15 @@ def test_output_and_exit_code(loop: Loop) -> None:
 
 
 def test_all_that_was_written_is_read(loop: Loop) -> None:
-    """What a process wrote right before its end is not lost, though it is more than one read."""
+    """What a process wrote right before its end is not lost, even if it takes more than one
+    read."""
     started = shell(loop, "i=0; while [ $i -lt 9000 ]; do echo line $i; i=$((i+1)); done")
     started.wait()
     assert [line for _, line in started.lines] == [f"line {i}" for i in range(9000)]
 
 
 def test_kill_ends_what_it_started_too(loop: Loop) -> None:
-    """A killed process takes with it what it had started, and -9 is told."""
+    """Killing a process also kills what it had started, and reports -9."""
     started = shell(loop, "sleep 60 & echo $!; wait")
     wait_until(lambda: loop.run_once(0.1) or started.lines, what="the line")
     child = int(started.lines[0][1])
@@ -96,7 +98,7 @@ def test_kill_ends_what_it_started_too(loop: Loop) -> None:
     started.wait()
     assert started.codes == [-9]
     wait_until(lambda: not _is_there(child), what="the child's end")
-    started.process.kill()  # once more is harmless
+    started.process.kill()  # a second time does no harm
 
 
 def _is_there(pid: int) -> bool:
@@ -108,7 +110,7 @@ def _is_there(pid: int) -> bool:
 
 
 class Deaf:
-    """An overseer of a worker that says nothing but its end."""
+    """A worker's overseer that reacts only to its end."""
 
     def on_breach(self, worker: Worker, why: str) -> None:
         raise AssertionError(why)
@@ -118,7 +120,7 @@ class Deaf:
 
 
 def test_what_has_ended_is_freed_at_once(loop: Loop) -> None:
-    """A process and its worker hold no circle of references: collected late, they take memory."""
+    """A process and its worker form no reference cycle, which would hold memory until collected."""
     sink = LogSink(Level.ERROR, stream_fd=None)
     gc.disable()
     try:
@@ -144,8 +146,8 @@ def test_what_has_ended_is_freed_at_once(loop: Loop) -> None:
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="needs a pidfd")
 def test_an_event_that_came_with_its_end(loop: Loop, errors: list[BaseException]) -> None:
-    """Output that is ready in the same turn as the end, but behind it, was read by then: its
-    descriptor is closed, and may be somebody else's already."""
+    """Output that is ready in the same turn as the end, but later in the list, has been read by
+    then: its descriptor is closed, and may belong to something else already."""
     started = Started(loop, sys.executable, "-c", LEAVES_A_CHILD)
     wait_until(lambda: loop.run_once(0.01) or started.lines, what="the first line")
     started.process.channel.send(b"x")

@@ -1,4 +1,4 @@
-"""Programs of apps: they run as the app's workers do, and end with their runtime."""
+"""Programs of apps: they run like the app's workers, and end with their runtime."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from tests.support.settings import make_settings
 
 
 class Hall:
-    """Programs that are real, and what is told of them."""
+    """Real programs, and what they report."""
 
     def __init__(self, bundle: Path, folder: Path) -> None:
         self.errors: list[BaseException] = []
@@ -67,7 +67,7 @@ class Hall:
         )
 
     def run(self, *words: str, **manifest: object) -> list[str]:
-        """What the program prints, and its exit code."""
+        """Run a program; returns what it prints, and its exit code."""
         self.start(*words, **manifest)
         self.wait()
         return [*self.lines, str(self.codes[-1])]
@@ -97,7 +97,7 @@ def hall(bundle: Path, tmp_path: Path) -> Iterator[Hall]:
 
 
 def test_it_is_the_apps_own(hall: Hall) -> None:
-    """It runs in the app's folder, with its Python, its modules and its environment."""
+    """A program runs in the app's folder, with the app's Python, modules and environment."""
     code = (
         "import os, sys, shop, buntime; e = os.environ; "
         "print(shop.PRICE, os.getcwd() == e['APP_DIR'], e['COLOUR'], 'SECRET_KEY' in e, e['TZ']); "
@@ -113,7 +113,7 @@ def test_it_is_the_apps_own(hall: Hall) -> None:
 
 
 def test_secrets(hall: Hall) -> None:
-    """It has the secrets of the app, as workers have."""
+    """A program has the app's secrets, as workers do."""
     hall.secrets |= {"DATABASE_URL": "postgres://x", **{f"S{n}": "x" * 10_000 for n in range(40)}}
     assert hall.run("sh", "-c", "echo $DATABASE_URL") == ["stdout: postgres://x", "0"]
 
@@ -127,26 +127,29 @@ def test_from_the_path_and_the_folder(hall: Hall) -> None:
 
 
 def test_what_cannot_be_run(hall: Hall) -> None:
-    """Exit code 127, and a line that says what was looked for and where."""
+    """What cannot be run gives exit code 127, and a line that says what was looked for and
+    where."""
     told, code = hall.run("no-such-program", "-x")
     assert code == "127"
     assert "stderr: buntime: no-such-program cannot be run (No such file" in told
 
 
 def test_broken_pipes_end_it(hall: Hall) -> None:
-    """It ignores no signals that the worker it was had ignored."""
+    """A broken pipe ends the program: it does not ignore the signals that its worker process
+    ignored."""
     assert hall.run("sh", "-c", "yes | head -1; kill -PIPE $$")[-1] == str(-signal.SIGPIPE)
 
 
 def test_limits(hall: Hall) -> None:
-    """The limits of the manifest are its own, too."""
+    """The limits in the manifest apply to it, too."""
     told = hall.run("sh", "-c", "ulimit -f; ulimit -c; nice", max_file_size_bytes=1 << 20, nice=4)
     assert told == ["stdout: 2048", "stdout: 0", f"stdout: {os.nice(0) + 4}", "0"]
 
 
 @pytest.mark.skipif(not find_kernel().is_fit, reason="needs Landlock")
 def test_sandbox(hall: Hall) -> None:
-    """It is in the app's sandbox: it reads no other app, and writes into its own folders alone."""
+    """It is in the app's sandbox: it cannot read other apps, and can write to its own folders
+    only."""
     other = write_app(hall.folder / "blog", {"secret.txt": "x"}) / "secret.txt"
     script = f"cat {other}; touch {hall.folder}/x; touch $APP_DATA_DIR/a $HOME/b && echo fine"
     told = hall.run("sh", "-c", script, data=True)
@@ -156,7 +159,7 @@ def test_sandbox(hall: Hall) -> None:
 
 
 def test_its_end(hall: Hall) -> None:
-    """Asked to end it gets SIGTERM, and so has what it has started; then its end is told."""
+    """When asked to end, it and the processes it started get SIGTERM; then its end is reported."""
     script = "trap 'echo bye; exit 7' TERM; sleep 60 & echo on; wait"
     program = hall.start("sh", "-c", script)
     hall.until(lambda: hall.lines)
@@ -167,7 +170,7 @@ def test_its_end(hall: Hall) -> None:
 
 
 def test_who_does_not_end(hall: Hall, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Who is still there after a while is killed."""
+    """A process that is still there after a while is killed."""
     monkeypatch.setattr("buntime.server.pool.programs._END_GRACE_S", 0.05)
     program = hall.start("sh", "-c", "trap '' TERM; echo on; while :; do sleep 1; done")
     hall.until(lambda: hall.lines)

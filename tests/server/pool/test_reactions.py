@@ -27,7 +27,7 @@ HINT = "buntime show shop --autopsies"
 
 
 class Acts:
-    """Keeps what was to be done."""
+    """Records the actions that were asked for."""
 
     def __init__(self) -> None:
         self.decisions: list[Decision] = []
@@ -97,7 +97,7 @@ class Pool:
         self.reactions.on_ready(cast(Any, self.worker), {**READY, **changes})
 
     def give(self, raw: bytes = GET) -> Exchange:
-        """A request that the worker has in hand."""
+        """A request that the worker is working on."""
         exchange = FakeClient().request(raw)
         exchange.route_to(self.app, base="/shop")
         exchange.hand_over(FakeResponder(exchange), 30.0)
@@ -124,7 +124,7 @@ def pool() -> Pool:
 
 
 def test_a_worker_that_has_loaded(pool: Pool) -> None:
-    """Its time is stopped, its boot counted, and it may have as many requests as it said."""
+    """Its boot timer stops, its boot is counted, and it may get as many requests as it reported."""
     pool.ready()
     assert (pool.record.state, pool.record.capacity) == (State.IDLE, 8)
     assert pool.supervisor.stopped == [pool.number]
@@ -134,7 +134,7 @@ def test_a_worker_that_has_loaded(pool: Pool) -> None:
 
 
 def test_the_manifest_has_the_last_word(pool: Pool) -> None:
-    """Its `concurrency` counts, whatever kind of app the worker found."""
+    """The manifest's `concurrency` applies, whatever kind of app the worker found."""
     pool = Pool(concurrency=3)
     pool.ready()
     assert pool.record.capacity == 3
@@ -142,7 +142,7 @@ def test_the_manifest_has_the_last_word(pool: Pool) -> None:
 
 @pytest.mark.parametrize("missing", READY)
 def test_a_ready_without_its_fields(pool: Pool, missing: str) -> None:
-    """Nothing has happened by it: the worker is given up, as it sent garbage."""
+    """A READY without its fields has no effect: the worker is given up for sending garbage."""
     message = {key: value for key, value in READY.items() if key != missing}
     with pytest.raises(KeyError):
         pool.reactions.on_ready(cast(Any, pool.worker), message)
@@ -164,10 +164,10 @@ def test_a_second_ready_or_up(pool: Pool) -> None:
 
 
 def test_an_app_that_cannot_be_loaded(pool: Pool) -> None:
-    """What the worker told is the reason, and its exit code says nothing more."""
+    """The reason is what the worker reported; its exit code adds nothing."""
     pool.reactions.on_boot_error(cast(Any, pool.worker), "no module", "line 1")
     pool.deployment.boot_note = "kept from the app: DATABASE_URL"
-    assert pool.deployment.boot_error == ""  # who looks now waits for all of it
+    assert pool.deployment.boot_error == ""  # a caller who looks now waits for all of it
     pool.exit(1)
     assert pool.deployment.state.boot_error == "no module\nline 1"
     assert pool.deployment.boot_error == "no module\nline 1\nkept from the app: DATABASE_URL"
@@ -175,7 +175,7 @@ def test_an_app_that_cannot_be_loaded(pool: Pool) -> None:
 
 
 def test_an_app_that_dies_as_it_is_loaded(pool: Pool) -> None:
-    """Where the worker told nothing, how it died is the reason."""
+    """If the worker reported nothing, the reason is how it died."""
     pool.exit(3)
     assert pool.deployment.state.boot_error == "the worker died while it loaded: exit code 3"
 
@@ -186,7 +186,7 @@ def test_an_app_that_dies_as_it_is_loaded(pool: Pool) -> None:
 def test_an_app_that_is_loaded_anew_for_each_request(
     ttl_s: float, boot_ms: float, count: int
 ) -> None:
-    """Where that takes long, it is said what would help."""
+    """If loading takes long for each request, the log says what would help."""
     pool = Pool(ttl_s=ttl_s)
     pool.ready(boot_ms=boot_ms)
     assert pool.world.sink.events().count("app.slow_boot") == count
@@ -194,7 +194,7 @@ def test_an_app_that_is_loaded_anew_for_each_request(
 
 
 def test_an_app_whose_framework_needs_a_worker_that_stays() -> None:
-    """It is told of by its name, once, in the place of the time that its loading takes."""
+    """The framework is named once, instead of a warning about the loading time."""
     pool = Pool(ttl_s=0.0)
     assert pool.deployment.asks_framework
     pool.ready(boot_ms=1200.0, framework="Streamlit")
@@ -203,14 +203,15 @@ def test_an_app_whose_framework_needs_a_worker_that_stays() -> None:
     assert "app.slow_boot" not in pool.world.sink.events()
     for others in (Pool(ttl_s=60.0), Pool(ttl_s=0.0)):
         others.deployment.asks_framework = False
-        others.ready(framework="Streamlit")  # nobody has asked
+        others.ready(framework="Streamlit")  # no request has come
         assert "app.needs_ttl" not in others.world.sink.events()
 
 
 def test_an_app_that_takes_too_long_to_load(pool: Pool) -> None:
-    """It is killed for that, which is not a kill from outside; a READY that crossed is late."""
+    """The worker is killed for its boot timeout, which does not count as a kill from outside; a
+    READY that crossed is too late."""
     pool.reactions.on_boot_timeout(cast(Any, pool.worker), 30.0)
-    assert pool.supervisor.killed == []  # it tells where it is first
+    assert pool.supervisor.killed == []  # its stack is fetched first
     file = pool.deployment.app.dir / "app.py"
     stack = f'  File "{file}", line 3 in wait'
     pool.worker.process.stacks.come(stack)
@@ -224,7 +225,7 @@ def test_an_app_that_takes_too_long_to_load(pool: Pool) -> None:
 
 
 def test_an_app_that_loads_in_the_last_moment(pool: Pool) -> None:
-    """It has loaded while it was asked where it is: it serves."""
+    """If the app has loaded while its stack was being fetched, it serves."""
     pool.reactions.on_boot_timeout(cast(Any, pool.worker), 30.0)
     pool.ready()
     pool.worker.process.stacks.come()
@@ -233,14 +234,14 @@ def test_an_app_that_loads_in_the_last_moment(pool: Pool) -> None:
 
 
 def test_a_kill_from_outside_says_nothing_against_an_app(pool: Pool) -> None:
-    """The next boot begins at once."""
+    """After a kill from outside the next boot begins at once."""
     pool.exit(-signal.SIGKILL)
     assert pool.deployment.state.boot_failures == 1
     assert pool.deployment.state.retry_at_s < pool.now
 
 
 def test_a_worker_that_could_not_be_started(pool: Pool) -> None:
-    """That is told as what the boot failed of, and a change that needs it stays untried."""
+    """The boot's error says so, and a change that needs the worker stays untried."""
     pool.reactions.on_never_started(pool.number, had_means=True)
     assert pool.deployment.state.boot_error == "its worker could not be started"
     assert pool.deployment.may_change()
@@ -249,7 +250,8 @@ def test_a_worker_that_could_not_be_started(pool: Pool) -> None:
 
 
 def test_a_machine_without_means_says_nothing_against_an_app(pool: Pool) -> None:
-    """Nothing is counted, and nothing starts before the next tick."""
+    """If the machine lacks resources nothing is counted, and nothing starts before the next
+    tick."""
     pool.reactions.on_no_means()
     pool.reactions.on_never_started(pool.number, had_means=False)
     state = pool.deployment.state
@@ -259,7 +261,7 @@ def test_a_machine_without_means_says_nothing_against_an_app(pool: Pool) -> None
 
 
 def test_a_boot_that_succeeds_clears_the_error(pool: Pool) -> None:
-    """What is told of a failed boot is told of the last one."""
+    """Only the latest failed boot is reported, and a successful one clears it."""
     pool.exit(3)
     pool.world.loop.now = pool.deployment.state.retry_at_s
     pool.worker = pool.boot()
@@ -271,7 +273,7 @@ def test_a_boot_that_succeeds_clears_the_error(pool: Pool) -> None:
 
 
 def test_a_request_that_has_ended(pool: Pool) -> None:
-    """It is counted, the worker is free, and what was put off for it may be done."""
+    """The request is counted, the worker is free, and what was postponed for it may be done."""
     pool.ready()
     exchange = pool.give()
     pool.reactions.on_finished(cast(Any, pool.worker), exchange)
@@ -280,7 +282,7 @@ def test_a_request_that_has_ended(pool: Pool) -> None:
 
 
 def test_a_handler_that_failed(pool: Pool) -> None:
-    """500, and the log has the stack, the request and the worker."""
+    """The client gets 500, and the log has the stack, the request and the worker."""
     pool.ready()
     exchange = pool.give()
     exchange.release()
@@ -295,7 +297,7 @@ def test_a_handler_that_failed(pool: Pool) -> None:
 
 
 def test_a_stuck_worker_is_killed_when_all_it_has_is_stuck(pool: Pool) -> None:
-    """Until then it finishes what it has, and gets nothing new."""
+    """Until everything it has is stuck it finishes the rest, and gets nothing new."""
     pool.ready()
     exchange = pool.give()
     pool.reactions.on_stuck(cast(Any, pool.worker), exchange)
@@ -309,7 +311,7 @@ def test_a_stuck_worker_is_killed_when_all_it_has_is_stuck(pool: Pool) -> None:
 
 
 def test_a_worker_that_ends_as_told(pool: Pool) -> None:
-    """It is counted as that and nothing is logged."""
+    """An end that was asked for is counted as such, and not logged."""
     pool.ready()
     pool.world.scheduler.retire(pool.number)
     pool.exit(0)
@@ -319,7 +321,7 @@ def test_a_worker_that_ends_as_told(pool: Pool) -> None:
 
 
 def test_a_worker_that_breaks_its_channel(pool: Pool) -> None:
-    """It is of no use any more, so it is killed; and that was not asked for."""
+    """A worker without a channel is useless, so it is killed; that end was not asked for."""
     pool.ready()
     pool.reactions.on_broken(cast(Any, pool.worker), "it sent garbage")
     assert pool.worker.process.is_killed
@@ -329,7 +331,7 @@ def test_a_worker_that_breaks_its_channel(pool: Pool) -> None:
 
 
 def test_a_worker_that_breaks_the_protocol(pool: Pool) -> None:
-    """It is killed, the log says why, and its death is counted as that."""
+    """The worker is killed, the log says why, and its death is counted as a protocol error."""
     pool.ready()
     pool.reactions.on_breach(cast(Any, pool.worker), "it sent garbage")
     assert pool.worker.process.is_killed
@@ -340,7 +342,7 @@ def test_a_worker_that_breaks_the_protocol(pool: Pool) -> None:
 
 
 def test_a_worker_that_breaks_the_protocol_while_it_boots(pool: Pool) -> None:
-    """That is the app's fault: its boot has failed, and of what."""
+    """That is the app's fault: its boot has failed, with this reason."""
     pool.reactions.on_breach(cast(Any, pool.worker), "it sent garbage")
     assert "it sent garbage" in pool.record.boot.error
     pool.exit(-9)
@@ -348,7 +350,7 @@ def test_a_worker_that_breaks_the_protocol_while_it_boots(pool: Pool) -> None:
 
 
 def test_a_boot_that_fails_over_and_over(pool: Pool) -> None:
-    """The first reason is logged, and no other."""
+    """The first error is logged, and no other."""
     for number in range(3):
         pool.reactions.on_boot_error(cast(Any, pool.worker), f"no {number}", "")
     assert pool.world.sink.events().count("app.boot_failed") == 1
@@ -357,14 +359,14 @@ def test_a_boot_that_fails_over_and_over(pool: Pool) -> None:
 
 @pytest.mark.parametrize("concurrency", [0, -1, 10**15, 1e999, "8", None, True])
 def test_a_concurrency_that_is_none(pool: Pool, concurrency: object) -> None:
-    """A READY is refused, and the worker has not loaded."""
+    """A READY with an invalid concurrency is refused, and the worker has not loaded."""
     with pytest.raises(ValueError, match="where a number"):
         pool.ready(concurrency=concurrency)
     assert not pool.record.boot.is_loaded
 
 
 def test_a_safe_request_is_tried_once_more(pool: Pool) -> None:
-    """It goes to the deployment that serves now."""
+    """The request is retried at the deployment that serves now."""
     pool.ready()
     exchange = pool.give()
     newer = pool.world.current(make_app(ttl_s=60.0))
@@ -376,7 +378,7 @@ def test_a_safe_request_is_tried_once_more(pool: Pool) -> None:
 
 
 def test_a_worker_that_needed_too_much_memory(pool: Pool) -> None:
-    """Its request is told so, and not tried again: another worker would need as much."""
+    """The request gets this reason, and no retry: another worker would need as much memory."""
     pool.ready()
     exchange = pool.give()
     pool.supervisor.groups.limits[pool.number] = str(64 << 20)
@@ -389,7 +391,7 @@ def test_a_worker_that_needed_too_much_memory(pool: Pool) -> None:
 
 
 def test_an_app_that_needs_too_much_memory_to_load(pool: Pool) -> None:
-    """That is the app's own fault, unlike a kill from outside: the next boot waits."""
+    """That is the app's own fault, unlike a kill from outside: the next boot is delayed."""
     pool.supervisor.groups.limits[pool.number] = str(64 << 20)
     pool.exit(-signal.SIGKILL)
     assert pool.deployment.state.boot_failures == 1
@@ -398,7 +400,8 @@ def test_an_app_that_needs_too_much_memory_to_load(pool: Pool) -> None:
 
 
 def test_a_worker_that_outlived_a_kill_for_memory(pool: Pool) -> None:
-    """Where a process that it started was killed, its own end has other reasons."""
+    """If only a process started by the worker was killed, the worker's own end has other
+    reasons."""
     pool.ready()
     exchange = pool.give()
     pool.supervisor.groups.limits[pool.number] = str(64 << 20)
@@ -408,7 +411,7 @@ def test_a_worker_that_outlived_a_kill_for_memory(pool: Pool) -> None:
 
 
 def test_a_request_that_may_have_changed_something_is_not(pool: Pool) -> None:
-    """502: nobody knows how far it came."""
+    """Such a request gets 502: nobody knows how far it came."""
     pool.ready()
     exchange = pool.give(GET.replace(b"GET", b"POST"))
     pool.exit(-11)
@@ -425,7 +428,7 @@ def test_requests_of_an_app_that_cannot_be_loaded(pool: Pool) -> None:
 
 
 def test_the_last_worker_of_a_dropped_app(pool: Pool) -> None:
-    """Nothing is kept of what nobody serves."""
+    """Nothing is kept of an app that nobody serves."""
     pool.ready()
     pool.world.current(make_app(ttl_s=60.0))
     pool.exit(0)

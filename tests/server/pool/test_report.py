@@ -1,4 +1,4 @@
-"""What the pool tells of its workers, its apps and what waits."""
+"""What the pool reports about its workers, its apps and waiting requests."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tests.support.fakes import FakeWorker, make_log
 
 
 class Reported:
-    """A report of a world, whose workers are fakes."""
+    """The report of a world with fake workers."""
 
     def __init__(self) -> None:
         self.world = World()
@@ -36,7 +36,7 @@ class Reported:
 
 
 def test_a_worker_is_described() -> None:
-    """Its app, its process, what it does, and its age since it was given the app."""
+    """A worker is described by its app, process, activity, and age since it was given the app."""
     told = Reported()
     app = told.world.proven("1.0.0")
     state = told.world.current(app).state
@@ -60,7 +60,7 @@ def test_a_worker_is_described() -> None:
 
 
 def test_a_spare_has_no_app_and_no_age() -> None:
-    """It is not known yet what it will be for."""
+    """A spare has no app yet, so it has no age either."""
     told = Reported()
     told.world.scheduler.limits = told.world.scheduler.limits._replace(spare_workers=1)
     told.world.scheduler.keep_spares("python", told.now)
@@ -71,7 +71,7 @@ def test_a_spare_has_no_app_and_no_age() -> None:
 
 
 def test_apps_that_do_nothing_are_left_out() -> None:
-    """An app is told of while it has workers, a queue, or a failed boot."""
+    """An app is reported while it has workers, a queue, or a failed boot."""
     told = Reported()
     told.world.current(make_app("idle"))
     busy = told.world.proven()
@@ -91,7 +91,7 @@ def test_apps_that_do_nothing_are_left_out() -> None:
 
 
 def test_a_failed_boot_is_told_with_the_next_one() -> None:
-    """The time to the next boot is rounded up: a request after it is not too early."""
+    """The time until the next boot is rounded up, so that a request after it is not too early."""
     told = Reported()
     deployment = told.world.current(make_app(ttl_s=60.0))
     told.world.scheduler.try_out(deployment.state, told.now)
@@ -104,7 +104,7 @@ def test_a_failed_boot_is_told_with_the_next_one() -> None:
 
 
 def test_a_dropped_app_is_not_told_twice() -> None:
-    """While the old code's workers finish, the new code is the app."""
+    """While the old code's workers finish, only the new code is reported as the app."""
     told = Reported()
     told.world.proven()
     told.world.scheduler.try_out(told.world.current(make_app()).state, told.now)
@@ -112,7 +112,7 @@ def test_a_dropped_app_is_not_told_twice() -> None:
 
 
 def test_stats_of_apps() -> None:
-    """Each app that had a request, also one that serves no more."""
+    """Each app that had a request has statistics, even if it serves no more."""
     told = Reported()
     app = told.world.proven()
     told.stats.on_request("shop")
@@ -124,7 +124,7 @@ def test_stats_of_apps() -> None:
 
 
 def test_the_status_of_an_ephemeral_app() -> None:
-    """It has no worker between two requests, and that says nothing."""
+    """An ephemeral app has no worker between two requests, which does not affect its status."""
     told = Reported()
     told.world.current(make_app(ttl_s=0.0))
     told.stats.on_request("shop")
@@ -137,7 +137,7 @@ def _statuses(told: Reported) -> dict[str, object]:
 
 
 def test_census_and_queues() -> None:
-    """For metrics: each worker with its app, and how many requests wait for one."""
+    """For metrics: each worker with its app, and how many requests wait for a worker."""
     told = Reported()
     app = told.world.proven(concurrency=1)
     state = told.world.current(app).state
@@ -151,7 +151,7 @@ def test_census_and_queues() -> None:
 
 
 def test_counters() -> None:
-    """The workers that have an app are the size of the cache."""
+    """The size of the cache is the number of workers with an app."""
     told = Reported()
     told.world.proven()
     told.stats.requests = 3

@@ -18,7 +18,7 @@ GET = b"GET /shop/ HTTP/1.1\r\nHost: localhost\r\n\r\n"
 
 
 class Queues:
-    """Notes who was withdrawn."""
+    """Records which requests were withdrawn."""
 
     def __init__(self) -> None:
         self.withdrawn: list[Exchange] = []
@@ -47,7 +47,7 @@ def queued() -> tuple[Exchange, Queues]:
 
 
 def test_a_client_that_leaves_the_queue(queued: tuple[Exchange, Queues]) -> None:
-    """Its request is withdrawn, and counted as given up."""
+    """The request is withdrawn, and counted as given up."""
     exchange, queues = queued
     exchange.on_client_left()
     assert queues.withdrawn == [exchange]
@@ -55,7 +55,7 @@ def test_a_client_that_leaves_the_queue(queued: tuple[Exchange, Queues]) -> None
 
 
 def test_a_request_that_waits_too_long(queued: tuple[Exchange, Queues]) -> None:
-    """503 with what the queue's speed says of the next try; the queue forgets it."""
+    """It gets 503, with a retry time from the queue's speed, and the queue forgets it."""
     exchange, queues = queued
     exchange.on_timeout()
     assert exchange.status == 503
@@ -65,7 +65,7 @@ def test_a_request_that_waits_too_long(queued: tuple[Exchange, Queues]) -> None:
 
 
 def test_a_request_that_waits_for_a_boot(queued: tuple[Exchange, Queues]) -> None:
-    """503 too, by a code of its own, with what the app does instead of loading."""
+    """It gets 503 with a different code, and a note on where the app is while it loads."""
     exchange, queues = queued
     exchange.client.service.is_development = True  # type: ignore[attr-defined]
     queues.is_loading = True
@@ -80,7 +80,7 @@ def test_a_request_that_waits_for_a_boot(queued: tuple[Exchange, Queues]) -> Non
 
 
 def test_a_client_that_leaves_before_the_boot_is_told(queued: tuple[Exchange, Queues]) -> None:
-    """Nobody is answered who has gone meanwhile."""
+    """A client that has left meanwhile gets no answer."""
     exchange, queues = queued
     queues.is_loading = True
     exchange.on_timeout()
@@ -91,7 +91,7 @@ def test_a_client_that_leaves_before_the_boot_is_told(queued: tuple[Exchange, Qu
 
 @pytest.mark.parametrize("kind", ["queued", "prepared"])
 def test_nothing_comes_of_what_only_workers_do(queued: tuple[Exchange, Queues], kind: str) -> None:
-    """A request that waits has no credit, no answer and no WebSocket: such a call is a bug."""
+    """A waiting request has no credit, answer or WebSocket: calls that concern these are bugs."""
     exchange, _ = queued
     waits: Any = exchange.responder if kind == "queued" else InPreparation(exchange)
     for call in (

@@ -1,4 +1,4 @@
-"""server/pool/stacks.py, with a real pipe and a worker that is hostile."""
+"""server/pool/stacks.py, with a real pipe and a hostile worker."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tests.support.fakes import FakeSink, make_log
 
 
 class Asked:
-    """Stacks of a worker whose end of the pipe the test has."""
+    """Stacks of a worker whose end of the pipe the test holds."""
 
     def __init__(self) -> None:
         self.errors: list[BaseException] = []
@@ -40,7 +40,7 @@ def asked() -> Iterator[Asked]:
 
 
 def test_what_nobody_asks_for_is_read_seldom(asked: Asked) -> None:
-    """A worker that writes stacks without end does not have the loop turn for each piece."""
+    """A worker that writes endless stacks does not make the loop turn for each piece."""
     end = threading.Event()
 
     def flood() -> None:
@@ -60,12 +60,12 @@ def test_what_nobody_asks_for_is_read_seldom(asked: Asked) -> None:
         assert turns < 40
     finally:
         end.set()
-        asked.stacks.abort()  # the writer is not to wait for ever
+        asked.stacks.abort()  # so that the writer does not wait for ever
         writer.join()
 
 
 def test_an_answer_comes_during_a_pause(asked: Asked) -> None:
-    """Who is asked is listened to at once, also where he has just written unasked."""
+    """An answer is read at once, even if the worker has just written something unasked."""
     os.write(asked.writing, b"too late" + STACKS_END)
     asked.loop.run_once(1.0)
     os.write(asked.writing, b"later still" + STACKS_END)
@@ -78,7 +78,8 @@ def test_an_answer_comes_during_a_pause(asked: Asked) -> None:
 
 
 def test_what_is_late_together(asked: Asked) -> None:
-    """One record tells of a request, of an app that loads, which has no request, and of another."""
+    """One record covers a late request, an app that loads, which has no request, and another
+    request."""
     told: list[str] = []
     log = make_log(asked.sink)
     asked.stacks.ask(log, {"request_id": "r1"})
@@ -94,7 +95,7 @@ def test_what_is_late_together(asked: Asked) -> None:
 
 
 def test_apps_that_load_too_long_together(asked: Asked) -> None:
-    """Where none of them is a request, no others are named."""
+    """If none of the late ones is a request, no others are named."""
     told: list[str] = []
     for _ in range(2):
         asked.stacks.ask(make_log(asked.sink), {"seconds": 1.0}, told.append)

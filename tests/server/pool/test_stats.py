@@ -1,4 +1,4 @@
-"""What the pool counts, and how it tells why a worker died."""
+"""What the pool counts, and how it finds out why a worker died."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from buntime.server.pool.stats import AppStats, PoolStats
 
 
 def test_rates_of_nothing_are_zero() -> None:
-    """Before the first request there is no average and no rate."""
+    """Before the first request the average and the rate are zero."""
     counters = PoolStats().to_json(cache_size=0, evictions=0)
     assert (counters["cacheHitRate"], counters["avgRequestDuration"]) == (0.0, 0.0)
 
 
 def test_averages() -> None:
-    """The rate is of requests that were given to a worker, the duration of those that ended."""
+    """The rate counts requests given to a worker, the duration those that ended."""
     stats = PoolStats()
     stats.hits, stats.misses = 2, 1
     for ms in (1.0, 2.0):
@@ -40,7 +40,7 @@ def test_requests_are_counted_by_app() -> None:
 
 
 def test_times_are_told_in_utc() -> None:
-    """An app that had no request yet has no time of its last one."""
+    """Times are in UTC, and an app without requests has none."""
     app = AppStats()
     app.created_at = 1_700_000_000.25
     told = app.to_json("idle")
@@ -60,14 +60,14 @@ def test_times_are_told_in_utc() -> None:
     ],
 )
 def test_why_a_worker_died(returncode: int, facts: dict[str, Any], cause: Cause) -> None:
-    """What was not ended by the runtime is told by its state and its exit code."""
+    """A death that the runtime did not cause is described by the worker's state and exit code."""
     stats = PoolStats()
     assert stats.on_death(1, returncode, **facts) == (cause, facts["was_told"])
     assert stats.worker_failed == (not facts["was_told"])
 
 
 def test_the_runtimes_own_reason_counts() -> None:
-    """A worker that the runtime kills dies of what it was killed for, of the latest reason."""
+    """If the runtime kills a worker, the cause of death is the runtime's latest reason."""
     stats = PoolStats()
     stats.will_end(1, Cause.IDLE)
     stats.will_end(1, Cause.UNRESPONSIVE)
@@ -76,7 +76,7 @@ def test_the_runtimes_own_reason_counts() -> None:
 
 
 def test_an_idle_worker_that_died_before_it_was_told() -> None:
-    """It did not die of being idle where its channel had ended unasked."""
+    """If its channel ended before it was told, it did not die of being idle."""
     stats = PoolStats()
     stats.will_end(1, Cause.IDLE)
     stats.on_unasked_end(1)

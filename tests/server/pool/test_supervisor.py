@@ -1,4 +1,4 @@
-"""Worker processes: started, given an app, told to end, and killed where they do not."""
+"""Worker processes: started, given an app, told to end, and killed if they do not."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ GOOD = "def fetch(request):\n    return 'hello'\n"
 
 
 class Told:
-    """Keeps what the supervisor and its workers tell."""
+    """Records what the supervisor and its workers report."""
 
     def __init__(self) -> None:
         self.events: list[tuple[str, Any]] = []
@@ -55,7 +55,7 @@ class Told:
         raise AssertionError(why)
 
     def on_broken(self, worker: Worker, why: str) -> None:
-        pass  # its exit follows
+        pass  # its exit is reported next
 
     def on_exit(self, number: int, returncode: int) -> None:
         self.events.append(("exit", returncode))
@@ -68,7 +68,7 @@ class Told:
 
 
 class Company:
-    """A supervisor whose processes are real."""
+    """A supervisor with real processes."""
 
     def __init__(self, bundle: Path, folder: Path, **variables: str) -> None:
         self.errors: list[BaseException] = []
@@ -105,7 +105,7 @@ class Company:
         return deployment
 
     def wait(self, fact: Callable[[], object], what: str = "it") -> None:
-        """Turn the loop until it is so."""
+        """Turn the loop until the condition holds."""
 
         def turn() -> object:
             if not fact():
@@ -116,7 +116,7 @@ class Company:
         assert self.errors == []
 
     def wait_for(self, kind: str) -> Any:
-        """Turn the loop until this was told; returns what was told with it."""
+        """Turn the loop until this was reported; returns its details."""
         self.wait(lambda: any(each[0] == kind for each in self.told.events), kind)
         return next(value for each, value in self.told.events if each == kind)
 
@@ -137,7 +137,7 @@ def company(bundle: Path, tmp_path: Path) -> Iterator[Company]:
 
 
 def test_a_spare_is_started(company: Company) -> None:
-    """Its interpreter tells that it is up, and waits for an app."""
+    """A spare's interpreter reports that it is up, and waits for an app."""
     worker = company.spawn()
     assert company.wait_for("up") == 1
     assert (worker.name, worker.app_name) == ("w1", "")
@@ -145,7 +145,8 @@ def test_a_spare_is_started(company: Company) -> None:
 
 
 def test_a_worker_loads_the_app_it_is_given(company: Company) -> None:
-    """INIT may be sent before the interpreter is up; the worker tells what kind of app it found."""
+    """INIT may be sent before the interpreter is up; the worker reports what kind of app it
+    found."""
     worker = company.spawn()
     company.adopt(GOOD, timeout_s=7.0)
     assert company.wait_for("ready") == "fetch"
@@ -154,7 +155,8 @@ def test_a_worker_loads_the_app_it_is_given(company: Company) -> None:
 
 
 def test_variables_that_are_withheld_are_told_once(company: Company) -> None:
-    """An app does not get the runtime's secrets, and the log names them, not their values."""
+    """An app does not get the runtime's secrets, and the log lists their names, not their
+    values."""
     company.spawn()
     deployment = company.adopt("import os\nassert 'SECRET_KEY' not in os.environ\n" + GOOD)
     company.wait_for("ready")
@@ -164,7 +166,7 @@ def test_variables_that_are_withheld_are_told_once(company: Company) -> None:
 
 
 def test_what_an_app_prints_is_logged_as_its_own(company: Company) -> None:
-    """Lines of stdout and stderr bear the app, the worker and the stream."""
+    """Lines of stdout and stderr are labelled with the app, the worker and the stream."""
     company.spawn()
     company.adopt("import sys\nprint('out')\nprint('err', file=sys.stderr)\n" + GOOD)
     company.wait_for("ready")
@@ -181,7 +183,7 @@ def _outputs(company: Company) -> list[tuple[str, object, object]]:
 
 
 def test_an_app_that_cannot_be_loaded(company: Company) -> None:
-    """The worker tells why, and ends."""
+    """The worker reports why, and ends."""
     company.spawn()
     company.adopt("raise RuntimeError('a bad deploy')\n")
     assert "a bad deploy" in company.wait_for("boot error")
@@ -189,7 +191,7 @@ def test_an_app_that_cannot_be_loaded(company: Company) -> None:
 
 
 def test_a_worker_ends_when_told(company: Company) -> None:
-    """TERMINATE ends it by itself, with exit code 0; why it was told so is kept for its death."""
+    """TERMINATE makes it exit by itself, with code 0; the reason is kept for its death."""
     company.spawn()
     company.adopt(GOOD)
     company.wait_for("ready")
@@ -199,7 +201,7 @@ def test_a_worker_ends_when_told(company: Company) -> None:
 
 
 def test_a_worker_is_killed_with_a_cause(company: Company) -> None:
-    """It has no say in it."""
+    """It cannot prevent it."""
     worker = company.spawn()
     company.supervisor.kill(worker, Cause.STUCK)
     assert company.wait_for("exit") == -9
@@ -207,7 +209,8 @@ def test_a_worker_is_killed_with_a_cause(company: Company) -> None:
 
 
 def test_an_interpreter_that_is_not_there(company: Company) -> None:
-    """It is told a turn later, as whoever asked for it is still at what it has decided."""
+    """The failure is reported a turn later, since the caller is still carrying out its
+    decisions."""
     company.supervisor.spawn(1, SpareKey("/no/such/python", False), cast(Any, company.told))
     assert company.told.events == []
     assert company.wait_for("never started") is True
@@ -217,8 +220,9 @@ def test_an_interpreter_that_is_not_there(company: Company) -> None:
 
 @pytest.mark.parametrize("room", [0, 1, 3, 5, 7, 9, 11])
 def test_a_machine_without_descriptors(company: Company, room: int) -> None:
-    """Told at once, so that no other is started, and in one line of the log. None is left open."""
-    gc.collect()  # what other tests have left is not to be closed meanwhile
+    """The failure is reported at once, so that no other worker is started, and in one line of the
+    log. No descriptor stays open."""
+    gc.collect()  # what other tests have left must not be closed meanwhile
     before = len(os.listdir("/proc/self/fd"))
     with few_descriptors(room):
         for number in (1, 2):
@@ -231,13 +235,13 @@ def test_a_machine_without_descriptors(company: Company, room: int) -> None:
 
 
 def test_what_is_told_of_a_worker_that_is_not_there(company: Company) -> None:
-    """Decisions about a worker that could not be started are passed over."""
+    """Decisions about a worker that could not be started are ignored."""
     company.adopt(GOOD)
     company.supervisor.end(1, was_idle=False)
 
 
 def test_an_app_that_takes_too_long_to_load(bundle: Path, tmp_path: Path) -> None:
-    """Its time, RUNTIME_BOOT_TIMEOUT, is told once it has passed."""
+    """Once RUNTIME_BOOT_TIMEOUT has passed, this is reported."""
     company = Company(bundle, tmp_path / "app", RUNTIME_BOOT_TIMEOUT="0.2s")
     company.spawn()
     company.adopt("import time\ntime.sleep(60)\n")
@@ -246,13 +250,13 @@ def test_an_app_that_takes_too_long_to_load(bundle: Path, tmp_path: Path) -> Non
 
 
 def test_the_time_of_a_boot_ends_with_it(bundle: Path, tmp_path: Path) -> None:
-    """Nothing is told of a worker that has loaded its app."""
+    """No timeout is reported for a worker that has loaded its app."""
     company = Company(bundle, tmp_path / "app", RUNTIME_BOOT_TIMEOUT="1s")
     company.spawn()
     company.adopt(GOOD)
     company.wait_for("ready")
     company.supervisor.stop_boot_timer(1)
-    company.supervisor.stop_boot_timer(1)  # once more is harmless
+    company.supervisor.stop_boot_timer(1)  # a second time does no harm
     company.loop.call_later(1.1, lambda: company.told.events.append(("later", None)))
     company.wait_for("later")
     assert "boot timeout" not in [kind for kind, _ in company.told.events]
@@ -261,7 +265,7 @@ def test_the_time_of_a_boot_ends_with_it(bundle: Path, tmp_path: Path) -> None:
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="needs /proc")
 def test_low_memory(company: Company) -> None:
-    """A worker for apps with lowMemory gets one malloc arena, from its start on."""
+    """A worker for apps with lowMemory gets one malloc arena from its start."""
     worker = company.spawn(KEY._replace(low_memory=True))
     company.wait_for("up")
     environ = Path(f"/proc/{worker.process.pid}/environ").read_bytes().split(b"\0")

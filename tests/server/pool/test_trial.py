@@ -1,4 +1,4 @@
-"""`buntime check`: apps are loaded once, a few at a time, and a verdict comes of each."""
+"""`buntime check`: apps are loaded once, a few at a time, and each gets a verdict."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ GOOD = "def fetch(request):\n    return 'hello'\n"
 
 
 def verdicts(folder: Path, sink: FakeSink | None = None, **variables: str) -> dict[str, Verdict]:
-    """What comes of the apps in the folder, in the order in which it was told."""
+    """The verdicts on the apps in the folder, in the order in which they came."""
     settings = make_settings(folder, RUNTIME_SPARE_WORKERS="0", **variables)
     log = make_log(sink or FakeSink())
     told: list[Verdict] = []
@@ -26,7 +26,8 @@ def verdicts(folder: Path, sink: FakeSink | None = None, **variables: str) -> di
 
 
 def test_each_app_gets_a_verdict(tmp_path: Path) -> None:
-    """One that loads, one that does not, a static one and a faulty folder, in their order."""
+    """An app that loads, one that does not, a static one and a faulty folder get theirs in
+    order."""
     write_app(tmp_path / "bad", {"app.py": "raise RuntimeError('a bad deploy')\n"})
     write_app(tmp_path / "faulty", {"app.py": GOOD}, ttl="soon")
     write_app(tmp_path / "good", {"app.py": GOOD})
@@ -43,7 +44,8 @@ def test_each_app_gets_a_verdict(tmp_path: Path) -> None:
 def test_variables_that_are_kept_from_an_app(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Who misses one is told which the runtime has; those of a manifest are warned of."""
+    """An app that misses a variable is told which ones the runtime has; withheld ones in a manifest
+    cause a warning."""
     monkeypatch.setenv("DATABASE_URL", "postgres://me:hunter2@db")
     monkeypatch.setenv("SENTRY_DSN", "https://hunter2@sentry")
     get = "import os\nos.environ[{!r}]\n" + GOOD.replace("{", "{{").replace("}", "}}")
@@ -73,7 +75,7 @@ def test_variables_that_are_kept_from_an_app(
 
 
 def test_a_framework_that_needs_a_worker_that_stays(tmp_path: Path) -> None:
-    """It is named where the app has none."""
+    """The framework is named if the app has no such worker."""
     for name, ttl in (("session", 0), ("stays", 60)):
         files = {"app.py": "import shiny\n" + GOOD, "shiny/__init__.py": ""}
         write_app(tmp_path / name, files, ttl=ttl)
@@ -86,7 +88,7 @@ def test_a_framework_that_needs_a_worker_that_stays(tmp_path: Path) -> None:
 
 
 def test_two_apps_of_one_host(tmp_path: Path) -> None:
-    """They are found without being loaded, and both named."""
+    """Both apps are found, without being loaded, and named."""
     write_app(tmp_path / "blog", {"app.py": GOOD}, hosts=["example.com"])
     write_app(tmp_path / "shop", {"app.py": GOOD}, hosts=["example.com"])
     sink = FakeSink()
@@ -96,7 +98,7 @@ def test_two_apps_of_one_host(tmp_path: Path) -> None:
 
 
 def test_a_prewarmed_app_is_loaded_once(tmp_path: Path) -> None:
-    """With `prewarm` a worker loads it anyway, and that one is looked at."""
+    """With `prewarm` a worker loads the app anyway, and that one gives the verdict."""
     code = "import pathlib\npathlib.Path(__file__).with_name('loads').open('a').write('x')\n"
     folder = write_app(tmp_path / "warm", {"app.py": code + GOOD}, ttl=60, prewarm=1)
     assert verdicts(tmp_path)["warm"].error == ""
@@ -104,8 +106,8 @@ def test_a_prewarmed_app_is_loaded_once(tmp_path: Path) -> None:
 
 
 def test_an_app_that_takes_too_long(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """It is told where it hangs, and what was kept from it. Others are loaded meanwhile, and told
-    of behind it, as it stands before them."""
+    """The verdict says where the app hangs, and what was withheld from it. Other apps are loaded
+    meanwhile, and their verdicts follow in the apps' order."""
     monkeypatch.setenv("DATABASE_URL", "postgres://me:hunter2@db")
     write_app(tmp_path / "a-slow", {"app.py": "import time\ntime.sleep(60)\n"})
     write_app(tmp_path / "c-dies", {"app.py": "import os\nos._exit(3)\n"})
@@ -127,7 +129,7 @@ def test_an_app_that_takes_too_long(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 
 
 def test_no_more_at_a_time(tmp_path: Path) -> None:
-    """However many apps there are, as many as were asked for are loaded side by side."""
+    """However many apps there are, only as many as asked for are loaded at the same time."""
     code = "import time\nprint(time.monotonic())\ntime.sleep(0.03)\nprint(time.monotonic())\n"
     for name in "abcde":
         write_app(tmp_path / name, {"app.py": code + GOOD})
@@ -143,6 +145,6 @@ def test_no_more_at_a_time(tmp_path: Path) -> None:
 
 
 def test_an_interpreter_that_cannot_be_started(tmp_path: Path) -> None:
-    """A `python` that is not there is the manifest's fault."""
+    """A missing `python` is the manifest's fault."""
     write_app(tmp_path / "lost", {"app.py": GOOD}, python="/no/such/python")
     assert "/no/such/python" in verdicts(tmp_path)["lost"].error

@@ -1,4 +1,4 @@
-"""Apps for which no worker can be started, as operators are told of them."""
+"""Apps for which no worker can be started, as shown to operators."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tests.support.deployed import World
 
 
 def told(world: World) -> list[tuple[object, object, object]]:
-    """Each app, how often it has failed, and why."""
+    """Each app with its number of failures, and the reason."""
     report = PoolReport(
         world.scheduler,
         workers={},
@@ -25,7 +25,7 @@ def told(world: World) -> list[tuple[object, object, object]]:
 
 
 def test_a_request_for_one() -> None:
-    """It is told of until it can be started."""
+    """The app is listed until a worker can be started."""
     world, app = World(), make_app()
     world.interpreters.unfit[app] = ManifestError("no python")
     for _ in range(2):
@@ -38,7 +38,7 @@ def test_a_request_for_one() -> None:
 
 
 def test_one_that_is_to_be_ready() -> None:
-    """The look before the first request tells of it too, in the log as well."""
+    """The check before the first request lists it too, and logs it."""
     world, app = World(), make_app(prewarm=1)
     world.interpreters.unfit[app] = ManifestError("no python")
     world.deployments.prepare(app)
@@ -49,7 +49,7 @@ def test_one_that_is_to_be_ready() -> None:
 
 
 def test_one_that_has_changed() -> None:
-    """Once its folder is another one, nobody knows yet whether it can be started."""
+    """Once its folder has changed, nobody knows yet whether a worker can be started."""
     world, app = World(), make_app()
     world.deployments.tell_of_fault(app, ManifestError("no python"))
     assert repr(world.deployments.unstarted) == "Unstarted(['shop'])"
@@ -59,7 +59,7 @@ def test_one_that_has_changed() -> None:
 
 
 def test_one_that_has_workers() -> None:
-    """What is told of its workers is not told twice."""
+    """An app whose workers are reported is not reported a second time."""
     world, app = World(), make_app()
     world.load(world.current(app))
     world.deployments.tell_of_fault(app, ManifestError("no python"))

@@ -16,7 +16,7 @@ SERVICE_RESTART = 1012
 
 
 class Kept:
-    """An app with one loaded worker, and who looks after that."""
+    """An app with one loaded worker, and its upkeep."""
 
     def __init__(
         self, *, is_development: bool = False, ttl_s: float = 60.0, affinity: str = "none"
@@ -45,7 +45,7 @@ class Kept:
         self.upkeep.look(self.now)
 
     def retire(self) -> None:
-        """Give the worker a request that does not end, and have it leave."""
+        """Give the worker a request that does not end, and retire it."""
         self.world.scheduler.submit(self.state, "ticket", self.now)
         self.world.scheduler.retire(self.worker.number)
         assert self.state.workers[self.worker.number].state is State.RETIRING
@@ -61,7 +61,7 @@ def test_a_worker_within_its_memory_is_left_alone() -> None:
 
 
 def test_a_worker_without_a_limit_may_have_any_size() -> None:
-    """Without maxMemory its size is not even asked for."""
+    """Without maxMemory the worker's size is not even read."""
     kept = Kept()
     kept.worker.process.size_bytes = 10**12
     kept.look()
@@ -69,7 +69,7 @@ def test_a_worker_without_a_limit_may_have_any_size() -> None:
 
 
 def test_a_worker_above_its_memory_is_replaced() -> None:
-    """Its replacement is started, once, and the log says why."""
+    """Its replacement is started once, and the log says why."""
     kept = Kept()
     kept.world.scheduler.submit(kept.state, "ticket", kept.now)  # the app is in use
     kept.worker.memory_max_bytes = 100 * MIB
@@ -95,7 +95,7 @@ def test_a_worker_far_above_its_memory_is_killed() -> None:
 
 
 def test_a_process_of_a_worker_that_needed_too_much_memory() -> None:
-    """The kernel has killed it; the worker goes on, and the log says so."""
+    """The kernel has killed a process of the worker; the worker continues, and the log says so."""
     kept = Kept()
     kept.supervisor.groups.found.add(kept.worker.number)
     kept.look()
@@ -104,7 +104,8 @@ def test_a_process_of_a_worker_that_needed_too_much_memory() -> None:
 
 
 def test_streams_may_keep_a_leaving_worker_for_another_ttl() -> None:
-    """Counted from when it was first seen leaving; a worker that stays keeps its streams."""
+    """The extra ttl counts from when the worker was first seen leaving; a worker that stays keeps
+    its streams."""
     kept = Kept(ttl_s=60.0)
     kept.look(1000.0)
     kept.retire()
@@ -116,7 +117,7 @@ def test_streams_may_keep_a_leaving_worker_for_another_ttl() -> None:
 
 
 def test_in_development_streams_end_at_once() -> None:
-    """A page that holds a stream comes back to the new code."""
+    """A page with a stream reconnects, and gets the new code."""
     kept = Kept(is_development=True)
     kept.retire()
     kept.look()
@@ -124,7 +125,7 @@ def test_in_development_streams_end_at_once() -> None:
 
 
 def test_streams_end_with_the_time_for_sessions() -> None:
-    """A worker that has stayed for them does not stay for another ttl."""
+    """If a worker has stayed for its sessions, its streams do not keep it for another ttl."""
     kept = Kept(affinity="cookie")
     kept.world.scheduler.submit(kept.state, "ticket", kept.now)
     assert kept.world.scheduler.drop_app(kept.state, kept.now, is_replaced=True) == []

@@ -1,4 +1,4 @@
-"""The runtime's side of a worker: what it is given, and what it may say of that."""
+"""The runtime's side of a worker: what it is given, and how it may respond."""
 
 from __future__ import annotations
 
@@ -43,33 +43,33 @@ def turn_until(far: FarEnd, name: str) -> None:
 
 
 def test_a_boot(far: FarEnd) -> None:
-    """UP, then READY, each told to the pool."""
+    """UP, then READY, are each reported to the pool."""
     far.say("UP")
     far.say("READY", kind="fetch", concurrency=8, boot_ms=1.0)
     assert far.told.names() == ["up", "ready"]
 
 
 def test_a_boot_that_fails(far: FarEnd) -> None:
-    """An ERROR without an id is of the boot."""
+    """An ERROR without an id concerns the boot."""
     far.say("ERROR", message="no module", stack="...")
     assert far.told.events == [("boot error", ("no module", "..."))]
 
 
 def test_a_boot_that_takes_too_long(far: FarEnd) -> None:
-    """Who watches the time tells the worker, and that the pool."""
+    """The timer reports to the worker, and the worker to the pool."""
     far.worker.on_boot_timeout(30.0)
     assert far.told.events == [("boot timeout", 30.0)]
 
 
 def test_how_busy_it_is(far: FarEnd) -> None:
-    """It may tell at any time; whether that matters is for the pool to say."""
+    """A worker may report it at any time; the pool decides whether it matters."""
     far.say("BUSY", share=0.75)
     far.say("BUSY", share=0)
     assert far.told.events == [("busy", 0.75), ("busy", 0)]
 
 
 def test_what_it_is_told(far: FarEnd) -> None:
-    """INIT, then the end: with IDLE before it where it was idle for too long."""
+    """It gets INIT, then the end, with IDLE before the end if it was idle for too long."""
     far.worker.adopt({"type": "INIT"}, name="shop", version="1.0.0", timeout_s=7.0)
     far.worker.terminate(after_idle=True)
     assert far.kinds() == ["INIT", "IDLE", "TERMINATE"]
@@ -80,7 +80,7 @@ def test_what_it_is_told(far: FarEnd) -> None:
 
 
 def test_an_answer_in_one_piece(far: FarEnd) -> None:
-    """REQUEST goes out, RESPONSE with `end` comes back and ends it."""
+    """REQUEST is sent, RESPONSE with `end` comes back and ends the request."""
     exchange = far.assign()
     ((kind, request, _),) = far.hear()
     assert (kind, request["id"], request["method"], request["end"]) == ("REQUEST", 1, "GET", True)
@@ -91,7 +91,7 @@ def test_an_answer_in_one_piece(far: FarEnd) -> None:
 
 
 def test_an_answer_in_pieces(far: FarEnd) -> None:
-    """Each piece goes out as it comes; the one with `end` completes it."""
+    """Each piece is sent on as it arrives; the one with `end` completes the answer."""
     exchange = far.assign()
     far.say("RESPONSE", b"one", id=1, end=False, **OK)
     far.say("BODY", b"two", id=1, end=False)
@@ -106,7 +106,7 @@ def test_an_answer_in_pieces(far: FarEnd) -> None:
 
 
 def test_an_answer_byte_by_byte(far: FarEnd) -> None:
-    """Where the channel cuts a message is of no matter."""
+    """It does not matter where the channel cuts a message."""
     exchange = far.assign()
     answer = message("RESPONSE", b"one", id=1, end=False, **OK) + message(
         "BODY", b"two", id=1, end=True
@@ -117,7 +117,7 @@ def test_an_answer_byte_by_byte(far: FarEnd) -> None:
 
 
 def test_answers_in_any_order(far: FarEnd) -> None:
-    """Several requests are in hand at once, told apart by their ids."""
+    """Several requests may run at once, told apart by their ids."""
     first, second = far.assign(), far.assign()
     far.say("RESPONSE", b"second", id=2, end=True, **OK)
     far.say("RESPONSE", b"first", id=1, end=True, **OK)
@@ -127,7 +127,7 @@ def test_answers_in_any_order(far: FarEnd) -> None:
 
 
 def test_html_gets_its_base(far: FarEnd) -> None:
-    """Where the manifest asks for it, a whole HTML answer is given `<base href>`."""
+    """If the manifest asks for it, a complete HTML answer gets `<base href>`."""
     exchange = far.assign(inject_base=True)
     html = {"status": 200, "headers": [["content-type", "text/html"]]}
     far.say("RESPONSE", b"<html><head></head></html>", id=1, end=True, **html)
@@ -135,7 +135,7 @@ def test_html_gets_its_base(far: FarEnd) -> None:
 
 
 def test_a_handler_that_fails(far: FarEnd) -> None:
-    """ERROR ends the request, and the pool tells the log and the client."""
+    """ERROR ends the request, and the pool informs the log and the client."""
     exchange = far.assign()
     far.say("ERROR", id=1, message="ZeroDivisionError", stack="...")
     assert far.told.events == [("request error", "ZeroDivisionError"), ("finished", exchange)]
@@ -146,14 +146,14 @@ def test_a_handler_that_fails(far: FarEnd) -> None:
 
 
 def test_a_body_that_has_come_goes_with_the_request(far: FarEnd) -> None:
-    """A small one costs no message of its own."""
+    """A small body needs no message of its own."""
     far.assign(POST + b"12345")
     ((_, request, payload),) = far.hear()
     assert (request["end"], payload) == (True, b"12345")
 
 
 def test_the_rest_of_a_body_follows(far: FarEnd) -> None:
-    """As it comes, within the window."""
+    """The rest is sent as it arrives, within the window."""
     exchange = far.assign(POST + b"12")
     far.hear()
     client_of(exchange).reader.receive(b"345")
@@ -163,7 +163,7 @@ def test_the_rest_of_a_body_follows(far: FarEnd) -> None:
 
 
 def test_a_body_waits_for_credit(far: FarEnd) -> None:
-    """No more than the window goes out before WINDOW."""
+    """No more than the window is sent before WINDOW arrives."""
     size = 3 * wire.UPLOAD_WINDOW
     head = b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: %d\r\n\r\n" % size
     exchange = far.assign(head + b"x" * size)
@@ -184,7 +184,7 @@ def test_a_body_that_is_malformed_when_it_is_to_be_sent(far: FarEnd) -> None:
     assert far.kinds() == []
 
 
-# Nobody waits any more
+# The client no longer waits
 
 
 def test_a_client_that_leaves(far: FarEnd) -> None:
@@ -202,7 +202,7 @@ def test_a_client_that_leaves(far: FarEnd) -> None:
 
 @pytest.mark.parametrize("kind", ["RESPONSE", "CLOSE", "ERROR"])
 def test_how_a_cancelled_request_may_end(far: FarEnd, kind: str) -> None:
-    """Whatever the worker closes it with."""
+    """It may end with whatever the worker closes it with."""
     exchange = far.assign()
     client_of(exchange).abort()
     far.say(kind, id=1, end=True, **OK, code=1000, reason="", message="", stack="")
@@ -210,7 +210,8 @@ def test_how_a_cancelled_request_may_end(far: FarEnd, kind: str) -> None:
 
 
 def test_a_deadline(far: FarEnd) -> None:
-    """504, the stacks are asked for before CANCEL, and it has a second to let go."""
+    """The client gets 504, the stacks are requested before CANCEL, and the worker has a second to
+    let go."""
     exchange = far.assign()
     far.hear()
     exchange.on_timeout()
@@ -225,7 +226,7 @@ def test_a_deadline(far: FarEnd) -> None:
 
 
 def test_a_request_that_ignores_cancel(far: FarEnd) -> None:
-    """After the app's timeout its stacks are logged; then it is stuck, until it ends after all."""
+    """After the app's timeout its stacks are logged; then it is stuck, unless it ends after all."""
     exchange = far.assign()
     client_of(exchange).abort()
     assert not far.worker.has_only_stuck()
@@ -242,14 +243,14 @@ def test_a_request_that_ignores_cancel(far: FarEnd) -> None:
 
 
 def test_a_request_that_ignores_its_deadline(far: FarEnd) -> None:
-    """Its stacks were logged already, so it is stuck a second later."""
+    """Its stacks were logged before, so it is stuck a second later."""
     far.assign().on_timeout()
     turn_until(far, "stuck")
     assert len(far.process.stacks.asked) == 1
 
 
 def test_a_request_that_ended_while_its_stacks_were_asked(far: FarEnd) -> None:
-    """It obeyed after all."""
+    """It has obeyed after all, so nothing is logged."""
     client_of(far.assign()).abort()
     wait_until(lambda: far.loop.run_once(0.02) or far.process.stacks.asked, what="the question")
     far.say("RESPONSE", id=1, end=True, **OK)
@@ -283,7 +284,7 @@ def test_a_websocket(far: FarEnd) -> None:
 
 
 def test_streams_end_with_their_worker(far: FarEnd) -> None:
-    """WebSockets and event streams are ended, other requests are not."""
+    """WebSockets and event streams are ended; other requests are not."""
     socket, plain, events = opened(far), far.assign(), far.assign()
     stream = {"status": 200, "headers": [["content-type", "text/event-stream"]]}
     far.say("RESPONSE", id=3, end=False, **stream)
@@ -299,7 +300,8 @@ def test_streams_end_with_their_worker(far: FarEnd) -> None:
 
 
 def test_what_is_left_when_it_dies(far: FarEnd) -> None:
-    """What it sent last counts; what it had in hand for somebody is given back, and is free."""
+    """What the worker sent last counts; requests that it still had are given back, and it is free
+    of them."""
     first, second, third = far.assign(), far.assign(), far.assign()
     client_of(third).abort()
     far.sock.sendall(message("RESPONSE", b"just in time", id=1, end=True, **OK))
@@ -321,7 +323,8 @@ def test_what_is_left_when_it_dies(far: FarEnd) -> None:
     ],
 )
 def test_what_another_worker_may_try(far: FarEnd, raw: bytes, *, expected: bool) -> None:
-    """Only what changes nothing, has no body, and has no answer yet; and once."""
+    """Only a request that changes nothing, has no body, and has no answer yet is retried, and
+    once."""
     exchange = far.assign(raw)
     assert can_try_again(exchange) is expected
     far.say("RESPONSE", b"one", id=1, end=False, **OK)
@@ -329,7 +332,7 @@ def test_what_another_worker_may_try(far: FarEnd, raw: bytes, *, expected: bool)
 
 
 def test_nothing_is_tried_a_third_time(far: FarEnd) -> None:
-    """A request that kills workers is not to kill them all."""
+    """A request that kills workers must not kill all of them."""
     exchange = far.assign()
     (left,) = far.worker.drain()
     assert left is exchange
@@ -385,7 +388,7 @@ HOSTILE = {
 @pytest.mark.parametrize("said", HOSTILE.values(), ids=HOSTILE)
 @pytest.mark.parametrize("pieces", [1, 0], ids=["whole", "byte by byte"])
 def test_what_a_worker_must_not_say(far: FarEnd, said: bytes, pieces: int) -> None:
-    """It is given up: its channel is closed, and the pool is told why, once."""
+    """The worker is given up: its channel is closed, and the pool is told why, once."""
     far.assign()
     step = len(said) if pieces else 1
     for at in range(0, len(said), step):
@@ -412,7 +415,7 @@ def test_what_a_worker_must_not_say(far: FarEnd, said: bytes, pieces: int) -> No
     ],
 )
 def test_what_a_worker_must_not_say_on_a_websocket(far: FarEnd, said: bytes) -> None:
-    """Nothing of HTTP goes out on an open WebSocket."""
+    """Nothing of HTTP is sent on an open WebSocket."""
     exchange = opened(far)
     before = client_of(exchange).written
     far.say_raw(said)
@@ -421,7 +424,7 @@ def test_what_a_worker_must_not_say_on_a_websocket(far: FarEnd, said: bytes) -> 
 
 
 def test_accept_behind_an_answer(far: FarEnd) -> None:
-    """A handshake that is being denied cannot be accepted any more."""
+    """A handshake that is being denied can no longer be accepted."""
     exchange = far.assign(UPGRADE)
     far.say("RESPONSE", b"no", id=1, end=False, **OK)
     far.say("ACCEPT", id=1, **ACCEPT)
@@ -431,7 +434,7 @@ def test_accept_behind_an_answer(far: FarEnd) -> None:
 
 @pytest.mark.parametrize("leaves", [False, True])
 def test_a_slot_is_given_up_once(far: FarEnd, *, leaves: bool) -> None:
-    """A worker that says over and over that a WebSocket is open-ended gets no more slots by it."""
+    """A worker that repeats that a WebSocket is open-ended gets no more slots by it."""
     exchange = opened(far, open_ended=True)
     if leaves:
         client_of(exchange).abort()
@@ -474,7 +477,7 @@ MESSAGES = st.builds(
 @settings(max_examples=100, deadline=None)
 @given(said=st.lists(MESSAGES, max_size=8))
 def test_whatever_a_worker_says(said: list[bytes]) -> None:
-    """Each exchange ends at most once, nothing escapes to the loop, and all is given back."""
+    """Each exchange ends at most once, no error reaches the loop, and everything is given back."""
     far = FarEnd()
     far.service.websocket_message_max_bytes = 1 << 20  # type: ignore[attr-defined]
     far.service.websocket_ping_s = 0.0  # type: ignore[attr-defined]
@@ -495,7 +498,7 @@ def test_whatever_a_worker_says(said: list[bytes]) -> None:
 
 
 def test_a_client_that_is_gone_at_the_answer(far: FarEnd) -> None:
-    """The write finds the connection broken: the request has ended, for the worker as well."""
+    """The write finds the connection broken: the request has ended, for the worker too."""
     client = FakeClient(far.service)
     exchange = far.assign(client=client)
     client.is_gone = True
