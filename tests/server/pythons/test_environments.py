@@ -1,4 +1,4 @@
-"""Folders of environments bear the names of their apps."""
+"""Environments' folders are named after their apps."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def test_whether_the_app_is_there(tmp_path: Path) -> None:
 
 
 def test_an_environment_of_a_plugin_can_be_made(tmp_path: Path) -> None:
-    """Python refuses to make one in a folder with a colon in its path, as `plugin:audit` has."""
+    """Python cannot create one in a folder whose path has a colon, as `plugin:audit` has."""
     app = make_app("plugin:audit", folder=tmp_path / "audit")
     home = home_of(app, Owner(Identity("www", 33, 33, (), "/"), tmp_path), {})
     line = [sys.executable, "-m", "venv", "--without-pip", str(home / ".venv")]
@@ -56,7 +56,7 @@ def test_an_environment_of_a_plugin_can_be_made(tmp_path: Path) -> None:
 
 
 def test_an_environment_with_folders_that_are_nested_deeply_is_removed(tmp_path: Path) -> None:
-    """A package, or the app, may have made them."""
+    """A package, or the app, may have created such folders."""
     folder = tmp_path / f"environments-{os.getuid()}" / "shop-3f2a81c0"
     folder.mkdir(parents=True)
     nest(folder)

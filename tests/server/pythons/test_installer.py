@@ -33,7 +33,7 @@ from tests.support.disks import remount, small_disk
 from tests.support.harness import ROOT, is_alive, running, wait_until, write_app
 
 BASE = Base(sys.executable, ".".join(map(str, sys.version_info[:3])))
-# Without the machine's own settings of pip, and with what no installation must get to see.
+# Without the machine's own pip settings, and with variables that an installation must not see.
 ENVIRON = {
     "PATH": os.environ["PATH"],
     "HOME": os.environ.get("HOME", "/"),
@@ -44,9 +44,7 @@ ENVIRON = {
 
 
 def make_wheel(folder: Path, version: str, more: str = "") -> str:
-    """A wheel of a package `tiny` with one value in it; gives its line for a lock file.
-
-    `more` are further lines of its metadata."""
+    """Build a wheel of a package `tiny` with one value in it; returns its line for a lock file."""
     info = f"tiny-{version}.dist-info"
     files = {
         "tiny.py": f"VERSION = {version!r}\n",
@@ -102,14 +100,14 @@ def environments(folder: Path) -> list[str]:
 
 @pytest.fixture(scope="module")
 def shared(tmp_path_factory: pytest.TempPathFactory) -> tuple[App, str]:
-    """An app whose packages were installed by pip, and the Python of its environment."""
+    """An app whose packages were installed by pip, and its environment's Python."""
     app = make_app(tmp_path_factory.mktemp("shared"))
     write_lock(app.dir, make_wheel(app.dir / "wheels", "1.0"))
     return app, make_installer().ensure(app, BASE)
 
 
 def copied(shared: tuple[App, str], folder: Path) -> App:
-    """A copy of the shared app with its environment, as when an app is deployed ready-made."""
+    """A copy of the shared app with its environment, as if the app was deployed with it."""
     folder.parent.mkdir(exist_ok=True)
     shutil.copytree(shared[0].dir, folder, symlinks=True)
     return make_app(folder)
@@ -119,14 +117,14 @@ def copied(shared: tuple[App, str], folder: Path) -> App:
 
 
 def test_installed(shared: tuple[App, str]) -> None:
-    """What the lock file names can be imported by the Python of the app's environment."""
+    """What the lock file names can be imported by the app's Python."""
     app, python = shared
     assert version_seen(python) == "1.0"
     assert Path(python).parents[2] == app.dir
 
 
 def test_link(shared: tuple[App, str]) -> None:
-    """`.venv` leads to the environment, which is named after what it was made from."""
+    """`.venv` links to the environment, which is named after what it was made from."""
     app, python = shared
     assert (app.dir / ".venv").is_symlink()
     assert (app.dir / ".venv/bin/python").samefile(python)
@@ -134,7 +132,7 @@ def test_link(shared: tuple[App, str]) -> None:
 
 
 def test_knows_its_place(shared: tuple[App, str]) -> None:
-    """An environment tells the place where it is, since it was made there."""
+    """An environment knows its own path, since it was created there."""
     _, python = shared
     code = "import sys; print(sys.prefix)"
     done = subprocess.run([python, "-I", "-c", code], capture_output=True, text=True, check=True)
@@ -142,13 +140,13 @@ def test_knows_its_place(shared: tuple[App, str]) -> None:
 
 
 def test_output_is_kept(shared: tuple[App, str]) -> None:
-    """What pip wrote stays in the environment."""
+    """pip's output is kept in the environment."""
     log = Path(shared[1]).parents[1] / "install.log"
     assert "Successfully installed tiny-1.0" in log.read_text()
 
 
 def test_moved(shared: tuple[App, str], tmp_path: Path) -> None:
-    """An environment that was copied along with its app is used as it is."""
+    """An environment that was copied along with its app is used unchanged."""
     app = copied(shared, tmp_path / "copy")
     (app.dir / ".venv.lock").unlink()
     before = sorted(os.listdir(app.dir))
@@ -157,7 +155,7 @@ def test_moved(shared: tuple[App, str], tmp_path: Path) -> None:
 
 
 def test_wrong_hash(tmp_path: Path) -> None:
-    """A file that is not the one that was locked is not installed; pip's words are passed on."""
+    """A file other than the locked one is not installed; pip's message is passed on."""
     app = make_app(tmp_path)
     make_wheel(app.dir / "wheels", "1.0")
     write_lock(app.dir, f"tiny==1.0 --hash=sha256:{'0' * 64}\n")
@@ -192,10 +190,8 @@ def test_ends_with_the_runtime(tmp_path: Path) -> None:
 
 
 def test_in_a_runtime(shared: tuple[App, str], tmp_path: Path) -> None:
-    """After a change of its lock file an app is served with the new packages.
-
-    Where these cannot be installed, it is not served with the old ones instead.
-    """
+    """After a change of its lock file an app is served with the new packages. If they cannot be
+    installed, it is not served with the old ones instead."""
     app = copied(shared, tmp_path / "apps/shop").dir
     write_app(app, {"app.py": TELLS}, autoInstall=True, ttl=60)
     old = (app / "requirements.lock").read_text()
@@ -214,7 +210,7 @@ def test_in_a_runtime(shared: tuple[App, str], tmp_path: Path) -> None:
         assert len(environments(app)) == 2
 
 
-# With a stand-in for the Python, which obeys quickly
+# With a fake Python, which is faster
 
 FAKE = """#!{python} -IS
 import json, os, shutil, sys, time
@@ -237,7 +233,7 @@ TOOLS = {"venv": True, "ensurepip": True, "pip": "23.2.1"}
 
 
 class Fake:
-    """A Python whose venv makes a folder, and whose pip is a piece of code."""
+    """A Python whose venv creates a folder, and whose pip is a piece of code."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -249,7 +245,7 @@ class Fake:
         text = FAKE.format(
             python=sys.executable, here=str(self.folder), tools=TOOLS | tools, code=code
         )
-        path.unlink(missing_ok=True)  # a program that runs cannot be written to
+        path.unlink(missing_ok=True)  # a running program cannot be written to
         path.write_text(text)
         path.chmod(0o755)
 
@@ -277,7 +273,8 @@ def app(tmp_path: Path) -> App:
 
 
 def test_commands(app: App, fake: Fake) -> None:
-    """pip installs the lock into an environment without pip: wheels only, hashes if there are."""
+    """pip installs the lock into an environment without pip: wheels only, with hashes if there are
+    any."""
     python = make_installer().ensure(app, fake.base)
     write_lock(app.dir, "tiny==1.0 --hash=sha256:00\n")
     make_installer().ensure(app, fake.base)
@@ -293,7 +290,7 @@ def test_commands(app: App, fake: Fake) -> None:
 
 @pytest.mark.parametrize("version", ["", "22.2.2", "21.0", "unknown"])
 def test_ensurepip(app: App, fake: Fake, version: str) -> None:
-    """Without a pip that can install elsewhere, the environment gets one of its own."""
+    """Without a pip that can install elsewhere, the environment gets its own."""
     fake.becomes("", pip=version)
     python = make_installer().ensure(app, fake.base)
     venv, pip = fake.runs()
@@ -323,14 +320,14 @@ def test_no_python(app: App, tmp_path: Path) -> None:
 
 
 def test_binary(app: App, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A runtime that is a binary has no Python to make environments with, and says so."""
+    """A runtime that is a binary has no Python to create environments with, and says so."""
     monkeypatch.setattr(sys, "frozen", True, raising=False)
     with pytest.raises(ManifestError, match=r"has no Python to make .* RUNTIME_PYTHON"):
         make_installer().ensure(app, BASE)
 
 
 def test_no_lock(app: App, fake: Fake) -> None:
-    """An app without a lock file is told how to make one, and how from the one it has."""
+    """The error for a missing lock file says how to create one, and how from an existing file."""
     (app.dir / "requirements.lock").unlink()
     with pytest.raises(ManifestError, match=r"buntime\.yaml: autoInstall: there is no lock file"):
         make_installer().ensure(app, fake.base)
@@ -340,7 +337,7 @@ def test_no_lock(app: App, fake: Fake) -> None:
 
 
 def test_open_version(app: App, fake: Fake) -> None:
-    """A file that leaves versions open is refused before anything is made."""
+    """A file that leaves versions open is refused before anything is created."""
     write_lock(app.dir, "tiny>=1\n")
     with pytest.raises(ManifestError, match=r"autoInstall: requirements\.lock: line 3: 'tiny>=1'"):
         make_installer().ensure(app, fake.base)
@@ -348,7 +345,7 @@ def test_open_version(app: App, fake: Fake) -> None:
 
 
 def test_which_lock(app: App, fake: Fake) -> None:
-    """requirements.txt is installed from where there is no requirements.lock."""
+    """requirements.txt is installed if there is no requirements.lock."""
     (app.dir / "requirements.txt").write_text("tiny==3.0\n")
     make_installer().ensure(app, fake.base)
     (app.dir / "requirements.lock").unlink()
@@ -360,7 +357,7 @@ def test_which_lock(app: App, fake: Fake) -> None:
 
 
 def test_once(app: App, fake: Fake) -> None:
-    """What is installed is not installed again, by another runtime neither."""
+    """What is installed is not installed again, even by another runtime."""
     installer = make_installer()
     python = installer.ensure(app, fake.base)
     assert installer.ensure(app, fake.base) == python
@@ -369,7 +366,7 @@ def test_once(app: App, fake: Fake) -> None:
 
 
 def test_new_lock(app: App, fake: Fake) -> None:
-    """A changed lock gets an environment of its own, and the earlier one stays as it was."""
+    """A changed lock gets its own environment, and the earlier one stays as it was."""
     installer = make_installer()
     before = installer.ensure(app, fake.base)
     write_lock(app.dir, "tiny==2.0\n")
@@ -380,7 +377,7 @@ def test_new_lock(app: App, fake: Fake) -> None:
 
 
 def test_lock_put_back(app: App, fake: Fake) -> None:
-    """With an earlier lock the app is back in its earlier environment, without installing."""
+    """With an earlier lock the app gets its earlier environment back, without an installation."""
     installer = make_installer()
     before = installer.ensure(app, fake.base)
     write_lock(app.dir, "tiny==2.0\n")
@@ -392,13 +389,13 @@ def test_lock_put_back(app: App, fake: Fake) -> None:
 
 
 def test_old_environments(app: App, fake: Fake) -> None:
-    """Of earlier environments the last two are kept."""
+    """The last two earlier environments are kept."""
     installer = make_installer()
     made = []
     for number in range(4):
         write_lock(app.dir, f"tiny=={number}.0\n")
         folder = Path(installer.ensure(app, fake.base)).parents[1]
-        os.utime(folder / "complete", (number, number))  # a file system's clock may be coarse
+        os.utime(folder / "complete", (number, number))  # the file system's clock may be coarse
         made.append(folder.name)
     assert environments(app.dir) == sorted(made[1:])
 
@@ -415,7 +412,7 @@ def test_other_python(app: App, fake: Fake, tmp_path: Path) -> None:
 
 
 def test_cut_short(app: App, fake: Fake) -> None:
-    """An environment that is not complete is made anew, with nothing of the old one in it."""
+    """An incomplete environment is recreated, with nothing of the old one in it."""
     folder = Path(make_installer().ensure(app, fake.base)).parents[1]
     (folder / "complete").unlink()
     (folder / "half").touch()
@@ -426,7 +423,7 @@ def test_cut_short(app: App, fake: Fake) -> None:
 
 
 def test_venv_of_theirs(app: App, fake: Fake) -> None:
-    """A `.venv` that is no link of ours is left as it is, and not used."""
+    """A `.venv` that is not our link is left as it is, and not used."""
     (app.dir / ".venv").mkdir()
     python = make_installer().ensure(app, fake.base)
     assert list((app.dir / ".venv").iterdir()) == []
@@ -434,7 +431,7 @@ def test_venv_of_theirs(app: App, fake: Fake) -> None:
 
 
 def test_link_of_theirs(app: App, fake: Fake, tmp_path: Path) -> None:
-    """Neither is a link that somebody made to a place of their own."""
+    """The same holds for a link that somebody made to a place of their own."""
     (app.dir / ".venv").symlink_to(tmp_path)
     make_installer().ensure(app, fake.base)
     assert (app.dir / ".venv").samefile(tmp_path)
@@ -454,7 +451,7 @@ def test_told(app: App, fake: Fake) -> None:
 
 
 def test_environment_of_pip(app: App, fake: Fake) -> None:
-    """pip is told nothing of the runtime's environment but what it needs."""
+    """pip gets only those of the runtime's variables that it needs."""
     fake.becomes("(here / 'environ').write_text(json.dumps(environ))")
     make_installer().ensure(app, fake.base)
     seen = json.loads((fake.folder / "environ").read_text())
@@ -462,7 +459,7 @@ def test_environment_of_pip(app: App, fake: Fake) -> None:
 
 
 def test_passed_variables() -> None:
-    """Passed on are proxies, certificates and pip's own settings, but no keys and no detours."""
+    """Proxies, certificates and pip's own settings are passed on, but no keys and no detours."""
     passed = {
         "TZ": "UTC",
         "PIP_INDEX_URL": "https://user:password@index.example/simple",
@@ -482,7 +479,7 @@ def test_passed_variables() -> None:
 
 
 def test_a_package_for_another_python(tmp_path: Path) -> None:
-    """The error says that the Python is at fault, and what to change, beside pip's own words."""
+    """The error says that the Python is at fault, and what to change, besides pip's own message."""
     app = make_app(tmp_path / "shop")
     write_lock(app.dir, make_wheel(app.dir / "wheels", "1.0", "Requires-Python: >=9.9\n"))
     advice = "for a package in requirements.lock; name another `python` in the manifest"
@@ -491,7 +488,7 @@ def test_a_package_for_another_python(tmp_path: Path) -> None:
 
 
 def test_failure_is_remembered(app: App, fake: Fake) -> None:
-    """After a failure nothing is tried for a minute, and the same is said of it."""
+    """After a failure nothing is tried for a minute, and the error stays the same."""
     now = [0.0]
     installer = make_installer(clock=lambda: now[0])
     fake.becomes("print('ERROR: no network'); sys.exit(1)")
@@ -510,7 +507,7 @@ def test_failure_is_remembered(app: App, fake: Fake) -> None:
 
 
 def test_a_full_disk(app: App, fake: Fake, monkeypatch: pytest.MonkeyPatch) -> None:
-    """It is no fault of the app: what pip says of it, and what the system says to us."""
+    """A full disk is not the app's fault, whether pip reports it or the system reports it to us."""
     installer = make_installer()
     fake.becomes("print('ERROR: [Errno 28] No space left on device'); sys.exit(2)")
     with pytest.raises(NoRoom, match="No space left"):
@@ -527,7 +524,7 @@ def test_a_full_disk(app: App, fake: Fake, monkeypatch: pytest.MonkeyPatch) -> N
 
 
 def test_failure_of_another_lock(app: App, fake: Fake) -> None:
-    """A new lock is tried at once, whatever came of the one before."""
+    """A new lock is tried at once, even if the previous one failed."""
     installer = make_installer()
     fake.becomes("sys.exit(1)")
     with pytest.raises(ManifestError, match=r"install\.log ends with: nothing"):
@@ -539,7 +536,7 @@ def test_failure_of_another_lock(app: App, fake: Fake) -> None:
 
 
 def test_long_output(app: App, fake: Fake) -> None:
-    """Of what pip wrote, a message has the first error and few lines, however much it was."""
+    """However much pip wrote, the message has the first error and a few lines."""
     fake.becomes("print('x' * 5000 + '\\nERROR: this' + '\\nand that' * 99); sys.exit(1)")
     with pytest.raises(ManifestError) as caught:
         make_installer().ensure(app, fake.base)
@@ -547,7 +544,7 @@ def test_long_output(app: App, fake: Fake) -> None:
 
 
 def test_time_limit(app: App, fake: Fake) -> None:
-    """An installation that takes too long is ended, with the processes that it started."""
+    """An installation that takes too long is stopped, with the processes that it started."""
     fake.becomes(
         "import subprocess\n"
         "child = subprocess.Popen(['sleep', '60'])\n"
@@ -564,7 +561,7 @@ def test_time_limit(app: App, fake: Fake) -> None:
 
 
 def test_closed(app: App, fake: Fake) -> None:
-    """When the runtime ends, so does what is being installed, and who waits for that."""
+    """When the runtime ends, so do a running installation and whoever waits for it."""
     fake.becomes("(here / 'started').touch(); time.sleep(60)")
     installer = make_installer()
     with ThreadPoolExecutor() as threads:
@@ -578,7 +575,7 @@ def test_closed(app: App, fake: Fake) -> None:
 
 @pytest.mark.parametrize("pip", ["", "sys.exit(1)"])
 def test_one_at_a_time(app: App, fake: Fake, pip: str) -> None:
-    """Who waits while another one installs takes what comes of it, for good or bad."""
+    """Whoever waits while another installs shares its result, good or bad."""
     fake.becomes(f"time.sleep(0.3)\n{pip}")
     installer = make_installer()
 
@@ -595,10 +592,10 @@ def test_one_at_a_time(app: App, fake: Fake, pip: str) -> None:
 
 
 def test_two_runtimes(app: App, fake: Fake) -> None:
-    """While another runtime installs, this one waits, and uses what that has made."""
+    """While another runtime installs, this one waits, and uses the result."""
     make_installer().ensure(app, fake.base)
     (complete,) = app.dir.glob(".venv-*/complete")
-    complete.unlink()  # as if the other one were at it still
+    complete.unlink()  # as if the other one were still installing
     with (app.dir / ".venv.lock").open() as other, ThreadPoolExecutor() as threads:
         fcntl.flock(other, fcntl.LOCK_EX)
         waiting = threads.submit(make_installer().ensure, app, fake.base)
@@ -611,7 +608,7 @@ def test_two_runtimes(app: App, fake: Fake) -> None:
 
 
 def test_cannot_write(app: App, fake: Fake) -> None:
-    """A folder that cannot be written to is named, with the system's reason."""
+    """A folder that is not writable is named, with the system's reason."""
     (app.dir / ".venv.lock").symlink_to(".venv.lock")
     with pytest.raises(
         ManifestError, match=r"\.venv\.lock: Too many levels.* let the runtime write to"
@@ -621,8 +618,7 @@ def test_cannot_write(app: App, fake: Fake) -> None:
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
 def test_read_only(app: App, fake: Fake) -> None:
-    """Without a cache, an app whose packages are there may lie in a read-only folder, and no other
-    one may."""
+    """Without a cache, an app may be in a read-only folder only if its packages are there."""
     homeless = {name: value for name, value in ENVIRON.items() if name != "HOME"}
     app.dir.chmod(0o500)
     with pytest.raises(ManifestError, match=r"Permission denied; let the runtime write to .*CACHE"):
@@ -636,7 +632,7 @@ def test_read_only(app: App, fake: Fake) -> None:
 
 @pytest.fixture
 def read_only(tmp_path: Path) -> Iterator[App]:
-    """An app in a file system that nobody can write, with its lock file and its wheel."""
+    """An app on a read-only file system, with its lock file and its wheel."""
     with small_disk(tmp_path / "disk", size="1m", inodes=64) as disk:
         app = make_app(disk / "shop")
         write_lock(app.dir, make_wheel(app.dir / "wheels", "1.0"))
@@ -647,7 +643,7 @@ def read_only(tmp_path: Path) -> Iterator[App]:
 
 
 def test_a_read_only_folder(read_only: App, tmp_path: Path) -> None:
-    """Its environment lies in the runtime's cache, where that of a purge looks for it."""
+    """Its environment is in the runtime's cache, where a purge of the app looks for it."""
     app, environ = read_only, {**ENVIRON, "XDG_CACHE_HOME": str(tmp_path / "cache")}
     before = sorted(os.listdir(app.dir))
     installer = Installer(environ=environ)
@@ -666,7 +662,7 @@ def test_a_read_only_folder(read_only: App, tmp_path: Path) -> None:
 
 
 def test_a_read_only_folder_without_a_cache(read_only: App) -> None:
-    """It is said what to make writable, or to name."""
+    """The error says what to make writable, or which setting to use."""
     environ = {name: value for name, value in ENVIRON.items() if name != "HOME"}
     with pytest.raises(
         ManifestError, match=r"Read-only .*; let the runtime write to .*a cache of its"
@@ -689,7 +685,7 @@ def test_a_runtime_with_a_read_only_folder(read_only: App, tmp_path: Path) -> No
 
 
 def test_interpreters(shared: tuple[App, str], tmp_path: Path) -> None:
-    """An app's interpreter is that of its environment, unknown while that is not up to date."""
+    """An app's interpreter is its environment's, and is unknown while that is out of date."""
     app = copied(shared, tmp_path / "copy")
     interpreters = Interpreters(None, environ=ENVIRON)
     assert interpreters.known(app) is None
@@ -704,7 +700,7 @@ def test_interpreters(shared: tuple[App, str], tmp_path: Path) -> None:
 
 
 def test_not_asked_for(app: App) -> None:
-    """Without `autoInstall` a lock file is nobody's business."""
+    """Without `autoInstall` a lock file is ignored."""
     plain = dataclasses.replace(app, manifest=default_manifest(1000))
     interpreters = Interpreters(None, environ=ENVIRON)
     assert interpreters.known(plain) is interpreters.default
@@ -721,7 +717,7 @@ def test_own_venv_is_not_used(app: App, tmp_path: Path) -> None:
         Interpreters(None, environ=ENVIRON).find(app)
 
 
-# What lies where a file should be
+# Special files in a file's place
 
 
 @pytest.mark.parametrize("name", ["requirements.lock", ".venv.lock"])
@@ -746,7 +742,7 @@ def test_a_large_lock(app: App, fake: Fake) -> None:
 
 
 def test_a_runtime_with_a_fifo(tmp_path: Path) -> None:
-    """The app answers 500, the others answer, and the runtime ends when it is told to."""
+    """The app answers 500, the others answer, and the runtime ends when told to."""
     shop = write_app(tmp_path / "apps/shop", {"app.py": ""}, autoInstall=True)
     write_app(tmp_path / "apps/site", {"index.html": "hello"})
     os.mkfifo(shop / "requirements.lock")
@@ -759,7 +755,8 @@ def test_a_runtime_with_a_fifo(tmp_path: Path) -> None:
 
 
 def test_a_runtime_that_ends_meanwhile(tmp_path: Path) -> None:
-    """Neither an interpreter that hangs nor one that leaves a child keeps the runtime."""
+    """Neither an interpreter that hangs nor one that leaves a child keeps the runtime from
+    ending."""
     shop = write_app(tmp_path / "apps/shop", {"app.py": ""}, python="./python")
     pid = shop / "pid"
     (shop / "python").write_text(f"#!/bin/sh\necho $$ > {pid}.new; mv {pid}.new {pid}\nsleep 600\n")
@@ -768,7 +765,7 @@ def test_a_runtime_that_ends_meanwhile(tmp_path: Path) -> None:
         asked = threads.submit(httpx.get, f"{runtime.url}/shop", timeout=20, trust_env=False)
         wait_until(pid.exists)
         runtime.process.terminate()
-        time.sleep(ECHO_S * 1.5)  # one that comes at once is taken for the first one's echo
+        time.sleep(ECHO_S * 1.5)  # one that comes at once counts as the first one's echo
         began = time.monotonic()
         assert runtime.stop() == 0
         assert time.monotonic() - began < 5

@@ -1,4 +1,4 @@
-"""Interpreters: which one runs an app, and what it may import."""
+"""Interpreters: which one runs an app, and what the app may import."""
 
 import os
 import subprocess
@@ -28,7 +28,7 @@ def make_app(folder: Path, python: str | None = None) -> App:
 
 
 def make_venv(folder: Path) -> Path:
-    """A virtual environment as small as they get; returns its folder of packages."""
+    """A minimal virtual environment; returns its folder of packages."""
     packages = folder / LIB / "site-packages"
     packages.mkdir(parents=True)
     (folder / "bin").mkdir()
@@ -40,7 +40,7 @@ def make_venv(folder: Path) -> Path:
 
 
 def script(path: Path, text: str) -> str:
-    """An executable that is no Python, or that runs one and leaves a trace."""
+    """An executable that is not Python, or that runs one and leaves a trace."""
     path.parent.mkdir(exist_ok=True)
     path.write_text(f"#!/bin/sh\n{text}\n")
     path.chmod(0o700)
@@ -79,7 +79,7 @@ def interpreters(clock: Clock) -> Interpreters:
 
 
 def test_the_default_is_the_running_one(tmp_path: Path, interpreters: Interpreters) -> None:
-    """Without a word about it an app runs on the runtime's own Python, and no process is needed."""
+    """By default an app runs on the runtime's own Python, and no process is started to find out."""
     app = make_app(tmp_path / "shop")
     assert interpreters.known(app) is interpreters.default
     assert interpreters.find(app) is interpreters.default
@@ -87,10 +87,10 @@ def test_the_default_is_the_running_one(tmp_path: Path, interpreters: Interprete
 
 
 def test_the_apps_own_venv(tmp_path: Path, interpreters: Interpreters) -> None:
-    """An app's .venv is taken, with its packages and its prefix."""
+    """An app's .venv is used, with its packages and its prefix."""
     app = make_app(tmp_path / "shop")
     packages = make_venv(app.dir / ".venv")
-    assert interpreters.known(app) is None  # a process must run, and not here
+    assert interpreters.known(app) is None  # this takes a process, which is not started here
     found = interpreters.find(app)
     assert found == Interpreter(
         str(app.dir / ".venv/bin/python"), VERSION, (str(packages),), str(app.dir / ".venv")
@@ -100,7 +100,8 @@ def test_the_apps_own_venv(tmp_path: Path, interpreters: Interpreters) -> None:
 
 @pytest.mark.parametrize("written", ["{base}", "../venv/bin/python", "~/venv/bin/python"])
 def test_the_manifests_path(tmp_path: Path, written: str) -> None:
-    """The manifest's path goes before the .venv; a relative one counts from the app's folder."""
+    """The manifest's path takes precedence over the .venv; a relative one starts at the app's
+    folder."""
     app = make_app(tmp_path / "shop", written.format(base=BASE))
     make_venv(app.dir / ".venv")
     make_venv(tmp_path / "venv")
@@ -114,21 +115,21 @@ def test_the_manifests_path(tmp_path: Path, written: str) -> None:
     ("written", "name"), [("3.12", "python3.12"), ("3", "python3"), ("py", "py")]
 )
 def test_the_manifests_name(tmp_path: Path, written: str, name: str) -> None:
-    """A version or a name is looked for on the PATH."""
+    """A version or a name is looked up on the PATH."""
     script(tmp_path / "bin" / name, f'exec {BASE} "$@"')
     interpreters = Interpreters(None, environ={"PATH": f"/nowhere:{tmp_path}/bin"})
     assert interpreters.find(make_app(tmp_path / "shop", written)).executable == BASE
 
 
 def test_runtime_python(tmp_path: Path) -> None:
-    """RUNTIME_PYTHON is the default for apps that say nothing, and is known from the start."""
+    """RUNTIME_PYTHON is the default for apps that name no Python, and is known from the start."""
     packages = make_venv(tmp_path / "venv")
     interpreters = Interpreters(str(tmp_path / "venv/bin/python"))
     assert interpreters.default.path == (str(packages),)
     assert interpreters.known(make_app(tmp_path / "shop")) is interpreters.default
 
 
-# What is wrong with it
+# Faulty interpreters
 
 
 def unfit(interpreters: Interpreters, app: App) -> str:
@@ -138,7 +139,7 @@ def unfit(interpreters: Interpreters, app: App) -> str:
 
 
 def test_no_such_name(tmp_path: Path) -> None:
-    """A name that is not on the PATH is told as the command that was looked for."""
+    """A name that is not on the PATH is reported as the command that was looked up."""
     interpreters = Interpreters(None, environ={"PATH": str(tmp_path)})
     assert unfit(interpreters, make_app(tmp_path / "shop", "3.99")) == (
         "apps/shop/buntime.yaml: python: there is no 'python3.99' on the PATH; "
@@ -147,14 +148,15 @@ def test_no_such_name(tmp_path: Path) -> None:
 
 
 def test_no_such_file(tmp_path: Path, interpreters: Interpreters) -> None:
-    """A path to nothing is an error that names it, and what to do."""
+    """A path to nothing is an error that names it, and says what to do."""
     message = unfit(interpreters, make_app(tmp_path / "shop", "/nowhere/python"))
     assert message.startswith("apps/shop/buntime.yaml: /nowhere/python cannot be run: No such file")
     assert "name another one as `python`" in message
 
 
 def test_a_broken_venv(tmp_path: Path, interpreters: Interpreters) -> None:
-    """A .venv whose Python is gone is an error, not a reason to run with other packages."""
+    """A .venv whose Python is gone is an error, and the app does not run with other packages
+    instead."""
     app = make_app(tmp_path / "shop")
     (app.dir / ".venv/bin").mkdir(parents=True)
     (app.dir / ".venv/bin/python").symlink_to("/nowhere/python3")
@@ -176,13 +178,13 @@ def test_a_broken_venv(tmp_path: Path, interpreters: Interpreters) -> None:
 def test_what_cannot_run_apps(
     tmp_path: Path, interpreters: Interpreters, text: str, said: str
 ) -> None:
-    """What is no Python, or too old, is told as what it is, and stopped if it never ends."""
+    """What is no Python, or too old, is reported as such, and stopped if it never ends."""
     path = script(tmp_path / "thing", text)
     assert f"{path} {said}" in unfit(interpreters, make_app(tmp_path / "shop", path))
 
 
 def test_a_file_that_is_not_executable(tmp_path: Path, interpreters: Interpreters) -> None:
-    """A file without its x bit, and a folder, cannot be run."""
+    """A file without its x bit cannot be run, nor can a folder."""
     (tmp_path / "python").touch()
     for path in (tmp_path / "python", tmp_path):
         message = unfit(interpreters, make_app(tmp_path / "shop", str(path)))
@@ -190,7 +192,7 @@ def test_a_file_that_is_not_executable(tmp_path: Path, interpreters: Interpreter
 
 
 def test_one_that_hangs(tmp_path: Path) -> None:
-    """An interpreter that does not answer is ended with all that it has started."""
+    """An interpreter that does not answer is killed with everything that it has started."""
     pid = tmp_path / "pid"
     path = script(tmp_path / "hangs", f"sleep 600 & echo $! > {pid}\nwait")
     deadline = time.monotonic() + 10
@@ -213,7 +215,7 @@ def test_one_that_leaves_a_child(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("text", ["exec >/dev/null 2>&1; sleep 600", "sleep 600 | cat"])
 def test_one_that_says_nothing(tmp_path: Path, text: str) -> None:
-    """Closing the output does not make it end."""
+    """Closing the output does not end the wait for its exit."""
     path = script(tmp_path / "silent", text)
     assert probe(path, os.environ, timeout_s=0.3) == f"{path} gave no answer within 0.3 s"
 
@@ -239,7 +241,7 @@ def test_one_that_says_nothing(tmp_path: Path, text: str) -> None:
     ],
 )
 def test_one_that_lies(tmp_path: Path, answer: str) -> None:
-    """An answer that is none is told as such."""
+    """An invalid answer is reported as such."""
     (tmp_path / "answer").write_text(f"buntime-probe:{answer}\n")
     path = script(tmp_path / "liar", f"cat {tmp_path}/answer")
     told = probe(path, os.environ)
@@ -254,7 +256,7 @@ def is_running(pid: int) -> bool:
 
 @pytest.mark.parametrize("python", ["/nowhere/python", "nowhere-python"])
 def test_a_faulty_default(python: str) -> None:
-    """A RUNTIME_PYTHON that does not work ends the start, with its name."""
+    """A RUNTIME_PYTHON that does not work makes the start fail, and is named."""
     with pytest.raises(UsageError, match=r"^RUNTIME_PYTHON: .*nowhere"):
         Interpreters(python)
 
@@ -263,7 +265,7 @@ def test_a_faulty_default(python: str) -> None:
 
 
 def test_path_of_a_venv(tmp_path: Path) -> None:
-    """The path holds packages and what .pth files add, nothing of the standard library."""
+    """The path has packages and what .pth files add, and nothing of the standard library."""
     packages = make_venv(tmp_path / "venv")
     (tmp_path / "lib-a").mkdir()
     (packages / "a.pth").write_text(f"{tmp_path}/lib-a\n# no\nimport sys; sys.path.append('/b')\n")
@@ -293,7 +295,7 @@ def test_it_sees_no_secrets(tmp_path: Path) -> None:
 
 
 def test_a_worker_finds_packages(tmp_path: Path) -> None:
-    """With -I -S and the path that was found, a package of the environment can be imported."""
+    """With -I -S and the path that was found, the environment's packages can be imported."""
     packages = make_venv(tmp_path / "venv")
     (packages / "apackage.py").write_text("value = 7")
     found = probe(str(tmp_path / "venv/bin/python"), os.environ)
@@ -304,7 +306,8 @@ def test_a_worker_finds_packages(tmp_path: Path) -> None:
 
 
 def test_the_running_path(tmp_path: Path) -> None:
-    """The default path has the packages, not the checkout, the script's folder or PYTHONPATH."""
+    """The default path has the packages, but not the checkout, the script's folder or
+    PYTHONPATH."""
     packages = make_venv(tmp_path / "venv")
     for name in ("linked", "pythonpath", "appended"):
         (tmp_path / name).mkdir()
@@ -340,7 +343,7 @@ def yaml_folder() -> str:
 
 
 def test_the_running_one_as_probed() -> None:
-    """What is derived for the running interpreter is what a process would tell."""
+    """What is derived for the running interpreter is what a process would report."""
     probed = probe(sys.executable, os.environ)
     running = running_interpreter()
     assert isinstance(probed, Interpreter)
@@ -349,16 +352,16 @@ def test_the_running_one_as_probed() -> None:
 
 
 def test_packages_alone() -> None:
-    """An installed runtime does not hide the packages that it lies among."""
+    """An installed runtime does not hide the packages that are installed beside it."""
     path = ["", "/app", "/std", "/packages", "/other"]
     assert package_path(path, ["/packages", "/user"], "/packages") == ("/packages",)
 
 
-# Memory
+# Caching
 
 
 def test_an_interpreter_is_run_once(tmp_path: Path, interpreters: Interpreters) -> None:
-    """Apps that share an interpreter share what is known of it."""
+    """Apps that share an interpreter share what is known about it."""
     python, log = counting(tmp_path / "python")
     first = interpreters.find(make_app(tmp_path / "shop", python))
     assert interpreters.find(make_app(tmp_path / "cart", python)) is first
@@ -367,7 +370,8 @@ def test_an_interpreter_is_run_once(tmp_path: Path, interpreters: Interpreters) 
 
 
 def test_venvs_of_one_python_are_two(tmp_path: Path, interpreters: Interpreters) -> None:
-    """Two environments made from one Python are told apart, though their links end at one file."""
+    """Two environments made from one Python are told apart, even though their links end at one
+    file."""
     apps = [make_app(tmp_path / name) for name in ("shop", "cart")]
     packages = [str(make_venv(app.dir / ".venv")) for app in apps]
     assert [interpreters.find(app).path for app in apps] == [(path,) for path in packages]
@@ -377,7 +381,8 @@ def test_venvs_of_one_python_are_two(tmp_path: Path, interpreters: Interpreters)
 def test_a_changed_venv_is_looked_at_again(
     tmp_path: Path, interpreters: Interpreters, change: str
 ) -> None:
-    """An environment made anew, or with other packages, or another Python, is asked again."""
+    """An interpreter is asked again if its environment was recreated, its packages changed, or its
+    Python did."""
     app = make_app(tmp_path / "shop")
     packages = make_venv(app.dir / ".venv")
     first = interpreters.find(app)
@@ -412,7 +417,7 @@ def test_a_broken_one_rests(tmp_path: Path, interpreters: Interpreters, clock: C
 
 
 def test_a_mended_one_is_seen_at_once(tmp_path: Path, interpreters: Interpreters) -> None:
-    """A broken environment that is made anew works at once."""
+    """A broken environment works at once after it was recreated."""
     app = make_app(tmp_path / "shop")
     (app.dir / ".venv/bin").mkdir(parents=True)
     (app.dir / ".venv/bin/python").symlink_to("/nowhere/python3")

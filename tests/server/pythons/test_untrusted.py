@@ -1,4 +1,5 @@
-"""Where the runtime is root and an app has a user, root runs and follows nothing of the app's."""
+"""If the runtime is root and an app has a user, root neither runs nor follows anything of the
+app's."""
 
 from __future__ import annotations
 
@@ -39,7 +40,7 @@ pytestmark = [
 
 @pytest.fixture
 def public() -> Iterator[Path]:
-    """A folder that every user can enter; those of pytest are private."""
+    """A folder that every user can enter; pytest's own are private."""
     folder = Path(tempfile.mkdtemp(prefix="buntime-untrusted-"))
     folder.chmod(0o755)
     (folder / "apps").mkdir()
@@ -55,10 +56,8 @@ def public() -> Iterator[Path]:
 
 
 def environments(public: Path) -> list[Path]:
-    """The folders of environments of the apps below, which are named after the apps' folders.
-
-    The ones of others may be in use: tests of other files, and of other checkouts, run beside.
-    """
+    """The environments' folders of the apps below, which are named after the apps' folders. Those
+    of others may be in use: tests of other files, and of other checkouts, run at the same time."""
     apps = [path for path in public.rglob("*") if path.is_dir()]
     ends = {hashlib.sha256(os.fsencode(app)).hexdigest()[:8] for app in apps}
     found = Path("/var/cache/buntime").glob("environments-*/shop[-@]*")
@@ -66,7 +65,7 @@ def environments(public: Path) -> list[Path]:
 
 
 def traces(public: Path) -> set[int]:
-    """Who has run what the app brought along."""
+    """The users who have run code that the app contains."""
     return set(map(int, (public / "trace").read_text().split()))
 
 
@@ -99,7 +98,7 @@ def refusal(public: Path, name: str = "shop", **env: str) -> str:
 @pytest.mark.parametrize("key", ["venv", "python"])
 @pytest.mark.parametrize("ttl", [0, 60])
 def test_an_interpreter_of_the_app(public: Path, key: str, ttl: int) -> None:
-    """A program that an app brings as its Python is run by the app's user alone."""
+    """A program that an app contains as its Python is run only as the app's user."""
     shop = public / "apps/shop"
     name = ".venv/bin/python" if key == "venv" else "bin/mine"
     script = f'#!/bin/sh\nid -u >> {public}/trace\nexec {SYSTEM_PYTHON} "$@"\n'
@@ -111,7 +110,7 @@ def test_an_interpreter_of_the_app(public: Path, key: str, ttl: int) -> None:
 
 
 def test_a_pth_file(public: Path) -> None:
-    """What a .pth file of the app's packages runs is run by the app's user."""
+    """Code in a .pth file of the app's packages is run as the app's user."""
     shop = write_app(public / "apps/shop", {"app.py": UID}, user="nobody")
     trace = f"import os; open('{public}/trace', 'a').write(f'{{os.geteuid()}} ')"
     (make_venv(shop / ".venv") / "trace.pth").write_text(f"{trace}\n")
@@ -120,7 +119,7 @@ def test_a_pth_file(public: Path) -> None:
 
 
 def test_a_worker_that_starts_as_its_user(public: Path) -> None:
-    """It is as any worker: its programs can write to its stderr, and nothing is left behind."""
+    """It is like any worker: its programs can write to its stderr, and nothing is left behind."""
     code = (
         "import os, subprocess\nfrom buntime import Response\n"
         "def fetch(request):\n"
@@ -197,7 +196,8 @@ def content(folder: Path) -> set[str]:
 
 @needs_pip
 def test_a_package_that_is_built(public: Path) -> None:
-    """What a package runs while it is built is run by the app's user, and outside of the app."""
+    """Code that a package runs while it is built is run as the app's user, and outside of the
+    app."""
     shop = with_package(public)
     before = content(shop)
     assert served(public, **ENV) == b"tiny"
@@ -215,7 +215,7 @@ def test_a_package_that_is_built(public: Path) -> None:
 
 @needs_pip
 def test_links(public: Path) -> None:
-    """Links that lie where an environment would be made are not followed."""
+    """Links in the place where an environment would be created are not followed."""
     names = (".venv.lock", ".venv", "install.log", ".venv-0123456789ab")
     shop = with_package(public)
     secret = public / "of-root"
@@ -234,7 +234,7 @@ def test_links(public: Path) -> None:
 
 @needs_pip
 def test_a_lock_file_that_leads_out(public: Path) -> None:
-    """A lock file that is a link to what the user cannot read is not read, nor told of."""
+    """A lock file that links to what the user cannot read is neither read nor quoted."""
     shop = with_package(public)
     (public / "secret").write_text("a-secret-that-is-no-version\n")
     (public / "secret").chmod(0o600)
@@ -247,7 +247,7 @@ def test_a_lock_file_that_leads_out(public: Path) -> None:
 
 @needs_pip
 def test_with_the_rights_of_the_drop_in(public: Path) -> None:
-    """The capabilities that the docs give a root runtime are enough for all of it."""
+    """The capabilities that the docs give a root runtime are enough for all of this."""
     shop = with_package(public, ttl=60)
     write_app(public / "apps/own", {"app.py": UID}, user="nobody")
     make_venv(public / "apps/own/.venv")
@@ -262,7 +262,7 @@ def test_with_the_rights_of_the_drop_in(public: Path) -> None:
 
 
 def test_nobody_can_signal_the_runtime_meanwhile() -> None:
-    """A thread that acts as a user is root's to all who would signal or trace it."""
+    """For signals and tracing, a thread that acts as a user still belongs to root."""
     identity = resolve("nobody")
     attempt = (
         "import os, sys\n"
@@ -286,11 +286,11 @@ def test_nobody_can_signal_the_runtime_meanwhile() -> None:
     told = set(run_as(identity, work).split())
     assert told == {"refused"}
     assert Path("/etc/shadow").exists()
-    Path("/etc/shadow").read_bytes()  # this thread is as it was
+    Path("/etc/shadow").read_bytes()  # this thread is unchanged
 
 
 def test_groups_of_a_user() -> None:
-    """A thread that acts as a user has that user's groups and no other."""
+    """A thread that acts as a user has that user's groups and no others."""
     identity = Identity("mine", OTHER_UID, OTHER_UID, (OTHER_UID, 7), "/")
     before = os.getgroups()
     assert set(run_as(identity, os.getgroups)) == {OTHER_UID, 7}
@@ -298,7 +298,7 @@ def test_groups_of_a_user() -> None:
 
 
 def test_a_manifest_that_leads_out(public: Path) -> None:
-    """Root does not read a manifest that is a link to elsewhere, and tells nothing of it."""
+    """Root does not read a manifest that links to elsewhere, and quotes nothing of it."""
     shop = write_app(public / "apps/shop", {"app.py": UID, "..data/real.yaml": "user: nobody\n"})
     (public / "secret").write_text("a-secret: 1\n")
     (public / "secret").chmod(0o600)
@@ -333,7 +333,7 @@ def verdict(app: App, **fixed: str) -> str:
 
 
 def test_a_user_that_cannot_change_its_manifest(public: Path) -> None:
-    """A folder that is root's, or a third user's, has a manifest that counts."""
+    """A manifest in a folder of root's, or of a third user's, counts."""
     app = app_in(public / "apps/shop")
     assert verdict(app) == ""
     for path in (app.dir, app.source, app.dir / "app.py"):
@@ -348,12 +348,12 @@ def test_a_user_that_cannot_change_its_manifest(public: Path) -> None:
         ({"apps/shop": 0o777}, "apps/shop"),
         ({"apps/shop": 0o1777}, "apps/shop"),
         ({"apps": 0o777}, "apps"),
-        ({"apps": 0o1777}, "apps"),  # where it could make a newer version of the app
+        ({"apps": 0o1777}, "apps"),  # where it could add a newer version of the app
         ({"": 0o777}, ""),
     ],
 )
 def test_a_user_that_can(public: Path, changes: dict[str, int], where: str) -> None:
-    """One that could change the manifest, or put another in its place, is refused."""
+    """A user who could change the manifest, or replace it, is refused."""
     app = app_in(public / "apps/shop")
     for name, mode in changes.items():
         (public / name).chmod(mode)
@@ -362,7 +362,8 @@ def test_a_user_that_can(public: Path, changes: dict[str, int], where: str) -> N
 
 @pytest.mark.parametrize("where", ["apps/shop/buntime.yaml", "apps/shop", "apps", ""])
 def test_a_user_that_owns_it(public: Path, where: str) -> None:
-    """Who owns a folder or the manifest can give itself the right, and so can a group's member."""
+    """The owner of a folder or of the manifest can get write access, and so can a group's
+    member."""
     app = app_in(public / "apps/shop")
     os.chown(public / where, NOBODY.pw_uid, -1)
     (public / where).chmod(0o555)
@@ -374,7 +375,7 @@ def test_a_user_that_owns_it(public: Path, where: str) -> None:
 
 
 def test_by_way_of_links(public: Path) -> None:
-    """Links count, and the folders that they lie in and lead to."""
+    """Links count, and so do the folders that contain them and that they lead to."""
     for name in ("open", "closed", "deep"):
         (public / name).mkdir()
     app = app_in(public / "closed/shop")
@@ -390,7 +391,7 @@ def test_by_way_of_links(public: Path) -> None:
 
 
 def test_versions_in_a_folder(public: Path) -> None:
-    """In no folder above a version may the user make another one."""
+    """The user must not be able to add a version in any folder above one."""
     app = app_in(public / "apps/@acme/wiki/1.0.0", name="@acme/wiki")
     assert verdict(app) == ""
     for name in ("apps/@acme/wiki", "apps/@acme", "apps"):
@@ -400,7 +401,8 @@ def test_versions_in_a_folder(public: Path) -> None:
 
 
 def test_a_user_that_is_fixed(public: Path) -> None:
-    """Who the operator names need not be kept from the manifest, and no manifest changes it."""
+    """A user named by the operator may be able to write the manifest, and no manifest changes
+    him."""
     shop = write_app(public / "apps/shop", {"app.py": UID}, user="root")
     write_app(public / "apps/other", {"app.py": UID})
     os.chown(shop, NOBODY.pw_uid, NOBODY.pw_gid)
@@ -412,7 +414,7 @@ def test_a_user_that_is_fixed(public: Path) -> None:
 
 @needs_pip
 def test_a_fixed_user_in_its_own_folder(public: Path) -> None:
-    """Also where the user owns the app's folder, nothing in it is done by root."""
+    """Even if the user owns the app's folder, root does nothing in it."""
     shop = with_package(public)
     (public / "of-root").mkdir(mode=0o700)
     (shop / ".venv.lock").symlink_to(public / "of-root/made")
@@ -425,7 +427,7 @@ def test_a_fixed_user_in_its_own_folder(public: Path) -> None:
 
 @needs_pip
 def test_a_deploy_tells_what_pip_says(public: Path) -> None:
-    """Also where it writes that elsewhere, as the app's user."""
+    """A deploy reports what pip says, even if pip writes it elsewhere, as the app's user."""
     shop = with_package(public)
     files = {str(each.relative_to(shop)): each.read_bytes() for each in shop.rglob("*")
              if each.is_file() and not each.is_symlink()}  # fmt: skip
@@ -441,7 +443,8 @@ def test_a_deploy_tells_what_pip_says(public: Path) -> None:
 
 
 def test_users_that_are_wrong(public: Path) -> None:
-    """What is no list of apps and users ends the start; an unknown user is told with its place."""
+    """An invalid list of apps and users makes the start fail; an unknown user is reported with its
+    position."""
     write_app(public / "apps/shop", {"app.py": UID})
     message = refusal(public, RUNTIME_APP_USERS="*=no-such-user")
     assert "RUNTIME_APP_USERS: there is no user no-such-user on this machine" in message

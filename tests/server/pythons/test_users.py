@@ -1,4 +1,4 @@
-"""As whom workers run, and what the system lets them do."""
+"""Which user workers run as, and what the system lets them do."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ def app(environ, start_response):
 
 @pytest.fixture(scope="module")
 def public() -> Iterator[Path]:
-    """A folder that every user can read; those of pytest are private."""
+    """A folder that every user can read; pytest's own are private."""
     folder = Path(tempfile.mkdtemp(prefix="buntime-users-"))
     folder.chmod(0o755)
     yield folder
@@ -121,7 +121,7 @@ def facts(runtime: Runtime, name: str) -> Any:
 
 
 def test_limits(runtime: Runtime) -> None:
-    """A worker may have 4096 files open, leaves no core dumps, and is as nice as the runtime."""
+    """A worker may open 4096 files, leaves no core dumps, and has the runtime's nice value."""
     told = facts(runtime, "plain")
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     assert told["files"] == [4096 if hard < 0 else min(4096, hard), hard]
@@ -139,7 +139,7 @@ def test_nice(runtime: Runtime) -> None:
 @needs_system_python
 @pytest.mark.parametrize("name", ["sync", "once", "async", "wsgi"])
 def test_another_user(runtime: Runtime, name: str) -> None:
-    """An app of any kind runs as its user, wholly and from its first line on."""
+    """An app of any kind runs as its user, with all ids, and from its first line."""
     for _ in range(2):
         told = facts(runtime, name)
         assert told["at_import"] == told["uids"] == [NOBODY.pw_uid] * 3
@@ -155,7 +155,7 @@ def test_another_user(runtime: Runtime, name: str) -> None:
 @needs_root
 @needs_system_python
 def test_numbers(runtime: Runtime) -> None:
-    """A user may be given by numbers that no name belongs to."""
+    """A user may be given by numbers that have no name."""
     told = facts(runtime, "numbers")
     assert (told["uids"], told["gids"]) == ([12345] * 3, [23456] * 3)
     assert told["groups"] == [23456]
@@ -165,21 +165,21 @@ def test_numbers(runtime: Runtime) -> None:
 @needs_root
 @needs_system_python
 def test_home(runtime: Runtime) -> None:
-    """Without a sandbox HOME is that of the user."""
+    """Without a sandbox HOME is the user's."""
     assert facts(runtime, "open")["home"] == NOBODY.pw_dir
 
 
 @needs_root
 @needs_system_python
 def test_there_is_no_way_back(runtime: Runtime) -> None:
-    """An app that has become a user cannot become root again."""
+    """An app that runs as a user cannot become root again."""
     assert fetch(runtime, "/once/become-root").body == b"refused"
 
 
 @needs_root
 @needs_system_python
 def test_programs(runtime: Runtime) -> None:
-    """Programs of the app are the user's too, and can write to the app's own stderr."""
+    """Programs of the app run as the user too, and can write to the app's own stderr."""
     assert fetch(runtime, "/sync/program").body == f"{NOBODY.pw_uid}\n".encode()
     runtime.wait_for_line("told", app="sync", stream="stderr")
 
@@ -195,7 +195,7 @@ def test_programs(runtime: Runtime) -> None:
     ],
 )
 def test_what_cannot_be(runtime: Runtime, public: Path, name: str, reason: str) -> None:
-    """An app that its user cannot read, or whose user is unknown, gets 500; the log says why."""
+    """An app that its user cannot read, or with an unknown user, gets 500; the log says why."""
     assert fetch(runtime, f"/{name}/").error["code"] == "app_misconfigured"
     record = runtime.wait_for_record("app.start_failed", app=name)
     manifest = public / "apps" / name / "buntime.yaml"
@@ -205,7 +205,7 @@ def test_what_cannot_be(runtime: Runtime, public: Path, name: str, reason: str) 
 @needs_root
 @needs_system_python
 def test_mended(runtime: Runtime, public: Path) -> None:
-    """What was refused is tried again when the manifest has changed."""
+    """A refused app is tried again when the manifest has changed."""
     folder = public / "apps/unreadable"
     assert fetch(runtime, "/unreadable/").status == 500
     (folder / "app.py").chmod(0o644)
@@ -214,7 +214,7 @@ def test_mended(runtime: Runtime, public: Path) -> None:
     wait_until(lambda: fetch(runtime, "/unreadable/").status == 200)
 
 
-# ---- as seen from a runtime that is not root, and without any
+# ---- as seen from a runtime without root, and without any runtime
 
 
 def app_of(user: str, folder: Path) -> App:
@@ -227,7 +227,7 @@ def app_of(user: str, folder: Path) -> App:
 
 @needs_root
 def test_an_interpreter_that_cannot_be_read(public: Path) -> None:
-    """The folder that keeps the user out is named, also where it belongs to the interpreter."""
+    """The folder that keeps the user out is named, even if it belongs to the interpreter."""
     closed = public / "closed"
     (closed / "lib").mkdir(parents=True)
     closed.chmod(0o700)
@@ -237,7 +237,7 @@ def test_an_interpreter_that_cannot_be_read(public: Path) -> None:
 
 
 def test_an_answer_is_kept(public: Path) -> None:
-    """A user is tried out once for an app; a refusal is believed for five seconds."""
+    """A user is tested once per app; a refusal is cached for five seconds."""
     now = 0.0
     users = Users(clock=lambda: now)
     app = app_of("no-such-user", public / "kept")
@@ -255,7 +255,7 @@ def test_an_answer_is_kept(public: Path) -> None:
 @needs_root
 @needs_system_python
 def test_a_runtime_that_is_not_root(public: Path) -> None:
-    """Without root an app may name the runtime's own user, and is refused any other one."""
+    """Without root an app may name the runtime's own user, and no other."""
     source = Path(__file__).resolve().parents[3]
     copy = public / "copy"
     shutil.copytree(source / "buntime", copy / "buntime")
@@ -299,7 +299,7 @@ except ManifestError as exc:
 
 @needs_root
 def test_the_bundle_of_a_user(public: Path) -> None:
-    """Everybody can read the worker's code that a user's workers get, bytecode included."""
+    """Everybody can read the worker's code that a user's workers get, including bytecode."""
     user = Users().find(app_of("nobody", public / "user"), SYSTEM_PYTHON or sys.executable, ())
     assert isinstance(user, User)
     bundle = Path(user.bundle)

@@ -1,7 +1,5 @@
-"""Packages that uv installs: from pylock.toml, uv.lock, and the lock beside a script.
-
-Where there is no uv, a program in its place tells how it was called; the others need the real one.
-"""
+"""Packages that uv installs, from pylock.toml, uv.lock, and the lock beside a script. Without uv, a
+fake records how it was called; the other tests need the real one."""
 
 from __future__ import annotations
 
@@ -48,7 +46,7 @@ case "$*" in *" sync "*) {then} ;; esac
 
 
 def write_pylock(app: App, version: str = "1.0", *, is_url: bool = False) -> None:
-    """A lock of a wheel beside it, by a relative path or a file: URL."""
+    """Write a lock for a wheel beside it, with a relative path or a file: URL."""
     sha256 = make_wheel(app.dir / "wheels", version).rpartition(":")[2].strip()
     wheel = f"wheels/tiny-{version}-py3-none-any.whl"
     where = f'url = "file://{app.dir}/{wheel}"' if is_url else f'path = "{wheel}"'
@@ -57,7 +55,7 @@ def write_pylock(app: App, version: str = "1.0", *, is_url: bool = False) -> Non
 
 
 def with_uv(folder: Path, then: str = ":") -> dict[str, str]:
-    """An environment with a program in the place of uv, which notes how it is called."""
+    """An environment with a fake uv, which records how it is called."""
     folder.mkdir()
     (folder / "uv").write_text(FAKE.format(calls=folder / "calls", then=then))
     (folder / "uv").chmod(0o755)
@@ -71,11 +69,11 @@ def app(tmp_path: Path) -> App:
     return made
 
 
-# How it is called
+# The calls
 
 
 def test_the_calls(app: App, tmp_path: Path) -> None:
-    """uv reads no settings; it has the variables of pip, some of its own, and no secret."""
+    """uv reads no settings; it gets pip's variables, some of its own, and no secret."""
     write_pylock(app)
     environ = with_uv(tmp_path / "bin")
     Installer(environ=environ).ensure(app, BASE)
@@ -92,7 +90,8 @@ def test_the_calls(app: App, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["uv.lock", "app.py.lock"])
 def test_a_lock_is_exported(app: App, tmp_path: Path, name: str) -> None:
-    """What is no pylock.toml is written as one first, without a network, as it was locked."""
+    """Other lock formats are first exported to pylock.toml, without a network, as they were
+    locked."""
     (app.dir / name).write_text("version = 1")
     Installer(environ=with_uv(tmp_path / "bin")).ensure(app, BASE)
     calls = (tmp_path / "bin/calls").read_text()
@@ -104,20 +103,21 @@ def test_a_lock_is_exported(app: App, tmp_path: Path, name: str) -> None:
 
 
 def test_which_lock_file(app: App, tmp_path: Path) -> None:
-    """pip's format comes first, so that nothing changes for who has both; uv's lock is the last."""
+    """pip's format comes first, so that nothing changes for those who have both; uv's lock comes
+    last."""
     installer = Installer(environ=with_uv(tmp_path / "bin"))
     (app.dir / "app.py.lock").write_text("")
     (app.dir / "uv.lock").write_text("")
     installer.ensure(app, BASE)
     assert "--project" in (tmp_path / "bin/calls").read_text()
     for name in ("pylock.toml", "requirements.txt", "requirements.lock"):
-        (app.dir / name).write_text("flask")  # which is no lock
+        (app.dir / name).write_text("flask")  # which is not a lock
         with pytest.raises(ManifestError, match=f"autoInstall: {name}"):
             installer.ensure(app, BASE)
 
 
 def test_it_fails(app: App, tmp_path: Path) -> None:
-    """What uv says of it is told, from its error on."""
+    """uv's message is passed on, from its error on."""
     write_pylock(app)
     environ = with_uv(tmp_path / "bin", "echo noise; echo error: no such wheel; exit 2")
     with pytest.raises(ManifestError, match=r"uv cannot install pylock.toml(?s:.*)\n +error: no"):
@@ -125,7 +125,7 @@ def test_it_fails(app: App, tmp_path: Path) -> None:
 
 
 def test_it_hangs(app: App, tmp_path: Path) -> None:
-    """It is stopped like pip, with what it has started."""
+    """uv is stopped like pip, with everything it has started."""
     write_pylock(app)
     environ = with_uv(tmp_path / "bin", "sleep 100")
     with pytest.raises(ManifestError, match="took too long"):
@@ -133,7 +133,7 @@ def test_it_hangs(app: App, tmp_path: Path) -> None:
 
 
 def test_the_lock_changes_meanwhile(app: App, tmp_path: Path) -> None:
-    """An environment is what its lock file says, or none."""
+    """An environment matches its lock file, or there is none."""
     write_pylock(app)
     environ = with_uv(tmp_path / "bin", f"echo >> {app.dir}/pylock.toml")
     with pytest.raises(ManifestError, match="has changed meanwhile"):
@@ -151,7 +151,8 @@ def test_the_lock_changes_meanwhile(app: App, tmp_path: Path) -> None:
 def test_no_uv(
     app: App, monkeypatch: pytest.MonkeyPatch, name: str, command: str, tmp_path: Path
 ) -> None:
-    """It is said what is lacking, and what helps without it; at the start already."""
+    """The error says what is missing, and what helps without it; it is logged at the start
+    already."""
     monkeypatch.setattr(sys, "executable", str(tmp_path / "python"))
     (app.dir / name).write_text('lock-version = "1.0"\npackages = []')
     installer = Installer(environ={**ENVIRON, "PATH": "/nowhere:relative"})
@@ -161,7 +162,8 @@ def test_no_uv(
 
 
 def test_faults_that_are_told_at_the_start(app: App, tmp_path: Path) -> None:
-    """Each that is known without an installation; nothing is written for that."""
+    """Each fault that can be found without an installation is reported; nothing is written for
+    that."""
     installer = Installer(environ=with_uv(tmp_path / "bin"))
 
     def fault() -> str:
@@ -181,13 +183,14 @@ def test_faults_that_are_told_at_the_start(app: App, tmp_path: Path) -> None:
     assert not list(app.dir.glob(".venv*"))
 
 
-# With the real one
+# With the real uv
 
 
 @needs_uv
 @pytest.mark.parametrize("is_url", [False, True])
 def test_pylock(app: App, is_url: bool) -> None:
-    """Wheels beside the lock file, by a path and by a URL; another lock, another environment."""
+    """Wheels beside the lock file, by path and by URL, are installed; another lock gets another
+    environment."""
     write_pylock(app, is_url=is_url)
     installer = Installer(environ={**ENVIRON, "UV_OFFLINE": "1"})
     first = installer.ensure(app, BASE)
@@ -199,7 +202,7 @@ def test_pylock(app: App, is_url: bool) -> None:
 
 @needs_uv
 def test_another_hash(app: App) -> None:
-    """A file that is not the one that was locked is refused."""
+    """A file other than the locked one is refused."""
     write_pylock(app)
     lock = app.dir / "pylock.toml"
     lock.write_text(re.sub(r'sha256 = "..', 'sha256 = "00', lock.read_text()))
@@ -214,7 +217,7 @@ def lock(folder: Path, *what: str) -> None:
 
 @needs_uv
 def test_settings_of_the_app(app: App) -> None:
-    """What an app says of uv does not have its packages installed elsewhere."""
+    """An app's settings for uv do not have its packages installed elsewhere."""
     write_pylock(app)
     (app.dir / "pyproject.toml").write_text('[tool.uv.pip]\ntarget = "elsewhere"\n')
     python = Installer(environ={**ENVIRON, "UV_OFFLINE": "1"}).ensure(app, BASE)
@@ -224,7 +227,7 @@ def test_settings_of_the_app(app: App) -> None:
 
 @needs_uv
 def test_a_project_and_a_script(app: App) -> None:
-    """What uv has locked, for a project and for a script."""
+    """What uv has locked is installed, for a project and for a script."""
     make_wheel(app.dir / "wheels", "1.0")
     installer = Installer(environ={**ENVIRON, "UV_OFFLINE": "1"})
     (app.dir / "app.py").write_text(SCRIPT)
@@ -235,14 +238,14 @@ def test_a_project_and_a_script(app: App) -> None:
     make_wheel(app.dir / "wheels", "3.0")
     before = (app.dir / "uv.lock").read_bytes()
     python = installer.ensure(app, BASE)
-    assert version_seen(python) == "1.0"  # as it is locked
+    assert version_seen(python) == "1.0"  # the locked version
     assert (app.dir / "uv.lock").read_bytes() == before
 
 
 @needs_uv
 @pytest.mark.parametrize("sandbox", ["standard", "strict"])
 def test_in_the_sandbox(tmp_path: Path, sandbox: str) -> None:
-    """uv installs where the app's packages are installed else, with no more rights."""
+    """uv installs where the app's packages are installed otherwise, and with no more rights."""
     code = (
         "import tiny\nfrom buntime import Response\ndef fetch(_): return Response(tiny.VERSION)\n"
     )
@@ -250,7 +253,7 @@ def test_in_the_sandbox(tmp_path: Path, sandbox: str) -> None:
         tmp_path / "apps/shop", {"app.py": code}, autoInstall=True, ttl=60, sandbox=sandbox
     )
     write_pylock(make_app(folder))
-    # The last write is what is served.
+    # The last write decides what is served.
     write_app(folder, {"app.py": code}, autoInstall=True, ttl=60, sandbox=sandbox)
     env = {"UV_OFFLINE": "1", "PATH": f"{os.path.dirname(UV or '')}:{os.environ['PATH']}"}
     with running(tmp_path / "apps", env=env) as runtime:
@@ -259,7 +262,7 @@ def test_in_the_sandbox(tmp_path: Path, sandbox: str) -> None:
 
 
 def test_faults_are_logged_at_the_start(tmp_path: Path) -> None:
-    """Before any visitor meets with them."""
+    """They are logged before any visitor runs into them."""
     write_app(tmp_path / "shop", {"app.py": ""}, autoInstall=True)
     with running(tmp_path) as runtime:
         record = runtime.wait_for_record("app.start_failed", app="shop")
