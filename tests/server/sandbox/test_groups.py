@@ -1,4 +1,4 @@
-"""Control groups of workers: real ones for what is killed and removed, and folders of files for
+"""Control groups of workers: real ones for killing and removal, and folders of plain files for
 limits, whose controllers a machine may not have in cgroup v2."""
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ DEFAULTS = ("memory.max", "memory.swap.max", "memory.events", "cpu.max", "pids.m
 
 
 class Tree:
-    """A folder that is like cgroup v2, and groups in it."""
+    """A folder that looks like cgroup v2, with groups in it."""
 
     def __init__(self, folder: Path, controllers: str = "cpu memory pids") -> None:
         self.folder = folder
@@ -43,7 +43,7 @@ class Tree:
 
 
 def make(folder: Path) -> None:
-    """A group, as the kernel would fill it."""
+    """A group, filled as the kernel would."""
     folder.mkdir(exist_ok=True)
     for name in FILES:
         (folder / name).touch()
@@ -51,7 +51,7 @@ def make(folder: Path) -> None:
 
 @pytest.fixture
 def tree(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Tree:
-    """Folders made from now on have files, and go with them, as in the kernel's file system."""
+    """From now on new folders contain the kernel's files, which go when the folder is removed."""
     real = os.mkdir, os.rmdir
 
     def mkdir(path: Any, mode: int = 0o777) -> None:
@@ -73,7 +73,7 @@ def tree(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Tree:
 
 
 def test_limits_are_written(tree: Tree) -> None:
-    """A worker's group has what its app's keys say, then the worker."""
+    """A worker's group gets the limits of the app's keys, then the worker."""
     tree.groups.start()
     assert tree.groups.put(3, 4321, LIMITS, "shop") == ()
     name = f"worker-{os.getpid()}-w3"
@@ -85,24 +85,24 @@ def test_limits_are_written(tree: Tree) -> None:
 
 
 def test_the_runtime_stands_aside(tree: Tree) -> None:
-    """A group with processes can have no controllers below it, so the runtime moves into a leaf."""
+    """A group with processes cannot pass controllers down, so the runtime moves into a leaf."""
     (tree.folder / "cgroup.procs").write_text(f"{os.getpid()}\n")
     tree.groups.start()
     assert tree.content("runtime", "cgroup.procs") == f"{os.getpid()}"
     assert tree.groups.place.controllers == CONTROLLERS
-    written = tree.content("", "cgroup.subtree_control")  # three times, over one another
+    written = tree.content("", "cgroup.subtree_control")  # three times in a row
     assert written.startswith("+pids")
 
 
 def test_others_are_not_moved(tree: Tree) -> None:
-    """Where the runtime is not in the folder itself, who is there is left alone."""
+    """If the runtime is not in the folder itself, the processes there are left alone."""
     (tree.folder / "cgroup.procs").write_text("1\n")
     tree.groups.start()
     assert not (tree.folder / "runtime").exists()
 
 
 def test_without_effect_is_told_once(tmp_path: Path) -> None:
-    """Limits without a controller are told once for an app, with the reason."""
+    """Limits without a controller are reported once per app, with the reason."""
     warned: list[tuple[str, dict[str, Any]]] = []
     groups = Groups("off", lambda event, _, /, **fields: warned.append((event, fields)))
     groups.start()
@@ -119,7 +119,8 @@ def test_without_effect_is_told_once(tmp_path: Path) -> None:
 
 
 def test_what_memory_events_tell(tree: Tree) -> None:
-    """A process killed for memoryMax is told at the next look, once; and at the worker's end."""
+    """A process killed for memoryMax is reported once, at the next check; and at the worker's
+    end."""
     tree.groups.start()
     tree.groups.put(3, 4321, LIMITS, "shop")
     events = tree.folder / f"worker-{os.getpid()}-w3/memory.events"
@@ -134,7 +135,7 @@ def test_what_memory_events_tell(tree: Tree) -> None:
 
 
 def test_a_failure_is_told(tree: Tree) -> None:
-    """A worker whose limits cannot be set runs without, and that is told."""
+    """A worker whose limits cannot be set runs without them, and this is reported."""
     tree.groups.start()
     (tree.folder / f"worker-{os.getpid()}-w3").mkdir()
     keys = tree.groups.put(3, 4321, LIMITS, "shop")
@@ -149,7 +150,7 @@ def test_a_failure_is_told(tree: Tree) -> None:
     [("", ()), ("cpuset io", ()), ("pids rdma memory", ("memory", "pids"))],
 )
 def test_controllers(tmp_path: Path, controllers: str, found: tuple[str, ...]) -> None:
-    """What the folder does not have is left out; where it has nothing, that is the reason."""
+    """Controllers that the folder lacks are left out; if it has none, that is the reason."""
     made = Tree(tmp_path / "cgroup", controllers)
     place = find_place(str(made.folder))
     assert place.controllers == found
@@ -157,14 +158,14 @@ def test_controllers(tmp_path: Path, controllers: str, found: tuple[str, ...]) -
     assert find_place(str(tmp_path / "gone")).reason.endswith("No such file or directory")
 
 
-# The kernel's own
+# Real control groups
 
 ROOTS = ("/sys/fs/cgroup", "/sys/fs/cgroup/unified")
 
 
 @pytest.fixture
 def real() -> Iterator[Groups]:
-    """Groups in a real folder of cgroup v2, whose limits are those of no controller."""
+    """Groups in a real cgroup v2 folder, whose limits need no controller."""
     for root in ROOTS:
         folder = Path(root, f"buntime-test-{os.getpid()}")
         if Path(root, "cgroup.controllers").exists():
@@ -181,8 +182,8 @@ def real() -> Iterator[Groups]:
 
 
 def test_what_leaves_a_worker_ends_with_it(real: Groups, tmp_path: Path) -> None:
-    """A daemon in a session of its own, without environment, is in the worker's group all the same,
-    is killed with it, and the group is removed."""
+    """A daemon in its own session, without an environment, is still in the worker's group, is
+    killed with it, and the group is removed."""
     pid_file = tmp_path / "pid"
     code = (
         "import os, subprocess, sys; sys.stdin.readline()\n"
@@ -220,7 +221,7 @@ def test_a_group_that_is_left(real: Groups) -> None:
 
 
 def test_nothing_is_done_without_limits(real: Groups) -> None:
-    """A worker without limits has no group, and its end finds none."""
+    """A worker without limits has no group, and none is looked for at its end."""
     began = time.monotonic()
     real.end(1)
     assert not real.look(1)
@@ -238,7 +239,8 @@ print(find_place("auto", mount=sys.argv[1]))
 
 @pytest.mark.parametrize("inner", ["", "runtime"])
 def test_what_systemd_delegates(real: Groups, inner: str) -> None:
-    """The service's group has a mark; a runtime that stood aside before finds it above its own."""
+    """The service's group has a mark; a runtime that has moved into a leaf finds the mark above its
+    own group."""
     folder = real.place.folder
     assert folder is not None
     try:
@@ -259,7 +261,7 @@ def test_what_systemd_delegates(real: Groups, inner: str) -> None:
 
 
 def test_nothing_is_delegated(tmp_path: Path) -> None:
-    """Where this process's group has no mark, nothing is taken, also where root could write."""
+    """If this process's group has no mark it is not used, even if root could write to it."""
     place = find_place("auto", mount=str(tmp_path))
     assert place.folder is None
     assert "Delegate=yes" in place.reason
@@ -291,11 +293,9 @@ print(json.dumps(told))
 
 
 def test_a_controller_of_the_kernel(real: Groups) -> None:
-    """The runtime stands aside, its folder gets the controller, and the kernel takes the limit.
-
-    By a controller that is seldom bound to cgroup v1; cpu, memory and pids are switched on and
-    written to in the same way.
-    """
+    """The runtime moves aside, its folder gets the controller, and the kernel accepts the limit.
+    This uses a controller that is seldom bound to cgroup v1; cpu, memory and pids are switched on
+    and written in the same way."""
     folder = Path(real.place.folder or "")
     switch = folder.parent / "cgroup.subtree_control"
     is_on = "hugetlb" in switch.read_text().split()

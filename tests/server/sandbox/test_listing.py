@@ -15,7 +15,7 @@ def listing(crowded: list[tuple[str, int]] | None = None) -> Listing:
 
 
 def test_links_are_no_entries(tmp_path: Path) -> None:
-    """A link is named, and where it leads to told, but is nothing that could be allowed."""
+    """A link is listed with its target, but is nothing that could be allowed."""
     (tmp_path / "plain").mkdir()
     (tmp_path / "link").symlink_to(tmp_path / "plain")
     seen = listing()
@@ -25,7 +25,7 @@ def test_links_are_no_entries(tmp_path: Path) -> None:
 
 
 def test_changes_are_seen(tmp_path: Path) -> None:
-    """What appears in a folder that was listed is a change; what appears elsewhere is none."""
+    """What appears in a listed folder is a change; what appears elsewhere is not."""
     (tmp_path / "a").mkdir()
     seen = listing()
     seen.entries(str(tmp_path))
@@ -37,7 +37,7 @@ def test_changes_are_seen(tmp_path: Path) -> None:
 
 
 def test_a_missing_folder_is_empty(tmp_path: Path) -> None:
-    """A folder that is not there has no entries; that it appears is a change."""
+    """A missing folder has no entries; its appearance is a change."""
     seen = listing()
     assert seen.entries(str(tmp_path / "later")) == ()
     (tmp_path / "later").mkdir()
@@ -45,8 +45,8 @@ def test_a_missing_folder_is_empty(tmp_path: Path) -> None:
 
 
 def test_crowded(tmp_path: Path) -> None:
-    """Of a folder with thousands of entries only those are listed that lead to what is closed, and
-    that is told."""
+    """Of a folder with thousands of entries, only those on the way to what is closed are listed,
+    and this is reported."""
     for number in range(2001):
         (tmp_path / str(number)).touch()
     told: list[tuple[str, int]] = []
@@ -56,8 +56,8 @@ def test_crowded(tmp_path: Path) -> None:
 
 
 def test_folders_of_everybody(tmp_path: Path) -> None:
-    """Of a folder that all users write to there are those entries that lead to what is closed, if
-    they are no links; what else comes and goes there is no change."""
+    """Of a folder that all users can write to, only entries on the way to what is closed are
+    listed, and no links; other entries that come and go are no change."""
     tmp_path.chmod(0o1777)
     for name in ("other", "way"):
         (tmp_path / name).mkdir()
@@ -72,7 +72,7 @@ def test_folders_of_everybody(tmp_path: Path) -> None:
 
 
 def test_existing(tmp_path: Path) -> None:
-    """Paths that are there, links resolved, each once."""
+    """Existing paths, with links resolved, each once."""
     (tmp_path / "link").symlink_to("file")
     (tmp_path / "file").touch()
     paths = [str(tmp_path / name) for name in ("link", "file", "gone")]

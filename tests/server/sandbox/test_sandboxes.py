@@ -1,4 +1,4 @@
-"""Orders for apps in real folders, on kernels that are made up."""
+"""Orders for apps in real folders, on made-up kernels."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ KERNEL = Kernel(7)
 
 
 class Place:
-    """Folders of apps and of the runtime, and its sandboxes."""
+    """Folders of apps and of the runtime, with its sandboxes."""
 
     def __init__(self, root: Path, kernel: Kernel = KERNEL) -> None:
         self.root = root
@@ -85,7 +85,8 @@ READ, WRITE = 1 << 2, 1 << 1
 
 
 def test_what_an_app_reaches(place: Place) -> None:
-    """Its folder and versions, what is beside; nothing of others, of the state, no setting."""
+    """The app reaches its folder, its versions and what is beside; nothing of other apps or the
+    state, and no setting."""
     shop = place.app("shop")
     for name in ("shop@1.0.0", "shopping", "@acme/shop"):
         (place.root / "apps" / name).mkdir(parents=True)
@@ -107,7 +108,7 @@ def test_what_an_app_reaches(place: Place) -> None:
 
 
 def test_levels(place: Place) -> None:
-    """`off` has no order and keeps its HOME; the others get folders of their own."""
+    """`off` gives no order and keeps HOME; the other levels get folders of their own."""
     off = place.app("off", manifest="sandbox: off")
     assert place.order(off) is None
     assert place.sandboxes.variables(off, PYTHON) == {}
@@ -142,7 +143,7 @@ def test_an_order_is_kept_until_something_changes(place: Place) -> None:
 
 
 def test_links_to_apps_are_closed(place: Place) -> None:
-    """What a link in a folder of apps leads to is another app's, and closed."""
+    """The target of a link in a folder of apps belongs to another app, and is closed."""
     target = place.root / "beside/blog"
     target.mkdir()
     (place.root / "apps/blog").symlink_to(target)
@@ -153,7 +154,8 @@ def test_links_to_apps_are_closed(place: Place) -> None:
 
 
 def test_write(place: Place) -> None:
-    """`write` counts from the app's folder; what is another's, or not there, is told once."""
+    """`write` starts at the app's folder; a path that is another app's, or missing, is reported
+    once."""
     (place.root / "beside/files").mkdir()
     (place.root / "apps/blog").mkdir()
     paths = [str(place.root / "beside/files"), "../blog", "gone"]
@@ -170,7 +172,7 @@ def test_write(place: Place) -> None:
 
 
 def test_a_spare_has_done_what_is_the_same_for_all(place: Place) -> None:
-    """INIT has the rest, until what the spare was told of is not so any more."""
+    """INIT has the rest of the rules, unless what the spare was told is no longer true."""
     app = place.app("shop")
     line, number = place.sandboxes.preparation(place.now)
     told = json.loads(line)
@@ -202,7 +204,8 @@ def test_what_is_strict_begins_anew(place: Place) -> None:
 
 
 def test_temporary_folders_change_nothing(place: Place) -> None:
-    """Those of apps lie in the state folder, which is closed already: what was prepared holds."""
+    """Apps' temporary folders are in the state folder, which is closed already: the preparation
+    stays valid."""
     app = place.app("shop")
     _, number = place.sandboxes.preparation(place.now)
     assert place.sandboxes.variables(app, PYTHON)

@@ -40,7 +40,8 @@ def test_each_app_has_its_own(scratch: Scratch) -> None:
 
 
 def test_it_goes(scratch: Scratch, tmp_path: Path) -> None:
-    """At the end of the runtime the folders go, with all that is in them; no link is followed."""
+    """When the runtime ends the folders are removed with all their contents; no link is
+    followed."""
     folder = scratch.folder_of("shop", None)
     assert folder is not None
     (tmp_path / "kept").mkdir()
@@ -53,11 +54,11 @@ def test_it_goes(scratch: Scratch, tmp_path: Path) -> None:
 
 
 def test_what_was_left_goes(tmp_path: Path) -> None:
-    """What a killed runtime left goes when the next one starts; what is in use stays."""
+    """Leftovers of a killed runtime are removed at the next start; folders in use stay."""
     made = [Scratch(str(tmp_path), lambda *_: None) for _ in range(3)]
     for scratch in made[:2]:
         assert scratch.folder_of("shop", None)
-    for held in made[0]._locks:  # as the kernel does at a process's end
+    for held in made[0]._locks:  # as the kernel does when a process ends
         os.close(held)
     made[2].folder_of("shop", None)
     left, used, new = [root for each in made for root in each.roots]
@@ -67,7 +68,7 @@ def test_what_was_left_goes(tmp_path: Path) -> None:
 
 
 def test_much_that_was_left_is_not_waited_for(tmp_path: Path) -> None:
-    """The loop's thread spends none of its time on it."""
+    """Removing leftovers takes none of the loop's time."""
     left = tmp_path / "tmp-0123abcd"
     left.mkdir()
     folder = os.open(left, os.O_RDONLY)
@@ -77,13 +78,13 @@ def test_much_that_was_left_is_not_waited_for(tmp_path: Path) -> None:
     before_s = time.thread_time()
     scratch = Scratch(str(tmp_path), lambda *_: None)
     assert scratch.folder_of("shop", None)
-    assert time.thread_time() - before_s < 0.05  # all of them would take 0.2 s
+    assert time.thread_time() - before_s < 0.05  # removing them all would take 0.2 s
     wait_until(lambda: [f"{tmp_path}/{name}" for name in os.listdir(tmp_path)] == [*scratch.roots])
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root makes folders of others")
 def test_of_a_user(scratch: Scratch, failures: Failures, tmp_path: Path) -> None:
-    """The folder of an app with a user is that user's, and lies where the user can come to it."""
+    """The folder of an app with a user belongs to that user, and is where the user can reach it."""
     closed = tmp_path.resolve()
     user = Identity("nobody", 65534, 65534, (65534,), "/")
     folder = scratch.folder_of("shop", user)
@@ -92,12 +93,12 @@ def test_of_a_user(scratch: Scratch, failures: Failures, tmp_path: Path) -> None
     assert os.stat(folder).st_uid == 65534
     assert [mode(root) for root in scratch.roots] == [0o711]
     scratch.close()
-    # The user could not have passed through the test's own folder.
+    # The user could not pass through the test's own folder.
     assert [reason for _, reason in failures] == [f"{closed} is closed to other users"]
 
 
 def test_state_that_cannot_be_written(failures: Failures) -> None:
-    """Without a state folder, the folders are in the temporary folder; it is told."""
+    """Without a state folder the folders are in the temporary folder, and this is logged."""
     scratch = Scratch("/proc/state", lambda *failure: failures.append(failure))
     folder = scratch.folder_of("shop", None)
     assert folder is not None

@@ -1,4 +1,4 @@
-"""Orders for what apps have run before their workers: looks at their Pythons, installations."""
+"""Orders for what apps run before their workers start: interpreter checks and installations."""
 
 from __future__ import annotations
 
@@ -31,7 +31,8 @@ def access(order: Any, path: Path) -> int:
 @pytest.mark.parametrize("abi", range(8))
 @LEVELS
 def test_kernels(tmp_path: Path, abi: int, level: str) -> None:
-    """Below ABI 3 there is no order, above it one without the runtime's own /proc/self."""
+    """Below ABI 3 there is no order; otherwise there is one without the runtime's own
+    /proc/self."""
     place = Place(tmp_path, Kernel(abi))
     app = place.app("shop", manifest=f"sandbox: {level}")
     starts = place.sandboxes.starts
@@ -45,7 +46,7 @@ def test_kernels(tmp_path: Path, abi: int, level: str) -> None:
 
 
 def test_off(place: Place) -> None:
-    """Where the app has no sandbox there is no order, and no folder is made."""
+    """If the app has no sandbox there is no order, and no folder is created."""
     app = place.app("shop", manifest="sandbox: off")
     starts = place.sandboxes.starts
     assert starts.for_look(app, f"{app.dir}/.venv/bin/python", None) is None
@@ -55,8 +56,8 @@ def test_off(place: Place) -> None:
 
 @LEVELS
 def test_an_installation(place: Place, level: str) -> None:
-    """It writes, and runs what it has written, in the environment's folder and the temporary one;
-    in `strict` it reads what `write` names."""
+    """An installation can write to, and run programs in, the environment's folder and the temporary
+    one; with `strict` it can read what `write` names."""
     app = place.app("shop", manifest=f"sandbox: {level}\nwrite: [../../beside/index]")
     (place.root / "beside/index").mkdir()
     home = place.root / "environments/shop"
@@ -71,7 +72,8 @@ def test_an_installation(place: Place, level: str) -> None:
 
 
 def test_whose_python_it_is(place: Place) -> None:
-    """An app's own: in its folder, in another app's, by a link, or where `write` lets it write."""
+    """A Python is the app's own if it is in its folder, in another app's, behind a link, or where
+    `write` lets the app write."""
     app = place.app("shop", manifest="write: [../../beside]")
     (app.dir / "linked").symlink_to("/usr/bin/python3")
     (place.root / "to").symlink_to(app.dir)
