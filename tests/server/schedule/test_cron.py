@@ -1,4 +1,4 @@
-"""Jobs run when they are due: by the app's workers, and as programs of it."""
+"""Jobs run when they are due: as requests to the app's workers, and as programs."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def known(place: Place, key: JobKey = KEY) -> JobKey:
 
 
 def run(place: Place, **job: Any) -> Ended:
-    """Have a job run that is due, to its end."""
+    """Let a due job run to its end."""
     write(place, {"name": "j", **job})
     place.begin()
     known(place)
@@ -55,7 +55,7 @@ def run(place: Place, **job: Any) -> Ended:
 
 
 def test_a_request(place: Place) -> None:
-    """When it is due a worker gets a request that bears its name; nobody reads the answer."""
+    """When a job is due a worker gets a request with its name; nobody reads the answer."""
     ended = run(place, path="/clean", method="PUT")
     assert (ended.result, ended.detail, ended.at_s) == ("ok", "200", NOW + 60)
     assert place.lines() == ["PUT /clean j localhost /shop"]
@@ -75,7 +75,7 @@ def test_a_request(place: Place) -> None:
 
 
 def test_its_span(place: Place) -> None:
-    """Who traces requests is told which job it was, and how long its worker took to load."""
+    """Tracing shows which job it was, and how long its worker took to load."""
     spans: list[EndedSpan] = []
     place.service.tracer = Tracer(Sampler(), spans.append)
     run(place, path="/clean")
@@ -86,7 +86,7 @@ def test_its_span(place: Place) -> None:
 
 
 def test_a_program(place: Place) -> None:
-    """What it prints is in the app's log, its exit code says how it went."""
+    """A program's output is in the app's log, and its exit code is the result."""
     ended = run(place, run=["python", "-c", "print('hi'); raise SystemExit(3)"])
     assert (ended.result, ended.detail) == ("failed", "exit code 3")
     assert place.lines() == ["hi"]
@@ -95,32 +95,32 @@ def test_a_program(place: Place) -> None:
 
 
 def test_failures(place: Place) -> None:
-    """A status other than 2xx is a failure; a fault of the app's is one, too."""
+    """A status other than 2xx is a failure, and so is a fault of the app's."""
     assert run(place, path="/fails")[2:] == ("failed", "503")
 
 
 def test_a_worker_that_dies(place: Place) -> None:
-    """It is not asked once more, whatever the method: the job may have been done in part."""
+    """The job is not retried, whatever the method: it may have been done in part."""
     assert run(place, path="/dies", method="GET")[2:] == ("failed", "502")
     assert place.lines() == ["dies"]
 
 
 def test_timeouts(place: Place) -> None:
-    """One that takes longer than its own timeout is ended, whatever the app's is."""
+    """A job that exceeds its own timeout is ended, whatever the app's is."""
     assert run(place, path="/slow", timeout="200ms")[2:] == ("timeout", "504")
     assert place.events("app.timeout")[0]["timeout_s"] == 0.2
     assert place.pool.report.counters()["workerCreatedCount"] == 1
 
 
 def test_timeouts_of_programs(place: Place) -> None:
-    """The same of a program: it gets SIGTERM."""
+    """The same holds for a program: it gets SIGTERM."""
     script = "trap 'echo bye; exit 0' TERM; sleep 60 & wait"
     assert run(place, run=["sh", "-c", script], timeout="1s")[2:] == ("timeout", "exit code 0")
     assert place.lines() == ["bye"]
 
 
 def test_overlap(place: Place) -> None:
-    """What is due while it still runs is passed over, and told."""
+    """A job that is due while it still runs is skipped, and this is logged."""
     write(place, {"name": "j", "run": ["sleep", "30"]})
     place.begin()
     known(place)
@@ -137,7 +137,7 @@ def test_overlap(place: Place) -> None:
 
 
 def test_many_at_the_same_minute(tmp_path: Path, bundle: Path) -> None:
-    """They run by few at a time, and all of them do."""
+    """A few run at a time, and all of them do run."""
     place = Place(tmp_path, bundle, RUNTIME_CRON_CONCURRENCY="2")
     try:
         for number in range(6):
@@ -161,7 +161,7 @@ def test_many_at_the_same_minute(tmp_path: Path, bundle: Path) -> None:
 
 
 def test_changes(place: Place) -> None:
-    """A changed manifest counts at once; an app that goes takes its jobs along."""
+    """A changed manifest counts at once; a removed app's jobs are removed with it."""
     write(place, {"name": "j", "path": "/clean"})
     place.begin()
     known(place)
@@ -186,7 +186,7 @@ def test_only_the_active_version(place: Place) -> None:
 
 
 def test_no_preview(place: Place) -> None:
-    """A preview does nothing unasked, also where there is no other version."""
+    """A preview runs no jobs, even if there is no other version."""
     job = {"schedule": "@daily", "name": "j", "path": "/clean"}
     write_app(place.apps / "shop@0.0.0-preview.pr-1", {"app.py": APP}, cron=[job])
     write_app(place.apps / "blog", {"app.py": APP}, cron=[job])
@@ -197,7 +197,8 @@ def test_no_preview(place: Place) -> None:
 
 
 def test_a_rollout(place: Place) -> None:
-    """What runs while another version comes ends in its own; the next one is the new version's."""
+    """A job that runs while another version arrives ends in the old one; the next run is the new
+    version's."""
     write(place, {"name": "j", "run": ["sh", "-c", "echo old; read line < pipe; echo $line"]})
     os.mkfifo(place.apps / "shop@1.2.0/pipe")
     place.begin()
@@ -217,7 +218,7 @@ def test_a_rollout(place: Place) -> None:
 
 
 def test_after_a_restart(tmp_path: Path, bundle: Path) -> None:
-    """A job with `catchUp` that was missed while no runtime ran is run, once; others are not."""
+    """A job with `catchUp` that was missed while no runtime ran is run once; others are not."""
     place = Place(tmp_path, bundle)
     both = [{"name": "late", "path": "/a", "catchUp": True}, {"name": "j", "path": "/b"}]
     write(place, *both)
@@ -240,7 +241,7 @@ def test_after_a_restart(tmp_path: Path, bundle: Path) -> None:
 
 
 def test_without_the_state_folder(tmp_path: Path, bundle: Path) -> None:
-    """Of two runtimes with one state folder the one that holds it runs the jobs."""
+    """Of two runtimes with one state folder, the one that holds it runs the jobs."""
     first, second = Place(tmp_path, bundle), Place(tmp_path, bundle)
     try:
         write(first, {"name": "j", "run": ["true"]})
@@ -257,7 +258,7 @@ def test_without_the_state_folder(tmp_path: Path, bundle: Path) -> None:
 
 
 def test_at_the_shutdown(place: Place) -> None:
-    """What runs is waited for as a request is; nothing new starts."""
+    """A running job is waited for like a request; nothing new starts."""
     write(place, {"name": "j", "path": "/slow"}, {"name": "k", "run": ["sleep", "60"]})
     place.begin()
     known(place)

@@ -1,4 +1,4 @@
-"""What of jobs outlives a runtime."""
+"""What is kept of jobs after a runtime ends."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ SCHEDULE = Schedule("0 * * * *", UTC)
 
 
 class Keeper:
-    """A keeping whose database is real."""
+    """A keeping with a real database."""
 
     def __init__(self, folder: Path) -> None:
         self.subject = Subject(folder)
@@ -37,7 +37,7 @@ class Keeper:
 
 
 def test_it_is_kept(tmp_path: Path) -> None:
-    """Up to when a job was dealt with, and its last runs; those before are dropped."""
+    """How far a job was handled, and its last runs, are kept; older runs are dropped."""
     first = Keeper(tmp_path)
     assert first.got[0] == {}
     planner = Planner(1)
@@ -45,7 +45,7 @@ def test_it_is_kept(tmp_path: Path) -> None:
     for number in range(KEPT_RUNS + 5):
         first.keeping.add(KEY, Ended(float(number), 0.5, "ok", "200"))
         first.keeping.put(planner.seen())
-    first.subject.sql("SELECT 1")  # behind the first batch
+    first.subject.sql("SELECT 1")  # after the first batch
     first.keeping.put(planner.seen())
     first.subject.close()
     second = Keeper(tmp_path)
@@ -57,7 +57,7 @@ def test_it_is_kept(tmp_path: Path) -> None:
 
 
 def test_no_state(tmp_path: Path) -> None:
-    """Where nothing can be kept jobs are told so, once, and go on."""
+    """If nothing can be kept this is reported once, and jobs continue."""
     (tmp_path / "state.db").mkdir()
     keeper = Keeper(tmp_path)
     assert keeper.got == [{}]

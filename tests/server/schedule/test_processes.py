@@ -1,4 +1,4 @@
-"""Processes of apps run though nobody asks the app, and are replaced where it changes."""
+"""Processes of apps run without any request, and are replaced when the app changes."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def up(place: Place) -> list[int]:
 
 
 def test_it_runs(place: Place) -> None:
-    """It starts with the runtime, is told of as a worker is, and ends with the pool."""
+    """It starts with the runtime, is reported like a worker, and ends with the pool."""
     write(place)
     place.begin()
     place.until(lambda: place.lines() == ["one on"])
@@ -38,7 +38,7 @@ def test_it_runs(place: Place) -> None:
 
 
 def test_it_dies(place: Place) -> None:
-    """It is started again, a second later."""
+    """It is restarted a second later."""
     write(place)
     place.begin()
     place.until(place.lines)
@@ -49,7 +49,7 @@ def test_it_dies(place: Place) -> None:
 
 
 def test_recycled(place: Place) -> None:
-    """An operator who recycles its app has a fresh one in its place; jobs run on."""
+    """When an operator recycles the app its process is replaced; jobs continue."""
     write(place)
     place.begin()
     place.until(place.lines)
@@ -61,7 +61,8 @@ def test_recycled(place: Place) -> None:
 
 
 def test_other_code(place: Place) -> None:
-    """Where its app changes it ends, and then another one starts; where the app goes it ends."""
+    """When its app changes it ends, and then another one starts; when the app is removed it
+    ends."""
     write(place)
     place.begin()
     place.until(place.lines)
@@ -81,7 +82,7 @@ def test_other_code(place: Place) -> None:
 
 
 def test_a_faulty_manifest(place: Place) -> None:
-    """A manifest that is broken for a while ends nothing; nor is anything looked at twice."""
+    """A temporarily broken manifest ends nothing; nor is anything checked twice."""
     write(place)
     place.begin()
     place.until(place.lines)
@@ -96,7 +97,7 @@ def test_a_faulty_manifest(place: Place) -> None:
 
 
 def test_its_app_is_watched(place: Place) -> None:
-    """Its app is followed as one that a worker has loaded."""
+    """Its app is watched like one that a worker has loaded."""
     followed = []
     place.pool.deployments.follow = followed.append
     write(place)
@@ -106,7 +107,7 @@ def test_its_app_is_watched(place: Place) -> None:
 
 
 def test_what_cannot_start(place: Place) -> None:
-    """What is wrong is told, and it is tried again later."""
+    """The fault is logged, and the start is retried later."""
     write(place, python="no-such-python")
     place.begin()
     place.until(lambda: place.events("process.start_failed"))
@@ -116,7 +117,7 @@ def test_what_cannot_start(place: Place) -> None:
 
 
 def test_too_much_memory(place: Place) -> None:
-    """One above maxMemory ends, and is started again."""
+    """A process above maxMemory is ended and restarted."""
     grows = [
         "python",
         "-S",
@@ -131,7 +132,7 @@ def test_too_much_memory(place: Place) -> None:
 
 
 def test_room(tmp_path: Any, bundle: Any) -> None:
-    """They take room of workers, and at most half of it."""
+    """Processes take room of workers, and at most half of it."""
     place = Place(tmp_path, bundle, RUNTIME_POOL_SIZE="3")
     try:
         command = ["sleep", "60"]
@@ -145,7 +146,7 @@ def test_room(tmp_path: Any, bundle: Any) -> None:
 
 
 def test_orphans_go(place: Place) -> None:
-    """What it has started and left goes with it, and is not taken for an orphan before."""
+    """Processes that it started and left end with it, and are not taken for orphans before."""
     script = "setsid sleep 60 & echo $!; exec sleep 60"
     write_app(place.apps / "shop", {"app.py": ""}, processes={"worker": ["sh", "-c", script]})
     place.pool.start()
