@@ -39,7 +39,7 @@ def opened(folder: Path, path: str) -> OpenFile | None:
 
 
 def test_a_file(folder: Path) -> None:
-    """A file comes open, with its state and its place."""
+    """A file is returned open, with its stat result and its resolved path."""
     found = open_inside(os.fsencode(folder), [b"a", b"b", b"file"])
     assert found is not None
     assert os.read(found.fd, 100) == b"inside"
@@ -66,7 +66,7 @@ def test_a_file(folder: Path) -> None:
     ],
 )
 def test_links(folder: Path, target: str, place: tuple[bytes, ...] | None) -> None:
-    """A link is followed where it ends at a file below the folder."""
+    """A link is followed if it ends at a file below the folder."""
     (folder / "link").symlink_to(target.format(home=folder))
     found = opened(folder, "link")
     assert (found.segments if found else None) == place
@@ -85,7 +85,7 @@ def test_links_in_the_middle(folder: Path) -> None:
 
 
 def test_a_place_outside_that_reads_like_one_inside(folder: Path) -> None:
-    """A link to a twin of the folder does not become the file of the same name in the folder."""
+    """A link into a twin of the folder does not open the file of the same path in the folder."""
     twin = folder.with_name("twin")
     (twin / "a" / "b").mkdir(parents=True)
     (twin / "a" / "b" / "file").write_text("outside")
@@ -94,7 +94,7 @@ def test_a_place_outside_that_reads_like_one_inside(folder: Path) -> None:
 
 
 def test_mounted_like_a_config_map(folder: Path) -> None:
-    """Kubernetes' links through a dated folder work, also after they were switched."""
+    """Kubernetes' links through a dated folder work, even after they were switched."""
     for version in ("..2024", "..2025"):
         (folder / version).mkdir()
         (folder / version / "page").write_text(version)
@@ -111,7 +111,7 @@ def test_mounted_like_a_config_map(folder: Path) -> None:
 
 
 def test_the_folder_may_be_a_link(folder: Path) -> None:
-    """Where the folder itself lies is the operator's choice."""
+    """Where the folder itself is, even behind a link, is the operator's choice."""
     link = folder.with_name("current")
     link.symlink_to("home")
     (folder / "in").symlink_to("a")
@@ -120,7 +120,7 @@ def test_the_folder_may_be_a_link(folder: Path) -> None:
 
 
 def test_what_is_no_file(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Folders, FIFOs and sockets are not opened, and none of them makes us wait."""
+    """Folders, FIFOs and sockets are not opened, and none of them blocks."""
     os.mkfifo(folder / "fifo")
     (folder / "link").symlink_to("fifo")
     monkeypatch.chdir(folder)  # the path of a socket must be short
@@ -132,20 +132,20 @@ def test_what_is_no_file(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may read all files")
 def test_no_permission(folder: Path) -> None:
-    """A file that the process may not read is not there."""
+    """A file that the process may not read counts as missing."""
     (folder / "a" / "b" / "file").chmod(0)
     assert opened(folder, "a/b/file") is None
 
 
 def test_a_path_longer_than_any(folder: Path) -> None:
-    """A path beyond PATH_MAX is not there, and costs no error."""
+    """A path longer than PATH_MAX counts as missing, and raises nothing."""
     assert opened(folder, "/".join(["a"] * 5000)) is None
     (folder / "link").symlink_to("a")
     assert opened(folder, "link/" + "/".join(["a"] * 5000)) is None
 
 
 def test_no_descriptors_left(folder: Path) -> None:
-    """Where no file can be opened it is a 503, not a 404: the file is there."""
+    """If no file can be opened the answer is 503 and not 404, since the file is there."""
     with no_descriptors(), pytest.raises(ServerFault) as caught:
         open_inside(os.fsencode(folder), [b"a", b"b", b"file"])
     assert caught.value.status == 503
@@ -170,7 +170,7 @@ def test_a_folder_that_becomes_a_link(folder: Path) -> None:
     swapper.start()
     seen: set[bytes | None] = set()
     try:
-        # Not before both were met often, the folder and the link (or nothing) in its place.
+        # Not before both states were met often: the folder, and the link or nothing in its place.
         for turn in itertools.count():
             found = open_inside(os.fsencode(folder), [b"b", b"file"])
             seen.add(None if found is None else os.read(found.fd, 100))

@@ -1,4 +1,5 @@
-"""The files that a manifest publishes, as the runtime and `buntime.testing` both answer them."""
+"""The files that a manifest publishes, answered in the same way by the runtime and
+`buntime.testing`."""
 
 from pathlib import Path
 
@@ -37,7 +38,7 @@ def ask(site: StaticSite | None, path: str) -> tuple[int, dict[str, str]]:
 
 
 def test_a_site(folder: Path) -> None:
-    """An app of files alone is one site, and has no folders beside it."""
+    """An app that is only files is one site, and publishes no folders besides."""
     app = app_of(folder, "index.html", "headers: {'/**': {X-From: site}}\n")
     status, fields = ask(site_of(app, recheck_s=0), "/public/app.css")
     assert (status, fields["x-from"]) == (200, "site")
@@ -45,7 +46,7 @@ def test_a_site(folder: Path) -> None:
 
 
 def test_folders_of_an_app_with_code(folder: Path) -> None:
-    """Only the named folder is published, at its path; rules for files name whole paths."""
+    """Only the named folder is published, at its path; rules for files use whole paths."""
     text = "static: {/assets: public}\nheaders: {'/assets/*': {X-From: mount}}\n"
     app = app_of(folder, "tool.py", text)
     assert site_of(app, recheck_s=0) is None
@@ -59,7 +60,7 @@ def test_folders_of_an_app_with_code(folder: Path) -> None:
 
 @pytest.mark.parametrize(("entrypoint", "path"), [("index.html", "/"), ("tool.py", "/app.css")])
 def test_files_for_some_people(folder: Path, entrypoint: str, path: str) -> None:
-    """What is not for everybody is kept by nobody else's cache."""
+    """Files that are not for everybody are kept out of shared caches."""
     for visibility in ("public", "protected"):
         text = f"visibility: {visibility}\n"
         if entrypoint == "tool.py":

@@ -1,4 +1,4 @@
-"""What `check` says of a site's folder is what is served of it."""
+"""What `check` counts in a site's folder is what is served."""
 
 from __future__ import annotations
 
@@ -58,12 +58,12 @@ def test_as_served(folder: Path, entrypoint: str | None) -> None:
 
 
 def test_a_built_site(folder: Path) -> None:
-    """With the entrypoint in a folder, that folder counts."""
+    """If the entrypoint is in a subfolder, that folder counts."""
     assert list_published(site_of(folder, "docs/a.html")) == (1, ())
 
 
 def test_folders_that_are_nested_deeply(tmp_path: Path) -> None:
-    """All that is in them counts."""
+    """Everything in nested folders counts."""
     (tmp_path / "index.html").write_text("x")
     nest(tmp_path)
     try:

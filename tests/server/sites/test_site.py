@@ -25,7 +25,7 @@ LONG_AGO_NS = 784111777 * 10**9
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """A site with a page, a small and a big file, and a folder with and one without an index."""
+    """A site with a page, a small and a big file, a folder with an index and one without."""
     home = tmp_path / "site"
     for name in ("docs", "empty-folder"):
         (home / name).mkdir(parents=True)
@@ -54,14 +54,14 @@ class Client:
     def ask(
         self, path: str, *fields: tuple[str, str], method: str = "GET", query: str = ""
     ) -> StaticAnswer:
-        """The answer as it comes; its body is still to be read or closed."""
+        """The answer, whose body is still to be read or closed."""
         return self.site.answer(method, path, fields, self.base, self.now_s, query=query)
 
     def get(self, path: str, *fields: tuple[str, str], method: str = "GET") -> "Got":
         return Got(self.ask(path, *fields, method=method))
 
     def outcome(self, path: str, *fields: tuple[str, str]) -> "Got | ClientFault":
-        """For paths that may be served or not; anything but these two is a bug."""
+        """For paths that may be served or not; any other outcome is a bug."""
         try:
             return self.get(path, *fields)
         except ClientFault as fault:
@@ -102,7 +102,7 @@ def client(folder: Path) -> Client:
 
 
 def settled(folder: Path, **options: bool) -> Client:
-    """A site that takes its files for old, as those of a deployment soon are."""
+    """A site whose files count as old, as a deployment's soon do."""
     return Client(StaticSite(str(folder), wall_clock=lambda: 4e9, **options))  # type: ignore[arg-type] # bool only
 
 
@@ -126,7 +126,7 @@ def test_a_small_file(client: Client) -> None:
 
 
 def test_a_big_file(client: Client) -> None:
-    """A big file comes as an open descriptor, which whoever takes the answer must close."""
+    """A big file is returned as an open descriptor, which the receiver must close."""
     answer = client.ask("/big.bin")
     assert isinstance(answer.body, FilePart)
     fd, offset, length = answer.body
@@ -137,7 +137,7 @@ def test_a_big_file(client: Client) -> None:
 
 
 def test_an_empty_file(folder: Path, client: Client) -> None:
-    """An empty file is a 200 without bytes, also where a range is asked for."""
+    """An empty file is a 200 without bytes, even if a range is asked for."""
     (folder / "empty.txt").touch()
     assert client.get("/empty.txt").headers["content-length"] == "0"
     assert client.get("/empty.txt", ("range", "bytes=0-")).status == 200
@@ -171,7 +171,7 @@ def test_private_sites(folder: Path) -> None:
 
 
 def test_other_methods(client: Client) -> None:
-    """Only GET and HEAD are answered, also for paths that are not there."""
+    """Only GET and HEAD are answered, even for missing paths."""
     assert client.fails("/app.js", method="POST").status == 405
     assert client.fails("/missing", method="DELETE").status == 405
 
@@ -180,7 +180,7 @@ def test_other_methods(client: Client) -> None:
 
 
 def test_folders(client: Client) -> None:
-    """A folder is its index.html, and without its slash a redirect to it."""
+    """A folder is its index.html, and without the final slash a redirect to it."""
     assert client.get("/docs/").text.endswith("<!-- docs -->")
     moved = client.get("/docs")
     assert (moved.status, moved.body) == (308, b"")
@@ -197,7 +197,7 @@ def test_redirects_keep_the_query(client: Client) -> None:
 
 
 def test_redirects_stay_on_this_host(folder: Path) -> None:
-    """No mount and no path makes a Location that a browser takes for another host."""
+    """No mount and no path gives a Location that a browser takes for another host."""
     client = Client(StaticSite(str(folder)), base="")
     (folder / "evil.example").mkdir()
     (folder / "evil.example" / "index.html").touch()
@@ -208,7 +208,7 @@ def test_redirects_stay_on_this_host(folder: Path) -> None:
 
 
 def test_navigations_get_the_entrypoint(client: Client) -> None:
-    """A path without a file is the entrypoint's to answer, if a person goes there."""
+    """A path without a file is answered with the entrypoint if a person navigates there."""
     page = client.get("/")
     for path in ("/users/1", "/users/", "/docs/chapter", "/empty-folder", "/app.js/x"):
         got = client.get(path, *NAVIGATION)
@@ -221,7 +221,7 @@ def test_navigations_get_the_entrypoint(client: Client) -> None:
 
 
 def test_an_entrypoint_below(folder: Path) -> None:
-    """With the entrypoint in dist/, the site is what lies in dist/."""
+    """With the entrypoint in dist/, the site is the content of dist/."""
     (folder / ".output" / "public").mkdir(parents=True)
     (folder / ".output" / "public" / "main.html").write_text(f"{PAGE}<!-- built -->")
     (folder / ".output" / "public" / "app.js").write_text("built()")
@@ -234,7 +234,7 @@ def test_an_entrypoint_below(folder: Path) -> None:
 
 
 def test_a_missing_entrypoint(folder: Path, client: Client) -> None:
-    """Without its entrypoint a site serves the rest, and no page."""
+    """Without its entrypoint a site serves its other files, and no page."""
     (folder / "index.html").unlink()
     assert client.fails("/", *NAVIGATION).status == 404
     assert client.fails("/users/1", *NAVIGATION).status == 404
@@ -252,7 +252,7 @@ def test_an_entrypoint_outside(folder: Path, index: str) -> None:
 
 
 def test_the_entrypoint_gets_its_base(client: Client) -> None:
-    """The page says below which mount its links are, and its headers are those of that form."""
+    """The page's links start at its mount, and its headers match that form of it."""
     got = client.get("/")
     assert got.text == PAGE.replace("<head>", '<head><base href="/site/">')
     assert got.headers["content-length"] == str(len(got.body))
@@ -261,19 +261,19 @@ def test_the_entrypoint_gets_its_base(client: Client) -> None:
 
 
 def test_each_mount_is_a_page_of_its_own(folder: Path) -> None:
-    """Below another mount the page is another one, with another ETag."""
+    """Below another mount it is another page, with another ETag."""
     site = StaticSite(str(folder))
     pages = {base: Client(site, base).get("/") for base in ("/site", "/site@1", '/"><script>')}
     assert len({page.headers["etag"] for page in pages.values()}) == 3
     assert '<base href="/site@1/">' in pages["/site@1"].text
     assert '<base href="/&quot;&gt;&lt;script&gt;/">' in pages['/"><script>'].text
-    for _ in range(2):  # more mounts than are kept
+    for _ in range(2):  # more mounts than are cached
         for number in range(20):
             assert f'"/site@{number}/"' in Client(site, f"/site@{number}").get("/").text
 
 
 def test_ranges_of_the_page(client: Client) -> None:
-    """Ranges and conditions speak of the page as it is sent."""
+    """Ranges and conditions apply to the page as it is sent."""
     page = client.get("/")
     part = client.get("/", ("range", "bytes=20-49"), ("if-range", page.headers["etag"]))
     assert (part.status, part.body) == (206, page.body[20:50])
@@ -282,7 +282,7 @@ def test_ranges_of_the_page(client: Client) -> None:
 
 
 def test_pages_that_stay_as_they_are(folder: Path, client: Client) -> None:
-    """Other pages, pages with a base, and pages beyond 2 MiB are sent unchanged."""
+    """Other pages, pages with a base, and pages above 2 MiB are sent unchanged."""
     for path in ("/docs/", "/docs/guide.html"):
         assert "<base" not in client.get(path).text
     assert Client(StaticSite(str(folder), inject_base=False)).get("/").text == PAGE
@@ -298,7 +298,7 @@ def test_pages_that_stay_as_they_are(folder: Path, client: Client) -> None:
 
 @pytest.mark.parametrize("path", ["/app.js", "/big.bin", "/"])
 def test_conditions(client: Client, path: str) -> None:
-    """A client that has the file gets a 304 without body; a failed precondition is a 412."""
+    """A client that has the file gets a 304 without a body; a failed precondition is a 412."""
     whole = client.get(path)
     etag, date = whole.headers["etag"], whole.headers["last-modified"]
     for field in (("if-none-match", etag), ("if-modified-since", date)):
@@ -313,7 +313,7 @@ def test_conditions(client: Client, path: str) -> None:
 
 
 def test_etag_of_a_small_file_is_its_content(folder: Path) -> None:
-    """Two builds with one time and one size have two tags; a copy has the same one."""
+    """Two builds with the same time and size have different tags; a copy has the same one."""
     tags = []
     for text in ("one", "two", "one"):
         (folder / "build.txt").write_text(text)
@@ -339,7 +339,7 @@ def test_times_that_say_nothing(folder: Path, seconds: int) -> None:
 
 
 def test_if_range(client: Client) -> None:
-    """A range of a file that has changed is the whole file."""
+    """For a changed file If-Range gives the whole file."""
     etag = client.etag("/big.bin")
     ask = ("range", "bytes=0-9")
     assert client.get("/big.bin", ask, ("if-range", etag)).body == BIG[:10]
@@ -355,7 +355,7 @@ def test_range_beyond_the_end(client: Client) -> None:
 
 
 def test_repeated_range_fields(client: Client) -> None:
-    """Two Range fields are no Range field."""
+    """Two Range fields count as none."""
     fields = (("range", "bytes=0-1"), ("range", "bytes=4-5"))
     assert client.get("/app.js", *fields).status == 200
 
@@ -377,7 +377,7 @@ def parts_of(got: Got) -> list[tuple[str, bytes]]:
 
 @pytest.mark.parametrize("path", ["/kept.bin", "/big.bin"])
 def test_several_ranges(folder: Path, client: Client, path: str) -> None:
-    """Several ranges come as parts, in the order asked for, each with its place."""
+    """Several ranges are sent as parts, in the order asked for, each with its position."""
     (folder / "kept.bin").write_bytes(BIG[:60_000])
     data = (folder / path[1:]).read_bytes()
     got = client.get(path, ("range", "bytes=-5, 0-9, 1000-1999"))
@@ -399,7 +399,7 @@ RANGES = st.lists(SPECS, max_size=20).map(lambda specs: "bytes=" + ",".join(spec
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
 @given(RANGES, st.sampled_from(["/app.js", "/big.bin", "/"]))
 def test_any_range(client: Client, value: str, path: str) -> None:
-    """Any Range is ignored, is a 416, or gives bytes of the file, as many as are announced."""
+    """Any Range is ignored, is a 416, or gives as many bytes of the file as announced."""
     whole = client.get(path).body
     got = client.outcome(path, ("range", value))
     if isinstance(got, ClientFault):
@@ -418,12 +418,12 @@ def test_any_range(client: Client, value: str, path: str) -> None:
         assert data == whole[first : last + 1] != b""
 
 
-# Compressed files beside
+# Compressed copies of files
 
 
 @pytest.fixture
 def packed(folder: Path) -> Path:
-    """app.js, big.bin and the guide lie there compressed too."""
+    """app.js, big.bin and the guide have compressed copies too."""
     for name in ("app.js", "big.bin", "docs/guide.html", "index.html"):
         data = (folder / name).read_bytes()
         (folder / f"{name}.gz").write_bytes(gzip.compress(data))
@@ -432,7 +432,7 @@ def packed(folder: Path) -> Path:
 
 
 def test_codings(packed: Path) -> None:
-    """The form is the one that the client likes best, each with its own ETag and Vary."""
+    """The client gets the form it prefers, each with its own ETag and Vary."""
     client = settled(packed)
     for path in ("/app.js", "/big.bin", "/docs/guide.html"):
         plain = client.get(path)
@@ -453,7 +453,7 @@ def test_codings(packed: Path) -> None:
 
 
 def test_conditions_of_a_coded_form(packed: Path) -> None:
-    """A tag of one form says nothing of another."""
+    """The tag of one form does not match another form."""
     client = settled(packed)
     br = ("accept-encoding", "br")
     etag = client.etag("/app.js", br)
@@ -464,7 +464,7 @@ def test_conditions_of_a_coded_form(packed: Path) -> None:
 
 
 def test_the_injected_page_is_not_compressed(packed: Path) -> None:
-    """What lies compressed beside the entrypoint has no base; without injection it is used."""
+    """The entrypoint's compressed copy has no base, so it is used only without injection."""
     wants = ("accept-encoding", "br")
     page = settled(packed).get("/", wants)
     assert '<base href="/site/">' in page.text
@@ -473,7 +473,7 @@ def test_the_injected_page_is_not_compressed(packed: Path) -> None:
 
 
 def test_compressed_files_that_are_no_use(packed: Path) -> None:
-    """One older than the file, an empty one, a folder or a link to the outside is not sent."""
+    """A copy that is older than the file, empty, a folder or a link to the outside is not sent."""
     wants = ("accept-encoding", "br, gzip")
     os.utime(packed / "app.js.br", ns=(LONG_AGO_NS, LONG_AGO_NS))
     (packed / "app.js.gz").write_bytes(b"")
@@ -487,18 +487,18 @@ def test_compressed_files_that_are_no_use(packed: Path) -> None:
 
 
 def test_a_compressed_file_by_its_own_name(packed: Path) -> None:
-    """Asked for by name, an archive is an archive, and not decoded on the way."""
+    """Asked for by its own name, a compressed file is sent as such, and not decoded on the way."""
     got = settled(packed).get("/app.js.gz", ("accept-encoding", "gzip"))
     assert got.headers["content-type"] == "application/gzip"
     assert "content-encoding" not in got.headers
     assert gzip.decompress(got.body) == b"run()"
 
 
-# What is kept
+# Caching
 
 
 def test_a_warm_file_needs_no_disk(folder: Path) -> None:
-    """Within a second nothing is looked at; then a change is seen, and a file that is gone."""
+    """For a second nothing is checked; then a change is seen, and so is a removed file."""
     client = settled(folder)
     assert client.get("/app.js").text == "run()"
     (folder / "app.js").write_text("changed()")
@@ -517,7 +517,7 @@ def test_a_warm_file_needs_no_disk(folder: Path) -> None:
 
 
 def test_an_old_file_is_not_read_again(folder: Path) -> None:
-    """A check that finds nothing new keeps the bytes that are there."""
+    """A check that finds nothing new keeps the cached bytes."""
     client = settled(folder)
     first = client.ask("/app.js").body
     client.now_s += 5
@@ -533,7 +533,7 @@ def test_a_young_file_is_read_again(folder: Path) -> None:
 
 
 def test_without_a_pause_each_request_looks(folder: Path) -> None:
-    """In development the next request has the change, also of a page and of a missing file."""
+    """In development the next request sees the change, also for a page and for a missing file."""
     client = Client(StaticSite(str(folder), recheck_s=0))
     assert client.fails("/new.js").status == 404
     assert "<title>x" in client.get("/").text
@@ -544,7 +544,7 @@ def test_without_a_pause_each_request_looks(folder: Path) -> None:
 
 
 def test_forget(folder: Path) -> None:
-    """What is forgotten is read anew at once."""
+    """What is forgotten is read again at once."""
     client = settled(folder)
     assert client.get("/app.js").text == "run()"
     assert client.fails("/new.js").status == 404
@@ -556,7 +556,8 @@ def test_forget(folder: Path) -> None:
 
 
 def test_a_compressed_file_that_comes_later(folder: Path) -> None:
-    """A .br that is laid beside a known file is found, and one that goes is no longer sent."""
+    """A .br that is added beside a known file is found, and one that is removed is no longer
+    sent."""
     client = settled(folder)
     wants = ("accept-encoding", "br")
     assert client.get("/app.js", wants).text == "run()"
@@ -569,7 +570,7 @@ def test_a_compressed_file_that_comes_later(folder: Path) -> None:
 
 
 def test_a_big_file_that_changes(folder: Path) -> None:
-    """A big file is what it is when it is opened, with the headers of that."""
+    """A big file is sent as it is when it is opened, with headers to match."""
     client = settled(folder)
     old = client.etag("/big.bin")
     (folder / "big.bin").write_bytes(BIG * 2)
@@ -587,7 +588,7 @@ def test_a_big_file_that_changes(folder: Path) -> None:
 
 
 def test_a_big_file_that_goes(folder: Path) -> None:
-    """A big file that is gone is a 404 at once."""
+    """A removed big file is a 404 at once."""
     client = settled(folder)
     client.get("/big.bin")
     (folder / "big.bin").unlink()
@@ -595,7 +596,7 @@ def test_a_big_file_that_goes(folder: Path) -> None:
 
 
 def test_memory_is_bounded(folder: Path) -> None:
-    """A site keeps 8 MiB of files and 1024 names, and still serves what it has dropped."""
+    """A site caches 8 MiB of files and 1024 names, and still serves what it has dropped."""
     for number in range(200):
         (folder / f"{number}.bin").write_bytes(bytes([number]) * 60_000)
     for number in range(1200):
@@ -627,13 +628,13 @@ def test_other_spellings_take_no_room(client: Client) -> None:
 
 @pytest.fixture
 def hostile(folder: Path) -> Path:
-    """The folder, with all that the corpus is after in it and around it."""
+    """The folder, with everything that the corpus tries to reach, inside and around it."""
     fill(folder)
     return folder
 
 
 def test_traversal(hostile: Path) -> None:
-    """No path of the corpus is a file, and a navigation gets the entrypoint at most."""
+    """No path of the corpus gives a file, and a navigation gets the entrypoint at most."""
     paths = corpus_paths()
     assert len(paths) > 120
     client = Client(StaticSite(str(hostile)))
@@ -648,7 +649,7 @@ def test_traversal(hostile: Path) -> None:
 
 
 def test_what_the_corpus_is_after_is_there(hostile: Path) -> None:
-    """The corpus proves something: its secrets exist, and what is allowed beside them is served."""
+    """The corpus is a real test: its secrets exist, and allowed files beside them are served."""
     client = Client(StaticSite(str(hostile)))
     assert SECRET in (hostile / "link-up" / "secret.txt").read_text()
     assert SECRET in (hostile / "link-here" / "buntime.yaml").read_text()
@@ -681,7 +682,7 @@ def test_any_path(hostile: Path, path: str) -> None:
 
 
 class Restless(StaticSite):
-    """A site whose files change each time they were looked at."""
+    """A site whose files change after every check."""
 
     def _load(self, key: str) -> SiteFile | None:
         file = super()._load(key)
@@ -691,7 +692,7 @@ class Restless(StaticSite):
 
 
 def test_a_file_that_never_holds_still(folder: Path) -> None:
-    """A file that is another one at each look is given up with a 503, and nothing stays open."""
+    """A file that changes at each check is given up with a 503, and no descriptor stays open."""
     with pytest.raises(ServerFault) as caught:
         Client(Restless(str(folder))).ask("/big.bin")
     assert caught.value.status == 503
@@ -716,7 +717,7 @@ def test_bytecode(folder: Path) -> None:
 
 @pytest.mark.parametrize("name", ["x.py", "X.PY", "lib/x.pyc", "x.pyi", "x.py~", "x.py.bak"])
 def test_sources(folder: Path, name: str) -> None:
-    """Python's files are published only where the manifest says that this is a site."""
+    """Python files are published only if the manifest says that this is a site."""
     write(folder, name)
     assert Client(StaticSite(str(folder), code=False)).fails(f"/{name}").status == 404
     assert Client(StaticSite(str(folder), code=True)).get(f"/{name}").text == f"at {name}"
@@ -724,7 +725,7 @@ def test_sources(folder: Path, name: str) -> None:
 
 @pytest.mark.parametrize("name", ["python.js", "x.pyramid", "py", "a.py.d/x.js", "x.pyscript"])
 def test_no_sources(folder: Path, name: str) -> None:
-    """Names that only look like Python's are files as any."""
+    """Names that only look like Python files are ordinary files."""
     write(folder, name)
     assert Client(StaticSite(str(folder), code=False)).get(f"/{name}").text == f"at {name}"
 
@@ -734,7 +735,7 @@ def test_no_sources(folder: Path, name: str) -> None:
     [".env", ".git/config", "docs/.hidden", "buntime.yaml", "__pycache__/x.pyc", "x.py", ".venv/x"],
 )
 def test_links_count_for_what_they_lead_to(folder: Path, target: str) -> None:
-    """A link to what is not published is not published, nor is one to a folder with it."""
+    """A link to an unpublished file is not published, nor is one to a folder with such a file."""
     write(folder, target)
     (folder / "direct.txt").symlink_to(target)
     (folder / "again.txt").symlink_to("direct.txt")
@@ -748,7 +749,7 @@ def test_links_count_for_what_they_lead_to(folder: Path, target: str) -> None:
 
 
 def test_a_compressed_form_that_leads_elsewhere(folder: Path) -> None:
-    """A .gz that is a link to .env is not sent in the place of its file."""
+    """A .gz that links to .env is not sent in place of its file."""
     write(folder, ".env")
     (folder / "app.js.gz").symlink_to(".env")
     os.utime(folder / ".env", (4e9, 4e9))
