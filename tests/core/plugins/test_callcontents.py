@@ -1,4 +1,4 @@
-"""What the two sides of a call may say, and in which state of it."""
+"""What each side of a call may send, and in which state of the call."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ JSON = st.recursive(
 
 
 def after(*items: dict[str, Any], result: dict[str, Any]) -> Answer:
-    """An answer of which these ITEM have come; `bytes` is the size of each."""
+    """An answer after these ITEMs; `bytes` is the size of each."""
     answer = Answer()
     answer.begin(result, 0)
     for item in items:
@@ -36,7 +36,7 @@ def after(*items: dict[str, Any], result: dict[str, Any]) -> Answer:
 
 
 def test_a_value() -> None:
-    """A RESULT with a value is all there is; nothing else of it is passed on."""
+    """A RESULT with a value is complete; none of its other fields are passed on."""
     answer = Answer()
     said = {"type": "RESULT", "id": 7, "ok": True, "value": [1], "caller": "app:x", "size": 3}
     assert answer.begin(said, 3) == {"ok": True, "value": [1]}
@@ -44,7 +44,7 @@ def test_a_value() -> None:
 
 
 def test_an_error() -> None:
-    """An error has its code and message, neither too long, and no more."""
+    """An error has a code and a message, both cut to a maximum, and nothing else."""
     answer = Answer()
     error = {"code": "c" * 100, "message": "m" * 10_000, "more": 1}
     said = answer.begin({"ok": False, "error": error}, 0)
@@ -53,7 +53,7 @@ def test_an_error() -> None:
 
 
 def test_a_large_value() -> None:
-    """It ends with its last byte."""
+    """A large value ends with its last byte."""
     answer = after(result={"ok": True, **LARGE})
     assert answer.go_on({}, MAX_PAYLOAD) == {}
     assert answer.state is State.PIECES
@@ -62,7 +62,7 @@ def test_a_large_value() -> None:
 
 
 def test_a_large_value_that_breaks_off() -> None:
-    """It may end with an error, and with nothing else before its time."""
+    """A large value may end early with an error, and in no other way."""
     answer = after(result={"ok": True, **LARGE})
     with pytest.raises(ValueError, match="ends what has not come"):
         answer.go_on({"end": True}, 0)
@@ -71,7 +71,7 @@ def test_a_large_value_that_breaks_off() -> None:
 
 
 def test_a_stream() -> None:
-    """Items, each with its sizes at its beginning, until the end."""
+    """A stream is items, each with its sizes at its beginning, until the end."""
     answer = after(result={"ok": True, "stream": True})
     assert answer.go_on({"text": 1, "total": 3}, 3) == {"text": 1, "total": 3}
     assert answer.go_on(LARGE, MAX_PAYLOAD) == LARGE
@@ -103,7 +103,7 @@ def test_a_stream() -> None:
     ],
 )
 def test_no_result(result: dict[str, Any]) -> None:
-    """What no worker says is refused."""
+    """A RESULT that no worker would send is refused."""
     with pytest.raises((KeyError, ValueError)):
         Answer().begin(result, 0)
 
@@ -112,13 +112,13 @@ def test_no_result(result: dict[str, Any]) -> None:
     "result", [{"ok": False, "error": ERROR}, {"ok": True, "stream": True}, {"ok": True, **LARGE}]
 )
 def test_a_payload_without_a_place(result: dict[str, Any]) -> None:
-    """A payload stands with a value alone."""
+    """A payload may only come with a value."""
     with pytest.raises(ValueError, match="no place"):
         Answer().begin(result, 1)
 
 
 def test_out_of_turn() -> None:
-    """A second RESULT, and an ITEM before it or behind the end, are refused."""
+    """A second RESULT, and an ITEM before it or after the end, are refused."""
     for answer in (after(result={"ok": True, "value": 1}), after(result={"ok": True, **LARGE})):
         with pytest.raises(ValueError, match="second"):
             answer.begin({"ok": True, "value": 1}, 0)
@@ -129,7 +129,7 @@ def test_out_of_turn() -> None:
 
 @pytest.mark.parametrize("size", [0, 1, PIECE_LEAST_BYTES - 1, MAX_PAYLOAD + 6])
 def test_pieces(size: int) -> None:
-    """A piece is no smaller than it must be, and never more than is left."""
+    """A piece has a minimum size, and is never larger than what is left."""
     answer = after(result={"ok": True, **LARGE})
     with pytest.raises(ValueError, match="are left"):
         answer.go_on({}, size)
@@ -138,7 +138,7 @@ def test_pieces(size: int) -> None:
 
 
 def test_arguments() -> None:
-    """They stand in the message, or follow by ITEM."""
+    """Arguments are in the message, or follow as ITEMs."""
     whole = Arguments({"args": [1], "kwargs": {"a": 2}, "caller": "app:x", "size": 4})
     assert whole.fields == {"args": [1], "kwargs": {"a": 2}}
     with pytest.raises(ValueError, match="0 are left"):
@@ -166,7 +166,7 @@ def test_arguments() -> None:
     ],
 )
 def test_no_arguments(message: dict[str, Any]) -> None:
-    """What no worker sends is refused."""
+    """Arguments that no worker would send are refused."""
     with pytest.raises((KeyError, ValueError)):
         Arguments(message)
 
@@ -182,7 +182,7 @@ def test_no_arguments(message: dict[str, Any]) -> None:
     )
 )
 def test_garbage(messages: list[tuple[dict[str, Any], int]]) -> None:
-    """Whatever comes is taken, or KeyError or ValueError; what has ended stays so."""
+    """Whatever arrives is accepted, or raises KeyError or ValueError; an ended call stays ended."""
     answer = Answer()
     for message, size in messages:
         had_ended = answer.state is State.ENDED
@@ -197,5 +197,5 @@ def test_garbage(messages: list[tuple[dict[str, Any], int]]) -> None:
 
 
 def test_costs() -> None:
-    """What has no payload costs nothing."""
+    """A message without a payload costs no credit."""
     assert [cost_of(size) for size in (0, 1, 65536)] == [0, 65, 65600]

@@ -1,4 +1,4 @@
-"""Credit of calls: neither side may have more under way than its window."""
+"""Credit of calls: neither side may have more in transit than its window."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ COSTS = st.integers(1, MAX_PAYLOAD + MESSAGE_OVERHEAD)
 
 @given(st.lists(st.tuples(st.sampled_from(["send", "grant", "tell"]), COSTS)))
 def test_no_more_than_a_window(steps: list[tuple[str, int]]) -> None:
-    """Whatever both sides claim, what was sent and not taken is a window at most."""
+    """Whatever either side claims, no more than a window is sent and not yet taken."""
     window = CallWindow()
     credit, granted, sent = CALL_WINDOW, 0, 0
     for what, size in steps:
         if what == "grant":
             window.on_granted(size)
-            granted = min(granted + size, sent)  # nobody has taken more than was sent
+            granted = min(granted + size, sent)  # no more can have been taken than was sent
         elif what == "tell":
             credit += window.take_due()
         elif size <= credit:
@@ -36,10 +36,10 @@ def test_no_more_than_a_window(steps: list[tuple[str, int]]) -> None:
 
 @given(st.lists(COSTS, max_size=50), st.data())
 def test_nobody_starves(costs: list[int], data: st.DataObject) -> None:
-    """Where all was taken, but for what the other side may keep, the largest piece may be sent."""
+    """If all was taken, except what may be reported later, the largest piece may be sent."""
     window = CallWindow()
     credit = CALL_WINDOW
-    untold = 0  # taken, and less than the other side tells at once
+    untold = 0  # taken, but less than the other side reports at once
     for cost in costs:
         assert credit >= MAX_PAYLOAD + MESSAGE_OVERHEAD
         window.on_sent(cost)
@@ -51,7 +51,7 @@ def test_nobody_starves(costs: list[int], data: st.DataObject) -> None:
 
 
 def test_credit_is_told_in_steps() -> None:
-    """Many small grants make few messages; they count as talk."""
+    """Many small grants make few messages; they count as small talk."""
     window = CallWindow()
     window.on_sent(STEP_BYTES)
     told = []
@@ -62,7 +62,7 @@ def test_credit_is_told_in_steps() -> None:
 
 
 def test_no_credit_for_what_was_not_sent() -> None:
-    """A grant counts up to what is under way, and is talk beyond that."""
+    """A grant counts up to what is in transit; anything beyond that is small talk."""
     window = CallWindow()
     assert not window.on_granted(1 << 40)
     assert window.take_due() == 0

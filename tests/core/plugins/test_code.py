@@ -1,4 +1,4 @@
-"""What a worker says of a plugin's code is not trusted."""
+"""What a worker says about a plugin's code is not trusted."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from tests.support.pluginmanifests import make_manifest
 
 
 def test_hooks_are_those_of_workers() -> None:
-    """Each hook that a worker may tell of is known here, and no other."""
+    """Each hook that a worker may report is known here, and no other."""
     assert set(worker.HOOKS) == HOOKS
 
 
 def test_what_it_says() -> None:
-    """Hooks and services with their methods."""
+    """A worker reports hooks, and services with their methods."""
     said: Message = {"hooks": ["on_request"], "services": {"kv": ["get", "set"]}}
     code = Code(frozenset({"on_request"}), {"kv": frozenset({"get", "set"})})
     assert read_code(said) == code
@@ -43,13 +43,13 @@ def test_what_it_says() -> None:
     ],
 )
 def test_what_no_worker_says(said: dict[str, Any]) -> None:
-    """All else is refused with a short text."""
+    """Anything else is refused with a short text."""
     with pytest.raises(ValueError, match=r"^.{1,200}$"):
         read_code(said)
 
 
 def test_promises_are_kept() -> None:
-    """A service of the manifest has to be in the code; more than that is no harm."""
+    """A service of the manifest must be in the code; more services do no harm."""
     manifest = make_manifest("kv", provides=["kv"])
     assert "provides kv" in what_is_missing(Code(), manifest)
     more = {"kv": frozenset({"get"}), "more": frozenset({"get"})}

@@ -1,4 +1,4 @@
-"""The JSON of a HOOK, as it is written by hand."""
+"""The JSON of a HOOK, which is written by hand."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ def head_of(fields: tuple[tuple[str, str], ...], size: int = 100) -> Head:
 
 @given(st.lists(st.tuples(TEXT, TEXT), max_size=5))
 def test_fields_are_json(fields: list[tuple[str, str]]) -> None:
-    """Whatever they hold."""
+    """The fields are valid JSON, whatever they hold."""
     assert json.loads(write_fields(tuple(fields))) == [list(pair) for pair in fields]
 
 
 @given(TEXT, st.none() | TEXT, st.none() | TEXT, st.booleans())
 def test_a_target_is_json(path: str, app: str | None, version: str | None, public: bool) -> None:
-    """What there is not is left out."""
+    """Absent parts of a target are left out."""
     told = json.loads("{" + write_target(Facts(app, version, path, public)).rstrip(",") + "}")
     assert told.get("app") == app
     assert told.get("version") == version
@@ -34,9 +34,9 @@ def test_a_target_is_json(path: str, app: str | None, version: str | None, publi
 
 
 def test_who_sees_what() -> None:
-    """Stage identity sees all cookies and a trusted proxy's word; the others neither."""
+    """Stage identity sees all cookies and what a trusted proxy says; other stages see neither."""
     hidden = frozenset({"sid"})
-    for size in (100, 100_000):  # remembered, and too large for that
+    for size in (100, 100_000):  # cached, and too large for the cache
         head = head_of(FIELDS, size)
         seen = seen_by(head, FIELDS, from_proxy=True, sees_all=True, hidden=hidden)
         assert dict(seen.fields)["cookie"] == "sid=1; other=2"
@@ -50,7 +50,7 @@ def test_who_sees_what() -> None:
 
 
 def test_cookies_that_others_hide() -> None:
-    """What is remembered for one plugin is not told another one."""
+    """What is cached for one plugin is not shown to another."""
     head = head_of(FIELDS)
     for hidden, left in (("sid", "other=2"), ("other", "sid=1"), ("sid", "other=2")):
         seen = seen_by(head, FIELDS, from_proxy=False, sees_all=False, hidden=frozenset({hidden}))

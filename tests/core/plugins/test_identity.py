@@ -1,4 +1,4 @@
-"""Who asks: what is taken out of requests, and what apps and upstreams are told."""
+"""Who sends a request: what is removed from requests, and what apps and upstreams are told."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ SPELLINGS = (
 
 
 def test_what_a_client_says_is_taken_out() -> None:
-    """None of it reaches anybody, in any spelling; other fields keep their order."""
+    """Identity fields of a client are removed in any spelling; other fields keep their order."""
     fields = (("host", "a"), *((name, "root") for name in SPELLINGS), ("x-a", "b"))
     told = take_out(fields, from_proxy=False)
     assert told.fields == (("host", "a"), ("x-a", "b"))
@@ -41,19 +41,20 @@ def test_what_a_client_says_is_taken_out() -> None:
 
 
 def test_what_a_trusted_proxy_says() -> None:
-    """Its user, e-mail and groups are kept apart, in their one spelling; X-Identity is not its."""
+    """A trusted proxy's user, e-mail and groups are set aside in one spelling; X-Identity is
+    not."""
     fields = tuple((name, "ann") for name in SPELLINGS)
     assert take_out(fields, from_proxy=True).proxy == (("x-forwarded-user", "ann"),)
 
 
 def test_nothing_to_take_out() -> None:
-    """Most requests have nothing of it, and stay the same object."""
+    """Most requests have no identity fields, and stay the same object."""
     fields = (("host", "a"),)
     assert take_out(fields, from_proxy=True).fields is fields
 
 
 def test_what_apps_are_told() -> None:
-    """X-Identity has all, the other fields what can stand in a field."""
+    """X-Identity has the whole identity, the other fields have what fits into a field."""
     identity = read_identity(
         {"user": "ann", "email": "ann@example.com", "groups": ["staff", "a,b", "größe"], "x": 1}
     )
@@ -72,7 +73,7 @@ def test_what_apps_are_told() -> None:
 
 
 def test_a_user_that_no_field_can_hold() -> None:
-    """A name beyond ASCII, or with blanks at its ends, is in X-Identity alone."""
+    """A name beyond ASCII, or with spaces at its ends, is in X-Identity only."""
     for user in ("änn", " ann", "ann "):
         ((name, value),) = identity_fields(read_identity({"user": user}))
         assert (name, json.loads(value)) == ("x-identity", {"user": user})
@@ -96,7 +97,7 @@ def test_a_user_that_no_field_can_hold() -> None:
     ],
 )
 def test_what_is_no_identity(value: object, reason: str) -> None:
-    """What rules and fields are made of is checked before anybody goes by it."""
+    """What rules and fields use is checked before anything relies on it."""
     with pytest.raises(BadIdentity) as caught:
         read_identity(value)
     assert reason in str(caught.value)
@@ -113,7 +114,7 @@ JSON = st.recursive(
 
 @given(st.dictionaries(st.sampled_from(["user", "email", "groups", "x"]), JSON))
 def test_the_fields_can_be_sent(value: dict[str, Any]) -> None:
-    """Whatever the identity, its fields are printable ASCII, and its JSON is what it was."""
+    """Whatever the identity, its fields are printable ASCII, and its JSON reads back unchanged."""
     try:
         identity = read_identity(value)
     except BadIdentity:
@@ -124,14 +125,14 @@ def test_the_fields_can_be_sent(value: dict[str, Any]) -> None:
 
 
 def test_a_key_of_an_identity() -> None:
-    """The order of an identity's parts means nothing; nobody is not an empty identity."""
+    """The order of an identity's parts does not matter; no identity differs from an empty one."""
     one, other = read_identity({"user": "a", "x": 1}), read_identity({"x": 1, "user": "a"})
     assert identity_key(one) == identity_key(other)
     assert len({identity_key(one), identity_key(None), identity_key(read_identity({}))}) == 3
 
 
 def test_the_signature() -> None:
-    """An upstream that knows the secret can check it as the docs say."""
+    """An upstream that knows the secret can verify the signature as documented."""
     told = signature(
         secret=b"s",
         time_s=17,
@@ -155,7 +156,7 @@ def test_the_signature() -> None:
         ("sid =secret; a=1", "a=1"),
         ("\xa0sid=secret; a=1", "a=1"),
         ("sid", None),
-        # an app has set a cookie that begins with a quote
+        # a cookie of an app that begins with a quote
         ('q="x; sid=secret; r="', 'q="x; r="'),
         ("SID=1; xsid=2; sidx=3", "SID=1; xsid=2; sidx=3"),
         ("a=sid", "a=sid"),
@@ -163,14 +164,14 @@ def test_the_signature() -> None:
     ],
 )
 def test_cookies_that_are_nobody_elses(line: str, left: str | None) -> None:
-    """A plugin's cookie goes, however it is written beside others."""
+    """A plugin's cookie is removed, however it is written beside others."""
     fields = (("cookie", line), ("x", "y"))
     kept = [("cookie", left)] if left is not None else []
     assert without_cookies(fields, {"sid"}) == (*kept, ("x", "y"))
 
 
 def test_several_cookie_fields() -> None:
-    """Each is looked at; without names nothing is done."""
+    """Each cookie field is searched; without names nothing is done."""
     fields = (("cookie", "sid=1"), ("cookie", "a=1; sid=2"))
     assert without_cookies(fields, ["sid"]) == (("cookie", "a=1"),)
     assert without_cookies(fields, []) is fields
@@ -178,6 +179,6 @@ def test_several_cookie_fields() -> None:
 
 @given(st.text(st.characters(max_codepoint=0xFF), max_size=30))
 def test_no_cookie_survives(line: str) -> None:
-    """Whatever stands around it, what a server takes for the cookie is gone."""
+    """Whatever surrounds it, what a server would read as the cookie is removed."""
     for _, value in without_cookies((("cookie", f"{line}; sid=secret;{line}"),), {"sid"}):
         assert not any(pair.partition("=")[0].strip() == "sid" for pair in value.split(";"))

@@ -1,4 +1,4 @@
-"""The options that operators have set: how they are kept, and where they stand among others."""
+"""Options that operators have set: how they are stored, and their rank among other sources."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def resolved(kept: dict[str, Kept], env: dict[str, str] | None = None) -> Option
 
 
 def test_an_operator_wins() -> None:
-    """Over a variable, the config file and the manifest; who it was and when is told."""
+    """An operator's value wins over all other sources, and shows who set it and when."""
     options = resolved({"mode": Kept("fast", BY, AT), "days": Kept(3, BY, AT)}, {"MODE": "safe"})
     mode, days, token = options.options
     assert (mode.value, mode.origin) == ("fast", f"an operator ({BY}) at {AT}")
@@ -53,8 +53,8 @@ def test_an_operator_wins() -> None:
     ],
 )
 def test_what_fits_no_more(name: str, kept: Kept, said: str) -> None:
-    """After an update of the plugin: it is not replaced by the next source, and is no fault of the
-    config file's."""
+    """A value that no longer fits after an update is not replaced by the next source, and is no
+    fault of the config file."""
     options = resolved({"days": Kept(3, BY, AT), name: kept})
     [problem] = [each for each in options.lacks if said in each]
     assert problem.startswith(f"{WHERE}.{name}, set by an operator ({BY})")
@@ -63,14 +63,14 @@ def test_what_fits_no_more(name: str, kept: Kept, said: str) -> None:
 
 
 def test_what_is_no_option_any_more() -> None:
-    """Is passed over: it counts again where the plugin has it again."""
+    """An option that no longer exists is ignored; it counts again once the plugin has it again."""
     options = resolved({"days": Kept(3, BY, AT), "gone": Kept(1, BY, AT)})
     assert options.problems == ()
     assert len(options.options) == 3
 
 
 def test_changes() -> None:
-    """What is named is set, None takes back, and the rest stays."""
+    """A named option is set, None unsets it, and the others stay."""
     first = changed(NONE, {"mode": "fast", "token": "t"}, frozenset(["token"]), BY, AT)
     second = changed(first, {"mode": None, "days": 0}, frozenset(["token"]), "local", AT)
     assert {name: (each.value, each.by) for name, each in second.items()} == {
@@ -93,7 +93,7 @@ _KEPT = st.builds(Kept, _VALUES, st.text(max_size=20), st.just(AT), st.booleans(
     st.text(min_size=1, max_size=8), _KEPT, min_size=1, max_size=3
 )))  # fmt: skip
 def test_a_file_tells_what_it_was_made_of(kept: dict[str, dict[str, Kept]]) -> None:
-    """And without secrets all but these."""
+    """A file reads back as it was written, and without secrets only those are missing."""
     data = dump_kept(kept)
     assert parse_kept(data) == kept
     open_ones = {
@@ -110,13 +110,13 @@ def test_a_file_tells_what_it_was_made_of(kept: dict[str, dict[str, Kept]]) -> N
      b'{"a": {"b": {"value": null}}}', b"[" * 100_000],
 )  # fmt: skip
 def test_bad_files(told: bytes) -> None:
-    """Are refused as a whole."""
+    """Bad files are refused as a whole."""
     with pytest.raises(ValueError, match=r"\w"):
         parse_kept(told)
 
 
 def test_no_value_in_an_error() -> None:
-    """Of a file with a fault, as it may hold passwords."""
+    """An error about a faulty file shows no value, since it may be a password."""
     with pytest.raises(ValueError, match="has no value") as caught:
         parse_kept(json.dumps({"a": {"token": {"valeu": "hunter2"}}}).encode())
     assert "hunter2" not in str(caught.value)

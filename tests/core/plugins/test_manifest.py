@@ -1,4 +1,4 @@
-"""A plugin's manifest: an app's keys and its own, and what does not go together."""
+"""A plugin's manifest: an app's keys and its own, and which do not go together."""
 
 import json
 import math
@@ -42,7 +42,7 @@ def fault(text: str) -> str:
 
 
 def test_the_defaults() -> None:
-    """A name is enough: hooks in plugin.py, asked last, about all requests."""
+    """A name is enough: hooks in plugin.py, asked last, for all requests."""
     manifest, warnings = parse_all("name: audit")
     assert warnings == ()
     assert (manifest.name, manifest.version, manifest.enabled) == ("audit", "0.0.0", True)
@@ -55,7 +55,7 @@ def test_the_defaults() -> None:
 
 
 def test_its_process_stays() -> None:
-    """Without a word about it a plugin's process has no end, and needs a key."""
+    """By default a plugin's process lives without end, and its pages need a key."""
     app = parse("name: audit").app
     assert app.ttl_s == app.idle_timeout_s == math.inf
     assert app.max_requests == ENDLESS_REQUESTS
@@ -127,7 +127,7 @@ def test_all_keys() -> None:
 
 
 def test_every_field_has_a_key() -> None:
-    """The table covers the fields of a manifest, each once, and none is an app's too."""
+    """The table covers each field of a manifest once, and none is an app's too."""
     own = {field.name for field in fields(PluginManifest)} - {"app"}
     assert sorted(key.field for key in PLUGIN_KEYS) == sorted(own)
     names = [key.name for key in ALL_KEYS]
@@ -143,12 +143,12 @@ def test_default_written_out(key: object) -> None:
 
 
 def test_a_list_is_enough_for_services() -> None:
-    """Services without a word on callers are open to nobody by themselves."""
+    """Services listed without callers are open to none by default."""
     assert parse("name: a\nprovides: [kv, mail]").provides == (("kv", ()), ("mail", ()))
 
 
 def test_it_cannot_be_changed() -> None:
-    """A manifest is a value that many may hold, also as a key."""
+    """A manifest is immutable, so it can be shared and used as a key."""
     manifest = parse("name: a")
     with pytest.raises(FrozenInstanceError):
         manifest.name = "b"  # type: ignore[misc]  # what is tested
@@ -156,7 +156,7 @@ def test_it_cannot_be_changed() -> None:
 
 
 def test_config_is_json() -> None:
-    """What a plugin's process and the API see has no infinity, and secrets of `env` are out."""
+    """What a plugin's process and the API see has no infinity and no secrets of `env`."""
     manifest = parse("name: a\nenv: {A: b, my_token: hidden}\nprovides: {kv: {to: all}}")
     config = json.loads(json.dumps(to_plugin_config(manifest), allow_nan=False))
     assert config["ttl"] is config["idleTimeout"] is config["maxRequests"] is None
@@ -255,7 +255,7 @@ def test_config_is_json() -> None:
     ],
 )
 def test_faults(text: str, message: str) -> None:
-    """An error names the file, the key, what came, and what to do."""
+    """An error names the file, the key, the value, and what to do."""
     said = fault(text)
     assert said.startswith("plugins/audit/buntime.yaml:")
     assert message in said
@@ -264,7 +264,7 @@ def test_faults(text: str, message: str) -> None:
 
 @pytest.mark.parametrize("name", sorted(RESERVED))
 def test_no_base_takes_the_runtimes_paths(name: str) -> None:
-    """No plugin answers where the runtime does."""
+    """A plugin's base cannot be a path of the runtime."""
     assert "base: " in fault(f"name: a\nbase: /{name}")
 
 
@@ -281,7 +281,7 @@ VALUES = st.recursive(
 @settings(deadline=None)
 @given(st.dictionaries(st.sampled_from([key.name for key in ALL_KEYS]), VALUES, max_size=4))
 def test_any_values(document: dict[str, object]) -> None:
-    """Any values are a manifest that can be sent, or a ManifestError of one printable line."""
+    """Any values give a manifest that can be sent, or a one-line printable ManifestError."""
     text = yaml.safe_dump({"name": "a", **document}, allow_unicode=True)
     try:
         manifest = parse(text)

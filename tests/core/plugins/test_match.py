@@ -1,4 +1,4 @@
-"""Which requests a plugin's hooks are asked about; whoever tries to get past a match does not."""
+"""Which requests a plugin's hooks are asked about; no spelling evades a match."""
 
 import time
 
@@ -20,10 +20,10 @@ LONG = "x" * 3000
         "/admin/users",
         "/%61dmin/users",
         "/secret",
-        # a slash more or less
+        # one slash more or less
         "/admin",
         "/secret/",
-        # more than one reading
+        # ambiguous paths
         "/x/../admin/users",
         "/x/%2e%2e/admin/users",
         "/x/..%2fadmin",
@@ -40,19 +40,19 @@ LONG = "x" * 3000
     ],
 )
 def test_what_a_guard_covers(path: str) -> None:
-    """Every way to write a guarded path fits, and every path that may be one."""
+    """Every spelling of a guarded path matches, and so does every path that may be one."""
     assert GUARD.fits("GET", path, "a")
 
 
 @pytest.mark.parametrize("path", ["", "/", "/administration", "/x/admin", "/Secret", "/secrets"])
 def test_what_it_does_not_cover(path: str) -> None:
-    """A path that is surely another one does not fit."""
+    """A path that is certainly another one does not match."""
     assert not GUARD.fits("GET", path, "a")
 
 
 @pytest.mark.parametrize("pattern", ["/*/admin", "/**/admin", "/a*/**/admin"])
 def test_a_long_path(pattern: str) -> None:
-    """A path that is too long for patterns with stars is no way past them."""
+    """A path that is too long for patterns with stars still matches."""
     matcher = Matcher(Match(paths=(pattern,)))
     assert matcher.fits("GET", f"/a{LONG}/admin", "a")
     assert matcher.fits("GET", f"/{LONG}", "a")
@@ -60,13 +60,13 @@ def test_a_long_path(pattern: str) -> None:
 
 
 def test_a_long_path_without_stars() -> None:
-    """Where no star is involved a long path can be told from others."""
+    """Patterns without stars still tell long paths apart."""
     assert not GUARD.fits("GET", f"/{LONG}", "a")
     assert GUARD.fits("GET", f"/admin/{LONG}", "a")
 
 
 def test_methods() -> None:
-    """HEAD fits where GET does, and small letters are no other method."""
+    """HEAD matches where GET does, and a lower-case method is the same method."""
     matcher = Matcher(Match(methods=("GET", "DELETE")))
     fitting = [
         m for m in ("GET", "HEAD", "get", "Delete", "POST", "OPTIONS") if matcher.fits(m, "/", "a")
@@ -85,7 +85,7 @@ def test_methods() -> None:
         "admin.example.com.:80",
         "a.b.example.org",
         "x.example.org:",
-        # what is no plain host
+        # not plain hosts
         "",
         "admin%2eexample.com",
         "a b",
@@ -94,7 +94,7 @@ def test_methods() -> None:
     ],
 )
 def test_hosts(host: str) -> None:
-    """A host fits however it is written, and what is no host fits too."""
+    """A host matches however it is written, and what is not a host matches too."""
     matcher = Matcher(Match(hosts=("admin.example.com", "*.example.org")))
     assert matcher.fits("GET", "/", host)
 
@@ -103,7 +103,7 @@ def test_hosts(host: str) -> None:
     "host", ["example.com", "example.org", "xexample.org", "a.example.net", "[::1]:80"]
 )
 def test_other_hosts(host: str) -> None:
-    """A wildcard needs something to stand for, and a label's end."""
+    """A wildcard must match at least one label, and whole labels only."""
     matcher = Matcher(Match(hosts=("admin.example.com", "*.example.org")))
     assert not matcher.fits("GET", "/", host)
 
@@ -114,7 +114,7 @@ def test_an_address_as_host() -> None:
 
 
 def test_owners() -> None:
-    """Apps by name or pattern; plugins' own pages by their name behind "plugin:"."""
+    """Apps match by name or pattern; a plugin's own pages match by its name after "plugin:"."""
     matcher = Matcher(Match(apps=("shop", "blog-*", "@acme/*", "plugin:keyval")))
     owners = [
         "shop",
@@ -132,7 +132,7 @@ def test_owners() -> None:
 
 
 def test_a_preview_is_its_own() -> None:
-    """A star ends where a preview's name begins: it is granted by itself or not at all."""
+    """A star does not reach into a preview's name: a preview must be granted by itself."""
     assert not glob(["app:*"]).fullmatch("app:shop~pr-12")
     assert glob(["app:*~*"]).fullmatch("app:shop~pr-12")
 
@@ -146,7 +146,7 @@ def test_stars_take_no_time() -> None:
 
 
 def test_workers() -> None:
-    """What notices tell of is all workers, or those that stay."""
+    """Notices are about all workers, or only about those that stay."""
     assert parse_match({"workers": "all"}).workers == "all"
     assert parse_match({}).workers == ""
     with pytest.raises(BadValue, match="workers: 3 is not the word all"):
@@ -154,7 +154,7 @@ def test_workers() -> None:
 
 
 def test_what_is_not_said_is_left_out() -> None:
-    """A match as JSON is what the manifest says."""
+    """A match as JSON has only what the manifest says."""
     assert parse_match({"apps": ["a"], "methods": ["get"]}).dump() == {
         "apps": ["a"],
         "methods": ["GET"],
@@ -166,5 +166,5 @@ def test_what_is_not_said_is_left_out() -> None:
     st.sampled_from(["/admin", "/admin/x"]),
 )
 def test_a_prefix_that_leads_nowhere(noise: str, guarded: str) -> None:
-    """Whatever is written before "/..", the guarded path behind it fits."""
+    """Whatever comes before "/..", the guarded path after it matches."""
     assert GUARD.fits("GET", f"/{noise}/..{guarded}", "a")

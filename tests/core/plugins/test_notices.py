@@ -1,4 +1,4 @@
-"""What plugins are told of, and what not."""
+"""What plugins are told, and what not."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tests.support.apps import make_app
 
 
 def test_a_worker() -> None:
-    """Whose it is, and how it ended; nothing of its folder, its environment or its options."""
+    """The notice has the worker's app and end, but not its folder, environment or options."""
     told = worker_told("w3", 42, make_app("shop", env={"WORD": "s3cret"}))
     assert told == {
         "worker": "w3",
@@ -29,7 +29,7 @@ def test_a_worker() -> None:
 
 
 def test_lists_are_bounded() -> None:
-    """Whatever an operator has, a notice fits into a line of the channel."""
+    """However much an operator has installed, a notice fits into a line of the channel."""
     apps = apps_told((f"app{n}-{'x' * 300}", "1.0.0+" + "y" * 300) for n in range(5 * LISTED_MAX))
     assert len(apps) == LISTED_MAX
     plugin = plugin_told("p" * 500, "1" * 500, "serving", "/" + "b" * 500, map(str, range(10_000)))

@@ -1,4 +1,4 @@
-"""A plugin's options: the schema in its manifest, and values with where they come from."""
+"""A plugin's options: the schema in its manifest, and values with their origins."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def origin(options: Options, name: str) -> tuple[object, str]:
 
 
 def test_where_values_come_from() -> None:
-    """A variable wins over the file, the file over the default; each says so."""
+    """A variable wins over the file, the file over the default; each value has its origin."""
     nothing, file = resolved(), resolved({"path": "a.db"})
     both = resolved({"path": "a.db"}, {"KV_PATH": "b.db"})
     assert origin(nothing, "path") == ("kv.db", "default")
@@ -51,14 +51,14 @@ def test_where_values_come_from() -> None:
 
 
 def test_false_is_a_value() -> None:
-    """What is said counts, also where it is false, zero or empty."""
+    """A value that is set counts, even if it is false, zero or empty."""
     options = resolved({"debug": True, "hosts": []}, {"KV_DEBUG": "false"})
     assert origin(options, "debug") == (False, "env KV_DEBUG")
     assert origin(options, "hosts") == ([], PLACE)
 
 
 def test_variables_by_type() -> None:
-    """The text of a variable is read by the type of its option."""
+    """The text of a variable is parsed by the type of its option."""
     options = resolved(
         env={
             "KV_DAYS": "2.5",
@@ -114,19 +114,19 @@ def test_variables_by_type() -> None:
     ],
 )
 def test_problems(said: dict[str, Any], env: dict[str, str], problem: str) -> None:
-    """A wrong value is told and not replaced by another one."""
+    """A wrong value is reported and not replaced by another one."""
     options = resolved(said, env)
     assert len(options.problems) == 1
     assert problem in options.problems[0]
 
 
 def test_a_wrong_variable_hides_the_file() -> None:
-    """The value of the file is not what was asked for."""
+    """If a variable is wrong, the file's value is not used instead."""
     assert origin(resolved({"days": 5}, {"KV_DAYS": "x"}), "days") == (None, "env KV_DAYS")
 
 
 def test_required() -> None:
-    """What is needed and not there is told with the places where it can be set."""
+    """The message about a missing required option says where it can be set."""
     schema = parse_schema({"token": {"type": "password", "required": True, "env": "T"}})
     assert resolved(schema=schema).problems == (
         f"{WHERE}.token is needed; set it in the config file or in the variable T",
@@ -137,9 +137,8 @@ def test_required() -> None:
 
 
 def test_whose_fault_it_is() -> None:
-    """What the file says wrongly is told apart from what a variable does, or nobody says; and
-    it is looked at where a variable hides it, too.
-    """
+    """Faults of the file are separate from those of variables and from missing options, and the
+    file is checked even if a variable hides its value."""
     wrong = resolved({"days": "x"}, {"KV_DAYS": "5"})
     assert origin(wrong, "days") == (5, "env KV_DAYS")
     assert (len(wrong.faults), wrong.lacks) == (1, ())
@@ -148,13 +147,13 @@ def test_whose_fault_it_is() -> None:
 
 
 def test_where_passwords_stand() -> None:
-    """The file with a password in it is known, whatever hides it."""
+    """A file with a password in it is reported, even if a variable hides it."""
     assert resolved({"token": "s", "path": "p"}, {"KV_TOKEN": "t"}).secrets == (PLACE,)
     assert resolved({"path": "p"}, {"KV_TOKEN": "t"}).secrets == ()
 
 
 def test_passwords_are_never_shown() -> None:
-    """Neither where options are shown, nor in messages, nor by repr."""
+    """No password appears in shown options, in messages or in repr."""
     options = resolved({"token": "hunter2"})
     assert options.values()["token"] == "hunter2"
     assert "hunter2" not in repr(options)
@@ -169,7 +168,7 @@ def test_passwords_are_never_shown() -> None:
 
 
 def test_a_plugin_without_options() -> None:
-    """It says so to who sets one."""
+    """Setting an option of a plugin without options is reported."""
     assert resolved({"x": 1}, schema={}).problems == (
         f"{PLACE}: {WHERE}: unknown option 'x' (there are none)",
     )
@@ -201,14 +200,14 @@ def test_a_plugin_without_options() -> None:
     ],
 )
 def test_what_is_no_schema(schema: Any, message: str) -> None:
-    """A schema is checked with the manifest."""
+    """A schema is checked together with the manifest."""
     with pytest.raises(BadValue) as caught:
         parse_schema(schema)
     assert message in str(caught.value)
 
 
 def test_a_schema_as_json() -> None:
-    """Forms are made of it; what it says comes back."""
+    """A schema as JSON, from which forms are made, has all that it says."""
     dumped = json.loads(json.dumps(dump_schema(SCHEMA)))
     assert dumped["days"] == {
         "type": "number",
@@ -224,7 +223,7 @@ def test_a_schema_as_json() -> None:
 
 @given(st.sampled_from(TYPES), st.text(max_size=20))
 def test_any_variable(kind: str, text: str) -> None:
-    """Whatever a variable holds is a value that JSON has, or a problem of one line."""
+    """Any variable gives a value that JSON has, or a one-line problem."""
     more = {"options": ["a"]} if kind == "enum" else {}
     options = resolved(
         env={"A": text}, schema=parse_schema({"a": {"type": kind, "env": "A", **more}})

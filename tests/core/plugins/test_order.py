@@ -13,7 +13,7 @@ from tests.support.pluginmanifests import make_manifest as plugin
 
 
 def test_dependencies_first() -> None:
-    """What is needed starts before who needs it, in whatever order they are found."""
+    """A dependency starts before the plugin that needs it, in whatever order they are found."""
     order = start_order(
         [
             plugin("authn", dependencies=["keyval"], uses=["mail"]),
@@ -28,7 +28,7 @@ def test_dependencies_first() -> None:
 
 
 def test_ties_by_name() -> None:
-    """Whoever waits for nobody starts by name, so the order is the same on every machine."""
+    """Independent plugins start by name, so the order is the same on every machine."""
     order = start_order([plugin(name) for name in ("c", "a", "@x/b", "b")])
     assert order.start == ("@x/b", "a", "b", "c")
 
@@ -38,7 +38,7 @@ def reasons(*manifests: PluginManifest, **about: object) -> dict[str, str]:
 
 
 def test_what_is_not_there() -> None:
-    """A sentence names what is missing, and the first cause where there is a chain."""
+    """A sentence names what is missing, and the first cause in a chain."""
     told = reasons(
         plugin("a", dependencies=["b"]),
         plugin("b", dependencies=["c"]),
@@ -56,7 +56,7 @@ def test_what_is_not_there() -> None:
 
 
 def test_what_is_disabled() -> None:
-    """A disabled plugin is not told of itself, but those that need it are."""
+    """A disabled plugin gets no sentence, but the plugins that need it do."""
     told = reasons(
         plugin("a", dependencies=["keyval"]),
         plugin("b", uses=["kv"]),
@@ -70,7 +70,7 @@ def test_what_is_disabled() -> None:
 
 
 def test_what_has_failed() -> None:
-    """The reason that was given is passed on, also of what could not even be read."""
+    """The given reason is passed on, even for a plugin that could not be read."""
     told = reasons(
         plugin("a", dependencies=["keyval"]),
         plugin("b", dependencies=["broken"]),
@@ -85,7 +85,8 @@ def test_what_has_failed() -> None:
 
 
 def test_versions() -> None:
-    """A range that the installed version is not in leaves out; an optional one is as if absent."""
+    """A plugin whose range excludes the installed version is left out; if optional, it is
+    ignored."""
     told = reasons(
         plugin("a", dependencies={"keyval": "^2.0"}),
         plugin("b", optionalDependencies={"keyval": "^2.0"}),
@@ -95,13 +96,13 @@ def test_versions() -> None:
 
 
 def test_an_optional_dependency_may_fail() -> None:
-    """Who can do without it starts."""
+    """A plugin starts even if an optional dependency has failed."""
     order = start_order([plugin("a", optionalDependencies=["b"]), plugin("b", dependencies=["c"])])
     assert order.start == ("a",)
 
 
 def test_circles_are_named_in_full() -> None:
-    """Each member tells the whole circle; who depends on it says so; others start."""
+    """Each member names the whole circle, its dependents say so too, and all others start."""
     order = start_order(
         [
             plugin("c", uses=["x"]),
@@ -122,7 +123,7 @@ def test_circles_are_named_in_full() -> None:
 
 
 def test_one_base() -> None:
-    """Of two plugins with one base the second is refused, and both are named."""
+    """Of two plugins with the same base the second is refused, and both are named."""
     manifests = [plugin("a", base="/x"), plugin("b", base="/x"), plugin("c", base="/y")]
     assert reasons(*manifests) == {"b": "b has the base /x, which is that of a"}
     assert reasons(*manifests, serving={"b"}) == {"a": "a has the base /x, which is that of b"}
@@ -130,7 +131,7 @@ def test_one_base() -> None:
 
 
 def test_those_that_come_along_give_way() -> None:
-    """A plugin that comes with Buntime leaves base and service to any other, unless it serves."""
+    """A bundled plugin leaves base and service to any other, unless it is serving."""
     manifests = [plugin("a", base="/x", provides=["kv"]), plugin("b", provides=["kv"])]
     told = reasons(*manifests, plugin("c", base="/x"), bundled={"a"})
     assert told == {"a": "a has the base /x, which is that of c"}
@@ -143,7 +144,7 @@ def test_those_that_come_along_give_way() -> None:
 
 
 def test_one_service() -> None:
-    """A service has one plugin behind it."""
+    """Only one plugin can offer a service."""
     told = reasons(
         plugin("a", provides=["kv"]), plugin("b", provides=["kv"]), plugin("c", uses=["kv"])
     )
@@ -151,7 +152,7 @@ def test_one_service() -> None:
 
 
 def test_a_thousand_in_a_row() -> None:
-    """A long chain takes neither the stack nor a long sentence."""
+    """A long chain causes neither a deep recursion nor a long sentence."""
     chain = [plugin(f"p{n}", dependencies=[f"p{n + 1}"]) for n in range(300)]
     assert max(map(len, reasons(*chain).values())) < 120
     assert len(start_order([*chain, plugin("p300")]).start) == 301
@@ -194,14 +195,14 @@ def made(keys: dict[str, dict[str, object]]) -> list[PluginManifest]:
 def test_the_laws_of_order(
     keys: dict[str, dict[str, object]], disabled: set[str], failed: set[str], shuffle: random.Random
 ) -> None:
-    """Whatever there is: deterministic, complete, and each after what it needs."""
+    """The order is always deterministic and complete, and each plugin comes after what it needs."""
     manifests = made(keys)
     about = {"disabled": disabled, "failed": dict.fromkeys(failed, "has failed")}
     order: Order = start_order(manifests, **about)  # type: ignore[arg-type]  # as told
     shuffle.shuffle(manifests)
     assert start_order(manifests, **about) == order  # type: ignore[arg-type]  # as told
     enabled = {each.name: each for each in manifests if each.name not in disabled}
-    # each enabled one is started or has a reason, and none both
+    # each enabled one is either started or has a reason
     assert sorted([*order.start, *order.left_out]) == sorted(enabled)
     assert failed.isdisjoint(order.start)
     providers = {
@@ -226,7 +227,7 @@ def test_the_laws_of_order(
 def test_enabling_is_not_needed_by_those_that_start(
     keys: dict[str, dict[str, object]], other: str
 ) -> None:
-    """Nobody is left out though all that it needs starts and no place of it is taken."""
+    """No plugin is left out if all that it needs starts and its base and services are free."""
     manifests = made(keys)
     order = start_order(manifests, disabled={other})
     started = [each for each in manifests if each.name in order.start]

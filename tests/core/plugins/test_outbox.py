@@ -11,7 +11,7 @@ from buntime.core.plugins.outbox import BYTES_MAX, NOTICES_MAX, Outbox
 
 
 def taken(outbox: Outbox) -> list[dict[str, object]]:
-    """All that is there, batch by batch."""
+    """Everything in the outbox, batch by batch."""
     told = []
     while len(outbox):
         told += [json.loads(line) for line in outbox.take()]
@@ -19,14 +19,14 @@ def taken(outbox: Outbox) -> list[dict[str, object]]:
 
 
 def test_a_line() -> None:
-    """A notice is a message of the channel; nothing was dropped before it."""
+    """A notice is a message of the channel; no drops are reported if there were none."""
     outbox = Outbox()
     outbox.put("on_apps_changed", b"[]")
     assert list(outbox.take()) == [b'{"type":"NOTICE","notice":"on_apps_changed","data":[]}\n']
 
 
 def test_too_many() -> None:
-    """The oldest are dropped, and the next that is sent tells how many; those behind do not."""
+    """The oldest are dropped; the next one sent says how many, and those after it do not."""
     outbox = Outbox()
     dropped = [outbox.put("on_worker_spawn", b"%d" % n) for n in range(NOTICES_MAX + 3)]
     assert (sum(dropped), len(outbox)) == (3, NOTICES_MAX)
@@ -36,7 +36,7 @@ def test_too_many() -> None:
 
 
 def test_too_large() -> None:
-    """Bytes have a limit of their own."""
+    """The number of bytes has a limit of its own."""
     outbox = Outbox()
     large = b'"%s"' % (b"x" * 300_000)
     assert [outbox.put("on_apps_changed", large) for _ in range(5)] == [0, 0, 0, 1, 1]
@@ -45,7 +45,7 @@ def test_too_large() -> None:
 
 @given(st.lists(st.integers(0, 400_000) | st.none(), max_size=60))
 def test_it_holds_its_limits(steps: list[int | None]) -> None:
-    """Whatever is put and taken: the order stays, and what is missing is told of once."""
+    """Whatever is added and taken, the order is kept and drops are reported once."""
     outbox = Outbox()
     told: list[dict[str, object]] = []
     count = 0

@@ -1,4 +1,4 @@
-"""The plan: who is asked about a request, in which order, and what a guard that is away closes."""
+"""The plan: which hooks see a request, in which order, and what an absent guard closes."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def names(hooks: list[Hook] | tuple[Hook, ...]) -> list[str]:
 
 
 def test_the_order_of_hooks() -> None:
-    """Stages in their order, inside a stage by `order`, then by name."""
+    """Hooks are ordered by stage, within a stage by `order`, then by name."""
     plan = plan_of(
         standing("z", order=1),
         standing("b", order=2),
@@ -55,14 +55,14 @@ def test_the_order_of_hooks() -> None:
 
 
 def test_no_plugins() -> None:
-    """Without plugins nobody is asked."""
+    """Without plugins no hook is called."""
     assert asked(NO_PLUGINS) == []
     assert NO_PLUGINS.route(method="GET", path="/", host="") == ()
     assert not NO_PLUGINS.closed
 
 
 def test_one_look_up_where_nothing_matches() -> None:
-    """What no hook can concern is known from the second request on: no matcher is asked."""
+    """From the second request on, a request without any possible hook runs no matcher."""
     plan = plan_of(standing("a", match={"apps": ["other"], "paths": ["/**/x"]}))
     calls: list[str] = []
 
@@ -82,7 +82,7 @@ def test_one_look_up_where_nothing_matches() -> None:
 
 
 def test_matches() -> None:
-    """App, path, method and host must all fit."""
+    """App, path, method and host must all match."""
     plan = plan_of(
         standing(
             "a",
@@ -97,7 +97,7 @@ def test_matches() -> None:
 
 
 def test_a_path_with_two_readings_fits_all() -> None:
-    """Whoever hides where a path leads is asked by every hook with paths."""
+    """A path with two readings goes to every hook with paths."""
     plan = plan_of(
         standing("a", match={"paths": ["/admin/**"]}),
         standing("r", stage="route", match={"paths": ["/admin/**"]}),
@@ -109,7 +109,7 @@ def test_a_path_with_two_readings_fits_all() -> None:
 
 
 def test_the_base_of_a_plugin_at_an_apps_host() -> None:
-    """There it is a path like others, which must not be a way round the plugin's hook."""
+    """On an app's own host it is a path like any other, and must not bypass the plugin's hook."""
     plan = plan_of(standing("r", stage="route", base="/r"))
     for path in ("/r", "/r/x"):
         assert plan.route(method="GET", path=path, host="a") == ()
@@ -117,7 +117,7 @@ def test_the_base_of_a_plugin_at_an_apps_host() -> None:
 
 
 def test_public_routes() -> None:
-    """Stage access is not asked about them unless it says so; all others are."""
+    """Stage access skips public routes unless it asks for them; all other stages see them."""
     plan = plan_of(
         standing("who", stage="identity"),
         standing("closed", stage="access"),
@@ -128,7 +128,7 @@ def test_public_routes() -> None:
 
 
 def test_its_own_base() -> None:
-    """A plugin's hooks never see its own base; other plugins' do, if nothing keeps them out."""
+    """A plugin's hooks never see its own base; those of other plugins do."""
     plan = plan_of(
         standing("authn", stage="access", base="/authn"),
         standing("route", stage="route", base="/r"),
@@ -142,7 +142,7 @@ def test_its_own_base() -> None:
 
 
 def test_its_own_base_in_stage_route() -> None:
-    """As the target is found: by the first segment, wherever the rest seems to lead."""
+    """In stage route, its base is the first segment alone, wherever the rest seems to lead."""
     plan = plan_of(standing("route", stage="route", base="/r"))
     seen = [
         p
@@ -153,7 +153,7 @@ def test_its_own_base_in_stage_route() -> None:
 
 
 def test_a_guard_that_does_not_serve() -> None:
-    """What it covers is closed, whatever is known of its code, and nothing else is."""
+    """What an absent guard covers is closed, whatever is known of its code, and nothing else is."""
     for stage in ("identity", "access"):
         for hooks in (None, frozenset[str](), BOTH):
             guard = standing(
@@ -165,7 +165,7 @@ def test_a_guard_that_does_not_serve() -> None:
 
 
 def test_a_guard_that_was_never_started() -> None:
-    """Nobody knows yet what its code does: it is closed."""
+    """What its code does is not known yet, so it is closed."""
     (hook,) = asked(plan_of(standing("g", stage="access", hooks=None)))
     assert hook.closed == "has not been started"
 
@@ -177,14 +177,14 @@ def test_a_guard_without_a_hook() -> None:
 
 
 def test_a_closed_guard_of_public_routes() -> None:
-    """Public routes stay open where the guard would not have been asked."""
+    """Public routes that the guard would not have seen stay open."""
     plan = plan_of(standing("g", stage="access", away="has died"))
     assert not asked(plan, is_public=True)
     assert asked(plan)
 
 
 def test_others_that_do_not_serve() -> None:
-    """One that has served is away; one that never has is not in anybody's way."""
+    """A plugin that has served counts as absent; one that never has is in no way of any request."""
     plan = plan_of(
         standing("a", away="has died"),
         standing("b", away="has died", onError="ignore"),
@@ -198,19 +198,19 @@ def test_others_that_do_not_serve() -> None:
 
 
 def test_only_on_response() -> None:
-    """Who has no on_request is passed through on the way in, and asked on the way back."""
+    """A plugin with on_response only is skipped on the way in, and called on the way back."""
     (hook,) = asked(plan_of(standing("a", hooks=frozenset({"on_response"}))))
     assert (hook.has_request, hook.has_response) == (False, True)
 
 
 def test_an_unreadable_manifest() -> None:
-    """Without a last good one it closes everything, and each is named."""
+    """Without a last good manifest everything is closed, and each faulty one is named."""
     plan = plan_of(standing("a"), b="b.yaml:3: bad", authn="x.yaml: bad")
     assert plan.closed == "authn: x.yaml: bad; b: b.yaml:3: bad"
 
 
 def test_owners_are_bounded() -> None:
-    """Names that come and go do not fill the memory."""
+    """Many short-lived names do not fill the memory."""
     plan = plan_of(standing("a"))
     for number in range(10_100):
         plan.of(f"app{number}")
@@ -234,7 +234,7 @@ STANDINGS = st.lists(
 def test_the_plan_does_not_depend_on_the_order_of_plugins(
     keys: list[dict[str, object]], shuffle: object, is_public: bool
 ) -> None:
-    """However plugins are found, the same are asked in the same order; each at most once."""
+    """However plugins are found, the same hooks run in the same order, each at most once."""
     plan = plan_of(*(standing(**each) for each in keys))  # type: ignore[arg-type]  # as drawn
     shuffle.shuffle(keys)  # type: ignore[attr-defined]  # a Random
     again = plan_of(*(standing(**each) for each in keys))  # type: ignore[arg-type]  # as drawn

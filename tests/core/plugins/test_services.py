@@ -1,4 +1,4 @@
-"""Services: both sides must want a call, and nobody has too many under way."""
+"""Services: both sides must agree to a call, and each caller has a limited number of them."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def code(
 
 
 def test_both_sides() -> None:
-    """The caller's manifest names the service, and the provider opens it."""
+    """The caller's manifest must name the service, and the provider must open it."""
     assert code("app:shop", "kv") == "keyval"
     assert code("app:shop", "kv", uses=()) == "no grant"
     assert code("app:shop", "raw") == "no grant"
@@ -69,19 +69,19 @@ def test_both_sides() -> None:
     ],
 )
 def test_callers(caller: str, is_open: bool) -> None:
-    """Callers are compared as a whole; a preview is none of those that its app is granted."""
+    """Callers are compared as a whole; a preview gets none of its app's grants."""
     assert (code(caller, "mail") == "keyval") is is_open
 
 
 def test_names_of_callers() -> None:
-    """An app that is called like a plugin is still an app."""
+    """An app with the same name as a plugin is still an app."""
     assert caller_of_app("shop~pr-12") == "app:shop~pr-12"
     assert caller_of_plugin("audit") == "plugin:audit"
     assert code(caller_of_app("plugin"), "mail") == "no grant"
 
 
 def test_operators_grants() -> None:
-    """What the operator writes counts in the place of the manifest's: it opens, and it closes."""
+    """An operator's grants replace those of the manifest: they may open and close."""
     grants = {"keyval": parse_grants({"raw": ["app:shop"], "kv": ["app:blog"], "mail": "all"})}
     table = Services([KEYVAL], grants)
     assert code("app:shop", "raw", table=table) == "keyval"
@@ -93,13 +93,13 @@ def test_operators_grants() -> None:
     "value", [[], {"kv": "some"}, {"kv": ["shop"]}, {"k v": "all"}, {"kv": None}]
 )
 def test_what_is_no_grant(value: object) -> None:
-    """A slip in the config file is an error."""
+    """An invalid grant in the config file is an error."""
     with pytest.raises(BadValue):
         parse_grants(value)
 
 
 def test_what_a_plugin_offers() -> None:
-    """Its services by name; a reload that drops one that is used is seen."""
+    """A plugin's services are known by name, and a reload that drops a used one is detected."""
     assert SERVICES.of("keyval") == {"kv", "mail", "raw"}
     assert SERVICES.of("nobody") == frozenset()
     assert lacking(["kv", "audit"], {"kv"}) == ["audit"]
@@ -107,7 +107,7 @@ def test_what_a_plugin_offers() -> None:
 
 
 def test_a_call() -> None:
-    """A caller without a deadline has five seconds."""
+    """A call without a deadline has five seconds."""
     message = {"service": "kv", "method": "get_many"}
     assert read_call(message) == Call("kv", "get_many", 5.0)
     assert read_call({**message, "timeout_ms": 250}).timeout_s == 0.25
@@ -121,7 +121,7 @@ def test_a_call() -> None:
     "method", ["", "_get", "__class__", "a.b", "get()", 5, None, "a" * 200, "gét"]
 )
 def test_methods_that_nobody_exposes(method: Any) -> None:
-    """Names that begin with "_" or lead into objects are not even asked for."""
+    """Names that begin with "_" or lead into objects are never looked up."""
     with pytest.raises(ServiceFault) as caught:
         read_call({"service": "kv", "method": method})
     assert caught.value.code == "unknown"
@@ -134,7 +134,7 @@ def test_methods_that_nobody_exposes(method: Any) -> None:
     )
 )
 def test_garbage(message: dict[str, Any]) -> None:
-    """Whatever a worker sends is a call with a deadline or a fault of one line."""
+    """Whatever a worker sends is a call with a deadline, or a one-line fault."""
     try:
         call = read_call(message)
     except ServiceFault as fault:
@@ -146,7 +146,7 @@ def test_garbage(message: dict[str, Any]) -> None:
 
 
 def test_the_budget() -> None:
-    """Each caller has so many calls under way, whatever others do."""
+    """Each caller may have a limited number of calls in progress, whatever others do."""
     budget = CallBudget()
     for _ in range(CALLS_MAX):
         budget.begin("app:shop")

@@ -1,4 +1,4 @@
-"""The shell's menu, of the entries of all plugins."""
+"""The shell's menu, made of the entries of all plugins."""
 
 from __future__ import annotations
 
@@ -28,14 +28,14 @@ AUDIT = Entries("audit", "/audit", parse_menus([{"title": "apples", "path": "/x"
 
 
 def test_order() -> None:
-    """By order, then title, whatever its case; entries below an entry by themselves."""
+    """Entries are sorted by order, then by title in any case, and nested ones on their own."""
     menu = shell_menu([KV, AUDIT], prefix="", api="")
     assert [entry["href"] for entry in menu] == ["/kv/first", "/audit/x", "/kv/"]
     assert [item["href"] for item in menu[2]["items"]] == ["/kv/a", "/kv/z"]
 
 
 def test_entry() -> None:
-    """It bears what a shell shows, below a proxy's prefix too."""
+    """An entry has all that a shell shows, with a proxy's prefix in its links."""
     entry = shell_menu([KV], prefix="/tools", api="/_")[1]
     assert entry["plugin"] == "@acme/kv"
     assert entry["title"] == {"de": "Schlüssel", "en": "Keys"}
@@ -47,5 +47,5 @@ def test_entry() -> None:
 
 
 def test_icons() -> None:
-    """Those of entries below entries too."""
+    """Nested entries have icons too."""
     assert icons_of(KV.menus) == {"page/a b.svg", "z.svg"}

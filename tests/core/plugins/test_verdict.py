@@ -1,4 +1,4 @@
-"""Verdicts: what a worker sent is hostile until it was read, and then changes a request's head."""
+"""Verdicts: what a worker sends is checked first, and then changes a request's head."""
 
 from __future__ import annotations
 
@@ -51,13 +51,13 @@ def fault(question: Question = CONTENT, action: str = "continue", **said: Any) -
 
 
 def test_nothing_said() -> None:
-    """Most hooks let most requests pass, and nothing is made for them."""
+    """If a hook changes nothing, as most do, nothing is allocated."""
     assert read() is PASS
     assert go_on(headers=None, cacheS=None) == PASS
 
 
 def test_all_that_a_hook_may_say() -> None:
-    """Names of headers are lower-case, paths encoded, times in seconds."""
+    """Header names become lower-case, paths are encoded, and times are in seconds."""
     assert go_on(
         headers={"X-User": " ann ", "x-debug": None, "Set-Cookie": "a=1"},
         cacheS=30,
@@ -77,7 +77,7 @@ def test_all_that_a_hook_may_say() -> None:
 
 
 def test_stage_route() -> None:
-    """It alone sends elsewhere: to a path, an app, a host."""
+    """Only stage route can change the path, the app and the host."""
     verdict = go_on(ROUTE, path="/café/a b", app="@acme/shop@^1", headers={"Host": "b:80"})
     assert verdict.path == "/caf%C3%A9/a%20b"
     assert verdict.app == AppChoice("@acme/shop", "^1")
@@ -85,13 +85,13 @@ def test_stage_route() -> None:
 
 
 def test_stage_identity() -> None:
-    """It alone tells who asks."""
+    """Only stage identity can set an identity."""
     assert go_on(IDENTITY, identity={"user": "ann"}).identity == {"user": "ann"}
 
 
 @pytest.mark.parametrize("stage", ["identity", "access", "content"])
 def test_stages_that_cannot_send_elsewhere(stage: Any) -> None:
-    """Once something has been decided about a request it stays what it is."""
+    """After stage route a request's target is fixed, since decisions were based on it."""
     asked = Question("on_request", stage)
     assert fault(asked, path="/x") == f"path can only be set in stage route, not in stage {stage}"
     assert fault(asked, app="x") == f"app can only be set in stage route, not in stage {stage}"
@@ -100,7 +100,7 @@ def test_stages_that_cannot_send_elsewhere(stage: Any) -> None:
 
 @pytest.mark.parametrize("stage", ["route", "access", "content"])
 def test_stages_that_cannot_tell_who_asks(stage: Any) -> None:
-    """An identity is set in its stage."""
+    """Other stages cannot set an identity."""
     asked = Question("on_request", stage)
     assert (
         fault(asked, identity={}) == f"an identity can only be set in stage identity, not {stage}"
@@ -108,7 +108,7 @@ def test_stages_that_cannot_tell_who_asks(stage: Any) -> None:
 
 
 def test_an_identity_is_set_once() -> None:
-    """A second plugin cannot make somebody else of who asks."""
+    """A second plugin cannot replace the identity."""
     asked = IDENTITY._replace(has_identity=True)
     assert fault(asked, identity={"user": "root"}).startswith("an identity has been set already")
 
@@ -121,7 +121,7 @@ def test_an_identity_is_set_once() -> None:
 )
 @pytest.mark.parametrize("value", ["a", None])
 def test_headers_that_are_no_hooks(name: str, value: str | None) -> None:
-    """Framing, who asks and who sent the request are the runtime's, also to take out."""
+    """Hooks can neither set nor remove fields for framing, identity and the sender."""
     assert fault(headers={name: value}).startswith(f"header {name.lower()!r} ")
     assert fault(ROUTE, headers={name: value})
 
@@ -166,7 +166,7 @@ def test_headers_that_are_no_hooks(name: str, value: str | None) -> None:
     ],
 )
 def test_what_is_no_verdict(said: dict[str, Any], reason: str) -> None:
-    """Wrong kinds, sizes and characters are refused with a sentence for the log."""
+    """Wrong types, sizes and characters are refused with a sentence for the log."""
     message = fault(**said)
     assert reason in message
     assert message.isprintable()
@@ -174,7 +174,7 @@ def test_what_is_no_verdict(said: dict[str, Any], reason: str) -> None:
 
 @pytest.mark.parametrize("action", [None, 5, "", "CONTINUE", "change", "done", ["continue"], {}])
 def test_actions_that_are_not_on_requests(action: Any) -> None:
-    """A hook answers what it was asked."""
+    """A hook can only answer with actions of its own kind."""
     assert "is none of on_request's: continue, respond" in fault(CONTENT, action)
 
 
@@ -202,13 +202,13 @@ def test_actions_that_are_not_on_requests(action: Any) -> None:
     ],
 )
 def test_paths_that_lead_astray(path: Any) -> None:
-    """A path has one reading, and none of the runtime's own."""
+    """A path must not be ambiguous or belong to the runtime."""
     assert fault(ROUTE._replace(api_prefix="/_"), path=path).startswith("path ")
 
 
 @given(st.text(max_size=30).map(lambda text: "/" + text))
 def test_a_path_reads_as_it_was_written(path: str) -> None:
-    """What passes is decoded by an app to what the hook wrote."""
+    """An app decodes an accepted path to exactly what the hook wrote."""
     try:
         verdict = go_on(ROUTE, path=path)
     except BadVerdict:
@@ -227,7 +227,8 @@ def test_what_is_no_app(app: Any) -> None:
 
 
 def test_an_answer() -> None:
-    """Its fields are in their order, repeats kept; the body follows unless it is whole."""
+    """An answer keeps the order of its fields, with repeats; unless it is whole, the body
+    follows."""
     headers = [["Set-Cookie", "a=1"], ["Set-Cookie", "b=2"]]
     assert read(CONTENT, "respond", status=401, headers=headers, end=False) == Respond(
         401, (("set-cookie", "a=1"), ("set-cookie", "b=2")), end=False
@@ -251,12 +252,12 @@ def test_an_answer() -> None:
     ],
 )
 def test_what_is_no_answer(said: dict[str, Any], reason: str) -> None:
-    """An answer is checked before anything of it is sent."""
+    """An answer is checked before any of it is sent."""
     assert reason in fault(CONTENT, "respond", **said)
 
 
 def test_a_changed_answer() -> None:
-    """on_response may give another status and other fields, but for those of the framing."""
+    """on_response may change the status and the fields, except those for framing."""
     headers = [["Content-Length", "5"], ["X-A", "b"]]
     assert read(RESPONSE, "change", status=404, headers=headers) == Change(
         404, (("content-length", "5"), ("x-a", "b"))
@@ -275,13 +276,13 @@ def test_a_changed_answer() -> None:
     ],
 )
 def test_framing_of_an_answer(headers: list[list[str]]) -> None:
-    """How an answer is sent is not a hook's: neither changed, nor repeated, nor taken away."""
+    """A hook cannot change, repeat or remove the fields that frame an answer."""
     assert "says how the answer is sent" in fault(RESPONSE, "change", status=200, headers=headers)
 
 
 @pytest.mark.parametrize(("before", "after"), [(200, 204), (204, 200), (304, 200), (101, 200)])
 def test_a_status_with_and_without_a_body(before: int, after: int) -> None:
-    """A body cannot come or go by its status."""
+    """A new status cannot add a body or remove it."""
     asked = RESPONSE._replace(seen=Change(before, ()))
     assert "one of them has no body" in fault(asked, "change", status=after, headers=[])
     assert read(asked, "change", status=before, headers=[["a", "b"]]) == Change(
@@ -290,19 +291,19 @@ def test_a_status_with_and_without_a_body(before: int, after: int) -> None:
 
 
 def test_on_response_cannot_change_the_request() -> None:
-    """The app has done its work by then."""
+    """on_response cannot change the request, which the app has already handled."""
     for said in ({"headers": {}}, {"identity": {}}, {"cacheS": 1}, {"path": "/"}):
         assert fault(RESPONSE, **said).startswith("on_response changes the response")
 
 
 def test_life() -> None:
-    """Hooks of the plugin's own life are done or have failed."""
+    """Hooks of the plugin's own lifetime either succeed or fail."""
     assert read(Question("on_shutdown"), "done") == Done()
     assert "is none of on_shutdown's: done" in fault(Question("on_shutdown"), "continue")
 
 
 def test_failures() -> None:
-    """What is told of one is bounded, and may be missing or wrong."""
+    """The text about a failure is bounded, and may be missing or wrong."""
     assert read(CONTENT, "failed", error="boom", traceback="t") == Failed("boom", "t")
     assert read(CONTENT, "failed", error=5) == Failed("no reason was given", "")
     long = read(RESPONSE, "failed", error="e" * 10_000, traceback="t" * 100_000)
@@ -321,7 +322,7 @@ HEAD = Head(
 
 
 def test_applied_headers() -> None:
-    """A header that a hook sets is the only one of its name, in any spelling of a client's."""
+    """A header that a hook sets replaces all of the same name, in any spelling of the client."""
     head = applied(HEAD, go_on(headers={"X-User": "ann", "Accept": None}))
     assert head.headers == (("host", "a"), ("x-user", "ann"))
     assert (head.target, head.host) == (HEAD.target, "a")
@@ -337,12 +338,12 @@ def test_applied_path() -> None:
 
 
 def test_applied_nothing() -> None:
-    """A request that passes stays what it is."""
+    """A request that nothing changes stays the same object."""
     assert applied(HEAD, PASS) == HEAD
 
 
 def test_values_of_sources() -> None:
-    """Absent is a value, which no value that can be sent equals; repeats count, in their order."""
+    """An absent value differs from every value that can be sent; repeats count, in order."""
     sources = go_on(cacheS=1, vary=["x-a", "cookie:sid", "client"]).vary
     fields = (("x-a", "1"), ("cookie", "sid=1; a=2"), ("x-a", "2"), ("cookie", "sid=3"))
     assert values_of(sources, fields, "192.0.2.1") == (("192.0.2.1",), ("1", "3"), ("1", "2"))
@@ -368,7 +369,7 @@ KEYS = st.sampled_from(
     st.sampled_from([ROUTE, IDENTITY, CONTENT, RESPONSE, Question("on_shutdown")]),
 )
 def test_garbage_is_a_bad_verdict(message: dict[str, Any], action: Any, asked: Question) -> None:
-    """Whatever a worker sends is a verdict or a BadVerdict of one printable line."""
+    """Whatever a worker sends is a verdict, or a BadVerdict with one printable line."""
     if action is not None:
         message["action"] = action
     try:

@@ -1,4 +1,4 @@
-"""Kept verdicts: for whom one counts, for how long, and what ends it."""
+"""Cached verdicts: which requests one applies to, for how long, and what ends it."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def keep(
 
 
 def test_a_session() -> None:
-    """Checked once, it is known on all paths for as long as the hook said."""
+    """A session that was checked once is known on all paths for as long as the hook said."""
     cache = VerdictCache()
     assert cache.get(ASKED, NOW) is None
     assert keep(cache)
@@ -69,14 +69,14 @@ def test_a_session() -> None:
     ids=str,
 )
 def test_whatever_it_may_depend_on(other: Common) -> None:
-    """A verdict counts for no request that the hook could have told from the first one."""
+    """A verdict applies only to requests that the hook could not have told from the first one."""
     cache = VerdictCache()
     assert keep(cache)
     assert cache.get(ASKED._replace(common=other), NOW) is None
 
 
 def test_paths_and_queries() -> None:
-    """Without any_path a verdict counts for this very target, as it came."""
+    """Without any_path a verdict applies to exactly this target, as it was sent."""
     cache = VerdictCache()
     assert keep(cache, verdict=Continue(cache_s=10.0))
     assert cache.get(ASKED, NOW)
@@ -97,14 +97,14 @@ def test_paths_and_queries() -> None:
     ],
 )
 def test_values(fields: Any) -> None:
-    """Another value, none, or two of them are another request."""
+    """Another value, no value, or two values make another request."""
     cache = VerdictCache()
     assert keep(cache)
     assert cache.get(ASKED._replace(fields=fields), NOW) is None
 
 
 def test_absent_is_a_value() -> None:
-    """That nobody is signed in may be kept, and says nothing of who is."""
+    """ "Not signed in" may be cached, and says nothing about requests that are."""
     cache = VerdictCache()
     anonymous = ASKED._replace(fields=())
     nobody = SESSION.__class__(cache_s=10.0, vary=SESSION.vary, any_path=True)
@@ -114,7 +114,7 @@ def test_absent_is_a_value() -> None:
 
 
 def test_other_values_do_not_matter() -> None:
-    """What the hook did not name makes no difference."""
+    """Values that the hook did not name make no difference."""
     cache = VerdictCache()
     assert keep(cache)
     assert cache.get(ASKED._replace(fields=(("cookie", "a=b; sid=s1"),), client="::1"), NOW)
@@ -136,14 +136,15 @@ def test_other_values_do_not_matter() -> None:
     ],
 )
 def test_never_kept(verdict: Any, more: dict[str, Any]) -> None:
-    """Answers, cookies, what depends on a body, and what is too large or over."""
+    """Answers, cookies, and verdicts that depend on a body, are too large or expired are not
+    cached."""
     cache = VerdictCache()
     assert not keep(cache, verdict=verdict, **more)
     assert len(cache) == 0
 
 
 def test_until() -> None:
-    """A session that ends sooner than `cache_s` ends its verdict."""
+    """A session that ends before `cache_s` ends its verdict."""
     cache = VerdictCache()
     assert keep(cache, verdict=Continue(cache_s=60.0, until_s=WALL + 5))
     assert cache.get(ASKED, NOW + 4.9)
@@ -151,7 +152,7 @@ def test_until() -> None:
 
 
 def test_forget() -> None:
-    """A tag drops what has it, of this plugin alone."""
+    """Forgetting a tag drops the verdicts with that tag, for this plugin only."""
     cache = VerdictCache()
     other = ASKED._replace(common=COMMON._replace(plugin="audit"))
     assert keep(cache)
@@ -164,7 +165,7 @@ def test_forget() -> None:
 
 
 def test_forget_what_is_on_its_way() -> None:
-    """A hook that was asked before its session ended cannot bring it back."""
+    """A hook that was called before its session ended cannot restore it."""
     cache = VerdictCache()
     cache.forget("authn", "session:1", NOW + 1)
     assert not keep(cache, asked_at=NOW, now=NOW + 2)
@@ -174,7 +175,7 @@ def test_forget_what_is_on_its_way() -> None:
 
 
 def test_a_plugin_that_is_gone() -> None:
-    """Its verdicts go with it."""
+    """Its verdicts are removed with it."""
     cache = VerdictCache()
     other = ASKED._replace(common=COMMON._replace(plugin="audit"))
     assert keep(cache)
@@ -189,7 +190,7 @@ def sessions(number: int) -> Asked:
 
 
 def test_bounded_by_entries() -> None:
-    """The one that was used longest ago goes."""
+    """The least recently used verdict is dropped."""
     cache = VerdictCache(entries_max=3)
     for number in range(3):
         assert keep(cache, sessions(number))
@@ -204,7 +205,7 @@ def test_bounded_by_entries() -> None:
 
 
 def test_bounded_by_bytes() -> None:
-    """Long values take the place of several."""
+    """A large verdict takes the place of several."""
     cache = VerdictCache(bytes_max=40_000)
     for number in range(100):
         keep(cache, ASKED._replace(fields=(("cookie", f"sid={number}{'x' * 5000}"),)))
@@ -213,7 +214,7 @@ def test_bounded_by_bytes() -> None:
 
 
 def test_few_ways_to_tell_requests_apart() -> None:
-    """A plugin that names ever other headers is not looked up in ever more ways."""
+    """A plugin that varies on ever more headers does not cause ever more lookups."""
     cache = VerdictCache()
     kept = [
         keep(cache, verdict=Continue(cache_s=10.0, vary=(Source("header", f"x-{number}"),)))
@@ -229,7 +230,7 @@ def test_few_ways_to_tell_requests_apart() -> None:
     )
 )
 def test_nothing_is_left_over(steps: list[tuple[str, int, int]]) -> None:
-    """Whatever is kept and forgotten, the counts are those of the entries, and end at zero."""
+    """Whatever is added and removed, the counts match the entries, and end at zero."""
     cache, now = VerdictCache(entries_max=4), NOW
     for what, number, tag in steps:
         now += 1.0
@@ -249,7 +250,7 @@ def test_nothing_is_left_over(steps: list[tuple[str, int, int]]) -> None:
 
 
 def test_one_that_forgets_without_end() -> None:
-    """Harms itself alone: what others have not forgotten is known still."""
+    """A plugin that forgets without end only harms itself: the tags of others stay as they are."""
     forgotten = Forgotten()
     forgotten.add("a", "old", NOW)
     for number in range(20_000):
@@ -260,7 +261,7 @@ def test_one_that_forgets_without_end() -> None:
 
 
 def test_forgotten_is_bounded() -> None:
-    """What is not known any more counts as forgotten."""
+    """If it is no longer known whether a tag was forgotten, it counts as forgotten."""
     forgotten = Forgotten()
     for number in range(10_010):
         forgotten.add("a", str(number), NOW + number / 1000)
@@ -280,7 +281,7 @@ def stand(streams: OpenStreams[str], stream: str, *verdicts: Continue, at: float
 
 
 def test_streams_end_with_their_tags() -> None:
-    """A forgotten tag ends what stands on it, once."""
+    """A forgotten tag ends the streams that depend on it, once."""
     streams: OpenStreams[str] = OpenStreams(Forgotten())
     assert stand(streams, "a", SESSION)
     assert stand(streams, "b", SESSION, Continue(tags=("x",)))
@@ -293,7 +294,7 @@ def test_streams_end_with_their_tags() -> None:
 
 
 def test_streams_end_with_their_time() -> None:
-    """The soonest of several counts; who has left is not told of."""
+    """The earliest of several ends counts; a stream that has closed is not reported."""
     streams: OpenStreams[str] = OpenStreams(Forgotten())
     assert stand(streams, "a", Continue(until_s=WALL + 9), Continue(until_s=WALL + 5))
     assert stand(streams, "b", Continue(until_s=WALL + 2))
@@ -305,7 +306,7 @@ def test_streams_end_with_their_time() -> None:
 
 
 def test_streams_that_come_too_late() -> None:
-    """What was forgotten or over before it opened does not open."""
+    """A stream does not open if its tag was forgotten or its time is over."""
     forgotten = Forgotten()
     streams: OpenStreams[str] = OpenStreams(forgotten)
     forgotten.add("authn", "session:1", NOW)
@@ -316,7 +317,7 @@ def test_streams_that_come_too_late() -> None:
 
 
 def test_streams_that_leave_take_no_memory() -> None:
-    """Ten thousand that came and went leave nothing behind, though their time has not come."""
+    """Ten thousand streams that came and went leave no memory behind, even before their end."""
     streams: OpenStreams[int] = OpenStreams(Forgotten())
     for number in range(10_000):
         footing = Footing("authn", Continue(until_s=WALL + 1e6, tags=("a",)), NOW)
