@@ -1,4 +1,4 @@
-"""The census, counted anew by a search over all workers."""
+"""The census, recounted by a search over all workers."""
 
 from collections import Counter
 from collections.abc import Hashable
@@ -46,7 +46,7 @@ def _check_spares(census: Census, workers: list[WorkerState]) -> None:
 
 
 def _check_order(census: Census, workers: list[WorkerState]) -> None:
-    """Who is idle, and who is older, and in which order."""
+    """Check who is idle and who is older, and the order of both."""
     idle = [w for line in census.idle_lines.values() for w in (*line.kept, *line.fresh)]
     assert not any(w.app.is_exempt for w in idle if w.app is not None)
     idle += census.idle_exempt

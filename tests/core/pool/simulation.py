@@ -1,8 +1,8 @@
-"""An app under load on a clock of its own: clients, workers that compute and wait, and a pool.
+"""An app under load on a simulated clock: clients, workers that compute and wait, and a pool.
 
-A worker computes for one request at a time, in turns of 5 ms, and waits for as many as it
-has at once. Each has a core of its own. It tells how busy it was every tenth of a second while it
-has something in hand, as workers do.
+A worker computes for one request at a time, in turns of 5 ms, and can wait for any number at once.
+Each worker has a core of its own. While it has requests, it reports every tenth of a second how
+busy it was, as workers do.
 """
 
 import heapq
@@ -40,7 +40,7 @@ class Process:
         self.in_hand = 0
         self.is_running = False
         self.is_telling = False
-        self.used_s = 0.0  # processor time since it told
+        self.used_s = 0.0  # processor time since the last report
         self.told_s = 0.0
 
 
@@ -76,7 +76,8 @@ class Simulation:
         return self.app.serving
 
     def closed(self, clients: int, compute_s: float, wait_s: float) -> None:
-        """So many clients from now on, each of which asks again when it is answered."""
+        """Add so many clients, each of which sends its next request when the last one is
+        answered."""
         first, self._clients = self._clients, self._clients + clients
         self._next = lambda client: (
             Request(compute_s, wait_s, self.now, client) if client >= first else None
@@ -85,7 +86,7 @@ class Simulation:
             self._at(self.random.random() * 0.01, lambda client=client: self._ask(client))  # type: ignore[misc]  # bound as a default
 
     def open(self, rate: float, compute_s: float, wait_s: float) -> None:
-        """Requests at random times, so many a second, however long they take."""
+        """Send requests at random times, so many a second, however long they take."""
         self._next = lambda client: None
 
         def arrive() -> None:
@@ -97,11 +98,11 @@ class Simulation:
         self._at(self.random.expovariate(rate), arrive)
 
     def stop(self) -> None:
-        """No new requests."""
+        """Stop sending requests."""
         self._next = lambda client: None
 
     def run(self, seconds: float) -> None:
-        """Let so much time pass."""
+        """Let this much time pass."""
         until = self.now + seconds
         while self._events[0][0] <= until:
             self.now, _, act = heapq.heappop(self._events)

@@ -1,4 +1,4 @@
-"""A scheduler with apps and workers in it, brought to a state in few words."""
+"""A scheduler with apps and workers, brought into a given state in few lines."""
 
 from buntime.core.pool.decisions import Adopt
 from buntime.core.pool.scheduler import Scheduler
@@ -6,7 +6,7 @@ from buntime.core.pool.workforce import AppState, Policy, PoolLimits, WorkerStat
 
 
 class Stage:
-    """A pool with workers in it, on a clock that stands still."""
+    """A pool with workers in it, and a clock that stands still."""
 
     def __init__(self, pool_size: int = 10_000) -> None:
         limits = PoolLimits(
@@ -46,7 +46,7 @@ class Stage:
         self.pool.finished(worker, self.now)
 
     def boot(self, app: AppState, number: int, capacity: int = 1) -> list[int]:
-        """So many busy workers, each with a request in hand."""
+        """Start so many busy workers, each with a request."""
         workers = []
         for _ in range(number):
             decisions = self.pool.submit(app, object(), self.now)
@@ -63,11 +63,11 @@ class Stage:
         return self.pool.workers[number]
 
     def finish(self, number: int) -> None:
-        """The worker's request, or one of them, has ended."""
+        """One of the worker's requests has ended."""
         self.pool.finished(number, self.now)
 
     def give(self, number: int, requests: int) -> None:
-        """So many requests more for this very worker."""
+        """Give this worker so many more requests."""
         worker = self.worker(number)
         assert worker.app is not None
         for _ in range(requests):

@@ -1,4 +1,4 @@
-"""The states of an assignment, and the only ways between them."""
+"""The states of an assignment, and its only transitions."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from buntime.core.pool.assignment import TRANSITIONS, AssignmentError, Event, St
 
 
 def test_every_way_is_in_the_table() -> None:
-    """Each state has an entry; what it does not name is a bug and raises."""
+    """Each state has an entry; an event without one is a bug and raises."""
     assert set(TRANSITIONS) == set(State)
     for state in State:
         for event in Event:
@@ -20,7 +20,7 @@ def test_every_way_is_in_the_table() -> None:
 
 
 def test_only_the_worker_frees_its_slot() -> None:
-    """Nothing but CLOSE leads to CLOSED, from each state, and nothing leads out of it."""
+    """Only CLOSE leads to CLOSED, from every state, and no event leads out of it."""
     ways = {(state, event) for state in State for event in TRANSITIONS[state]}
     closing = {(s, e) for s, e in ways if after(s, e) is State.CLOSED}
     assert closing == {(s, Event.CLOSE) for s in State if s is not State.CLOSED}
@@ -28,6 +28,6 @@ def test_only_the_worker_frees_its_slot() -> None:
 
 
 def test_nobody_is_stuck_who_is_waited_for() -> None:
-    """A request is let go first; only then has its worker a time to stop."""
+    """A request must be detached before its worker can count as stuck."""
     assert Event.OVERDUE not in TRANSITIONS[State.LIVE]
     assert after(after(State.LIVE, Event.DETACH), Event.OVERDUE) is State.STUCK

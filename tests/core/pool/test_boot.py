@@ -14,7 +14,7 @@ def at(stage: Stage) -> Boot:
 
 
 def test_every_way_is_in_the_table() -> None:
-    """Each stage has an entry; what it does not name is the worker's fault, and raises."""
+    """Each stage has an entry; an event without one is the worker's fault, and raises."""
     assert set(STEPS) == set(Stage)
     for stage in Stage:
         for step in Step:
@@ -30,7 +30,7 @@ def test_every_way_is_in_the_table() -> None:
 
 @pytest.mark.parametrize("order", [(Step.UP, Step.ADOPT), (Step.ADOPT, Step.UP)])
 def test_its_app_may_come_before_it_is_up(order: tuple[Step, Step]) -> None:
-    """The two cross on the channel."""
+    """The app's code may be sent before the worker reports that it is up: the two cross."""
     boot = Boot()
     for step in (*order, Step.LOADED):
         boot.step(step)
@@ -38,12 +38,12 @@ def test_its_app_may_come_before_it_is_up(order: tuple[Step, Step]) -> None:
 
 
 def test_is_up() -> None:
-    """An interpreter that has not told so is not up, whatever it was sent."""
+    """An interpreter is up only once it has said so, whatever it was sent."""
     assert {stage for stage in Stage if not at(stage).is_up} == {Stage.STARTING, Stage.ADOPTED}
 
 
 def test_the_first_reason_counts() -> None:
-    """What a worker says while it is killed for its time is not what its boot failed of."""
+    """What a worker says while it is killed for its timeout does not replace the first reason."""
     boot = at(Stage.LOADING)
     boot.fail("the app did not load in 30 s")
     boot.fail("KeyboardInterrupt")
@@ -55,7 +55,7 @@ def test_the_first_reason_counts() -> None:
 
 @pytest.mark.parametrize("stage", [Stage.STARTING, Stage.UP, Stage.LOADED])
 def test_only_an_app_can_fail_to_load(stage: Stage) -> None:
-    """A spare has none, and one that is loaded stays so."""
+    """A spare has no app that could fail, and a loaded app stays loaded."""
     with pytest.raises(BootError):
         at(stage).fail("a lie")
     assert at(stage).error == ""

@@ -9,7 +9,7 @@ def middle() -> float:
 
 
 def test_an_idle_worker_is_chosen_first() -> None:
-    """Of the idle ones it is the one that was busy last, so that others may end."""
+    """Of the idle workers, the one that was busy last is chosen, so that the others may end."""
     stage = Stage()
     app = stage.app(workers=3)
     first, second, third = stage.boot(app, 3, capacity=8)
@@ -22,7 +22,7 @@ def test_an_idle_worker_is_chosen_first() -> None:
 
 
 def test_the_number_in_hand_decides_between_the_equally_busy() -> None:
-    """Among workers that compute, it is the queue in which the request would stand."""
+    """Between equally busy workers, the one with fewer requests is chosen."""
     stage = Stage()
     app = stage.app(workers=2)
     first, second = stage.boot(app, 2, capacity=8)
@@ -33,7 +33,7 @@ def test_the_number_in_hand_decides_between_the_equally_busy() -> None:
 
 
 def test_the_less_busy_is_chosen_however_much_it_has_in_hand() -> None:
-    """Requests that wait for a database hold nobody up, one that computes does."""
+    """The less busy worker is chosen, however many of its requests wait for a database."""
     stage = Stage()
     app = stage.app(workers=2)
     waits, computes = stage.boot(app, 2, capacity=100)
@@ -44,7 +44,7 @@ def test_the_less_busy_is_chosen_however_much_it_has_in_hand() -> None:
 
 
 def test_of_many_workers_two_are_compared() -> None:
-    """By chance, two different ones; each of them may be chosen."""
+    """Of many workers two different ones are drawn at random, and the better one is chosen."""
     stage = Stage()
     app = stage.app(workers=10)
     workers = stage.boot(app, 10, capacity=8)
@@ -56,7 +56,7 @@ def test_of_many_workers_two_are_compared() -> None:
 
 
 def test_nobody_is_chosen_where_all_are_full() -> None:
-    """Then the request waits."""
+    """If all workers are full, none is chosen and the request waits."""
     stage = Stage()
     app = stage.app(workers=2)
     stage.boot(app, 2)

@@ -1,4 +1,4 @@
-"""What a worker claims: each claim is what it should be, or refused with a short text."""
+"""What a worker claims: each claim is valid, or refused with a short text."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ READY = {"kind": "fetch", "concurrency": 8, "boot_ms": 1.5}
 DEEP: list[Any] = []
 for _ in range(5000):
     DEEP = [DEEP]
-# What JSON can say, and Python takes for something else here and there.
+# Values that JSON allows and Python may confuse with others.
 ODD = [None, "", "x" * 10**6, "\ud800", -1, 10**4000, 0.5, math.nan, math.inf, [], {}, DEEP]
 ALL: list[Callable[[Any], Any]] = [
     claims.flag,
@@ -29,7 +29,7 @@ ALL: list[Callable[[Any], Any]] = [
 @pytest.mark.parametrize("check", ALL)
 @pytest.mark.parametrize("value", ODD, ids=lambda value: type(value).__name__)
 def test_any_value(check: Callable[[Any], Any], value: object) -> None:
-    """It passes unchanged, or is refused in few words."""
+    """A value passes unchanged, or is refused in few words."""
     told = ""
     try:
         value = check(value) == value
@@ -50,7 +50,7 @@ def test_what_python_takes_for_a_number() -> None:
 
 
 def test_bounds() -> None:
-    """Both count."""
+    """Both bounds are inclusive."""
     assert [claims.whole(value, 1, 3) for value in (1, 3)] == [1, 3]
     for value in (0, 4):
         with pytest.raises(ValueError, match="from 1 on"):
@@ -59,7 +59,7 @@ def test_bounds() -> None:
 
 
 def test_a_ready() -> None:
-    """Kind, concurrency, boot time; a kind is shown in the log, so it is short."""
+    """A READY has a kind, a concurrency and a boot time; the kind is short since it is logged."""
     assert claims.ready(READY) == claims.Ready("fetch", 8, 1.5)
     assert len(claims.ready({**READY, "kind": "x" * 10**6}).kind) < 100
     [told] = claims.ready({**READY, "imports": [["x" * 10**6, 2, 3]]}).imports or ()
@@ -91,19 +91,19 @@ def test_a_ready() -> None:
     ids="-".join,
 )
 def test_a_ready_that_is_none(changed: dict[str, Any]) -> None:
-    """Refused, whatever it is."""
+    """An invalid READY is refused, whatever it is."""
     with pytest.raises(ValueError, match=r"where a|a boot that|import"):
         claims.ready({**READY, **changed})
 
 
 @given(st.text(), st.text())
 def test_an_error(message: str, stack: str) -> None:
-    """Told as it is; a worker cuts both itself."""
+    """An error of normal size is passed on unchanged."""
     assert claims.error({"message": message, "stack": stack}) == (message, stack)
 
 
 def test_a_long_error() -> None:
-    """What is longer than a worker makes it is cut: it goes to the log."""
+    """An error longer than any worker makes is cut, since it is logged."""
     told, stack = claims.error({"message": "m" * 10**6, "stack": "s" * 10**6})
     assert len(told) + len(stack) < 200_000
     with pytest.raises(ValueError, match="where a text"):

@@ -1,4 +1,4 @@
-"""Workers of plugins: beside the pool's size, and ended by nothing but their own end."""
+"""Workers of plugins: outside the pool's size, and never ended to make room or for idleness."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def plugin(stage: Stage, name: str = "plugin", **changes: float) -> AppState:
 
 
 def test_it_starts_in_a_full_pool_and_takes_no_room() -> None:
-    """With every place of the pool taken, a plugin starts at once and ends nobody."""
+    """With every place of the pool taken, a plugin starts at once and ends no other worker."""
     stage = Stage(2)
     stage.boot(stage.app("a"), 1)
     stage.boot(stage.app("b"), 1)
@@ -25,7 +25,7 @@ def test_it_starts_in_a_full_pool_and_takes_no_room() -> None:
 
 
 def test_it_leaves_the_pool_its_size() -> None:
-    """Beside three plugins a pool of two has two workers still."""
+    """A pool of two still has two app workers beside three plugins."""
     stage = Stage(2)
     for number in range(3):
         plugin(stage, f"plugin{number}")
@@ -36,7 +36,7 @@ def test_it_leaves_the_pool_its_size() -> None:
 
 
 def test_it_is_never_ended_for_others() -> None:
-    """Neither an idle nor a busy plugin makes room for an app, however long that waits."""
+    """Neither an idle nor a busy plugin makes room for an app, however long it waits."""
     stage = Stage(1)
     idle, busy = plugin(stage, "idle"), plugin(stage, "busy")
     stage.pool.submit(busy, object(), stage.now)
@@ -52,7 +52,7 @@ def test_it_is_never_ended_for_others() -> None:
 
 
 def test_it_is_never_idle_for_too_long() -> None:
-    """A plugin that nobody has asked for a year is there still."""
+    """A plugin that has been idle for a year is still there."""
     stage = Stage(1)
     app = plugin(stage)
     stage.now += 365 * 86400
@@ -61,7 +61,7 @@ def test_it_is_never_idle_for_too_long() -> None:
 
 
 def test_it_is_started_again() -> None:
-    """When its worker has died another one is started, though nobody asks and the pool is full."""
+    """When its worker has died another one starts, even without requests and in a full pool."""
     stage = Stage(1)
     stage.boot(stage.app("a"), 1)
     app = plugin(stage)
@@ -74,7 +74,7 @@ def test_it_is_started_again() -> None:
 
 
 def test_it_is_recycled_in_a_full_pool() -> None:
-    """A plugin that nobody has used for long is replaced by its successor, not just ended."""
+    """A plugin that was idle for long is replaced by a successor, not just ended."""
     stage = Stage(1)
     stage.boot(stage.app("a"), 1)
     app = plugin(stage)

@@ -10,7 +10,7 @@ from buntime.core.pool.gathering import MEMORY_MAX_BYTES, SPACING_S, Gathering
 
 
 def test_half_of_the_slots_are_for_those_that_lack_nothing() -> None:
-    """Who goes on without all of its body is one of fewer than half, till it has it."""
+    """Requests whose body is incomplete may take fewer than half of the slots."""
     gathering = Gathering()
     lacking = {"a", "b", "c"}
     for request in sorted(lacking):
@@ -26,12 +26,13 @@ def test_half_of_the_slots_are_for_those_that_lack_nothing() -> None:
 
 
 def test_one_may_always_go() -> None:
-    """Also where half of the slots is none."""
+    """One may always go, even if half of the slots is none."""
     assert Gathering().may_go(1, lambda _: True, 0)
 
 
 def test_those_that_lack_some_go_one_after_the_other() -> None:
-    """Though there are slots for more: each takes a spare."""
+    """Requests with incomplete bodies start at intervals even with free slots: each takes a
+    spare."""
     gathering = Gathering()
     gathering.take("a", 10)
     gathering.let_go("a", 5.0)
@@ -40,7 +41,7 @@ def test_those_that_lack_some_go_one_after_the_other() -> None:
 
 
 def test_memory_is_bounded() -> None:
-    """What has come of all bodies together; half of it is said to be much."""
+    """The memory for all bodies together is bounded; half of it already counts as pressure."""
     gathering = Gathering()
     assert gathering.take("a", MEMORY_MAX_BYTES // 2)
     assert not gathering.is_pressed
@@ -52,7 +53,7 @@ def test_memory_is_bounded() -> None:
 
 
 class GatheringMachine(RuleBasedStateMachine):
-    """Bodies come, pause, end and are given up in any order."""
+    """Bodies arrive, pause, end and are given up in any order."""
 
     @initialize(slots=st.integers(1, 9))
     def begin(self, slots: int) -> None:

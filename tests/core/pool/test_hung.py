@@ -1,4 +1,4 @@
-"""Where an app hangs while it loads, by the stacks of its worker."""
+"""Where an app hangs while it loads, found in the stacks of its worker."""
 
 import pytest
 
@@ -22,7 +22,8 @@ def stacks(*frames: str, tasks: str = "") -> str:
 
 
 def test_the_innermost_line_of_the_app() -> None:
-    """It is the app's own line, of the thread that loads it, and not that of a package."""
+    """The innermost line of the app itself is reported, from the loading thread, not a
+    package's."""
     text = stacks(
         '"/usr/lib/python3.11/socket.py", line 9 in recv',
         '"/apps/shop/.venv/lib/python3.11/site-packages/db.py", line 8 in connect',
@@ -55,7 +56,7 @@ def test_servers_are_known(file: str) -> None:
 
 
 def test_tasks_come_after_the_thread_that_loads() -> None:
-    """A lifespan that waits is found in its task."""
+    """A waiting lifespan is found in its task."""
     task = """
 Task lifespan (most recent call first):
   File "/usr/lib/python3.11/asyncio/locks.py", line 213 in wait
@@ -66,7 +67,7 @@ Task lifespan (most recent call first):
 
 
 def test_other_threads_come_last() -> None:
-    """Where nothing else tells, another thread's line does; where none does, nothing is said."""
+    """If nothing else is found, a line of another thread is reported, or nothing."""
     assert where(stacks(), "/apps/shop") == "jobs.py, line 3, in run"
     assert where("no answer: the process is stopped", "/apps/shop") == ""
     assert where(stacks(), "/apps/other") == ""

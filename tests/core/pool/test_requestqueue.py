@@ -1,4 +1,4 @@
-"""The order of a queue, also where clients may have left."""
+"""The order of a queue, also with clients that may have left."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def drained(queue: RequestQueue) -> list[object]:
 
 
 def test_who_may_have_left_goes_last() -> None:
-    """Behind those who came before, and those who come later."""
+    """A request whose client may have left comes after all others, earlier and later ones."""
     queue = queue_of("a", "b", "c")
     queue.put_last("a")
     queue.put_last("b")
@@ -36,7 +36,7 @@ def test_who_may_have_left_goes_last() -> None:
 
 
 def test_who_is_alone_is_not_passed_over() -> None:
-    """While nobody else waits the next one is of those, until somebody comes."""
+    """If only such requests wait, they are served in turn, until another one comes."""
     queue = queue_of("a", "b")
     for ticket in ("a", "b", "a", "b", "unknown"):
         queue.put_last(ticket)
@@ -48,7 +48,7 @@ def test_who_is_alone_is_not_passed_over() -> None:
 
 
 def test_who_may_have_left_makes_room() -> None:
-    """Where there are too many, one of those goes; else the oldest where it would be late."""
+    """A full queue drops such a request first, otherwise the oldest one if it would be late."""
     queue = queue_of("a", "b")
     assert queue.most_dispensable(1.0) is None
     assert queue.most_dispensable(6.0) == "a"
@@ -57,7 +57,7 @@ def test_who_may_have_left_makes_room() -> None:
 
 
 def test_all_are_cleared() -> None:
-    """Of a queue that is given up nothing is left."""
+    """A cleared queue is empty."""
     queue = queue_of("a", "b")
     queue.put_last("a")
     queue.clear()
@@ -73,8 +73,8 @@ STEPS = st.lists(
 
 @given(STEPS)
 def test_nobody_is_lost(steps: list[tuple[str, int]]) -> None:
-    """Whatever happens, all that wait are found once, and it is empty when nobody waits; who may
-    have left is taken only where all the others that wait have come to be so too."""
+    """Whatever happens, each waiting request is found exactly once. One whose client may have
+    left is taken only if none is certain to wait."""
     queue = RequestQueue(10.0)
     sure: set[int] = set()
     doubtful: set[int] = set()
@@ -101,7 +101,7 @@ def test_nobody_is_lost(steps: list[tuple[str, int]]) -> None:
 
 
 def test_of_a_late_queue_the_newest_goes_first() -> None:
-    """Also where some may have left."""
+    """A late queue serves the newest first, also with clients that may have left."""
     queue = queue_of("a", "b", "c")
     queue.put_last("c")
     assert [queue.take_next(9.0) for _ in range(3)] == ["b", "a", "c"]
@@ -109,7 +109,7 @@ def test_of_a_late_queue_the_newest_goes_first() -> None:
 
 @pytest.mark.parametrize("ticket", ["a", "b"])
 def test_a_withdrawal(ticket: str) -> None:
-    """Who waits no more is gone, from either place."""
+    """A withdrawn request is gone, wherever it was."""
     queue = queue_of("a", "b")
     queue.put_last("a")
     queue.withdraw(ticket)

@@ -1,4 +1,4 @@
-"""Which state of an app's code serves, and which change of it is tried."""
+"""Which state of an app's code serves, and which change is tried."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Deployed:
 
 
 class World:
-    """A rollout in which an app serves that has been loaded."""
+    """A rollout with an app that serves and has loaded."""
 
     def __init__(self, version: str | None = None, *, workers: int = 1, **manifest: Any) -> None:
         self.rollout: Rollout[Deployed] = Rollout()
@@ -49,13 +49,13 @@ def test_what_was_loaded_is_proven() -> None:
 
 
 def test_a_static_app_needs_no_trial() -> None:
-    """There is nothing to load of a static site: it is proven as it is."""
+    """A static site has nothing to load, so it is proven from the start."""
     rollout: Rollout[Deployed] = Rollout()
     assert rollout.is_proven(make_app(entrypoint="index.html"))
 
 
 def test_a_change_of_a_static_app_serves_at_once() -> None:
-    """What was static before has no worker that could go on serving."""
+    """A static app has no worker that could go on serving, so its change serves at once."""
     rollout: Rollout[Deployed] = Rollout()
     new = make_app()
     assert rollout.choose(new, make_app(entrypoint="index.html")) == Choice(new)
@@ -65,20 +65,20 @@ def test_a_change_of_a_static_app_serves_at_once() -> None:
 
 
 def test_a_change_is_tried_beside_what_serves() -> None:
-    """While workers have the old code loaded, they serve and the new one is tried."""
+    """While workers have the old code loaded, they serve and the new code is tried."""
     world = World()
     assert world.choose(make_app()) == Choice(world.proven, Placement.BESIDE)
 
 
 def test_a_change_serves_where_nobody_has_the_old_code() -> None:
-    """The old code is gone from the folder: without workers that have it, the new one serves."""
+    """If no worker has the old code, which is gone from the folder, the new code serves."""
     world = World(workers=0)
     new = make_app()
     assert world.choose(new) == Choice(new)
 
 
 def test_a_change_serves_where_another_state_has_taken_the_place() -> None:
-    """Workers of another state of the code are no workers of the one that is asked about."""
+    """Workers with a third state of the code do not count as workers of the old one."""
     world = World()
     world.rollout.serve(Deployed(make_app(), workers=1))
     new = make_app()
@@ -86,7 +86,7 @@ def test_a_change_serves_where_another_state_has_taken_the_place() -> None:
 
 
 def test_a_candidate_that_has_loaded_takes_the_place() -> None:
-    """`loaded` tells once that the candidate is to serve, and `serve` tells whom it replaces."""
+    """`loaded` says once that the candidate should serve, and `serve` returns what it replaces."""
     world = World()
     candidate = Deployed(make_app())
     assert world.rollout.try_beside(candidate) is None
@@ -98,7 +98,7 @@ def test_a_candidate_that_has_loaded_takes_the_place() -> None:
 
 
 def test_a_newer_change_replaces_a_candidate() -> None:
-    """One change is tried at a time: the newest; a late success of an older one changes nothing."""
+    """Only the newest change is tried; a late success of an older one has no effect."""
     world = World()
     older, newer = Deployed(make_app()), Deployed(make_app())
     world.rollout.try_beside(older)
@@ -109,7 +109,7 @@ def test_a_newer_change_replaces_a_candidate() -> None:
 
 
 def test_a_failed_candidate_leaves_the_other_serving() -> None:
-    """`failed` tells that what was there before goes on, and the candidate stays to be retried."""
+    """`failed` says that the previous app goes on, and the candidate stays to be retried."""
     world = World()
     candidate = Deployed(make_app())
     world.rollout.try_beside(candidate)
@@ -120,32 +120,32 @@ def test_a_failed_candidate_leaves_the_other_serving() -> None:
 
 
 def test_a_boot_that_fails_with_nothing_before_it() -> None:
-    """The first state of an app has nobody who could go on in its place."""
+    """The first state of an app has no predecessor that could go on."""
     rollout: Rollout[Deployed] = Rollout()
     first = Deployed(make_app())
     rollout.serve(first)
     assert not rollout.failed(first)
 
 
-# Another key: a version beside another one
+# Another key: one version beside another
 
 
 def test_a_new_version_serves_where_the_one_before_has_no_workers() -> None:
-    """Either of them must be started: the new one is, and the one before it stands by."""
+    """If either of them must be started, the new version is, with the old one as a fallback."""
     world = World("1.0.0", workers=0)
     new = make_app(version="2.0.0", ttl_s=60.0)
     assert world.choose(new) == Choice(new, Placement.APART)
 
 
 def test_a_new_version_is_tried_while_the_one_before_has_workers() -> None:
-    """Nobody waits for the new version's boot while the one before it serves."""
+    """No request waits for the new version's boot while the old one serves."""
     world = World("1.0.0")
     new = make_app(version="2.0.0", ttl_s=60.0)
     assert world.choose(new) == Choice(world.proven, Placement.APART)
 
 
 def test_a_new_version_that_has_failed_does_not_serve() -> None:
-    """After a failed boot the version before it serves, and the new one is tried again."""
+    """After a failed boot the old version serves, and the new one is tried again."""
     world = World("1.0.0", workers=0)
     new = Deployed(make_app(version="2.0.0", ttl_s=60.0), fallback=world.proven)
     world.rollout.serve(new)
@@ -162,14 +162,14 @@ def test_a_new_version_that_has_failed_does_not_serve() -> None:
 def test_requests_that_could_not_fall_back_stay_with_the_proven(
     proven: dict[str, Any], new: dict[str, Any]
 ) -> None:
-    """Requests wait for a new version only where the one before it may answer them as well."""
+    """Requests wait for a new version only if the old one could answer them as well."""
     world = World("1.0.0", workers=0, **proven)
     choice = world.choose(make_app(version="2.0.0", **{"ttl_s": 60.0, **new}))
     assert choice == Choice(world.proven, Placement.APART)
 
 
 def test_a_version_that_has_loaded_needs_no_fallback() -> None:
-    """What has loaded once answers for its own failures."""
+    """A version that has loaded once answers for its own failures."""
     world = World("1.0.0")
     new = Deployed(make_app(version="2.0.0"), fallback=world.proven)
     world.rollout.serve(new)
@@ -185,7 +185,7 @@ def test_a_version_that_has_loaded_needs_no_fallback() -> None:
 def test_who_may_answer_for_a_version(
     version: str | None, spec: str | None, expected: bool
 ) -> None:
-    """A request for a range of versions is answered by one of that range."""
+    """A request for a range of versions is answered by a version in that range."""
     assert is_meant(make_app(version=version), spec) is expected
 
 
@@ -193,7 +193,7 @@ def test_who_may_answer_for_a_version(
 
 
 def test_the_revision_grows_with_what_choose_depends_on() -> None:
-    """Those who keep an answer of `choose` see by the revision that it may be another one."""
+    """A changed revision shows that a cached result of `choose` may be outdated."""
     world = World()
     seen = [world.rollout.revision]
     candidate = Deployed(make_app())
@@ -208,7 +208,7 @@ def test_the_revision_grows_with_what_choose_depends_on() -> None:
 
 
 def test_the_revision_rests_while_nothing_changes() -> None:
-    """Each boot of a proven app leaves it alone: it costs everybody's remembered answers."""
+    """Boots of a proven app do not change the revision, since that would invalidate all caches."""
     world = World()
     before = world.rollout.revision
     world.rollout.loaded(world.first)

@@ -10,7 +10,7 @@ from tests.core.pool.stage import Stage
 
 
 class Full(Stage):
-    """A pool of one idle worker for each of so many apps, and apps that want another one."""
+    """A pool with one idle worker each for so many apps, and apps that want another worker."""
 
     def __init__(self, pool_size: int) -> None:
         super().__init__(pool_size)
@@ -22,16 +22,16 @@ class Full(Stage):
         return self.pool.submit(app, object(), self.now)
 
     def ended(self, decisions: list[Decision]) -> list[int]:
-        """The workers that are told to end, which take long from now on."""
+        """The workers that are told to end, and will take long."""
         return [each.worker for each in decisions if isinstance(each, End)]
 
     def later(self, worker: int) -> list[Decision]:
-        """A moment later the worker is there still."""
+        """A moment later the worker is still there."""
         return self.pool.overdue(worker, self.now)
 
 
 def test_a_moment_later_a_worker_makes_room() -> None:
-    """The app that it was to end for has one beside it."""
+    """The app for which it was to end gets an additional worker."""
     stage = Full(2)
     [worker] = stage.ended(stage.ask(stage.app("new")))
     assert [type(each) for each in stage.later(worker)][-1] is Adopt
@@ -39,7 +39,7 @@ def test_a_moment_later_a_worker_makes_room() -> None:
 
 
 def test_it_makes_room_once() -> None:
-    """When it has gone at last there is no second place for it."""
+    """When it has gone at last, it does not make room a second time."""
     stage = Full(2)
     [worker] = stage.ended(stage.ask(stage.app("new")))
     stage.later(worker)
@@ -49,15 +49,15 @@ def test_it_makes_room_once() -> None:
 
 
 def test_processes_are_bounded() -> None:
-    """Beyond the few that may be beside, another idle worker is to end; not all of them."""
-    stage = Full(8)  # of which two may be beside
+    """Beyond a few additional workers, further idle ones are told to end, but not all of them."""
+    stage = Full(8)  # two additional ones are allowed
     waiting = [stage.app(f"new{number}") for number in range(4)]
     late = [worker for app in waiting for worker in stage.ended(stage.ask(app))]
     assert len(late) == 4
     for worker in late:
         late += stage.ended(stage.later(worker))
     assert stage.pool.size == 10
-    assert sum(bool(app.queue) for app in waiting) == 4  # two of them load
+    assert sum(bool(app.queue) for app in waiting) == 4  # the other two are loading
     assert [bool(app.loading) for app in waiting] == [True, True, False, False]
     assert 4 < len(late) <= 7
     gone = [stage.pool.died(worker, stage.now)[0] for worker in late[:4]]
@@ -65,17 +65,17 @@ def test_processes_are_bounded() -> None:
 
 
 def test_a_worker_that_ends_in_a_moment_counts_till_then() -> None:
-    """No more processes than the pool's size while workers end as they should."""
+    """While workers end in time, there are never more processes than the pool's size."""
     stage = Full(2)
     [worker] = stage.ended(stage.ask(stage.app("new")))
-    assert stage.ask(stage.app("newer")) != []  # the other one's end
+    assert stage.ask(stage.app("newer")) != []  # ends the other one
     assert stage.pool.size == 2
     assert [type(each) for each in stage.pool.died(worker, stage.now)[0]][-1] is Adopt
     assert stage.pool.size == 2
 
 
 def once(stage: Stage, app: AppState, *, is_overdue: bool) -> int | None:
-    """A request of an app with a worker for each, which is told to end after it."""
+    """Send a request of an app with a worker per request, which is told to end after it."""
     decisions = stage.pool.submit(app, object(), stage.now)
     worker = next((each.worker for each in decisions if isinstance(each, Assign)), None)
     if worker is not None:
@@ -88,7 +88,7 @@ def once(stage: Stage, app: AppState, *, is_overdue: bool) -> int | None:
 
 @pytest.mark.parametrize("is_overdue", [True, False], ids=["a moment later", "at once"])
 def test_an_app_whose_workers_do_not_end_leaves_room_to_others(is_overdue: bool) -> None:
-    """It waits for its own, and has nobody else's end; the next of its requests goes on then."""
+    """It waits for its own workers and ends no others; its next request then goes on."""
     stage = Stage(pool_size=8)
     hog = stage.app("hog", ttl_s=0.0)
     late = []
@@ -103,7 +103,7 @@ def test_an_app_whose_workers_do_not_end_leaves_room_to_others(is_overdue: bool)
 
 
 def test_who_has_ended_already_is_not_overdue() -> None:
-    """Nothing is told of a worker that serves still."""
+    """A worker that still serves is not overdue."""
     stage = Stage(pool_size=2)
     [worker] = stage.boot(stage.app("a"), 1)
     assert stage.pool.overdue(worker, stage.now) == []
@@ -111,7 +111,7 @@ def test_who_has_ended_already_is_not_overdue() -> None:
 
 
 def test_programs_take_room() -> None:
-    """A program of an app has the room of a worker, and gives it back when it has gone."""
+    """A program of an app takes the room of a worker, and gives it back when it ends."""
     stage = Full(1)
     numbers = {stage.pool.program_begins(), stage.pool.program_begins()}
     assert len(numbers | set(stage.pool.workers)) == 3

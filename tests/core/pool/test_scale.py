@@ -1,4 +1,4 @@
-"""What a request costs does not depend on how many workers and apps there are."""
+"""The cost of a request does not depend on the number of workers and apps."""
 
 import sys
 from collections.abc import Callable
@@ -17,7 +17,7 @@ FEW_APPS, MANY_APPS = 3, 3000
 
 
 def lines_run(act: Callable[[], object]) -> int:
-    """How many lines of the pool's code run in `act`: a search shows, a slow machine does not."""
+    """How many lines of the pool's code `act` runs: this shows searches, but not a slow machine."""
     count = 0
 
     def trace(frame: FrameType, event: str, arg: object) -> Callable[..., object] | None:
@@ -37,7 +37,7 @@ def lines_run(act: Callable[[], object]) -> int:
 
 
 def warm(workers: int) -> int:
-    """One request, with all workers but one busy, and one in the queue behind it."""
+    """One request, with all workers but one busy, and another one queued behind it."""
     stage = Stage()
     app = stage.app(workers=workers)
     first, *_ = stage.boot(app, workers)
@@ -95,7 +95,7 @@ def waits_for_a_slot(workers: int) -> int:
 
 
 def waits_for_room(workers: int) -> int:
-    """A request of an app for which there is no room, in a full pool of busy workers."""
+    """A request of an app for which a full pool of busy workers has no room."""
     stage = Stage(pool_size=workers)
     for number in range(workers):
         stage.boot(stage.app(f"a{number}"), 1)
@@ -104,7 +104,7 @@ def waits_for_room(workers: int) -> int:
 
 
 def evicts(workers: int) -> int:
-    """A request that another app's idle worker makes room for."""
+    """A request for which another app's idle worker makes room."""
     stage = Stage(pool_size=workers)
     for number in range(workers):
         stage.idle_app(f"a{number}")
@@ -134,12 +134,12 @@ def idle_tick(apps: int, **changes: float) -> int:
 
 @pytest.mark.parametrize("changes", [{}, {"prewarm": 1}, {"workers": 4}])
 def test_idle_apps_cost_a_tick_nothing(changes: dict[str, float]) -> None:
-    """The tick runs as many lines beside 3,000 idle apps as beside 3."""
+    """A tick runs as many lines beside 3,000 idle apps as beside 3."""
     assert idle_tick(MANY_APPS, **changes) == idle_tick(FEW_APPS, **changes)
 
 
 def test_kept_workers_cost_a_tick_nothing() -> None:
-    """Workers that `prewarm` keeps beyond their idleTimeout are not looked at each time."""
+    """A tick does not look at each worker that `prewarm` keeps beyond its idleTimeout."""
 
     def cost(apps: int) -> int:
         stage = Stage()

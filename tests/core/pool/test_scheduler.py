@@ -71,14 +71,14 @@ def test_the_first_request_starts_a_worker_and_waits_for_it() -> None:
 
 
 def test_a_spare_is_adopted_before_a_process_is_started() -> None:
-    """A spare of the right key saves the start."""
+    """A spare with the right key saves the start of a process."""
     pool, app = scheduler(), AppState("a", policy())
     assert kinds(pool.keep_spares("python", 0)) == ["Spawn"]
     assert kinds(pool.submit(app, "r1", 0)) == ["Adopt"]
 
 
 def test_a_spare_of_another_key_is_not_adopted() -> None:
-    """An app never runs on an interpreter that is not its own."""
+    """An app never runs on another interpreter than its own."""
     pool, app = scheduler(), AppState("a", policy(spare_key="other"))
     pool.keep_spares("python", 0)
     assert kinds(pool.submit(app, "r1", 0)) == ["Spawn", "Adopt"]
@@ -92,7 +92,7 @@ def test_a_loaded_worker_is_used_again() -> None:
 
 
 def test_requests_beyond_the_capacity_wait_in_order() -> None:
-    """What a full worker cannot take is assigned in the order of arrival."""
+    """Requests beyond the capacity are assigned in the order of their arrival."""
     pool, app = scheduler(), AppState("a", policy())
     worker = booted(pool, app)
     pool.submit(app, "r2", 1)
@@ -103,7 +103,7 @@ def test_requests_beyond_the_capacity_wait_in_order() -> None:
 
 
 def test_what_is_open_ended_takes_no_place() -> None:
-    """An open WebSocket makes room for the next request, and its end makes no more than that."""
+    """An open WebSocket takes no place of the next request, and its end frees none."""
     pool, app = scheduler(), AppState("a", policy())
     worker = booted(pool, app)
     pool.submit(app, "socket 1", 1)
@@ -117,7 +117,7 @@ def test_what_is_open_ended_takes_no_place() -> None:
 
 
 def test_what_is_open_ended_is_in_hand() -> None:
-    """A worker with an open WebSocket is not idle: it is not ended before that is."""
+    """A worker with an open WebSocket is not idle, and is not ended before the WebSocket is."""
     pool, app = scheduler(), AppState("a", policy(idle_timeout_s=5))
     worker = booted(pool, app)
     pool.submit(app, "socket", 1)
@@ -141,12 +141,12 @@ def test_the_least_loaded_worker_is_chosen() -> None:
 
 
 def test_a_full_queue_refuses_the_newest() -> None:
-    """Beyond the queue's bound a request is refused; those before it keep their place."""
+    """Beyond the queue's limit a request is refused; those before it keep their place."""
     pool, app = scheduler(), AppState("a", policy())
     for number in range(4):
         pool.submit(app, number, 0)
     assert kinds(refused := pool.submit(app, 4, 0)) == ["Refuse"]
-    assert refused == [Refuse(4, 0.0)]  # nothing is known of how fast it moves
+    assert refused == [Refuse(4, 0.0)]  # the speed of the queue is not known yet
     assert list(app.queue) == [0, 1, 2, 3]
 
 
@@ -161,7 +161,7 @@ def test_an_ephemeral_request_gets_a_worker_of_its_own() -> None:
 
 
 def test_ephemeral_slots_are_bounded_and_passed_on() -> None:
-    """No more than the allowed number run at once; the next starts when one has ended."""
+    """A limited number run at once; the next starts when one has ended."""
     pool, app = scheduler(), AppState("a", policy(ttl_s=0.0))
     first = worker_of(pool.submit(app, "r1", 0))
     pool.submit(app, "r2", 0)
@@ -170,7 +170,7 @@ def test_ephemeral_slots_are_bounded_and_passed_on() -> None:
 
 
 def test_ephemeral_slots_are_shared_between_apps() -> None:
-    """One app's flood does not keep another one waiting for all of it."""
+    """A flood of one app does not make another wait for all of it."""
     pool = scheduler(ephemeral_concurrency=1)
     loud, quiet = AppState("loud", policy(ttl_s=0.0)), AppState("quiet", policy(ttl_s=0.0))
     first = worker_of(pool.submit(loud, "l1", 0))
@@ -184,7 +184,7 @@ def test_ephemeral_slots_are_shared_between_apps() -> None:
 
 
 def test_who_waits_for_a_client_lends_its_slot() -> None:
-    """Others go on with it; what was lent is taken back, and then there is one too many."""
+    """Another request takes the lent slot; when it is taken back, one slot too many is in use."""
     pool, app = scheduler(ephemeral_concurrency=1), AppState("a", policy(ttl_s=0.0))
     first = worker_of(pool.submit(app, "r1", 0))
     assert pool.submit(app, "r2", 0) == []
@@ -198,7 +198,7 @@ def test_who_waits_for_a_client_lends_its_slot() -> None:
 
 
 def test_crowded_are_the_apps_whose_workers_have_no_place() -> None:
-    """While requests wait, and of those that stay alone: the others have slots."""
+    """An app is crowded while its requests wait, but not an ephemeral one, which has slots."""
     pool, app = scheduler(ephemeral_concurrency=1), AppState("a", policy())
     first = worker_of(pool.submit(app, "r1", 0))
     pool.up(first, 0)
@@ -214,7 +214,7 @@ def test_crowded_are_the_apps_whose_workers_have_no_place() -> None:
 
 
 def test_few_slots_are_lent() -> None:
-    """A quarter of the pool: each is a process all the same."""
+    """Only a quarter of the pool's size can be lent, since each slot is a process."""
     pool = scheduler(pool_size=8, ephemeral_concurrency=2)
     app = AppState("a", policy(ttl_s=0.0))
     for number in range(4):
@@ -223,7 +223,7 @@ def test_few_slots_are_lent() -> None:
 
 
 def test_a_full_pool_ends_the_worker_that_was_idle_longest() -> None:
-    """Room is made by the least recently used idle worker, and used when it has gone."""
+    """The least recently used idle worker makes room, which is used when it has gone."""
     pool = scheduler(pool_size=2)
     old, new, third = (AppState(name, policy()) for name in "abc")
     worker_old = booted(pool, old, now=1)
@@ -247,7 +247,7 @@ def test_a_worker_at_its_last_request_is_replaced_first() -> None:
 
 
 def test_a_replacement_that_does_not_load_leaves_the_old_worker_serving() -> None:
-    """A broken deploy harms nobody who is served already."""
+    """A broken deploy does not affect an app that already serves."""
     pool, app = scheduler(), AppState("a", policy(max_requests=2))
     old = booted(pool, app)
     pool.submit(app, "r2", 1)
@@ -255,12 +255,12 @@ def test_a_replacement_that_does_not_load_leaves_the_old_worker_serving() -> Non
     _, failed_to_load = pool.died(new, 2)
     assert failed_to_load
     assert pool.submit(app, "r3", 2) == [Assign(old, "r3")]
-    assert kinds(pool.finished(old, 2)) == []  # backs off
+    assert kinds(pool.finished(old, 2)) == []  # it backs off
     assert kinds(pool.tick(3.5)) == ["Spawn", "Adopt"]
 
 
 def test_one_replacement_that_fails_keeps_one_old_worker() -> None:
-    """Of two that are being replaced at once, one is replaced: there is never one too many."""
+    """If one of two replacements fails, one old worker stays: there is never one too many."""
     pool, app = scheduler(), AppState("a", policy(workers=2))
     old = [booted(pool, app)]
     pool.submit(app, "r1", 1)
@@ -274,7 +274,7 @@ def test_one_replacement_that_fails_keeps_one_old_worker() -> None:
 
 
 def test_an_old_worker_without_traffic_ends() -> None:
-    """ttl: nobody asked for the app lately, so nothing replaces its worker."""
+    """ttl: an app without recent requests gets no replacement for its worker."""
     pool, app = scheduler(), AppState("a", policy(idle_timeout_s=50.0))
     pool.add_app(app, 0)
     worker = booted(pool, app)
@@ -293,20 +293,20 @@ def test_an_idle_worker_ends_after_its_time() -> None:
 
 
 def test_prewarmed_workers_are_kept() -> None:
-    """prewarm: ready before the first request, for ttl 0 too, and kept however idle."""
+    """prewarm: ready before the first request, also with ttl 0, and kept however long idle."""
     pool, app = scheduler(), AppState("a", policy(ttl_s=0.0, prewarm=1))
     decisions = pool.add_app(app, 0)
     worker = worker_of(decisions)
     assert pool.loaded(worker, 1, 1) == []
     assert pool.tick(1000) == []
     assert pool.submit(app, "r", 1000) == [Assign(worker, "r")]
-    # The next one, and a spare: interpreters with its key are in use now.
+    # The next one, and a spare: interpreters with its key are now in use.
     assert kinds(pool.refill(1000)) == ["Spawn", "Adopt", "Spawn"]
     assert pool.refill(1000) == []
 
 
 def test_what_waits_for_a_broken_app_fails() -> None:
-    """A boot that fails fails the requests that wait for it."""
+    """A failed boot fails the requests that wait for it."""
     pool, app = scheduler(), AppState("a", policy())
     worker = worker_of(pool.submit(app, "r1", 0))
     pool.submit(app, "r2", 0)
@@ -316,7 +316,7 @@ def test_what_waits_for_a_broken_app_fails() -> None:
 
 
 def test_a_crash_loop_is_refused_between_its_tries() -> None:
-    """After five failed boots in a row requests get 503 at once, and one try a back-off."""
+    """After five failed boots in a row requests get 503 at once, with one try per back-off."""
     pool, app = scheduler(), AppState("a", policy())
     for number in range(5):
         pool.died(worker_of(pool.submit(app, number, 0)), 0)
@@ -325,7 +325,7 @@ def test_a_crash_loop_is_refused_between_its_tries() -> None:
 
 
 def test_who_waits_behind_a_stuck_worker_gets_another() -> None:
-    """A worker that is given up is replaced at once for those that wait, not at the next tick."""
+    """A worker that is given up is replaced at once for waiting requests, not at the next tick."""
     pool, app = scheduler(), AppState("a", policy())
     worker = booted(pool, app)
     pool.submit(app, "stuck", 1)
@@ -337,7 +337,7 @@ def test_who_waits_behind_a_stuck_worker_gets_another() -> None:
 
 
 def test_a_dropped_app_finishes_what_it_has() -> None:
-    """A changed app's old worker ends after its last request, and gets no new one."""
+    """A changed app's old worker ends after its last request, and gets no new ones."""
     pool, app = scheduler(), AppState("a", policy())
     worker = booted(pool, app)
     pool.submit(app, "r1", 1)
@@ -346,9 +346,9 @@ def test_a_dropped_app_finishes_what_it_has() -> None:
 
 
 def test_a_full_worker_goes_on_with_the_queue() -> None:
-    """Where one of its requests ends, the oldest that waits takes the place, up to its last."""
+    """When one of its requests ends, the oldest waiting one takes its place, up to maxRequests."""
     pool, app = scheduler(), AppState("a", policy(max_requests=5))
-    worker = booted(pool, app, capacity=2)  # which is its first request
+    worker = booted(pool, app, capacity=2)  # this was its first request
     record = pool.workers[worker]
     for ticket in ("r1", "r2", "r3", "r4", "r5"):
         pool.submit(app, ticket, 1)
@@ -362,7 +362,7 @@ def test_a_full_worker_goes_on_with_the_queue() -> None:
 
 
 def test_a_withdrawn_request_is_not_assigned() -> None:
-    """A request whose client left is not given to anybody."""
+    """A request whose client has left is not assigned."""
     pool, app = scheduler(), AppState("a", policy())
     worker = booted(pool, app)
     pool.submit(app, "r1", 1)
@@ -377,7 +377,7 @@ def assigned(decisions: Iterable[Decision]) -> list[object]:
 
 
 def test_an_overloaded_queue_serves_the_newest_first() -> None:
-    """When the oldest has used up half of its time, who came last is served: it can be in time."""
+    """Once the oldest has used half of its time, the newest goes first: it can still be in time."""
     pool, app = scheduler(), AppState("a", policy(timeout_s=10.0))
     worker = booted(pool, app)
     pool.submit(app, "served", 0)
@@ -389,8 +389,8 @@ def test_an_overloaded_queue_serves_the_newest_first() -> None:
 
 
 def test_a_full_queue_refuses_who_may_have_left() -> None:
-    """Nobody who waits is refused for one whose client sends no more and may have left; where
-    an app cannot be loaded, those fail as the others do."""
+    """A full queue first refuses a request whose client may have left. If the app cannot be
+    loaded, such requests fail like the others."""
     pool, app = scheduler(queue_limit=2), AppState("a", policy(timeout_s=10.0))
     worker = booted(pool, app)
     for name in ("served", "doubtful", "sure"):
@@ -405,7 +405,7 @@ def test_a_full_queue_refuses_who_may_have_left() -> None:
 
 
 def test_a_full_overloaded_queue_refuses_the_oldest() -> None:
-    """The one that would be late makes place for one that may be in time."""
+    """The one that would be late makes room for one that may be in time."""
     pool, app = scheduler(queue_limit=2), AppState("a", policy(timeout_s=10.0))
     booted(pool, app)
     for name in ("served", "old", "new"):
@@ -416,7 +416,7 @@ def test_a_full_overloaded_queue_refuses_the_oldest() -> None:
 
 
 def test_who_is_refused_is_told_how_long_the_queue_is() -> None:
-    """Retry-After comes from how fast the queue moves, and how many are in it."""
+    """Retry-After is computed from the speed of the queue and its length."""
     pool, app = scheduler(), AppState("a", policy())
     worker = booted(pool, app)
     pool.submit(app, "served", 0)
@@ -424,12 +424,12 @@ def test_who_is_refused_is_told_how_long_the_queue_is() -> None:
         pool.submit(app, name, 0)
     pool.finished(worker, 2)
     pool.submit(app, "e", 2)
-    assert pool.submit(app, "f", 2) == [Refuse("f", 10.0)]  # five of them, one each 2 s
+    assert pool.submit(app, "f", 2) == [Refuse("f", 10.0)]  # five requests, 2 s each
     assert pool.submit(app, "g", 12) == [Refuse("g", 18.0)]  # nothing has moved for 10 s
 
 
 def test_a_worker_killed_while_it_loads_is_started_again() -> None:
-    """A kill from outside says nothing against the app: who waits gets another worker."""
+    """A kill from outside is not the app's fault: waiting requests get another worker."""
     pool, app = scheduler(), AppState("a", policy())
     first = worker_of(pool.submit(app, "r", 0))
     decisions, failed_to_load = pool.died(first, 1, was_killed=True)
@@ -450,7 +450,7 @@ def test_a_worker_killed_at_each_boot_fails_in_the_end() -> None:
 
 
 def test_a_flooded_app_gives_up_workers_to_one_that_has_none() -> None:
-    """The pool is full of one app's busy workers: one of them leaves for another app."""
+    """In a pool full of one app's busy workers, one of them leaves for another app."""
     pool = scheduler(pool_size=3)
     loud, quiet = AppState("loud", policy(workers=3)), AppState("quiet", policy())
     workers = []
@@ -485,7 +485,7 @@ def test_busy_apps_take_turns_in_a_pool_too_small_for_all() -> None:
 
 
 def test_a_worker_that_becomes_idle_makes_room() -> None:
-    """Who waits for room does not wait for the next tick."""
+    """A request that waits for room does not wait for the next tick."""
     pool = scheduler(pool_size=1)
     first, second = AppState("a", policy()), AppState("b", policy())
     worker = worker_of(pool.submit(first, "r", 0))
@@ -495,7 +495,7 @@ def test_a_worker_that_becomes_idle_makes_room() -> None:
 
 
 def test_boots_that_nobody_waits_for_are_few_at_a_time() -> None:
-    """Spares and prewarmed workers start one after the other where the machine is small."""
+    """Spares and prewarmed workers start one at a time on a small machine."""
     pool = scheduler(boots_at_once=1, spare_workers=2)
     decisions = pool.keep_spares("python", 0)
     assert kinds(decisions) == ["Spawn"]
@@ -507,7 +507,7 @@ def test_boots_that_nobody_waits_for_are_few_at_a_time() -> None:
     assert kinds(pool.tick(3)) == ["Adopt"]
     assert kinds(pool.submit(AppState("b", policy()), "r", 3)) == [
         "Adopt"
-    ]  # this one is waited for
+    ]  # a request waits for this one
 
 
 def test_spares_are_kept_for_ephemeral_apps_of_other_interpreters() -> None:
@@ -524,7 +524,7 @@ def test_spares_are_kept_for_ephemeral_apps_of_other_interpreters() -> None:
 
 
 def test_a_broken_interpreter_is_not_started_over_and_over() -> None:
-    """Spares that die as they start are tried again after 1 s, 2 s and so on."""
+    """Spares that die as they start are retried after 1 s, 2 s and so on."""
     pool = scheduler()
     pool.keep_spares("python", 0)
     assert pool.died(1, 0)[0] == []
@@ -536,7 +536,7 @@ def test_a_broken_interpreter_is_not_started_over_and_over() -> None:
 
 
 def test_a_machine_without_means_counts_against_nobody() -> None:
-    """Who waits for a worker goes on to wait, and it is tried again at the next tick."""
+    """If the machine lacks resources, requests go on waiting, and the next tick tries again."""
     pool = scheduler()
     stays, once = AppState("stays", policy()), AppState("once", policy(ttl_s=0.0))
     first = worker_of(pool.submit(stays, "s", 0))
@@ -550,7 +550,7 @@ def test_a_machine_without_means_counts_against_nobody() -> None:
 
 
 def test_a_replacement_that_cannot_be_started_leaves_the_old_worker_serving() -> None:
-    """It is replaced later."""
+    """The old worker serves on, and is replaced later."""
     pool, app = scheduler(), AppState("a", policy())
     old = booted(pool, app)
     new = worker_of(pool.recycle(old, 1))
@@ -561,7 +561,7 @@ def test_a_replacement_that_cannot_be_started_leaves_the_old_worker_serving() ->
 
 
 def test_a_plugin_that_cannot_be_started_is_tried_again() -> None:
-    """It waits for no room in the pool, so for means alone."""
+    """A plugin waits for no room in the pool, only for resources."""
     pool = scheduler(pool_size=1)
     other = AppState("other", policy())
     booted(pool, other)
@@ -575,7 +575,7 @@ def test_a_plugin_that_cannot_be_started_is_tried_again() -> None:
 
 
 def test_an_app_is_tried_out_without_a_request() -> None:
-    """One worker loads the app; where it fails, the next try waits for its back-off."""
+    """One worker loads the app; if it fails, the next try waits for its back-off."""
     pool, app = scheduler(), AppState("a", policy(ttl_s=0.0))
     decisions = pool.try_out(app, 0)
     assert kinds(decisions) == ["Spawn", "Adopt"]
@@ -588,7 +588,7 @@ def test_an_app_is_tried_out_without_a_request() -> None:
 
 
 def test_a_boot_counts_once_in_what_a_refused_one_is_told() -> None:
-    """The time since the queue began to fill is no measure of how fast it moves."""
+    """The time since the queue began to fill is no measure of its speed."""
     pool, app = scheduler(), AppState("a", policy())
     for number in range(4):
         pool.submit(app, number, 0)
@@ -596,7 +596,7 @@ def test_a_boot_counts_once_in_what_a_refused_one_is_told() -> None:
 
 
 def test_an_app_that_is_tried_gets_its_turn_in_a_busy_pool() -> None:
-    """A deploy is not kept out for ever where every worker is always busy."""
+    """A deploy is tried even if all workers are always busy."""
     pool = scheduler(pool_size=1)
     busy, new = AppState("a", policy()), AppState("b", policy())
     worker = worker_of(pool.submit(busy, "r", 0))
@@ -611,7 +611,7 @@ def test_an_app_that_is_tried_gets_its_turn_in_a_busy_pool() -> None:
 
 
 def test_a_crash_loop_of_an_ephemeral_app_is_refused() -> None:
-    """An app that never loads costs one boot a back-off, not one a request."""
+    """An app that never loads costs one boot per back-off, not one per request."""
     pool, app = scheduler(), AppState("a", policy(ttl_s=0.0))
     for number in range(5):
         pool.died(worker_of(pool.submit(app, number, 0)), 0)
@@ -620,7 +620,7 @@ def test_a_crash_loop_of_an_ephemeral_app_is_refused() -> None:
 
 
 def test_boots_that_fail_now_and_then_are_no_crash_loop() -> None:
-    """What counts is how many boots failed in a row, for a worker of one request too."""
+    """Only failures in a row count, also with one worker per request."""
     pool, app = scheduler(), AppState("a", policy(ttl_s=0.0))
     for number in range(10):
         worker = worker_of(pool.submit(app, number, 0))
@@ -631,7 +631,7 @@ def test_boots_that_fail_now_and_then_are_no_crash_loop() -> None:
 
 
 def test_a_recycled_worker_serves_until_its_successor_has_loaded() -> None:
-    """An operator's recycling loses no request: the replacement starts first."""
+    """Recycling by an operator loses no request: the replacement starts first."""
     pool, app = scheduler(), AppState("a", policy())
     old = booted(pool, app)
     new = worker_of(pool.recycle(old, 1))
@@ -642,7 +642,7 @@ def test_a_recycled_worker_serves_until_its_successor_has_loaded() -> None:
 
 
 def test_recycling_waits_for_its_turn() -> None:
-    """Where no boot may begin yet, the tick recycles as soon as one may."""
+    """If no boot may begin yet, the tick recycles as soon as one may."""
     pool, app = scheduler(spare_workers=0, boots_at_once=1), AppState("a", policy(workers=2))
     other = AppState("b", policy())
     old = booted(pool, app)
@@ -654,8 +654,8 @@ def test_recycling_waits_for_its_turn() -> None:
 
 
 def test_prewarm_does_not_go_beyond_workers() -> None:
-    """A persistent app whose only worker is busy gets no second one for `prewarm`: its state in
-    memory would be in two places."""
+    """A persistent app with a busy worker gets no second one for `prewarm`, which would split
+    its state in memory."""
     pool, app = scheduler(), AppState("a", policy(prewarm=1))
     worker = worker_of(pool.add_app(app, 0))
     pool.loaded(worker, 8, 0)
@@ -665,11 +665,11 @@ def test_prewarm_does_not_go_beyond_workers() -> None:
 
 
 def test_what_prewarm_keeps_ends_when_others_are_ready() -> None:
-    """A worker kept beyond its idleTimeout as the only ready one goes once there is another."""
+    """A worker kept beyond its idleTimeout as the only ready one ends once there is another."""
     pool, app = scheduler(), AppState("a", policy(prewarm=1, workers=2, ttl_s=1000.0))
     old = worker_of(pool.add_app(app, 0))
     pool.loaded(old, 1, 0)
-    assert pool.tick(60) == []  # idle for longer than it may be, and kept
+    assert pool.tick(60) == []  # idle for too long, but kept
     pool.submit(app, "r", 61)
     new = worker_of(pool.tick(61.5))
     pool.loaded(new, 1, 62)
@@ -680,7 +680,7 @@ def test_what_prewarm_keeps_ends_when_others_are_ready() -> None:
 
 
 def test_slots_of_ephemeral_apps_do_not_hold_back_others() -> None:
-    """Who waits for room in the pool is served when there is some, however many wait for slots."""
+    """A request that waits for room gets it, however many wait for slots."""
     pool = scheduler(pool_size=2, ephemeral_concurrency=1)
     once = AppState("once", policy(ttl_s=0.0))
     pool.submit(once, "o1", 0)
@@ -724,7 +724,7 @@ def counts_for_app(worker: WorkerState) -> bool:
 
 
 class SchedulerMachine(RuleBasedStateMachine):
-    """Plays the server: random events in any order that processes can bring about."""
+    """Plays the server: random events in any order that processes can cause."""
 
     @initialize(
         pool=st.builds(
@@ -747,15 +747,15 @@ class SchedulerMachine(RuleBasedStateMachine):
         self.tickets = 0
         self.waiting: set[int] = set()
         self.app_of: dict[int, AppState] = {}  # by ticket
-        self.own_of: dict[int, int] = {}  # ticket -> the worker whose client it is of
-        self.keeping: set[int] = set()  # workers that were, before what is carried out now
+        self.own_of: dict[int, int] = {}  # ticket -> the worker that has its client's session
+        self.keeping: set[int] = set()  # workers that kept sessions before these decisions
         self.in_hand: dict[int, list[int]] = {}  # worker -> tickets
         self.open_ended: dict[int, int] = {}  # worker -> how many of them
         self.starting: set[int] = set()
         self.loading: set[int] = set()
-        self.failed: set[int] = set()  # told that they cannot load, and not dead yet
+        self.failed: set[int] = set()  # reported as unable to load, and not dead yet
         self.told_to_end: set[int] = set()
-        self.has_lent = False  # has ever a worker waited for its client?
+        self.has_lent = False  # whether a worker has ever waited for its client
         self.scheduler = Scheduler(pool, jitter=lambda: 0.5)
         self.apps = [AppState(f"a{number}", each) for number, each in enumerate(policies)]
         self.dropped: list[AppState] = []
@@ -823,7 +823,7 @@ class SchedulerMachine(RuleBasedStateMachine):
     @precondition(lambda self: self.in_hand)
     @rule(data=st.data())
     def client_comes_back(self, data: st.DataObject) -> None:
-        """To the worker that has answered it, which may be one of code that serves no more."""
+        """To the worker that has answered it, which may run code that no longer serves."""
         worker = data.draw(st.sampled_from(sorted(self.in_hand)))
         record, asked = self.scheduler.workers[worker], data.draw(st.sampled_from(self.apps))
         if record.app is not None and not record.app.policy.affinity_s:
@@ -867,17 +867,17 @@ class SchedulerMachine(RuleBasedStateMachine):
         self.loading.remove(worker)
         self.failed.add(worker)
         self.scheduler.boot_failed(worker, "why")
-        if crosses:  # it was killed for its time, and loaded just then
+        if crosses:  # it loaded just as it was killed for its timeout
             assert self.scheduler.loaded(worker, 1, self.now) == []
 
     @precondition(lambda self: self.starting)
     @rule(data=st.data())
     def cannot_be_started(self, data: st.DataObject) -> None:
-        """For want of means: what it was given is submitted once more."""
+        """Without resources for the process, its requests are submitted again."""
         worker = data.draw(st.sampled_from(sorted(self.starting)))
         record = self.scheduler.workers[worker]
         if record.app is not None and record.app.is_dropped:
-            return  # it is known at once, so its app is not dropped before that
+            return  # a failed start is known at once, so the app cannot be dropped before
         self.scheduler.has_no_means()
         for ticket in self.in_hand[worker]:
             self.waiting.add(ticket)
@@ -935,7 +935,7 @@ class SchedulerMachine(RuleBasedStateMachine):
     @precondition(lambda self: any(self.in_hand.values()))
     @rule(data=st.data(), is_stalled=st.booleans())
     def waits_for_its_client(self, data: st.DataObject, is_stalled: bool) -> None:
-        """Told of each worker that has a request: it matters of those of one."""
+        """Reported for any worker with a request, though it only matters for ephemeral ones."""
         busy = sorted(worker for worker, tickets in self.in_hand.items() if tickets)
         worker = data.draw(st.sampled_from(busy))
         if is_stalled:
@@ -965,7 +965,7 @@ class SchedulerMachine(RuleBasedStateMachine):
     @precondition(lambda self: self.in_hand)
     @rule(data=st.data())
     def takes_long_to_end(self, data: st.DataObject) -> None:
-        """Told of each that was to end, a moment later."""
+        """Reported for each worker that was to end, a moment later."""
         late = sorted(self.told_to_end)
         if late:
             worker = data.draw(st.sampled_from(late))
@@ -1014,7 +1014,7 @@ class SchedulerMachine(RuleBasedStateMachine):
 
     @invariant()
     def nobody_waits_for_what_is_overdue(self) -> None:
-        """Where one more process may be, an app has to wait for its own workers alone."""
+        """If one more process is allowed, an app waits for its own workers only."""
         if hasattr(self, "scheduler"):
             census = self.scheduler._census
             assert not self.scheduler._room.line or not census.has_room()
@@ -1075,13 +1075,14 @@ class SchedulerMachine(RuleBasedStateMachine):
         assert queued | self.wait_for_their_own() == self.waiting
 
     def teardown(self) -> None:
-        """From any state, what waits is served when everybody does their work; then all can end."""
+        """From any state, all waiting requests are served if everyone works, then all workers
+        end."""
         if hasattr(self, "scheduler"):
             self.serve_all()
             self.end_all()
 
     def end_all(self) -> None:
-        """At the close every worker is told to end, some after what they have in hand: no leak."""
+        """At the close every worker is told to end, some after their requests, and none is left."""
         self.carry_out(self.scheduler.close())
         for worker, tickets in self.in_hand.items():
             while tickets:

@@ -1,4 +1,4 @@
-"""Requests that go to the worker which has their client's session."""
+"""Requests that go to the worker with their client's session."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ IDLE_S = 50.0
 
 
 class Visited(Stage):
-    """An app with workers of two requests at a time, which have answered clients."""
+    """An app whose workers take two requests at a time, and have answered clients."""
 
     def __init__(self, workers: int = 1, pool_size: int = 100, **changes: float) -> None:
         super().__init__(pool_size)
@@ -28,7 +28,7 @@ class Visited(Stage):
             self.finish(number)
 
     def come_back(self, number: int, ticket: str, app: AppState | None = None) -> list[Decision]:
-        """A client of this worker asks again."""
+        """A client of this worker sends another request."""
         found = self.pool.keeps_session(number, app or self.shop, self.now)
         assert found is self.worker(number).app
         return self.pool.submit_to(number, ticket, self.now)
@@ -49,7 +49,7 @@ class Visited(Stage):
         self.finish(number)
 
     def deploy(self) -> tuple[AppState, list[Decision]]:
-        """Other code serves, and what served before is dropped."""
+        """New code serves, and the old one is dropped."""
         new = self.app("shop", **self.policy)
         return new, self.pool.drop_app(self.shop, self.now, is_replaced=True)
 
@@ -63,14 +63,14 @@ def ended(decisions: list[Decision]) -> list[int]:
 
 
 def test_a_client_comes_back_to_its_worker() -> None:
-    """Whichever worker another client would get."""
+    """A client comes back to its worker, whichever one a new client would get."""
     stage = Visited(workers=2)
     for number in stage.numbers:
         assert stage.come_back(number, "again") == [Assign(number, "again")]
 
 
 def test_it_waits_for_its_worker() -> None:
-    """Also where another one is idle; its place comes with the end of a request."""
+    """It waits for its worker, even if another is idle, and is served when a request ends."""
     stage = Visited(workers=2)
     one, other = stage.numbers
     for ticket in ("r1", "r2"):
@@ -81,7 +81,7 @@ def test_it_waits_for_its_worker() -> None:
 
 
 def test_a_place_goes_by_turns() -> None:
-    """Neither who waits for this worker nor who waits for any starves the other."""
+    """Requests for this worker and requests for any worker take turns, so neither starves."""
     stage = Visited()
     [one] = stage.numbers
     for ticket in ("r1", "r2", "own1", "own2", "own3"):
@@ -95,7 +95,7 @@ def test_a_place_goes_by_turns() -> None:
 
 
 def test_one_that_is_replaced_stays() -> None:
-    """For its own clients, and for no other one, until they are idle."""
+    """A replaced worker stays for its own clients only, until they are idle."""
     stage = Visited()
     [old] = stage.numbers
     new = next(e.worker for e in stage.pool.recycle(old, stage.now) if isinstance(e, Adopt))
@@ -113,7 +113,7 @@ def test_one_that_is_replaced_stays() -> None:
 
 
 def test_it_stays_over_a_deploy_for_a_while() -> None:
-    """A client that never is idle has the old code until the bound; then it retires."""
+    """A client that is never idle keeps the old code up to the limit; then its worker retires."""
     stage = Visited()
     [old] = stage.numbers
     new, decisions = stage.deploy()
@@ -129,8 +129,8 @@ def test_it_stays_over_a_deploy_for_a_while() -> None:
 
 
 def test_it_stays_for_sockets_where_nobody_asks() -> None:
-    """Where the app has had no request for long there is no replacement; a client's next one, an
-    upload beside its WebSocket, finds its worker all the same."""
+    """If the app had no request for long there is no replacement. A client's next request, such
+    as an upload beside its WebSocket, still finds its worker."""
     stage = Visited(ttl_s=200.0)
     [old] = stage.numbers
     stage.come_back(old, "socket")
@@ -142,7 +142,7 @@ def test_it_stays_for_sockets_where_nobody_asks() -> None:
 
 @pytest.mark.parametrize("how", ["dies", "is stuck", "has had its time", "is recycled"])
 def test_who_waits_for_one_that_goes_is_given_back(how: str) -> None:
-    """For the server to submit to the code that serves now, which may be newer."""
+    """The server submits it to the code that serves now, which may be newer."""
     stage = Visited()
     [old] = stage.numbers
     new, _ = stage.deploy()
@@ -164,18 +164,18 @@ def test_who_waits_for_one_that_goes_is_given_back(how: str) -> None:
 
 
 def test_an_older_version_that_serves_is_left_in_time() -> None:
-    """Its clients of before have it as long as if it had been replaced."""
+    """Its earlier clients keep it for as long as if it had been replaced."""
     stage = Visited()
     [old] = stage.numbers
     newer = stage.app("shop@2", **stage.policy)
     assert stage.is_kept(old, newer)
     stage.now += KEEPS_S
     assert not stage.is_kept(old, newer)
-    assert stage.is_kept(old)  # who asks for the version that it is of
+    assert stage.is_kept(old)  # for requests that name its own version
 
 
 def test_no_more_stay_than_workers_may_be() -> None:
-    """Who has stayed longest goes, so that clients who never rest cannot fill the pool."""
+    """The one that has stayed longest ends, so that busy clients cannot fill the pool."""
     stage = Visited(workers=2)
     old, young = stage.numbers
     last = stage.replace(young)
@@ -187,7 +187,7 @@ def test_no_more_stay_than_workers_may_be() -> None:
 
 
 def test_one_that_stays_does_so_over_a_deploy() -> None:
-    """It had been replaced before the app's code was; who has had no client goes."""
+    """A worker that was replaced before the deploy stays; one without clients ends."""
     stage = Visited(workers=2)
     first, second = stage.numbers
     fresh = stage.replace(first)
@@ -199,7 +199,7 @@ def test_one_that_stays_does_so_over_a_deploy() -> None:
 
 @pytest.mark.parametrize("is_busy", [False, True])
 def test_it_makes_room(is_busy: bool) -> None:
-    """In a full pool it goes first, before workers that serve."""
+    """In a full pool it ends first, before workers that serve."""
     stage = Visited(pool_size=2)
     [old] = stage.numbers
     stage.deploy()
@@ -213,7 +213,7 @@ def test_it_makes_room(is_busy: bool) -> None:
 
 
 def test_it_sleeps_with_its_app() -> None:
-    """Unless it has something in hand."""
+    """It ends when its app sleeps, unless it has a request."""
     stage = Visited(workers=2)
     first, second = stage.numbers
     stage.deploy()
@@ -222,7 +222,7 @@ def test_it_sleeps_with_its_app() -> None:
 
 
 def test_none_stays_where_nothing_takes_its_place() -> None:
-    """Its folder has gone, or the next one may only start when it has ended."""
+    """None stays if the app's folder is gone, so that nothing takes its place."""
     stage = Visited(workers=2)
     first, second = stage.numbers
     fresh = stage.replace(first)
@@ -231,7 +231,7 @@ def test_none_stays_where_nothing_takes_its_place() -> None:
 
 
 def test_one_without_clients_does_not_stay() -> None:
-    """It has no sessions."""
+    """A worker without clients has no sessions, so it does not stay."""
     stage = Stage()
     app = stage.app("new", prewarm=1, affinity_s=KEEPS_S)
     [number] = app.workers
@@ -239,7 +239,7 @@ def test_one_without_clients_does_not_stay() -> None:
 
 
 def test_none_stays_at_the_close() -> None:
-    """Nor does one that stays already."""
+    """None stays at the close, not even one that had stayed before."""
     stage = Visited(workers=2)
     first, second = stage.numbers
     stage.deploy()
@@ -247,7 +247,7 @@ def test_none_stays_at_the_close() -> None:
 
 
 def test_its_queue_is_bounded() -> None:
-    """Who comes beyond that is refused; who leaves makes place."""
+    """Requests beyond the limit are refused; one that leaves makes room."""
     stage = Visited()
     [one] = stage.numbers
     for number in range(12):
@@ -261,7 +261,7 @@ def test_its_queue_is_bounded() -> None:
 
 
 def test_without_affinity_none_stays() -> None:
-    """Neither over a deploy nor for who names it."""
+    """Without affinity none stays, neither over a deploy nor for a client that names it."""
     stage = Visited(affinity_s=0)
     [old] = stage.numbers
     new = stage.app("shop")
@@ -271,7 +271,8 @@ def test_without_affinity_none_stays() -> None:
 
 
 def test_one_that_makes_room_is_told_to_end_once() -> None:
-    """Where a request of it has ended just now, and others wait for it, for any, and for room."""
+    """A worker ends only once, even if its own requests, others and an app without room all
+    wait."""
     stage = Visited(workers=2, pool_size=3)
     first, second = stage.numbers
     stage.replace(first)
@@ -282,7 +283,7 @@ def test_one_that_makes_room_is_told_to_end_once() -> None:
     for number in range(3):
         stage.come_back(second, f"own{number}")
         stage.pool.submit(stage.shop, f"any{number}", stage.now)
-    assert stage.worker(first).state is State.RETIRING  # for the one that waits for any
+    assert stage.worker(first).state is State.RETIRING  # for the request that waits for any worker
     decisions = [each for _ in range(3) for each in stage.pool.finished(second, stage.now)]
     assert [each.ticket for each in decisions if isinstance(each, Assign)] == ["own1", "own2"]
     assert ended(decisions) == [second]

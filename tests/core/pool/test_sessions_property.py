@@ -1,4 +1,4 @@
-"""The scheduler's invariants over random sequences of events, where all apps have affinity."""
+"""The scheduler's invariants over random sequences of events, with affinity in all apps."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ POLICIES = st.builds(
 
 
 class SessionsMachine(SchedulerMachine):
-    """In a pool with room for workers that stay, and workers that are replaced often."""
+    """With room in the pool for workers that stay, and frequent replacements."""
 
     @initialize(
         size=st.sampled_from([2, 3, 4, 10]), policies=st.lists(POLICIES, min_size=1, max_size=2)
@@ -37,7 +37,7 @@ class SessionsMachine(SchedulerMachine):
 
     @rule(capacity=st.integers(1, 2))
     def replace_all(self, capacity: int) -> None:
-        """Each app has a request, and each worker gives way to another one that loads."""
+        """Each app has a request, and each worker is replaced by another one that loads."""
         for app in self.apps:
             self.ask(app)
         self.load_all(capacity)

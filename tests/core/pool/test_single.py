@@ -20,7 +20,7 @@ def single(stage: Stage, prewarm: int = 1) -> AppState:
 
 
 def test_it_is_replaced_when_it_has_gone() -> None:
-    """Recycled, its worker is told to end at once; another one starts when its process is gone."""
+    """A recycled worker is told to end at once; another one starts when its process is gone."""
     stage = Stage()
     app = single(stage)
     [old] = app.workers
@@ -34,7 +34,7 @@ def test_it_is_replaced_when_it_has_gone() -> None:
 
 
 def test_requests_wait_for_its_end() -> None:
-    """A request that comes while the old worker ends waits, and starts no second one."""
+    """A request that comes while the old worker ends waits, and starts only one new worker."""
     stage = Stage()
     app = single(stage)
     [old] = app.workers
@@ -46,7 +46,7 @@ def test_requests_wait_for_its_end() -> None:
 
 
 def test_other_states_of_its_code_count() -> None:
-    """New code starts when the last worker of the old is gone, though that is another app here."""
+    """New code starts when the last worker with the old code is gone."""
     stage = Stage()
     old = single(stage)
     [worker] = old.workers
@@ -62,7 +62,7 @@ def test_other_states_of_its_code_count() -> None:
 
 
 def test_one_that_is_wanted_meanwhile() -> None:
-    """New code that is loaded on demand alone starts then too, where it was asked for before."""
+    """New code that loads on demand starts then too, if it was requested meanwhile."""
     for is_wanted in (False, True):
         stage = Stage()
         old = single(stage, prewarm=0)

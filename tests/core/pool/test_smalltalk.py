@@ -1,4 +1,4 @@
-"""How much a worker may say that changes nothing."""
+"""How many messages without effect a worker may send."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from buntime.core.pool.smalltalk import SmallTalk
 
 
 def test_a_few_for_each_request() -> None:
-    """However many requests there were, those that cross with their ends are no flood."""
+    """A few for each request, even late ones, are no flood, however many requests there were."""
     talk = SmallTalk(0.0)
     for requests in range(1000):
         for _ in range(16):
@@ -17,7 +17,7 @@ def test_a_few_for_each_request() -> None:
 
 
 def test_a_flood() -> None:
-    """It ends."""
+    """A flood ends the worker."""
     talk = SmallTalk(0.0)
     for _ in range(1000):
         talk.put_up(0)
@@ -26,7 +26,7 @@ def test_a_flood() -> None:
 
 
 def test_telling_how_busy_it_is() -> None:
-    """Ten times a second for ever, and those of some minutes at once."""
+    """Reports of load may come ten times a second for ever, or a few minutes' worth at once."""
     talk = SmallTalk(0.0)
     assert all(talk.may_tell(number / 10) for number in range(20_000))
     assert sum(talk.may_tell(2000.0) for _ in range(20_000)) == 5000

@@ -16,7 +16,7 @@ def adopted(decisions: list[Decision]) -> list[int]:
 
 
 class Busy(Stage):
-    """One worker of an app with three requests in hand, that may have more workers."""
+    """One worker of an app with three requests, which may have more workers."""
 
     def __init__(self, *, pool_size: int = 100, **changes: float) -> None:
         super().__init__(pool_size)
@@ -25,7 +25,7 @@ class Busy(Stage):
         self.give(self.first, 2)
 
     def tell(self, *shares: float, worker: int | None = None) -> list[int]:
-        """A worker tells each eighth of a second; returns the workers that are started."""
+        """The worker reports each eighth of a second; returns the workers that are started."""
         started = []
         for share in shares:
             self.now += 0.125  # exact in binary
@@ -38,20 +38,20 @@ class Busy(Stage):
 
 
 def test_a_worker_that_is_busy_for_long_enough_gets_another_beside_it() -> None:
-    """Above 70 % for 200 ms, with more than one request in hand."""
+    """Another worker starts if the first is above 70 % for 200 ms with more than one request."""
     stage = Busy()
     assert stage.tell(0.9, 0.9) == []
     assert len(stage.tell(0.9)) == 1
 
 
 def test_a_busy_moment_starts_nobody() -> None:
-    """What is below 70 % in between begins anew."""
+    """A moment below 70 % restarts the count."""
     stage = Busy()
     assert stage.tell(0.9, 0.9, 0.5, 0.9, 0.9) == []
 
 
 def test_one_request_after_the_other_starts_nobody() -> None:
-    """A single client that keeps a worker busy would not be served sooner by two."""
+    """A single client that keeps a worker busy would not be faster with two."""
     stage = Busy()
     stage.finish(stage.first)
     stage.finish(stage.first)
@@ -59,23 +59,23 @@ def test_one_request_after_the_other_starts_nobody() -> None:
 
 
 def test_a_worker_that_waits_starts_nobody() -> None:
-    """However many requests it has in hand."""
+    """A worker that only waits starts no other, however many requests it has."""
     stage = Busy()
     stage.give(stage.first, 90)
     assert stage.tell(*[0.3] * 20) == []
 
 
 def test_nobody_is_started_while_another_one_loads() -> None:
-    """What it will take over is not known yet."""
+    """While another one loads none starts, since it is unknown what that one will take over."""
     stage = Busy()
     (second,) = stage.tell(0.9, 0.9, 0.9)
     assert stage.tell(*[0.9] * 20) == []
     stage.load(second)
-    assert stage.tell(*[0.9] * 20) == []  # it has nothing in hand
+    assert stage.tell(*[0.9] * 20) == []  # it has no requests
 
 
 def test_the_number_of_workers_doubles() -> None:
-    """Where two are busy, two more are started: a burst does not wait for one after the other."""
+    """If two are busy, two more start, so that a burst does not wait for one after the other."""
     stage = Busy()
     (second,) = stage.tell(0.9, 0.9, 0.9)
     stage.load(second)
@@ -85,7 +85,7 @@ def test_the_number_of_workers_doubles() -> None:
 
 
 def test_never_more_than_workers() -> None:
-    """`workers` bounds what is started for busy ones."""
+    """`workers` limits how many are started because others are busy."""
     stage = Busy(workers=2)
     (second,) = stage.tell(0.9, 0.9, 0.9)
     stage.load(second)
@@ -95,21 +95,21 @@ def test_never_more_than_workers() -> None:
 
 
 def test_an_app_of_one_worker_is_not_judged() -> None:
-    """With `workers: 1` what a worker tells changes nothing."""
+    """With `workers: 1` a worker's reports change nothing."""
     stage = Busy(workers=1)
     assert stage.tell(*[1.0] * 20) == []
     assert stage.worker(stage.first).busy_share == 0.0
 
 
 def test_a_worker_that_does_not_tell_is_busy() -> None:
-    """It has requests and is silent: it computes, and holds up all else."""
+    """A worker that has requests and is silent counts as busy: it computes and blocks all else."""
     stage = Busy()
     started = [each for now in (0.5, 1.0) for each in adopted(stage.pool.tick(now))]
     assert len(started) == 1
 
 
 def test_a_worker_with_nothing_but_open_websockets_is_not_busy() -> None:
-    """They may be silent for as long as they like."""
+    """WebSockets may be silent for as long as they like, so they do not count as busy."""
     stage = Busy()
     for _ in range(3):
         stage.pool.opened(stage.first, stage.now)
@@ -118,14 +118,14 @@ def test_a_worker_with_nothing_but_open_websockets_is_not_busy() -> None:
 
 
 def test_boots_that_nobody_waits_for_are_few_at_a_time() -> None:
-    """Further workers of busy apps are among them."""
+    """These include additional workers of busy apps."""
     stage = Busy()
     stage.pool.limits = stage.pool.limits._replace(boots_at_once=0)
     assert stage.tell(*[0.9] * 20) == []
 
 
 def test_a_full_pool_ends_an_idle_worker_first() -> None:
-    """A busy app gets the room of one that is idle, at its next telling."""
+    """A busy app gets the room of an idle worker at its next report."""
     stage = Busy(pool_size=2)
     stage.idle_app("idle")
     (idle,) = (w for w in stage.pool.workers.values() if w.state is State.IDLE)
@@ -136,7 +136,7 @@ def test_a_full_pool_ends_an_idle_worker_first() -> None:
 
 
 def test_a_full_pool_of_busy_workers_stays_as_it_is() -> None:
-    """No other app's busy worker leaves for one that has a worker."""
+    """An app with a worker does not take another app's busy worker."""
     stage = Busy(pool_size=2)
     (other,) = stage.boot(stage.app("other"), 1)
     assert stage.tell(*[0.9] * 20) == []
@@ -160,7 +160,7 @@ def two_workers() -> tuple[Busy, int]:
 
 
 def test_a_worker_that_is_not_needed_rests() -> None:
-    """Where one could do the work of two, the one with less in hand gets nothing new."""
+    """If one worker could do the work of two, the one with fewer requests gets nothing new."""
     stage, second = two_workers()
     stage.tell(0.2)
     stage.pool.tick(stage.now)
@@ -170,7 +170,7 @@ def test_a_worker_that_is_not_needed_rests() -> None:
 
 
 def test_a_worker_that_rests_ends_after_its_idle_timeout() -> None:
-    """Though the app has requests all the time."""
+    """It ends even though the app has requests all the time."""
     stage, second = two_workers()
     for _ in range(50):
         stage.tell(0.2, 0.2, 0.2, 0.2, 0.2)
@@ -180,7 +180,7 @@ def test_a_worker_that_rests_ends_after_its_idle_timeout() -> None:
 
 
 def test_a_worker_that_rests_is_used_before_a_request_waits() -> None:
-    """Where the others are full."""
+    """If the others are full, a resting worker is used before a request waits."""
     stage, second = two_workers()
     stage.tell(0.2)
     stage.pool.tick(stage.now)
@@ -190,7 +190,7 @@ def test_a_worker_that_rests_is_used_before_a_request_waits() -> None:
 
 
 def test_a_worker_that_rests_is_used_before_another_one_is_started() -> None:
-    """Where the others are busy."""
+    """If the others are busy, a resting worker is used before another one starts."""
     stage, second = two_workers()
     stage.tell(0.2)
     stage.pool.tick(stage.now)
@@ -200,7 +200,7 @@ def test_a_worker_that_rests_is_used_before_another_one_is_started() -> None:
 
 @pytest.mark.parametrize("capacity", [8, 100])
 def test_an_app_that_computes_uses_all_its_workers(capacity: int) -> None:
-    """A millisecond of processor for each request, 64 clients: twelve workers do the work of
+    """With 64 clients and a millisecond of CPU per request, twelve workers do the work of
     twelve, and no request takes much longer than others."""
     load = Simulation(workers=12, capacity=capacity)
     load.closed(64, compute_s=0.001, wait_s=0)
@@ -216,7 +216,7 @@ def test_an_app_that_computes_uses_all_its_workers(capacity: int) -> None:
 
 @pytest.mark.parametrize("capacity", [8, 100])
 def test_an_app_that_waits_keeps_one_worker(capacity: int) -> None:
-    """A tenth of a millisecond of processor and 20 ms of waiting for each request."""
+    """With 0.1 ms of CPU and 20 ms of waiting per request, one worker is enough."""
     load = Simulation(workers=12, capacity=capacity)
     load.closed(min(50, capacity), compute_s=0.0001, wait_s=0.02)
     load.run(5)
@@ -243,8 +243,9 @@ def test_laws_of_spreading(
     tells: bool,
     seed: int,
 ) -> None:
-    """Under any load: never more workers than `workers`; no worker idle while a request of its app
-    has waited for 200 ms; all but one go again when there is little to do, and that one too."""
+    """Under any load there are never more workers than `workers`, and none is idle while a
+    request of its app has waited for 200 ms. With little load all but one end again, and finally
+    that one too."""
     load = Simulation(workers=workers, capacity=capacity, seed=seed, tells=tells, idle_s=3.0)
     load.closed(clients, compute_ms / 1000, wait_ms / 1000)
     load.run(3)
