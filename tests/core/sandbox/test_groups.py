@@ -27,12 +27,12 @@ def of(text: str) -> list[tuple[str, str]]:
     ],
 )
 def test_files(text: str, files: list[tuple[str, str]]) -> None:
-    """Each key has its files, in the kernel's units; without a key there is nothing to do."""
+    """Each key has its files, in the kernel's units; without a key nothing is written."""
     assert of(text) == files
 
 
 def test_what_is_held() -> None:
-    """A key whose controller is missing has no effect, the others have."""
+    """A key whose controller is missing has no effect, the others do."""
     wanted = limits({"memoryMax": 1 << 30, "cpuMax": 1.0, "pidsMax": 64})
     assert held(wanted, CONTROLLERS) == (wanted, ())
     some = held(wanted, ("pids",))
@@ -42,7 +42,7 @@ def test_what_is_held() -> None:
 
 
 def test_own_group() -> None:
-    """The path of cgroup v2 stands behind two colons; version 1 has names between them."""
+    """The path for cgroup v2 follows two colons; version 1 has names between them."""
     assert own_group("0::/system.slice/buntime.service\n") == "/system.slice/buntime.service"
     assert own_group("9:pids:/a\n1:name=systemd:/b\n0::/\n") == "/"
     assert own_group("9:pids:/a\n") is None
@@ -59,5 +59,5 @@ def test_own_group() -> None:
     ],
 )
 def test_oom_kills(events: str, count: int) -> None:
-    """`oom_kill` counts processes; `oom` counts how often memory was short, which kills nobody."""
+    """`oom_kill` counts killed processes; `oom` only counts shortages of memory."""
     assert oom_kills(events) == count

@@ -1,4 +1,4 @@
-"""What each ABI of Landlock can refuse."""
+"""What each ABI version of Landlock can refuse."""
 
 import pytest
 
@@ -18,7 +18,7 @@ from buntime.core.sandbox.kernel import (
 
 @pytest.mark.parametrize("abi", range(8))
 def test_only_what_the_kernel_knows_is_asked_for(abi: int) -> None:
-    """A ruleset has the fields and bits that came with its ABI or before; others are refused."""
+    """A ruleset has only fields and bits that this ABI knows."""
     kernel = Kernel(abi)
     assert kernel.is_fit == (abi >= 3)
     if not kernel.is_fit:
@@ -33,24 +33,24 @@ def test_only_what_the_kernel_knows_is_asked_for(abi: int) -> None:
 
 
 def test_abstract_sockets_are_closed_when_strict() -> None:
-    """Signals to others are always refused, abstract sockets of others by `strict` alone."""
+    """Signals to others are always refused, abstract sockets of others only by `strict`."""
     assert ruleset(Kernel(6), is_strict=False)[16] == 2
 
 
 def test_no_rule_allows_device_files_to_be_made() -> None:
-    """Root could make the disk's and read it."""
+    """No rule allows creating device files: root could create the disk's and read it."""
     assert not (RUN | WRITE | USE) & (Access.MAKE_CHAR | Access.MAKE_BLOCK)
 
 
 def test_rights_of_files() -> None:
-    """What a file's rule may bear has none of the rights that are a folder's."""
+    """Rights for files contain none that only folders can have."""
     assert Access.READ_FILE in OF_FILES
     assert not OF_FILES & (Access.READ_DIR | Access.REFER | Access.MAKE_REG)
     assert handled(Kernel(3)) & OF_FILES == OF_FILES & ~Access.IOCTL_DEV
 
 
 def test_acts_are_told_in_words() -> None:
-    """For the log, doctor and the API."""
+    """What the sandbox restricts is named in words for the log, doctor and the API."""
     assert acts(Kernel(2), filters=True) == ()
     assert acts(Kernel(3), filters=False) == ("files", "processes")
     assert acts(Kernel(7), filters=True) == (

@@ -1,4 +1,4 @@
-"""What INIT tells a worker, at each ABI."""
+"""What INIT sends to a worker, for each ABI."""
 
 import json
 
@@ -20,7 +20,7 @@ RULES: Rules = [(RUN, ["/usr"]), (WRITE, ["/srv/apps/shop"]), (USE, ["/dev/null"
 
 @pytest.mark.parametrize("abi", range(3, 8))
 def test_an_order_asks_for_nothing_unknown(abi: int) -> None:
-    """Rights, ports and scopes that came with a later ABI are left out; it is plain JSON."""
+    """Rights, ports and scopes that a later ABI added are left out, and all of it is plain JSON."""
     kernel = Kernel(abi)
     made = make_order("standard", RULES, kernel, program=b"\1" * 8, capabilities=[])
     assert json.loads(json.dumps(made)) == made
@@ -33,14 +33,14 @@ def test_an_order_asks_for_nothing_unknown(abi: int) -> None:
 
 
 def test_without_seccomp() -> None:
-    """A kernel that has no seccomp gets no filter."""
+    """On a kernel without seccomp there is no filter."""
     kernel = Kernel(7, has_seccomp=False)
     made = make_order("strict", [], kernel, program=b"\1" * 8, capabilities=[])
     assert made["filter"] == ""
 
 
 def test_capabilities() -> None:
-    """With a user all go; root keeps those that reach no further than its files."""
+    """With a user all capabilities are dropped; root keeps those that only affect its files."""
     assert dropped_capabilities(is_root=False, becomes_user=False) == []
     assert dropped_capabilities(is_root=True, becomes_user=True) == list(range(64))
     of_root = dropped_capabilities(is_root=True, becomes_user=False)
@@ -49,7 +49,7 @@ def test_capabilities() -> None:
 
 
 def test_at_the_start_of_a_program() -> None:
-    """For a thread of the runtime /proc/self is no rule: there it is the runtime's."""
+    """A thread of the runtime gets no rule for /proc/self, which there is the runtime's own."""
     rules: Rules = [*RULES, (USE, [OWN_PROCESS])]
     made = make_order("standard", rules, Kernel(7), program=b"", capabilities=[])
     started = at_start(made, is_root=False, becomes_user=False)
@@ -59,7 +59,7 @@ def test_at_the_start_of_a_program() -> None:
 
 
 def test_capabilities_at_the_start_of_a_program() -> None:
-    """Who starts a program of another user keeps what that takes; the program can get none."""
+    """A start as another user keeps the capabilities for that; the program can get none."""
     made = make_order("standard", RULES, Kernel(7), program=b"", capabilities=[])
     started = at_start(made, is_root=True, becomes_user=True)
     assert (started["capabilities"], started["own"]) == (list(range(64)), [])
@@ -72,7 +72,7 @@ def test_capabilities_at_the_start_of_a_program() -> None:
 
 
 def test_what_a_spare_is_told() -> None:
-    """PREPARE has the common rules and the filter, and INIT then what is left of its order."""
+    """PREPARE has the common rules and the filter, and INIT the rest of the order."""
     told = preparation(RULES[:1], Kernel(7), program=b"\1" * 8)
     whole = make_order("standard", RULES, Kernel(7), program=b"\1" * 8, capabilities=[16])
     assert told["ruleset"] == whole["ruleset"]

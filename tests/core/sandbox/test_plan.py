@@ -1,4 +1,4 @@
-"""Which paths are allowed to an app, over a tree of folders that is a dict."""
+"""Which paths an app may use, over a tree of folders that is a dict."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def allowed(level: Level, path: str, made: AppPaths, around: Surroundings = AROU
 
 
 def test_what_stands_beside_is_listed() -> None:
-    """All is open but what is closed; the folders on the way to that are not listed."""
+    """Everything is open except closed paths; the folders above those are not listable."""
     assert common_paths(AROUND, entries) == [
         *("/bin", "/etc", "/home", "/proc", "/srv/www", "/srv/tls/cert.pem", "/usr"),
         *("/var/cache", "/var/lib/dpkg", "/var/log"),
@@ -70,7 +70,7 @@ def test_what_stands_beside_is_listed() -> None:
 
 
 def test_standard() -> None:
-    """An app reads its versions, writes its own folders, and sees nothing of others' or ours."""
+    """An app reads its versions, writes its own folders, and sees none of others or the runtime."""
     made = app()
     assert allowed("standard", "/srv/apps/shop/app.py", made) == WRITE | Access.EXECUTE
     assert allowed("standard", "/srv/apps/shop@1.0.0/app.py", made) == RUN
@@ -85,19 +85,19 @@ def test_standard() -> None:
 
 
 def test_strict() -> None:
-    """An app reads its folder and the system, and writes its data and temporary files alone."""
+    """An app reads its folder and the system, and writes only its data and temporary files."""
     made = app()
     assert allowed("strict", "/srv/apps/shop/app.py", made) == RUN
     assert allowed("strict", "/usr/lib/libc.so", made) == RUN
     assert allowed("strict", "/etc/ssl/certs", made) == Access.READ_FILE | Access.READ_DIR
     for path in KEPT:
-        assert allowed("strict", path, made) == WRITE  # what it writes cannot be run
+        assert allowed("strict", path, made) == WRITE  # files that it wrote cannot be executed
     for path in ("/etc/shadow", "/home/me", "/srv/apps/shop@1.0.0", "/srv/www", "/var/log"):
         assert allowed("strict", path, made) == 0, path
 
 
 def test_write_adds_paths() -> None:
-    """`write` opens paths at both levels, alike for moves between them."""
+    """`write` opens paths at both levels with the same rights, so files can move between them."""
     made = app(wanted=("/srv/www/files", "/srv/apps/shop/uploads"))
     assert allowed("standard", "/srv/www/files/a", made) == WRITE | Access.EXECUTE
     assert allowed("strict", "/srv/www/files/a", made) == WRITE
@@ -106,7 +106,7 @@ def test_write_adds_paths() -> None:
 
 
 def test_write_opens_no_other_s() -> None:
-    """`write` gives neither other apps' folders nor secrets; what holds some is given in part."""
+    """`write` opens neither other apps' folders nor secrets; what holds some is opened in part."""
     wanted = ("/srv/apps/blog", "/var/lib/buntime/state.db", "/var", "/srv/apps/shop@1.0.0", "/")
     made = app(wanted=wanted)
     assert set(plan("standard", made, AROUND, entries).denied) == set(wanted)
@@ -128,7 +128,7 @@ PARTS = st.lists(st.sampled_from(["a", "a-b", "a!", "b", "c"]), min_size=1, max_
 @pytest.mark.parametrize("level", ["standard", "strict"])
 @given(wanted=st.lists(PARTS.map(lambda parts: "/" + "/".join(parts)), max_size=5))
 def test_no_written_path_is_inside_another(level: Level, wanted: list[str]) -> None:
-    """Whatever their names, such as "/a", "/a-b" and "/a/c": an app could put a link there."""
+    """No written path is inside another, whatever their names: an app could put a link there."""
     made = app(wanted=tuple(wanted))
     for access, paths in plan(level, made, AROUND, entries).rules:
         if access & Access.WRITE_FILE:
@@ -139,7 +139,7 @@ def test_no_written_path_is_inside_another(level: Level, wanted: list[str]) -> N
 
 
 def test_what_lies_in_what_can_be_written_has_no_rule() -> None:
-    """An app could put a link in its place, and the rule would be for what that leads to."""
+    """A path inside a writable one has no rule of its own: an app could replace it by a link."""
     made = app(wanted=("/srv/apps/shop/uploads", "/srv/www/a", "/srv/www"))
     written = [
         path
@@ -151,7 +151,7 @@ def test_what_lies_in_what_can_be_written_has_no_rule() -> None:
 
 
 def test_secret_in_the_app_s_folder() -> None:
-    """Of a folder that holds one of the runtime's secrets, all the rest is the app's."""
+    """If the app's folder holds a secret of the runtime, the app gets all the rest of it."""
     around = Surroundings(apps=("/srv/apps",), secrets=("/srv/apps/shop/.env",))
     for level in ("standard", "strict"):
         assert allowed(level, "/srv/apps/shop/.env", app(), around) == 0  # type: ignore[arg-type]
@@ -159,7 +159,7 @@ def test_secret_in_the_app_s_folder() -> None:
 
 
 def test_app_elsewhere() -> None:
-    """An app that a link leads to is its own there, and closed to others."""
+    """An app behind a link may use its own target, which is closed to others."""
     around = Surroundings(apps=("/srv/apps", "/home/me/shop", "/home/me/blog"), secrets=())
     made = AppPaths(folder="/home/me/shop", versions=(), kept=(), wanted=(), python=())
     assert Access.WRITE_FILE in allowed("standard", "/home/me/shop/app.py", made, around)
@@ -179,7 +179,7 @@ def all_entries(folder: str, _: Collection[str]) -> Iterable[str]:
 @settings(deadline=None)
 @given(st.lists(PATHS, max_size=5), st.lists(PATHS, max_size=5))
 def test_closed_paths_are_in_no_rule(apps: list[str], secrets: list[str]) -> None:
-    """Whatever is closed, no common path holds it or lies in it, and all the rest is there."""
+    """No common path contains a closed one or is inside one, and all other paths are there."""
     around = Surroundings(apps=tuple(apps), secrets=tuple(secrets))
     found = common_paths(around, all_entries)
     closed = around.closed
@@ -202,13 +202,13 @@ def told(*paths: str) -> AppPaths:
     ["/srv/apps/blog", "/srv/apps", "/srv", "/", "/var/lib/buntime", "/var/lib/buntime/data/blog"],
 )
 def test_an_app_s_own_python_opens_nothing_closed(level: Level, path: str) -> None:
-    """What an app says of its Python opens neither other apps nor secrets, nor what holds them."""
+    """An app's choice of Python opens neither other apps nor secrets, nor folders with them."""
     for closed in ("/srv/apps/blog", "/var/lib/buntime", "/var/lib/buntime/data/blog"):
         assert allowed(level, closed, told(path)) == 0
 
 
 def test_what_an_app_s_own_python_opens() -> None:
-    """What is closed to nobody is opened, and what is the app's is anyway."""
+    """It opens what is not closed, and the app's own folder is open anyway."""
     assert allowed("strict", "/opt/more/lib", told("/opt/more")) == RUN
     assert (
         allowed("strict", "/srv/apps/shop@1.0.0/.venv", told("/srv/apps/shop@1.0.0/.venv")) == RUN
@@ -217,7 +217,7 @@ def test_what_an_app_s_own_python_opens() -> None:
 
 
 def test_what_is_built() -> None:
-    """An installation runs what it has built; besides, it reads what it is told to."""
+    """An installation runs what it has built, and otherwise reads what it was allowed."""
     made = replace(app(), is_built=True, read=("/etc/pip.conf", "/var/lib/buntime"))
     assert allowed("strict", KEPT[0], made) == WRITE | Access.EXECUTE
     assert allowed("strict", "/etc/pip.conf", made) == READ
@@ -227,7 +227,7 @@ def test_what_is_built() -> None:
 
 @pytest.mark.parametrize("level", ["standard", "strict"])
 def test_what_is_common_is_not_told_again(level: Level) -> None:
-    """What every app may is the same rule for all; an app's own are those that say more."""
+    """Common rules are the same for all apps; an app's own rules only add to them."""
     made = plan(level, replace(app(), python=("/usr/lib/python3", "/opt/python")), AROUND, entries)
     other = plan(level, replace(app(), folder="/srv/apps/blog"), AROUND, entries)
     assert made.common == other.common == common_rules(level, AROUND, entries)

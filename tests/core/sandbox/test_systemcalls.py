@@ -1,4 +1,4 @@
-"""The filter of system calls, run by an interpreter of the few instructions that it has."""
+"""The filter of system calls, run by an interpreter for the few instructions that it uses."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def call(machine: str, name: str, *arguments: int) -> int:
 
 @BOTH
 def test_each_number(machine: str) -> None:
-    """Calls of the list are refused, all others are allowed, clone3 does not exist."""
+    """Calls on the list are refused, all others are allowed, and clone3 does not exist."""
     column, architecture = MACHINES[machine]
     code = program(machine, runtime_pid=RUNTIME)
     by_number = {numbers[column]: name for name, numbers in _NUMBERS.items()}
@@ -71,7 +71,7 @@ def test_other_architectures_are_killed(machine: str) -> None:
 
 @BOTH
 def test_namespaces(machine: str) -> None:
-    """Processes and threads are made, namespaces are not."""
+    """An app may create processes and threads, but not namespaces."""
     assert call(machine, "clone", 0x3D0F00) == ALLOW  # a thread's flags
     assert call(machine, "clone", 17 | 0x80) == ALLOW  # the lowest byte is a signal
     for flag in (0x20000, 0x10000000, 0x20000000, 0x40000000):
@@ -83,15 +83,15 @@ def test_namespaces(machine: str) -> None:
 
 @BOTH
 def test_terminals(machine: str) -> None:
-    """A terminal can be asked for its size, but nothing can be typed into it."""
+    """An app can ask a terminal for its size, but cannot type into it."""
     assert call(machine, "ioctl", 0, 0x5413) == ALLOW
-    for request in (0x5412, 0x541C, 0x5412 | 1 << 32):  # the kernel looks at the lower half
+    for request in (0x5412, 0x541C, 0x5412 | 1 << 32):  # the kernel looks at the lower half only
         assert call(machine, "ioctl", 0, request) == EPERM
 
 
 @BOTH
 def test_limits_of_others(machine: str) -> None:
-    """A process reads anybody's limits and sets its own."""
+    """A process reads the limits of any process, but sets only its own."""
     assert call(machine, "prlimit64", 0, 7, 1, 0) == ALLOW
     assert call(machine, "prlimit64", RUNTIME, 7, 0, 1) == ALLOW
     for limits in (1, 1 << 40):
@@ -100,33 +100,33 @@ def test_limits_of_others(machine: str) -> None:
 
 @BOTH
 def test_priorities_of_others(machine: str) -> None:
-    """A process stands back itself; it does not have others stand back."""
+    """A process can lower its own priority, but not that of the runtime."""
     for name, user in (("setpriority", 2), ("ioprio_set", 3)):
         assert call(machine, name, 0, 0, 5) == ALLOW
         assert call(machine, name, 0, RUNTIME, 5) == EPERM
         assert call(machine, name, user, 0, 5) == EPERM
     for name in ("sched_setaffinity", "sched_setattr", "sched_setparam", "sched_setscheduler"):
         assert call(machine, name, 0) == ALLOW
-        assert call(machine, name, RUNTIME + 1) == ALLOW  # a thread's own number
+        assert call(machine, name, RUNTIME + 1) == ALLOW  # a thread's own id
         assert call(machine, name, RUNTIME) == EPERM
 
 
 def test_unknown_machine() -> None:
-    """There is no filter for a machine whose numbers are not known."""
+    """For a machine with unknown call numbers there is no filter."""
     assert program("riscv64", runtime_pid=1) == b""
     assert refused("riscv64") == ()
 
 
 @BOTH
 def test_it_is_short(machine: str) -> None:
-    """A call runs through few of the instructions, as the kernel tries all numbers at once."""
+    """The filter is short, so that each call costs few instructions."""
     assert len(program(machine, runtime_pid=1)) // 8 < 200
     assert {"ptrace", "mount", "bpf", "keyctl"} <= set(refused(machine))
 
 
 @pytest.mark.skipif(sys.byteorder != "little", reason="these machines are little endian")
 def test_numbers_are_the_headers() -> None:
-    """The numbers are those of the system's own headers, where they are installed."""
+    """The numbers match the system's own headers, if they are installed."""
     headers = {
         0: "/usr/include/x86_64-linux-gnu/asm/unistd_64.h",
         1: "/usr/include/asm-generic/unistd.h",
