@@ -31,7 +31,7 @@ def app(environ, start_response):
 _numbers = itertools.count()
 ROUTES = {"ALL": ["/public/**", "/"], "GET": ["/read/*"], "POST": ["/write"]}
 
-# Targets below an app's base that name /secret in one reading, or something like it.
+# Targets below an app's base that name /secret, or something like it, if read in one way.
 ATTACKS = [
     "/secret",
     "/secret/",
@@ -99,7 +99,7 @@ def runtime(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Runtime]:
 
 @pytest.fixture(scope="module")
 def keyless(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Runtime]:
-    """A runtime without a key, with its API moved."""
+    """A runtime without a key, whose API has another path."""
     apps = tmp_path_factory.mktemp("apps")
     write_app(apps / "open", {"app.py": APP}, ttl=60)
     write_app(apps / "locked", {"app.py": APP}, ttl=60, visibility="protected", publicRoutes=["/a"])
@@ -109,14 +109,14 @@ def keyless(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Runtime]:
 
 
 def fetch(runtime: Runtime, path: str, **more: Any) -> Answer:
-    """From an address of its own, as wrong keys are counted by address."""
+    """Asks from a new address each time, as wrong keys are counted by address."""
     number = next(_numbers)
     source = f"127.1.{number // 250}.{number % 250 + 1}" if sys.platform == "linux" else ""
     return client.fetch(runtime, path, source=source, **more)
 
 
 def raw(runtime: Runtime, target: str, method: str = "GET") -> tuple[int, bytes]:
-    """Status and body for a target that no client library would send as it is."""
+    """Status and body for a target that no client library would send unchanged."""
     head = f"{method} {target} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n"
     answer = runtime.exchange(head.encode("latin-1"))
     return int(answer.split()[1]), answer.partition(b"\r\n\r\n")[2]
@@ -132,7 +132,7 @@ def check_locked(answer: Answer) -> None:
 
 
 def test_public_app_is_open(runtime: Runtime) -> None:
-    """A public app answers anyone, with or without a key, be the key right or wrong."""
+    """A public app answers anyone, with the right key, a wrong key or none."""
     for headers in ({}, {"X-API-Key": KEY}, {"X-API-Key": "wrong"}):
         assert fetch(runtime, "/open/x", headers=headers).json()["path"] == "/x"
 
@@ -182,7 +182,7 @@ def test_key_opens_a_protected_app(runtime: Runtime, path: str, headers: dict[st
     ],
 )
 def test_what_opens_nothing(runtime: Runtime, headers: dict[str, str]) -> None:
-    """Neither another key, nor the key in another place, nor any other header opens an app."""
+    """No other key, no other place for the key, and no other header opens an app."""
     check_locked(fetch(runtime, "/locked/", headers=headers))
     check_locked(fetch(runtime, f"/locked/?x-api-key={KEY[:3]}", headers=headers))
 
@@ -190,7 +190,7 @@ def test_what_opens_nothing(runtime: Runtime, headers: dict[str, str]) -> None:
 @pytest.mark.parametrize("headers", [{}, {"X-API-Key": KEY}])
 @pytest.mark.parametrize("path", ["/hidden/", "/hidden@1.0.0/", "/hidden-site/", "/hidden"])
 def test_internal_app_looks_like_none(runtime: Runtime, path: str, headers: dict[str, str]) -> None:
-    """An internal app is 404 from outside, also with the key, in the words for no app at all."""
+    """An internal app is 404 from outside, even with the key, in the same words as no app."""
     hidden = fetch(runtime, path, headers=headers)
     nobody = fetch(runtime, path.replace("hidden", "nobody"), headers=headers)
     assert hidden.status == nobody.status == 404
@@ -234,7 +234,7 @@ def test_public_route_needs_no_key(runtime: Runtime, method: str, rest: str) -> 
     ],
 )
 def test_other_routes_need_the_key(runtime: Runtime, method: str, rest: str) -> None:
-    """What `publicRoutes` does not cover is locked, be it by another method only."""
+    """What `publicRoutes` does not cover is locked, also if only for another method."""
     answer = fetch(runtime, f"/routed{rest}", method=method)
     assert answer.status == 401
 
@@ -242,7 +242,7 @@ def test_other_routes_need_the_key(runtime: Runtime, method: str, rest: str) -> 
 @pytest.mark.parametrize("rest", ATTACKS)
 @pytest.mark.parametrize("app", ["routed", "wsgi", "site"])
 def test_no_spelling_gets_behind_the_lock(runtime: Runtime, app: str, rest: str) -> None:
-    """However a path is spelled, what lies behind the lock is not served without the key."""
+    """However a path is spelled, what is behind the lock is not served without the key."""
     status, body = raw(runtime, f"/{app}{rest}")
     assert b"SECRET" not in body
     if status == 200:
@@ -280,7 +280,7 @@ def test_no_spelling_gets_behind_the_lock(runtime: Runtime, app: str, rest: str)
     ],
 )
 def test_no_spelling_of_its_name_unlocks_an_app(runtime: Runtime, target: str) -> None:
-    """However an app is named, its lock is there, or another app has the path as its own."""
+    """However an app is named, it stays locked, or the target is a path of another app."""
     status, body = raw(runtime, target)
     if status == 200:
         assert json.loads(body)["url"].partition("//x")[2].startswith("/open")
@@ -305,7 +305,7 @@ def test_no_spelling_of_its_name_unlocks_an_app(runtime: Runtime, target: str) -
 def test_without_a_key_a_protected_app_stays_locked(
     keyless: Runtime, headers: dict[str, str]
 ) -> None:
-    """While no key is set a protected app answers 401 always, but for its public routes."""
+    """As long as no key is set a protected app answers 401, except for its public routes."""
     check_locked(fetch(keyless, "/locked/", headers=headers))
     assert fetch(keyless, "/locked/a", headers=headers).status == 200
 
@@ -318,21 +318,21 @@ WORKERS = ["/api/workers", "/api/workers/", "/api/workers/stats", "/api/workers/
 
 @pytest.mark.parametrize("path", WORKERS)
 def test_operators_pages_need_the_key_that_is_set(runtime: Runtime, path: str) -> None:
-    """Where a key is set, `/api/workers` and what is below need it, also from this machine."""
+    """If a key is set, `/api/workers` and what is below need it, also from this machine."""
     check_locked(fetch(runtime, path))
     check_locked(fetch(runtime, path, method="POST"))
     check_locked(fetch(runtime, path, headers={"X-API-Key": "wrong"}))
     assert fetch(runtime, path, headers={"X-API-Key": KEY}).status == 200
     assert fetch(runtime, path, headers={"Authorization": f"Bearer {KEY}"}).status == 200
-    # With the key it does not matter by which way the request came.
+    # With the key it does not matter which way the request came.
     headers = {"X-API-Key": KEY, "X-Forwarded-For": "10.0.0.1"}
     assert fetch(runtime, path, headers=headers).status == 200
 
 
 @pytest.mark.parametrize("path", [f"/_{path}" for path in WORKERS])
 def test_operators_pages_are_for_this_machine_without_a_key(keyless: Runtime, path: str) -> None:
-    """Where none is set, they are open in development to direct requests of this machine that bear
-    the key it has in a file, not to proxied ones."""
+    """If no key is set, they are open in development to direct requests of this machine with the
+    key from its file, not to proxied ones."""
     assert fetch(keyless, path).status == 200
     check_locked(fetch(keyless, path, headers={"X-API-Key": "wrong"}))
     for name in ("X-Forwarded-For", "Forwarded", "Via", "X-Real-IP", "x-forwarded-host"):
@@ -345,13 +345,13 @@ def test_operators_pages_are_for_this_machine_without_a_key(keyless: Runtime, pa
     ["/health", "/api/health", "/api/health/live", "/api/health/ready", "/.well-known/buntime"],
 )
 def test_health_and_discovery_are_open(runtime: Runtime, path: str) -> None:
-    """Health and discovery need no key, and do not mind proxies."""
+    """Health and discovery need no key, and answer behind proxies too."""
     assert fetch(runtime, path).status == 200
     assert fetch(runtime, path, headers={"X-Forwarded-For": "10.0.0.1"}).status == 200
 
 
 def test_api_prefix_moves_the_api(keyless: Runtime) -> None:
-    """With RUNTIME_API_PREFIX the API is below it and nowhere else; discovery tells where."""
+    """With RUNTIME_API_PREFIX the API is below it and nowhere else; discovery says where."""
     assert fetch(keyless, "/_/api/health").json()["status"] == "ok"
     assert fetch(keyless, "/_/api/workers").status == 200
     for path in ("/api/health", "/api/workers", "/api/health/live", "/_/apix", "/_/workers", "/_"):

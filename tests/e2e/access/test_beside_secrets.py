@@ -1,7 +1,7 @@
-"""Who signs in without a key, beside an app that has secrets, where the runtime is not root.
+"""Who signs in without a key, beside an app that has secrets, if the runtime is not root.
 
-Workers with secrets cannot be looked into then, by the runtime's own user: any of them may have the
-other end of a connection over the loopback. A browser of that user can be seen to have it.
+Such a runtime cannot look into workers with secrets: any of them may have the other end of a
+connection over the loopback. Of a browser of its own user it can see that the browser has it.
 """
 
 from __future__ import annotations
@@ -29,10 +29,10 @@ pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 
 NOBODY = 65534
 IS_ROOT = os.geteuid() == 0
-# Of the runtime, and of all that is to be of its user, where root runs the tests.
+# Starts the runtime and its user's processes as that user, if root runs the tests.
 AS_NOBODY = ["setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups"]
 AS_USER = AS_NOBODY if IS_ROOT else []
-# Asks as a browser does that is at the runtime's own page, by the way that is named.
+# Asks as a browser on the runtime's own page does, in the way that the argument names.
 ASK = """
 import ctypes, http.client, sys
 if sys.argv[2] == "hidden":
@@ -68,19 +68,19 @@ class Scene(NamedTuple):
     folder: Path
 
     def asked(self, url: str, how: str) -> str:
-        """What a process of the runtime's user is told: `"200 True"`, with a cookie."""
+        """What a process of the runtime's user gets: `"200 True"` if it gets a cookie."""
         argv = [*AS_USER, python(), "-c", ASK, url.rpartition(":")[2], how]
         return subprocess.check_output(argv, text=True, timeout=60).strip()
 
 
 def python() -> str:
-    """One that other users can start."""
+    """A Python that other users can start."""
     found = shutil.which("python3", path="/usr/bin:/usr/local/bin")
     return found if IS_ROOT and found else sys.executable
 
 
 def start() -> list[str]:
-    """The command of the runtime, as its user; skips where that user can't start it."""
+    """The command that starts the runtime as its user; skips if that user cannot start it."""
     if IS_ROOT and not shutil.which("setpriv"):
         pytest.skip("there is no setpriv; apt-get install util-linux")
     whole = [*AS_USER, *command()]
@@ -118,7 +118,7 @@ def test_the_app_itself(scene: Scene, by: str) -> None:
 
 
 def test_who_can_be_seen(scene: Scene) -> None:
-    """A process of the runtime's user that no app has started gets one, and one that hides none."""
+    """A process of the runtime's user that no app started gets a session, but not if it hides."""
     for url in (scene.runtime.url, address_of(scene.runtime)):
         assert fetch(scene.runtime, f"/shop/?by=child&port={scene.runtime.port}").status == 200
         assert scene.asked(url, "plain") == "200 True"
@@ -129,7 +129,7 @@ def test_who_can_be_seen(scene: Scene) -> None:
 
 @needs_chromium
 def test_chromium(scene: Scene) -> None:
-    """The panel opens at `/` without a key, in a browser of the runtime's user, and acts."""
+    """The panel opens at `/` without a key, in a browser of the runtime's user, and can act."""
     assert fetch(scene.runtime, f"/shop/?by=child&port={scene.runtime.port}").status == 200
     profile, browser = scene.folder / "profile", scene.folder / "browser"
     profile.mkdir()

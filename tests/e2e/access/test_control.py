@@ -30,7 +30,7 @@ from tests.support.harness import (
     write_app,
 )
 
-# Asks the control socket, in a way that the query names, and tells what came back.
+# Asks the control socket in the way that the query names, and writes the answer to a file.
 APP = r'''
 import array, json, os, socket, subprocess, sys, time
 from buntime import Response
@@ -90,7 +90,7 @@ def run_here(query):
 '''
 
 
-# The same from outside of any app.
+# The same from outside any app.
 ASK = """
 import socket, sys
 with socket.socket(socket.AF_UNIX) as sock:
@@ -100,7 +100,7 @@ with socket.socket(socket.AF_UNIX) as sock:
     sys.stdout.write(sock.recv(65536).decode())
 """
 SETPRIV = shutil.which("setpriv")
-# One that other users can start.
+# A Python that other users can start.
 SYSTEM_PYTHON = shutil.which("python3", path="/usr/bin:/usr/local/bin") or ""
 
 
@@ -153,7 +153,7 @@ def ask(path: Path, target: str, method: str = "GET", body: str | None = None) -
 
 
 def told_by(served: Served, app: str, way: str, wait_for: str = "") -> str:
-    """What an app was told, asking in this way."""
+    """The answer that an app gets if it asks in this way."""
     told = served.folder / "told" / f"{app}-{way}"
     told.unlink(missing_ok=True)
     query = f"path={served.socket}&told={told}&way={way}"
@@ -167,7 +167,7 @@ def told_by(served: Served, app: str, way: str, wait_for: str = "") -> str:
 
 
 def test_an_operator_on_the_host(served: Served) -> None:
-    """Needs no key, though production without one has no operators' pages."""
+    """An operator on the host needs no key, even where production without one has no API."""
     assert fetch(served.runtime, "/api/keys").status == 403
     assert ask(served.socket, "/api/keys") == (200, {"keys": [], "next": None})
     status, told = ask(
@@ -179,7 +179,7 @@ def test_an_operator_on_the_host(served: Served) -> None:
 
 
 def test_no_app_answers_there(served: Served) -> None:
-    """It is the runtime's alone."""
+    """It serves the runtime's own paths only, no app."""
     assert ask(served.socket, "/free/")[0] == 404
     assert ask(served.socket, "/")[0] == 404
 
@@ -194,14 +194,14 @@ def test_its_file(served: Served) -> None:
 @pytest.mark.parametrize("app", ["free", "bound"])
 @pytest.mark.parametrize("way", ["direct", "child", "orphan"])
 def test_apps_of_the_same_user(served: Served, app: str, way: str) -> None:
-    """A worker, what it starts, and what has left it by a double fork: none gets in."""
+    """A worker, what it starts, and what has left it by a double fork are all refused."""
     answer = told_by(served, app, way)
     assert answer.startswith("HTTP/1.1 403 "), answer
     assert "for this process" in answer
 
 
 def test_what_outlives_its_worker(served: Served, tmp_path: Path) -> None:
-    """A process that waits until its worker is gone is no more let in than before."""
+    """A process that asks only after its worker is gone is refused all the same."""
     gate = tmp_path / "gate"
     gate.touch()
     told = Path(told_by(served, "free", "orphan", wait_for=str(gate)))
@@ -216,7 +216,7 @@ def test_what_outlives_its_worker(served: Served, tmp_path: Path) -> None:
 
 
 def ask_is_running(served: Served) -> bool:
-    """Is the process that would ask still there? Orphans are ended with their worker."""
+    """Whether the process that would ask still runs: orphans are ended with their worker."""
     line = served.folder.name.encode()
     for pid in children_of(served.runtime.pid):
         try:
@@ -228,7 +228,7 @@ def ask_is_running(served: Served) -> bool:
 
 
 def test_what_outlives_its_runtime(tmp_path: Path) -> None:
-    """Nobody's child any more, it still bears the mark of the worker that it comes from."""
+    """An orphan without its runtime still has its worker's mark, so the next runtime refuses it."""
     write_app(tmp_path / "apps/free", {"app.py": APP}, ttl=600, sandbox="off")
     state, gate = tmp_path / "state", tmp_path / "gate"
     (tmp_path / "told").mkdir()
@@ -238,7 +238,7 @@ def test_what_outlives_its_runtime(tmp_path: Path) -> None:
         told = Path(told_by(Served(runtime, state, tmp_path), "free", "orphan", str(gate)))
         os.kill(runtime.pid, signal.SIGKILL)
         runtime.process.wait(20)
-    assert (state / "control.sock").exists()  # left over
+    assert (state / "control.sock").exists()  # left behind
     with running(tmp_path / "apps", env=env) as runtime:
         runtime.wait_for_record("control.listening")  # once the state folder is free
         assert ask(state / "control.sock", "/api/keys")[0] == 200
@@ -249,14 +249,14 @@ def test_what_outlives_its_runtime(tmp_path: Path) -> None:
 
 
 def test_a_connection_that_is_handed_on(served: Served) -> None:
-    """It is judged by who has made it: one that has ended is let in no more."""
+    """A connection is judged by the process that opened it; if that has ended, it is refused."""
     line = (
         "import array, socket, sys\n"
         "made = socket.socket(socket.AF_UNIX); made.connect(sys.argv[1])\n"
         "pair = socket.socket(fileno=int(sys.argv[2]))\n"
         "socket.send_fds(pair, [b'x'], [made.fileno()])\n"
     )
-    os.kill(served.runtime.pid, signal.SIGSTOP)  # it cannot accept before the maker has ended
+    os.kill(served.runtime.pid, signal.SIGSTOP)  # so it cannot accept before the opener has ended
     try:
         ours, theirs = socket.socketpair()
         with ours, theirs:
@@ -277,7 +277,7 @@ def test_a_connection_that_is_handed_on(served: Served) -> None:
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can be another user")
 def test_other_users(served: Served) -> None:
-    """They cannot connect, and where they are let in by the file they are refused."""
+    """Other users cannot connect, and if the file's mode lets them, they are refused."""
     line = (
         "import os, socket, sys\n"
         "os.setgid(65534); os.setuid(65534)\n"
@@ -295,7 +295,7 @@ def test_other_users(served: Served) -> None:
 
 
 def test_a_long_path(tmp_path: Path) -> None:
-    """A state folder may lie deeper than the address of a socket can tell."""
+    """A state folder may be deeper than a socket's address can hold."""
     state = tmp_path / ("a" * 60) / ("b" * 60) / "state"
     state.parent.mkdir(parents=True)
     write_app(tmp_path / "apps/free", {"app.py": APP})
@@ -307,7 +307,7 @@ def test_a_long_path(tmp_path: Path) -> None:
 
 
 def test_a_second_runtime(served: Served) -> None:
-    """Without the state folder it has no control socket, and leaves that of the other alone."""
+    """Without the state folder it has no control socket, and leaves the other's alone."""
     env = {"RUNTIME_ENV": "production", "RUNTIME_STATE_DIR": str(served.state)}
     with running(served.folder / "apps", env=env) as other:
         other.wait_for_record("state.unavailable")
@@ -316,7 +316,7 @@ def test_a_second_runtime(served: Served) -> None:
 
 
 def test_a_runtime_that_takes_over(tmp_path: Path) -> None:
-    """It has the socket once it has the state folder, and keys that were made before count."""
+    """It has the socket once it has the state folder, and keys that were made before are valid."""
     write_app(tmp_path / "apps/free", {"app.py": APP}, ttl=600)
     state = tmp_path / "state"
     env = {"RUNTIME_ENV": "production", "RUNTIME_MASTER_KEY": "", "RUNTIME_STATE_DIR": str(state)}
@@ -335,7 +335,7 @@ def test_a_runtime_that_takes_over(tmp_path: Path) -> None:
     reason="only root can be another user",
 )
 def test_a_runtime_that_is_not_root() -> None:
-    """Root is let in, and who has the runtime's user; an app of that user is not."""
+    """Root and the runtime's user are let in; an app of that user is not."""
     shared = SHARED if SHARED.is_dir() else None
     nobody = [str(SETPRIV), "--reuid", "65534", "--regid", "65534", "--clear-groups"]
     reads = [*nobody, sys.executable, "-c", f"open({str(ROOT / 'buntime.py')!r})"]

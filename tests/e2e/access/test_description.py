@@ -1,4 +1,4 @@
-"""The API is as its description says, whatever it is asked: no 500, no answer that is not told."""
+"""The API matches its description, whatever it is asked: no 500, no undescribed answer."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ CHECKS = (
     "unsupported_method",
     "allow_header_conformance",
 )
-# Names that are there, so that not all is 404.
+# Names that exist, so that not every answer is 404.
 NAMES = """
 [parameters]
 "path.app" = "shop"
@@ -37,7 +37,7 @@ LEFT_OUT = tuple(
     f"--exclude-operation-id={each}"
     for each in ("cron.run", "events.list", "logs.list", "deploys.put")
 )
-BOUND_S = 150.0  # it takes 10 s, and 2 s for others; a machine may be busy
+BOUND_S = 150.0  # it takes 10 s, or 2 s for other callers; a machine may be busy
 OWN_KEY = {"X-API-Key": OPERATORS_KEY}
 OWN = "def fetch(request): ...\n"
 
@@ -67,7 +67,7 @@ def runtime(state: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[R
 def ask_all(
     runtime: Runtime, folder: Path, *options: str, url: str = "", names: str = NAMES
 ) -> str:
-    """Have the tool ask each page, as who `options` say; what it has printed."""
+    """Have the tool ask each page as the caller that `options` set; returns what it printed."""
     (folder / "schemathesis.toml").write_text(names)
     done = subprocess.run(
         [
@@ -86,18 +86,18 @@ def ask_all(
     assert done.returncode == 0, done.stdout[-10_000:] + done.stderr[-2000:]
     chosen = re.search(r"Operations: +(\d+) selected", done.stdout)
     assert chosen is not None, done.stdout
-    # All of them, but for the page that it has read the description from.
+    # All of them, except for the page that the tool has read the description from.
     assert int(chosen[1]) >= len(ROUTES.routes) - len(LEFT_OUT) - 1
     assert not [each for each in runtime.records if each["event"] == "runtime.internal_error"]
-    assert fetch(runtime, "/api/apps/shop").status == 200  # it goes on
+    assert fetch(runtime, "/api/apps/shop").status == 200  # it still serves
     return done.stdout
 
 
 @pytest.mark.timeout(BOUND_S + 30)
 def test_schemathesis(runtime: Runtime, tmp_path: Path) -> None:
-    """By a tool that makes requests of the description: what is right, what is nearly so, and what
-    is not, with a seed. Left out are streams that need not end,
-    and the upload of an archive, as bodies that are made up are all refused alike."""
+    """A tool makes requests from the description, with a seed: valid, nearly valid and invalid
+    ones. Left out are streams that need not end, and the upload of an archive, as invented bodies
+    are all refused alike."""
     told = fetch(runtime, "/api/openapi.json").json()
     OpenAPIV31SpecValidator(told).validate()
     many = ("--max-examples", "3", "--phases", "coverage,fuzzing")
@@ -107,7 +107,7 @@ def test_schemathesis(runtime: Runtime, tmp_path: Path) -> None:
 @pytest.mark.parametrize(("roles", "apps"), [(["viewer"], ["*"]), (["operator"], ["blog*"])])
 @pytest.mark.timeout(BOUND_S + 30)
 def test_others_keys(runtime: Runtime, tmp_path: Path, roles: list[str], apps: list[str]) -> None:
-    """So it is for who may read alone, and for who may do things at other apps than this."""
+    """The same with keys that may only read, or act only on other apps."""
     body = {"name": f"{roles[0]}-{apps[0].strip('*')}", "roles": roles, "apps": apps}
     made = fetch(
         runtime, "/api/keys", method="POST", headers=OWN_KEY, body=json.dumps(body).encode()
@@ -118,6 +118,6 @@ def test_others_keys(runtime: Runtime, tmp_path: Path, roles: list[str], apps: l
 
 @pytest.mark.timeout(BOUND_S + 30)
 def test_control_socket(runtime: Runtime, state: Path, tmp_path: Path) -> None:
-    """So it is for who comes to the control socket."""
+    """The same for a caller at the control socket."""
     with in_front_of(state / "control.sock") as url:
         ask_all(runtime, tmp_path, *FEW, url=url)

@@ -1,4 +1,4 @@
-"""Operators' keys: what one opens, what no app sees of it, and what outlives the runtime."""
+"""Operators' keys: what one opens, what apps see of it, and what outlives the runtime."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Served(NamedTuple):
 
 
 def make(runtime: Runtime, name: str, **wanted: Any) -> str:
-    """The text of a key that is made by the master key."""
+    """Makes a key with the master key, and returns its text."""
     body = json.dumps({"name": name, **wanted}).encode()
     bears = {"X-API-Key": OPERATORS_KEY}
     told = fetch(runtime, "/api/keys", method="POST", body=body, headers=bears)
@@ -61,7 +61,7 @@ def served(apps: Path) -> Iterator[Served]:
 
 
 def test_what_a_key_opens(served: Served) -> None:
-    """What its roles have, and no more."""
+    """A key allows what its roles allow, and no more."""
     runtime, keys = served
     assert ask(runtime, "/api/workers", keys["viewer"]).status == 200
     refused = ask(runtime, "/api/apps/blog/recycle", keys["viewer"], "POST")
@@ -73,7 +73,7 @@ def test_what_a_key_opens(served: Served) -> None:
 
 
 def test_protected_apps(served: Served) -> None:
-    """A key opens those that its globs cover, and the app does not see it."""
+    """A key opens the protected apps that its globs cover, and those do not see it."""
     runtime, keys = served
     for key in (keys["viewer"], keys["blog"]):
         answer = ask(runtime, "/blog/", key)
@@ -85,7 +85,7 @@ def test_protected_apps(served: Served) -> None:
 
 
 def test_public_apps(served: Served) -> None:
-    """An app that is open to all sees no key of the runtime's either, and sees its own."""
+    """A public app sees no key of the runtime either, but it sees its own keys."""
     runtime, keys = served
     for key in (*keys.values(), OPERATORS_KEY):
         assert key not in ask(runtime, "/open/", key).body.decode()
@@ -95,7 +95,7 @@ def test_public_apps(served: Served) -> None:
 
 
 def test_a_right_key_is_never_delayed(served: Served) -> None:
-    """However many wrong ones come from the same address; these are."""
+    """However many wrong keys come from its address: those are delayed, the right one is not."""
     runtime, keys = served
     wrong = "bt_" + "x" * 49
     statuses = [
@@ -108,7 +108,7 @@ def test_a_right_key_is_never_delayed(served: Served) -> None:
 
 
 def test_a_key_that_is_revoked(served: Served) -> None:
-    """It opens nothing from then on, says so, and is slowed down wherever it comes from."""
+    """A revoked key opens nothing, the answer says so, and it is slowed down from any address."""
     runtime = served.runtime
     key = make(runtime, "gone", roles=["viewer"])
     assert ask(runtime, "/shop/", key).status == 200
@@ -120,14 +120,14 @@ def test_a_key_that_is_revoked(served: Served) -> None:
 
 
 def test_the_next_start(apps: Path, tmp_path: Path) -> None:
-    """Keys outlive the runtime, and open its pages where no other key is set."""
+    """Keys outlive the runtime, and open its pages even if no other key is set."""
     state = tmp_path / "state"
     env = {"RUNTIME_ENV": "production", "RUNTIME_STATE_DIR": str(state)}
     with running(apps, env=env) as runtime:
         key = make(runtime, "laptop", roles=["viewer"], expires="1h")
     with running(apps, env={**env, "RUNTIME_MASTER_KEY": ""}) as runtime:
         while (answer := ask(runtime, "/api/workers", key)).status == 503:
-            pass  # the keys are being read
+            pass  # the keys are still being read
         assert answer.status == 200
         for wrong in ("None", "", "bt_" + "x" * 49):
             assert ask(runtime, "/api/workers", wrong).status == 401
@@ -136,7 +136,7 @@ def test_the_next_start(apps: Path, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("stage", ["route", "identity", "access"])
 def test_no_plugin_sees_a_key(tmp_path: Path, stage: str) -> None:
-    """Whichever stage its hooks are of, and the key opens what it opened; its own it sees."""
+    """Hooks of any stage see other keys, but none of the runtime's, which still open the app."""
     echo = """
         import json
         from buntime.plugin import Continue

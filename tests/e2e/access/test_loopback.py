@@ -29,11 +29,11 @@ pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 
 IS_ROOT = os.geteuid() == 0
 NOBODY = 65534
-# That of the tests may be closed to other users.
+# The tests' own Python may be closed to other users.
 PYTHON = (IS_ROOT and shutil.which("python3", path="/usr/bin:/usr/local/bin")) or sys.executable
 PACKAGES = str(Path(pytest.__file__).resolve().parents[1])
 ENV = {"PATH": "/usr/bin:/bin", "PYTHONPATH": f"{ROOT}:{PACKAGES}", "PYTHONDONTWRITEBYTECODE": "1"}
-# What a browser asks: sign in by a key, or look what a cookie is good for. Prints a JSON list.
+# What a browser asks: to sign in with a key, or what a cookie allows. Prints a JSON list.
 ASK = """
 import http.client, json, sys
 port, key, cookie = sys.argv[1:]
@@ -63,7 +63,7 @@ def fetch(request):
 
 
 def as_user(*argv: str) -> list[str]:
-    """The line that runs `argv` as the runtime's user."""
+    """The command that runs `argv` as the runtime's user."""
     if not IS_ROOT:
         return [*argv]
     return ["setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups", *argv]
@@ -71,7 +71,7 @@ def as_user(*argv: str) -> list[str]:
 
 @pytest.fixture
 def place() -> Iterator[Path]:
-    """A folder of the runtime's user; those of pytest are private."""
+    """A folder of the runtime's user, as pytest's own are private."""
     folder = Path(tempfile.mkdtemp(prefix="loopback-"))
     write_app(folder / "apps" / "vault", {"app.py": VAULT}, ttl=60, secrets=["PIN"])
     for path in (folder / "state", folder / "cache"):
@@ -108,7 +108,7 @@ def runtime(place: Path) -> Iterator[Runtime]:
 
 
 def opened(runtime: Runtime) -> None:
-    """The app has its secret, and a worker that nobody of its user can look into."""
+    """Gives the app its secret, and so a worker that no process of its user can look into."""
     body = json.dumps({"value": "1234"}).encode()
     fields = {"X-API-Key": OPERATORS_KEY, "Content-Type": "application/json"}
     path = "/api/apps/vault/secrets/PIN"
@@ -117,7 +117,7 @@ def opened(runtime: Runtime) -> None:
 
 
 def test_a_browser_of_the_runtimes_own_user(runtime: Runtime) -> None:
-    """It has a session, which is of no use to the app, though the app's worker is of that user."""
+    """A browser gets a session, which an app cannot use, though its worker has the same user."""
     opened(runtime)
     port = address_of(runtime).rpartition(":")[2]
     line = as_user(PYTHON, "-c", ASK, port, OPERATORS_KEY, "")

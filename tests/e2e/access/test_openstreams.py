@@ -1,4 +1,4 @@
-"""What stands open by a session or a key ends with it: logs, events, streams, WebSockets."""
+"""What a session or key has opened ends with it: logs, events, streams, WebSockets."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tests.support.framing import TALK, with_desk
 from tests.support.harness import Runtime, read_until, write_app
 from tests.support.operators import ADMIN, Operator, signed_in
 
-# A plugin whose code is asked by operators, and an app that wants a key: both can stay open.
+# A plugin whose code operators call, and an app that needs a key: both can stay open.
 CODE = """
 import asyncio
 from buntime import Response
@@ -31,7 +31,7 @@ async def websocket(ws):
 """
 SHUT = {"visibility": "protected", "menus": [{"title": "Talk", "path": "/"}]}
 END_S = 2.0  # far less than the ten seconds between two looks
-CLOSED = b"\x03\xf0"  # 1008, a policy, of a frame that closes
+CLOSED = b"\x03\xf0"  # 1008, policy violation, in a close frame
 UPGRADE = {
     "Connection": "Upgrade",
     "Upgrade": "websocket",
@@ -96,7 +96,7 @@ def has_ended(sock: socket.socket) -> bool:
 
 
 def of_session(operator: Operator) -> list[tuple[str, bytes, dict[str, str]]]:
-    """What an operator's page keeps open: of the API, and of a plugin's code."""
+    """What an operator's page keeps open: connections to the API and to a plugin's code."""
     cookie = "; ".join(f"{name}={value}" for name, value in operator.cookies.items())
     page = {"Cookie": cookie, "Sec_Fetch_Site": "same-origin", "Origin": operator.origin}
     token = operator.ask("POST", "/api/frames/tokens", {"plugin": "talk"}).json()["token"]
@@ -124,7 +124,7 @@ def revoke(root: Operator, ann: Operator) -> None:
 
 @pytest.mark.parametrize("end", [sign_out, revoke])
 def test_session(root: Operator, ann: Operator, end: Callable[[Operator, Operator], None]) -> None:
-    """All that it has opened ends at once, and what others have opened stays."""
+    """What the session has opened ends at once, and what others have opened stays."""
     with ExitStack() as stack:
         mine, theirs = (
             [
@@ -150,7 +150,7 @@ def _is_open(sock: socket.socket) -> bool:
 
 
 def test_key(runtime: Runtime, root: Operator, key: str) -> None:
-    """The same of a key that a client bears, at the API and at an app that wants one."""
+    """The same for a key that a client sends, to the API and to an app that needs one."""
     bearing = {"X-API-Key": key}
     asked = [
         ("/api/events", b"retry", {**bearing, "Accept": "text/event-stream"}),

@@ -1,4 +1,4 @@
-"""Who gets the operator's pages: nobody by an address alone, no app, nobody who guesses."""
+"""Who gets the operator's pages: no client just by its address, no app, no one who guesses."""
 
 from __future__ import annotations
 
@@ -69,8 +69,8 @@ def keyed(apps: Path) -> Iterator[Runtime]:
 
 @pytest.mark.parametrize("path", PATHS)
 def test_a_bare_proxy_in_production(production: Runtime, path: str) -> None:
-    """nginx that tells nothing looks like a direct request of this machine: without a key the
-    pages are closed, and say what to set."""
+    """A bare nginx looks like a direct request of this machine: without a key the pages are closed,
+    and their answer says what to set."""
     for host in (f"127.0.0.1:{production.port}", "localhost", "[::1]"):
         answer = fetch(production, path, headers={"Host": host, "X-API-Key": "None"})
         assert (answer.status, answer.error["code"]) == (403, "forbidden")
@@ -81,7 +81,7 @@ def test_a_bare_proxy_in_production(production: Runtime, path: str) -> None:
 
 @pytest.mark.parametrize("env", ["development", "production"])
 def test_an_app_asks(apps: Path, tmp_path: Path, env: str) -> None:
-    """It has the operator's address, and gets nothing: it cannot read the key."""
+    """An app asks from the operator's address, and gets nothing: it cannot read the key."""
     state = tmp_path / "state"
     with running(apps, env={"RUNTIME_ENV": env, "RUNTIME_STATE_DIR": str(state)}) as runtime:
         sandbox = fetch(runtime, "/api/workers").json()["sandbox"]
@@ -108,7 +108,7 @@ def test_an_app_asks(apps: Path, tmp_path: Path, env: str) -> None:
     ],
 )
 def test_hosts_that_are_not_this_machine(apps: Path, line: str, host: str) -> None:
-    """With the key of this machine: a page in its browser could have it sent by a proxy."""
+    """Another host is refused even with this machine's key: a page could have a proxy send it."""
     with running(apps) as runtime:
         assert fetch(runtime, "/api/workers").status == 200
         fields = f"Host: {host}\r\nX-API-Key: {runtime.operators_key}\r\nConnection: close"
@@ -128,7 +128,7 @@ def from_address(runtime: Runtime, source: str, path: str, key: str) -> bytes:
 
 @pytest.mark.parametrize("path", ["/api/workers", "/metrics", "/locked/"])
 def test_wrong_keys_are_slowed_down(keyed: Runtime, path: str) -> None:
-    """After some, no key from there is looked at for a while; from elsewhere the right one is."""
+    """After some wrong keys none from there is checked for a while; from elsewhere it works."""
     wrong = [fetch(keyed, path, headers={"X-API-Key": f"guess-{n}"}) for n in range(15)]
     assert [answer.status for answer in wrong] == [401] * 10 + [429] * 5
     assert int(wrong[-1].headers["Retry-After"]) in range(1, 6)
@@ -136,11 +136,11 @@ def test_wrong_keys_are_slowed_down(keyed: Runtime, path: str) -> None:
     assert from_address(keyed, "127.0.0.9", path, OPERATORS_KEY).startswith(b"HTTP/1.1 200 ")
     assert fetch(keyed, "/other/", headers={"X-API-Key": "of the app"}).body == b"other"
     assert fetch(keyed, "/locked/open", headers={"X-API-Key": "of the app"}).body == b"other"
-    assert fetch(keyed, "/locked/").status == 401  # without a key it is no guess
+    assert fetch(keyed, "/locked/").status == 401  # a request without a key is no guess
 
 
 def test_many_right_keys(keyed: Runtime) -> None:
-    """However many."""
+    """Right keys are never slowed down, however many requests send one."""
     statuses = [
         fetch(keyed, "/locked/", headers={"X-API-Key": OPERATORS_KEY}).status for _ in "x" * 50
     ]

@@ -1,4 +1,4 @@
-"""Access rules and `auth`, before real apps, with a plugin that knows people by a cookie."""
+"""Access rules and `auth`, in front of real apps, with a plugin that knows users by a cookie."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from buntime import Response
 def fetch(request):
     return Response.json({"path": request.path, "who": request.headers.get("x-identity")})
 """
-# It knows who comes by a cookie, ends when told to, and answers where people sign in.
+# Knows the user by a cookie, dies when told to, and answers where people sign in.
 PLUGIN = """
 import os
 from buntime.plugin import Continue, Response
@@ -69,7 +69,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     write_app(apps / "guest", files, ttl=600, auth="optional")
     write_app(apps / "ruled", files, ttl=600)
     [signed] = examples(PAGE, "python")
-    for name in ("signed", "other"):  # the one is set another key than the other
+    for name in ("signed", "other"):  # the second gets a key other than the first's
         write_app(
             apps / name, {"app.py": signed + ECHO}, ttl=600, auth="optional",
             secrets=["IDENTITY_KEY"],
@@ -113,7 +113,7 @@ def code_of(answer: Answer) -> tuple[int, str]:
 
 
 def test_an_app_that_wants_people_signed_in(runtime: Runtime) -> None:
-    """It hears who has signed in; others are led to do so, or told."""
+    """The app learns who has signed in; others are sent to sign in, or get an error."""
     assert json.loads(get(runtime, "/member/x", user="bob").json()["who"])["user"] == "bob"
     assert code_of(get(runtime, "/member/x")) == (401, "sign_in_needed")
     led = get(runtime, "/member/x?a=1", **DOCUMENT)
@@ -174,7 +174,7 @@ def test_a_rule_by_address_goes_by_what_a_trusted_proxy_says(runtime: Runtime) -
 
 
 def test_what_is_told_of_who_asks_is_signed(runtime: Runtime) -> None:
-    """For apps that have a key; what was signed for another app, or is changed, is nobody's."""
+    """Apps with a key can check the identity: one for another app, or changed, is ignored."""
     assert get(runtime, "/signed/x?a=%20", user="ann").body == b"hello ann"
     assert get(runtime, "/signed/x").body == b"hello stranger"
     told = get(runtime, "/other/echo", user="ann").json()
@@ -198,7 +198,7 @@ def test_where_people_sign_in(runtime: Runtime) -> None:
 
 
 def test_a_plugin_that_is_away_closes_what_it_guards(runtime: Runtime) -> None:
-    """Public routes and other apps go on; it comes back by itself."""
+    """Public routes and other apps are still served; it comes back by itself."""
     assert get(runtime, "/member/x", user="crash").status in (502, 503)
     deadline = time.monotonic() + 20
     while (answer := get(runtime, "/member/x", user="ann")).status != 200:
@@ -224,7 +224,7 @@ def test_rules_that_are_read_again_hold_at_once(runtime: Runtime, folder: Path) 
 
 
 def test_without_a_plugin_that_knows_people(tmp_path: Path) -> None:
-    """`auth` closes then, in words; what is public stays open."""
+    """`auth` closes the app then, with the reason; what is public stays open."""
     write_app(
         tmp_path / "apps" / "member", {"app.py": APP}, auth="required", publicRoutes=["/public/**"]
     )
@@ -236,7 +236,7 @@ def test_without_a_plugin_that_knows_people(tmp_path: Path) -> None:
 
 
 def test_why_somebody_is_let_in(runtime: Runtime, folder: Path) -> None:
-    """The API explains by the rules, for whoever is assumed to have signed in."""
+    """The API explains access by the rules, for a user who is assumed to have signed in."""
 
     def explained(**query: str) -> tuple[bool, str]:
         told = client.fetch(

@@ -1,6 +1,6 @@
-"""A signed-in operator opens an app that somebody has smuggled a script into, in Chromium.
+"""A signed-in operator opens an app with a malicious script, in Chromium.
 
-The app is at another port of the same host: cookies and SameSite do not tell the two apart.
+The app is at another port of the same host, which cookies and SameSite do not separate.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ from tests.support.pluginfolders import plugged, write_plugin
 
 pytestmark = needs_chromium
 
-# Shows a page, tells what it was sent, and sets whatever cookies it is asked to.
-# It listens at a port of its own as well, and uses what it is sent there.
+# Shows a page, answers with what it got, and sets any cookies that it is asked for. It also listens
+# at a port of its own, and uses what is sent there.
 APP = """
 import http.client, json, socket, threading
 from buntime import Response
@@ -65,7 +65,7 @@ async def websocket(ws):
     await ws.accept()
     await ws.send(json.dumps(dict(ws.headers)))
 """
-# Sees each request, and notes what it has been shown of cookies.
+# Sees each request, and notes the cookies that it was shown.
 SPY = """
 from buntime.plugin import Continue
 
@@ -75,7 +75,7 @@ def on_request(request):
         print("saw", cookie)
     return Continue()
 """
-# Each gives what a script of another page gets of the operators' address.
+# Each returns what a script of another page gets from the operators' address.
 READ = """async (url) => {
     try {
         const answer = await fetch(url, {credentials: "include"});
@@ -141,7 +141,7 @@ FORM = """([url, type]) => {
 }"""
 
 
-OWN_PAGE = "/.well-known/buntime"  # a small one, of the operators' address itself
+OWN_PAGE = "/.well-known/buntime"  # a small page of the operators' address itself
 
 
 class Scene(NamedTuple):
@@ -182,7 +182,7 @@ def runtime(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Runtime]:
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    # A name that its owner has lead here.
+    # A name whose owner makes it resolve to this machine.
     with launched("--host-resolver-rules=MAP evil.test 127.0.0.1") as browser:
         yield browser
 
@@ -210,7 +210,7 @@ def scene(browser: Browser, runtime: Runtime) -> Iterator[Scene]:
 
 
 def test_reading(scene: Scene) -> None:
-    """No page of another port reads what the session opens, nor has it done."""
+    """No page of another port can read what the session opens, and its requests are refused."""
     page, admin = scene.page, scene.admin
     for path in ("/api/session", "/api/workers", "/api/keys"):
         assert page.evaluate(READ, admin + path) == "TypeError"
@@ -222,7 +222,7 @@ def test_reading(scene: Scene) -> None:
 
 
 def test_writing(scene: Scene) -> None:
-    """Nor does anything change: not by a simple request, a preflighted one, or a form."""
+    """Nothing changes either: not by a simple request, a preflighted one, or a form."""
     page, path = scene.page, "/api/apps/shop/recycle"
     url = scene.admin + path
     plain: list[list[Any]] = [
@@ -246,7 +246,7 @@ def test_writing(scene: Scene) -> None:
 
 
 def test_windows_and_frames(scene: Scene) -> None:
-    """The panel is in no frame of an app's, and what it is opened by cannot look into it."""
+    """An app cannot show the panel in a frame, and a page that opens it cannot look into it."""
     page, panel = scene.page, f"{scene.admin}/cpanel/"
     assert page.evaluate(FRAME, panel) == "TypeError"  # another origin: there is no document
     frames = [each.url for each in page.frames[1:]]
@@ -261,7 +261,7 @@ def test_windows_and_frames(scene: Scene) -> None:
 
 
 def test_cookies(scene: Scene) -> None:
-    """No script reads the session, no app is sent it, none can put another in its place."""
+    """No script reads the session, no app receives it, and none can replace it."""
     page, url = scene.page, scene.runtime.url
     assert page.evaluate("document.cookie") == "own=1"
     assert json.loads(page.evaluate(READ, f"{url}/shop/"))["cookie"] == "own=1"
@@ -273,13 +273,13 @@ def test_cookies(scene: Scene) -> None:
     page.evaluate("document.cookie = 'bt=evil; path=/'")
     after = [each["value"] for each in scene.context.cookies(scene.admin) if each["name"] == "bt"]
     assert after == before
-    # A script may set one for a part of the address, which is then sent first.
+    # A script may set a cookie for part of the address, which is then sent first.
     page.evaluate("document.cookie = 'bt=evil; path=/api'")
     page.goto(scene.admin + OWN_PAGE)
     assert "csrf" in page.evaluate(READ, "/api/session")
 
 
-# More than a browser keeps of one host: it drops those that it likes least.
+# More than a browser keeps per host: it drops those of the lowest priority.
 HUNDREDS = """(more) => {
     for (let n = 0; n < 400; n++) document.cookie = `junk${n}=x; path=/${more}`;
 }"""
@@ -296,7 +296,7 @@ def is_signed_in(page: Page, admin: str) -> bool:
 
 
 def test_cookies_by_the_hundred(scene: Scene) -> None:
-    """An app cannot push the session's cookie out by its own, until these are of high priority;
+    """An app cannot push the session's cookie out with its own, unless these have high priority;
     then the operator has to sign in again, and can."""
     page, shop = scene.page, f"{scene.runtime.url}/shop/page"
     scene.context.clear_cookies()
@@ -314,7 +314,7 @@ def test_cookies_by_the_hundred(scene: Scene) -> None:
 
 
 def test_cookies_by_the_hundred_of_another_host(scene: Scene) -> None:
-    """Operators who come by another name than the apps' lose nothing, whatever apps set."""
+    """Operators who use another host name than the apps keep their session, whatever apps set."""
     page, port = scene.page, scene.admin.rpartition(":")[2]
     by_name = f"http://localhost:{port}"
     page.goto(by_name + OWN_PAGE)
@@ -326,7 +326,7 @@ def test_cookies_by_the_hundred_of_another_host(scene: Scene) -> None:
 
 
 def test_a_cookie_that_an_app_was_sent(scene: Scene) -> None:
-    """Cookies go to all ports of a host: what an app gets so is of no use to its processes."""
+    """Cookies go to all ports of a host: but an app's process cannot use one that it gets so."""
     page, url = scene.page, scene.runtime.url
     port = page.evaluate(READ, f"{url}/shop/listen")
     sent = [f"http://127.0.0.1:{port}/", "POST", "no-cors", {}]
@@ -339,7 +339,7 @@ def test_a_cookie_that_an_app_was_sent(scene: Scene) -> None:
 
 
 def test_anothers_session(scene: Scene) -> None:
-    """Somebody's own session that a script puts beside the operator's: neither counts."""
+    """If a script sets an attacker's session beside the operator's, neither counts."""
     page, attacker = scene.page, Operator(scene.admin)
     attacker.sign_in(OPERATORS_KEY)
     page.evaluate("(token) => { document.cookie = `bt=${token}; path=/api`; }",
@@ -349,7 +349,7 @@ def test_anothers_session(scene: Scene) -> None:
 
 
 def test_sockets(scene: Scene) -> None:
-    """A WebSocket of a plugin opens for the operators' address alone."""
+    """A WebSocket of a plugin opens only for the operators' address."""
     place = f"{scene.admin}/tool/".replace("http", "ws")
     assert scene.page.evaluate(CONNECT, place) == "error"
     scene.page.goto(scene.admin + OWN_PAGE)
@@ -359,7 +359,7 @@ def test_sockets(scene: Scene) -> None:
 
 
 def test_pages_of_plugins(scene: Scene) -> None:
-    """A plugin's page has no origin there, whatever its manifest says: it is not the operator."""
+    """A plugin's page has no origin there, whatever its manifest says, and no rights."""
     page = scene.page
     page.goto(f"{scene.admin}/plain/")
     assert page.title() == "plain"
@@ -372,7 +372,7 @@ def test_pages_of_plugins(scene: Scene) -> None:
 
 
 def test_names_that_lead_here(scene: Scene) -> None:
-    """A page of its own name, which now leads to this machine, gets nothing (DNS rebinding)."""
+    """A page whose name now resolves to this machine gets nothing (DNS rebinding)."""
     port = scene.admin.rpartition(":")[2]
     answer = scene.page.goto(f"http://evil.test:{port}/cpanel/")
     assert answer is not None
@@ -381,7 +381,7 @@ def test_names_that_lead_here(scene: Scene) -> None:
 
 
 def test_nobody_has_seen_it(scene: Scene) -> None:
-    """No hook of a plugin was shown the cookie, of all the requests of this file."""
+    """No hook of a plugin was shown the cookie, in all the requests of this file."""
     seen = [each for each in scene.runtime.records if each["event"] == "plugin.output"]
     assert [each for each in seen if "own=1" in each["message"]]
     assert not [each for each in seen if "bt=" in each["message"]]

@@ -1,4 +1,4 @@
-"""Operators' sessions: where they are, who has them, and what each request by one must bear."""
+"""Operators' sessions: where they are, who gets one, and what each request must carry."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ def fetch(request):
 """
 
 
-# Asks for a session in the way that a browser on this machine is given one: by itself, by a child,
-# and by a process in a session of its own whose parents have ended.
+# Asks for a session as a browser on this machine gets one: by itself, by a child, and by a process
+# in a session of its own whose parents have ended.
 CURIOUS = r"""
 import json, os, subprocess, sys
 from buntime import Response
@@ -81,7 +81,7 @@ def operator(production: Runtime) -> Operator:
 
 
 def test_what_answers(production: Runtime, operator: Operator) -> None:
-    """The runtime's own paths and plugins' pages, and no app; the panel nowhere else."""
+    """The runtime's own paths and plugins' pages, and no app; the panel answers nowhere else."""
     answers = {path: operator.ask("GET", path) for path in ("/", "/cpanel/", "/health", "/shop")}
     assert [each.status for each in answers.values()] == [302, 200, 200, 404]
     assert answers["/"].headers["location"] == "/cpanel/"
@@ -92,7 +92,7 @@ def test_what_answers(production: Runtime, operator: Operator) -> None:
 
 
 def test_signing_in_and_out(operator: Operator) -> None:
-    """A key begins a session with its rights, and its end is the end."""
+    """A key begins a session with its rights, and signing out ends it."""
     assert operator.ask("GET", "/api/session").status == 401
     assert operator.ask("POST", "/api/session", {"key": "wrong"}).status == 401
     told = operator.sign_in(OPERATORS_KEY)
@@ -108,7 +108,7 @@ def test_signing_in_and_out(operator: Operator) -> None:
 
 
 def test_what_a_write_bears(operator: Operator) -> None:
-    """The token, and an Origin that is this very address."""
+    """A write needs the token, and an Origin that is exactly this address."""
     operator.sign_in(OPERATORS_KEY)
     port = int(operator.netloc.rpartition(":")[2])
     wrong: list[tuple[dict[str, str | None], str]] = [
@@ -125,12 +125,12 @@ def test_what_a_write_bears(operator: Operator) -> None:
         answer = operator.ask("POST", "/api/apps/shop/recycle", fields=fields)
         assert (answer.status, answer.error["code"]) == (403, code), fields
     assert operator.ask("POST", "/api/apps/shop/recycle").status == 202
-    without: dict[str, str | None] = {"Sec-Fetch-Site": None}  # plain HTTP beyond this machine
+    without: dict[str, str | None] = {"Sec-Fetch-Site": None}  # plain HTTP from elsewhere
     assert operator.ask("POST", "/api/apps/shop/recycle", fields=without).status == 202
 
 
 def test_reads_of_other_pages(operator: Operator) -> None:
-    """A page of another port, to which the cookie goes too, can have nothing read by it."""
+    """A page at another port, though it has the cookie too, can read nothing with it."""
     operator.sign_in(OPERATORS_KEY)
     for site, status in (("same-site", 403), ("cross-site", 403), ("none", 200)):
         answer = operator.ask("GET", "/api/workers", fields={"Sec-Fetch-Site": site})
@@ -140,7 +140,7 @@ def test_reads_of_other_pages(operator: Operator) -> None:
 
 
 def test_sessions_elsewhere(production: Runtime, operator: Operator) -> None:
-    """Where apps are no session counts, and none begins."""
+    """At the apps' address no session counts, and none begins."""
     operator.sign_in(OPERATORS_KEY)
     there = Operator(production.url)
     there.cookies, there.csrf = operator.cookies, operator.csrf
@@ -151,13 +151,13 @@ def test_sessions_elsewhere(production: Runtime, operator: Operator) -> None:
 
 
 def test_hosts(operator: Operator) -> None:
-    """A name that somebody could have lead here opens nothing; an address is itself."""
+    """A foreign name that resolves to this machine opens nothing; an IP address is accepted."""
     for host, status in (("evil.example", 421), ("127.0.0.1.evil.example", 421), ("10.0.0.9", 200)):
         assert operator.ask("GET", "/cpanel/", fields={"Host": host}).status == status
 
 
 def test_first_visit_in_development(development: Runtime) -> None:
-    """Who is on this machine needs no key, at either address; who comes by another name does."""
+    """A user of this machine needs no key, at either address; one who uses another name does."""
     for url in (development.url, address_of(development)):
         operator = Operator(url)
         assert operator.ask("GET", "/cpanel/").status == 200
@@ -176,7 +176,7 @@ def test_first_visit_in_development(development: Runtime) -> None:
 @pytest.mark.parametrize("how", ["child", "orphan"])
 @pytest.mark.parametrize("app", ["curious", "open"])
 def test_apps_in_development(development: Runtime, app: str, how: str) -> None:
-    """What an app has started gets no session, though it comes from this machine as a browser."""
+    """What an app starts gets no session, though it asks from this machine like a browser."""
     for url in (development.url, address_of(development)):
         port = url.rpartition(":")[2]
         answer = fetch(development, f"/{app}/?how={how}&port={port}")
@@ -185,7 +185,7 @@ def test_apps_in_development(development: Runtime, app: str, how: str) -> None:
 
 
 def test_where_a_browser_is_led(development: Runtime, production: Runtime) -> None:
-    """In development the panel stands at `/`, for browsers on this machine."""
+    """In development `/` leads to the panel, for browsers on this machine."""
     html = {"Accept": "text/html,*/*"}
     answer = fetch(development, "/", headers=html)
     assert (answer.status, answer.headers["location"]) == (302, "/cpanel/")
@@ -196,13 +196,13 @@ def test_where_a_browser_is_led(development: Runtime, production: Runtime) -> No
 
 
 def made_link(state: Path) -> str:
-    """A link of the runtime that has this folder, by its control socket."""
+    """A sign-in link of the runtime with this state folder, made by its control socket."""
     told = Api(Target(name="it", socket=str(state / "control.sock"))).post("/api/session/links")
     return str(told["url"])
 
 
 def test_links(tmp_path: Path) -> None:
-    """One signs in once, and is in no log. Sessions outlive the runtime, but not their key."""
+    """A link signs in once, and is in no log. Sessions outlive the runtime, but not their key."""
     write_app(tmp_path / "apps/shop", {"app.py": APP}, ttl=60)
     state = tmp_path / "state"
     env = {"RUNTIME_ENV": "production", "RUNTIME_MASTER_KEY": "", "RUNTIME_STATE_DIR": str(state)}
@@ -251,7 +251,7 @@ def test_links(tmp_path: Path) -> None:
 
 
 def test_cookies_that_are_the_runtimes(production: Runtime) -> None:
-    """No app sees the cookie of a session, nor sets one."""
+    """No app sees the cookie of a session, or sets one."""
     sent = {"Cookie": "a=1; bt=secret; __Host-bt=secret; b=2"}
     told = fetch(production, "/shop/", headers=sent).json()
     assert told["cookie"] == "a=1; b=2"
