@@ -1,4 +1,4 @@
-"""The runtime's own pages: their names are fixed, dashboards and probes depend on them."""
+"""The runtime's own pages: their names are fixed, as dashboards and probes depend on them."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ MOMENT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z")
 
 
 class Served(NamedTuple):
-    """A runtime, and the gates that its apps stand at."""
+    """A runtime, and the gates that its apps wait at."""
 
     runtime: Runtime
     gates: Gates
@@ -61,7 +61,7 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
 
 
 def test_metrics_have_their_fixed_names(served: Served) -> None:
-    """`/api/workers/metrics` has these names, each with a number, and what a scrape tells."""
+    """`/api/workers/metrics` has these names, each with a number that agrees with a scrape."""
     answer = fetch(served.runtime, "/api/workers/metrics")
     assert answer.headers.get_content_type() == "application/json"
     assert answer.headers["cache-control"] == "no-store"
@@ -107,7 +107,7 @@ def test_metrics_count(served: Served) -> None:
 
 
 def test_stats_tell_of_each_app(served: Served) -> None:
-    """`/api/workers/stats` tells status, requests and times of each app that had a request."""
+    """`/api/workers/stats` has status, requests and times of each app that had a request."""
     runtime, gates = served
     with ThreadPoolExecutor() as threads:
         fetch(runtime, "/once/")
@@ -134,7 +134,7 @@ def test_stats_tell_of_each_app(served: Served) -> None:
 
 
 def test_workers_are_listed(served: Served) -> None:
-    """`/api/workers` has each worker, spares among them, with its process and its state."""
+    """`/api/workers` has each worker, including spares, with its process and its state."""
     runtime = served.runtime
     pid = int(fetch(runtime, "/kept/").body)
     wait_until(lambda: workers_of(runtime, "kept", status="idle"))
@@ -152,7 +152,7 @@ def test_workers_are_listed(served: Served) -> None:
 
 
 def test_health(served: Served) -> None:
-    """Health tells that all is well, the version, and how long the runtime is up."""
+    """Health says that all is well, the version, and how long the runtime has been up."""
     for path in ("/health", "/api/health"):
         answer = fetch(served.runtime, path)
         values = answer.json()
@@ -164,7 +164,7 @@ def test_health(served: Served) -> None:
 
 @pytest.mark.parametrize("path", ["/api/health/live", "/api/health/ready", "/api/health/live/"])
 def test_probes(served: Served, path: str) -> None:
-    """Both probes answer 200 while requests are served, to HEAD as well."""
+    """Both probes answer 200 while requests are served, also to HEAD."""
     assert fetch(served.runtime, path).json() == {"status": "ok"}
     answer = fetch(served.runtime, path, method="HEAD")
     assert (answer.status, answer.body) == (200, b"")
@@ -179,7 +179,7 @@ def test_discovery(served: Served) -> None:
 @pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "PATCH", "OPTIONS"])
 @pytest.mark.parametrize("path", ["/api/workers", "/api/health", "/.well-known/buntime"])
 def test_other_methods_are_refused(served: Served, path: str, method: str) -> None:
-    """The pages are there to be read: 405, with what is allowed."""
+    """The pages can only be read: other methods get 405, with what is allowed."""
     answer = fetch(served.runtime, path, method=method)
     assert (answer.status, answer.error["code"]) == (405, "method_not_allowed")
     assert answer.headers["allow"] == "GET, HEAD"
@@ -192,7 +192,7 @@ def test_other_methods_are_refused(served: Served, path: str, method: str) -> No
      "/api/workers/w1/x/recycle", "/api/recycle", "/api/apps/x/y/recycle/z"],
 )  # fmt: skip
 def test_unknown_pages_are_404(served: Served, path: str) -> None:
-    """What is reserved and not there is 404, as the runtime's own error."""
+    """A reserved path without a page is 404, as the runtime's own error."""
     answer = fetch(served.runtime, path)
     assert (answer.status, answer.error["code"]) == (404, "not_found")
     assert answer.error["requestId"] == answer.headers["x-request-id"]
@@ -209,7 +209,7 @@ def test_unknown_apps_are_404(served: Served, path: str) -> None:
 
 
 def test_no_request_is_lost_to_the_shutdown(tmp_path: Path) -> None:
-    """What was sent before SIGTERM came is answered, whoever it is for."""
+    """Requests sent before SIGTERM came are answered, whichever app or page they are for."""
     write_app(tmp_path / "kept", {"app.py": APP}, ttl=600)
     with running(tmp_path) as runtime, runtime.connect() as idle:
         idle.sendall(b"GET /kept/ HTTP/1.1\r\nhost: x\r\n\r\n")
@@ -228,8 +228,8 @@ def test_no_request_is_lost_to_the_shutdown(tmp_path: Path) -> None:
 
 
 def test_who_has_just_connected_may_ask(tmp_path: Path) -> None:
-    """A client that was connected when SIGTERM came, and asks a moment later, is answered; one that
-    never asks does not hold up the end."""
+    """A client that connected before SIGTERM and asks a moment later is answered; one that never
+    asks does not delay the end."""
     write_app(tmp_path / "kept", {"app.py": APP}, ttl=600)
     with running(tmp_path) as runtime, runtime.connect() as fresh, runtime.connect() as silent:
         assert fetch(runtime, "/kept/").status == 200  # so the two before it were accepted
@@ -242,8 +242,8 @@ def test_who_has_just_connected_may_ask(tmp_path: Path) -> None:
 
 
 def test_limits_without_effect(tmp_path: Path) -> None:
-    """Limits that nothing can hold are told once in the log, and for as long as it is so by the
-    API, with the reason."""
+    """Limits that cannot be enforced are reported once in the log, and by the API as long as that
+    lasts, with the reason."""
     for name in ("bound", "free"):
         limits = {"memoryMax": "64mb", "cpuMax": "50%"} if name == "bound" else {}
         write_app(tmp_path / "apps" / name, {"app.py": APP}, ttl=600, **limits)
@@ -262,7 +262,7 @@ def test_limits_without_effect(tmp_path: Path) -> None:
 
 
 def test_draining_runtime_is_not_ready(tmp_path: Path) -> None:
-    """From SIGTERM on no probe finds the runtime ready, while what is in hand is finished."""
+    """From SIGTERM on no probe finds the runtime ready, while it finishes the requests in hand."""
     gates = Gates()
     write_app(tmp_path / "apps/kept", {"app.py": APP}, ttl=600, env=gates.env)
     with running(tmp_path / "apps") as runtime, runtime.connect() as sock:

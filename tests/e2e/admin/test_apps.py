@@ -1,4 +1,4 @@
-"""The pages of apps: what there is, what failed last, and apps that sleep or are closed."""
+"""The pages of apps: which exist, what failed last, and apps that sleep or are closed."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def ask(runtime: Runtime, path: str, method: str = "GET", value: object = None) 
 
 
 def test_the_list(runtime: Runtime) -> None:
-    """Each app is there with its versions and the active one, page by page."""
+    """Each app is listed with its versions and the active one, page by page."""
     fetch(runtime, "/shop/")
     told = ask(runtime, "/api/apps").json()
     found = {each["app"]: each for each in told["apps"]}
@@ -76,7 +76,7 @@ def test_the_list(runtime: Runtime) -> None:
 
 
 def test_one_app(runtime: Runtime) -> None:
-    """Each version has its folder, its manifest without values of variables, and its faults."""
+    """Each version has its folder, its manifest without the values of variables, and its faults."""
     told = ask(runtime, "/api/apps/shop").json()
     old, new = told["versions"]
     assert (told["active"], old["active"], new["active"]) == ("1.1.0", False, True)
@@ -92,7 +92,7 @@ def test_one_app(runtime: Runtime) -> None:
 
 
 def test_the_cold_start(runtime: Runtime) -> None:
-    """What the last boot took, and the slowest of its imports, by package."""
+    """How long the last boot took, and the slowest of its imports, by package."""
     fetch(runtime, "/shop/")
     cold = ask(runtime, "/api/apps/shop").json()["versions"][1]["coldStart"]
     assert cold["bootMs"] > 0
@@ -101,7 +101,7 @@ def test_the_cold_start(runtime: Runtime) -> None:
 
 
 def test_the_last_error(runtime: Runtime) -> None:
-    """It is kept with its stack: of a boot, and of a request with the request's id."""
+    """The last error is kept with its stack: of a boot, or of a request with its id."""
     fetch(runtime, "/failing/")
     [version] = ask(runtime, "/api/apps/failing").json()["versions"]
     error = version["lastError"]
@@ -116,7 +116,7 @@ def test_the_last_error(runtime: Runtime) -> None:
 
 
 def test_sleep(runtime: Runtime) -> None:
-    """The idle workers of an app end, but for those to be kept ready; the next request wakes it."""
+    """An app's idle workers end, except those to be kept ready; the next request starts one."""
     fetch(runtime, "/shop/")
     wait_until(lambda: workers_of(runtime, "shop", status="idle"))
     dry = ask(runtime, "/api/apps/shop/sleep?dryRun=1", "POST").json()["ended"]
@@ -131,7 +131,7 @@ def test_sleep(runtime: Runtime) -> None:
 
 
 def test_maintenance(runtime: Runtime, apps: Path, state: Path) -> None:
-    """A closed app answers 503, a page for people, also after a restart, till it is opened."""
+    """A closed app answers 503, with a page for people, also after a restart, until opened."""
     path = "/api/apps/shop/maintenance"
     told = {"message": "back <soon>", "retryAfterSeconds": 77}
     assert ask(runtime, f"{path}?dryRun=1", "PUT", told).status == 200

@@ -1,4 +1,4 @@
-"""What operators have done, by `/api/audit` and `buntime audit`; what was changed there shows."""
+"""What operators have done, by `/api/audit` and `buntime audit`; tampering shows."""
 
 from __future__ import annotations
 
@@ -32,8 +32,8 @@ def entries(runtime: Runtime, query: str = "") -> list[dict[str, Any]]:
 
 
 def test_the_trail(tmp_path: Path) -> None:
-    """Recycling, a plugin's switch and a reread of the settings are noted, tries and refusals of
-    the dispatcher are not; a restart goes on with the chain; what was changed in the file shows.
+    """Recycling, a plugin's switch and a reread of the settings are noted; dry runs and the
+    dispatcher's refusals are not; a restart continues the chain; a change made in the file shows.
     """
     write_app(tmp_path / "apps/shop", {"app.py": "def fetch(request): pass"}, ttl=600)
     write_plugin(tmp_path / "plugins", "other", HOOK)
@@ -69,7 +69,7 @@ def test_the_trail(tmp_path: Path) -> None:
         code, out = audit(runtime)
         rows = [line.split() for line in out.splitlines()[1:]]
         assert rows[0][4:] == ["plugins.enable", "other", "done"]
-        assert [row[0] for row in rows] == ["7", "5", "4", "2"]  # a beginning is not told twice
+        assert [row[0] for row in rows] == ["7", "5", "4", "2"]  # a beginning is not listed twice
     connection = sqlite3.connect(tmp_path / "s/state.db", isolation_level=None)
     connection.execute("""UPDATE audit SET entry = replace(entry, '"other"', '"more"')""")
     connection.close()

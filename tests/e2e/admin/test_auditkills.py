@@ -1,4 +1,4 @@
-"""A runtime that is killed between a change and the row of its end leaves a trace of it."""
+"""A runtime that is killed between a change and the row that ends it leaves a trace."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from tests.support.deploying import AS_ROOT
 from tests.support.harness import OPERATORS_KEY, UNDER_TEST, Runtime, running
 from tests.support.writewalk import WRITES, Walker, in_order, write_folders
 
-# One transaction of state.db with their row.
+# Done in one transaction of state.db, with their row.
 AT_ONCE = frozenset(("keys.add", "keys.revoke", "apps.close", "apps.open", "hosts.move"))
-# Done by the handler of another one.
+# Done by the handler of another route.
 SAME = frozenset(
     ("plugins.secrets.set", "plugins.secrets.remove", "plugins.enable", "plugins.reset")
 )
@@ -26,8 +26,9 @@ ROUTES = in_order([route for route in WRITES if route.name not in AT_ONCE | SAME
 @pytest.mark.skipif(UNDER_TEST is not None, reason="changes a part of the runtime")
 @pytest.mark.timeout(120)
 def test_each_change_leaves_a_trace(tmp_path: Path) -> None:
-    """Of each write of the API that is no transaction of state.db: killed when it was done, it
-    stands in the audit trail as begun, and the next start tells of it and closes it as unknown."""
+    """For each write of the API outside a single transaction of state.db: if the runtime is killed
+    when the write was done, the audit trail has it as begun, and the next start reports it and
+    closes it as unknown."""
     env = {**write_folders(tmp_path), **AS_ROOT}
     with running(tmp_path / "apps", env=env) as runtime, walking(runtime) as walker:
         walker.furnish()
@@ -51,7 +52,7 @@ def test_each_change_leaves_a_trace(tmp_path: Path) -> None:
 
 
 def check(runtime: Runtime, walker: Walker, action: str) -> None:
-    """As the next start tells it."""
+    """The next start reports the change."""
     assert runtime.wait_for_record("audit.unknown")["action"] == action
     (last, before) = walker.http.get("/api/audit?limit=2").json()["entries"]
     assert (last["result"], last["begun"]) == ("unknown", before["number"])

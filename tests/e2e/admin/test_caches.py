@@ -1,4 +1,4 @@
-"""What a runtime keeps to be quick, and how operators take it from it."""
+"""The caches of a runtime, and how operators empty them."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def fetch(request): return Response(request.headers["x-asked"])
 
 
 def test_a_purge(tmp_path: Path) -> None:
-    """Each cache is told of; a dry run takes nothing; what is purged is made anew, and audited."""
+    """Each cache is listed; a dry run removes nothing; what is purged is rebuilt, and audited."""
     cache = tmp_path / "cache/buntime"
     uid = os.geteuid()
     for label in ("hello-3f2a81c0", "gone@1.0.0-3f2a81c1", "plugin:gone-3f2a81c2", "other"):

@@ -35,7 +35,7 @@ def cron(runtime: Runtime, *words: str) -> tuple[int, str]:
 
 
 def test_jobs(tmp_path: Path) -> None:
-    """They are listed, run when somebody asks for it, told of, and noted in the audit trail."""
+    """Jobs are listed, run on demand, reported, and noted in the audit trail."""
     write_app(tmp_path / "apps/shop@1.2.0", {"app.py": APP}, ttl=600, cron=JOBS)
     env = {"RUNTIME_STATE_DIR": f"{tmp_path}/s"}
     with running(tmp_path / "apps", env=env) as runtime:

@@ -1,4 +1,4 @@
-"""A backup of a runtime that serves, restored on an empty host."""
+"""A backup of a running runtime, restored on an empty host."""
 
 from __future__ import annotations
 
@@ -54,8 +54,8 @@ class Host:
 
 
 def test_a_backup_is_restored(tmp_path: Path) -> None:
-    """Apps, their data, switches, and the audit trail are there again, and go on; it is taken while
-    the app is in use, or where no runtime is; nothing is restored behind a runtime's back.
+    """Apps, their data, switches and the audit trail are restored and usable; a backup can be taken
+    while the app is in use, or without a runtime; a runtime that runs prevents a restore.
     """
     one, two = Host(tmp_path / "one"), Host(tmp_path / "two")
     two.root.mkdir()
@@ -91,4 +91,4 @@ def test_a_backup_is_restored(tmp_path: Path) -> None:
         assert entries[0]["source"] == "command"
     again = tmp_path / "again.tar.gz"
     assert two.json("backup", again, "--secrets")["files"] == told["files"]
-    assert two.command("restore", again).returncode == 1  # there is something
+    assert two.command("restore", again).returncode == 1  # the host is not empty

@@ -1,4 +1,4 @@
-"""What operators are told of apps that do not do what they should, and who is told of which."""
+"""What operators learn of apps that misbehave, and which operator learns of which."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def get(runtime: Runtime, path: str, key: str = "") -> Any:
 
 
 def test_errors_are_grouped(runtime: Runtime) -> None:
-    """The same exception of the same line is one, however its words and its callers differ."""
+    """Exceptions of the same kind and line are one error, even if texts and callers differ."""
     [error] = get(runtime, "/api/apps/shop/errors")["errors"]
     assert error["count"] == 3
     assert error["where"].endswith("app.py:8 in deep")
@@ -87,7 +87,7 @@ def test_errors_are_bounded(runtime: Runtime) -> None:
 
 
 def test_autopsies(runtime: Runtime) -> None:
-    """Each worker that failed, with what it was killed by and what it had in hand."""
+    """Each worker that failed, with what ended it and which requests it had in hand."""
     wait_until(lambda: len(get(runtime, "/api/apps/shop/autopsies")["autopsies"]) >= 3)
     found = get(runtime, "/api/apps/shop/autopsies")["autopsies"]
     assert {(each["cause"], each["why"]) for each in found} == {
@@ -101,7 +101,7 @@ def test_autopsies(runtime: Runtime) -> None:
 
 
 def test_an_operators_word_is_told(runtime: Runtime) -> None:
-    """A worker that an operator recycled is told to have ended for that."""
+    """For a worker that an operator recycled, that is the reason shown."""
     fetch(runtime, "/shop/")
     fetch(runtime, "/api/apps/shop/recycle", method="POST")
 
@@ -113,7 +113,7 @@ def test_an_operators_word_is_told(runtime: Runtime) -> None:
 
 
 def test_settings(runtime: Runtime) -> None:
-    """Each key has its value and its origin; values of variables are not told."""
+    """Each key has its value and its origin; values of variables are not shown."""
     told = get(runtime, "/api/apps/shop/settings")
     by_key = {each["key"]: each for each in told["settings"]}
     assert by_key["ttl"]["value"] == 600
@@ -128,7 +128,7 @@ def test_settings(runtime: Runtime) -> None:
 
 
 def test_attention(runtime: Runtime) -> None:
-    """What is wrong is told in sentences, with what to do about it."""
+    """Each problem is described in sentences, with what to do about it."""
     items = get(runtime, "/api/attention")["items"]
     found = {(each["code"], each["app"]): each for each in items}
     assert found["app_boot_failed", "broken"]["text"].startswith(
@@ -165,7 +165,7 @@ def test_commands(
     assert {"attention", "history"} == json.loads(run("status", "--json", code=1)).keys()
     shown = run("show", "shop")
     assert re.search(r"^  ttl +600 s$", shown, re.MULTILINE)
-    assert "{}" not in shown  # of a key that has nothing
+    assert "{}" not in shown  # for a key without entries
     errors = run("show", "shop", "--errors")
     assert errors.startswith("3 x at a request: ValueError: no such article")
     assert 'app.py", line 8, in deep' in errors
@@ -179,7 +179,7 @@ def test_commands(
 
 
 def test_globs(runtime: Runtime) -> None:
-    """A key for some apps is told of these, and of nothing that is the runtime's."""
+    """A key for some apps sees these, and nothing of the runtime as a whole."""
     body = b'{"name": "shopkeeper", "roles": ["viewer"], "apps": ["shop*"]}'
     headers = {"X-API-Key": OPERATORS_KEY, "Content-Type": "application/json"}
     made = fetch(runtime, "/api/keys", method="POST", headers=headers, body=body)

@@ -1,4 +1,4 @@
-"""`/` in a browser of this machine: the panel, or without it a page that tells of the apps."""
+"""`/` in a browser of this machine: the panel, or without it a page about the apps."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -30,7 +30,7 @@ def runtime(folder: Path) -> Iterator[Runtime]:
 
 
 def test_the_page(runtime: Runtime) -> None:
-    """It lists apps with their state and their faults, before and after they were asked."""
+    """It lists apps with their state and their faults, before and after their first request."""
     httpx.get(f"{runtime.url}/shop/")
     httpx.get(f"{runtime.url}/late/")
     answer = httpx.get(f"{runtime.url}/", headers=BROWSER)
@@ -53,27 +53,27 @@ def test_the_page(runtime: Runtime) -> None:
     ],
 )
 def test_for_whom_it_is_not(runtime: Runtime, fields: dict[str, str]) -> None:
-    """Programs, what comes by a proxy, and names of other hosts get the 404 as ever."""
+    """Programs, proxied requests and other host names get the 404 as usual."""
     answer = httpx.get(f"{runtime.url}/", headers=fields)
     assert (answer.status_code, "shop" in answer.text) == (404, False)
 
 
 def test_in_production(folder: Path) -> None:
-    """In production nothing is there."""
+    """In production there is no such page."""
     env = {"RUNTIME_CONFIG": str(folder / "buntime.config.yaml")}
     with running(folder / "apps", env={**env, "RUNTIME_ENV": "production"}) as runtime:
         assert httpx.get(f"{runtime.url}/", headers=BROWSER).status_code == 404
 
 
 def test_the_default_app(folder: Path) -> None:
-    """An app at `/` answers itself."""
+    """With an app at `/`, that app answers."""
     env = {"RUNTIME_CONFIG": str(folder / "buntime.config.yaml"), "RUNTIME_DEFAULT_APP": "shop"}
     with running(folder / "apps", env={**env, "RUNTIME_ENV": "development"}) as runtime:
         assert httpx.get(f"{runtime.url}/", headers=BROWSER).text == "hi"
 
 
 def test_with_the_panel(folder: Path) -> None:
-    """With the panel a browser is led there."""
+    """With the panel a browser is redirected there."""
     with running(folder / "apps", env={"RUNTIME_ENV": "development"}) as runtime:
         answer = httpx.get(f"{runtime.url}/", headers=BROWSER)
         assert (answer.status_code, answer.headers["location"]) == (302, "/cpanel/")

@@ -1,4 +1,4 @@
-"""`/metrics`: parsed as Prometheus does it, and true after real traffic."""
+"""`/metrics`: parsed as Prometheus does it, and correct after real traffic."""
 
 from __future__ import annotations
 
@@ -58,21 +58,21 @@ class Numbers(dict[Key, float]):
     """One scrape: values by name and labels."""
 
     def of(self, name: str, app: str | None = "kept", version: str = "", **labels: str) -> float:
-        """A value of an app, or of the runtime as a whole for None."""
+        """A value of an app, or with None one of the runtime as a whole."""
         if app is not None:
             labels |= {"app": app, "version": version}
         return self[name, frozenset(labels.items())]
 
 
 class Served(NamedTuple):
-    """A runtime, the gates that its apps stand at, and the scrape before."""
+    """A runtime, the gates that its apps wait at, and the scrape before."""
 
     runtime: Runtime
     gates: Gates
     last: dict[str, Numbers]
 
     def scrape(self) -> Numbers:
-        """The numbers of now. Between any two scrapes, no counter has gone back."""
+        """The current numbers. Checks that no counter has decreased since the last scrape."""
         answer = fetch(self.runtime, "/metrics")
         assert answer.status == 200
         assert answer.headers["content-type"] == "text/plain; version=0.0.4; charset=utf-8"
@@ -138,7 +138,7 @@ def test_requests_are_counted_by_class(served: Served) -> None:
 
 
 def test_requests_to_no_app_are_counted_together(served: Served) -> None:
-    """What names no app never becomes a label: it counts for the app without a name."""
+    """A path without an app never becomes a label: it counts for the app without a name."""
     before = served.scrape()
     for number in range(20):
         assert served.fetch(f"/nobody{number}/").status == 404
@@ -179,7 +179,7 @@ def test_static_sites_count(served: Served) -> None:
 
 
 def test_durations_are_true(served: Served) -> None:
-    """A request that stands at a gate for 0.3 s is in no bucket below that."""
+    """A request that waits at a gate for 0.3 s is in no bucket below that."""
     served.fetch("/narrow/")
     before = served.scrape()
     with ThreadPoolExecutor() as threads:
@@ -188,7 +188,7 @@ def test_durations_are_true(served: Served) -> None:
             lambda now: now.of("buntime_requests_in_progress", "narrow", "1.0.0") == 1
         )
         assert started.of("buntime_workers", "narrow", "1.0.0", state="busy") == 1
-        with pytest.raises(subprocess.TimeoutExpired):  # a clock, and nothing else
+        with pytest.raises(subprocess.TimeoutExpired):  # serves as a clock only
             served.runtime.process.wait(0.3)
         served.gates.open("long")
         assert held.result().status == 200
@@ -209,7 +209,7 @@ def test_durations_are_true(served: Served) -> None:
 
 
 def test_queue_and_its_waits(served: Served) -> None:
-    """Who waits for a worker is seen while waiting, and how long it took is seen after."""
+    """A request that waits for a worker is counted while it waits; then its wait is, too."""
     args = "narrow", "1.0.0"
     served.fetch("/narrow/")
     before = served.scrape()
@@ -221,7 +221,7 @@ def test_queue_and_its_waits(served: Served) -> None:
         leaving.sendall(b"GET /narrow/ HTTP/1.1\r\nhost: x\r\n\r\n")
         full = served.wait_for(lambda now: now.of("buntime_queue_requests", *args) == 3)
         assert full.of("buntime_requests_in_progress", *args) == 4
-        # By a reset: one that shuts its side alone may still read its answer.
+        # By a reset: a client that only shuts its side may still read its answer.
         leaving.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
         leaving.close()
         served.wait_for(lambda now: now.of("buntime_queue_requests", *args) == 2)
@@ -241,7 +241,7 @@ def test_queue_and_its_waits(served: Served) -> None:
 
 
 def test_timeouts(served: Served) -> None:
-    """A request that the app is too slow for counts as one, and so does its stuck worker."""
+    """A request that exceeds the app's timeout counts as such, and so does its stuck worker."""
     served.fetch("/slow/")
     before = served.scrape()
     assert served.fetch("/slow/?gate=never").status == 504
@@ -259,7 +259,7 @@ def test_timeouts(served: Served) -> None:
 
 
 def test_counters_outlive_workers(served: Served) -> None:
-    """A worker that is killed takes no number with it, and its death is told with its cause."""
+    """The numbers of a killed worker are kept, and its death is counted with its cause."""
     served.fetch("/kept/?size=10")
     wait_until(lambda: workers_of(served.runtime, "kept", status="idle"))
     before = served.scrape()
@@ -286,7 +286,7 @@ def test_counters_outlive_workers(served: Served) -> None:
 
 
 def test_requests_of_a_dying_worker(served: Served) -> None:
-    """A worker that exits: a POST fails with it, a GET is tried once more and is answered."""
+    """If a worker exits, a POST fails with it, a GET is tried once more and is answered."""
     served.fetch("/kept/")
     before = served.scrape()
     assert served.fetch("/kept/die", "POST").status == 502
@@ -305,7 +305,7 @@ def test_requests_of_a_dying_worker(served: Served) -> None:
 
 
 def test_answers_that_were_cut(served: Served) -> None:
-    """An answer that ends in its middle is told, and by whose doing."""
+    """An answer that is cut off is counted, and which side cut it."""
     served.fetch("/kept/")
     before = served.scrape()
     request = b"GET /kept/?stream=%s HTTP/1.1\r\nhost: x\r\n\r\n"
@@ -348,7 +348,7 @@ def test_workers_of_one_request(served: Served) -> None:
 
 
 def test_boots_that_fail(served: Served) -> None:
-    """A boot that failed counts as such, and `/api/workers` tells why and when the next may be."""
+    """A boot that failed is counted, and `/api/workers` says why and when the next may be."""
     assert served.fetch("/broken/").status == 500
     after = served.wait_for(
         lambda now: now.of("buntime_worker_deaths_total", "broken", cause="boot") >= 1
@@ -396,7 +396,7 @@ def test_connections(served: Served) -> None:
 
 
 def test_websockets(served: Served) -> None:
-    """An open WebSocket is seen, its bytes count while it lasts, its hours are no duration."""
+    """An open WebSocket is counted, and its bytes while it is open; its length is no duration."""
     served.fetch("/kept/")
     before = served.scrape()
     url = f"ws://127.0.0.1:{served.runtime.port}/kept/"
@@ -421,7 +421,7 @@ def test_websockets(served: Served) -> None:
 
 
 def test_hooks_are_counted(served: Served) -> None:
-    """Each plugin and each of its hooks, here and, as sums, where operators look at plugins."""
+    """Each plugin and each of its hooks is counted, here and, as sums, on the plugins' pages."""
     before = served.scrape()
     assert served.fetch("/site/looked-at").status == 404
     after = served.scrape()
@@ -453,7 +453,7 @@ def test_every_family_is_there(served: Served) -> None:
 
 
 def test_openmetrics_where_it_is_asked_for(served: Served) -> None:
-    """Prometheus asks for OpenMetrics and gets it; whoever asks for nonsense gets the text."""
+    """Prometheus asks for OpenMetrics and gets it; a nonsensical Accept gets the text."""
     accept = "application/openmetrics-text;version=1.0.0,text/plain;version=0.0.4;q=0.5"
     answer = fetch(served.runtime, "/metrics", headers={"Accept": accept})
     assert answer.headers["content-type"].startswith("application/openmetrics-text; version=1.0.0;")
@@ -480,7 +480,7 @@ def test_json_tells_the_same(served: Served) -> None:
 
 
 def test_start_does_not_pay_for_the_library() -> None:
-    """The library is imported at the first scrape: the runtime's start takes no longer for it."""
+    """The library is imported at the first scrape, so it does not slow down the start."""
     code = "import sys, buntime.server.runtime; print('prometheus_client' in sys.modules)"
     told = subprocess.run(
         [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
@@ -489,7 +489,7 @@ def test_start_does_not_pay_for_the_library() -> None:
 
 
 def test_public_metrics(tmp_path: Path) -> None:
-    """RUNTIME_METRICS=public opens `/metrics` to all, and nothing else; else it wants the key."""
+    """RUNTIME_METRICS=public opens `/metrics` to all, and nothing else; else it needs the key."""
     write_app(tmp_path / "site", {"index.html": "x"})
     env = {"RUNTIME_MASTER_KEY": "sesame"}
     with running(tmp_path, env=env) as runtime:
@@ -504,5 +504,5 @@ def test_public_metrics(tmp_path: Path) -> None:
 
 
 def test_a_scrape_counts_itself(served: Served) -> None:
-    """It is of no app, so who adds up a pod's apps leaves it out."""
+    """A scrape belongs to no app, so a sum over a pod's apps leaves it out."""
     assert served.scrape().of("buntime_requests_in_progress", "") == 1

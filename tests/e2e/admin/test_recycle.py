@@ -1,4 +1,4 @@
-"""Recycling on an operator's word; and who may not change what is here."""
+"""Recycling on an operator's request; and who may not change anything here."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def post(runtime: Runtime, path: str, headers: Mapping[str, str] | None = None) 
 
 
 def test_a_worker_is_replaced_without_a_gap(runtime: Runtime, gates: Gates) -> None:
-    """The old worker finishes what it has, its successor serves, and no request waits or fails."""
+    """The old worker finishes its requests, its successor serves, and none waits or fails."""
     pid = fetch(runtime, "/other/").body
     [old] = workers_of(runtime, "other")
     with ThreadPoolExecutor() as threads:
@@ -102,7 +102,7 @@ def test_what_is_not_there_cannot_be_recycled(runtime: Runtime, path: str, code:
 
 
 def test_a_spare_cannot_be_recycled(runtime: Runtime) -> None:
-    """A spare has no app yet: it is as fresh as the one that would come in its place."""
+    """A spare has no app yet: it is as fresh as the one that would take its place."""
     wait_until(lambda: workers_of(runtime, None, status="spare"))
     spare = workers_of(runtime, None, status="spare")[0]
     assert post(runtime, f"/api/workers/{spare['id']}/recycle").status == 404
@@ -130,7 +130,7 @@ def test_recycling_is_done_by_post(runtime: Runtime, path: str, method: str) -> 
 def test_pages_of_other_sites_change_nothing(
     runtime: Runtime, path: str, headers: dict[str, str]
 ) -> None:
-    """A browser that sends what another site's page wants is refused, whatever it asks for."""
+    """A browser's request for another site's page is refused, whatever it asks for."""
     pid = fetch(runtime, "/other/").body
     answer = post(runtime, path, headers)
     assert (answer.status, answer.error["code"]) == (403, "cross_site")

@@ -25,8 +25,8 @@ def enabled(runtime: Runtime, name: str) -> bool:
 
 
 def test_the_second_runs_without_state(tmp_path: Path) -> None:
-    """It serves, says who holds the folder, gives no app data, and switches no plugin; when the
-    first is killed it takes the folder over, with what has been switched there.
+    """The second serves, says which process holds the folder, gives no app its data, and switches
+    no plugin; when the first is killed, it takes over the folder, with the switches made there.
     """
     write_app(tmp_path / "apps/shop", {"app.py": APP}, ttl=600, data=True)
     write_app(tmp_path / "apps/plain", {"app.py": APP.replace("APP_DATA", "APP")}, ttl=600)
@@ -56,7 +56,7 @@ def test_the_second_runs_without_state(tmp_path: Path) -> None:
 
 
 def test_a_damaged_database(tmp_path: Path) -> None:
-    """Apps run on, operators are told what to do, and a backup of the state is all it takes."""
+    """Apps still run, operators learn what to do, and restoring a backup of the state suffices."""
     write_app(tmp_path / "apps/plain", {"app.py": APP.replace("APP_DATA", "APP")}, ttl=600)
     env = {"RUNTIME_STATE_DIR": f"{tmp_path}/s", "RUNTIME_WORKER_DIRS": f"{tmp_path}/apps"}
     database, backup = tmp_path / "s/state.db", tmp_path / "state.tar.gz"
@@ -75,7 +75,7 @@ def test_a_damaged_database(tmp_path: Path) -> None:
     restored = run("data", "restore", backup, "--only", "state", cwd=tmp_path, env=env)
     assert restored.returncode == 0, restored.stderr
     with running(tmp_path / "apps", env=env) as runtime:
-        # What commands have done without a runtime is taken in when there is a database again.
+        # What commands did without a runtime is added once there is a database again.
         runtime.wait_for_record("audit.changed", action="data.restore")
         told = fetch(runtime, "/api/audit").json()["entries"]
         assert [(each["number"], each["action"]) for each in told] == [

@@ -65,7 +65,7 @@ def replica(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Replica]:
     mount(root / "secrets/shop", "1", TOKEN="mounted")
     mount(root / "keys", "1", **{"keys.yaml": keys(("ops", ADMIN, "admin"))})
     (root / "state").mkdir(mode=0o711)
-    (root / "state/plugins.json").write_text('{"other": {"enabled": false}}')  # of another time
+    (root / "state/plugins.json").write_text('{"other": {"enabled": false}}')  # from another time
     env = {
         "RUNTIME_ENV": "production",
         "RUNTIME_MASTER_KEY": "",
@@ -81,7 +81,7 @@ def replica(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Replica]:
 
 
 def test_it_serves(replica: Replica) -> None:
-    """Apps run, with secrets of files; what state of another time says does not hold."""
+    """Apps run, with secrets from files; state from an earlier time is ignored."""
     replica.runtime.wait_for_record("state.off")
     assert fetch(replica.runtime, "/shop/").body == b"mounted"
     told = replica.ask("GET", "/api/plugins").json()["plugins"]
@@ -89,7 +89,7 @@ def test_it_serves(replica: Replica) -> None:
 
 
 def test_apps_that_want_what_is_kept(replica: Replica) -> None:
-    """They do not load, and the log says why, and what to do."""
+    """Apps that need kept state do not load, and the log says why, and what to do."""
     assert fetch(replica.runtime, "/notes/").status == 500
     failed = replica.runtime.wait_for_record("app.boot_failed", app="notes")
     assert "RUNTIME_STATE is none" in failed["error"]
@@ -100,7 +100,7 @@ def test_apps_that_want_what_is_kept(replica: Replica) -> None:
 
 
 def test_what_is_kept_is_refused(replica: Replica) -> None:
-    """Each route that would keep something says what to do instead, and nobody keeps anything."""
+    """Each route that would keep something says what to do instead, and nothing is kept."""
     assert fetch(replica.runtime, "/shop/").status == 200
     walker = Walker(replica.runtime.url, ADMIN)
     with walker.http:
@@ -116,12 +116,12 @@ def test_what_is_kept_is_refused(replica: Replica) -> None:
 
 
 def test_who_may_not_is_told_that_first(replica: Replica) -> None:
-    """401 and 403 come before: whoever asks learns nothing of how it is set."""
+    """401 and 403 come first: such a caller does not learn how the runtime is set."""
     assert replica.ask("POST", "/api/keys", key="wrong", json={}).status_code == 401
 
 
 def test_a_job_runs_when_asked(replica: Replica) -> None:
-    """None runs by the clock, as each replica would; a CronJob asks one of them, with a key."""
+    """No job runs by the clock, as each replica would run it; a CronJob asks one, with a key."""
     replica.runtime.wait_for_record("cron.off", apps=["shop"])
     jobs = replica.ask("GET", "/api/cron").json()
     assert [each["name"] for each in jobs["jobs"]] == ["program", "yearly"]
@@ -134,7 +134,7 @@ def test_a_job_runs_when_asked(replica: Replica) -> None:
 
 
 def test_keys_of_the_file(replica: Replica) -> None:
-    """They change with the file, at SIGHUP or by themselves; the API tells where they are from."""
+    """Keys change with the file, on SIGHUP or by themselves; the API shows their origin."""
     (told,) = replica.ask("GET", "/api/keys").json()["keys"]
     assert (told["name"], told["origin"]) == ("ops", "RUNTIME_KEYS_FILE")
     both = keys(("ops", ADMIN, "admin"), ("job", JOB, "workers:recycle"))
@@ -150,7 +150,7 @@ def test_keys_of_the_file(replica: Replica) -> None:
 
 
 def test_operators_are_told(replica: Replica) -> None:
-    """`status` by the control socket, which is all that lies in the state folder; `doctor`."""
+    """`status`, by the control socket, the only file in the state folder, and `doctor` say so."""
     done = run("status", cwd=replica.root, env=replica.env)
     assert "This runtime keeps nothing, as one of several replicas (RUNTIME_STATE=none)" in (
         done.stdout
@@ -165,7 +165,7 @@ def test_operators_are_told(replica: Replica) -> None:
 
 
 def test_a_bad_file_at_the_start(tmp_path: Path) -> None:
-    """Nothing is opened, and one line says where it is wrong."""
+    """Nothing is opened, and one line says where the file is wrong."""
     (tmp_path / "apps").mkdir()
     (tmp_path / "keys.yaml").write_text("- {name: a}\n")
     env = {"RUNTIME_KEYS_FILE": f"{tmp_path}/keys.yaml", "PORT": "0"}

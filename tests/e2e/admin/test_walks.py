@@ -1,5 +1,5 @@
 """Walks the table of the API's routes against one runtime: what a dry run changes, which is
-nothing, and where values of secrets come to light, which is nowhere.
+nothing, and where values of secrets appear, which is nowhere.
 """
 
 from __future__ import annotations
@@ -32,10 +32,10 @@ from tests.support.writewalk import (
     write_folders,
 )
 
-# Streams that need not end, and what bears an app's own files.
+# Streams that need not end, and answers with an app's own files.
 NOT_READ = frozenset(("logs.list", "deploys.archive", "session.open", "menus.icon"))
 
-KEPT_IN = frozenset(("secrets", "plugin-options.json"))  # values
+KEPT_IN = frozenset(("secrets", "plugin-options.json"))  # these hold the values
 
 
 @pytest.fixture(scope="module")
@@ -58,15 +58,16 @@ def walker(runtime: Runtime) -> Iterator[Walker]:
 
 
 def test_dry_runs_change_nothing(root: Path, runtime: Runtime, walker: Walker) -> None:
-    """Each write is answered as usual: no file, no row of the state, and no change is told of."""
+    """Each write is answered as usual, but no file and no row of the state changes, and no change
+    is logged."""
     wait_until(lambda: len(rows_of(root / "state")["audit"]) >= 5)
-    # The API has a job at once; its row is written with the next batch.
+    # The API lists a job at once; its row is written with the next batch.
     wait_until(lambda: rows_of(root / "state")["cron_jobs"], 20, "its job is kept")
     files, rows, told = files_of(root), rows_of(root / "state"), changes(runtime)
     for route in WRITES:
         answer = walker.ask(walker.asked(route), dryRun=1)
         assert answer.status_code < 300, f"{route.name}: {answer.text}"
-    # What was told before is in the log when this is.
+    # When this is in the log, everything before is too.
     assert walker.http.get("/api/none").status_code == 404
     assert files_of(root) == files
     assert rows_of(root / "state") == rows
@@ -74,7 +75,7 @@ def test_dry_runs_change_nothing(root: Path, runtime: Runtime, walker: Walker) -
 
 
 def test_lists_come_in_pages(runtime: Runtime, walker: Walker) -> None:
-    """Each has `limit` and `cursor`: one entry after the other comes to what comes at once."""
+    """Each list has `limit` and `cursor`: one by one, the entries are the same as all at once."""
     lists = [route for route in READS if {"limit", "cursor"} <= {each.name for each in route.query}]
     assert len(lists) >= 10
     for route in lists:
@@ -104,7 +105,7 @@ def entries(walker: Walker, path: str, **query: Any) -> tuple[list[dict[str, Any
 
 
 def identity(entry: dict[str, Any]) -> str:
-    """What an entry is called; the rest may change from one look to the next."""
+    """The name of an entry; the rest may change between two reads."""
     return "{app}{name}{id}".format_map(defaultdict(str, entry))
 
 
@@ -113,7 +114,7 @@ def changes(runtime: Runtime) -> list[str]:
 
 
 def test_no_value_comes_to_light(root: Path, runtime: Runtime, walker: Walker) -> None:
-    """When all was written that can be: values of secrets, variables, passwords and keys are in no
+    """After every possible write: values of secrets, variables, passwords and keys are in no
     answer, not in the audit trail or elsewhere in the state, and in no log."""
     told = []
     for route in in_order(WRITES):
@@ -144,7 +145,7 @@ def test_no_value_comes_to_light(root: Path, runtime: Runtime, walker: Walker) -
 
 
 def read(walker: Walker, name: str) -> str:
-    """What a page answers; of an archive what is in it."""
+    """A page's answer; for an archive its contents."""
     route = next(each for each in READS if each.name == name)
     with walker.http.stream("GET", walker.asked(route).path, params=walker.asked(route).query) as (
         answer
@@ -164,17 +165,17 @@ def read(walker: Walker, name: str) -> str:
 
 
 def kept(state: Path) -> Iterator[Path]:
-    """All files of a state folder, but those whose purpose it is to keep the values."""
+    """All files of a state folder, except those that are meant to keep the values."""
     for path in state.rglob("*"):
         if path.is_file() and KEPT_IN.isdisjoint(path.relative_to(state).parts):
             yield path
 
 
-# Two operators: whoever looked before somebody else's change is told so.
+# Two operators: one who read before the other's change is told so.
 
 
 def tag(walker: Walker, path: str) -> dict[str, str]:
-    """What a write has to send to change what is there now."""
+    """The field with which a write changes only what is there now."""
     answer = walker.http.get(path)
     assert answer.status_code == 200, answer.text
     assert answer.headers["etag"] == walker.http.get(path).headers["etag"]
@@ -186,7 +187,7 @@ def code(answer: httpx.Response) -> str:
 
 
 def test_what_has_a_tag(walker: Walker) -> None:
-    """What can be changed has an ETag, and its writes heed If-Match: by the table."""
+    """By the table: what can be changed has an ETag, and its writes heed If-Match."""
     at_once = {
         "apps.recycle",
         "apps.sleep",
@@ -201,7 +202,7 @@ def test_what_has_a_tag(walker: Walker) -> None:
 
 @pytest.mark.parametrize("path", ["apps/shop/maintenance", "apps/shop/secrets/STRIPE_KEY"])
 def test_two_operators(walker: Walker, path: str) -> None:
-    """The second change by one tag is refused with 412; a dry run of it too, and removing."""
+    """The second change with the same tag is refused with 412; so are a dry run and a removal."""
     path, value = f"/api/{path}", {"value": "x"} if "secrets" in path else {"message": "x"}
     seen = tag(walker, path)
     assert code(walker.http.put(path, json=value, headers=seen)) == "done"
@@ -212,7 +213,7 @@ def test_two_operators(walker: Walker, path: str) -> None:
     seen = tag(walker, path)
     assert code(walker.http.delete(path, headers=seen)) == "done"
     if "secrets" in path:
-        # The same value again is another secret, and what is not there has no tag.
+        # Setting the same value again makes another secret, and what does not exist has no tag.
         assert code(walker.http.put(path, json=value, headers=seen)) == "precondition_failed"
         assert code(walker.http.put(path, json=value, headers={"If-Match": "*"})) != "done"
         assert code(walker.http.put(path, json=value)) == "done"
@@ -220,8 +221,8 @@ def test_two_operators(walker: Walker, path: str) -> None:
 
 
 def test_both_at_once(walker: Walker) -> None:
-    """Of changes that come at the same time with the same tag one is made: where files are written,
-    where a row is, and where deploys wait in line."""
+    """Of simultaneous changes with the same tag only one is made: for files, for rows, and for
+    deploys, which wait in line."""
     with ThreadPoolExecutor(4) as pool:
         for path, value in (
             ("/api/apps/shop/secrets/STRIPE_KEY", "value"),
@@ -254,7 +255,7 @@ def test_both_at_once(walker: Walker) -> None:
 
 
 def test_a_tag_tells_nothing_of_a_value(walker: Walker) -> None:
-    """It is no hash that somebody could compute of a value that he guesses."""
+    """A tag is not a hash that a caller could compute from a guessed value."""
     path = "/api/apps/shop/secrets/STRIPE_KEY"
     walker.http.put(path, json={"value": "guess"})
     told = walker.http.get(path)

@@ -1,4 +1,4 @@
-"""Who watches a runtime is told what becomes of its apps, of those that he may see."""
+"""A client that watches a runtime learns what happens to the apps that it may see."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def runtime(apps: Path) -> Iterator[Runtime]:
 
 
 class Events:
-    """A client that listens, and reads what it waits for."""
+    """A client that listens, and reads until what it waits for."""
 
     def __init__(self, connection: http.client.HTTPConnection, key: str) -> None:
         connection.request("GET", "/api/events", headers={"X-API-Key": key})
@@ -66,7 +66,7 @@ def listening(runtime: Runtime, key: str = "") -> Iterator[Events]:
 
 
 def test_what_happens_is_told(runtime: Runtime, apps: Path) -> None:
-    """A worker that comes, a folder that is new, and how much there is of what."""
+    """Events report a new worker, a new folder, and the figures of each app and of all."""
     with listening(runtime) as events:
         fetch(runtime, "/shop/")
         events.until("workers", app="shop")
@@ -78,7 +78,7 @@ def test_what_happens_is_told(runtime: Runtime, apps: Path) -> None:
 
 
 def test_the_hour_is_there(runtime: Runtime) -> None:
-    """A runtime that has just begun has an hour too."""
+    """A runtime that has just started has a history of an hour, too."""
     told = fetch(runtime, "/api/history?step=60").json()
     assert told["stepSeconds"] == 60
     assert told["total"].keys() == {
@@ -88,7 +88,7 @@ def test_the_hour_is_there(runtime: Runtime) -> None:
 
 
 def test_a_key_for_some_apps(runtime: Runtime) -> None:
-    """It hears of these and no others, also in the figures, whose total is theirs."""
+    """A key for some apps gets events of these only, also in the figures and their total."""
     body = json.dumps({"name": "chatter", "roles": ["viewer"], "apps": ["chat*"]}).encode()
     headers = {"X-API-Key": str(runtime.operators_key), "Content-Type": "application/json"}
     key = fetch(runtime, "/api/keys", method="POST", headers=headers, body=body).json()["key"]
@@ -105,7 +105,7 @@ def test_a_key_for_some_apps(runtime: Runtime) -> None:
 
 
 def test_who_listens_and_does_not_read(runtime: Runtime) -> None:
-    """Of 200 such clients 64 get in, others are told so; apps are served, and memory stays."""
+    """Of 200 such clients 64 get in, others get 503; apps are served, and memory stays."""
     head = f"GET /api/events HTTP/1.1\r\nHost: a\r\nX-API-Key: {runtime.operators_key}\r\n\r\n"
     with contextlib.ExitStack() as stack:
         socks = [stack.enter_context(runtime.connect()) for _ in range(200)]
