@@ -1,1 +1,1 @@
-"""Verified traffic at a runtime whose workers are killed, stopped, flooded and redeployed."""
+"""Checked traffic to a runtime whose workers are killed, stopped, flooded and redeployed."""

@@ -1,4 +1,4 @@
-"""Chaos, its figures, and exit code 1 where anything fails."""
+"""Runs chaos and prints its figures; exit code 1 if anything fails."""
 
 from __future__ import annotations
 

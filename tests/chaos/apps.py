@@ -1,7 +1,7 @@
-"""The apps that the chaos is about, and how they are changed while they serve.
+"""The apps under chaos, and how they change while they serve.
 
-Every app answers the same paths, whatever it is written with, and any answer can be computed by
-who asks, so each byte is checked:
+Every app answers the same paths, whatever it is written with. A client can compute each answer, so
+it checks each byte:
 
     GET  /small/ID/SIZE   `payload("APP:ID", SIZE)`, in one piece, some milliseconds later
     GET  /big/ID/SIZE     the same, streamed
@@ -9,8 +9,8 @@ who asks, so each byte is checked:
     POST /upload/ID       the body, piece by piece as it comes
     WS   /ws/ID           every message
 
-Each answer bears `x-generation`, the number of the code that gave it. A POST writes its id into
-the ledger when the app's code runs, so one that is run twice is in it twice.
+Each answer has `x-generation`, the number of the code that gave it. A POST writes its id into the
+ledger when the app's code runs, so a POST that runs twice is in the ledger twice.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-FIRST = 1  # the generation that is there from the start
+FIRST = 1  # the first generation
 GENERATION_FILE = "part.py"  # imported by the app, and edited in development
-# bytes of an app's streamed piece: no divisor of the windows of the channel
+# bytes of a streamed part: not a divisor of the channel's windows
 _PIECE = 50_000
 
 COMMON = f"""
@@ -191,18 +191,18 @@ SITE_BYTES = 700_000
 
 
 def payload(app: str, seed: str, size: int) -> bytes:
-    """What `app` answers to a GET with the id `seed`."""
+    """What `app` answers to a GET with this id (`seed`)."""
     return hashlib.shake_128(f"{app}:{seed}".encode()).digest(size)
 
 
 def site_page(generation: int) -> bytes:
-    """The file of the static site in one generation."""
+    """The static site's file in one generation."""
     return b"%d\n" % generation + payload(SITE, str(generation), SITE_BYTES)
 
 
 @dataclass
 class ChaosApp:
-    """One app: its folders, and which generations of it were put there when."""
+    """One app: its folders, and when each generation was put there."""
 
     name: str
     code: str
@@ -210,8 +210,8 @@ class ChaosApp:
     generation: int = FIRST
     # generation -> when it was there, in monotonic seconds
     deployed: dict[int, float] = field(default_factory=dict)
-    broken_from: float | None = None  # while a version that cannot be loaded is the newest
-    broken_until: float = 0.0  # of the last time
+    broken_from: float | None = None  # set while a broken version is the newest
+    broken_until: float = 0.0  # when the last broken version went
     touches: int = 0
 
     def expected(self, started_s: float, grace_s: float) -> tuple[int, int]:
@@ -220,7 +220,7 @@ class ChaosApp:
         return max(settled, default=FIRST), self.generation
 
     def may_be_broken(self, started_s: float, ended_s: float, grace_s: float) -> bool:
-        """Whether a broken version may have been the newest at some time of the request."""
+        """Whether the newest version may have been broken at some time during the request."""
         if self.broken_from is not None:
             return ended_s >= self.broken_from
         return started_s <= self.broken_until + grace_s
@@ -229,31 +229,31 @@ class ChaosApp:
 class Deployer:
     """Writes the apps, and changes them as an operator or an author does.
 
-    Whatever appears, appears whole: a folder by its rename, a file by the rename of another one.
+    Everything appears whole: a folder by its rename, a file by replacing another one.
     """
 
     def __init__(self, folder: Path, ledger: Path, *, pause_ms: int = 25) -> None:
-        """Small answers take up to `pause_ms`, so that there is time to be killed over them."""
+        """Small answers take up to `pause_ms`, so that a worker can be killed meanwhile."""
         self.apps: dict[str, ChaosApp] = {}
         self._pause_ms = pause_ms
         self._folder = folder
         self._ledger = ledger
-        ledger.touch()  # a sandbox opens what is there
+        ledger.touch()  # a sandbox opens only what exists
 
     def add(self, name: str, code: str, **manifest: object) -> ChaosApp:
-        """A new app, in its first version."""
+        """Add an app, in its first version."""
         app = self.apps[name] = ChaosApp(name, code, manifest)
         self._write_version(app, app.generation)
         return app
 
     def new_version(self, app: ChaosApp) -> None:
-        """A folder with a higher version appears."""
+        """Add a folder with a higher version."""
         app.generation += 1
         self._write_version(app, app.generation)
         self._remove_old(app)
 
     def edit(self, app: ChaosApp) -> None:
-        """The code changes where it is."""
+        """Change the code in place."""
         folder = self._newest(app)
         app.generation += 1
         if app.name == SITE:
@@ -263,23 +263,23 @@ class Deployer:
         app.deployed[app.generation] = time.monotonic()
 
     def touch(self, app: ChaosApp) -> None:
-        """The manifest changes, in a variable."""
+        """Change a variable in the manifest."""
         app.touches += 1
         self._write_manifest(self._newest(app), app)
 
     def break_version(self, app: ChaosApp) -> Path:
-        """A higher version appears that cannot be loaded; returns its folder."""
+        """Add a higher version that cannot be loaded; returns its folder."""
         app.broken_from = time.monotonic()
         app.generation += 1
         return self._write_version(app, app.generation, {"app.py": BROKEN})
 
     def break_file(self, app: ChaosApp) -> None:
-        """A file that the app imports cannot be compiled any more."""
+        """Break a file that the app imports, so that it no longer compiles."""
         app.broken_from = time.monotonic()
         replace(self._newest(app) / GENERATION_FILE, BROKEN.encode())
 
     def take_back(self, app: ChaosApp, folder: Path | None) -> None:
-        """The broken version goes; without a folder the broken file is mended."""
+        """Remove the broken version, or mend the broken file if there is no folder."""
         if folder is not None:
             self._remove(folder)
         else:
@@ -326,20 +326,20 @@ class Deployer:
         replace(folder / "buntime.yaml", json.dumps(manifest).encode())
 
     def _remove_old(self, app: ChaosApp) -> None:
-        """Of old versions the first stays, for those who pin it, and the last three."""
+        """Of the old versions keep the first, for clients that pin it, and the last three."""
         for number in sorted(app.deployed)[1:-3]:
             if self._path(app, number).is_dir():
                 self._remove(self._path(app, number))
 
     def _remove(self, folder: Path) -> None:
-        """It is gone at once for who looks, and soon from the disk."""
+        """Hide a folder at once, then remove it from disk."""
         away = folder.with_name(f".old-{folder.name}")
         folder.rename(away)
         shutil.rmtree(away)
 
 
 def replace(path: Path, data: bytes) -> None:
-    """A file appears whole, in the place of another one."""
+    """Make a file appear whole, in place of another one."""
     temporary = path.with_name(f".{path.name}.tmp")
     temporary.write_bytes(data)
     os.replace(temporary, path)

@@ -16,7 +16,7 @@ _NO_BODY = frozenset({204, 304})
 
 
 class Reply(NamedTuple):
-    """One whole answer; names of fields are in lower case."""
+    """One whole answer; field names are in lower case."""
 
     status: int
     fields: dict[str, str]
@@ -24,7 +24,7 @@ class Reply(NamedTuple):
 
 
 class Cut(Exception):
-    """The connection ended before the answer was whole; `body` is what came of it."""
+    """The connection ended before the answer was whole; `body` is the part that came."""
 
     def __init__(self, why: str, *, has_begun: bool, body: bytes = b"") -> None:
         super().__init__(f"{why}, {len(body)} bytes of the body had come")
@@ -33,7 +33,7 @@ class Cut(Exception):
 
 
 class Garbage(Exception):
-    """What came is no HTTP."""
+    """The bytes that came are not HTTP."""
 
 
 class Client:
@@ -47,7 +47,7 @@ class Client:
     async def ask(
         self, method: str, target: str, body: bytes = b"", *, is_streamed: bool = False
     ) -> Reply:
-        """Ask, and read the whole answer while the body is still being sent. Raises Cut."""
+        """Send a request, and read the answer while the body is still being sent. Raises Cut."""
         if self._writer is None:
             self._reader, self._writer = await asyncio.open_connection("127.0.0.1", self._port)
         head = [f"{method} {target} HTTP/1.1", f"Host: 127.0.0.1:{self._port}"]
@@ -141,7 +141,7 @@ async def _read_line(reader: asyncio.StreamReader) -> bytes:
     try:
         return (await reader.readuntil(b"\r\n"))[:-2]
     except asyncio.IncompleteReadError as exc:
-        raise asyncio.IncompleteReadError(b"", None) from exc  # framing is no part of the body
+        raise asyncio.IncompleteReadError(b"", None) from exc  # framing is not part of the body
 
 
 def _chunks(body: bytes) -> Iterator[bytes]:
@@ -152,7 +152,7 @@ def _chunks(body: bytes) -> Iterator[bytes]:
 
 
 async def _send(writer: asyncio.StreamWriter, pieces: Iterator[bytes]) -> None:
-    """Send a body; where the other side has hung up, its answer says why, or that there is none."""
+    """Send a body; if the server hangs up, its answer, or the lack of one, says why."""
     with contextlib.suppress(OSError):
         for piece in pieces:
             writer.write(piece)

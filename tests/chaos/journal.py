@@ -1,4 +1,4 @@
-"""What was asked and what was done, for the verdict at the end."""
+"""What was asked and what was done, for the final verdict."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ class Deed(NamedTuple):
     at_s: float  # monotonic
     what: str
     app: str | None
-    worker: str = ""  # "w7", where a worker is meant
+    worker: str = ""  # such as "w7", if it was done to a worker
     pid: int = 0
 
 
 class Asked(NamedTuple):
-    """A request that was not simply answered right."""
+    """A request whose answer was not simply right."""
 
     id: str
     app: str
@@ -40,20 +40,21 @@ POSTS = frozenset({"echo", "upload"})
 
 @dataclass
 class Journal:
-    """All that happened; every time is monotonic, in seconds."""
+    """Everything that happened; every time is monotonic, in seconds."""
 
     begun_s: float = field(default_factory=time.monotonic)
     deeds: list[Deed] = field(default_factory=list)
-    # Requests that run now: app -> id -> start. Of all others only what was odd is kept.
+    # Requests under way: app -> id -> start. Of finished ones only odd ones are kept.
     running: dict[str, dict[str, float]] = field(default_factory=dict)
     odd: list[Asked] = field(default_factory=list)
     counts: Counter[tuple[str, str]] = field(default_factory=Counter)  # (kind, outcome)
     latencies_ms: dict[str, list[float]] = field(default_factory=dict)  # of right answers, by kind
-    retry_after_s: list[float] = field(default_factory=list)  # as refusals told
+    retry_after_s: list[float] = field(default_factory=list)  # as given by refusals
     refused_by_app: Counter[str] = field(default_factory=Counter)
     posted: set[str] = field(default_factory=set)  # POSTs that were answered right
-    unrun: set[str] = field(default_factory=set)  # POSTs that were refused and not asked again
-    # By app: how long after newer code was there a request was begun that older code answered.
+    unrun: set[str] = field(default_factory=set)  # POSTs that were refused and not sent again
+    # By app: the longest time after newer code was there at which a request began that older code
+    # answered.
     lags_s: dict[str, float] = field(default_factory=dict)
     sockets_echoed: int = 0  # messages
 
@@ -63,7 +64,7 @@ class Journal:
         return now
 
     def end(self, asked: Asked) -> None:
-        """A request is over, for better or worse."""
+        """A request is over, whatever its outcome."""
         self.running[asked.app].pop(asked.id)
         self.counts[asked.kind, asked.outcome] += 1
         if asked.outcome == "ok":
@@ -80,5 +81,5 @@ class Journal:
         self.deeds.append(Deed(time.monotonic(), what, app, worker, pid))
 
     def oldest_running_s(self, app: str) -> float:
-        """When the oldest of the app's running requests was begun; infinity if there is none."""
+        """When the oldest of the app's running requests began; infinity if there is none."""
         return min(self.running.get(app, {}).values(), default=float("inf"))

@@ -1,8 +1,8 @@
-"""The plugins that are in the way of the apps: reloaded, edited and killed while requests come.
+"""Plugins between clients and apps, reloaded, edited and killed while requests come.
 
-tag     on_request and on_response of GETs: each answer of some apps bears `x-tag`
+tag     on_request and on_response of GETs: each answer of some apps has `x-tag`
 guard   nobody gets to /guarded of an app: 401 whatever happens to it, or 503 while it is away
-store   a service without overlap, of which one app gets what it answers
+store   a service without overlap; one app passes on its answers
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from pathlib import Path
 from tests.chaos.apps import COMMON, replace
 
 TAGGED = ("sync", "wsgi", "once", "asgi")
-CALLS = "calls"  # the app that calls
+CALLS = "calls"  # the app that calls the service
 GUARDED = "/guarded"
 
 _TAG = """
@@ -35,7 +35,7 @@ class Store:
 services = {"store": Store()}
 WHICH = "GENERATION"
 """
-# What a killed store does not answer is asked for again, as one that is killed before.
+# If a killed store gives no answer, the client asks again, as for a store killed earlier.
 CALLER = (
     COMMON
     + """
@@ -56,7 +56,7 @@ def fetch(request):
     return Response(body, headers=HEADERS)
 """
 )
-_SLOW = "30s"  # a process of theirs may be stopped for a while
+_SLOW = "30s"  # a plugin's process may be stopped for a while
 PLUGINS: dict[str, tuple[str, dict[str, object]]] = {
     "tag": (_TAG, {"match": {"apps": list(TAGGED), "methods": ["GET"]}, "hookTimeout": _SLOW}),
     "guard": (
@@ -68,7 +68,7 @@ PLUGINS: dict[str, tuple[str, dict[str, object]]] = {
 
 
 class Plugins:
-    """Writes them, and edits them where they are."""
+    """Writes the plugins, and edits them in place."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -80,7 +80,7 @@ class Plugins:
             self.edit(name)
 
     def edit(self, name: str) -> None:
-        """Other code, which does the same."""
+        """Write other code that does the same."""
         self._generation += 1
         source = PLUGINS[name][0].replace("GENERATION", str(self._generation))
         replace(self.folder / name / "plugin.py", source.encode())

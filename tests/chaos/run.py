@@ -23,18 +23,18 @@ from tests.siege.apps import write_hostile
 from tests.siege.attacker import attacker
 from tests.support.harness import wait_until
 
-QUIET_S = 30.0  # after the last answer: time for workers that are to end
+QUIET_S = 30.0  # after the last answer: time for workers that should end
 STOPPED_IN_S = 20.0
-# How much longer it may take on a slow machine till each kind of trouble has been made.
+# How much longer a slow machine may take until each kind of trouble has happened.
 LONGER_S = 60.0
 _CROWD = 6  # apps
 _LEFT_TIMEOUT_S = 3
 POOL = {
-    "RUNTIME_POOL_SIZE": "16",  # the apps with processes are 19, some with two workers
+    "RUNTIME_POOL_SIZE": "16",  # 19 apps have processes, some of them two workers
     "RUNTIME_EPHEMERAL_CONCURRENCY": "4",
     "RUNTIME_EPHEMERAL_QUEUE_LIMIT": "20",
 }
-# Who asks what: app, kind of request, clients.
+# The clients: app, kind of request, number of clients.
 CLIENTS = [
     ("sync", "small", 2),
     ("sync", "echo", 2),
@@ -69,8 +69,8 @@ PINNED = "@1.1.0"
 
 
 def run(folder: Path, *, seconds: float, seed: int, env: str, attack: str = "") -> Verdict:
-    """Chaos for so many seconds, in `env` (production or development), beside this attack; for up
-    to LONGER_S more where some kind of trouble was not made yet.
+    """Chaos for this many seconds, in `env` (production or development), beside this attack; for up
+    to LONGER_S more if some kind of trouble has not happened yet.
     """
     raise_descriptor_limit()
     apps = folder / "apps"
@@ -100,13 +100,13 @@ def _plugins_serve(runtime: Subject) -> bool:
 
 
 def raise_descriptor_limit() -> None:
-    """A flood takes a descriptor for each of its clients."""
+    """Raise the limit of descriptors: a flood needs one for each of its clients."""
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (min(hard, 65536), hard))
 
 
 def write_apps(deployer: Deployer) -> None:
-    """One of each kind, some with two workers, some that are recycled often."""
+    """One app of each kind, some with two workers, some that are recycled often."""
     deployer.add("sync", SYNC, ttl=30, maxRequests=150, workers=2)
     deployer.add("async", ASYNC, ttl=30)
     deployer.add("wsgi", WSGI, ttl=60, maxRequests=100, workers=2, concurrency=2)
@@ -118,7 +118,7 @@ def write_apps(deployer: Deployer) -> None:
     deployer.add(SITE, "")
     quick = {"timeout": _LEFT_TIMEOUT_S, "ttl": 60, "idleTimeout": 5, "workers": 2}
     deployer.add(LEFT, ASYNC, **quick)
-    deployer.new_version(deployer.add(BREAKS, SYNC, ttl=60))  # the pinned one is never broken
+    deployer.new_version(deployer.add(BREAKS, SYNC, ttl=60))  # the pinned version is never broken
     deployer.add(CALLS, CALLER, ttl=60, uses=["store"])
     deployer.add("flooded", SYNC, ttl=60, concurrency=2)
     deployer.add("burst", SYNC)
@@ -163,7 +163,7 @@ async def _drive(
 
 
 async def _end_traffic(traffic: Traffic, seconds: float) -> None:
-    """After so long, and when all has happened without which a run proves nothing."""
+    """End the traffic after this time, and once all has happened that a run must show."""
     latest_s = time.monotonic() + seconds + LONGER_S
     await asyncio.sleep(seconds)
     while what_did_not_happen(traffic.journal) and time.monotonic() < latest_s:
@@ -176,7 +176,7 @@ def _is_crowd(app: ChaosApp) -> bool:
 
 
 async def _come_to_rest(runtime: Subject, trouble: Trouble) -> dict[str, Any]:
-    """Without requests nothing is in hand, nothing hangs, and at the end all goes."""
+    """Once requests stop, no worker has one in hand and none hangs; at the end all exit."""
     failures = list(trouble.complaints)
     until = time.monotonic() + QUIET_S
     while True:

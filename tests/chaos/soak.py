@@ -1,9 +1,9 @@
 """What the runtime holds after much recycling: `python3 build.py soak --requests 200000`.
 
-Every app's workers are replaced after about 500 requests. Before and after, without a request in
-hand, the runtime's descriptors, threads, processes and memory are counted; they must agree within
-5 %. A part of the traffic comes before the first count, with as many workers as fill the caches
-that have names of workers in them, so that the allocator has found its level.
+Every app's workers are replaced after about 500 requests. Before and after, with no request in
+hand, the runtime's descriptors, threads, processes and memory are counted; they must agree within 5
+%. Part of the traffic comes before the first count, with enough workers to fill the caches of
+worker names, so that the allocator has found its level.
 """
 
 from __future__ import annotations
@@ -28,11 +28,11 @@ from tests.chaos.traffic import Traffic
 TOLERANCE = 0.05
 MAX_REQUESTS = 500
 QUIET_S = 30.0
-_WARM_PART = 2  # of the requests: one in so many comes before the first count
-# The log keeps the names of so many workers at hand: till then its cache grows.
+_WARM_PART = 2  # one request in this many comes before the first count
+# The log caches the names of this many workers, and the cache grows until then.
 _CACHED = 1024
-_PARTS = 10  # after each of them there is a rest, and memory is looked at
-# Of a hundred requests; `once` takes a process each.
+_PARTS = 10  # memory is measured at rest after each of them
+# Shares of a hundred requests; `once` takes a process for each.
 _SHARES = {
     ("sync", "small"): 20,
     ("sync", "echo"): 6,
@@ -59,7 +59,7 @@ class Holdings(NamedTuple):
 
 @dataclass
 class Soaked:
-    """What came of it."""
+    """The outcome of a soak."""
 
     before: Holdings
     after: Holdings
@@ -84,7 +84,7 @@ class Soaked:
 def soak(
     folder: Path, *, requests: int, seed: int = 1, memory_tolerance: float = TOLERANCE
 ) -> Soaked:
-    """So many requests, and what the runtime held before and after them."""
+    """Send this many requests, and compare what the runtime held before and after them."""
     apps = folder / "apps"
     apps.mkdir(parents=True)
     deployer = Deployer(apps, folder / "ledger", pause_ms=1)
@@ -107,7 +107,7 @@ async def _soak(runtime: Subject, deployer: Deployer, requests: int, seed: int) 
     await _ask(traffic, deployer, max(1000, requests // _WARM_PART), "warm")
     processes = min(_CACHED, requests // 50)
     await _ask_often(traffic, deployer, "once", "small", "fill", processes)
-    created = await _workers_created(runtime)  # before the count: it starts a thread for metrics
+    created = await _workers_created(runtime)  # counted first: it starts a thread for metrics
     before = await _count_at_rest(runtime)
     started = time.monotonic()
     memory = [before.memory_bytes]
@@ -121,14 +121,14 @@ async def _soak(runtime: Subject, deployer: Deployer, requests: int, seed: int) 
     odd = Counter(f"{asked.kind} at {asked.app}: {asked.detail}" for asked in traffic.journal.odd)
     soaked.failures = [f"{count} times {what}" for what, count in odd.items()]
     once = 2 * _PARTS * _each(requests // _PARTS, _SHARES["once", "small"])
-    wanted = requests / MAX_REQUESTS * 0.8  # a part is of the site, and there is the jitter
+    wanted = requests / MAX_REQUESTS * 0.8  # some go to the site, and there is jitter
     if workers - once < wanted:
         soaked.failures.append(f"only {workers - once} workers that stay: they were not recycled")
     return soaked
 
 
 async def _ask(traffic: Traffic, deployer: Deployer, requests: int, label: str) -> None:
-    """The shares side by side, two clients each, so that workers have several in hand."""
+    """The shares side by side, two clients each, so that workers have several requests in hand."""
     async with asyncio.TaskGroup() as tasks:
         for (name, kind), share in _SHARES.items():
             for number in range(2):
@@ -139,7 +139,7 @@ async def _ask(traffic: Traffic, deployer: Deployer, requests: int, label: str) 
 
 
 def _each(requests: int, share: int) -> int:
-    """How many of so many requests one of the two clients asks, of what has this share."""
+    """How many of these requests each of the two clients sends for something with this share."""
     return requests * share // 200
 
 

@@ -1,4 +1,4 @@
-"""The runtime that is put through it, its log in a file that is read when all is over."""
+"""The runtime under chaos, with its log in a file that is read when everything is over."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from typing import Any
 from tests.support.harness import OPERATORS_KEY, children_of, command, wait_until
 
 STOP_S = 45.0
-# Becomes another program, which the kernel kills when its parent is gone, however it went (Linux).
+# Becomes another program, which the kernel kills when its parent ends in any way (Linux).
 _TIED = (
     sys.executable,
     "-c",
@@ -61,11 +61,11 @@ class Subject:
         return self.process.pid
 
     def records(self) -> Iterator[dict[str, Any]]:
-        """What it has logged so far."""
+        """Its log records so far."""
         with self.log.open(encoding="utf-8", errors="backslashreplace") as lines:
             for line in lines:
                 if not line.endswith("\n"):
-                    return  # it is being written
+                    return  # still being written
                 try:
                     yield json.loads(line)
                 except ValueError:
@@ -75,7 +75,7 @@ class Subject:
         return children_of(self.pid)
 
     def descriptors(self) -> int:
-        """How many it has open; 0 where only root can see that."""
+        """The number of its open descriptors; 0 if only root can see that."""
         try:
             return len(os.listdir(f"/proc/{self.pid}/fd"))
         except PermissionError:
@@ -89,7 +89,7 @@ class Subject:
         return pages * os.sysconf("SC_PAGE_SIZE")
 
     def stop(self) -> tuple[int, float]:
-        """Ask it to end; its exit code, and the seconds that it took."""
+        """Ask it to stop; returns its exit code, and the seconds that it took."""
         started = time.monotonic()
         self.process.send_signal(signal.SIGTERM)
         code = self.process.wait(STOP_S)

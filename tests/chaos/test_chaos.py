@@ -1,4 +1,4 @@
-"""Chaos of each kind, in short; `python3 build.py chaos --seconds 600` is the same for longer."""
+"""Chaos of each kind, briefly; `python3 build.py chaos --seconds 600` is the same for longer."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from tests.chaos.run import run
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize(("env", "attack"), [("production", "eight-at-once"), ("development", "")])
 def test_no_request_is_lost(tmp_path: Path, env: str, attack: str) -> None:
-    """GETs are answered right, and POSTs run once, whatever happens to workers and code; also
-    beside pings, pipelined requests and tiny messages without end, by eight connections.
+    """GETs are answered right, and POSTs run once, whatever happens to workers and code; also while
+    eight connections send pings, pipelined requests and tiny messages without end.
     """
     seed = random.randrange(10**6)
     print(f"seed {seed}")

@@ -1,4 +1,4 @@
-"""The clients: each asks one kind of thing of one app again and again, and checks every byte."""
+"""The clients: each sends one kind of request to one app again and again, and checks every byte."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ from tests.chaos.journal import Asked, Journal
 from tests.chaos.plugins import GUARDED
 
 ATTEMPT_S = 75.0  # for one answer: more than an app's timeout in the queue and one in the worker
-STARVED_S = 120.0  # refused for so long, a request counts as lost
-# Seconds after which new code must be what answers. It is seen within a second or two, and serves
-# once it was loaded, for which a full pool may have no room for a while.
+STARVED_S = 120.0  # a request that is refused for this long counts as lost
+# Seconds after which new code must answer. It is seen within a second or two, but serves only once
+# it is loaded, and a full pool may have no room for it for a while.
 SETTLED_S = 120.0
 
 SMALL_MAX = 60_000  # bytes: whole answers that the worker sends in one message
@@ -28,11 +28,11 @@ _BIG = (200_000, 3_000_000)
 _UPLOAD = (100_000, 1_500_000)
 _MESSAGE_MAX = 100_000
 _SERVICE_RESTART = 1012
-_REST_MAX_S = 5.0  # a client rests as long as its last request took, but no longer
+_REST_MAX_S = 5.0  # a client rests as long as its last request took, up to this
 
 
 class Odd(Exception):
-    """What came is not what was to come; `outcome` is one of the journal's words."""
+    """An answer was not as expected; `outcome` is one of the journal's words."""
 
     def __init__(self, outcome: str, detail: str, retry_after_s: float = 0.0) -> None:
         super().__init__(detail)
@@ -47,16 +47,16 @@ class Traffic:
     port: int
     journal: Journal
     seed: int
-    tagged: Collection[str] = ()  # apps whose answers to GETs all bear what a hook gives them
-    small_max: int = SMALL_MAX  # bytes of a small answer, or of a body to be echoed
+    tagged: Collection[str] = ()  # apps whose answers to GETs all have what a hook adds
+    small_max: int = SMALL_MAX  # bytes of a small answer, or of a body to echo
     is_over: asyncio.Event = field(default_factory=asyncio.Event)
 
     def chance(self, label: str) -> random.Random:
-        """The same for the same label of a run with the same seed."""
+        """Random numbers that are the same for the same label and seed."""
         return random.Random(f"{self.seed} {label}")
 
     async def is_over_within(self, seconds: float) -> bool:
-        """Wait so long, or until the traffic is to end, which it tells."""
+        """Wait this long, or until the traffic should end; returns whether it should."""
         try:
             async with asyncio.timeout(seconds):
                 return await self.is_over.wait()
@@ -66,8 +66,8 @@ class Traffic:
     async def keep_asking(
         self, app: ChaosApp, kind: str, number: int, *, pin: str = "", pause_s: float = 0.1
     ) -> None:
-        """One client: until it is over, requests of one kind with pauses of about `pause_s`, and
-        as long as the request took where that is more.
+        """One client: sends requests of one kind until the traffic is over, with pauses of about
+        `pause_s`, or as long as the request took if that is more.
         """
         label = f"{app.name}{pin}-{kind}-{number}"
         chance = self.chance(label)
@@ -78,7 +78,8 @@ class Traffic:
                 count += 1
                 begun = time.monotonic()
                 await self.ask(client, app, kind, f"{label}-{count}", chance, pin=pin)
-                # On a slow machine fewer requests are under way, rather than all of them late.
+                # So a slow machine has fewer requests under way, instead of making all of them
+                # late.
                 took_s = min(time.monotonic() - begun, _REST_MAX_S)
                 await self.is_over_within(max(chance.uniform(0, 2 * pause_s), took_s))
         finally:
@@ -95,7 +96,7 @@ class Traffic:
         pin: str = "",
         asks_again: bool = True,
     ) -> None:
-        """One request; where it is refused, again after the time that was told, under its id."""
+        """One request; if it is refused, it is sent again under its id after the given time."""
         give_up_s = time.monotonic() + STARVED_S
         ask = _ASK[kind]
         seed = chance.random()
@@ -166,7 +167,7 @@ class Question:
         self.check_generation(int(reply.fields.get("x-generation", -1)), started_s)
 
     def check_generation(self, generation: int, started_s: float) -> None:
-        """New code answers soon, and no code that was never there."""
+        """New code answers soon, and code that was never there does not answer."""
         if "@" in self.base:
             return
         oldest, newest = self.app.expected(started_s, SETTLED_S)
@@ -225,7 +226,7 @@ async def _upload(question: Question, started_s: float) -> None:
 
 
 async def _websocket(question: Question, started_s: float) -> None:
-    """A few messages there and back; one that is told to come back later ends well, too."""
+    """A few messages there and back; being told to come back later is a good end too."""
     question.target = f"{question.base}/ws/{question.name}"
     url = f"ws://127.0.0.1:{question.traffic.port}{question.target}"
     try:
@@ -268,7 +269,7 @@ KINDS = tuple(_ASK)
 
 
 def _odd(reply: Reply) -> Odd:
-    """What an answer means that is not a 200."""
+    """What an answer other than 200 means."""
     try:
         code = json.loads(reply.body)["error"]["code"]
     except (ValueError, KeyError, TypeError):

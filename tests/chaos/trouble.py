@@ -1,8 +1,8 @@
-"""What goes wrong meanwhile: signals at workers, new and broken code, floods, too many apps.
+"""What goes wrong meanwhile: signals to workers, new and broken code, floods, too many apps.
 
-A GET is tried once more after its worker has died, so one that loses two workers may fail. That
-is not what is looked for here: an app's worker is killed only when none of the app's requests was
-there already at the kill before.
+A GET is tried once more if its worker dies, so one that loses two workers may fail. Chaos does not
+look for that: it kills an app's worker only when no request of the app was already running at the
+previous kill.
 """
 
 from __future__ import annotations
@@ -24,16 +24,16 @@ from tests.chaos.subject import Subject
 from tests.chaos.traffic import Traffic
 from tests.support.harness import is_alive
 
-# The app whose worker is left stopped until the runtime does something about it, and how long it
-# may take: timeout, a second to obey, the same for what came meanwhile, TERMINATE and its grace.
+# The app whose worker is left stopped until the runtime acts, and how long that may take: timeout,
+# a second to obey, the same for what came meanwhile, TERMINATE and its grace period.
 LEFT = "left"
 LEFT_GONE_S = 60.0
-_EARLY_S = 6.0  # the first of each kind comes as if there was one in so many seconds, or sooner
+_EARLY_S = 6.0  # the first of each kind comes as if one came in this many seconds, or sooner
 WHOLE = "whole"  # its workers are not killed: its streamed answers must never be cut
 BREAKS = "breaks"
 FLOODED = {"flooded": 1300, "burst": 60}  # requests at once, more than the queue takes
 KILLS = ("SIGKILL", "stop and SIGKILL")
-# What the journal says of each kind of trouble, apart from deploys, which are of many kinds. A run
+# The journal's words for each kind of trouble, except deploys, which are of many kinds. A run
 # without one of them proves nothing, however short it was.
 DEEDS = {
     "kill": KILLS[0],
@@ -52,7 +52,7 @@ def is_plugin(app: str | None) -> bool:
 
 
 class Trouble:
-    """Makes it, until the traffic is over."""
+    """Makes trouble until the traffic is over."""
 
     def __init__(
         self,
@@ -67,18 +67,18 @@ class Trouble:
         self._plugins = plugins
         self._deployer = deployer
         self._traffic = traffic
-        self._edits = edits  # in development: files change where they are
+        self._edits = edits  # in development: files change in place
         self._journal = traffic.journal
         self._client = Client(subject.port)
         self._lock = asyncio.Lock()  # of the client
         self._stopped: set[int] = set()
-        # app -> since when its last killed worker is known to the runtime to be gone
+        # app -> since when the runtime has known that its last killed worker is gone
         self._settled: dict[str, float] = {}
         self.complaints: list[str] = []
         crowd = [app for app in deployer.apps.values() if app.name.startswith("crowd")]
         self._crowd = crowd
         self._plan: dict[str, tuple[Callable[[random.Random], Awaitable[None]], float]] = {
-            # seconds between two of the kind, on average
+            # average seconds between two of a kind
             "kill": (self._kill, 0.5),
             "stop": (self._stop_for_a_while, 0.8),
             "stop and kill": (self._stop_and_kill, 3.0),
@@ -93,19 +93,19 @@ class Trouble:
         }
 
     async def make(self) -> None:
-        """All kinds side by side, each at its own times."""
+        """Make all kinds side by side, each at its own times."""
         async with asyncio.TaskGroup() as tasks:
             for name, (act, every_s) in self._plan.items():
                 tasks.create_task(self._repeat(name, act, every_s))
 
     async def workers(self) -> list[dict[str, Any]]:
-        """Each worker, as `/api/workers` tells."""
+        """Each worker in `/api/workers`."""
         async with self._lock:
             reply = await self._client.ask("GET", "/api/workers")
         return json.loads(reply.body)["workers"]  # type: ignore[no-any-return]
 
     async def retries(self) -> int:
-        """Requests that the runtime has tried once more, as `/metrics` tells."""
+        """Requests that the runtime has tried once more, from `/metrics`."""
         async with self._lock:
             reply = await self._client.ask("GET", "/metrics")
         lines = reply.body.decode().splitlines()
@@ -113,7 +113,7 @@ class Trouble:
         return sum(int(float(line.split()[-1])) for line in told)
 
     def close(self) -> None:
-        """Whatever was left stopped goes on."""
+        """Continue whatever was left stopped."""
         for pid in tuple(self._stopped):
             self._signal(pid, signal.SIGCONT)
         self._client.close()
@@ -121,9 +121,9 @@ class Trouble:
     async def _repeat(
         self, name: str, act: Callable[[random.Random], Awaitable[None]], every_s: float
     ) -> None:
-        """From early on, and soon again where there was nothing yet that it could be done to.
+        """Repeat from early on, and soon again if there was nothing yet to do it to.
 
-        In between there is a rest as long as the deed took: a slow machine gets less of it.
+        A rest as long as the action follows each one: a slow machine gets less trouble.
         """
         chance = self._traffic.chance(name)
         wait_s = chance.uniform(0.1, 0.4) * min(every_s, _EARLY_S)
@@ -151,7 +151,7 @@ class Trouble:
         return chance.choice(busy if busy and chance.random() < 0.7 else found) if found else None
 
     def _signal(self, pid: int, number: int) -> bool:
-        """Signal a worker of the runtime; False where it is gone."""
+        """Signal a worker of the runtime; returns False if it is gone."""
         try:
             stat = Path(f"/proc/{pid}/stat").read_text("latin-1").rpartition(")")[2].split()
             if int(stat[1]) != self._subject.pid:
@@ -210,9 +210,10 @@ class Trouble:
             await self._stop(worker, chance.uniform(0.05, 0.7), then=signal.SIGKILL)
 
     async def _terminate(self, chance: random.Random) -> None:
-        """Workers do not heed SIGTERM, which service managers send to all: nothing may come of it.
+        """Workers ignore SIGTERM, which service managers send to all processes: nothing may come of
+        it.
 
-        One that is still starting has no handler yet, so those are left alone.
+        A worker that is still starting has no handler yet, so those are left alone.
         """
         worker = await self._pick(chance)
         if worker is not None and worker["status"] in ("idle", "busy"):
@@ -221,7 +222,8 @@ class Trouble:
 
     async def _leave_stopped(self, chance: random.Random) -> None:
         worker = await self._pick(chance, app=LEFT)
-        # One that loads has RUNTIME_BOOT_TIMEOUT, then its app is taken for broken: another matter.
+        # A loading worker has RUNTIME_BOOT_TIMEOUT, and then its app counts as broken: another
+        # matter.
         if worker is None or worker["status"] not in ("idle", "busy"):
             return
         if not self._signal(worker["pid"], signal.SIGSTOP):
@@ -266,7 +268,7 @@ class Trouble:
     # Plugins
 
     async def _reload(self, chance: random.Random) -> None:
-        """Other code of a plugin, which in development is seen by itself, or the same again."""
+        """Change a plugin's code, which development notices by itself, or reload the same code."""
         name = chance.choice(list(PLUGINS))
         if chance.random() < 0.7:
             self._plugins.edit(name)
@@ -294,7 +296,7 @@ class Trouble:
         await self._ask_at_once([self._deployer.apps[name]] * FLOODED[name], chance)
 
     async def _fill(self, chance: random.Random) -> None:
-        """Ask all the many apps at once: they are more than the pool has room for."""
+        """Ask all the crowd's apps at once: more than the pool has room for."""
         self._journal.did("fill", None)
         await self._ask_at_once(self._crowd, chance, asks_again=True)
 

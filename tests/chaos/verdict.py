@@ -1,4 +1,4 @@
-"""Judges what came back: what may be, what may not, and the figures."""
+"""Judges what came back: what is allowed, what is not, and the figures."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from tests.chaos.subject import Subject
 from tests.chaos.traffic import KINDS
 from tests.chaos.trouble import BREAKS, DEEDS, FLOODED, KILLS, LEFT
 
-CUT = "cut"  # the app whose workers are killed also while they stream
-KILLED_S = 70.0  # till a plugin is started again at the latest, after it has died so often
-MENDED_S = 20.0  # after a broken version has gone: till then requests of before may meet it
-_EXCERPT = 8  # records told with a failure
-_SHOWN = 20  # failures told in full
+CUT = "cut"  # the app whose workers are killed even while they stream
+KILLED_S = 70.0  # the longest time until a plugin that died often is started again
+MENDED_S = 20.0  # after a broken version has gone: until then earlier requests may meet it
+_EXCERPT = 8  # records printed with a failure
+_SHOWN = 20  # failures printed in full
 
 
 @dataclass
 class Verdict:
-    """Failures, and what is to be printed beside them."""
+    """Failures, and the figures to print with them."""
 
     failures: list[str] = field(default_factory=list)
     figures: list[str] = field(default_factory=list)
@@ -39,19 +39,19 @@ class Verdict:
 
 
 class Judge:
-    """Knows the log, and by it which worker had which request."""
+    """Knows the log, and from it which worker had which request."""
 
     def __init__(
         self, journal: Journal, apps: dict[str, ChaosApp], subject: Subject, *, shows_broken: bool
     ) -> None:
-        """`shows_broken`: in development broken code answers, in production what was before it."""
+        """`shows_broken`: in development broken code answers, in production the code before it."""
         self._journal = journal
         self._shows_broken = shows_broken
         self._apps = apps
         self._killed = {deed.worker: deed for deed in journal.deeds if deed.what in KILLS}
         self._left = {deed.worker for deed in journal.deeds if deed.what == "SIGSTOP for good"}
         self.excused: Counter[str] = Counter()
-        # of what was odd alone: the log of ten minutes is long
+        # only for odd requests, because the log of ten minutes is long
         targets = {asked.target for asked in journal.odd}
         self._worker_of: dict[str, str] = {}
         self.events: Counter[tuple[str, str]] = Counter()
@@ -66,7 +66,7 @@ class Judge:
         return self._worker_of.get(asked.target) or ""
 
     def excuse(self, asked: Asked) -> str | None:
-        """Why it may be as it is; None where it may not."""
+        """Why this outcome is allowed; None if it is not."""
         worker = self.worker_of(asked)
         was_killed = worker in self._killed
         may_refuse = (*FLOODED, LEFT)
@@ -88,7 +88,7 @@ class Judge:
         return None
 
     def judge(self) -> list[Asked]:
-        """What cannot be excused."""
+        """The requests without an excuse."""
         failed = []
         for asked in self._journal.odd:
             why = self.excuse(asked)
@@ -99,7 +99,7 @@ class Judge:
         return failed
 
     def _plugin_killed_before(self, asked: Asked) -> str:
-        """The plugin in its way that was killed of late, where it was refused for a plugin."""
+        """The plugin for which the request was refused, if it was killed recently."""
         code = asked.detail.split(",")[0].removeprefix("503 ")
         if code not in ("plugin_unavailable", "store_away"):
             return ""
@@ -117,7 +117,7 @@ class Judge:
         return self._apps[BREAKS].may_be_broken(asked.started_s, asked.ended_s, MENDED_S)
 
     def describe(self, asked: Asked, subject: Subject) -> str:
-        """All that helps to find out why."""
+        """Everything that helps to find out why."""
         since = asked.started_s - self._journal.begun_s
         took = asked.ended_s - asked.started_s
         worker = self.worker_of(asked)
@@ -147,7 +147,7 @@ def _concerns(deed: Deed, asked: Asked, worker: str) -> bool:
 
 
 def ledger_failures(ledger: Path, journal: Journal) -> tuple[list[str], int]:
-    """POSTs that ran twice, or never though they were answered, or though they were refused."""
+    """POSTs that ran twice, or that never ran although answered, or ran although refused."""
     lines = ledger.read_text().splitlines() if ledger.exists() else []
     runs = Counter(line.partition(" ")[0] for line in lines)
     pids: dict[str, list[str]] = {}
@@ -172,7 +172,7 @@ def judge(
     *,
     shows_broken: bool,
 ) -> Verdict:
-    """The verdict; `end` is what was found when the traffic was over, failures and figures."""
+    """The verdict; `end` is what was found once the traffic was over, failures and figures."""
     judge = Judge(journal, apps, subject, shows_broken=shows_broken)
     failed = judge.judge()
     verdict = Verdict([judge.describe(asked, subject) for asked in failed[:_SHOWN]])
@@ -192,7 +192,7 @@ def judge(
 
 
 def what_did_not_happen(journal: Journal) -> list[str]:
-    """A run in which nothing went wrong, or nobody was answered, proves nothing."""
+    """A run in which nothing went wrong, or nothing was answered, proves nothing."""
     deeds = {deed.what for deed in journal.deeds}
     missing = [f"no {what} was done" for what in DEEDS.values() if what not in deeds]
     return missing + [f"no {kind} was answered" for kind in KINDS if not journal.counts[kind, "ok"]]
