@@ -1,4 +1,4 @@
-"""Real applications, installed from PyPI as docs/recipes.md tells, driven under their bases.
+"""Real applications, installed from PyPI as docs/recipes.md says, and driven under their bases.
 
-`python3 build.py test --apps` runs them: their packages are no part of the tests' own environment.
+`python3 build.py test --apps` runs them, because their packages are not in the tests' environment.
 """

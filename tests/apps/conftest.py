@@ -1,4 +1,4 @@
-"""One runtime for each app, and nginx before it."""
+"""One runtime for each app, with nginx in front of it."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from tests.support.harness import Runtime, running
 from tests.support.proxies import before, nginx
 from tests.support.recipes import Recipe, recipes
 
-# The Python that has the packages. Without it no app can be run, and nothing here is collected.
+# The Python that has the packages. Without it no app can run, and no test here is collected.
 PYTHON = os.environ.get("APPS_PYTHON", "")
 collect_ignore_glob = [] if PYTHON else ["test_*.py"]
 
@@ -32,7 +32,7 @@ LISTS = "import importlib.metadata as m; print(*[d.metadata['Name'] for d in m.d
 
 
 def installed() -> set[str]:
-    """The names of all packages that the apps have."""
+    """The names of all packages installed for the apps."""
     listed = subprocess.run([PYTHON, "-c", LISTS], stdout=subprocess.PIPE, text=True, check=True)
     return {plain(name) for name in listed.stdout.split()}
 
@@ -47,7 +47,7 @@ INSTALLED = installed() if PYTHON else set()
 
 @dataclass(frozen=True)
 class Served:
-    """An app in a runtime of its own; `proxy` is "" where there is no nginx."""
+    """An app in its own runtime; `proxy` is "" if there is no nginx."""
 
     recipe: Recipe
     runtime: Runtime
@@ -74,7 +74,7 @@ class Site:
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """A test names its app by `@pytest.mark.app("dash")`; all of its ways are tried."""
+    """A test names its app with `@pytest.mark.app("dash")`, and runs for each way to reach it."""
     marker = metafunc.definition.get_closest_marker("app")
     if marker is None:
         return
@@ -87,15 +87,15 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         marker = item.get_closest_marker("app")
         if marker is None:
             continue
-        needed = RECIPES[marker.args[0]].packages or HEAVY  # what npm brings is of the rest, too
+        needed = RECIPES[marker.args[0]].packages or HEAVY  # npm's packages belong to the rest too
         if not {*map(plain, needed)} <= INSTALLED:
             item.add_marker(pytest.mark.skip(reason="not in this part of the apps"))
-        # These take seconds to load, and much longer beside others on a slow machine.
+        # These apps take seconds to load, and much longer beside others on a slow machine.
         item.add_marker(pytest.mark.timeout(300))
 
 
 def run_client(code: str, *args: str) -> str:
-    """What a script prints that uses a package of the apps' own, without the newline."""
+    """What a script prints that uses one of the apps' packages, without the newline."""
     done = subprocess.run(
         [PYTHON, "-c", code, *args], capture_output=True, text=True, timeout=60, check=False
     )
@@ -104,7 +104,7 @@ def run_client(code: str, *args: str) -> str:
 
 
 def write_secrets(folder: Path, recipe: Recipe) -> None:
-    """Give the app each secret that its manifest names."""
+    """Write each secret that the app's manifest names."""
     folder.mkdir()
     manifest = yaml.safe_load(recipe.files["buntime.yaml"])
     for name in manifest.get("secrets", []):
@@ -120,9 +120,9 @@ def served(
     apps = tmp_path / "apps"
     apps.mkdir()
     folder = recipe.make(apps, f"{recipe.name}@1.0.0", PYTHON)
-    # A pin is for what is not the newest: a worker that served both bases would mix their links.
+    # A pin is for an older version: a worker that served both bases would mix their links.
     shutil.copytree(folder, apps / f"{recipe.name}@2.0.0", symlinks=True)
-    if "APP_BASE" in "".join(recipe.files.values()):  # it knows one base: the page tells of that
+    if "APP_BASE" in "".join(recipe.files.values()):  # it knows one base, as the page says
         with (folder / "buntime.yaml").open("a") as manifest:
             manifest.write(f"env:\n  APP_BASE: /{recipe.name}@1\n")
     env = {"RUNTIME_ENV": "production", "RUNTIME_TRUSTED_PROXIES": "127.0.0.1"}
@@ -157,7 +157,7 @@ def browser() -> Iterator[Browser]:
 
 @pytest.fixture
 def page(browser: Browser, site: Site) -> Iterator[Page]:
-    """A fresh browser. What it asks of the site's host outside of the app's base fails the test."""
+    """A fresh browser page. A request to the site's host outside the app's base fails the test."""
     context = browser.new_context()
     page = context.new_page()
     page.set_default_timeout(30_000)

@@ -1,4 +1,4 @@
-"""Sessions in memory while their worker is replaced: `affinity: cookie` beside `maxRequests`."""
+"""Sessions in memory while their worker is replaced: `affinity: cookie` with `maxRequests`."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ REQUESTS = 60
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize("name", ["shiny", "streamlit"])
 def test_an_upload_reaches_the_session(name: str, tmp_path: Path, browser: Browser) -> None:
-    """A worker has had as many requests as it may, and another one serves: who had a session with
-    the old one goes on with it, by WebSocket and by uploads."""
+    """When a worker has had its maximum of requests and another one serves, a client with a session
+    on the old worker keeps it, by WebSocket and for uploads."""
     if name not in INSTALLED:
         pytest.skip("not in this part of the apps")
     manifest = RECIPES[name].make(tmp_path, f"{name}@1.0.0", PYTHON) / "buntime.yaml"
@@ -35,10 +35,10 @@ def test_an_upload_reaches_the_session(name: str, tmp_path: Path, browser: Brows
         page.get_by_label("Name").fill("Ada")
         page.get_by_label("Name").press("Enter")
         expect(page.get_by_text("Hello, Ada!")).to_be_visible()
-        first, *_ = workers_of(runtime, name)  # of the page, which may have used it up
+        first, *_ = workers_of(runtime, name)  # the page's worker, which the page may have used up
         for _ in range(2 * REQUESTS):
             others.get(url).raise_for_status()
-            others.cookies.clear()  # each is a client of its own
+            others.cookies.clear()  # so each is a new client
         wait_until(
             lambda: not workers_of(runtime, name, status="busy", id=first["id"]),
             timeout_s=BOOT_S,

@@ -12,7 +12,7 @@ UPLOAD = {"name": "a.txt", "mimeType": "text/plain", "buffer": b"x" * 300_000}
 
 @pytest.mark.app("streamlit")
 def test_streamlit(site: Site, page: Page) -> None:
-    """Besides the greeting, an upload reaches the session that asked for it."""
+    """The greeting appears, and an upload reaches the session that asked for it."""
     page.goto(site.url + "/")
     page.get_by_label("Name").fill("Ada")
     page.get_by_label("Name").press("Enter")
@@ -32,7 +32,7 @@ def test_gradio(site: Site, page: Page) -> None:
 
 @pytest.mark.app("shiny")
 def test_shiny(site: Site, page: Page) -> None:
-    """The same."""
+    """The greeting appears, and an upload reaches its session."""
     page.goto(site.url + "/")
     page.get_by_label("Name").fill("Ada")
     expect(page.locator("#greeting")).to_have_text("Hello, Ada!")
@@ -74,7 +74,7 @@ def test_dash(site: Site, page: Page) -> None:
 
 @pytest.mark.app("datasette")
 def test_datasette(site: Site, page: Page) -> None:
-    """From the first page by its links to a row."""
+    """Links lead from the first page to a row."""
     page.goto(site.url + "/")
     page.get_by_role("link", name="shop").first.click()
     page.get_by_role("link", name="items").first.click()
@@ -85,7 +85,7 @@ def test_datasette(site: Site, page: Page) -> None:
 
 @pytest.mark.app("mlflow")
 def test_mlflow(site: Site, page: Page) -> None:
-    """An experiment made by the API is in the page's list."""
+    """An experiment made through the API is in the page's list."""
     name = f"tea at {site.url}"
     made = site.http.post(site.url + "/api/2.0/mlflow/experiments/create", json={"name": name})
     assert made.status_code == 200, made.text

@@ -1,4 +1,4 @@
-"""Django's admin and Wagtail's, in Chromium: sign in, see the style, make something."""
+"""Django's admin and Wagtail's, in Chromium: sign in, see the styles, create something."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tests.apps.conftest import PYTHON, Served, Site
 
 
 def make_operator(served: Served, settings: str) -> None:
-    """`createsuperuser`, in the app's database: once, whichever way comes first."""
+    """Run `createsuperuser` in the app's database, once for all ways to reach the app."""
     folder = served.apps / f"{served.recipe.name}@1.0.0"
     environ = {
         **os.environ,
@@ -36,8 +36,8 @@ def sign_in(page: Page) -> None:
 
 @pytest.mark.app("django")
 def test_django_admin(served: Served, site: Site, page: Page) -> None:
-    """Signed in, with its style, a group is made; what goes wrong is Django's own page."""
-    assert site.get("/admin/").status_code == 200  # loads the app, which makes the tables
+    """After signing in, with styles, a group can be created; errors show Django's own page."""
+    assert site.get("/admin/").status_code == 200  # loads the app, which creates the tables
     make_operator(served, "mysite.settings")
     page.goto(site.url + "/admin/")
     sign_in(page)
@@ -52,7 +52,7 @@ def test_django_admin(served: Served, site: Site, page: Page) -> None:
 
 @pytest.mark.app("wagtail")
 def test_wagtail(served: Served, site: Site, page: Page) -> None:
-    """The first page is shown, an editor signs in and changes its title by the editor's scripts."""
+    """The first page is shown; an editor signs in and changes its title in the editor."""
     assert site.get("/").status_code == 200
     make_operator(served, "cms.settings.dev")
     page.goto(site.url + "/admin/")

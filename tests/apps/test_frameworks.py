@@ -1,4 +1,4 @@
-"""Frameworks that bring their own ideas of where an app lies, and what is built on them."""
+"""Frameworks with their own ideas of an app's base, and apps built on them."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def drive_shop(site: Site, *, here: str | None = None) -> None:
 
 @pytest.mark.app("flask")
 def test_flask(site: Site) -> None:
-    """Its session is kept in a cookie below the base, and its style is found."""
+    """Its session is in a cookie below the base, and its style sheet is found."""
     assert "stranger" in site.get("/").text
     assert "Ada" in site.http.post(site.url + "/sign-in", data={"name": "Ada"}).text
     assert "Ada" in site.get("/").text
@@ -40,7 +40,7 @@ def test_flask(site: Site) -> None:
 
 @pytest.mark.app("fastapi")
 def test_fastapi(site: Site) -> None:
-    """Its lifespan has begun, links and the pages of its documentation stay below the base."""
+    """Its lifespan has begun; links and documentation pages stay below the base."""
     assert site.get("/").json() == {"here": site.url + "/items/tea"}
     assert site.get("/items/tea").json() == {"tea": 3}
     assert f"{site.base}/openapi.json" in site.get("/docs").text
@@ -52,7 +52,7 @@ def test_fastapi(site: Site) -> None:
 
 @pytest.mark.app("celery")
 def test_celery(site: Site) -> None:
-    """A task that the app has put into the queue is done by the worker beside it."""
+    """The worker beside the app does a task that the app has put into the queue."""
     assert site.http.post(site.url + "/shout/tea").status_code == 202
     wait_until(lambda: site.get("/shout/tea").text == "TEA", what="the task")
 
@@ -75,13 +75,13 @@ def test_falcon(site: Site) -> None:
 
 @pytest.mark.app("sanic")
 def test_sanic(site: Site) -> None:
-    """Sanic knows no base: its links are written without one, and its routes are found."""
+    """Sanic knows no base: its links lack it, but its routes are found."""
     drive_shop(site, here="/items/7")
 
 
 @pytest.mark.app("fasthtml")
 def test_fasthtml(site: Site, page: Page) -> None:
-    """htmx asks below the base, and the count goes up."""
+    """htmx sends its requests below the base, and the count goes up."""
     page.route("**://cdn.jsdelivr.net/**", lambda route: route.abort())
     page.goto(site.url + "/")
     before = int(page.locator("#count").inner_text())
@@ -99,7 +99,7 @@ def test_strawberry(site: Site) -> None:
 
 @pytest.mark.app("sqladmin")
 def test_sqladmin(site: Site, page: Page) -> None:
-    """A user is made in the browser, with the page's style, and stands in the list."""
+    """A user created in the browser, with the page's style, appears in the list."""
     page.goto(site.url + "/admin/user/create")
     page.fill("input[name=name]", "Ada")
     page.click("input[name=save]")

@@ -1,4 +1,4 @@
-"""Servers of real-time messages, files and packages, asked by clients of their protocols."""
+"""Servers of real-time messages, files and packages, used by clients of their protocols."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ with socketio.SimpleClient() as client:
 
 
 def call_socketio(site: Site, *transports: str) -> str:
-    """What the server's `add` answers to the package's own client, and the transport it used."""
+    """What the server's `add` answers to the package's own client, and the transport used."""
     host = site.url.removesuffix(site.base)
     return run_client(SOCKETIO_CLIENT, host, f"{site.base}/socket.io", *transports)
 
 
 @pytest.mark.app("socketio")
 def test_socketio(site: Site) -> None:
-    """By long polling, by WebSocket, and from the one to the other."""
+    """It works by long polling, by WebSocket, and by an upgrade from one to the other."""
     assert call_socketio(site, "polling") == "5 polling"
     assert call_socketio(site, "websocket") == "5 websocket"
     assert call_socketio(site, "polling", "websocket") == "5 websocket"
@@ -52,7 +52,7 @@ ADDRESS_BOOK = """<mkcol xmlns="DAV:" xmlns:C="urn:ietf:params:xml:ns:carddav"><
 
 @pytest.mark.app("radicale")
 def test_radicale(site: Site) -> None:
-    """A collection is made, a card put into it; its href is below the base."""
+    """A collection is created, and a card put into it; its href is below the base."""
     home = f"{site.url}/ada/cards/"
     site.http.auth = ("ada", "any")
     site.http.request("DELETE", home)
@@ -66,7 +66,7 @@ def test_radicale(site: Site) -> None:
 
 @pytest.mark.app("wsgidav")
 def test_wsgidav(site: Site) -> None:
-    """Put, list, move with a Destination below the base, get with a range."""
+    """Put, list, move with a Destination below the base, and get with a range."""
     content = bytes(range(256)) * 2000
     one, two = f"{site.url}/one.bin", f"{site.url}/two.bin"
     site.http.delete(two)
@@ -103,7 +103,7 @@ def test_pypiserver(site: Site, tmp_path: Path) -> None:
     name, data = make_wheel()
     form = {":action": "file_upload", "sha256_digest": hashlib.sha256(data).hexdigest()}
     answer = site.http.post(site.url + "/", data=form, files={"content": (name, data)})
-    assert answer.status_code in (200, 409), answer.text  # 409: another way has put it there
+    assert answer.status_code in (200, 409), answer.text  # 409: an earlier way has uploaded it
     pip = [sys.executable, "-m", "pip", "--isolated", "--disable-pip-version-check", "install"]
     pip += ["--quiet", "--no-cache-dir", "--no-deps", "--target", str(tmp_path)]
     subprocess.run([*pip, "--index-url", f"{site.url}/simple/", "tea"], check=True, timeout=60)

@@ -1,4 +1,4 @@
-"""A page that Vite has built, as its template makes it."""
+"""A page built by Vite from its template."""
 
 from __future__ import annotations
 
