@@ -1,4 +1,4 @@
-"""A plugin in the project's folder `plugins`, from a checkout and from a .pyz that carries it."""
+"""A plugin in the project's folder `plugins`, from a checkout and from a .pyz that contains it."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tests.support.pluginfolders import plugins_of, write_plugin
 
 SITE_PACKAGES = Path(h11.__file__).parents[1]  # here they are pinned by requirements/dev.txt
 SOURCES = ("LICENSE", "buntime.py", "requirements/runtime.txt", "buntime", "artifacts")
-# Tries to change its own code, and what lies around it.
+# Tries to change its own code and what is around it.
 CODE = """
 import os
 from buntime.plugin import Response
@@ -40,7 +40,7 @@ def fetch(request):
 
 @pytest.fixture(scope="module")
 def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A checkout with two plugins, and a .pyz that is built from it."""
+    """A checkout with two plugins, and a .pyz built from it."""
     folder = tmp_path_factory.mktemp("project").resolve()
     for name in SOURCES:
         source, copy = ROOT / name, folder / name
@@ -92,7 +92,7 @@ def test_it_runs(project: Path, tmp_path: Path, form: str, level: str) -> None:
 
 @FORMS
 def test_a_user_s_plugin_wins(project: Path, tmp_path: Path, form: str) -> None:
-    """One of the same name in a plugin folder takes its place, and the log tells of it."""
+    """A plugin of the same name in a plugin folder replaces it, and the log says so."""
     code = 'from buntime.plugin import Response\ndef fetch(request): return Response("mine")'
     write_plugin(tmp_path / "mine", "tiny", code, base="/tiny", visibility="public")
     with started(project, form, tmp_path, f"{tmp_path}/mine") as runtime:

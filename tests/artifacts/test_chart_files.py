@@ -1,4 +1,4 @@
-"""What is made of tables in the Helm chart is as the tables have it, and holds all settings."""
+"""Generated files of the Helm chart match the tables, and the chart has all settings."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ HERE = Situation("binary", 2, "/", False, {}, "production")
 
 
 def test_nothing_is_stale() -> None:
-    """values.yaml and the others are those of the tables; else run `python3 build.py chart`."""
+    """values.yaml and the others match the tables; otherwise run `python3 build.py chart`."""
     assert stale() == [], "run `python3 build.py chart`"
 
 
 def test_a_change_is_seen(tmp_path: Path) -> None:
-    """A file that was changed by hand is stale, and is written anew."""
+    """A file that was changed by hand is stale, and is written again."""
     assert len(write(tmp_path)) == len(made())
     (tmp_path / "values.yaml").write_text("kind: Deployment\n", "utf-8")
     assert stale(tmp_path) == ["values.yaml"]
@@ -33,7 +33,7 @@ def test_a_change_is_seen(tmp_path: Path) -> None:
 
 
 def test_each_setting_is_a_value_or_decided() -> None:
-    """A setting is one of `settings`, one of `secretSettings`, or the chart's to decide."""
+    """A setting is in `settings`, in `secretSettings`, or decided by the chart."""
     names = yaml.safe_load((CHART / "files/names.yaml").read_text("utf-8"))
     told = {*names["settings"].values(), *names["secretSettings"].values(), *names["decided"]}
     assert {setting.variable for setting in SETTINGS} <= told
@@ -42,7 +42,7 @@ def test_each_setting_is_a_value_or_decided() -> None:
 
 
 def test_values_and_schema_have_the_same() -> None:
-    """Each value of values.yaml is a property of the schema, and the other way round."""
+    """Each value in values.yaml is a property of the schema, and vice versa."""
     values = yaml.safe_load((CHART / "values.yaml").read_text("utf-8"))
     schema = json.loads((CHART / "values.schema.json").read_text("utf-8"))
     del schema["properties"]["global"]
@@ -56,7 +56,7 @@ def test_values_and_schema_have_the_same() -> None:
 
 
 def _paths(schema: dict[str, Any], above: str = "") -> list[str]:
-    """The paths of values; a mapping that has a meaning is one value."""
+    """The paths of values; a mapping with a description counts as one value."""
     found = []
     for name, each in schema["properties"].items():
         path = f"{above}{name}"
@@ -69,7 +69,7 @@ def _paths(schema: dict[str, Any], above: str = "") -> list[str]:
 
 
 def test_passwords_have_no_value() -> None:
-    """Of what is secret the values name a Secret, and have no place for the text itself."""
+    """For a secret, the values name a Secret and have no place for the text itself."""
     paths = [row.path for section in sections() for row in section.rows]
     for setting in SETTINGS:
         if setting.secret and setting.variable not in DECIDED:
@@ -84,7 +84,7 @@ def test_passwords_have_no_value() -> None:
 
 @pytest.mark.parametrize("setting", SETTINGS, ids=[setting.variable for setting in SETTINGS])
 def test_bounds_are_those_of_the_setting(setting: Any) -> None:
-    """Where the schema has a bound, the runtime takes the bound and not what is beyond it."""
+    """If the schema has a bound, the runtime accepts the bound and nothing beyond it."""
     least, most = setting.kind.least, setting.kind.most
     if setting.kind.word == "NUMBER":
         assert least is not None
@@ -96,7 +96,7 @@ def test_bounds_are_those_of_the_setting(setting: Any) -> None:
 
 
 def test_questions_are_about_values() -> None:
-    """Each question of Rancher's is about a value, with its default; conditions name values too."""
+    """Each of Rancher's questions is about a value, with its default; so is each condition."""
     asked = yaml.safe_load((CHART / "questions.yaml").read_text("utf-8"))["questions"]
     rows = {row.path: row for section in sections() for row in section.rows}
     assert len(asked) > 15

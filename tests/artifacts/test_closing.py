@@ -1,4 +1,4 @@
-"""The instructions that the binary's bootloader gets: it runs as before, and is closed."""
+"""The instructions added to the binary's bootloader: it runs as before, and is closed."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="Linux alone has
 
 def run(program: Path, *words: str) -> str:
     environ = {**os.environ, "PYTHONHOME": f"{sys.base_prefix}:{sys.base_exec_prefix}"}
-    environ["LD_LIBRARY_PATH"] = f"{sys.base_prefix}/lib"  # where it is found by its own folder
+    environ["LD_LIBRARY_PATH"] = f"{sys.base_prefix}/lib"  # it may look beside itself
     done = subprocess.run([program, *words], env=environ, capture_output=True, check=True)
     return done.stdout.decode()
 
 
 def test_python(tmp_path: Path) -> None:
-    """A Python that was changed so is closed from its first line on, and gets its arguments."""
+    """A Python changed in this way is closed from its first line on, and gets its arguments."""
     copy = tmp_path / "python"
     copy.write_bytes(PROGRAM.read_bytes())
     copy.chmod(0o755)
@@ -38,7 +38,7 @@ def test_python(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("words", [["true"], ["sh", "-c", "exit 0"], ["env", "true"]])
 def test_programs_of_the_system(tmp_path: Path, words: list[str]) -> None:
-    """Programs that were built in other ways run, too."""
+    """Programs that were built in other ways run too."""
     found = shutil.which(words[0])
     assert found is not None
     copy = tmp_path / words[0]
@@ -48,7 +48,7 @@ def test_programs_of_the_system(tmp_path: Path, words: list[str]) -> None:
 
 
 def test_the_same_but_for_that() -> None:
-    """No byte of the program's own changes but in its tables, and it keeps its length."""
+    """Apart from zero bytes, only fields in the program's headers change; its length stays."""
     before = PROGRAM.read_bytes()
     after = closing(before)
     assert len(before) == len(after)
@@ -57,7 +57,7 @@ def test_the_same_but_for_that() -> None:
 
 
 def test_no_room() -> None:
-    """What is no such program is refused."""
+    """A file that is not such a program is refused."""
     for program in (b"", b"#!/bin/sh\n", b"\x7fELF\x01\x01" + bytes(100)):
         with pytest.raises(NoRoom):
             closing(program)

@@ -17,7 +17,7 @@ echo made > "$target"
 
 
 def test_an_archive_is_made_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A bare Debian is made without packages, and not again; that of last month goes."""
+    """A bare Debian is made without packages and only once; last month's archive is removed."""
     log, kept = tmp_path / "log", tmp_path / "environments"
     program = tmp_path / "bin/mmdebstrap"
     program.parent.mkdir()

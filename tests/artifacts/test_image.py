@@ -1,4 +1,4 @@
-"""What the task `image` decides before it builds; what it builds and runs is seen by .ci/run."""
+"""What the task `image` decides before it builds; .ci/run tests what it builds and runs."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from artifacts import image
 
 
 def test_skipped_without_a_builder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """Without buildah it is skipped, and the reason is told."""
+    """Without buildah it is skipped, with the reason."""
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(image.Skipped, match="there is no buildah"):
         list(image.examine())
 
 
 def test_skipped_without_storage(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """A buildah that cannot work here is a reason to skip, in its own words."""
+    """A buildah that cannot work here is a reason to skip, given in buildah's own words."""
     program = tmp_path / "buildah"
     program.write_text("#!/bin/sh\necho cannot clone: not permitted >&2; exit 125\n")
     program.chmod(0o755)
@@ -27,7 +27,7 @@ def test_skipped_without_storage(monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 
 
 def test_pip_settings(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """An index goes into the container, certificates as a copy, folders of this machine do not."""
+    """An index is passed on, certificates are copied, and folders of this machine are left out."""
     bundle = tmp_path / "bundle.pem"
     bundle.write_text("a certificate\n")
     monkeypatch.setenv("PIP_CONFIG_FILE", "/dev/null")

@@ -1,4 +1,4 @@
-"""What `build.py newcomer` takes from docs/operating.md, and how it reads what commands print."""
+"""What `build.py newcomer` takes from docs/operating.md, and how it checks commands' output."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ shop@1.0.0 to here: 2 files
 
 
 def test_the_page() -> None:
-    """Files and commands come in their order; what is to fail says so."""
+    """Files and commands come in order; a command that should fail says so."""
     deeds = read_page(PAGE.read_text("utf-8"))
     files = [deed.path for deed in deeds if isinstance(deed, File)]
     orders = [deed for deed in deeds if isinstance(deed, Order)]
@@ -27,7 +27,7 @@ def test_the_page() -> None:
 
 
 def test_a_block_without_a_file() -> None:
-    """A block that nobody would do anything with is a fault of the page."""
+    """A block that a reader could not use is an error of the page."""
     with pytest.raises(ValueError, match="a block of python has no name of a file"):
         read_page("## The first half hour\n\n```python\nx = 1\n```\n")
 
@@ -39,11 +39,11 @@ def test_a_block_without_a_file() -> None:
         (("…",), ""),
         (("shop@1.0.0 to here: 2 files", "…active  http://localhost/shop/"), ""),
         (("…booted",), ""),
-        (("booted",), "booted"),  # a line is all of a line
-        (("…active…", "…booted"), "…booted"),  # and they come in their order
+        (("booted",), "booted"),  # a line must match as a whole
+        (("…active…", "…booted"), "…booted"),  # and lines must come in order
         (("…failed…",), "…failed…"),
     ],
 )
 def test_what_a_command_prints(told: tuple[str, ...], lacks: str) -> None:
-    """Each line that the page has must come, in its order; `…` is any text."""
+    """Each line of the page must be printed, in order; `…` is any text."""
     assert missing(told, OUTPUT) == lacks

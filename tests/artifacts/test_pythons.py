@@ -11,7 +11,7 @@ from tests.support.harness import ROOT
 
 
 def test_all_that_are_promised() -> None:
-    """The Pythons that the package names are those that the wheel is tried with."""
+    """The wheel is tried with exactly the Pythons that the package names."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
     prefix = "Programming Language :: Python :: 3."
     named = [line[len(prefix) - 2 :] for line in project["classifiers"] if line.startswith(prefix)]
@@ -19,7 +19,7 @@ def test_all_that_are_promised() -> None:
 
 
 def test_it_runs_anywhere() -> None:
-    """What is copied into a Debian imports the standard library alone."""
+    """What is copied into a Debian imports only the standard library."""
     tree = ast.parse((ROOT / "artifacts/installed.py").read_text("utf-8"))
     names = {
         name.partition(".")[0]
@@ -35,5 +35,5 @@ def test_it_runs_anywhere() -> None:
 
 
 def test_releases() -> None:
-    """Each Python that a Debian is named for is one of those."""
+    """Each Python that has a Debian release is one of those."""
     assert set(pythons.RELEASES) <= set(installed.VERSIONS)

@@ -29,14 +29,14 @@ def pyz(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_size(pyz: Path) -> None:
-    """It is small, and can be started as it is."""
+    """It is small, and can be started directly."""
     assert pyz.stat().st_size < SIZE_MAX_BYTES
     assert pyz.stat().st_mode & 0o777 == 0o755
     assert pyz.read_bytes().startswith(b"#!/usr/bin/env python3\n")
 
 
 def test_the_same_elsewhere(pyz: Path, tmp_path: Path) -> None:
-    """A build in another folder, of files of another age, in another order, is the same."""
+    """A build in another folder, from files with other times and in another order, is identical."""
     for name in SOURCES:
         source, copy = ROOT / name, tmp_path / name
         copy.parent.mkdir(exist_ok=True)
@@ -45,7 +45,7 @@ def test_the_same_elsewhere(pyz: Path, tmp_path: Path) -> None:
         else:
             shutil.copy(source, copy)
     for path in sorted((tmp_path / "buntime/core").iterdir(), reverse=True):
-        path.rename(tmp_path / "aside")  # folders list their entries in the order they came
+        path.rename(tmp_path / "aside")  # folders list their entries in the order of creation
         (tmp_path / "aside").rename(path)
     code = "import sys, pathlib; from artifacts.pyz import build; "
     code += f"build(pathlib.Path({str(SITE_PACKAGES)!r}), pathlib.Path('dist/other.pyz'))"
@@ -56,7 +56,7 @@ def test_the_same_elsewhere(pyz: Path, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("version", ["3.11", "3.12", "3.13", "3.14"])
 def test_pythons(pyz: Path, tmp_path: Path, version: str) -> None:
-    """Each CPython from 3.11 on serves with it, without any package."""
+    """Each CPython from 3.11 on serves with it, without any packages."""
     python = find_python(version)
     if python is None:
         pytest.skip(f"there is no Python {version} here")
@@ -71,7 +71,7 @@ def test_pythons(pyz: Path, tmp_path: Path, version: str) -> None:
 
 
 def test_tests_of_apps(pyz: Path, tmp_path: Path) -> None:
-    """What it writes for a first app is tested by the line that it prints: nothing is installed."""
+    """The tests of a first app pass with the printed command; nothing is installed."""
     env = {"HOME": str(tmp_path), "PATH": str(Path(sys.executable).parent)}
     new = [sys.executable, str(pyz), "new", "my apps/shop"]
     told = subprocess.run(new, cwd=tmp_path, env=env, check=True, capture_output=True, text=True)
@@ -84,7 +84,7 @@ def test_tests_of_apps(pyz: Path, tmp_path: Path) -> None:
 
 
 def test_what_is_in_it(pyz: Path) -> None:
-    """It has all packages as source with their licences, the example apps, and no more."""
+    """It contains only all packages as source with their licences, and the example apps."""
     names = zipfile.ZipFile(pyz).namelist()
     assert {Path(name).suffix for name in names} <= {
         ".py", ".typed", ".txt", ".yaml", ".html", ".css", ".js", ".ts", ".svg", ".toml", ".lock",

@@ -1,4 +1,4 @@
-"""What the chart's init container does is read from its template, and does it in any shell."""
+"""The script of the chart's init container is read from its template and runs in any shell."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ TEMPLATE = ROOT / "deploy/helm/buntime/templates/_volumes.tpl"
 
 
 def test_folders(tmp_path: Path) -> None:
-    """It makes folders that others cannot write, on a volume that all can, and mends old ones."""
+    """On a volume open to all it makes folders that others cannot write, and mends old ones."""
     tmp_path.chmod(0o2777)
     (tmp_path / "state").mkdir()
     (tmp_path / "state").chmod(0o2777)

@@ -9,7 +9,7 @@ from artifacts.tutorial import PAGE, README, REPOSITORY, readme_deeds
 
 
 def test_the_readme() -> None:
-    """A checkout is made and serves; then the first app takes its place, and is asked."""
+    """A checkout is made and serves; then the first app replaces it and gets a request."""
     deeds = readme_deeds(README.read_text("utf-8"))
     lines = [deed.line for deed in deeds if isinstance(deed, Order)]
     assert len(lines) == len(deeds)
@@ -20,7 +20,7 @@ def test_the_readme() -> None:
 
 
 def test_the_page() -> None:
-    """An app is made, changed, tested and deployed, and the way leads to the panel."""
+    """An app is created, changed, tested and deployed, and the steps lead to the panel."""
     deeds = read_page(PAGE.read_text("utf-8"), "")
     assert [d.path for d in deeds if isinstance(d, File)] == [
         "my-apps/shelf/index.py",
@@ -34,6 +34,6 @@ def test_the_page() -> None:
 
 
 def test_a_block_without_a_server() -> None:
-    """A first block that starts nothing is a fault of the README."""
+    """A first block that starts nothing is an error of the README."""
     with pytest.raises(ValueError, match="nothing serves"):
         readme_deeds("\n## Start\n\n```sh\ncd x\n```\n\n## A first app\n\n```sh\ncd x\n```\n")

@@ -1,4 +1,4 @@
-"""What a built file carries gets into a cache folder once, whole, and is found there again."""
+"""What a built file contains is unpacked into a cache folder once, whole, and found there again."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def content(folder: Path) -> dict[str, bytes]:
 
 
 def test_what_is_unpacked(unpack: ModuleType, tmp_path: Path) -> None:
-    """All files are there, for this user alone, and what is a program can be run."""
+    """All files are there, only this user can read them, and programs can be run."""
     folder = make(unpack, tmp_path / "new/cache")
     assert folder == tmp_path / "new/cache/kind-0001"
     assert content(folder) == FILES
@@ -63,7 +63,7 @@ def test_what_is_unpacked(unpack: ModuleType, tmp_path: Path) -> None:
 
 
 def test_links(unpack: ModuleType, tmp_path: Path) -> None:
-    """A link is one again, and leads to another file that is carried; a lost one is made anew."""
+    """A link stays a link to another unpacked file; a missing one is made again."""
     index = INDEX.replace("0644 6 lib/a.py", "120777 11 lib/a.py")
     for _ in range(2):
         folder = make(unpack, tmp_path, index=index, files={**FILES, "lib/a.py": b"../bin/tool"})
@@ -73,7 +73,7 @@ def test_links(unpack: ModuleType, tmp_path: Path) -> None:
 
 
 def test_once(unpack: ModuleType, tmp_path: Path) -> None:
-    """A folder that is whole is used as it is, also with bytecode in it."""
+    """A whole folder is used as it is, even with bytecode in it."""
     folder = make(unpack, tmp_path)
     (folder / "lib/__pycache__").mkdir()
     assert make(unpack, tmp_path) == folder
@@ -82,7 +82,7 @@ def test_once(unpack: ModuleType, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("harm", ["missing", "short", "link", "open"])
 def test_damage(unpack: ModuleType, tmp_path: Path, harm: str) -> None:
-    """A folder that lacks something, or that others could have changed, is made anew."""
+    """A folder with something missing, or that others could have changed, is made again."""
     folder = make(unpack, tmp_path)
     if harm == "missing":
         (folder / "lib/deep/b.py").unlink()
@@ -100,7 +100,7 @@ def test_damage(unpack: ModuleType, tmp_path: Path, harm: str) -> None:
 
 
 def test_other_versions_go(unpack: ModuleType, tmp_path: Path) -> None:
-    """Another version's folder is removed, unless it is in use; what is of another kind stays."""
+    """Another version's folder is removed, unless it is in use; folders of other kinds stay."""
     for name in ("kind-old", "kind-used", "worker-1", "kindred"):
         (tmp_path / name / "lib").mkdir(parents=True)
     used = os.open(tmp_path / "kind-used", os.O_RDONLY)
@@ -113,7 +113,7 @@ def test_other_versions_go(unpack: ModuleType, tmp_path: Path) -> None:
 
 
 def test_it_is_in_use(unpack: ModuleType, tmp_path: Path) -> None:
-    """The folder stays locked, also in the program that this process becomes."""
+    """The folder stays locked, even in the program that this process becomes."""
     held = os.open(make(unpack, tmp_path), os.O_RDONLY)
     with pytest.raises(BlockingIOError):
         fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -125,7 +125,7 @@ def test_it_is_in_use(unpack: ModuleType, tmp_path: Path) -> None:
 
 
 def test_the_next_folder(unpack: ModuleType, tmp_path: Path) -> None:
-    """Where the first folder cannot be used the next one is; the error has all reasons."""
+    """If the first folder cannot be used, the next one is; the error has all reasons."""
     (tmp_path / "file").touch()
     (tmp_path / "open").mkdir()
     (tmp_path / "open").chmod(0o777)

@@ -1,4 +1,4 @@
-"""The wheel that pip installs: what is in it, and that it works in an environment of its own."""
+"""The wheel that pip installs: its contents, and that it works in its own environment."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from artifacts.wheel import build
 from buntime import __version__
 from tests.support.harness import ROOT
 
-PACKAGES = Path(h11.__file__).parents[1]  # what the wheel needs, of this environment
+PACKAGES = Path(h11.__file__).parents[1]  # what the wheel needs, from this environment
 APP = """
 from buntime import (
     AsyncRequest, BadBody, BadForm, ClientGone, Event, Form, Headers, Query, Request, Response,
@@ -65,7 +65,7 @@ def venv(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_what_is_in_it(wheel: Path) -> None:
-    """The package alone, with all that a checkout has beside it, and no launcher."""
+    """It contains only the package, with all that a checkout has beside it, and no launcher."""
     with zipfile.ZipFile(wheel) as archive:
         names = set(archive.namelist())
         info = f"buntime-{__version__}.dist-info"
@@ -91,7 +91,7 @@ def test_the_same_twice(wheel: Path, tmp_path: Path) -> None:
 
 
 def test_it_works(venv: Path, tmp_path: Path) -> None:
-    """Help, a new app, the app served, the panel, and an app with another interpreter."""
+    """Help, a new app, serving it, the panel, and an app with another interpreter all work."""
     others = [python for version in ("3.9", "3.12") if (python := find_python(version))]
     told = list(walk(venv / "bin", tmp_path / "here", others))
     assert told[0] == f"buntime {__version__} (wheel, Python {sys.version.split()[0]})"
@@ -99,14 +99,14 @@ def test_it_works(venv: Path, tmp_path: Path) -> None:
 
 
 def test_what_it_carries(venv: Path) -> None:
-    """The example apps and the plugins lie in the package."""
+    """The example apps and the plugins are in the package."""
     carried = next(venv.glob("lib/*/site-packages/buntime/carried"))
     assert {path.name for path in (carried / "apps").iterdir()} >= {"hello", "todos"}
     assert {path.name for path in (carried / "plugins").iterdir()} == {"authn", "cpanel", "keyval"}
 
 
 def test_types(venv: Path, tmp_path: Path) -> None:
-    """mypy --strict, in a project of one's own, sees the types of all that it can import."""
+    """mypy --strict, in a user's project, sees the types of everything that can be imported."""
     (tmp_path / "app.py").write_text(APP)
     words = ["--strict", "--python-executable", f"{venv}/bin/python", "--cache-dir", "cache"]
     done = subprocess.run(
