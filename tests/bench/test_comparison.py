@@ -1,4 +1,4 @@
-"""The table of README.md is made of bench/results.json."""
+"""The table of README.md is generated from bench/results.json."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def test_readme() -> None:
 
 
 def test_what_was_not_measured() -> None:
-    """A scenario that is missing has no row, and a rival that was not measured an empty cell."""
+    """A missing scenario has no row, and a rival that was not measured has an empty cell."""
     results = read_results(ROOT / "bench/results.json")
     kept = [s for s in results["scenarios"] if s["name"] == "wsgi-noop"]
     text = comparison({**results, "scenarios": kept})

@@ -16,17 +16,17 @@ SAMPLES = [
 
 
 def test_medians() -> None:
-    """Each metric has a median of its own: one bad round does not move it."""
+    """Each metric has its own median: one bad round does not move it."""
     assert medians(SAMPLES) == {"rate": 1000.0, "p50_ms": 3.0}
 
 
 def test_spreads() -> None:
-    """The spread is from the least to the most, in parts of the median."""
+    """The spread is the range from least to most, relative to the median."""
     assert spreads(SAMPLES) == {"rate": 0.2, "p50_ms": pytest.approx(7 / 3)}
 
 
 def test_spread_of_nothing() -> None:
-    """What is always 0 has no spread."""
+    """A figure that is always 0 has no spread."""
     assert spreads([{"kib_each": 0.0}, {"kib_each": 0.0}]) == {"kib_each": 0.0}
 
 
@@ -34,7 +34,7 @@ def test_spread_of_nothing() -> None:
     ("part", "expected"), [(0.5, 50.0), (0.99, 99.0), (1.0, 100.0), (0.001, 1.0)]
 )
 def test_percentile(part: float, expected: float) -> None:
-    """Of 1 to 100, so many per cent are not above it."""
+    """Of the numbers 1 to 100, the given part is not above the percentile."""
     assert percentile([float(n) for n in range(100, 0, -1)], part) == expected
 
 
@@ -62,7 +62,7 @@ def test_percentile_is_a_value(values: list[float], part: float) -> None:
 def test_bar(
     direction: Direction, factor: float, value: float, reference: float, is_met: bool, room: float
 ) -> None:
-    """A bar is met or missed by a part of itself; only `above` is missed by what is equal."""
+    """A bar is met or missed by a part of itself; only `above` is missed by an equal figure."""
     verdict = Bar(direction, factor, RATE, "bare loop").judge(value, reference)
     assert verdict.ratio == value / reference
     assert verdict.is_met is is_met
@@ -70,7 +70,7 @@ def test_bar(
 
 
 def test_bar_of_nobody() -> None:
-    """A bar that names no other compares the figure itself."""
+    """A bar without a reference compares the figure itself."""
     verdict = Bar(Direction.AT_MOST, 6.0, P50).judge(7.5)
     assert (verdict.ratio, verdict.is_met, verdict.room) == (7.5, False, -0.25)
 
@@ -86,12 +86,12 @@ def test_bar_of_nobody() -> None:
     ],
 )
 def test_far_missed(direction: Direction, factor: float, ratio: float, is_far: bool) -> None:
-    """Half of a bar is far away, and so is twice of what it allows."""
+    """Less than half of a bar is far off, and so is more than twice what it allows."""
     assert Bar(direction, factor, RATE, "bare loop").is_far_missed(ratio) is is_far
 
 
 def test_text_of_a_bar() -> None:
-    """A bar reads as a sentence, and names Buntime's other forms only."""
+    """A bar reads as a sentence, and names only other forms of Buntime."""
     assert str(Bar(Direction.AT_LEAST, 0.8, RATE, "bare loop")) == (
         "requests/s at least 0.8 of bare loop"
     )

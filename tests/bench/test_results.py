@@ -74,7 +74,7 @@ RESULTS: Results = {
 
 
 def test_bars_are_judged_by_medians() -> None:
-    """A bar compares medians; one that names somebody who was not measured stays open."""
+    """A bar compares medians; if its reference was not measured, it stays open."""
     met, missed, open_ = RESULTS["scenarios"][0]["bars"]
     assert (met["ratio"], met["is_met"]) == (pytest.approx(0.9), True)
     assert (missed["ratio"], missed["is_met"], missed["is_far_missed"]) == (1.25, False, False)
@@ -91,7 +91,7 @@ def test_verdicts() -> None:
 
 
 def test_terminal() -> None:
-    """The table has all figures, ratios to the first entry, what was left out and what failed."""
+    """The table has all figures, ratios to the first entry, omissions and failures."""
     lines = scenario_text(RESULTS["scenarios"][0]).splitlines()
     assert lines[1] == "warm-noop: two bytes"
     assert [line.split() for line in lines[3:6]] == [
@@ -116,12 +116,12 @@ def test_columns() -> None:
     [(12345.6, "12,346"), (123.4, "123"), (12.34, "12.3"), (1.234, "1.23"), (0.0, "0.00")],
 )
 def test_figures(value: float, expected: str) -> None:
-    """Three digits are enough."""
+    """Figures have three significant digits."""
     assert figure(value) == expected
 
 
 def test_file(tmp_path: Path) -> None:
-    """What is written is read again, with five digits of each figure."""
+    """Results can be read again, with five digits of each figure."""
     write_results(tmp_path / "results.json", RESULTS)
     again = read_results(tmp_path / "results.json")
     assert again["machine"] == RESULTS["machine"]
@@ -147,7 +147,7 @@ def test_chart() -> None:
 
 
 def test_page(tmp_path: Path) -> None:
-    """The report replaces what stands between its marks, as often as it is made."""
+    """The report replaces the text between its marks, however often it is made."""
     page = tmp_path / "performance.md"
     page.write_text(f"before\n\n{BEGIN}\nold\n{END}\n\nafter\n")
     fill(page, markdown(RESULTS))

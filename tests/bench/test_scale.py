@@ -1,4 +1,4 @@
-"""The simulation of many pods, and the page that has its figures."""
+"""The simulation of many pods, and the page that shows its figures."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from bench.scale import (
 
 
 def test_the_page() -> None:
-    """It has what the code says, to the letter: `python3 build.py bench --scale`."""
+    """The page has exactly the code's text; otherwise run `python3 build.py bench --scale`."""
     text = page_text(read_results(ROOT / "bench/results.json"))
     told = PAGE.read_text("utf-8").partition(BEGIN)[2].partition(END)[0]
     assert told.strip() == text
@@ -31,27 +31,27 @@ def test_the_page() -> None:
 @pytest.mark.parametrize(
     ("ready", "pods", "used", "then"),
     [
-        (4, 4, 2.8, 4),  # at its aim of 70%
+        (4, 4, 2.8, 4),  # at its target of 70%
         (4, 4, 3.05, 4),  # within the tolerance
         (4, 4, 4.0, 6),  # 4 * 1.0 / 0.7, rounded up
         (4, 4, 1.4, 2),
-        (2, 4, 2.0, 4),  # two that start count as idle, and are enough
+        (2, 4, 2.0, 4),  # two starting pods count as idle, and are enough
         (10, 10, 0.0, 1),
     ],
 )
 def test_the_controller(ready: int, pods: int, used: float, then: int) -> None:
-    """The ratio to the aim, rounded up; nothing within the tolerance."""
+    """The number of pods is the ratio to the target, rounded up; the tolerance changes nothing."""
     assert wanted(Hpa(), ready, pods, used) == then
 
 
 def test_a_day_has_its_requests() -> None:
-    """But for bursts, which come on top."""
+    """A day has its number of requests, plus bursts on top."""
     assert 1e6 <= sum(arrivals(1e6)) <= 1.02e6
     assert max(arrivals(86_400.0)) / TICK_S == pytest.approx(1.65 * 1.5, rel=0.01)
 
 
 def test_more_takes_more() -> None:
-    """Requests, and what they cost; a pod that starts at once has nobody wait."""
+    """More requests need more pods; if a pod starts at once, fewer requests are late."""
     small, large = simulated(Load(1e7, 0.01)), simulated(Load(1e8, 0.01))
     assert small.least >= 2
     assert large.mean > 5 * small.mean

@@ -1,4 +1,4 @@
-"""The scenarios as data, the command line, and one that is carried out."""
+"""The scenarios as data, the command line, and one scenario that is run."""
 
 from __future__ import annotations
 
@@ -45,12 +45,12 @@ def test_bars_name_entries(scenario: Scenario) -> None:
 
 @pytest.mark.parametrize("scenario", SCENARIOS, ids=NAMES)
 def test_first_entry_is_ours(scenario: Scenario) -> None:
-    """Ratios are those of the first entry, so that is Buntime."""
+    """Ratios are to the first entry, which is Buntime."""
     assert scenario.entries[0].kind is Kind.OURS
 
 
 def test_documented() -> None:
-    """docs/performance.md tells what each scenario is, and each of its bars."""
+    """docs/performance.md describes each scenario and each of its bars."""
     page = (ROOT / "docs/performance.md").read_text("utf-8")
     method, bars = page.split("\n### Bars\n")
     scenario_rows = [line for line in method.splitlines() if line.startswith("| `")]
@@ -62,7 +62,7 @@ def test_documented() -> None:
 
 
 def test_short() -> None:
-    """The short form has few scenarios, and of them Buntime and the limits."""
+    """The short form has few scenarios, with only Buntime and the limits in them."""
     plan = planned(argument_parser().parse_args(["--short"]))
     assert [one.name for one in plan.scenarios] == [
         "warm-noop",
@@ -76,7 +76,7 @@ def test_short() -> None:
 
 
 def test_all_by_default() -> None:
-    """Without a name all scenarios are meant, three rounds of three seconds."""
+    """By default all scenarios run, three rounds of three seconds each."""
     plan = planned(argument_parser().parse_args([]))
     assert (plan.scenarios, plan.rounds, plan.seconds) == (SCENARIOS, 3, 3.0)
     assert plan.entries(SCENARIOS[0]) == list(SCENARIOS[0].entries)
@@ -91,7 +91,7 @@ def test_all_by_default() -> None:
     ],
 )
 def test_faulty_arguments(arguments: list[str], message: str) -> None:
-    """What cannot be meant is refused before anything is started."""
+    """Arguments that make no sense are refused before anything is started."""
     with pytest.raises(BenchError, match=message):
         planned(argument_parser().parse_args(arguments))
 
@@ -99,7 +99,7 @@ def test_faulty_arguments(arguments: list[str], message: str) -> None:
 def test_without_wrk(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
-    """Where wrk is missing the short form is skipped, the long one fails; both say what to do."""
+    """Without wrk the short form is skipped and the long one fails; both say what to do."""
     monkeypatch.setenv("PATH", str(tmp_path))
     assert main(["--short"]) == 0
     assert "skipped, since wrk is missing (Debian: apt install wrk)" in capsys.readouterr().err
@@ -135,7 +135,7 @@ def test_rounds(tmp_path: Path) -> None:
 
 
 def test_failures(tmp_path: Path) -> None:
-    """Who fails, or is not there, has no figure; the others have theirs; all that began ends."""
+    """An entry that fails or is missing has no figure; others have theirs; all servers end."""
     ended: list[str] = []
 
     @contextlib.contextmanager
@@ -173,13 +173,13 @@ def test_failures(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("load", [Get(), Get("/noop/", mode="varied")], ids=["plain", "varied"])
 def test_bare_loop(load: Load, tmp_path: Path) -> None:
-    """The bare loop answers what it is compared by."""
+    """The bare loop gives the answers that it is compared by."""
     with BARE_LOOP.serve(tmp_path / "loop") as server:
         load.check(server)
 
 
 def test_wrong_answers_are_noticed(tmp_path: Path) -> None:
-    """An answer with other bytes than expected keeps a contestant from being measured."""
+    """A contestant that answers with other bytes than expected is not measured."""
     with (
         BARE_LOOP.serve(tmp_path / "loop") as server,
         pytest.raises(BenchError, match="answered 200 with 2 bytes b'ok', not 200 with 1024 bytes"),
@@ -188,7 +188,7 @@ def test_wrong_answers_are_noticed(tmp_path: Path) -> None:
 
 
 def test_bare_relay(tmp_path: Path) -> None:
-    """The relay passes on as many bytes as it is asked for, in both directions."""
+    """The relay passes on the requested number of bytes, in both directions."""
     with BARE_RELAY.serve(tmp_path / "relay") as server:
         Download().check(server)
         Upload().check(server)
@@ -196,7 +196,7 @@ def test_bare_relay(tmp_path: Path) -> None:
 
 
 def test_calls_are_timed(tmp_path: Path) -> None:
-    """Each by the app that makes it; an answer that is no list of times is an error."""
+    """The app times each of its calls; an answer that is not a list of times is an error."""
     with buntime("calls", "noop", plugins=("store",)).serve(tmp_path / "ours") as server:
         Calls().check(server)
         sample = Calls().measure(server, 0.01)
@@ -206,7 +206,7 @@ def test_calls_are_timed(tmp_path: Path) -> None:
 
 
 def test_server_ends(tmp_path: Path) -> None:
-    """A contestant, and what it has started, is gone afterwards."""
+    """A contestant, and the processes that it started, are gone afterwards."""
     with BARE_RELAY.serve(tmp_path / "relay") as server:
         pids = [server.pid, *children_of(server.pid)]
     assert len(pids) == 2
@@ -214,14 +214,14 @@ def test_server_ends(tmp_path: Path) -> None:
 
 
 def test_spawns() -> None:
-    """At least one interpreter is started by each, however little time there is."""
+    """Each thread starts at least one interpreter, however short the time."""
     sample = spawn_rate(2, seconds=0.0)
     assert sample["rate"] > 0
     assert resident_bytes(os.getpid()) > 0
 
 
 def test_many_folders(tmp_path: Path) -> None:
-    """Beside `noop` lie as many folders as make the number of the scenario, each an app."""
+    """`noop` and its copies add up to the scenario's number of folders, and each is an app."""
     folders = list(lay_out(tmp_path, ("noop", "pair")).iterdir())
     assert len(folders) == COPIES["pair"] + 1 == 3
     assert all((folder / "index.py").is_file() for folder in folders)
@@ -229,7 +229,7 @@ def test_many_folders(tmp_path: Path) -> None:
 
 
 def test_workers_of_other_apps(tmp_path: Path) -> None:
-    """The check has a worker of each app loaded; as many more are an error."""
+    """The check loads a worker of each app; a wrong number of workers is an error."""
     with buntime("noop", "few").serve(tmp_path / "ours") as server:
         Beside(FEW).check(server)
         expect_workers(server, least=FEW + 1, most=FEW + 1)
@@ -246,7 +246,7 @@ def test_workers_of_one_app(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("app", ["cpu", "cpu-async"])
 def test_computing(app: str, tmp_path: Path) -> None:
-    """A worker computes for a millisecond of its own processor time, however busy the machine."""
+    """A worker computes for a millisecond of its own processor time, even on a busy machine."""
     requests = 100
     with buntime(app).serve(tmp_path / "ours") as server, connected(server.port) as client:
         expect(client.get(f"/{app}/"), b"ok")
@@ -259,7 +259,7 @@ def test_computing(app: str, tmp_path: Path) -> None:
 
 
 def test_the_peer_computes() -> None:
-    """What stands beside it computes as long."""
+    """The server that it is compared with computes for as long."""
     sent: list[dict[str, Any]] = []
 
     async def send(message: dict[str, Any]) -> None:
@@ -275,6 +275,6 @@ def test_the_peer_computes() -> None:
 
 
 def cpu_seconds(pid: int) -> float:
-    """What a process has computed, in user mode and in the kernel."""
+    """A process's processor time, in user mode and in the kernel."""
     fields = Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2].split()
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")

@@ -19,20 +19,20 @@ def output(**changes: int) -> str:
 
 
 def test_sample() -> None:
-    """Microseconds become milliseconds, and totals rates of a second."""
+    """Microseconds become milliseconds, and totals become rates per second."""
     expected = {"rate": 10000.0, "mb_per_s": 1.0, "p50_ms": 4.8, "p99_ms": 9.1}
     assert parse_wrk(output(), least=100) == expected
 
 
 @pytest.mark.parametrize("key", ERRORS)
 def test_errors(key: str) -> None:
-    """A single request that fails makes the figure worthless, and is named."""
+    """A single failed request makes the figure worthless, and is named."""
     with pytest.raises(BenchError, match=f"of 30000 requests 1 {ERRORS[key]}"):
         parse_wrk(output(**{key: 1}))
 
 
 def test_too_few_bytes() -> None:
-    """Answers that are shorter than they have to be are no answers."""
+    """Answers shorter than required count as no answers."""
     with pytest.raises(BenchError, match="too few"):
         parse_wrk(output(), least=101)
 
