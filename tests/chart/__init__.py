@@ -1,4 +1,4 @@
-"""The Helm chart, rendered by helm and looked at as objects.
+"""The Helm chart, rendered by helm and examined as objects.
 
-`python3 build.py test --chart` runs them: helm is no part of the tests' own environment.
+`python3 build.py test --chart` runs these tests, because helm is not in the tests' environment.
 """

@@ -8,15 +8,15 @@ from typing import Any, NamedTuple
 
 from tests.chart.helm import NEWEST, Object, objects
 
-# Before 1.30 a pod's preStop cannot be a sleep; the chart looks at nothing else of a version that
-# has no feature to be turned on.
+# Before 1.30 a pod's preStop cannot be a sleep. Apart from that, the chart looks at a version only
+# for features that values turn on.
 OLDEST, BEFORE_SLEEP, WITH_SLEEP = "1.27.0", "1.29.0", "1.30.0"
-# There is one rendering before that, and one from it on.
+# One rendering before that version, and one from it on.
 VERSIONS_RENDERED = (BEFORE_SLEEP, NEWEST)
 
 
 class Case(NamedTuple):
-    """Values, the versions that they are for, and what the cluster offers beside Kubernetes."""
+    """Values, the oldest version that they are for, and what the cluster has beside Kubernetes."""
 
     values: dict[str, Any]
     oldest: str = OLDEST
@@ -134,7 +134,7 @@ def rendered(name: str, version: str = NEWEST) -> tuple[Object, ...]:
 
 
 def one(found: tuple[Object, ...], kind: str, name: str = "") -> Object:
-    """The only object of a kind, or that with this name."""
+    """The only object of a kind, or the one with this name."""
     [object_] = [
         each
         for each in found
@@ -149,7 +149,7 @@ def workload(found: tuple[Object, ...]) -> Object:
 
 
 def pods(found: tuple[Object, ...]) -> list[tuple[str, Object]]:
-    """The templates of all pods, by what makes them: `("CronJob apps-clean", {...})`."""
+    """The templates of all pods, with what makes them: `("CronJob apps-clean", {...})`."""
     made = []
     for each in found:
         title = f"{each['kind']} {each['metadata']['name']}"
@@ -169,7 +169,7 @@ def server(found: tuple[Object, ...]) -> Object:
 
 
 def variables(found: tuple[Object, ...]) -> dict[str, Any]:
-    """Its variables: texts, or where they come from."""
+    """Its variables: texts, or references to their values."""
     return {each["name"]: each.get("value", each.get("valueFrom")) for each in server(found)["env"]}
 
 

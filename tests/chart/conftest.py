@@ -1,4 +1,4 @@
-"""Where there is no helm nothing here is collected: `python3 build.py test --chart` brings it."""
+"""Without helm no test here is collected: `python3 build.py test --chart` brings it."""
 
 from __future__ import annotations
 

@@ -1,13 +1,14 @@
-"""Writes tests/chart/crds/: what the makers of other objects say of them, as strict schemas.
+"""Writes tests/chart/crds/: how the makers of other kinds of objects define them, as strict
+schemas.
 
-Run it by hand to judge by a newer version, in an environment that has PACKAGES, with two files from
-npm: that of Route from openshift-rest-client, that of HTTPRoute from @kubernetes-models/gateway-api
-0.5.1, the last version made from the CRDs (later ones carry compiled code instead of a schema):
+Run it by hand to move to a newer version, in an environment that has PACKAGES, with two files from
+npm: Route's from openshift-rest-client, and HTTPRoute's from @kubernetes-models/gateway-api 0.5.1,
+the last version made from the CRDs (later ones contain compiled code instead of a schema):
 
     python -m tests.chart.crdfiles openshift-openapi-spec.json.gz v1/HTTPRoute.js
 
-The packages are made from the CRDs themselves. What is for people is left out; each object takes
-no key beside its own. Rules in CEL are lost on the way: only an API server checks those.
+The packages are made from the CRDs themselves. Texts for people are left out, and no object takes
+unknown keys. Rules in CEL are lost: only an API server checks those.
 """
 
 from __future__ import annotations
@@ -21,19 +22,19 @@ from pathlib import Path
 from typing import Any
 
 FOLDER = Path(__file__).with_name("crds")
-# Kind, module of its models, version of the project whose CRDs they are made from.
+# Kind, the module with its models, and the version of the project whose CRDs they are made from.
 PACKAGES = {
     "ClusterIssuer": ("cloudcoil.models.cert_manager.v1", "cert-manager 1.17.1"),
     "PrometheusRule": ("cloudcoil.models.prometheus_operator.v1", "prometheus-operator 0.80.1"),
     "ScaledObject": ("cloudcoil.models.keda.v1alpha1", "KEDA 2.16.1"),
     "ServiceMonitor": ("cloudcoil.models.prometheus_operator.v1", "prometheus-operator 0.80.1"),
 }
-# The package names it in its crd-generate: standard-install.yaml and experimental-install.yaml.
+# As the package's crd-generate names it: standard-install.yaml and experimental-install.yaml.
 _GATEWAY = "Gateway API 1.0.0"
-# `nullable` goes too: the chart writes no null.
+# `nullable` is left out too: the chart writes no null.
 _FOR_PEOPLE = ("title", "description", "default", "format", "nullable")
 _TEXTS = {"type": "object", "additionalProperties": {"type": "string"}}
-# Of what Kubernetes has there, the part that somebody else than the cluster writes.
+# The part of Kubernetes' metadata that the cluster does not write itself.
 _METADATA = {
     "type": "object",
     "additionalProperties": False,
@@ -48,11 +49,11 @@ _METADATA = {
 
 
 def strict(schema: Any, *, names: bool = False) -> Any:
-    """A schema with no key allowed that it does not name; `names`: keys are names of properties."""
+    """A schema that allows only the keys it names; with `names` its own keys are property names."""
     if isinstance(schema, list):
         return [strict(each) for each in schema]
     if isinstance(schema, str):
-        return schema.replace("^(?i)", "(?i)^")  # a pattern of Go, which Python wants so
+        return schema.replace("^(?i)", "(?i)^")  # a pattern of Go, in the order that Python needs
     if not isinstance(schema, dict):
         return schema
     made = {
@@ -74,7 +75,7 @@ def of_model(kind: str) -> dict[str, Any]:
 
 
 def of_openshift(file: Path) -> dict[str, Any]:
-    """The schema of Route, by OpenShift's own description of its API."""
+    """The schema of Route, from OpenShift's own description of its API."""
     defined = json.loads(gzip.decompress(file.read_bytes()))["definitions"]
     start, found = "com.github.openshift.api.route.v1.Route", {}
     waiting = [start]
@@ -86,22 +87,22 @@ def of_openshift(file: Path) -> dict[str, Any]:
             waiting += [part.split('"')[0] for part in told.split("#/$defs/")[1:]]
     found["io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta"] = _METADATA
     found["io.k8s.apimachinery.pkg.util.intstr.IntOrString"] = {"type": ["integer", "string"]}
-    found[f"{start}Spec"]["required"].remove("host")  # where it is empty the cluster chooses one
+    found[f"{start}Spec"]["required"].remove("host")  # without one the cluster chooses it
     found[start]["required"] = [
         "apiVersion",
         "kind",
         "metadata",
         "spec",
-    ]  # a status is the cluster's
+    ]  # the cluster writes the status
     return {"$comment": "OpenShift", "$ref": f"#/$defs/{start}", "$defs": found}
 
 
 def of_gateway(file: Path) -> dict[str, Any]:
-    """The schema of HTTPRoute, a literal in a module of JavaScript."""
+    """The schema of HTTPRoute, a literal in a JavaScript module."""
     [told] = re.findall(r"^const schema = (\{.*?^\});", file.read_text("utf-8"), re.S | re.M)
     schema = strict(json.loads(told))
     schema["properties"]["metadata"] = _METADATA
-    del schema["properties"]["status"]  # which is the cluster's
+    del schema["properties"]["status"]  # the cluster writes it
     schema["required"].append("metadata")
     return {"$comment": _GATEWAY, **schema}
 

@@ -1,7 +1,7 @@
-"""Pages as a person follows them: the files that they show, and the commands that they have typed.
+"""Pages as a reader follows them: the files that they show, and the commands that they give.
 
-A block whose first line is `# NAME` is that file from there on; `--values values.yaml` is the one
-shown last. Commands stand in blocks of `sh` and in code within sentences.
+A block whose first line is `# NAME` is that file from there on; `--values values.yaml` is the file
+of that name shown last. Commands are in `sh` blocks and in code within sentences.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _INNER = re.compile(r"\$\(([^()]*)\)")
 
 
 class Command(NamedTuple):
-    """What is typed, and the files that the page has shown until then."""
+    """A command, and the files that the page has shown before it."""
 
     words: tuple[str, ...]
     files: dict[str, str]
@@ -32,7 +32,7 @@ class Command(NamedTuple):
 
 
 def blocks(page: str) -> list[tuple[str, str]]:
-    """The blocks of code: `("sh", "helm version\\n")`."""
+    """The code blocks: `("sh", "helm version\\n")`."""
     return _BLOCK.findall((ROOT / page).read_text("utf-8"))
 
 
@@ -55,7 +55,7 @@ def commands(page: str) -> list[Command]:
 
 
 def named(block: str) -> str:
-    """`"# values.yaml\\n..."` -> `"values.yaml"`; "" for a block that is no file."""
+    """`"# values.yaml\\n..."` -> `"values.yaml"`; "" for a block that is not a file."""
     first = re.match(r"# (\S+)\n", block)
     return first[1] if first else ""
 
@@ -83,12 +83,12 @@ def _of_ours(words: list[str]) -> Iterator[tuple[str, ...]]:
 
 
 def shown(page: str) -> list[tuple[str, str]]:
-    """The YAML of a page: its name or "", and its text."""
+    """The YAML blocks of a page: each one's file name or "", and its text."""
     return [(named(text), text) for language, text in blocks(page) if language == "yaml"]
 
 
 def lay(files: dict[str, str], folder: Path) -> None:
-    """Write the files that a command may name, but those that lie elsewhere."""
+    """Write the files that a command may name, except those in other folders."""
     for name, text in files.items():
         if "/" not in name:
             (folder / name).write_text(text, "utf-8")

@@ -1,4 +1,4 @@
-"""helm as a function: values go in, objects come out."""
+"""helm as a function: takes values, returns objects."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ Values = Mapping[str, Any]
 
 
 class Refused(Exception):
-    """helm has not rendered; the text is what it says."""
+    """helm refused to render; the text is what it printed."""
 
 
 def render(
@@ -34,10 +34,10 @@ def render(
     chart: Path = CHART,
     with_notes: bool = False,
 ) -> str:
-    """The YAML that helm makes of values, as a user's file has them; raises Refused."""
+    """The YAML that helm renders from values in a user's file; raises Refused."""
     with tempfile.TemporaryDirectory(prefix="buntime-chart-") as folder:
         file = Path(folder) / "values.yaml"
-        file.write_text(json.dumps(dict(values), ensure_ascii=False), "utf-8")  # which is YAML
+        file.write_text(json.dumps(dict(values), ensure_ascii=False), "utf-8")  # JSON is YAML
         command = [TOOLS / "helm", "template", RELEASE, chart, "--namespace", NAMESPACE]
         command += ["--kube-version", version, "--values", file]
         command += [word for each in offers for word in ("--api-versions", each)]
@@ -48,7 +48,7 @@ def render(
 
 
 def run(command: list[Any], home: str) -> str:
-    """What helm prints; all that it keeps goes to `home`."""
+    """What helm prints; everything that it keeps goes to `home`."""
     homes = {f"HELM_{each}_HOME": home for each in ("CACHE", "CONFIG", "DATA")}
     env = {"PATH": os.environ["PATH"], "HOME": home, **homes}
     done = subprocess.run(command, env=env, capture_output=True, text=True, check=False)
@@ -58,7 +58,7 @@ def run(command: list[Any], home: str) -> str:
 
 
 def objects(values: Values, **options: Any) -> list[Object]:
-    """The objects that helm makes of values."""
+    """The objects that helm renders from values."""
     return parse(render(values, **options))
 
 

@@ -1,8 +1,8 @@
-"""What an upgrade of the chart cannot change: `python -m tests.chart.record` writes it anew.
+"""What an upgrade of the chart cannot change: `python -m tests.chart.record` writes it again.
 
 Kubernetes refuses another selector or claim of a StatefulSet, and another name would leave a volume
-behind. So these are kept as the last version had them, and a change of them wants a new major
-version and a way to get there in docs/kubernetes.md.
+behind. So these are recorded as in the last version; changing them needs a new major version and
+upgrade instructions in docs/kubernetes.md.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ CASES = ("defaults", "many", "read-write-once-pod", "stateless-set", "everything
 
 
 def fixed() -> dict[str, Any]:
-    """By the cases: name, selector, claims and Services of the workload, and other claims."""
+    """For each case: name, selector, claims and Services of the workload, and other claims."""
     return {name: _fixed(name) for name in CASES}
 
 

@@ -1,8 +1,8 @@
-"""Objects judged by the schemas that Kubernetes publishes, strictly, and by what CRDs want.
+"""Objects judged strictly by the schemas that Kubernetes publishes, and by those of CRDs.
 
-kubernetes-validate has the schemas for each version as files; they are read once here, as the
-package reads a megabyte for each object. Objects of others are judged by what their makers publish:
-`crds/`, see crdfiles.py.
+kubernetes-validate has the schemas of each version as files. They are read once here, because the
+package itself reads a megabyte for each object. Other objects are judged by what their makers
+publish: `crds/`, see crdfiles.py.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from kubernetes_validate.utils import all_versions
 
 HERE = Path(__file__).parent
 FOLDER = Path(kubernetes_validate.__file__).parent / "kubernetes-json-schema"
-# "1.27.0", ...: those that the chart is for.
+# "1.27.0", ...: the versions that the chart supports.
 VERSIONS = [each for each in all_versions() if int(each.split(".")[1]) >= 27]
 
 CRDS: dict[str, dict[str, Any]] = {
@@ -63,5 +63,5 @@ def definitions(version: str) -> Any:
     resource = referencing.Resource.from_contents(
         json.loads(text), default_specification=referencing.jsonschema.DRAFT202012
     )
-    # Crawled here, or each validator would do it again: 0.1 s for every object.
+    # Crawled here, because otherwise each validator would do it again: 0.1 s for every object.
     return referencing.Registry().with_resource("_definitions.json", resource).crawl()

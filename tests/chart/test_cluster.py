@@ -1,4 +1,4 @@
-"""What tests/kubernetes has a cluster run holds to its schemas, and to what `restricted` wants."""
+"""What tests/kubernetes runs in a cluster follows its schemas, and the standard `restricted`."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ VALUES: dict[str, Any] = {
 
 @pytest.mark.parametrize("name", VALUES)
 def test_values(name: str) -> None:
-    """The chart takes the values, and makes objects without a fault."""
+    """The chart accepts the values, and makes objects without a fault."""
     found = objects(CLUSTER.values(VALUES[name]))
     assert [fault for each in found for fault in faults(each, NEWEST)] == []
     [pod] = [each for each in found if each["kind"] in ("StatefulSet", "Deployment")]
@@ -48,7 +48,7 @@ def test_values(name: str) -> None:
 
 
 def test_objects() -> None:
-    """So are the objects that the tests make by themselves."""
+    """The objects that the tests make themselves have no fault either."""
     pod = asking(IMAGE, "web-buntime", "/web/", 8)
     for version in (VERSIONS[0], NEWEST):
         assert faults(pod, version) == []

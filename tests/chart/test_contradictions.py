@@ -1,4 +1,4 @@
-"""Values that contradict each other are refused with a sentence that says what to do."""
+"""Contradictory values are refused with a sentence that says what to do."""
 
 from __future__ import annotations
 
@@ -96,7 +96,7 @@ MOUNT = {"apps": {"source": "oci", "oci": {"image": "a:1", "mode": "mount"}}}
 
 @functools.cache
 def said_of(number: int) -> str:
-    """What helm says of a row of REFUSED; "" where it renders it."""
+    """What helm says about a row of REFUSED; "" if it renders it."""
     try:
         objects(REFUSED[number][0])
     except Refused as refused:
@@ -106,19 +106,19 @@ def said_of(number: int) -> str:
 
 @pytest.mark.parametrize("number", range(len(REFUSED)), ids=[each[1] for each in REFUSED])
 def test_contradiction(number: int) -> None:
-    """What cannot be is not rendered."""
+    """Contradictory values are not rendered."""
     assert re.search(REFUSED[number][1], said_of(number))
 
 
 def test_an_image_as_a_volume_wants_a_version() -> None:
-    """apps.oci.mode=mount is refused before 1.33, with what to set in its place."""
+    """apps.oci.mode=mount is refused before 1.33, and the message says what to set instead."""
     with pytest.raises(Refused, match=MOUNT_SAID):
         objects(MOUNT, version="1.32.0")
     objects(MOUNT, version="1.33.0")
 
 
 def test_each_sentence_is_tried() -> None:
-    """templates/checks.yaml has no sentence that no test has seen."""
+    """Every sentence of templates/checks.yaml occurs in a test."""
     text = (CHART / "templates/checks.yaml").read_text("utf-8")
     written = re.findall(r'fail (?:\(printf )?"((?:[^"\\]|\\.)*)"', text)
     assert len(written) > 30

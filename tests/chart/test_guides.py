@@ -1,4 +1,4 @@
-"""What the pages say to type is what the programs take, and what they show is what renders."""
+"""The programs accept the commands on the pages, and the values shown there render."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ from tests.chart.helm import CHART, NEWEST, ROOT, TOOLS, Object, objects, parse,
 from tests.chart.schemas import faults
 
 OURS = "deploy/helm/buntime"
-# What kubectl has not: https://docs.openshift.com/container-platform/latest/cli_reference
+# Commands that kubectl lacks: https://docs.openshift.com/container-platform/latest/cli_reference
 _OC_ALONE = {"login", "new-project"}
 _OPENSHIFT = ("route.openshift.io/v1",)
-_OTHERS = ("ClusterRepo", "HelmChartConfig")  # there is no schema here
+_OTHERS = ("ClusterRepo", "HelmChartConfig")  # no schema for these here
 EACH = [
     pytest.param(page, command, id=f"{Path(page).stem}-{number}")
     for page in GUIDES
@@ -45,7 +45,7 @@ def _program(command: Command) -> Path:
 
 
 def test_there_are_commands() -> None:
-    """Each page has commands of both programs, and values that were shown before they are named."""
+    """Each page has commands of both programs, and shows values before it names them."""
     for page in GUIDES:
         assert {command.words[0] for command in commands(page)} >= {"helm"}
         assert any(command.words[0] in ("kubectl", "oc") for command in commands(page))
@@ -93,7 +93,7 @@ def test_charts(page: str, command: Command, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("page", GUIDES)
 def test_files_are_shown_before_they_are_named(page: str) -> None:
-    """A file of a command is one that the page has shown, or that a command writes."""
+    """A file that a command names was shown on the page, or a command writes it."""
     written = {word for _, text in blocks(page) for word in re.findall(r"> (\S+)", text)}
     named = [
         (str(command), name)
@@ -106,7 +106,7 @@ def test_files_are_shown_before_they_are_named(page: str) -> None:
 
 @pytest.mark.parametrize("page", GUIDES)
 def test_objects_of_a_page_are_applied(page: str) -> None:
-    """Each object that a page shows is a file with a name, which a command takes."""
+    """Each object that a page shows is a named file, which a command applies."""
     taken = {each.words[-1] for each in commands(page) if _has(each, "apply")}
     texts = [text for _, text in shown(page) if "apiVersion" in yaml.safe_load(text)]
     assert {named(text) for text in texts} <= taken
@@ -132,7 +132,7 @@ def _offers(page: str) -> tuple[str, ...]:
 
 @pytest.mark.parametrize("page", GUIDES)
 def test_names(page: str, tmp_path: Path) -> None:
-    """Each of our objects that a command names is one that the chart, or the page, makes."""
+    """Each of our objects that a command names is made by the chart or the page."""
     made: set[str] = {"buntime-master"}
     for _, text in [each for each in shown(page) if each[0] == "values.yaml"]:
         (tmp_path / "values.yaml").write_text(text, "utf-8")
@@ -188,7 +188,7 @@ def test_secrets(page: str, command: Command, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("page", GUIDES)
 def test_manifests(page: str) -> None:
-    """What a page has applied by hand holds to its schema."""
+    """Objects that a page has readers apply follow their schema."""
     for name, text in shown(page):
         document = yaml.safe_load(text)
         if "apiVersion" in document and document["kind"] not in _OTHERS:
@@ -196,7 +196,7 @@ def test_manifests(page: str) -> None:
 
 
 def test_restricted_v2() -> None:
-    """On OpenShift each pod is as its constraint restricted-v2 wants it, and leaves ids to it."""
+    """On OpenShift each pod meets the constraint restricted-v2, and leaves ids to it."""
     values = {"masterKey": {"secret": "a"}, "secrets": {"shop.A": "b"}, "config": {"apps": {}}}
     cron = {"cronJobs": [{"name": "a", "schedule": "@daily", "path": "/", "secret": "k"}]}
     found = tuple(objects({**values, **cron}, offers=_OPENSHIFT))
@@ -251,7 +251,7 @@ NOTES: dict[str, tuple[dict[str, Any], list[str], list[str]]] = {
 
 @pytest.mark.parametrize("name", NOTES)
 def test_notes(name: str, tmp_path: Path) -> None:
-    """What helm says after an install leads on, with commands that the programs take."""
+    """After an install helm prints the next steps, with commands that the programs accept."""
     values, wanted, unwanted = NOTES[name]
     notes = render(values, with_notes=True).partition("\nNOTES:\n")[2]
     assert [each for each in wanted if each not in notes] == []
@@ -265,7 +265,7 @@ def test_notes(name: str, tmp_path: Path) -> None:
 
 
 def test_rancher_finds_the_chart() -> None:
-    """The repository has one chart, no link and no index.yaml: as Rancher wants a catalogue."""
+    """The repository has one chart, no symlink and no index.yaml, as Rancher needs it."""
     files = subprocess.run(
         ["git", "ls-files", "--stage"], cwd=ROOT, capture_output=True, text=True, check=True
     ).stdout.splitlines()

@@ -1,4 +1,4 @@
-"""What pods may do, when they are asked and ended, and what they are found by."""
+"""What pods may do, when they are probed and ended, and how they are found."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from tests.chart.helm import Object, objects
 _VOLUMES = {"configMap", "csi", "downwardAPI", "emptyDir", "ephemeral"}
 _VOLUMES |= {"persistentVolumeClaim", "projected", "secret"}
 _HOST = ("hostNetwork", "hostPID", "hostIPC")
-# An image as a volume is read-only and younger than the standard's list.
+# An image as a volume is read-only, and newer than the standard's list.
 _BEYOND = {"mount": {"image"}}
 
 
 def unrestricted(spec: Object, more_volumes: set[str] = frozenset()) -> list[str]:  # type: ignore[assignment]
-    """What of a pod is beyond the standard `restricted`, and no root file system to be written."""
+    """What in a pod goes beyond the standard `restricted`, or has a writable root file system."""
     pod = spec.get("securityContext", {})
     found = [name for name in _HOST if spec.get(name)]
     found += ["seccomp"] if pod.get("seccompProfile") != {"type": "RuntimeDefault"} else []
@@ -43,13 +43,13 @@ def unrestricted(spec: Object, more_volumes: set[str] = frozenset()) -> list[str
 
 @pytest.mark.parametrize("name", NAMES)
 def test_restricted(name: str) -> None:
-    """Each pod is within the standard `restricted`, with a root that can only be read."""
+    """Each pod meets the standard `restricted`, with a read-only root file system."""
     for title, pod in pods(rendered(name)):
         assert unrestricted(pod["spec"], _BEYOND.get(name, set())) == [], title
 
 
 def test_unrestricted_is_seen() -> None:
-    """The check above finds what is beyond the standard."""
+    """The check above finds what goes beyond the standard."""
     [(_, pod), *_] = pods(rendered("defaults"))
     spec = pod["spec"]
     assert unrestricted(spec | {"hostNetwork": True}) == ["hostNetwork"]
@@ -60,7 +60,7 @@ def test_unrestricted_is_seen() -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_no_rights_at_the_cluster(name: str) -> None:
-    """No role, no token, and no variables of other Services."""
+    """Pods have no role, no token, and no variables of other Services."""
     for each in rendered(name):
         assert "Role" not in each["kind"]
         if each["kind"] == "ServiceAccount":
@@ -85,7 +85,7 @@ def test_ids_are_openshifts(name: str) -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_probes(name: str) -> None:
-    """Start and life are asked for by /live, the Service's pods by /ready, at paths that exist."""
+    """Startup and liveness probes ask /live, readiness probes ask /ready; both paths exist."""
     container = server(rendered(name))
     prefix = variables(rendered(name)).get("RUNTIME_API_PREFIX", "")
     port = variables(rendered(name))["PORT"]
@@ -97,7 +97,7 @@ def test_probes(name: str) -> None:
     live, ready = "/api/health/live", "/api/health/ready"
     assert asked == {"startupProbe": live, "livenessProbe": live, "readinessProbe": ready}
     assert {live, ready} <= {route.path for route in OWN}
-    # A loop that stands still ends itself, with the stacks of its threads, before it is killed.
+    # A loop that stands still ends itself, with its threads' stacks, before it is killed.
     life = container["livenessProbe"]
     assert life["periodSeconds"] * life["failureThreshold"] >= 30
 
@@ -105,7 +105,7 @@ def test_probes(name: str) -> None:
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("version", [OLDEST, "1.37.0"])
 def test_times_of_an_end_fit(name: str, version: str) -> None:
-    """A pod has its preStop, twice the drain (requests, workers) and 10 s before it is killed."""
+    """Before it is killed, a pod has its preStop, twice the drain (requests, workers) and 10 s."""
     if name == "mount" and version == OLDEST:
         return
     found = rendered(name, version)
@@ -135,7 +135,7 @@ def test_times_of_an_end_fit(name: str, version: str) -> None:
     ],
 )
 def test_durations_are_read_as_the_runtime_does(duration: Any, seconds: int) -> None:
-    """Whatever form a shutdownTimeout has, the time until the kill follows it."""
+    """The grace period follows shutdownTimeout, in whatever form that is written."""
     found = tuple(objects({"settings": {"shutdownTimeout": duration}}))
     grace = workload(found)["spec"]["template"]["spec"]["terminationGracePeriodSeconds"]
     assert grace == 5 + 2 * seconds + 10
@@ -147,7 +147,7 @@ def _covers(selector: dict[str, str], labels: dict[str, str]) -> bool:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_selectors(name: str) -> None:
-    """Services, the budget, the policy and the spread select the runtime's pods and no others."""
+    """Services, the budget, the policy and the spread select only the runtime's pods."""
     found = rendered(name)
     labels = workload(found)["spec"]["template"]["metadata"]["labels"]
     others = [pod["metadata"]["labels"] for _, pod in pods(found)[1:]]
@@ -169,7 +169,7 @@ def test_selectors(name: str) -> None:
 
 @pytest.mark.parametrize("name", ["everything", "own-metrics"])
 def test_one_service_is_watched(name: str) -> None:
-    """The ServiceMonitor finds the Service, and not the headless one, which has the same pods."""
+    """The ServiceMonitor finds the Service, but not the headless one, which has the same pods."""
     found = rendered(name)
     selector = one(found, "ServiceMonitor")["spec"]["selector"]["matchLabels"]
     services = [each for each in found if each["kind"] == "Service"]
@@ -179,7 +179,7 @@ def test_one_service_is_watched(name: str) -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_mounts_have_volumes(name: str) -> None:
-    """Each mount has its volume, each volume a mount, and no two mounts lie at one path."""
+    """Each mount has its volume, each volume a mount, and no two mounts share a path."""
     for title, pod in pods(rendered(name)):
         spec = pod["spec"]
         volumes = {each["name"] for each in spec.get("volumes", [])}
@@ -196,7 +196,7 @@ def test_mounts_have_volumes(name: str) -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_several_pods_are_kept_apart(name: str) -> None:
-    """From two pods on there is a budget, and several nodes; an update takes none away."""
+    """Two pods or more have a budget and are spread over nodes; an update takes none away."""
     found = rendered(name)
     made = workload(found)
     scales = [each for each in found if each["kind"] in ("HorizontalPodAutoscaler", "ScaledObject")]

@@ -18,7 +18,7 @@ SCRIPT = (CHART / "files/request.sh").read_text("utf-8")
 
 
 class _Answers(BaseHTTPRequestHandler):
-    """Answers with the status that the path names, and notes what came."""
+    """Answers with the status that the path names, and keeps the requests."""
 
     def do_POST(self) -> None:
         self.server.seen.append((self.path, dict(self.headers)))  # type: ignore[attr-defined]
@@ -26,7 +26,7 @@ class _Answers(BaseHTTPRequestHandler):
         self.end_headers()
 
     def log_message(self, *_: object) -> None:
-        """Not on stderr."""
+        """Nothing on stderr."""
 
 
 @contextmanager
@@ -52,7 +52,7 @@ def ask(port: int, path: str, **more: str) -> subprocess.CompletedProcess[str]:
 
 
 def test_a_request(tmp_path: Path) -> None:
-    """A 2xx is success, anything else is none; the key is sent, without the newline of its file."""
+    """Only 2xx is success; the key is sent, without the newline of its file."""
     (tmp_path / "key").write_text("secret\n", "utf-8")
     with answering() as server:
         port = server.server_address[1]
@@ -65,7 +65,7 @@ def test_a_request(tmp_path: Path) -> None:
 
 
 def test_nobody_answers() -> None:
-    """Where nobody listens it fails."""
+    """If nothing listens, the script fails."""
     with answering() as server:
         port = server.server_address[1]
     assert ask(port, "/204").returncode != 0
@@ -73,7 +73,7 @@ def test_nobody_answers() -> None:
 
 @pytest.mark.parametrize("name", ["defaults", "everything"])
 def test_pods_run_that_script(name: str) -> None:
-    """Jobs and test pods have the script and ask the Service; values stand in variables alone."""
+    """Jobs and test pods run the script and ask the Service; values are only in variables."""
     service = one(rendered(name), "Service", "apps-buntime")["spec"]["ports"][0]["port"]
     found = [pod for title, pod in pods(rendered(name)) if title.startswith(("Pod", "CronJob"))]
     assert found

@@ -1,4 +1,4 @@
-"""Each object of each case is as Kubernetes wants it, strictly, from 1.27 to the newest."""
+"""Each object of each case follows Kubernetes' schemas, strictly, from 1.27 to the newest."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from tests.chart.cases import BEFORE_SLEEP, CASES, NAMES, OLDEST, WITH_SLEEP, mi
 from tests.chart.helm import NEWEST
 from tests.chart.schemas import CRDS, VERSIONS, definitions, faults
 
-# For most cases; that with everything is judged by all.
+# For most cases; the case with everything is judged by all versions.
 SOME = (OLDEST, WITH_SLEEP, NEWEST)
 
 
 def test_versions() -> None:
-    """There are schemas from the oldest version to the one that is rendered as the newest."""
+    """There are schemas from the oldest version to the newest that is rendered."""
     assert (VERSIONS[0], VERSIONS[-1]) == (OLDEST, NEWEST)
 
 
 def test_two_renderings_stand_for_all() -> None:
-    """A version before 1.30 has one rendering, a later one the other."""
+    """Versions before 1.30 share one rendering, later ones the other."""
     old, new = rendered("everything", OLDEST), rendered("everything", NEWEST)
     assert old == rendered("everything", BEFORE_SLEEP) != new == rendered("everything", WITH_SLEEP)
 
@@ -33,7 +33,7 @@ def test_two_renderings_stand_for_all() -> None:
     + [("everything", version) for version in VERSIONS if version not in SOME],
 )
 def test_strict_schemas(name: str, version: str) -> None:
-    """No object has a fault, for any version that the case is for."""
+    """No object has a fault, in any version that the case is for."""
     if minor(version) < minor(CASES[name].oldest):
         pytest.skip(f"the case is for {CASES[name].oldest} and newer")
     is_old = minor(version) < minor(WITH_SLEEP)
@@ -50,11 +50,11 @@ def test_definitions_are_crawled_once() -> None:
 
 
 def test_schemas_find_faults() -> None:
-    """A key that is not there is a fault, of Kubernetes's own kinds and of CRDs."""
+    """An unknown key is a fault, in Kubernetes' own kinds and in CRDs."""
     for each in rendered("everything"):
         assert faults(each | {"more": 1}, NEWEST)
     kinds = {each["kind"] for name in NAMES for each in rendered(name)}
-    assert kinds >= CRDS.keys() - {"ClusterIssuer"}  # which stands on a page
+    assert kinds >= CRDS.keys() - {"ClusterIssuer"}  # which is on a page
 
 
 @pytest.mark.parametrize(
@@ -72,7 +72,7 @@ def test_schemas_find_faults() -> None:
     ],
 )
 def test_schemas_of_others_find_faults(name: str, kind: str, place: str, value: str) -> None:
-    """A key that they do not know, or a value of another form, is a fault."""
+    """In CRDs an unknown key, or a value of another form, is a fault."""
     made = copy.deepcopy(one(rendered(name), kind))
     *way, last = place.split(".")
     within = functools.reduce(
@@ -83,7 +83,7 @@ def test_schemas_of_others_find_faults(name: str, kind: str, place: str, value: 
 
 
 def test_each_name_is_one_object() -> None:
-    """No two objects of a kind have one name, and each lies in the release's namespace."""
+    """No two objects of a kind share a name, and each is in the release's namespace."""
     for name in NAMES:
         named = [(each["kind"], each["metadata"]["name"]) for each in rendered(name)]
         assert len(named) == len({*named})

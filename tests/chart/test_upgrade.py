@@ -8,5 +8,5 @@ from tests.chart.record import FILE, fixed
 
 
 def test_nothing_fixed_has_changed() -> None:
-    """What Kubernetes does not let change, and where volumes lie, is as in the record."""
+    """What Kubernetes does not allow to change, and the paths of volumes, are as in the record."""
     assert json.loads(FILE.read_text("utf-8")) == fixed()

@@ -1,4 +1,4 @@
-"""Values reach the pod as they are, secrets go nowhere but into Secrets, and nothing breaks out."""
+"""Values reach the pod unchanged, secrets go only into Secrets, and nothing breaks out."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tests.chart.cases import NAMES, one, rendered, server, variables
 from tests.chart.helm import CHART, Object, Refused, objects
 
 SCHEMA = json.loads((CHART / "values.schema.json").read_text("utf-8"))
-# What could end a text, a line, a template or a document.
+# Texts that could end a string, a line, a template or a document.
 HOSTILE = (
     """a"b'c\\d `e` {{ .Values }} {{"{{"}} #f &g *h !!i | > - j: k, [l] % \t\n---\nkind: E\n- n""",
     "on",
@@ -47,7 +47,7 @@ _BY_KIND: dict[str, Any] = {"NUMBER": 7000, "DURATION": "90m", "SIZE": 100000000
 
 
 def sample(setting: Any) -> Any:
-    """A value that is not the default, of the type that a file of values has it in."""
+    """A value other than the default, with the type that a values file gives it."""
     if setting.variable in _SAMPLES:
         return _SAMPLES[setting.variable]
     if setting.variable == "RUNTIME_REQUEST_LINE_MAX":
@@ -69,7 +69,7 @@ def _read(environ: dict[str, Any]) -> Any:
 
 
 def test_each_setting_reaches_the_pod() -> None:
-    """What stands under `settings` is what the runtime reads, in its own words and types."""
+    """The runtime reads what is under `settings`, with its own words and types."""
     table = [setting for setting in SETTINGS if is_value(setting)]
     values = {value_name(setting): sample(setting) for setting in table}
     given = variables(tuple(objects({"settings": values})))
@@ -88,7 +88,7 @@ def test_each_setting_reaches_the_pod() -> None:
 
 
 def test_defaults_are_those_of_the_chart() -> None:
-    """Without values the pod gets what the chart decides, and all else is left to the runtime."""
+    """Without values the pod gets what the chart decides; all else is left to the runtime."""
     given = variables(rendered("defaults"))
     assert given == {name: str(value) for name, value in DEFAULTS.items()} | {
         "RUNTIME_PLUGIN_DIRS": "/srv/plugins",
@@ -109,7 +109,7 @@ def _texts(value: Any) -> list[str]:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_secrets_are_in_secrets_alone(name: str) -> None:
-    """No ConfigMap, no variable and no annotation has a secret; Secrets have them, as files."""
+    """No ConfigMap, variable or annotation has a secret; Secrets have them, as files."""
     for each in rendered(name):
         shown = [text for text in _texts(each) if "SENTINEL" in text or "a" * 64 in text]
         assert shown == [], each["kind"]
@@ -129,7 +129,7 @@ def test_secrets_are_in_secrets_alone(name: str) -> None:
 
 
 def test_the_config_file() -> None:
-    """It has what `config` and the plugins' values say, numbers as whole numbers."""
+    """It has the content of `config` and the plugins' values, with numbers as whole numbers."""
     text = one(rendered("everything"), "ConfigMap")["data"]["buntime.config.yaml"]
     assert yaml.safe_load(text) == {
         "apps": {"blog-*": {"sandbox": "strict", "maxRequests": 1000000}},
@@ -142,7 +142,7 @@ def test_the_config_file() -> None:
 
 
 def _shape(value: Any) -> Any:
-    """The same with no texts but those that are keys."""
+    """The same with types in place of values; keys stay."""
     if isinstance(value, dict):
         return {key: _shape(each) for key, each in value.items()}
     if isinstance(value, list):
@@ -151,7 +151,7 @@ def _shape(value: Any) -> Any:
 
 
 def _free(text: str) -> dict[str, Any]:
-    """Values with a text at each place where the schema lets it stand, and that is used."""
+    """Values with a text at each place where the schema allows one and the chart uses it."""
     taken: dict[str, Any] = {**_OF, "masterKey": {"secret": "key"}}
     settings = taken["settings"] = {}
     for row in (row for section in sections() for row in section.rows):
@@ -185,7 +185,7 @@ def _free(text: str) -> dict[str, Any]:
 
 @pytest.mark.parametrize("text", HOSTILE)
 def test_no_text_breaks_out(text: str) -> None:
-    """Whatever a text is, the objects are those of a harmless one, with the text as it is."""
+    """Whatever a text contains, the objects are those of a harmless one, with that text."""
     found = objects(_free(text))
     harmless = objects(_free("harmless"))
     assert [_shape(each) for each in found] == [_shape(each) for each in harmless]
@@ -201,7 +201,7 @@ def test_no_text_breaks_out(text: str) -> None:
 
 
 def test_labels_of_the_chart_win() -> None:
-    """A label of the values does not take the place of one that a selector looks for."""
+    """A label in the values does not replace one that a selector looks for."""
     mine = {"app.kubernetes.io/name": "mine", "app.kubernetes.io/component": "cron"}
     found = objects({"labels": mine, "podLabels": mine})
     for each in found:
@@ -229,14 +229,14 @@ def test_labels_of_the_chart_win() -> None:
         ({"cronJobs": [{"name": "a", "schedule": "@daily", "path": "/a b\r\nX: y"}]}, "path"),
         ({"cronJobs": [{"name": "a", "schedule": "often", "path": "/a"}]}, "schedule"),
         ({"ingress": {"hosts": [{"host": "a b"}]}}, "host"),
-        ({"httpRoute": {"timeout": "100000s"}}, "timeout"),  # five digits, by the Gateway API
+        ({"httpRoute": {"timeout": "100000s"}}, "timeout"),  # five digits in the Gateway API
         ({"keys": [{"name": "a", "sha256": "short", "roles": []}]}, "sha256"),
         ({"plugins": {"keyval": {"options": {"sync": "often"}}}}, "sync"),
         ({"plugins": {"authn": {"options": {"clientSecrets": "plain"}}}}, "clientSecrets"),
     ],
 )
 def test_the_schema_refuses(values: Object, where: str) -> None:
-    """A value that is not there, or of another kind, is refused by name, by helm as by others."""
+    """An unknown value, or one of another kind, is refused by name, not only by helm."""
     with pytest.raises(Refused, match=where):
         objects(values)
     assert not jsonschema.Draft7Validator(SCHEMA).is_valid(values)

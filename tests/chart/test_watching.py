@@ -1,4 +1,4 @@
-"""Metrics that alerts and autoscalers go by are there, with the labels that they name."""
+"""The metrics that alerts and autoscalers use exist, with the labels that they name."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tests.chart.helm import ROOT
 
 METRICS_DOC = (ROOT / "docs/metrics.md").read_text("utf-8")
 TOLD = {*re.findall(r"`((?:buntime|process)_\w+)`", METRICS_DOC)}
-# Of a label of ours that Prometheus has itself, it keeps the value under another name.
+# If Prometheus sets a label itself, it keeps the value of ours under another name.
 _LABELS = {*re.findall(r"^\| `(\w+)` \| `\w+` \|", METRICS_DOC, re.MULTILINE)}
 _VALUES = {*re.findall(r"^\| `(\w+)` \| `(\w+)` \|", METRICS_DOC, re.MULTILINE)}
 _CLASSES = {f"{digit}xx" for digit in range(1, 6)}
@@ -28,7 +28,7 @@ def rules() -> list[dict[str, object]]:
 
 
 def test_alerts_ask_for_metrics_that_exist() -> None:
-    """Each metric of an alert stands in docs/metrics.md, and so does each value of a label."""
+    """Each metric of an alert is in docs/metrics.md, and so is each value of a label."""
     asked = set()
     for rule in rules():
         expression = str(rule["expr"])
@@ -45,7 +45,7 @@ def test_alerts_ask_for_metrics_that_exist() -> None:
 
 
 def test_alerts_have_sentences() -> None:
-    """Each alert says what is so, and what to do; no placeholder is left."""
+    """Each alert says what is wrong and what to do, with no placeholder left."""
     assert len(rules()) >= 10
     for rule in rules():
         told = rule["annotations"]
@@ -56,7 +56,7 @@ def test_alerts_have_sentences() -> None:
 
 
 def test_numbers_of_the_values_stand_in_rules() -> None:
-    """Shares and seconds of the values are what alerts compare with, and KEDA's triggers too."""
+    """Alerts and KEDA's triggers compare with the shares and seconds of the values."""
     by_name = {str(rule["alert"]): str(rule["expr"]) for rule in rules()}
     assert by_name["BuntimeErrors"].endswith(" > 0.05")
     assert by_name["BuntimeQueueSlow"].endswith(" > 1")
@@ -66,7 +66,7 @@ def test_numbers_of_the_values_stand_in_rules() -> None:
 
 @pytest.mark.parametrize("name", ["own-metrics", "keda"])
 def test_autoscalers_go_by_metrics_that_exist(name: str) -> None:
-    """So does each metric that the number of pods goes by."""
+    """Each metric that sets the number of pods is in docs/metrics.md."""
     kind = "ScaledObject" if name == "keda" else "HorizontalPodAutoscaler"
     text = str(one(rendered(name), kind)["spec"])
     assert _named(text) == {"buntime_requests_in_progress", "buntime_queue_requests"}
@@ -74,7 +74,7 @@ def test_autoscalers_go_by_metrics_that_exist(name: str) -> None:
 
 
 def test_keda_counts_what_apps_serve() -> None:
-    """Probes and the scrape, which are of no app, call for no pod."""
+    """Probes and scrapes, which belong to no app, do not cause more pods."""
     for trigger in one(rendered("keda"), "ScaledObject")["spec"]["triggers"]:
         query = trigger["metadata"]["query"]
         assert re.fullmatch(
