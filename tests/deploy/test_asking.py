@@ -1,4 +1,4 @@
-"""The script that asks while pods are updated, tests/kubernetes/asking.sh, counts what is lost."""
+"""tests/kubernetes/asking.sh sends requests while pods are updated, and counts lost ones."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tests.support.harness import Runtime, running, wait_until, write_app
 
 @contextmanager
 def asking(port: int, folder: Path) -> Iterator[list[int]]:
-    """The script asks in the meantime; the list gets what it has told."""
+    """The script sends requests during the block; the list gets the counts that it reports."""
     env = {"PATH": os.environ["PATH"], "SERVER": "127.0.0.1", "PORT": str(port)}
     env |= {"REQUEST_PATH": "/web/", "AT_A_TIME": "3", "END": str(folder / "end")}
     counts: list[int] = []
@@ -27,12 +27,12 @@ def asking(port: int, folder: Path) -> Iterator[list[int]]:
 
 
 def _served(runtime: Runtime) -> int:
-    """How many requests the log has seen to their ends."""
+    """How many requests the log shows as finished."""
     return [record["event"] for record in tuple(runtime.records)].count("request.access")
 
 
 def test_all_are_answered(tmp_path: Path) -> None:
-    """While the runtime serves nothing is lost, and what is told is what the log has."""
+    """While the runtime serves, nothing is lost, and the script's count is that of the log."""
     write_app(tmp_path / "apps/web", {"app.py": APP}, ttl=60)
     with running(tmp_path / "apps") as runtime:
         with asking(runtime.port, tmp_path) as counts:
@@ -42,7 +42,7 @@ def test_all_are_answered(tmp_path: Path) -> None:
 
 
 def test_what_is_lost_is_told(tmp_path: Path) -> None:
-    """A runtime that ends is requests that are lost, and the script asks on."""
+    """Requests to a runtime that has ended count as lost, and the script goes on."""
     write_app(tmp_path / "apps/web", {"app.py": APP}, ttl=60)
     with running(tmp_path / "apps") as runtime, asking(runtime.port, tmp_path) as counts:
         wait_until(lambda: _served(runtime) > 5)

@@ -1,5 +1,5 @@
-"""What a container is made of: the Dockerfile and compose.yaml are well-formed; and as process 1
-the runtime takes signals and reaps whatever apps leave behind."""
+"""The Dockerfile and compose.yaml are well-formed; and as process 1 the runtime takes signals and
+reaps whatever apps leave behind."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ import yaml
 from tests.support.harness import ROOT, children_of, command, running, wait_until, write_app
 
 DOCKER = ROOT / "deploy/docker"
-# Leaves processes behind, twice removed, with nothing of their worker's, that end after seconds.
+# Leaves grandchildren behind that share nothing with their worker and end after seconds.
 LEAVES = """
 import subprocess
 from buntime import Response
@@ -32,7 +32,7 @@ def fetch(request):
 
 
 def tool(name: str) -> str:
-    """A program of the environment that the tests run in, or of the system."""
+    """A program of the tests' environment, or of the system."""
     beside = Path(sys.executable).parent / name
     found = str(beside) if beside.exists() else shutil.which(name)
     if found is None:
@@ -41,7 +41,7 @@ def tool(name: str) -> str:
 
 
 def test_dockerfile() -> None:
-    """hadolint finds nothing; the image runs as a user, and asks for its own health."""
+    """hadolint finds nothing; the image runs as a user, and checks its own health."""
     done = subprocess.run(
         [tool("hadolint"), str(DOCKER / "Dockerfile")], capture_output=True, text=True, check=False
     )
@@ -52,7 +52,7 @@ def test_dockerfile() -> None:
 
 
 def test_what_is_copied() -> None:
-    """Each file that the Dockerfile copies is there, and let through by .dockerignore."""
+    """Each file that the Dockerfile copies exists, and .dockerignore lets it through."""
     ignored = (ROOT / ".dockerignore").read_text().splitlines()
     copied = [
         word
@@ -65,10 +65,10 @@ def test_what_is_copied() -> None:
 
 
 def test_compose() -> None:
-    """compose.yaml keeps to the schema of Compose, and mounts the apps."""
+    """compose.yaml follows Compose's schema, and mounts the apps."""
     compose_spec = pytest.importorskip("compose_spec")
     text = (DOCKER / "compose.yaml").read_text()
-    # What Compose fills in is not this parser's business.
+    # This parser does not know what Compose fills in.
     filled = re.sub(r"\$\{\w+:-([^}]*)\}", r"\1", text)
     compose_spec.PyCompose.from_yaml(filled).validate()
     service = yaml.safe_load(text)["services"]["buntime"]
@@ -78,7 +78,7 @@ def test_compose() -> None:
 
 
 def namespace() -> list[str]:
-    """The command that gives a process numbers of its own, it being 1."""
+    """The command that runs a process as number 1, in its own PID namespace."""
     program = shutil.which("unshare")
     line = [program or "", "--pid", "--fork", "--mount-proc", "--kill-child"]
     done = None if program is None else subprocess.run([*line, "true"], check=False)
@@ -88,7 +88,7 @@ def namespace() -> list[str]:
 
 
 def test_process_one(tmp_path: Path) -> None:
-    """As process 1 the runtime reaps orphans that are nobody's, and obeys SIGTERM."""
+    """As process 1 the runtime reaps orphans, and obeys SIGTERM."""
     write_app(tmp_path / "apps/leaves", {"app.py": LEAVES}, ttl=60)
     with running(tmp_path / "apps", start=[*namespace(), *command()]) as runtime:
         [first] = children_of(runtime.process.pid)
@@ -111,4 +111,4 @@ def name_of(pid: int) -> str:
     try:
         return Path(f"/proc/{pid}/comm").read_text("utf-8").strip()
     except OSError:
-        return ""  # it was reaped meanwhile
+        return ""  # reaped meanwhile

@@ -1,4 +1,4 @@
-"""The master key as the chart has it: a mounted Secret; docs/kubernetes.md with it."""
+"""The master key as the chart provides it: a mounted Secret; and docs/kubernetes.md with it."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ from tests.support.harness import Runtime, running, wait_until
 from tests.support.runs import run
 from tests.support.secretvolume import mount
 
-FIRST, SECOND = "1" * 64, "2" * 64  # as `openssl rand -hex 32` has them, with a line's end
+FIRST, SECOND = "1" * 64, "2" * 64  # as `openssl rand -hex 32` makes them, with a newline
 
 
 class Pod(NamedTuple):
-    """A runtime as in a pod with state, its volume of the Secret, and its operators' address."""
+    """A runtime as in a pod with state, the volume of its Secret, and its address for operators."""
 
     runtime: Runtime
     secret: Path
     operators: str
 
     def status(self, key: str) -> int:
-        """What a page of the API answers to a key."""
+        """The status that a page of the API gives for a key."""
         with httpx.Client(trust_env=False, timeout=30) as client:
             url = f"{self.runtime.url}/api/workers"
             return client.get(url, headers={"X-API-Key": key}).status_code
@@ -62,7 +62,7 @@ def test_the_page(pod: Pod, tmp_path: Path) -> None:
 
 
 def test_another_key(pod: Pod) -> None:
-    """A changed Secret is the key from SIGHUP on, as kubelet changes links and not the file."""
+    """After SIGHUP a changed Secret is the key: kubelet changes links and not the file."""
     assert (pod.status(FIRST), pod.status(SECOND)) == (200, 401)
     mount(pod.secret, "second", key=f"{SECOND}\n")
     pod.runtime.process.send_signal(signal.SIGHUP)

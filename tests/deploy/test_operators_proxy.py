@@ -1,4 +1,4 @@
-"""Operators behind the real nginx that ends TLS, with the configuration of docs/proxies.md."""
+"""Operators behind a real nginx that ends TLS, with the configuration of docs/proxies.md."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def fetch(request):
 
 
 def with_tls(tmp_path: Path, upstream: str, port: int) -> list[str]:
-    """The same with a certificate that was made here."""
+    """The same with a certificate made here."""
     argv = nginx(tmp_path, upstream, port)
     if shutil.which("openssl") is None:
         pytest.skip("there is no openssl to make a certificate with")
@@ -48,7 +48,7 @@ def with_tls(tmp_path: Path, upstream: str, port: int) -> list[str]:
 def proxy(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[tuple[str, bool]]:
-    """The URL of nginx before a runtime, and whether that believes it."""
+    """The URL of nginx in front of a runtime, and whether the runtime trusts it."""
     tmp_path = tmp_path_factory.mktemp("proxy")
     write_app(tmp_path / "apps/shop", {"app.py": APP}, ttl=600)
     upstream = f"unix:{tmp_path / 's'}"
@@ -64,12 +64,12 @@ def proxy(
 
 
 def operator_at(url: str, name: str = HOST) -> Operator:
-    """Who asks for a host by its name, with nginx's port behind it."""
+    """An operator who uses a host name, followed by nginx's port."""
     return Operator(url, host=f"{name}:{url.rpartition(':')[2]}")
 
 
 def test_a_session(proxy: tuple[str, bool]) -> None:
-    """The cookie is for TLS alone where the runtime knows of it; writes want the page's Origin."""
+    """The cookie is only for TLS if the runtime knows of it; writes need the page's Origin."""
     url, is_trusted = proxy
     operator = operator_at(url)
     told = operator.ask("POST", "/api/session", {"key": OPERATORS_KEY})
@@ -90,7 +90,7 @@ def test_a_session(proxy: tuple[str, bool]) -> None:
 
 
 def test_the_other_cookie(proxy: tuple[str, bool]) -> None:
-    """A session does not count by the name that it has on the other side of TLS."""
+    """A session's cookie does not count under the name that it has on the other side of TLS."""
     url, is_trusted = proxy
     operator = operator_at(url)
     operator.sign_in(OPERATORS_KEY)
@@ -101,7 +101,7 @@ def test_the_other_cookie(proxy: tuple[str, bool]) -> None:
 
 
 def test_other_hosts(proxy: tuple[str, bool]) -> None:
-    """At the operators' host there is no app, at others no panel and no session, nor its cookie."""
+    """The operators' host has no app; other hosts have no panel and no session, nor its cookie."""
     url, _ = proxy
     operator, visitor = operator_at(url), operator_at(url, "apps.example.org")
     operator.sign_in(OPERATORS_KEY)

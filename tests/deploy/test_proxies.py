@@ -52,7 +52,7 @@ LIES = {"x-forwarded-for": "1.2.3.4", "forwarded": "for=1.2.3.4", "x-forwarded-p
 def proxy(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[str]:
-    """The URL of a proxy before a runtime that listens on a unix socket."""
+    """The URL of a proxy in front of a runtime that listens on a unix socket."""
     tmp_path = tmp_path_factory.mktemp("proxy")
     write_app(tmp_path / "apps/it", {"app.py": APP}, ttl=600, maxBodySize="50mb")
     upstream = tmp_path / "s"
@@ -65,7 +65,7 @@ def proxy(
 
 
 def test_requests(proxy: str) -> None:
-    """The client is the proxy's, whatever the client says itself; links come back to the proxy."""
+    """The client is the one that the proxy sees, not what it says; links lead to the proxy."""
     told = httpx.get(f"{proxy}/it/echo?q=1", headers=LIES).json()
     assert told == {
         "client": "127.0.0.1", "url": f"{proxy}/it/echo?q=1", "base": "/it", "scheme": "http",
@@ -74,13 +74,13 @@ def test_requests(proxy: str) -> None:
 
 
 def test_below_a_path(proxy: str) -> None:
-    """An app below a path of the proxy has that in its base."""
+    """An app below a path of the proxy has that path in its base."""
     told = httpx.get(f"{proxy}/tools/it/echo", headers=LIES).json()
     assert (told["base"], told["url"]) == ("/tools/it", f"{proxy}/tools/it/echo")
 
 
 def test_upload(proxy: str) -> None:
-    """A body of many megabytes arrives whole, with its length and without."""
+    """A body of many megabytes arrives whole, with and without its length."""
     body = os.urandom(1 << 20) * 12
     expected = {"size": len(body), "sha256": hashlib.sha256(body).hexdigest()}
     assert httpx.post(f"{proxy}/it/upload", content=body, timeout=30).json() == expected

@@ -1,4 +1,4 @@
-"""The release workflow: its commands exist, and its shell scripts do what they are for."""
+"""The release workflow: its commands exist, and its shell scripts do what they should."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ SCRIPTS = [
 
 
 def test_tasks() -> None:
-    """Each task of build.py that is run is one."""
+    """Each task of build.py that it runs exists."""
     named = {task for script in SCRIPTS for task in re.findall(r"build\.py (\w+)", script)}
     tasks = (ROOT / "build.py").read_text().partition("TASKS = {")[2].partition("}")[0]
     assert named == {"pyz", "wheel", "binary", "test", "installed", "kills"}
@@ -28,7 +28,7 @@ def test_tasks() -> None:
 
 
 def test_scripts() -> None:
-    """bash can read each script."""
+    """bash can parse each script."""
     for script in SCRIPTS:
         plain = re.sub(r"\$\{\{.*?\}\}", "x", script)
         done = subprocess.run(
@@ -38,7 +38,7 @@ def test_scripts() -> None:
 
 
 def test_version() -> None:
-    """A tag that is not the version stops the release."""
+    """A tag that differs from the version stops the release."""
     [script] = [each for each in SCRIPTS if "GITHUB_REF_NAME" in each and "__version__" in each]
     script = "git() { :; }\n" + script
     for tag, expected in ((f"v{__version__}", 0), ("v99.0.0", 1)):
@@ -47,7 +47,7 @@ def test_version() -> None:
         assert done.returncode == expected
 
 
-# Stands for Python: writes the names of what it is asked to build, and down what it is asked.
+# Stands in for Python: writes the files that it should build, and notes its arguments.
 _PYTHON = """#!/bin/sh
 echo "$*" >> asked
 mkdir -p dist

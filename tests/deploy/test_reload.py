@@ -1,4 +1,4 @@
-"""SIGHUP: settings are read again, changed apps are loaded anew, and no request is lost."""
+"""SIGHUP: settings are read again, changed apps are reloaded, and no request is lost."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ SAY = "def fetch(request):\n    from buntime import Response\n    return Respons
 
 
 def reload(runtime: Runtime) -> list[str]:
-    """SIGHUP, and wait for its end; returns which apps have changed."""
+    """Send SIGHUP and wait until the reload ends; returns which apps have changed."""
     done = sum(record["event"] == "runtime.reloaded" for record in runtime.records)
     os.kill(runtime.pid, signal.SIGHUP)
 
@@ -35,8 +35,8 @@ def apps(tmp_path: Path) -> Path:
 
 
 def test_settings(apps: Path, tmp_path: Path) -> None:
-    """What can change does, with the next request; what cannot is named; what is wrong changes
-    nothing. The runtime and its workers go on."""
+    """Settings that can change take effect with the next request; others are named; an invalid one
+    changes nothing. The runtime and its workers keep running."""
     file = tmp_path / "settings.env"
     file.write_text("RUNTIME_LOG_LEVEL=debug\n")
     protected = write_app(apps / "secret", {"app.py": SAY.format("secret")}, visibility="protected")
@@ -62,7 +62,7 @@ def test_settings(apps: Path, tmp_path: Path) -> None:
 
 
 def test_folders_of_apps(apps: Path, tmp_path: Path) -> None:
-    """Another folder of apps is served after the reload, one that is named no more is not."""
+    """A new folder of apps is served after the reload, and one that is no longer named is not."""
     more = write_app(tmp_path / "more/three", {"app.py": SAY.format("three")}, ttl=600).parent
     file = tmp_path / "settings.env"
     file.write_text(f"RUNTIME_WORKER_DIRS={apps}\n")
@@ -77,8 +77,8 @@ def test_folders_of_apps(apps: Path, tmp_path: Path) -> None:
 
 
 def test_changed_apps(apps: Path) -> None:
-    """An app whose files have changed is loaded anew, under load without a lost request; the
-    others keep their workers, and a change that cannot be loaded is not served."""
+    """An app with changed files is reloaded under load without a lost request; other apps keep
+    their workers, and a change that cannot be loaded is not served."""
     env = {"RUNTIME_MASTER_KEY": OPERATORS_KEY}
     with service(apps, "--port", "0", "--host", "127.0.0.1", env=env) as runtime:
         host, port = "127.0.0.1", runtime.port

@@ -1,4 +1,4 @@
-"""A rolling update loses no request, with the numbers of the chart; and does with worse ones."""
+"""A rolling update loses no request with the chart's numbers, and loses some with worse ones."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ def apps(tmp_path: Path) -> Path:
 
 
 def test_the_numbers_fit() -> None:
-    """preStop is longer than proxies take, and the grace covers it, two drains, and some."""
+    """preStop is longer than proxies take; the grace period covers it, two drains and 10 s more."""
     assert CHART.pre_stop_s > PROPAGATION_S
     assert CHART.grace_s >= CHART.pre_stop_s + 60 + 10
 
 
 def test_nothing_is_lost(tmp_path: Path, apps: Path) -> None:
-    """Two updates of two pods: each client has all of its answers, and no pod is killed."""
+    """Two updates of two pods: each client gets all of its answers, and no pod is killed."""
     with cluster(apps, tmp_path, CHART) as pods:
         with flowing(pods.port) as traffic:
             pods.update()
@@ -38,7 +38,7 @@ def test_nothing_is_lost(tmp_path: Path, apps: Path) -> None:
 
 
 def test_without_pre_stop(tmp_path: Path, apps: Path) -> None:
-    """The proxy sends requests to a pod that takes none any more."""
+    """Without preStop the proxy still sends requests to a pod that takes no more of them."""
     numbers = CHART._replace(pre_stop_s=0.0, propagation_s=15.0)
     with cluster(apps, tmp_path, numbers) as pods:
         with flowing(pods.port) as traffic:
@@ -48,7 +48,7 @@ def test_without_pre_stop(tmp_path: Path, apps: Path) -> None:
 
 
 def test_a_readiness_that_lies(tmp_path: Path, apps: Path) -> None:
-    """The proxy sends requests to a pod that does not listen yet."""
+    """With a false readiness the proxy sends requests to a pod that does not listen yet."""
     with cluster(apps, tmp_path, CHART, pods=1) as pods:
         with flowing(pods.port) as traffic:
             wait_until(lambda: traffic.done["get"] > 20)

@@ -1,4 +1,4 @@
-"""A runtime as a service of systemd: what it tells, what it takes over, and what it logs."""
+"""A runtime as a systemd service: what it reports, what it takes over, and what it logs."""
 
 from __future__ import annotations
 
@@ -47,14 +47,14 @@ def apps(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def listening() -> Iterator[socket.socket]:
-    """A socket that listens, as a .socket unit has it."""
+    """A listening socket, as a .socket unit makes it."""
     with socket.create_server(("127.0.0.1", 0), backlog=1000) as sock:
         yield sock
 
 
 def test_states(apps: Path, tmp_path: Path) -> None:
-    """READY when requests are taken, RELOADING and READY at SIGHUP, the watchdog all the while,
-    and STOPPING at the end with the time that it may take."""
+    """READY when it takes requests, RELOADING and READY at SIGHUP, the watchdog all the while, and
+    STOPPING at the end with the time that it may take."""
     with notify_socket(tmp_path) as manager:
         env = {"NOTIFY_SOCKET": manager.address, "WATCHDOG_USEC": "300000"}
         with service(apps, "--port", "0", env=env) as runtime:
@@ -76,7 +76,7 @@ def test_states(apps: Path, tmp_path: Path) -> None:
 
 
 def test_an_abstract_socket(apps: Path) -> None:
-    """A NOTIFY_SOCKET without a file is told too."""
+    """A NOTIFY_SOCKET without a file (an abstract one) gets messages too."""
     manager = NotifySocket(f"@buntime-test-{os.getpid()}")
     try:
         with service(apps, "--port", "0", env={"NOTIFY_SOCKET": manager.address}):
@@ -86,7 +86,7 @@ def test_an_abstract_socket(apps: Path) -> None:
 
 
 def test_nobody_listens(apps: Path, tmp_path: Path) -> None:
-    """A manager that has gone harms nothing; the log says so once."""
+    """A manager that has gone does no harm; the log says so once."""
     env = {"NOTIFY_SOCKET": str(tmp_path / "gone"), "WATCHDOG_USEC": "100000"}
     with service(apps, "--port", "0", env=env) as runtime:
         runtime.wait_for_record("supervisor.unreachable")
@@ -97,8 +97,8 @@ def test_nobody_listens(apps: Path, tmp_path: Path) -> None:
 
 
 def test_sockets(apps: Path, tmp_path: Path, listening: socket.socket) -> None:
-    """Sockets that are handed over are served, TCP and unix, in the place of HOST and PORT; they
-    and their files stay when the runtime ends. Workers get neither them nor a word of them."""
+    """Sockets that are handed over, TCP and unix, are served in place of HOST and PORT; they and
+    their files stay when the runtime ends. Workers get neither the sockets nor their variables."""
     path = tmp_path / "s"
     with socket.socket(socket.AF_UNIX) as unix:
         unix.bind(str(path))
@@ -119,12 +119,12 @@ def test_sockets(apps: Path, tmp_path: Path, listening: socket.socket) -> None:
                 assert RawClient(sock).get("/pid/").status == 200
             assert runtime.stop() == 0
         assert path.exists()
-        with socket.create_connection(("127.0.0.1", port)):  # the next one's
+        with socket.create_connection(("127.0.0.1", port)):  # the next runtime's
             pass
 
 
 def test_what_cannot_be_listened_on(apps: Path) -> None:
-    """A descriptor that takes no connections is an error which says what the unit must have."""
+    """A descriptor that takes no connections is an error that says what the unit needs."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
         sock.bind(("127.0.0.1", 0))
         with start(apps, sockets=[sock], names="dns") as process:
@@ -135,15 +135,15 @@ def test_what_cannot_be_listened_on(apps: Path) -> None:
 
 @pytest.mark.skipif(IS_BINARY, reason="its bootloader hands LISTEN_PID on as its child's")
 def test_another_ones_descriptors(apps: Path) -> None:
-    """What LISTEN_PID says is another process's is left alone."""
+    """Descriptors that LISTEN_PID gives to another process are left alone."""
     env = {"LISTEN_PID": "1", "LISTEN_FDS": "1"}
     with service(apps, "--port", "0", "--host", "127.0.0.1", env=env) as runtime:
         assert runtime.url.startswith("http://127.0.0.1:")
 
 
 def test_a_restart_under_load(apps: Path, listening: socket.socket) -> None:
-    """While the runtime is stopped and started anew, no request is lost: those that come in
-    between wait in the socket that the manager holds."""
+    """No request is lost while the runtime stops and starts again: requests in between wait in the
+    socket that the manager holds."""
     address = listening.getsockname()
     with Load(address, "/pid/") as load:
         seen: list[int] = []
@@ -156,7 +156,7 @@ def test_a_restart_under_load(apps: Path, listening: socket.socket) -> None:
                     assert time.monotonic() < deadline, load.faults
                     time.sleep(0.01)
                 assert runtime.stop() == 0
-        with service(apps, sockets=[listening]):  # for those who still wait
+        with service(apps, sockets=[listening]):  # for clients that still wait
             load.__exit__()
     assert load.faults == []
     assert {int(answer) for answer in load.answers} >= set(seen)
@@ -188,14 +188,14 @@ def test_systemd_socket_activate(apps: Path) -> None:
 
 
 def journal_lines(apps: Path, *flags: str, env: dict[str, str] | None = None) -> list[str]:
-    """What the journal gets of a runtime that is asked once, by a pipe in its place."""
+    """What the journal, here a pipe, gets from a runtime that answers two requests."""
     reader, writer = os.pipe()
     state = os.fstat(writer)
     environ = {"PATH": os.environ["PATH"], "HOME": os.environ.get("HOME", "/")}
     environ |= {"JOURNAL_STREAM": f"{state.st_dev}:{state.st_ino}", "RUNTIME_ENV": "production"}
-    # More than the limit of open files allows would be warned of, first of all.
+    # Higher than the limit of open files allows would give a warning as the first line.
     environ["RUNTIME_CONNECTIONS_MAX"] = "100"
-    # So would a folder for state that another runtime of this machine holds.
+    # So would a state folder that another runtime of this machine holds.
     environ["RUNTIME_STATE_DIR"] = str(apps.parent / "state")
     line = [*command(), str(apps), "--port", "0", "--host", "127.0.0.1", *flags]
     with subprocess.Popen(line, env=environ | (env or {}), stdout=writer) as process:
@@ -210,8 +210,8 @@ def journal_lines(apps: Path, *flags: str, env: dict[str, str] | None = None) ->
 
 
 def test_the_journal(tmp_path: Path) -> None:
-    """Pretty lines have a priority and no time there, each line of a stack too; JSON stays JSON,
-    and the log's file stays as it is."""
+    """Pretty lines get a priority and no time, even each line of a stack; JSON stays JSON, and the
+    log's file stays as it is."""
     write_app(tmp_path / "apps/broken", {"app.py": "1 / 0\n"})
     file = tmp_path / "log"
     lines = journal_lines(tmp_path / "apps", "--log-format", "pretty", "--log-file", str(file))
@@ -227,7 +227,7 @@ def test_the_journal(tmp_path: Path) -> None:
 
 
 def test_a_journal_that_is_another_stream(tmp_path: Path) -> None:
-    """Where stdout was redirected, what JOURNAL_STREAM says does not hold for it."""
+    """If stdout was redirected, JOURNAL_STREAM does not apply to it."""
     (tmp_path / "apps").mkdir()
     env = {"JOURNAL_STREAM": "1:1"}
     lines = journal_lines(tmp_path / "apps", "--log-format", "pretty", env=env)

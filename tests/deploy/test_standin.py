@@ -1,4 +1,4 @@
-"""The code of tests/kubernetes runs to its end, against a stand-in: no proof of the chart."""
+"""The code of tests/kubernetes runs to its end against a stand-in: no proof of the chart."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ STANDIN = ROOT / "tests/support/standin.py"
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Iterator[Path]:
-    """Where the stand-in's programs are, and what it keeps; ends its runtimes."""
+    """The folder with the stand-in's programs and its data; its runtimes are killed at the end."""
     for name in ("helm", "kubectl"):
         program = tmp_path / name
         program.write_text(f'#!/bin/sh\nexec {sys.executable} {STANDIN} {name} "$@"\n', "utf-8")
@@ -33,13 +33,13 @@ def folder(tmp_path: Path) -> Iterator[Path]:
 
 @pytest.mark.timeout(240)
 def test_they_run(folder: Path) -> None:
-    """Each test passes where the cluster does as it should, and the namespace goes."""
+    """Each test passes if the cluster does what it should, and the namespace is deleted."""
     env = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
     env |= {"KUBECONFIG": str(folder), "STANDIN": str(folder), "CLUSTER_TOOLS": str(folder)}
     env |= {"BUNTIME_IMAGE": "registry.example.com/buntime:1"}
     command = [sys.executable, "-m", "pytest", "-q", "-o", f"cache_dir={folder}/cache"]
     command.append("tests/kubernetes")
-    # Into a file, and as a group of their own: what a test leaves running must not hold this up.
+    # Into a file, and in a process group of their own, so that leftovers cannot block this test.
     with (folder / "told").open("w+") as told:
         process = subprocess.Popen(
             command,
@@ -61,13 +61,13 @@ def test_they_run(folder: Path) -> None:
     said = [json.loads(line) for line in (folder / "commands").read_text().splitlines()]
     assert ["helm", "test", "web"] in [each[:3] for each in said]
     assert [each[1] for each in said if "--namespace" not in each] == []
-    # The namespace, and with it all that was made, goes at the end.
+    # At the end the namespace is deleted with all that was made in it.
     assert said[-1][3:5] == ["delete", "namespace"]
 
 
 @pytest.mark.timeout(120)
 def test_a_cluster_that_fails(folder: Path) -> None:
-    """A program that says no fails the tests, with what it says."""
+    """A failing program fails the tests, with its message."""
     (folder / "kubectl").write_text("#!/bin/sh\necho 'no such cluster' >&2; exit 1\n", "utf-8")
     env = {"PATH": os.environ["PATH"], "KUBECONFIG": "x", "CLUSTER_TOOLS": str(folder)}
     command = [sys.executable, "-m", "pytest", "-q", "-x", "-o", f"cache_dir={folder}/cache"]

@@ -1,4 +1,4 @@
-"""The units for systemd: written for what they start, hardened, and as deploy/ has them."""
+"""The systemd units: written for what they start, hardened, and as in deploy/."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def install(tmp_path: Path, *words: str | Path) -> subprocess.CompletedProcess[s
 
 
 def test_as_deployed() -> None:
-    """deploy/systemd/ has what install-service writes, with the usual places."""
+    """deploy/systemd/ has what install-service writes, with the usual paths."""
     service = Service()
     assert (UNITS / "buntime.service").read_text() == service.service_unit()
     assert (UNITS / "buntime.socket").read_text() == service.socket_unit()
@@ -39,7 +39,7 @@ def test_as_deployed() -> None:
 
 
 def test_exposure() -> None:
-    """systemd's own judgement of the unit stays below 3.0, which it calls OK."""
+    """systemd rates the unit's exposure below 3.0, which it calls OK."""
     done = analyze("security", "--offline=true", UNITS / "buntime.service")
     match = re.search(r"Overall exposure level for buntime\.service: ([0-9.]+)", done.stdout)
     assert match is not None, done.stdout + done.stderr
@@ -47,7 +47,7 @@ def test_exposure() -> None:
 
 
 def test_syntax(tmp_path: Path) -> None:
-    """systemd finds no fault with the units, whatever the paths have in them."""
+    """systemd finds no fault in the units, whatever characters the paths have."""
     apps = tmp_path / "apps of $HOME 100%"
     apps.mkdir()
     assert install(tmp_path, apps, "--listen", "127.0.0.1:80,[::1]:80,/run/b.sock").returncode == 0
@@ -58,8 +58,8 @@ def test_syntax(tmp_path: Path) -> None:
 
 
 def test_what_is_written(tmp_path: Path) -> None:
-    """The unit starts the file that it was written by; the settings name the apps and are closed
-    to others; what to run is told."""
+    """The unit starts the file that wrote it; the settings name the apps and are closed to others;
+    the commands to run are printed."""
     done = install(tmp_path, "apps", "--user", "web", "--listen", "8080, /run/b.sock")
     assert (done.returncode, done.stderr) == (0, "")
     unit = (tmp_path / "units/buntime.service").read_text()
@@ -69,7 +69,7 @@ def test_what_is_written(tmp_path: Path) -> None:
     socket = (tmp_path / "units/buntime.socket").read_text()
     assert "ListenStream=8080\nListenStream=/run/b.sock\n" in socket
     settings = tmp_path / "settings.env"
-    deploys = "/var/lib/buntime-apps"  # which the unit has systemd make, for the service's user
+    deploys = "/var/lib/buntime-apps"  # the unit has systemd make it for the service's user
     assert f"RUNTIME_WORKER_DIRS={tmp_path}/apps:{deploys}\n" in settings.read_text()
     assert f"\nRUNTIME_DEPLOY_DIR={deploys}\n" in settings.read_text()
     assert "\nRUNTIME_PLUGIN_DIRS=/var/lib/buntime-plugins\n" in settings.read_text()
@@ -81,8 +81,8 @@ def test_what_is_written(tmp_path: Path) -> None:
 
 
 def test_nothing_is_overwritten_silently(tmp_path: Path) -> None:
-    """A unit that was changed is shown as a difference and stays; --force overwrites it; one that
-    is the same is no difference. Settings stay in any case."""
+    """A changed unit is kept and shown as a difference; --force overwrites it; an equal one is no
+    difference. Settings always stay."""
     assert install(tmp_path).returncode == 0
     assert install(tmp_path).returncode == 0
     unit, settings = tmp_path / "units/buntime.service", tmp_path / "settings.env"
@@ -109,7 +109,7 @@ def test_nothing_is_overwritten_silently(tmp_path: Path) -> None:
     ],
 )
 def test_what_no_unit_can_have(tmp_path: Path, words: list[str], told: str) -> None:
-    """What would break out of its line is refused, and nothing is written."""
+    """A word that would break out of its line is refused, and nothing is written."""
     done = install(tmp_path, *words)
     assert (done.returncode, done.stdout) == (2, "")
     assert told in done.stderr
@@ -128,5 +128,5 @@ def test_what_no_unit_can_have(tmp_path: Path, words: list[str], told: str) -> N
     ],
 )
 def test_quoting(word: str, expected: str) -> None:
-    """A word of a command means itself, whatever systemd has in mind for its characters."""
+    """A word of a command means itself, whatever its characters mean to systemd."""
     assert quote(word) == expected

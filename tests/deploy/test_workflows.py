@@ -1,4 +1,4 @@
-"""The workflows of the forge: what they run exists, and what they use is pinned."""
+"""The forge's workflows: what they run exists, and what they use is pinned."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ def steps(path: Path) -> list[dict[str, Any]]:
 
 @pytest.mark.parametrize("path", [*WORKFLOWS, ROOT / "docs/cli.md"], ids=lambda path: path.name)
 def test_pins(path: Path) -> None:
-    """Each action is pinned by the hash of a commit, with its version beside it."""
+    """Each action is pinned by a commit's hash, with its version beside it."""
     uses = re.findall(r"^\s*(?:- )?uses: (.+)$", path.read_text("utf-8"), re.MULTILINE)
     assert uses
     assert [each for each in uses if not PINNED.fullmatch(each)] == []
 
 
 def test_one_pin_each() -> None:
-    """An action has one version in all of them."""
+    """An action has the same version in all workflows."""
     text = "".join(path.read_text("utf-8") for path in WORKFLOWS)
     pins = set(re.findall(r"uses: ([^@\n]+)@(\S+)", text))
     assert len(pins) == len({name for name, _ in pins})
@@ -40,7 +40,7 @@ def test_one_pin_each() -> None:
 
 @pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.name)
 def test_what_is_run(path: Path) -> None:
-    """Each script is bash, each task one of build.py, each path of this tree."""
+    """Each script is valid bash, and its tasks of build.py and paths of tests/ exist."""
     for script in (step["run"] for step in steps(path) if "run" in step):
         plain = re.sub(r"\$\{\{.*?\}\}", "x", script)
         bash = ["bash", "-n"]
@@ -52,7 +52,7 @@ def test_what_is_run(path: Path) -> None:
 
 @pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.name)
 def test_rights(path: Path) -> None:
-    """A token gets what a job says that it needs, and a checkout leaves none behind."""
+    """A token has only the rights that a job lists, and a checkout keeps none."""
     workflow = yaml.safe_load(path.read_text("utf-8"))
     assert workflow["permissions"] in ({}, {"contents": "read"})
     for step in steps(path):
