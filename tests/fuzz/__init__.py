@@ -1,6 +1,6 @@
-"""Fuzzing of what hostile clients and workers can send: `python3 build.py fuzz --seconds 3600`.
+"""Fuzzes what hostile clients and workers can send: `python3 build.py fuzz --seconds 3600`.
 
 Inputs are the corpus's cases, cut, joined and changed at random. Each target states what must hold
-for any input whatever; see targets.py. A finding is printed as a Python literal, with the seed of
-its round, and ends the run with exit code 1.
+for any input; see targets.py. A finding is printed as a Python literal, with the seed of its round,
+and makes the exit code 1.
 """

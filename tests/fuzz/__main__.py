@@ -11,11 +11,11 @@ from collections import Counter
 
 from tests.fuzz.targets import TARGETS
 
-_ROUND = 200  # inputs of one target before the next one's turn
+_ROUND = 200  # inputs of one target before it is the next one's turn
 
 
 def fuzz(seconds: float, seed: int) -> tuple[Counter[str], int]:
-    """Fuzz for so long; returns the number of inputs of each target, and of findings."""
+    """Fuzz for this long; returns the number of inputs of each target, and of findings."""
     inputs: Counter[str] = Counter()
     findings = 0
     until = time.monotonic() + seconds
@@ -29,7 +29,7 @@ def fuzz(seconds: float, seed: int) -> tuple[Counter[str], int]:
                 inputs[target.__name__] += 1
                 try:
                     target(chance)
-                except Exception:  # the edge of a round: a finding, or a fault of any kind
+                except Exception:  # the edge of a round: a finding, or any other fault
                     findings += 1
                     print(f"FINDING in {target.__name__}, round {source}:", flush=True)
                     traceback.print_exc(limit=-3, file=sys.stdout)

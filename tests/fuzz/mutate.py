@@ -1,11 +1,11 @@
-"""Changes inputs at random: bytes, tokens that parsers care about, pieces of other inputs."""
+"""Changes inputs at random: bytes, tokens that parsers care about, parts of other inputs."""
 
 from __future__ import annotations
 
 import random
 from collections.abc import Sequence
 
-# One a line, each a Python escape of bytes.
+# One in each line, as Python escapes of bytes.
 TOKENS = [
     text.encode("latin-1").decode("unicode_escape").encode("latin-1")
     for text in r"""

@@ -1,4 +1,4 @@
-"""What a hostile worker could say: messages of all types, with fields that are odd at random."""
+"""What a hostile worker could send: messages of all types, with randomly odd fields."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from tests.support.farend import GET, UPGRADE, FarEnd
 
 POST = b"POST /shop/ HTTP/1.1\r\nHost: localhost\r\nContent-Length: 500000\r\n\r\n12"
 _TYPES = "UP READY RESPONSE BODY WINDOW WAITS ERROR ACCEPT MESSAGE CLOSE BUSY REQUEST INIT".split()
-# As a worker says them; the ids of three requests in hand, and one of none.
+# As a worker sends them; the ids of three requests in hand, and one of none.
 _USUAL: dict[str, list[Any]] = {
     "id": [1, 1, 2, 2, 3, 3, 4],
     "end": [True, False, False],
@@ -29,7 +29,7 @@ _USUAL: dict[str, list[Any]] = {
     "message": ["m"],
     "stack": ["s"],
 }
-# JSON, as not all of it can be made of values.
+# As JSON, because not all of it can be made from Python values.
 _ODD = """
 null true false -1 0 1 1.0 0.5 1e999 -1e999 NaN 99999999999999999999 "" "1" "\\ud800" "\\u0000"
 [] {} [1] {"a":1} [[1,2]] [["a"]] [["a","b","c"]] [["set-cookie",[]]] [[[],{}]] ["ab"] {"ab":1}
@@ -39,7 +39,7 @@ null true false -1 0 1 1.0 0.5 1e999 -1e999 NaN 99999999999999999999 "" "1" "\\u
 
 
 def say_anything(chance: random.Random) -> FarEnd:
-    """Workers that say up to a dozen things, about a request, an upload, and a WebSocket."""
+    """A worker that sends up to a dozen messages, about a request, an upload and a WebSocket."""
     far = FarEnd()
     service: Any = far.service
     service.websocket_message_max_bytes, service.websocket_ping_s = 1 << 20, 0.0

@@ -39,24 +39,24 @@ _warm = HeadParser(Limits())  # keeps what it learns over all rounds
 
 
 class Finding(Exception):
-    """What should hold does not; the message has the input."""
+    """A rule does not hold; the message has the input."""
 
 
 def requests(chance: random.Random) -> None:
-    """A byte stream means the same to a parser that has seen much and to a new one, however cut.
+    """A byte stream means the same to a used parser and to a new one, however it is cut.
 
     Whatever it is, it is read as requests or refused with a status; nothing else is raised.
     """
     data = mutate(chance, REQUESTS)
     whole = _timed(data, lambda: _read([data], HeadParser(Limits())))
     for other in (_read([data], _warm), _read(pieces(chance, data), _warm)):
-        # Cut in pieces, a stream may be refused before the rest of it has come.
+        # Cut in parts, a stream may be refused before the rest of it has come.
         if other != whole:
             raise Finding(f"{data!r}: {whole} or {other}")
 
 
 def _read(parts: list[bytes], parser: HeadParser) -> list[Any]:
-    """What a stream is read as: for each request its head and body, at the end its refusal."""
+    """How a stream is read: for each request its head and body, at the end its refusal."""
     reader = RequestReader(parser)
     found: list[Any] = []
     body: bytearray | None = None
@@ -90,7 +90,7 @@ def _shown(head: Head) -> tuple[Any, ...]:
 
 
 def answers(chance: random.Random) -> None:
-    """What an app answers is refused, or read by a client as one answer with that body."""
+    """What an app answers is refused, or a client reads it as one answer with that body."""
     names = ["a", "Content-Length", "connection", "x\r\ny", "Transfer-Encoding", "", "é", "Date"]
     values = ["", "5", "chunked", "a\r\nb: c", "close, a", "\0", "é", "x" * 2000, "0", "keep-alive"]
     fields = [(chance.choice(names), chance.choice(values)) for _ in range(chance.randrange(5))]
@@ -143,7 +143,7 @@ def _request(method: str) -> Head:
 
 
 def frames(chance: random.Random) -> None:
-    """A WebSocket hands on no more than there is credit for, and ends in a state that it knows."""
+    """A WebSocket hands on no more than it has credit for, and ends in a known state."""
     data = mutate(chance, FRAMES)
     credit = chance.choice((0, 1, 100, 65536))
 
@@ -171,8 +171,8 @@ def channel(chance: random.Random) -> None:
 
 
 def worker(chance: random.Random) -> None:
-    """Whatever a worker says, nothing goes wrong inside; each request ends once, or waits for its
-    process to end."""
+    """Whatever a worker sends, nothing fails inside; each request ends once, or waits for the
+    worker's process to end."""
     far = say_anything(chance)
     try:
         assignments = far.worker.drain()
@@ -201,7 +201,7 @@ def _decode(parts: list[bytes]) -> list[str]:
 
 
 def _timed(data: bytes, run: Callable[[], Any]) -> Any:
-    """Run; an input that takes long, and does so again, is a finding."""
+    """Run `read`; an input that is slow twice is a finding."""
     for attempt in range(3):
         begun = time.process_time()
         result = run()
