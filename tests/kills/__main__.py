@@ -1,11 +1,11 @@
-"""`build.py kills [--seed N]`: kill what writes state.db a thousand times, look at what is left.
+"""`build.py kills [--seed N]`: kills what writes state.db a thousand times, and checks the file.
 
-- `--steps`: at so many instructions of SQLite's machine, from the opening of a new file to the last
-  of some deeds, at equal distances;
-- `--writes`: in so many system calls by which SQLite changes a file, in the same life;
-- `--moments`: after random times of lives that go on where the last one was cut;
-- `--migrations`: at so many instructions and as many calls, while a filled file of each earlier
-  version of the tables comes to the newest.
+- `--steps`: kills at this many instructions of SQLite's machine, from the opening of a new file to
+  the last of some deeds, at equal distances;
+- `--writes`: kills in this many system calls by which SQLite changes a file, in the same life;
+- `--moments`: kills after random times in lives that go on where the last one was cut;
+- `--migrations`: kills at this many instructions and calls while a filled file of each earlier
+  version of the tables is brought to the newest.
 """
 
 from __future__ import annotations
@@ -26,13 +26,13 @@ from tests.kills.dying import default_vfs
 from tests.kills.life import Life, Wrong, check, check_chain, live, look, made_at, stages
 
 DEEDS = 9
-NEVER = 10**9  # so many instructions no life has
+NEVER = 10**9  # no life has this many instructions
 _MOMENT_MAX_S = 0.02
 _LIFE = 40  # kills that one file lives through
 
 
 def by_number(folder: Path, what: str, count: int, life: Life, base: Path | None = None) -> int:
-    """Kill at so many instructions or calls (`at_step`, `at_write`) of one life; how many."""
+    """Kill at this many instructions or calls (`at_step`, `at_write`) of a life; returns kills."""
     state, copy = folder / "state", folder / "copy"
 
     _begin(state, base)
@@ -59,7 +59,7 @@ def _begin(state: Path, base: Path | None) -> None:
 
 
 def _spread(length: int, count: int, seed: int) -> Iterator[int]:
-    """Up to `count` numbers of 1 to `length`, at equal distances, by the seed another first one."""
+    """Up to `count` numbers from 1 to `length`, at equal distances; the seed sets the first."""
     every = max(1.0, length / max(1, count))
     number = 1.0 + seed % int(every)
     while number <= length and count:
@@ -68,7 +68,7 @@ def _spread(length: int, count: int, seed: int) -> Iterator[int]:
 
 
 def by_moments(folder: Path, count: int, seed: int) -> int:
-    """Kill at random moments of long lives; how many were killed."""
+    """Kill at random moments of long lives; returns the kills."""
     chance = random.Random(seed)
     state, copy = folder / "state", folder / "copy"
     killed = begun = 0
@@ -89,7 +89,7 @@ def by_moments(folder: Path, count: int, seed: int) -> int:
 
 
 def by_migrations(folder: Path, count: int, seed: int) -> int:
-    """Kill while files of all earlier versions are opened, so often each; how many were killed."""
+    """Kill this often while a file of each earlier version is opened; returns the kills."""
     killed = 0
     for version in range(1, len(SCRIPTS)):
         base = folder / "base"
@@ -112,7 +112,7 @@ def main() -> int:
     given = parser.parse_args()
     begun = time.monotonic()
     print(f"seed {given.seed}", flush=True)
-    # A kill takes nothing from the kernel: so this may be memory, which waits for no disk.
+    # A kill loses nothing that the kernel has, so this may be memory, which waits for no disk.
     memory = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
     with tempfile.TemporaryDirectory(dir=memory) as name:
         folder = Path(name)

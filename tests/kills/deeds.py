@@ -1,7 +1,7 @@
-"""What a runtime does to state.db, one transaction after the other, by the parts that do it.
+"""What a runtime does to state.db, one transaction after another, by the parts that do it.
 
-A deed follows from its number and from what the tables hold. So the same ones, done to a copy in
-memory by `Direct`, tell what must be in the file.
+A deed follows from its number and from the content of the tables. So the same deeds, done to a copy
+in memory by `Direct`, show what must be in the file.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from tests.support.fakes import FakeSink, make_log
 
 APPS = [f"app{number}" for number in range(6)]
 BEGAN_S = 1_790_000_000.0
-RUN = "one"  # of all lives: what one has begun the next one may end
+RUN = "one"  # the same in all lives: what one has begun the next one may end
 BOUNDS = Bounds(rows=40)
 JOB = CronJob(
     name="clean", schedule="*/5 * * * *", timezone="UTC", path="/clean", method="POST", run=(),
@@ -43,7 +43,7 @@ JOB = CronJob(
 
 
 class Direct:
-    """A StateDb whose works are done at once, over a connection of its own."""
+    """A StateDb that does its work at once, over its own connection."""
 
     is_off = False
 
@@ -79,7 +79,7 @@ class Clock:
 
 
 class Parts:
-    """All that keep something in the file. Who makes them has `time.time` be their clock."""
+    """All parts that keep something in the file. The caller sets `time.time` to their clock."""
 
     def __init__(self, db: Any) -> None:
         self.clock = Clock()
@@ -95,7 +95,7 @@ class Parts:
         self.history = History(db)
 
     def do(self, number: int) -> None:
-        """One deed, in one transaction at most; what went wrong is raised on the loop."""
+        """One deed, in one transaction at most; an error is raised on the loop."""
         self.clock.now = BEGAN_S + number
         chance = random.Random(number)
         chance.choice(DEEDS)(self, number, chance)
@@ -220,7 +220,7 @@ DEEDS = [
 
 
 def fill_up(connection: sqlite3.Connection) -> None:
-    """Put rows into each table that there is, whatever its columns; some have many pages."""
+    """Put rows into each existing table, whatever its columns; some fill many pages."""
     for table in _tables(connection):
         for number in range(30):
             _fill(connection, table, number)

@@ -1,8 +1,8 @@
-"""Ways to die while SQLite writes: at an instruction of its machine, at a system call.
+"""Ways to die while SQLite writes: at an instruction of its machine, or at a system call.
 
 `at_step`: as SQLite's machine begins its Nth instruction. `at_write`: in the Nth system call by
-which SQLite changes a file: writes end halfway. Both are asked for in the process that is to die,
-before it opens anything.
+which SQLite changes a file, with writes done only halfway. Call either one in the process that
+should die, before it opens anything.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from collections.abc import Callable
 from typing import Any
 
 counted = 0  # instructions or calls of this process
-PAGES = 4  # after so many in the log it is written back: that happens at each commit or so
+PAGES = 4  # pages in the log before it is written back: that happens at about each commit
 
 
 class Mortal(sqlite3.Connection):
@@ -36,7 +36,7 @@ class Mortal(sqlite3.Connection):
         return 0
 
     def set_progress_handler(self, *args: Any) -> None:
-        pass  # the runtime's own, at its check
+        pass  # the runtime would set its own, for its check
 
 
 def count() -> int:
@@ -50,14 +50,14 @@ def die() -> None:
 
 
 def at_step(number: int) -> None:
-    """0: never."""
+    """0 means never."""
     Mortal.die_at = number
     connect = sqlite3.connect
     sqlite3.connect = lambda path, **options: connect(path, factory=Mortal, **options)  # type: ignore[assignment]
 
 
 class _Vfs(ctypes.Structure):
-    """`struct sqlite3_vfs`, as far as it is used: https://sqlite.org/c3ref/vfs.html"""
+    """`struct sqlite3_vfs`, only the members used: https://sqlite.org/c3ref/vfs.html"""
 
     _fields_ = (
         *[(name, ctypes.c_int) for name in ("iVersion", "szOsFile", "mxPathname")],
@@ -76,14 +76,14 @@ _WRITE = ctypes.CFUNCTYPE(
 _TRUNCATE = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_int, ctypes.c_int64)
 _UNLINK = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_char_p)
 _OPEN = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_char_p, ctypes.c_int, ctypes.c_int)
-_kept: list[object] = []  # as long as SQLite may call them
+_kept: list[object] = []  # kept alive, because SQLite may call them
 
 
 def default_vfs() -> int | None:
-    """Its address; None where this Python's SQLite shows none."""
+    """The address of the default vfs; None if this Python's SQLite does not export it."""
     try:
         find = ctypes.CDLL(_sqlite3.__file__).sqlite3_vfs_find
-    except (AttributeError, OSError):  # built into the interpreter, perhaps
+    except (AttributeError, OSError):  # perhaps built into the interpreter
         return None
     find.restype = ctypes.c_void_p
     address: int | None = find(None)
@@ -91,7 +91,7 @@ def default_vfs() -> int | None:
 
 
 def at_write(number: int) -> None:
-    """Raises LookupError where SQLite's calls cannot be had."""
+    """Raises LookupError if SQLite's calls cannot be replaced."""
     address = default_vfs()
     if address is None:
         raise LookupError("this Python's SQLite shows no vfs")
@@ -113,7 +113,7 @@ def at_write(number: int) -> None:
 
 
 class _Calls:
-    """Stand in the place of SQLite's."""
+    """Replaces SQLite's system calls."""
 
     def __init__(self, die_at: int) -> None:
         self.die_at = die_at

@@ -1,13 +1,13 @@
 """A process that opens state.db, does deeds and is killed; and what may be in the file then.
 
-One process, without a thread, forks each that is to die: nothing is imported anew. What SQLite must
-recover is what a kill has left, and not what a look at it has made tidy: that is at a copy. A child
-tells each deed through a pipe when it is known to be done. What is right:
+One process without threads forks each that will die, so nothing is imported again. SQLite must
+recover what a kill left, not what an examination of it tidied up, so a copy is examined. A child
+reports each deed through a pipe once it is known to be done. What must hold:
 
 - the file opens, and PRAGMA integrity_check finds nothing;
-- it is of one of the stages that a life goes through, all of it: the tables of one version after
-  the other, with what was there before, then one deed after the other;
-- no stage that was told is lost, and at most the next one is there too;
+- it is exactly one of the stages that a life goes through: what was there before, then the tables
+  of one version after another, then one deed after another;
+- no reported stage is lost, and at most the next one is there too;
 - the chain of the audit trail is whole.
 """
 
@@ -56,14 +56,14 @@ class Life(NamedTuple):
 
 
 class Lived(NamedTuple):
-    told: int  # deeds; the first word is that the file is open
+    told: int  # deeds; the first byte only says that the file is open
     is_open: bool
     was_killed: bool
-    counted: int = 0  # instructions or calls, where it came to its end
+    counted: int = 0  # instructions or calls, if it came to its end
 
 
 def live(folder: Path, life: Life) -> Lived:
-    """Have a process live so."""
+    """Have a process live this life."""
     reader, writer = os.pipe()
     pid = os.fork()
     if not pid:
@@ -99,12 +99,12 @@ def _child(folder: Path, life: Life, told: int) -> None:
         _fail(f"{event}: {fields}")
 
     db = StateDb(state, loop, tell=fail, warn=fail, error=fail)
-    if life.deeds:  # those that read at the opening remove what is old
+    if life.deeds:  # parts that read at the opening remove old rows
         parts = Parts(db)
         time.time = parts.clock
 
     def go_on(number: int, result: object = None) -> None:
-        """What was asked before this has been answered."""
+        """Everything requested before this has been answered."""
         if result is not None:
             _fail(repr(result))
         os.write(told, b".")
@@ -128,11 +128,11 @@ def _fail(text: str) -> None:
     os._exit(4)
 
 
-# What may be there
+# What may be in the file
 
 
 def made_at(folder: Path, version: int) -> None:
-    """A state folder whose file has the tables of that version, filled."""
+    """Make a state folder whose file has the tables of that version, filled."""
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir()
     with tables_up_to(version):
@@ -143,7 +143,7 @@ def made_at(folder: Path, version: int) -> None:
 
 @contextlib.contextmanager
 def tables_up_to(version: int) -> Iterator[None]:
-    """An older buntime, as far as the tables go."""
+    """Within this block SCRIPTS ends at that version, as in an older buntime."""
     vars(statefile)["SCRIPTS"] = SCRIPTS[:version]
     try:
         yield
@@ -152,7 +152,7 @@ def tables_up_to(version: int) -> Iterator[None]:
 
 
 def stages(file: Path | None, life: Life) -> list[Tables]:
-    """What is there before, after each step of the tables, then after each deed."""
+    """The content before, after each step of the tables, then after each deed."""
     connection = sqlite3.connect(":memory:", isolation_level=None)
     if file is not None:
         with sqlite3.connect(file) as source:
@@ -179,7 +179,7 @@ def stages(file: Path | None, life: Life) -> list[Tables]:
 
 
 def tables_of(connection: sqlite3.Connection) -> Tables:
-    """All that is in a file."""
+    """Everything in a file."""
     schema = connection.execute(
         "SELECT name, type, sql FROM sqlite_schema ORDER BY name"
     ).fetchall()
@@ -193,7 +193,7 @@ def tables_of(connection: sqlite3.Connection) -> Tables:
 
 
 def look(folder: Path, copy: Path) -> tuple[Path | None, Tables]:
-    """A copy of the file, recovered, and what is in it. Raises Wrong where it is not whole."""
+    """A recovered copy of the file, and its content. Raises Wrong if it is damaged."""
     shutil.rmtree(copy, ignore_errors=True)
     copy.mkdir()
     for path in folder.glob("state.db*"):
@@ -212,7 +212,7 @@ def look(folder: Path, copy: Path) -> tuple[Path | None, Tables]:
 
 
 def check(found: Tables, stages: Sequence[Tables], lived: Lived, deeds: int) -> None:
-    """Raises Wrong where a stage is missing, is there in part, or was never begun."""
+    """Raises Wrong if a stage is missing, there in part, or was never begun."""
     opened = len(stages) - 1 - deeds  # the stage of a file that was opened
     earliest = opened + lived.told if lived.is_open else 0
     latest = opened + lived.told + 1
@@ -224,7 +224,7 @@ def check(found: Tables, stages: Sequence[Tables], lived: Lived, deeds: int) -> 
 
 
 def check_chain(file: Path | None) -> int:
-    """Walk along the audit trail; its length."""
+    """Check the audit trail's chain; returns its length."""
     if file is None:
         return 0
     connection = sqlite3.connect(file)

@@ -1,4 +1,4 @@
-"""A runtime that is killed at any moment leaves a state.db that is whole."""
+"""A runtime that is killed at any moment leaves a whole state.db."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from tests.kills.deeds import DEEDS
 from tests.kills.life import Life, Lived, Wrong, check, stages
 from tests.support.harness import ROOT
 
-# Of more than a thousand: `build.py kills` does them, and CI.
+# Of more than a thousand, which `build.py kills` does, as CI does.
 SOME = ["--steps", "40", "--writes", "40", "--moments", "20", "--migrations", "2"]
 
 
 @pytest.mark.skipif(not hasattr(os, "pidfd_open"), reason="waits for a process by its descriptor")
 def test_kills() -> None:
-    """What was told to be done is there after the kill, and nothing is there in part."""
+    """What was reported as done is there after the kill, and nothing is there in part."""
     seed = random.randrange(10_000)
     command = [sys.executable, "-m", "tests.kills", *SOME, "--seed", str(seed)]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
@@ -34,7 +34,7 @@ def test_kills() -> None:
 
 
 def test_what_is_wrong() -> None:
-    """The check finds what is lost, what is there in part, and what nobody has asked for."""
+    """The check finds lost deeds, partial ones, and ones that nobody asked for."""
     life = Life(0, len(DEEDS))
     expected = stages(None, life)
     opened = len(SCRIPTS)
@@ -49,7 +49,7 @@ def test_what_is_wrong() -> None:
 
 
 def test_each_table_is_written() -> None:
-    """The lives that are cut have something in each table."""
+    """The lives that are cut write to each table."""
     found = stages(None, Life(0, 120))[-1]
     assert [name for name, rows in found.items() if name.startswith("table ") and not rows] == []
 
@@ -73,7 +73,7 @@ main()
 
 
 def test_a_migration_in_two_parts() -> None:
-    """A step of the tables that commits midway is found."""
+    """A migration step that commits midway is found."""
     command = [sys.executable, "-c", TORN, "--writes", "0", "--moments", "0", "--steps", "0"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert "Wrong" in done.stderr, done.stdout
