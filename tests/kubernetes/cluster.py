@@ -1,4 +1,4 @@
-"""helm and kubectl as functions, in one namespace that `restricted` holds for.
+"""helm and kubectl as functions, in one namespace that enforces `restricted`.
 
 KUBECONFIG       the cluster; all that is made there lies in the namespace and is deleted
 BUNTIME_IMAGE    the image, as the nodes find it: NAME:TAG; default: that of the chart
@@ -24,13 +24,13 @@ from tests.support.harness import ROOT
 CHART = ROOT / "deploy/helm/buntime"
 _WAIT_S = 300
 _FORWARDING = re.compile(r"Forwarding from 127\.0\.0\.1:(\d+) ->")
-KEY = "k" * 32  # of a namespace that lives for minutes
+KEY = "k" * 32  # for a namespace that lives for minutes
 
 Values = Mapping[str, Any]
 
 
 class Failed(Exception):
-    """A program has said no; the text is what it says."""
+    """A program has failed; the text is its message."""
 
 
 class Cluster(NamedTuple):
@@ -49,7 +49,7 @@ class Cluster(NamedTuple):
     # The namespace
 
     def begin(self) -> None:
-        """Make it, and the Secret with the master key."""
+        """Make the namespace, and the Secret with the master key."""
         labels = {"pod-security.kubernetes.io/enforce": "restricted"}
         space = {"apiVersion": "v1", "kind": "Namespace"}
         self.apply(space | {"metadata": {"name": self.namespace, "labels": labels}})
@@ -63,7 +63,7 @@ class Cluster(NamedTuple):
         )
 
     def end(self) -> None:
-        """Delete it with all that it has, volumes too."""
+        """Delete the namespace with everything in it, volumes too."""
         self.kubectl("delete", "namespace", self.namespace, "--wait=false")
 
     # Programs
@@ -97,15 +97,15 @@ class Cluster(NamedTuple):
         self.kubectl("apply", "--filename", "-", text=json.dumps(made))
 
     def get(self, *words: str) -> Any:
-        """`get("pod", "web-0")`: the object, as JSON says it."""
+        """`get("pod", "web-0")`: the object, read from JSON."""
         return json.loads(self.kubectl("get", *words, "--output", "json"))
 
     def offers(self, api: str) -> bool:
-        """Whether the cluster has `"route.openshift.io/v1"`."""
+        """Whether the cluster has an API such as `"route.openshift.io/v1"`."""
         return api in self.kubectl("api-versions").split()
 
     def install(self, release: str, values: Values) -> None:
-        """Have a release of the chart with these values, and wait until its pods are ready."""
+        """Install a release of the chart with these values, and wait until its pods are ready."""
         with tempfile.NamedTemporaryFile("w", suffix=".json") as file:
             json.dump(self.values(values), file)
             file.flush()
@@ -113,7 +113,7 @@ class Cluster(NamedTuple):
             self.helm("upgrade", "--install", release, str(CHART), "--values", file.name, *wait)
 
     def values(self, values: Values) -> dict[str, Any]:
-        """Values with what is so for all: the image, and the Secret."""
+        """These values with those that all releases share: the image, and the Secret."""
         made = {"masterKey": {"secret": "master"}, **values}
         if self.image:
             repository, _, tag = self.image.rpartition(":")

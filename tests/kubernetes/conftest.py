@@ -1,4 +1,4 @@
-"""Collected by `python3 build.py test --kubernetes` alone, and skipped without a cluster."""
+"""Collected only by `python3 build.py test --kubernetes`, and skipped without a cluster."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ collect_ignore_glob = [] if os.environ.get("CLUSTER_TOOLS") else ["test_*.py"]
 
 @pytest.fixture(scope="session")
 def cluster() -> Iterator[Cluster]:
-    """A namespace of its own in the cluster of KUBECONFIG, which is deleted at the end."""
+    """A new namespace in the cluster of KUBECONFIG, which is deleted at the end."""
     if not os.environ.get("KUBECONFIG"):
         pytest.skip("no cluster: set KUBECONFIG to the file of one, which nobody needs")
     cluster = Cluster.of_environment()

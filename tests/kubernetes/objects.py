@@ -1,4 +1,4 @@
-"""What the tests have run in a cluster: values of the chart, an app, and a pod that asks for it."""
+"""What the tests run in a cluster: values of the chart, an app, and a pod that sends requests."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def fetch(request):
     return Response("here")
 """
 MANIFEST = "ttl: 600\nconcurrency: 50\nentrypoint: app.py\n"
-# Asks in turn, each time by a connection of its own, until it is told to end; tells how it went.
+# Sends requests in turn, each over a new connection, until it is told to end; then reports.
 ASKING = (Path(__file__).parent / "asking.sh").read_text("utf-8")
 _TOLD = re.compile(r"^answered (\d+) lost (\d+)$", re.MULTILINE)
 _CONFINED = {
@@ -67,7 +67,7 @@ def stateless(image: str, name: str = "web", **more: Any) -> Values:
 
 
 def asking(image: str, service: str, path: str, at_a_time: int = 1) -> dict[str, Any]:
-    """A pod that asks the Service until it is deleted or told to end."""
+    """A pod that sends requests to the Service until it is deleted or told to end."""
     variables = {"SERVER": service, "REQUEST_PATH": path, "AT_A_TIME": str(at_a_time)}
     return {
         "apiVersion": "v1",
@@ -93,7 +93,7 @@ def asking(image: str, service: str, path: str, at_a_time: int = 1) -> dict[str,
 
 
 def told(log: str) -> tuple[int, int]:
-    """How many answers the pod has had, and how many requests were lost: `(812, 0)`."""
+    """How many answers the pod got, and how many requests were lost: `(812, 0)`."""
     found = _TOLD.findall(log)
     if not found:
         raise AssertionError(f"the asking pod has not ended: {log[-500:]}")

@@ -22,7 +22,7 @@ pytestmark = pytest.mark.timeout(900)
 
 
 def ask(url: str, host: str = "") -> tuple[int, str]:
-    """Status and body; (0, why) where there is no answer."""
+    """Status and body; (0, why) if there is no answer."""
     try:
         with httpx.Client(trust_env=False, timeout=30, verify=False) as client:
             answer = client.get(url, headers={"Host": host} if host else {})
@@ -32,7 +32,7 @@ def ask(url: str, host: str = "") -> tuple[int, str]:
 
 
 def eventually(is_so: Callable[[], bool], what: str, timeout_s: float = 240) -> None:
-    """The cluster's controllers look each some seconds; no event tells of what they have done."""
+    """Wait for the cluster's controllers: they act every few seconds, and no event announces it."""
     until = time.monotonic() + timeout_s
     while not is_so():
         assert time.monotonic() < until, f"{what} within {timeout_s:.0f} s"
@@ -41,7 +41,7 @@ def eventually(is_so: Callable[[], bool], what: str, timeout_s: float = 240) -> 
 
 @contextmanager
 def asked(cluster: Cluster, service: str, path: str, at_a_time: int) -> Iterator[list[int]]:
-    """Meanwhile a pod asks the Service; the list gets how many answers it had, and how many not."""
+    """Meanwhile a pod sends requests to the Service; the list gets its answered and lost counts."""
     pod = asking(image(cluster), service, path, at_a_time)
     name, counts = pod["metadata"]["name"], list[int]()
     cluster.apply(pod)
@@ -57,7 +57,7 @@ def asked(cluster: Cluster, service: str, path: str, at_a_time: int) -> Iterator
 
 
 def image(cluster: Cluster) -> str:
-    """The image that the chart has the pods run."""
+    """The image that the pods run."""
     return cluster.image or str(
         cluster.get("statefulset", "state-buntime")["spec"]["template"]["spec"]["containers"][0][
             "image"
@@ -67,7 +67,7 @@ def image(cluster: Cluster) -> str:
 
 @pytest.fixture(scope="module")
 def stateful(cluster: Cluster) -> Cluster:
-    """One pod with a volume, as the defaults are."""
+    """One pod with a volume, as by default."""
     cluster.install("state", {"state": {"size": "1Gi"}, "ingress": {"enabled": False}})
     return cluster
 
@@ -81,7 +81,7 @@ def many(stateful: Cluster) -> Cluster:
 
 
 def test_an_app_answers(stateful: Cluster, tmp_path: Path) -> None:
-    """An app that `buntime deploy` brings through a tunnel answers by the Service."""
+    """An app that `buntime deploy` sends through a tunnel answers at the Service."""
     (tmp_path / "web").mkdir()
     (tmp_path / "web/app.py").write_text(APP, "utf-8")
     (tmp_path / "web/buntime.yaml").write_text(MANIFEST, "utf-8")
@@ -100,7 +100,7 @@ def test_helm_test(many: Cluster) -> None:
 
 
 def test_the_volume_outlives_its_pod(stateful: Cluster) -> None:
-    """A pod that is deleted comes again, with the app that was deployed to the one before."""
+    """A deleted pod comes back, with the app that was deployed to the one before."""
     before = stateful.get("pod", "state-buntime-0")["metadata"]["uid"]
     stateful.kubectl("delete", "pod", "state-buntime-0")
     stateful.kubectl("rollout", "status", "statefulset/state-buntime", "--timeout=240s")
@@ -110,7 +110,7 @@ def test_the_volume_outlives_its_pod(stateful: Cluster) -> None:
 
 
 def test_a_pod_is_restricted(stateful: Cluster) -> None:
-    """The pod runs as nobody that its image names as root, and cannot write its root."""
+    """The pod's user is not root, and it cannot write to its root file system."""
     uid = stateful.kubectl("exec", "state-buntime-0", "--", "id", "-u").strip()
     assert uid != "0"
     with pytest.raises(Failed):
@@ -118,7 +118,7 @@ def test_a_pod_is_restricted(stateful: Cluster) -> None:
 
 
 def test_an_update_loses_nothing(many: Cluster) -> None:
-    """Two updates of all pods under load: each request has its answer."""
+    """Two updates of all pods under load: each request gets its answer."""
     with asked(many, "web-buntime", "/web/", at_a_time=8) as counts:
         for number in ("1", "2"):
             many.install("web", stateless(image(many), podAnnotations={"update": number}))
@@ -129,7 +129,7 @@ def test_an_update_loses_nothing(many: Cluster) -> None:
 
 
 def test_it_scales_by_our_metric(many: Cluster) -> None:
-    """More requests in progress than it aims at make more pods."""
+    """More requests in progress than the target make more pods."""
     try:
         offered = json.loads(many.kubectl("get", "--raw", _METRICS))["resources"]
     except Failed:
@@ -148,7 +148,7 @@ def test_it_scales_by_our_metric(many: Cluster) -> None:
 
 
 def test_an_ingress_or_a_route_answers(many: Cluster) -> None:
-    """The app answers by its host."""
+    """The app answers at its host."""
     if many.offers("route.openshift.io/v1"):
         many.install("web", stateless(image(many), route={"enabled": True}))
         host = many.get("route", "web-buntime")["spec"]["host"]
@@ -163,7 +163,7 @@ def test_an_ingress_or_a_route_answers(many: Cluster) -> None:
 
 
 def _controller(cluster: Cluster) -> tuple[str, str, int, str]:
-    """Namespace, Service, port and class of the Ingress controller; skips where there is none."""
+    """Namespace, Service, port and class of the Ingress controller; skips if there is none."""
     space, _, rest = os.environ.get("INGRESS", "kube-system/traefik:80").partition("/")
     service, _, port = rest.partition(":")
     try:
@@ -174,7 +174,7 @@ def _controller(cluster: Cluster) -> tuple[str, str, int, str]:
 
 
 def test_an_uninstall_leaves_the_volume(many: Cluster) -> None:
-    """The claim is there after `helm uninstall`: apps and keys are deleted by hand alone."""
+    """The claim survives `helm uninstall`: only people delete apps and keys."""
     many.helm("uninstall", "state", "--wait")
     assert many.get("pvc", "data-state-buntime-0")["status"]["phase"] == "Bound"
     with pytest.raises((Failed, subprocess.TimeoutExpired)):
