@@ -3,8 +3,8 @@
     python -m tests.load.autobahn WSTEST                   all groups: 45 minutes
     python -m tests.load.autobahn WSTEST 1 2 7.1 --asgi    some, through an ASGI app
 
-WSTEST is the command of the package autobahntestsuite, which needs Python 2.7. Fails where a case
-fails, or is non-strict and not among MAY_BE_LAX.
+WSTEST is the command of the package autobahntestsuite, which needs Python 2.7. Fails if a case
+fails, or is non-strict and not in MAY_BE_LAX.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from pathlib import Path
 from tests.support.harness import running, write_app
 
 GROUPS = "1 2 3 4 5 6 7 9 10 12 13".split()
-# Fragments of TCP decide whether an echo is seen before the end in these.
+# In these cases TCP's segmentation decides whether an echo is seen before the end.
 MAY_BE_LAX = frozenset("3.2 3.3 4.1.3 4.1.4 4.2.3 4.2.4 5.15".split())
 FINE = ("OK", "INFORMATIONAL")
 FETCH = """
@@ -41,7 +41,7 @@ async def app(scope, receive, send):
 
 
 def fuzz(wstest: str, groups: list[str], source: str) -> dict[str, dict[str, str]]:
-    """What the fuzzing client says of each case."""
+    """What the fuzzing client reports on each case."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         write_app(folder / "apps" / "echo", {"app.py": source}, ttl="1d")

@@ -3,8 +3,8 @@
     python -m tests.load.many_streams                      2000 and 2000, for 30 s
     python -m tests.load.many_streams --sockets 500 --events 0 --seconds 10
 
-Says how many messages came, how late the latest was, and what a connection costs in memory. Fails
-where a message is lost, or later than LATE_S. `tests/load/test_many_streams.py` is its small form.
+Prints how many messages came, how late the latest was, and what a connection costs in memory. Fails
+if a message is lost, or later than LATE_S. `tests/load/test_many_streams.py` is its small form.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ _OPENING = 100  # connections that are opened at once
 _PING = b"\x89\0"
 _PONG = write_frame(PONG)
 
-# A message is due one second after the last, counted from the first: what is late does not make
-# those behind it late.
+# Each message is due a number of seconds after the first, so one late message does not make those
+# after it late.
 SOCKET = """
 import asyncio, time
 
@@ -69,7 +69,7 @@ class Tally:
 
 
 class Client(asyncio.Protocol):
-    """One connection. Its messages are found by their braces, of which there are no others."""
+    """One connection. It finds messages by their braces, because nothing else contains any."""
 
     def __init__(self, asks: bytes, tally: Tally) -> None:
         self._asks = asks
@@ -86,7 +86,7 @@ class Client(asyncio.Protocol):
         transport.write(self._asks)
 
     def data_received(self, data: bytes) -> None:
-        if _PING in data:  # which is nowhere else, as messages are ASCII
+        if _PING in data:  # nothing else contains this, because messages are ASCII
             self.transport.write(_PONG)
         *messages, self._unread = (self._unread + data).split(b"}")
         for message in messages:
@@ -145,7 +145,7 @@ def resident_kb(pid: int) -> int:
 
 
 async def hold_open(runtime: Runtime, counts: dict[str, int], seconds: float) -> list[Report]:
-    """Open so many connections of each kind, keep them for so long, and report."""
+    """Open this many connections of each kind, hold them for this long, and report."""
     asks = {
         "sockets": handshake("/sockets/"),
         "events": b"GET /events/ HTTP/1.1\r\nHost: a\r\n\r\n",
@@ -169,7 +169,7 @@ async def hold_open(runtime: Runtime, counts: dict[str, int], seconds: float) ->
 
 
 def memory_of(runtime: Runtime) -> list[int]:
-    """The runtime's, then that of each of its workers, in kB."""
+    """The runtime's memory, then that of each of its workers, in kB."""
     pid = runtime.process.pid
     return [resident_kb(each) for each in [pid, *sorted(children_of(pid))]]
 

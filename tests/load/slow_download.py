@@ -3,8 +3,8 @@
     python -m tests.load.slow_download                     2 GB at 1 MB/s for 20 s
     python -m tests.load.slow_download --seconds 5 --megabytes 100
 
-Says how the memory of runtime and worker did meanwhile, and fails where either grew by more than
-GROWN_MAX, the app was not told that its client had left, or the worker was not used again.
+Prints how the memory of runtime and worker changed, and fails if either grew by more than
+GROWN_MAX, if the app was not told that its client had left, or if the worker was not used again.
 `tests/load/test_slow_download.py` is its small form.
 """
 
@@ -83,21 +83,21 @@ def measure(folder: Path, size: int, seconds: float) -> list[Report]:
         write_app(folder / kind, {"app.py": source}, ttl="1h")
     env = {"RUNTIME_ENV": "production", "RUNTIME_LOG_LEVEL": "info", "RUNTIME_SPARE_WORKERS": "0"}
     reports = []
-    for kind in APPS:  # a runtime for each, so that its one child is the worker
+    for kind in APPS:  # one runtime each, so that its only child is the worker
         with running(folder, env=env) as runtime:
             reports.append(leave_early(runtime, kind, size, seconds))
     return reports
 
 
 def leave_early(runtime: Runtime, kind: str, size: int, seconds: float) -> Report:
-    """Read at RATE for so long, and leave."""
+    """Read at RATE for this long, then leave."""
 
     def ask(path: str) -> bytes:
         with client_of(runtime) as client:
             return client.get(f"/{kind}{path}").body
 
     pid = ask("/pid")
-    ask(f"/?size={4 * MB}")  # what the first download takes for ever
+    ask(f"/?size={4 * MB}")  # memory that the first download takes and keeps
     before = memory_of(runtime)
     most = list(before)
     read = 0
@@ -108,7 +108,7 @@ def leave_early(runtime: Runtime, kind: str, size: int, seconds: float) -> Repor
             while read < elapsed * RATE:
                 read += len(client.receive())
             most = [max(pair) for pair in zip(most, memory_of(runtime), strict=True)]
-            time.sleep(0.02)  # the rate is the point
+            time.sleep(0.02)  # sets the rate
     left = time.monotonic()
     message = closed_message(runtime)
     told_s = time.monotonic() - left
@@ -124,7 +124,7 @@ def leave_early(runtime: Runtime, kind: str, size: int, seconds: float) -> Repor
 
 
 def closed_message(runtime: Runtime) -> str:
-    """What the app prints at the end of the second download, the one that is left."""
+    """What the app prints at the end of the second download, the one that is left early."""
     deadline = time.monotonic() + 20
     while time.monotonic() < deadline:
         closed = [
