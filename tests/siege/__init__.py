@@ -1,6 +1,6 @@
 """One client or app attacks, and others are timed: `python3 build.py siege [ATTACK...]`.
 
-For each attack, rounds in a runtime of their own: first without the attacker, then with. What
-counts is how much later the 99th of 100 answers to others comes; the median of all rounds is held
-against a bound.
+Each round of an attack has its own runtime, first without the attacker, then with. What counts is
+how much later the 99th of 100 answers to others comes; the median of all rounds is compared with a
+bound.
 """

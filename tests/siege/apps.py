@@ -1,4 +1,4 @@
-"""The apps of a siege: those that are timed, and the one that is attacked or attacks itself."""
+"""The apps of a siege: those that are timed, and the one that is attacked or attacks."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ def write_apps(folder: Path) -> None:
 
 
 def write_hostile(folder: Path) -> None:
-    """What is attacked, and what attacks; and a large file."""
+    """The app that is attacked or attacks, and a large file."""
     write_app(folder / "hostile", {"app.py": _HOSTILE}, ttl=3600, timeout=5, concurrency=20)
     write_app(folder / "hostile-once", {"app.py": _HOSTILE}, ttl=0, timeout=30)
     write_app(folder / "ends-late", {"app.py": _ENDS_LATE}, ttl=0)

@@ -13,9 +13,9 @@ from tests.support.harness import ROOT
 
 @contextlib.contextmanager
 def attacker(name: str, port: int) -> Iterator[None]:
-    """The attack of this name, in a process of its own, which must not end before it is ended.
+    """The attack of this name, in its own process, which must not end before this block does.
 
-    It ends with this process too, also where that is killed.
+    It also ends with this process, even if this process is killed.
     """
     command = [sys.executable, "-m", "tests.siege.attacks", name, str(port)]
     process = subprocess.Popen(

@@ -1,6 +1,6 @@
 """The attacks. Each runs until its process is ended: `python -m tests.siege.attacks NAME PORT`.
 
-It runs at the lowest priority, since an attacker has a machine of his own.
+It runs at the lowest priority, because a real attacker has a machine of their own.
 """
 
 from __future__ import annotations
@@ -27,12 +27,12 @@ def attack(function: Attack) -> Attack:
 
 
 def connect(port: int) -> socket.socket:
-    """By another address than that of the others, whose local ports are not to be used up."""
+    """From another address than the timed clients, so that their local ports are not used up."""
     return socket.create_connection(("127.0.0.1", port), timeout=30, source_address=_FROM)
 
 
 def ask(port: int, path: str) -> None:
-    """One request, whatever comes of it."""
+    """One request, whatever its outcome."""
     with contextlib.suppress(OSError), connect(port) as sock:
         sock.sendall(b"GET %s HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n" % path.encode())
         while sock.recv(65536):
@@ -40,7 +40,7 @@ def ask(port: int, path: str) -> None:
 
 
 def pour(port: int, data: bytes, first: bytes = b"") -> None:
-    """Send the same bytes for ever, on one connection, and take what comes back."""
+    """Send the same bytes forever, on one connection, and take what comes back."""
     while True:
         with contextlib.suppress(OSError), connect(port) as sock:
             threading.Thread(target=_swallow, args=[sock], daemon=True).start()
@@ -102,7 +102,7 @@ def ignores_its_window(port: int) -> None:
 
 @attack
 def talks_without_end(port: int) -> None:
-    """A worker that tells over and over how busy it is."""
+    """A worker that reports over and over how busy it is."""
     while True:
         ask(port, "/hostile/busy")
 
@@ -121,13 +121,13 @@ def prints_lines(port: int) -> None:
 
 @attack
 def answers_in_bytes(port: int) -> None:
-    """An app that yields single bytes for ever."""
+    """An app that yields single bytes forever."""
     pour(port, b"", first=_GET % b"/hostile/pieces")
 
 
 @attack
 def ends_late(port: int) -> None:
-    """Workers that do not end when they are told to, more than the pool has room for."""
+    """Workers that do not end when told to, more than the pool has room for."""
     for _ in range(4):
         threading.Thread(target=_ask_for_ever, args=[port, "/ends-late/"], daemon=True).start()
     time.sleep(3600)
@@ -140,14 +140,14 @@ def _ask_for_ever(port: int, path: str) -> None:
 
 @attack
 def calls_flood(port: int) -> None:
-    """An app that calls a service over and over, by 70 threads."""
+    """An app that calls a service over and over, in 70 threads."""
     ask(port, "/floods/calls")
     time.sleep(3600)
 
 
 @attack
 def held_calls(port: int) -> None:
-    """The same of a method that takes long: most calls find no place."""
+    """The same with a slow method: most calls find no place."""
     ask(port, "/floods/held")
     time.sleep(3600)
 
@@ -182,7 +182,7 @@ def tiny_messages(port: int) -> None:
 
 @attack
 def fragments(port: int) -> None:
-    """One message without end, in empty pieces."""
+    """One message without end, in empty fragments."""
     first = handshake("/hostile/") + write_frame(TEXT, b"", fin=False)
     pour(port, write_frame(0, b"", fin=False) * 5000, first=first)
 
@@ -210,7 +210,7 @@ def chunks_of_one_byte(port: int) -> None:
 
 @attack
 def eight_at_once(port: int) -> None:
-    """Pings, pipelined requests and short chunks by eight connections."""
+    """Pings, pipelined requests and tiny messages on eight connections."""
     for function in (empty_pings, pipelined_health, pipelined_404, tiny_messages) * 2:
         threading.Thread(target=function, args=[port], daemon=True).start()
     time.sleep(3600)
@@ -227,7 +227,7 @@ def connects_and_leaves(port: int) -> None:
 
 @attack
 def large_heads(port: int) -> None:
-    """60 kB of header fields, another one each time."""
+    """60 kB of header fields, with new names each time."""
     number = 0
     while True:
         with contextlib.suppress(OSError), connect(port) as sock:
@@ -244,14 +244,14 @@ def large_heads(port: int) -> None:
 
 @attack
 def slow_bodies(port: int) -> None:
-    """Uploads to an app of one worker a request, a byte each two seconds."""
+    """Uploads to an app with a worker for each request, one byte every two seconds."""
     first = b"POST /hostile-once/ HTTP/1.1\r\nHost: a\r\nContent-Length: 100000\r\n\r\n"
     drip(port, first, b"x", 2.0, connections=8)
 
 
 @attack
 def slow_bodies_at_once(port: int) -> None:
-    """The same by so many that all slots are taken several times over."""
+    """The same from so many clients that all slots are taken several times over."""
     first = b"POST /hostile-once/ HTTP/1.1\r\nHost: a\r\nContent-Length: 100000\r\n\r\n"
     drip(port, first, b"x", 0.5, connections=60)
 
@@ -269,20 +269,20 @@ def empty_lines(port: int) -> None:
 
 @attack
 def half_heads(port: int) -> None:
-    """A header field, and another one, without end."""
+    """One header field after another, without end."""
     drip(port, b"GET / HTTP/1.1\r\nHost: a\r\n", b"X: y\r\n", 0.5, connections=400)
 
 
 @attack
 def lingering(port: int) -> None:
-    """Bodies that are refused, and go on all the same."""
+    """Bodies that are refused, and are sent all the same."""
     first = b"POST /calm/ HTTP/1.1\r\nHost: a\r\nContent-Length: 999999999\r\n\r\n"
     drip(port, first, b"x", 0.5, connections=400)
 
 
 @attack
 def slow_readers(port: int) -> None:
-    """Ask for a large file, and take none of it."""
+    """Request a large file, and take none of it."""
     socks = []
     while True:
         with contextlib.suppress(OSError):
@@ -296,7 +296,7 @@ def slow_readers(port: int) -> None:
 
 @attack
 def slow_answers(port: int) -> None:
-    """The same of apps with a worker for each request: more than half of the slots."""
+    """The same from apps with a worker for each request: more than half of the slots."""
     socks: list[socket.socket] = []
     while True:
         with contextlib.suppress(OSError):
@@ -317,7 +317,7 @@ def hung_app(port: int) -> None:
 
 @attack
 def half_closers(port: int) -> None:
-    """Ask what takes long, with the side shut behind it, so that nobody knows who is there."""
+    """Slow requests with their sending side closed, so that nobody knows whether they are there."""
     while True:
         socks = []
         for number in range(200):
@@ -330,7 +330,7 @@ def half_closers(port: int) -> None:
 
 
 def _end_with_parent() -> None:
-    """When who has started this is gone, however he went, his end of the pipe is shut."""
+    """If the process that started this is gone, in whatever way, its end of the pipe is closed."""
     sys.stdin.buffer.read()
     os._exit(0)
 

@@ -53,7 +53,8 @@ def fetch(request):
 
 
 def write_plugins(folder: Path, apps: Path) -> dict[str, str]:
-    """The plugins, and the app in `apps` that floods them; returns variables of the runtime."""
+    """Write the plugins, and the app in `apps` that floods them; returns the runtime's
+    variables."""
     write_plugin(folder / "plugins", "store", _STORE, provides={"kv": {"to": "all"}})
     write_plugin(folder / "plugins", "slow", _SLOW, match={"paths": ["/hostile/**"]})
     write_app(apps / "floods", {"app.py": _FLOOD}, ttl=3600, uses=["kv"])

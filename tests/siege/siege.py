@@ -1,4 +1,4 @@
-"""Rounds of one attack, each in a runtime of its own, and what they cost the others."""
+"""Rounds of one attack, each in its own runtime, and what they cost the others."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from tests.siege.attacker import attacker
 from tests.siege.plugins import write_plugins
 from tests.siege.timing import Timing, time_answers
 
-BOUND_S = 0.03  # how much later the others' 99th answer of 100 may come
-# What the attacked share: with it the attacks are quick to reach a limit, if there is one to reach.
+BOUND_S = 0.03  # how much later the 99th of 100 answers to others may come
+# Limits that the attacked share, low enough that attacks reach them quickly.
 _SETTINGS = {"RUNTIME_CONNECTIONS_MAX": "200", "RUNTIME_EPHEMERAL_CONCURRENCY": "4"}
 _SETTINGS |= {"RUNTIME_SHUTDOWN_TIMEOUT": "5", "RUNTIME_POOL_SIZE": "12"}
 _VICTIMS = dict.fromkeys(
     ("slow-bodies", "slow-bodies-at-once", "slow-answers", "ends-late"), "/once/"
 )
-_PLUGGED = ("calls-flood", "held-calls", "items-flood", "slow-hook")  # those with plugins
+_PLUGGED = ("calls-flood", "held-calls", "items-flood", "slow-hook")  # those that need plugins
 _STOP_S = 15.0
-_RAMP_S = 1.0  # that an attack has to unfold, in which nothing is timed
+_RAMP_S = 1.0  # for an attack to unfold, without timing
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ class Round:
 
     before: Timing
     under: Timing
-    has_stopped: bool  # when it was told to, the attacker gone
+    has_stopped: bool  # the runtime ended when it was told to
 
     @property
     def cost_s(self) -> float:
@@ -77,7 +77,7 @@ def besiege(folder: Path, name: str, *, rounds: int, seconds: float) -> Outcome:
 def _round(folder: Path, name: str, seconds: float) -> Round:
     folder.mkdir(parents=True)
     write_apps(folder / "apps")
-    path = _VICTIMS.get(name, "/calm/")  # of an app whose worker stays
+    path = _VICTIMS.get(name, "/calm/")  # an app whose worker stays
     env = {**_SETTINGS, "RUNTIME_ENV": "production"}
     if name in _PLUGGED:
         env |= write_plugins(folder, folder / "apps")

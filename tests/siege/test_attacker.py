@@ -1,4 +1,4 @@
-"""An attack, and what it is made on, end with who has started them."""
+"""An attack, and the runtime that it attacks, end with the process that started them."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ with socket.create_server(("127.0.0.1", 0)) as server:
 
 
 def test_their_parent_is_killed(tmp_path: Path) -> None:
-    """Nobody ends them then; they see that by themselves."""
+    """If that process is killed nobody ends them, so they notice it themselves."""
     command = [sys.executable, "-c", STARTS, str(tmp_path)]
     with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as parent:
         assert parent.stdout is not None
@@ -39,7 +39,7 @@ def test_their_parent_is_killed(tmp_path: Path) -> None:
 
 
 def is_running(pid: int) -> bool:
-    """Not where it has ended, though nobody has taken notice of that yet."""
+    """False once it has ended, even if nobody has reaped it yet."""
     try:
         status = Path(f"/proc/{pid}/stat").read_text("ascii")
     except OSError:

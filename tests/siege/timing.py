@@ -7,7 +7,7 @@ import time
 from dataclasses import dataclass
 
 EVERY_S = 0.01
-LATE_S = 10.0  # what does not come at all counts as much
+LATE_S = 10.0  # an answer that never comes counts as this late
 
 
 @dataclass(frozen=True)
@@ -24,7 +24,7 @@ class Timing:
 
 
 def time_answers(port: int, path: str, seconds: float) -> Timing:
-    """Ask again and again, now on a connection that stays, now on a new one."""
+    """Send requests again and again, on a kept connection and on new ones in turn."""
     stays = http.client.HTTPConnection("127.0.0.1", port, timeout=LATE_S)
     taken: list[float] = []
     failures = 0
