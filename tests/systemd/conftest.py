@@ -1,4 +1,4 @@
-"""A machine with the units installed by `buntime install-service`, once for each form.
+"""A machine with the units that `buntime install-service` installs, once for each form.
 
 `python3 build.py test --systemd` boots it; without that these tests are skipped.
 """
@@ -47,14 +47,14 @@ def fetch(request):
 
 
 class Machine:
-    """Runs commands in it, and asks the runtime there."""
+    """Runs commands in the machine, and sends requests to the runtime there."""
 
     def __init__(self, pid: int, root: Path) -> None:
         self.root = root
         self._entering = entering(pid)
 
     def run(self, *words: str, fails: bool = False) -> str:
-        """What a command prints; it must succeed, or with `fails` not."""
+        """What a command prints; it must succeed, or fail with `fails`."""
         done = subprocess.run(
             [*self._entering, *words],
             stdin=subprocess.DEVNULL,
@@ -69,12 +69,12 @@ class Machine:
         return done.stdout
 
     def journal(self) -> str:
-        """The last lines of the service, for messages."""
+        """The service's last log lines, for error messages."""
         shown = [*self._entering, "journalctl", "-u", "buntime*", "--no-pager", "-n", "30"]
         return subprocess.run(shown, capture_output=True, text=True, check=False).stdout
 
     def records(self, *more: str) -> list[dict[str, Any]]:
-        """The journal of the service."""
+        """The service's journal."""
         lines = self.run("journalctl", "-u", "buntime", "-o", "json", *more).splitlines()
         return [json.loads(line) for line in lines if line.startswith("{")]
 
@@ -87,11 +87,11 @@ class Machine:
 
     @property
     def runtime(self) -> int:
-        """The runtime's process, as the machine numbers it."""
+        """The runtime's process id within the machine."""
         return int(self.get("/tried/who").json()["runtime"])
 
     def wait_for_other(self, pid: int, timeout_s: float = 60.0) -> None:
-        """Wait until another runtime answers."""
+        """Wait until another runtime process answers."""
 
         def is_other() -> bool:
             try:
@@ -103,7 +103,7 @@ class Machine:
 
     @contextmanager
     def changed(self, text: str, unit: str = "buntime.service") -> Iterator[None]:
-        """With a drop-in, and with what was before behind it."""
+        """With a drop-in; afterwards as before."""
         folder = self.root / f"etc/systemd/system/{unit}.d"
         folder.mkdir(exist_ok=True)
         (folder / "tried.conf").write_text(text)
@@ -118,7 +118,7 @@ class Machine:
 
     @contextmanager
     def loaded(self) -> Iterator[list[str]]:
-        """Clients that ask all the time, each on new connections; what went wrong for them."""
+        """Clients that send requests all the time, each on new connections; yields their errors."""
         wrong: list[str] = []
         counts = [0, 0, 0]
         is_over = threading.Event()
@@ -158,7 +158,7 @@ def booted() -> Machine:
 
 @pytest.fixture(scope="module", params=["buntime", "buntime.pyz"])
 def machine(booted: Machine, request: pytest.FixtureRequest) -> Iterator[Machine]:
-    """With the service enabled and started, as docs/deployment.md tells."""
+    """With the service enabled and started, as docs/deployment.md says."""
     root, name = booted.root, request.param
     write_app(root / "srv/apps/tried", {"app.py": APP}, ttl=3600)
     booted.run("install", "-m", "755", f"/root/{name}", f"/usr/local/bin/{name}")

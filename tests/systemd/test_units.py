@@ -1,4 +1,4 @@
-"""The units, under a systemd that is real: what they promise, in the order of a service's life."""
+"""The units, under a real systemd: what they promise, in the order of a service's life."""
 
 import json
 import re
@@ -22,7 +22,7 @@ Environment=RUNTIME_APP_USERS=*=nobody
 
 
 def test_they_are_valid(machine: Machine) -> None:
-    """systemd has nothing to say against them, and little against what they leave open."""
+    """systemd finds nothing wrong with them, and little that they leave open."""
     assert machine.run("systemd-analyze", "verify", "buntime.service", "buntime.socket") == ""
     told = machine.run("systemd-analyze", "security", "--no-pager", "buntime.service")
     level = re.search(r"exposure level for buntime.service: ([\d.]+)", told)
@@ -31,7 +31,7 @@ def test_they_are_valid(machine: Machine) -> None:
 
 
 def test_start(machine: Machine) -> None:
-    """It is active when it answers, as its user, and tells how many apps it serves."""
+    """The service is active once it answers, runs as its user, and says how many apps it serves."""
     assert machine.shown("ActiveState") == "active"
     assert machine.get().text == "ok"
     assert "1 app" in machine.shown("StatusText")
@@ -40,7 +40,7 @@ def test_start(machine: Machine) -> None:
 
 
 def test_the_journal(machine: Machine) -> None:
-    """Lines are buntime's, with the priority of their level."""
+    """The lines are buntime's, with the priority of their level."""
     records = machine.records("-b")
     ours = [each for each in records if each.get("SYSLOG_IDENTIFIER") == "buntime"]
     assert any("listening" in str(each["MESSAGE"]) for each in ours)
@@ -49,7 +49,7 @@ def test_the_journal(machine: Machine) -> None:
 
 
 def test_reload(machine: Machine) -> None:
-    """Settings and apps are read anew, in the same process, and nobody notices."""
+    """Settings and apps are read again, in the same process, and clients notice nothing."""
     before = machine.runtime
     settings = machine.root / "etc/buntime/buntime.env"
     text = settings.read_text()
@@ -70,7 +70,7 @@ def test_reload(machine: Machine) -> None:
 
 
 def test_restart(machine: Machine) -> None:
-    """Another process takes over the socket, and no request is lost or refused."""
+    """A new process takes over the socket, and no request is lost or refused."""
     before = machine.runtime
     with machine.loaded() as wrong:
         machine.run("systemctl", "restart", "buntime")
@@ -79,7 +79,7 @@ def test_restart(machine: Machine) -> None:
 
 
 def test_stop(machine: Machine) -> None:
-    """What is in hand is answered before it ends; a client starts it again by the socket."""
+    """Requests in hand are answered before it ends; a client starts it again through the socket."""
     answers: list[int] = []
     slow = threading.Thread(
         target=lambda: answers.append(machine.get("/tried/slow?s=2").status_code)
@@ -100,32 +100,33 @@ def _workers(machine: Machine) -> str:
 
 @pytest.mark.timeout(120)
 def test_the_watchdog(machine: Machine) -> None:
-    """A runtime whose loop stands still is killed and started again; clients wait meanwhile."""
+    """A runtime whose loop stands still is killed and restarted; clients wait meanwhile."""
     with machine.changed("[Service]\nWatchdogSec=4\n"):
         machine.run("systemctl", "restart", "buntime")
         before = machine.runtime
         machine.run("kill", "-STOP", str(before))
-        assert machine.get().text == "ok"  # by the next one
+        assert machine.get().text == "ok"  # from the next one
         assert machine.runtime != before
         assert "Watchdog timeout" in machine.run("journalctl", "-u", "buntime", "-b", "--no-pager")
 
 
 @pytest.mark.timeout(120)
 def test_crashes(machine: Machine) -> None:
-    """A runtime that is killed is there again a second later, as often as it takes."""
+    """A killed runtime is back a second later, however often that happens."""
     for _ in range(3):
         before = machine.runtime
         machine.run("kill", "-KILL", str(before))
         machine.wait_for_other(before)
     assert machine.shown("ActiveState") == "active"
     assert machine.shown("ActiveState", "buntime.socket") == "active"
-    # Those of systemd, 5 in 10 s, would have given up where a start takes less than a second.
+    # With systemd's own limits, 5 in 10 s, it would have given up where a start takes less than a
+    # second.
     assert int(machine.shown("StartLimitBurst")) >= 30
     assert machine.shown("StartLimitIntervalUSec") == "1min"
 
 
 def test_a_wrong_setting(machine: Machine) -> None:
-    """It is not tried again, and the journal says what is wrong and where."""
+    """A failed start is not repeated, and the journal says what is wrong and where."""
     with machine.changed("[Service]\nEnvironment=RUNTIME_POOL_SIZE=many\n"):
         machine.run("systemctl", "stop", "buntime.socket", "buntime.service")
         machine.run("systemctl", "start", "buntime.service", fails=True)
@@ -135,7 +136,7 @@ def test_a_wrong_setting(machine: Machine) -> None:
 
 
 def test_what_apps_can_write(machine: Machine) -> None:
-    """Nothing but a /tmp of the service's own and their data; settings and keys are closed."""
+    """Apps can write only to the service's /tmp and their data; settings and keys are closed."""
     for path in ("/etc/x", "/usr/x", "/srv/apps/tried/x", "/var/lib/x", "/root/x"):
         assert machine.get("/tried/write", params={"at": path}).text != "done", path
     for path in ("/etc/buntime/secrets.env", "/var/lib/buntime/state.db", "/root/x"):
@@ -143,7 +144,7 @@ def test_what_apps_can_write(machine: Machine) -> None:
 
 
 def test_credentials(machine: Machine) -> None:
-    """The master key and apps' secrets as credentials: the runtime has them, apps do not."""
+    """The master key and apps' secrets are credentials: the runtime has them, apps do not."""
     machine.run("sh", "-c", "umask 077; printf made-of-24-random-bytes-1 > /root/master")
     machine.run("sh", "-c", "umask 077; printf sk_live_7 > /root/stripe")
     manifest = machine.root / "srv/apps/tried/buntime.yaml"
@@ -175,7 +176,7 @@ EnvironmentFile=
 
 
 def test_users_of_apps(machine: Machine) -> None:
-    """With the drop-in of docs/deployment.md apps have users of their own."""
+    """With the drop-in of docs/deployment.md apps have their own users."""
     with machine.changed(_USERS):
         machine.run("systemctl", "restart", "buntime")
         nobody = int(machine.run("id", "-u", "nobody"))
@@ -184,7 +185,7 @@ def test_users_of_apps(machine: Machine) -> None:
 
 
 def test_limits_of_workers(machine: Machine) -> None:
-    """`memoryMax` is a limit of the kernel's, where systemd has memory to delegate."""
+    """The kernel enforces `memoryMax` if systemd has memory to delegate."""
     controllers = machine.run("cat", "/sys/fs/cgroup/cgroup.controllers").split()
     if "memory" not in controllers:
         pytest.skip(f"version 2 of cgroups has no memory here, but {controllers}")
@@ -202,7 +203,7 @@ def test_limits_of_workers(machine: Machine) -> None:
 
 
 def test_nothing_listens_after_all(machine: Machine) -> None:
-    """Both units stopped, no connection is taken, and none of its processes is left."""
+    """With both units stopped no connection is accepted, and none of its processes is left."""
     machine.run("systemctl", "stop", "buntime.socket", "buntime.service")
     with pytest.raises(httpx.ConnectError):
         machine.get()
