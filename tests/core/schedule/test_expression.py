@@ -15,7 +15,7 @@ TEXTS = ("* * * * *", "*/20 * * * *", "0 * * * *", "30 2 * * *", "15,45 1,2 * * 
 
 
 def due(text: str, zone: str, start: str, count: int) -> list[str]:
-    """The local times behind `start`, as "29T03:00+02:00"."""
+    """The local times after `start`, as "29T03:00+02:00"."""
     tz = ZoneInfo(zone)
     schedule, found = Schedule(text, tz), []
     moment = datetime.fromisoformat(start).replace(tzinfo=tz).timestamp()
@@ -26,7 +26,7 @@ def due(text: str, zone: str, start: str, count: int) -> list[str]:
 
 
 def test_forms() -> None:
-    """Five fields, in quotes or an alias; blanks do not count."""
+    """A schedule has five fields, in quotes, or is an alias; spaces do not count."""
     assert parse_schedule(" */5  * * * 1-5 ") == "*/5 * * * 1-5"
     assert parse_schedule("@Daily") == "0 0 * * *"
 
@@ -49,14 +49,14 @@ def test_forms() -> None:
     ],
 )
 def test_refused(value: object, says: str) -> None:
-    """What is no schedule, or can never be due, is refused with what was written and the form."""
+    """A schedule that is invalid or never due is refused, with its text and the right form."""
     with pytest.raises(BadValue, match=says):
         parse_schedule(value)
 
 
 @given(st.text(alphabet="0123456789*/,-#LW MONJAN", max_size=40))
 def test_garbage_is_refused_or_due(text: str) -> None:
-    """Whatever is written is refused by BadValue, or is due some time."""
+    """Any text is refused by BadValue, or is due some time."""
     try:
         kept = parse_schedule(text)
     except BadValue:
@@ -65,7 +65,7 @@ def test_garbage_is_refused_or_due(text: str) -> None:
 
 
 def test_spring() -> None:
-    """A time that the clock skips is made up for behind the gap; a step goes on in real time."""
+    """A time that the clock skips is due right after the gap; a step continues in real time."""
     assert due("30 2 * * *", "Europe/Berlin", "2026-03-28T12:00", 2) == [
         "29T03:00+02:00",
         "30T02:30+02:00",
@@ -86,7 +86,7 @@ def test_spring() -> None:
 
 
 def test_autumn() -> None:
-    """A time that comes twice counts the first time alone; a step goes on in real time."""
+    """A time that occurs twice counts only the first time; a step continues in real time."""
     assert due("30 2 * * *", "Europe/Berlin", "2026-10-24T12:00", 2) == [
         "25T02:30+02:00",
         "26T02:30+01:00",
@@ -110,7 +110,7 @@ def test_autumn() -> None:
 
 
 def test_within_the_second_hour() -> None:
-    """Who begins in an hour that comes a second time is told what is ahead, not what is behind."""
+    """Starting within the repeated hour gives a time ahead, not one that has passed."""
     tz = ZoneInfo("Europe/Berlin")
     second = datetime(2026, 10, 25, 2, 10, tzinfo=tz, fold=1).timestamp()
     found = Schedule("0-59 2 * * *", tz).after(second)
@@ -124,7 +124,7 @@ def test_within_the_second_hour() -> None:
     st.integers(0, 3 * 86_400),
 )
 def test_law(text: str, zone: str, day: str, offset_s: int) -> None:
-    """What comes next is ahead; nothing is due between, whichever moment between is asked for."""
+    """The next time is ahead, and no time is due between, from whichever moment one asks."""
     start = datetime.fromisoformat(day).replace(tzinfo=UTC) + timedelta(seconds=offset_s)
     schedule, moment = Schedule(text, ZoneInfo(zone)), start.timestamp()
     found = schedule.after(moment)

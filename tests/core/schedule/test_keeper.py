@@ -11,7 +11,7 @@ KEY, OTHER = ProcessKey("shop", "worker"), ProcessKey("shop", "beat")
 
 
 def test_it_runs_once() -> None:
-    """What is wanted is started, once."""
+    """A wanted process starts once."""
     keeper = Keeper(5)
     keeper.want({KEY: "v1"})
     assert keeper.look(0.0) == [StartProcess(KEY, "v1")]
@@ -20,7 +20,8 @@ def test_it_runs_once() -> None:
 
 
 def test_back_off() -> None:
-    """What ends is started again, later each time, and soon after it has run for a minute."""
+    """A process that ends is restarted after ever longer waits, which are short again once it
+    has run for a minute."""
     keeper = Keeper(5)
     keeper.want({KEY: "v1"})
     now, waits = 0.0, []
@@ -37,7 +38,7 @@ def test_back_off() -> None:
 
 
 def test_other_code() -> None:
-    """Where its code changes it ends first; then it starts at once, whatever it failed before."""
+    """If its code changes, a process ends first and then starts at once, whatever failed before."""
     keeper = Keeper(5)
     keeper.want({KEY: "v1"})
     keeper.look(0.0)
@@ -52,7 +53,7 @@ def test_other_code() -> None:
 
 
 def test_not_wanted() -> None:
-    """What is wanted no more ends, and is forgotten."""
+    """A process that is no longer wanted ends, and is forgotten."""
     keeper = Keeper(5)
     keeper.want({KEY: "v1", OTHER: "v1"})
     keeper.look(0.0)
@@ -63,7 +64,7 @@ def test_not_wanted() -> None:
 
 
 def test_room() -> None:
-    """No more run than there is room for."""
+    """The number of running processes is limited."""
     keeper = Keeper(1)
     keeper.want({KEY: "v1", OTHER: "v1"})
     assert keeper.look(0.0) == [StartProcess(KEY, "v1")]
@@ -75,7 +76,7 @@ def test_room() -> None:
 
 
 def test_closed() -> None:
-    """At the end of the runtime nothing starts again."""
+    """Nothing starts again after the runtime has begun to close."""
     keeper = Keeper(1)
     keeper.want({KEY: "v1"})
     keeper.look(0.0)
@@ -86,8 +87,7 @@ def test_closed() -> None:
 
 @given(st.lists(st.tuples(st.integers(0, 3), st.booleans(), st.floats(0, 90)), max_size=40))
 def test_law(steps: list[tuple[int, bool, float]]) -> None:
-    """Never does one run twice, nor one start that is not wanted; what runs with an old token is
-    told to end."""
+    """No process runs twice or unwanted, and one with an old token is told to end."""
     keeper, now, token = Keeper(2), 0.0, 0
     running: dict[ProcessKey, object] = {}
     keys = [KEY, OTHER, ProcessKey("blog", "worker")]

@@ -1,4 +1,4 @@
-"""Which jobs are due, which wait, and which are passed over."""
+"""Which jobs are due, which wait, and which are skipped."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from buntime.core.apps.cronkeys import cron_jobs
 from buntime.core.schedule.expression import Schedule
 from buntime.core.schedule.planner import Ended, JobKey, Kept, Planned, Planner, Run
 
-START = 1_700_000_050.0  # ten seconds behind a minute
-MINUTE = START - 10 + 60  # the next one
+START = 1_700_000_050.0  # ten seconds before a full minute
+MINUTE = START - 10 + 60  # the next full minute
 
 
 def planned(**keys: object) -> dict[JobKey, Planned]:
@@ -45,7 +45,7 @@ def end(planner: Planner, run: Run, now: float) -> Ended:
 
 
 def test_due() -> None:
-    """A job runs at its moment and not before, once, as the version that is active then."""
+    """A job runs at its time and not before, once, in the version that is active then."""
     planner, key = make()
     assert planner.next_s() == MINUTE
     assert planner.look(MINUTE - 0.1) == []
@@ -60,7 +60,7 @@ def test_due() -> None:
 
 
 def test_overlap_forbidden() -> None:
-    """A moment that comes while the job runs is passed over, and told."""
+    """A time that comes while the job runs is skipped, and reported."""
     planner, key = make()
     planner.look(MINUTE)
     (run,) = started(planner, MINUTE)
@@ -73,7 +73,7 @@ def test_overlap_forbidden() -> None:
 
 
 def test_overlap_queued() -> None:
-    """One waits for its predecessor, others are passed over."""
+    """One run waits for its predecessor, others are skipped."""
     planner, _ = make(overlap="queue")
     planner.look(MINUTE)
     (run,) = started(planner, MINUTE)
@@ -85,7 +85,7 @@ def test_overlap_queued() -> None:
 
 
 def test_overlap_allowed() -> None:
-    """Runs go side by side, ten of them."""
+    """Up to ten runs may overlap."""
     planner, _ = make(most=50, overlap="allow")
     for minute in range(12):
         planner.look(MINUTE + 60 * minute)
@@ -93,7 +93,7 @@ def test_overlap_allowed() -> None:
 
 
 def test_no_more_than_there_are_places() -> None:
-    """Many jobs of one minute run by few at a time, who was first starts first."""
+    """Many jobs due in the same minute run a few at a time, in their order."""
     planner = Planner(2)
     (one,) = planned().values()
     planner.plan({JobKey(f"app{n:02}", "j"): one for n in range(20)}, START)
@@ -111,7 +111,7 @@ def test_no_more_than_there_are_places() -> None:
 
 
 def test_missed() -> None:
-    """A machine that has slept: moments are missed, unless the job catches up, once for all."""
+    """After the machine has slept, times are missed, unless the job catches up with one run."""
     planner, key = make(schedule="0 * * * *")
     first = planner.next_s() or 0
     (over,) = planner.look(first + 3 * 3600 + 100)
@@ -134,7 +134,7 @@ def test_missed_and_on_time() -> None:
 
 
 def test_clock_set_back() -> None:
-    """No moment counts twice; a clock that was wrong by more than a day begins anew."""
+    """No time counts twice; a clock that was wrong by more than a day is ignored."""
     planner, _ = make()
     planner.look(MINUTE)
     (run,) = started(planner, MINUTE)
@@ -149,7 +149,7 @@ def test_clock_set_back() -> None:
 
 
 def test_remembered() -> None:
-    """What an earlier runtime has left counts: what it has run is not run again."""
+    """The history of an earlier runtime counts: what it has run is not run again."""
     planner, key = make(catchUp=True, schedule="0 * * * *")
     (job,) = planned(schedule="0 * * * *").values()
     old = Ended(START - 7000, 2.0, "ok", "200")
@@ -166,7 +166,7 @@ def test_remembered() -> None:
 
 
 def test_remembered_from_the_future() -> None:
-    """A clock that was set back since: its moments are waited for, unless they are far ahead."""
+    """If the clock was set back, stored times are waited for, unless they are far ahead."""
     planner, key = make()
     (job,) = planned().values()
     planner.remember(key, Kept(job.schedule, MINUTE + 3600, ()), START)
@@ -177,7 +177,7 @@ def test_remembered_from_the_future() -> None:
 
 
 def test_jobs_change() -> None:
-    """A job that is gone runs on and is forgotten; what waits of it does not start."""
+    """A removed job finishes its run and is forgotten; its waiting runs do not start."""
     planner = Planner(1)
     (one,) = planned().values()
     keys = [JobKey("a", "j"), JobKey("b", "j")]
@@ -194,7 +194,7 @@ def test_jobs_change() -> None:
 
 
 def test_run_now() -> None:
-    """Who asks for a run gets one beside the schedule and the places, unless it runs already."""
+    """A requested run ignores the schedule and the limit, unless the job is running already."""
     planner, key = make(most=1)
     run = planner.run_now(key, START)
     assert run is not None
@@ -205,7 +205,7 @@ def test_run_now() -> None:
 
 
 def test_closed() -> None:
-    """Once it is closed nothing starts."""
+    """Nothing starts after it is closed."""
     planner, key = make()
     planner.look(MINUTE)
     planner.close()
@@ -219,8 +219,8 @@ def test_closed() -> None:
     st.booleans(),
 )
 def test_law(steps: list[tuple[float, int]], overlap: str, catch_up: bool) -> None:
-    """However the clock jumps: no moment runs twice, none runs before it comes, and there are never
-    more runs of a job than its overlap allows."""
+    """However the clock jumps, no time runs twice, none runs early, and a job never has more
+    runs than its overlap allows."""
     planner, _ = make(most=3, overlap=overlap, catchUp=catch_up, schedule="*/7 * * * *")
     now = START
     running: list[Run] = []
