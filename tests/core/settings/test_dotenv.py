@@ -71,7 +71,7 @@ def test_empty(data: bytes) -> None:
     ],
 )
 def test_faulty_lines(line: bytes, problem: str) -> None:
-    """A faulty line is an error that names file and line, and shows no value."""
+    """A faulty line is an error that names the file and the line, and shows no value."""
     with pytest.raises(UsageError) as caught:
         parse_dotenv(b"FIRST=1\n" + line + b"\nLAST=1\n", path="conf/.env")
     assert str(caught.value).startswith(f"conf/.env:2: {problem}")
@@ -91,7 +91,7 @@ def test_quoting_round_trip(value: str) -> None:
 @settings(deadline=None)
 @given(st.binary(max_size=60))
 def test_garbage(data: bytes) -> None:
-    """Any bytes are a mapping of text to text, or a UsageError."""
+    """Any bytes give a mapping of text to text, or a UsageError."""
     try:
         values = parse_dotenv(data, path=".env")
     except UsageError:

@@ -1,4 +1,4 @@
-"""Where to listen: how endpoints are written, and what is refused."""
+"""Where to listen: the form of endpoints, and what is refused."""
 
 import re
 
@@ -41,7 +41,7 @@ def listen(text: str) -> tuple[Endpoint, ...]:
     ],
 )
 def test_an_endpoint(text: str, endpoint: Endpoint) -> None:
-    """An address with its port, or a unix socket with its permissions."""
+    """An endpoint is an address with a port, or a unix socket with permissions."""
     assert listen(text) == (endpoint,)
 
 
@@ -49,12 +49,12 @@ def test_an_endpoint(text: str, endpoint: Endpoint) -> None:
     "text", ["a:1,b:2", "a:1 b:2", " a:1 ,\tb:2,", "a:1\nb:2"], ids=["comma", "blank", "both", "nl"]
 )
 def test_several(text: str) -> None:
-    """They are separated by commas or blanks, and keep their order."""
+    """Several are separated by commas or spaces, and keep their order."""
     assert listen(text) == (TcpEndpoint("a", 1), TcpEndpoint("b", 2))
 
 
 def test_none() -> None:
-    """An empty text names none."""
+    """An empty text names no endpoint."""
     assert listen("") == ()
 
 
@@ -88,24 +88,24 @@ def test_none() -> None:
     ],
 )
 def test_what_is_refused(text: str, message: str) -> None:
-    """What is no endpoint, or is there twice, is told with what would be one."""
+    """Invalid and duplicate endpoints are reported, with an example of a valid one."""
     with pytest.raises(BadValue, match=re.escape(message)):
         listen(text)
 
 
 def test_any_port_twice() -> None:
-    """Port 0 is a free port, so the same address can have it more than once."""
+    """Port 0 is any free port, so the same address can have it more than once."""
     assert listen("a:0 a:0") == (TcpEndpoint("a", 0), TcpEndpoint("a", 0))
 
 
 def test_a_host_may_be_a_socket() -> None:
-    """HOST takes a unix socket in the same form, with its permissions."""
+    """HOST accepts a unix socket in the same form, with its permissions."""
     assert parse_host("unix:/b?mode=600", SITUATION) == UnixEndpoint("/b", 0o600)
 
 
 @given(st.text("[]:.,%?= \nabx017ü/unixmode") | st.text())
 def test_any_text(text: str) -> None:
-    """Any text is endpoints or a BadValue, and nothing else."""
+    """Any text gives endpoints or a BadValue, and nothing else."""
     try:
         endpoints = listen(text)
     except BadValue:

@@ -1,4 +1,4 @@
-"""The settings of now, and what follows them."""
+"""The current settings, and what follows them."""
 
 from dataclasses import replace
 
@@ -17,7 +17,7 @@ def settings(**environ: str) -> Settings:
 
 
 def test_a_change_is_whole() -> None:
-    """While followers are called the new settings hold already, all of them, for everybody."""
+    """When followers are called, all new settings already apply, for everyone."""
     live = LiveSettings(settings(RUNTIME_POOL_SIZE="3"))
     seen: list[tuple[str, Settings, Settings]] = []
     live.follow(lambda new: seen.append(("first", new, live.now)))
@@ -29,12 +29,12 @@ def test_a_change_is_whole() -> None:
 
 
 def test_the_key_is_not_shown() -> None:
-    """Neither the settings nor who hands them out show the key."""
+    """Neither the settings nor the object that holds them show the key."""
     assert "geheim" not in repr(LiveSettings(settings(RUNTIME_MASTER_KEY="geheim")))
 
 
 def test_what_takes_a_restart_stays() -> None:
-    """Of what was read again the live settings are taken; the others are named, and stay."""
+    """Live settings are taken from the reloaded ones; the others are named, and stay."""
     old = settings(RUNTIME_LOG_LEVEL="info", RUNTIME_API_PREFIX="/a")
     read = settings(RUNTIME_LOG_LEVEL="warn", RUNTIME_API_PREFIX="/b")
     now, changed, late = reloaded(old, read)
@@ -43,5 +43,5 @@ def test_what_takes_a_restart_stays() -> None:
 
 
 def test_nothing_has_changed() -> None:
-    """The same settings once more change nothing."""
+    """Reloading the same settings changes nothing."""
     assert reloaded(settings(), settings()) == (settings(), [], [])

@@ -30,7 +30,7 @@ def load(
     mode: Mode = "checkout",
     is_root: bool = False,
 ) -> Settings:
-    """Settings with the folder /work/apps, unless something else is said."""
+    """Settings with the folder /work/apps, unless something else is given."""
     return load_settings(
         args=args or {},
         environ={"RUNTIME_WORKER_DIRS": "apps", "HOME": "/home/me"} | dict(environ or {}),
@@ -49,7 +49,7 @@ def fault(environ: Mapping[str, str]) -> str:
 
 
 def test_the_defaults() -> None:
-    """From a checkout the runtime is in development and can be reached from this machine alone."""
+    """From a checkout the runtime is in development and reachable from this machine only."""
     assert load() == Settings(
         env="development",
         env_file="/work/.env",
@@ -121,7 +121,7 @@ def test_the_defaults() -> None:
 
 @pytest.mark.parametrize("mode", ["pyz", "binary"])
 def test_in_production(mode: Mode) -> None:
-    """Started from one file, the runtime is in production: open to the network, JSON logs."""
+    """Run from the single file, the runtime is in production: open to the network, JSON logs."""
     settings = load(mode=mode)
     assert (settings.env, settings.is_development) == ("production", False)
     assert (settings.host, settings.log_level, settings.log_format) == ("0.0.0.0", "info", "json")
@@ -131,25 +131,25 @@ def test_in_production(mode: Mode) -> None:
     ("env", "size"), [("development", 10), ("staging", 50), ("production", 500), ("test", 5)]
 )
 def test_pool_size(env: str, size: int) -> None:
-    """Each environment has a pool size of its own."""
+    """Each environment has its own pool size."""
     settings = load({"RUNTIME_ENV": env})
     assert (settings.env, settings.pool_size) == (env, size)
     assert settings.is_development == (env == "development")
 
 
 def test_every_field_is_a_setting() -> None:
-    """The table covers the fields of Settings, and gives each a variable and a flag of its own."""
+    """The table covers the fields of Settings, each with a variable and a flag of its own."""
     assert sorted(setting.field for setting in SETTINGS) == sorted(
         {each.name for each in fields(Settings)}
-        - {"origins", "strangers"}  # which tell of the others
+        - {"origins", "strangers"}  # which describe the others
     )
     assert len({setting.variable for setting in SETTINGS}) == len(SETTINGS)
-    flags = [setting.flag for setting in SETTINGS if not setting.secret]  # which have none
+    flags = [setting.flag for setting in SETTINGS if not setting.secret]  # secrets have none
     assert len({*flags}) == len(flags)
 
 
 def test_flags_are_called_like_variables() -> None:
-    """A flag is its variable in small letters; folders of apps need none, secrets have none."""
+    """A flag is its variable in lower case; folders of apps need none, secrets have none."""
     for setting in SETTINGS:
         word = setting.variable.removeprefix("RUNTIME_").lower().replace("_", "-")
         if setting.field == "worker_dirs":
@@ -192,7 +192,7 @@ EXAMPLES = {
 
 
 def test_every_source() -> None:
-    """A setting can come from a flag, a variable or `.env`, and means the same each time."""
+    """A setting can come from a flag, a variable or `.env`, with the same meaning each time."""
     for setting in SETTINGS:
         text = EXAMPLES.get(setting.variable, "7kb" if setting.kind.word == "SIZE" else "7")
         situation = Situation("checkout", 4, "/work", False, {}, "test")
@@ -213,19 +213,19 @@ def test_precedence() -> None:
 
 
 def test_a_weaker_value_is_not_read() -> None:
-    """What is overruled need not be valid."""
+    """An overridden value need not be valid."""
     assert load({"PORT": "x"}, args={"port": "1"}).port == 1
     assert load({"PORT": "1"}, dotenv={"PORT": "x"}).port == 1
 
 
 def test_empty_is_not_set() -> None:
-    """A variable set to nothing gives the default, and hides the one in `.env`."""
+    """An empty variable gives the default, and hides the one in `.env`."""
     assert load({"PORT": " "}, dotenv={"PORT": "1"}).port == 8000
     assert load({"RUNTIME_MASTER_KEY": ""}, dotenv={"RUNTIME_MASTER_KEY": "k"}).master_key is None
 
 
 def test_origins() -> None:
-    """Each setting knows who has said it: a flag, a variable, a line of the file, or nobody."""
+    """Each setting knows its origin: a flag, a variable, a line of the file, or none."""
     told = load_settings(
         args={"port": "1", "host": None},
         environ={"NODE_ENV": "test", "RUNTIME_POOL_SIZE": " ", "PORT": "2", "HOME": "/home/me"},
@@ -243,7 +243,7 @@ def test_origins() -> None:
 
 
 def test_origins_of_what_holds() -> None:
-    """They tell of a machine that allows less, and at SIGHUP go with the values that hold."""
+    """Origins say if the machine allows less; after SIGHUP they belong to the values that apply."""
     asked = load({"RUNTIME_CONNECTIONS_MAX": "5000", "RUNTIME_LOG_LEVEL": "warn"})
     told = fitted(asked, replace(asked, connections_max=100)).origins
     less = "env RUNTIME_CONNECTIONS_MAX, as far as this machine allows"
@@ -257,7 +257,7 @@ def test_origins_of_what_holds() -> None:
 
 
 def test_node_env() -> None:
-    """NODE_ENV sets the environment too, and yields to RUNTIME_ENV, wherever that stands."""
+    """NODE_ENV sets the environment too, but RUNTIME_ENV wins, wherever it is set."""
     assert load({"NODE_ENV": "test"}).env == "test"
     assert load(dotenv={"NODE_ENV": "test"}).env == "test"
     assert load({"NODE_ENV": "test"}, dotenv={"RUNTIME_ENV": "staging"}).env == "staging"
@@ -267,14 +267,14 @@ def test_node_env() -> None:
 
 @pytest.mark.parametrize("environ", [{"RUNTIME_WORKER_DIRS": ""}, {"RUNTIME_WORKER_DIRS": "::"}])
 def test_no_worker_dirs(environ: dict[str, str]) -> None:
-    """Without folders of apps there is nothing to do: the error tells both ways to name them."""
+    """Without folders of apps there is nothing to do, so the error names both ways to set them."""
     assert fault(environ) == (
         "no folders of apps: name them (buntime DIR...), or set RUNTIME_WORKER_DIRS=DIR:DIR"
     )
 
 
 def test_folders() -> None:
-    """Folders are absolute, each there once, and `~/` is the home folder."""
+    """Folders are absolute and unique, and `~/` is the home folder."""
     settings = load({"RUNTIME_WORKER_DIRS": "apps:/srv//apps/:~/x:./apps::../y"})
     assert settings.worker_dirs == ("/work/apps", "/srv/apps", "/home/me/x", "/y")
 
@@ -291,7 +291,7 @@ def test_folders() -> None:
     ],
 )
 def test_state_dir(environ: dict[str, str], is_root: bool, folder: str) -> None:
-    """The state folder is the one that was set, else the platform's for this user."""
+    """The state folder is the one that was set, otherwise the platform's for this user."""
     assert load(environ, is_root=is_root).state_dir == folder
 
 
@@ -313,19 +313,19 @@ def test_host(text: str, endpoint: Endpoint) -> None:
 
 
 def test_listen() -> None:
-    """RUNTIME_LISTEN names all places to listen at; HOST and PORT are not used then."""
+    """RUNTIME_LISTEN names all endpoints; HOST and PORT are then ignored."""
     settings = load({"RUNTIME_LISTEN": "[::1]:80, unix:s", "HOST": "::", "PORT": "1"})
     assert settings.endpoints == (TcpEndpoint("::1", 80), UnixEndpoint("/work/s"))
 
 
 def test_python() -> None:
-    """The Python of workers is a name to be looked up, or a path."""
+    """The Python for workers is a name to look up, or a path."""
     assert load({"RUNTIME_PYTHON": "python3.9"}).python == "python3.9"
     assert load({"RUNTIME_PYTHON": "venv/bin/python"}).python == "/work/venv/bin/python"
 
 
 def test_operators_address() -> None:
-    """One place, or none; a host is a name alone."""
+    """It is one endpoint, or none; a host must be a plain name."""
     assert load({"RUNTIME_ADMIN_LISTEN": "none"}).admin_listen is None
     assert load({"RUNTIME_ADMIN_LISTEN": "[::1]:9"}).admin_listen == TcpEndpoint("::1", 9)
     assert load({"RUNTIME_ADMIN_LISTEN": "unix:/run/a"}).admin_listen == UnixEndpoint("/run/a")
@@ -333,13 +333,13 @@ def test_operators_address() -> None:
 
 
 def test_api_prefix() -> None:
-    """The prefix of the API loses its last slash; a slash alone is none."""
+    """The prefix of the API loses its trailing slash; a slash alone is no prefix."""
     assert load({"RUNTIME_API_PREFIX": "/_/"}).api_prefix == "/_"
     assert load({"RUNTIME_API_PREFIX": "/"}).api_prefix == ""
 
 
 def test_trusted_proxies() -> None:
-    """Proxies are addresses and networks, separated by commas or blanks, in one form."""
+    """Proxies are addresses and networks, separated by commas or spaces, and are normalized."""
     settings = load({"RUNTIME_TRUSTED_PROXIES": "10.1.2.3/8, ::1,192.168.0.1 unix"})
     assert settings.trusted_proxies == ("10.0.0.0/8", "::1/128", "192.168.0.1/32", "unix")
 
@@ -375,12 +375,12 @@ def test_trusted_proxies() -> None:
     ],
 )
 def test_faults(variable: str, text: str, message: str) -> None:
-    """An error names the variable, where it came from, what came, and what is allowed."""
+    """An error names the variable, its source, the value and what is allowed."""
     assert fault({variable: text}).startswith(f"{variable} (from the environment): {message}")
 
 
 def test_where_a_faulty_value_came_from() -> None:
-    """A flag's error names the flag, and one of `.env` that file."""
+    """The error about a flag names the flag, and one about `.env` names that file."""
     with pytest.raises(UsageError, match=r"^PORT \(from --port\): ''"):
         load(args={"port": ""})
     with pytest.raises(UsageError, match=r"^PORT \(from \.env\): 'x'"):
@@ -397,7 +397,7 @@ def test_body_sizes_agree() -> None:
 
 @pytest.mark.parametrize("key", ["s3cret ", "s3cret\n", "s3\tcret", "s3cret\udcff"])
 def test_a_faulty_secret_is_not_shown(key: str) -> None:
-    """The error of a key that no header can carry does not tell the key."""
+    """The error about a key that no header can carry does not show the key."""
     message = fault({"RUNTIME_MASTER_KEY": key})
     assert message.startswith(
         "RUNTIME_MASTER_KEY (from the environment): the key begins or ends with a space"
@@ -406,14 +406,14 @@ def test_a_faulty_secret_is_not_shown(key: str) -> None:
 
 
 def test_the_key_is_not_in_repr() -> None:
-    """Settings can be logged: their repr does not show the master key."""
+    """Settings can be logged, since their repr does not show the master key."""
     settings = load({"RUNTIME_MASTER_KEY": "s3cret"})
     assert settings.master_key == "s3cret"
     assert "s3cret" not in repr(settings)
 
 
 def test_they_cannot_be_changed() -> None:
-    """Settings hold as long as the runtime runs."""
+    """Settings are immutable."""
     with pytest.raises(FrozenInstanceError):
         load().port = 1  # type: ignore[misc]  # what is tested
 
@@ -421,7 +421,7 @@ def test_they_cannot_be_changed() -> None:
 @examples(deadline=None)
 @given(st.dictionaries(st.sampled_from([s.variable for s in SETTINGS]), st.text(max_size=20)))
 def test_any_values(environ: dict[str, str]) -> None:
-    """Any values are settings or a UsageError, and nothing else."""
+    """Any values give settings or a UsageError, and nothing else."""
     try:
         settings = load(environ)
     except UsageError:
