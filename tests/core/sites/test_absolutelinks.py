@@ -28,12 +28,12 @@ VITE = b"""<!doctype html><html><head><link rel="icon" href="/vite.svg" />
     ],
 )
 def test_links(page: bytes, found: tuple[str, ...]) -> None:
-    """What begins with one slash, and not with the base."""
+    """Links that begin with one slash, but not with the base, are found."""
     assert absolute_links(page, "/shop") == found
 
 
 def test_a_page_that_is_made_to_be_slow() -> None:
-    """A long page is read in its first part, and takes no time."""
+    """Only the first part of a long page is read, so it takes no time."""
     begun = time.process_time()
     for page in (b"<a " * 200_000, b"<a href=" * 100_000, b"<link " + b" " * 500_000):
         absolute_links(page, "/shop")

@@ -1,4 +1,4 @@
-"""A <base href> goes where a browser would look for it first, and never beside another one."""
+"""A <base href> is placed where a browser looks for it first, and never beside another one."""
 
 import time
 
@@ -10,7 +10,7 @@ from buntime.core.sites.basehref import base_tag, insertion_point, with_base
 
 
 def marked(page: str) -> str:
-    """The page with "@" where the tag would go, or unchanged where there is none."""
+    """The page with "@" where the tag would go, or unchanged if there is no place."""
     data = page.encode()
     place = insertion_point(data)
     return page if place is None else (data[:place] + b"@" + data[place:]).decode()
@@ -67,7 +67,7 @@ def marked(page: str) -> str:
     ],
 )
 def test_place(page: str) -> None:
-    """Behind <head>, else <html>, else the doctype, else at the start."""
+    """The place is after <head>, else <html>, else the doctype, else at the start."""
     assert marked(page.replace("@", "")) == page
 
 
@@ -83,13 +83,13 @@ def test_place(page: str) -> None:
     ],
 )
 def test_a_page_with_its_own(page: str) -> None:
-    """A page that has a <base href> stays as it is."""
+    """A page that has its own <base href> stays as it is."""
     assert insertion_point(page.encode()) is None
 
 
 @pytest.mark.parametrize("encoding", ["utf-16", "utf-32", "utf-16-be"])
 def test_wide_encodings(encoding: str) -> None:
-    """A page in UTF-16 or UTF-32 stays as it is: ASCII has no place in it."""
+    """A page in UTF-16 or UTF-32 stays as it is, since an ASCII tag would break it."""
     bom = b"\xfe\xff" if encoding == "utf-16-be" else b""
     assert insertion_point(bom + "<head>".encode(encoding)) is None
 
@@ -105,7 +105,7 @@ def test_wide_encodings(encoding: str) -> None:
     ],
 )
 def test_tag(base: str, tag: bytes) -> None:
-    """The mount is escaped, so that a path cannot write HTML."""
+    """The mount is escaped, so that a path cannot inject HTML."""
     assert base_tag(base) == tag
 
 
@@ -117,7 +117,7 @@ PIECES = st.sampled_from(
 
 @given(st.lists(PIECES).map("".join).map(str.encode) | st.binary(max_size=200))
 def test_injected_once(page: bytes) -> None:
-    """A page that has got the tag is a page that has one: it never gets a second."""
+    """A page that has received the tag already has one, so it never gets a second."""
     place = insertion_point(page)
     if place is not None:
         injected = page[:place] + base_tag("/x") + page[place:]
@@ -145,7 +145,7 @@ def test_injected_once(page: bytes) -> None:
     ],
 )
 def test_two_mebibytes_of_it(piece: bytes) -> None:
-    """No page takes more than a second, be it made of half-open tags or of empty ones."""
+    """No page takes more than a second, not even one of unclosed or empty tags."""
     page = b"<head>" + piece * (2 * 1024 * 1024 // len(piece))
     started_s = time.perf_counter()
     assert insertion_point(page) == len(b"<head>")
@@ -153,7 +153,7 @@ def test_two_mebibytes_of_it(piece: bytes) -> None:
 
 
 def test_an_answer_of_an_app_gets_the_tag() -> None:
-    """A whole HTML answer gets the tag, and loses the length that is no longer true."""
+    """A complete HTML answer gets the tag, and loses its length, which is no longer right."""
     fields = [["Content-Type", "text/html; charset=utf-8"], ["Content-Length", "19"], ["x-a", "1"]]
     assert with_base(fields, b"<head><p>Hi</head>", "/shop@1") == (
         [["Content-Type", "text/html; charset=utf-8"], ["x-a", "1"]],
@@ -170,5 +170,5 @@ def test_an_answer_of_an_app_gets_the_tag() -> None:
     ],
 )
 def test_other_answers_are_left_alone(fields: list[list[str]]) -> None:
-    """What is not a page, or cannot be read, is not touched."""
+    """An answer that is not a page, or cannot be read, stays as it is."""
     assert with_base(fields, b"<head></head>", "/shop") == (fields, b"<head></head>")

@@ -1,4 +1,4 @@
-"""core/sites/cachecontrol.py"""
+"""Cache-Control: `core/sites/cachecontrol.py`."""
 
 import pytest
 
@@ -21,5 +21,5 @@ TEXT = "text/plain; charset=utf-8"
     ],
 )
 def test_cache_control(name: str, kind: str, private: bool, expected: str) -> None:
-    """Hashed names are kept for good, all else is asked for anew; pages are never immutable."""
+    """Hashed names are cached for ever, all else is revalidated; pages are never immutable."""
     assert cache_control(name, kind, private=private) == expected

@@ -1,4 +1,4 @@
-"""Conditions are taken in the order of RFC 9110 13.2.2, each with its own comparison."""
+"""Conditions are evaluated in the order of RFC 9110 13.2.2, each with its own comparison."""
 
 import pytest
 from hypothesis import given
@@ -29,7 +29,7 @@ SEND, UNCHANGED, FAILED = Verdict.SEND, Verdict.NOT_MODIFIED, Verdict.FAILED
         ({"if-match": 'W/"abc"'}, FAILED),
         ({"if-match": ""}, FAILED),
         ({"if-match": "abc"}, FAILED),
-        # If-Unmodified-Since: only where there is no If-Match
+        # If-Unmodified-Since: only without If-Match
         ({"if-unmodified-since": DATE}, SEND),
         ({"if-unmodified-since": LATER}, SEND),
         ({"if-unmodified-since": EARLIER}, FAILED),
@@ -44,7 +44,7 @@ SEND, UNCHANGED, FAILED = Verdict.SEND, Verdict.NOT_MODIFIED, Verdict.FAILED
         ({"if-none-match": '"x, abc"'}, SEND),
         ({"if-none-match": '"x" *'}, SEND),
         ({"if-none-match": "abc"}, SEND),
-        # If-Modified-Since: only where there is no If-None-Match
+        # If-Modified-Since: only without If-None-Match
         ({"if-modified-since": DATE}, UNCHANGED),
         ({"if-modified-since": LATER}, UNCHANGED),
         ({"if-modified-since": "Sunday, 06-Nov-94 08:49:37 GMT"}, UNCHANGED),
@@ -61,13 +61,13 @@ SEND, UNCHANGED, FAILED = Verdict.SEND, Verdict.NOT_MODIFIED, Verdict.FAILED
     ],
 )
 def test_verdicts(fields: dict[str, str], verdict: Verdict) -> None:
-    """Each condition, and each pair of them, has the verdict that the RFC gives."""
+    """Each condition, and each pair of them, gives the verdict of the RFC."""
     assert judge(fields, FILE) is verdict
 
 
 @pytest.mark.parametrize("name", ["if-modified-since", "if-unmodified-since"])
 def test_without_a_date_dates_do_not_count(name: str) -> None:
-    """A file without a Last-Modified is sent, whatever date is asked for."""
+    """A file without Last-Modified is sent, whatever date the request has."""
     assert judge({name: EARLIER}, UNDATED) is SEND
     assert judge({name: LATER}, UNDATED) is SEND
 
@@ -88,12 +88,12 @@ def test_without_a_date_dates_do_not_count(name: str) -> None:
     ],
 )
 def test_if_range(known: str, applies: bool) -> None:
-    """If-Range wants the very same tag, strong, or the very same date."""
+    """If-Range needs exactly the same tag, strong, or exactly the same date."""
     assert range_applies({"if-range": known}, FILE) is applies
 
 
 def test_if_range_absent_or_undated() -> None:
-    """Without If-Range a range counts; a date never matches a file without one."""
+    """Without If-Range a range counts; a date never matches a file that has none."""
     assert range_applies({}, FILE)
     assert not range_applies({"if-range": DATE}, UNDATED)
 
@@ -103,7 +103,7 @@ TAGS = st.text(st.characters(min_codepoint=0x21, max_codepoint=0x7E, exclude_cha
 
 @given(st.lists(st.tuples(st.booleans(), TAGS)), TAGS)
 def test_tag_lists(tags: list[tuple[bool, str]], own: str) -> None:
-    """A tag is found on a list exactly where it is a member of it: weakly, or as strong ones."""
+    """A tag matches a list exactly if it is a member: by weak or by strong comparison."""
     value = ", ".join(f'{"W/" * weak}"{tag}"' for weak, tag in tags)
     file = Validators(f'"{own}"', None, "")
     is_member = own in [tag for _, tag in tags]
@@ -125,7 +125,7 @@ def test_garbage(fields: dict[str, str]) -> None:
 
 
 def test_a_list_that_is_too_long() -> None:
-    """A list of tags that no cache sends matches nothing."""
+    """A list of tags longer than any cache sends matches nothing."""
     validators = Validators('"a"', None, "")
     assert judge({"if-none-match": '"b", "a"'}, validators) is Verdict.NOT_MODIFIED
     long = '"a", ' + '"b", ' * 1000

@@ -1,4 +1,4 @@
-"""Only a name that surely carries a hash of its content is cached for ever."""
+"""Only a name that certainly contains a hash of its content is cached for ever."""
 
 import random
 import string
@@ -22,7 +22,7 @@ from buntime.core.sites.fingerprint import is_content_hashed
     ],
 )
 def test_hashed(name: str) -> None:
-    """Names as bundlers make them are found."""
+    """Names as bundlers make them are recognized."""
     assert is_content_hashed(name)
 
 
@@ -72,7 +72,7 @@ def test_not_hashed(name: str) -> None:
     ],
 )
 def test_rate(alphabet: str, length: int, least: float) -> None:
-    """As many random hashes of each bundler are found as the module's docstring says."""
+    """The share of random hashes recognized for each bundler is at least the documented one."""
     chance = random.Random(0)
     names = [f"app-{''.join(chance.choices(alphabet, k=length))}.js" for _ in range(2000)]
     found = sum(map(is_content_hashed, names)) / len(names)

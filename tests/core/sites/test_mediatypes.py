@@ -35,12 +35,12 @@ from buntime.sdk.mediatypes import BINARY, TEXT
     ],
 )
 def test_types(name: str, expected: str) -> None:
-    """A name has the type of its last extension, whatever its case."""
+    """A name has the type of its last extension, in any case."""
     assert content_type(name) == expected
 
 
 def test_the_table() -> None:
-    """Extensions are lower case, stand once, and every text has its charset."""
+    """Extensions are lower case and unique, and every text type has its charset."""
     assert not TEXT.keys() & BINARY.keys()
     for extension, kind in mediatypes._BY_EXTENSION.items():
         assert extension == extension.lower()

@@ -1,4 +1,4 @@
-"""A Range field is ignored, cannot be satisfied, or selects spans that lie within the file."""
+"""A Range field is ignored, is unsatisfiable, or selects spans within the file."""
 
 from itertools import pairwise
 
@@ -29,7 +29,7 @@ from buntime.core.sites.ranges import RANGES_MAX, Span, content_range, part_head
         ("bytes=0-0,500-599", [(0, 1), (500, 100)]),
         ("bytes=500-599, 0-0", [(500, 100), (0, 1)]),
         ("bytes=0-0,5000-,-1", [(0, 1), (999, 1)]),
-        # near or overlapping: one
+        # near or overlapping ones become one
         ("bytes=0-9,10-19", [(0, 20)]),
         ("bytes=0-9,50-59", [(0, 60)]),
         ("bytes=50-59,0-9", [(0, 60)]),
@@ -40,13 +40,13 @@ from buntime.core.sites.ranges import RANGES_MAX, Span, content_range, part_head
     ],
 )
 def test_selected(value: str, spans: list[tuple[int, int]]) -> None:
-    """Of 1000 bytes, each field selects these, in the order asked for."""
+    """Each field selects these spans of 1000 bytes, in the requested order."""
     assert select(value, 1000) == tuple(Span(*span) for span in spans)
 
 
 @pytest.mark.parametrize("value", ["bytes=1000-", "bytes=-0", "bytes=1000-2000,-0", "bytes=9999-"])
 def test_not_satisfiable(value: str) -> None:
-    """A field that is well formed but selects nothing is not ignored."""
+    """A well-formed field that selects nothing is not ignored."""
     assert select(value, 1000) == ()
 
 
@@ -76,26 +76,26 @@ def test_not_satisfiable(value: str) -> None:
     ],
 )
 def test_malformed_is_ignored(value: str) -> None:
-    """What RFC 9110 does not define, or does not call a byte range, is as if it were not there."""
+    """A field that RFC 9110 does not define, or that does not count bytes, is ignored."""
     assert select(value, 1000) is None
 
 
 def test_too_many_are_ignored() -> None:
-    """One range more than RANGES_MAX and the whole file is sent."""
+    """With one range more than RANGES_MAX the whole file is sent."""
     few = ",".join(f"{n * 1000}-{n * 1000}" for n in range(RANGES_MAX))
     assert len(select(f"bytes={few}", 10**6) or ()) == RANGES_MAX
     assert select(f"bytes={few},999999-", 10**6) is None
 
 
 def test_overlaps_beyond_the_file_are_ignored() -> None:
-    """Ranges that ask for more bytes than there are get them once."""
+    """If overlapping ranges ask for more bytes than the file has, the file is sent once."""
     assert select("bytes=0-,0-", 1000) is None
     assert select("bytes=0-,0-0", 1000) is None
     assert select("bytes=0-599,400-799", 1000) == (Span(0, 800),)
 
 
 def test_an_empty_file_is_sent_whole() -> None:
-    """Of an empty file no range can be cut, and a 416 would help nobody."""
+    """An empty file has no ranges, and a 416 would not help."""
     assert select("bytes=0-", 0) is None
     assert select("bytes=-5", 0) is None
 
@@ -111,7 +111,7 @@ FIELDS = st.one_of(
 
 @given(FIELDS, st.integers(0, 400) | st.integers(0, 10**15))
 def test_any_field_of_any_size(value: str, size: int) -> None:
-    """Spans lie within the file, are not empty, do not overlap, and are no more than the file."""
+    """Spans are within the file, not empty and disjoint, and no larger than the file in total."""
     spans = select(value, size)
     if spans is None:
         return
@@ -129,7 +129,7 @@ def test_any_field_of_any_size(value: str, size: int) -> None:
     st.lists(st.tuples(st.integers(0, 250), st.integers(0, 250)), min_size=1, max_size=RANGES_MAX)
 )
 def test_all_that_was_asked_for(pairs: list[tuple[int, int]]) -> None:
-    """Each byte that was asked for and exists is in one of the spans."""
+    """Each requested byte that exists is in one of the spans."""
     size = 200
     ranges = [(min(pair), max(pair)) for pair in pairs]
     spans = select("bytes=" + ",".join(f"{first}-{last}" for first, last in ranges), size)
@@ -141,12 +141,12 @@ def test_all_that_was_asked_for(pairs: list[tuple[int, int]]) -> None:
 
 
 def test_content_range() -> None:
-    """The last byte is named, not the one after it."""
+    """Content-Range names the last byte, not the one after it."""
     assert content_range(Span(0, 10), 100) == "bytes 0-9/100"
 
 
 def test_part_heads() -> None:
-    """A multipart body reads as RFC 9110 14.6 shows it."""
+    """A multipart body looks as in RFC 9110 14.6."""
     heads, tail = part_heads((Span(0, 2), Span(7, 3)), 10, "text/plain", "B")
     assert heads[0] + b"01" + heads[1] + b"789" + tail == (
         b"--B\r\nContent-Type: text/plain\r\nContent-Range: bytes 0-1/10\r\n\r\n01"

@@ -1,4 +1,4 @@
-"""What is sent of a representation: all, some spans, or nothing but its headers."""
+"""What is sent of a representation: all, some spans, or only its headers."""
 
 import pytest
 from hypothesis import given
@@ -30,7 +30,7 @@ def form(size: int = 1000, coding: str = "", varies: bool = False) -> Representa
 
 
 def test_headers_of_a_200() -> None:
-    """All that is known of a file is told with it."""
+    """A 200 has all headers that are known of a file."""
     assert dict(form().headers) == {
         "content-type": TEXT,
         "content-length": "1000",
@@ -50,7 +50,7 @@ def test_headers_of_a_coded_form() -> None:
 
 
 def test_headers_of_a_304() -> None:
-    """A 304 repeats what a cache needs to choose and keep its copy, and no more."""
+    """A 304 has what a cache needs to select and keep its copy, and no more."""
     status, headers, spans = plan("GET", {"if-none-match": '"abc"'}, form(varies=True))
     assert (status, spans) == (304, ())
     assert dict(headers) == {
@@ -81,7 +81,7 @@ def test_headers_of_a_304() -> None:
 def test_plans(
     method: str, fields: dict[str, str], status: int, spans: tuple[Span, ...] | None
 ) -> None:
-    """Conditions come first, then a Range, with GET only and where If-Range lets it."""
+    """Conditions are evaluated first, then Range, for GET only and if If-Range permits it."""
     made = plan(method, fields, form())
     assert (made.status, made.spans) == (status, spans)
 
@@ -101,7 +101,7 @@ def test_several_ranges_of_a_coded_form() -> None:
     ],
 )
 def test_faults(fields: dict[str, str], status: int, header: tuple[str, str]) -> None:
-    """A range beyond the end and a failed precondition say what the file is like."""
+    """A range beyond the end and a failed precondition still describe the file."""
     with pytest.raises(ClientFault) as caught:
         plan("GET", fields, form())
     assert caught.value.status == status
@@ -109,7 +109,7 @@ def test_faults(fields: dict[str, str], status: int, header: tuple[str, str]) ->
 
 
 def test_single_part_headers() -> None:
-    """One span has its own length and place; all else is told as of the whole."""
+    """A single span has its own length and position; all else is as for the whole."""
     headers = dict(single_part_headers(form(), Span(0, 10)))
     assert headers == dict(form().headers) | {
         "content-length": "10",
@@ -119,7 +119,7 @@ def test_single_part_headers() -> None:
 
 @given(st.lists(st.integers(0, 10**6).map(lambda n: Span(n, 7)), min_size=2, max_size=16))
 def test_multipart_length(spans: list[Span]) -> None:
-    """The Content-Length of several spans is that of what is sent."""
+    """The Content-Length of several spans matches the bytes sent."""
     headers, heads, tail = multipart(form(2 * 10**6), tuple(spans), "B")
     length = sum(map(len, heads)) + sum(span.length for span in spans) + len(tail)
     assert dict(headers)["content-length"] == str(length)

@@ -1,4 +1,4 @@
-"""Who gets the shell, and who the page."""
+"""Which requests get the shell, and which the page."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ CHROME = "text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,*/*;q
 @pytest.mark.parametrize(
     ("method", "rest", "fields", "wanted"),
     [
-        # a window of a browser that tells what it loads for
+        # a window of a browser that sends Sec-Fetch-Dest
         ("GET", "/", {"sec-fetch-dest": "document", "accept": CHROME}, True),
         ("GET", "/queues", {"sec-fetch-dest": "document"}, True),
         ("GET", "", {"sec-fetch-dest": "document"}, True),
@@ -26,14 +26,14 @@ CHROME = "text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,*/*;q
         ("GET", "/", {"sec-fetch-dest": "empty", "accept": CHROME}, False),
         ("GET", "/", {"sec-fetch-dest": "script"}, False),
         ("GET", "/", {"sec-fetch-dest": "", "accept": CHROME}, False),
-        # a browser that does not tell: plain http on a name, Safari before 16.4
+        # a browser without Sec-Fetch-Dest: plain http on a name, Safari before 16.4
         ("GET", "/", {"accept": CHROME}, True),
         ("GET", "/", {"accept": "text/html"}, True),
         ("GET", "/", {"accept": "*/*"}, False),  # curl
         ("GET", "/", {"accept": "application/json"}, False),
         ("GET", "/", {"accept": "text/html;q=0, */*"}, False),
         ("GET", "/", {}, False),
-        # what changes something is for who it is sent to
+        # a request that changes something goes to its target
         ("POST", "/", {"sec-fetch-dest": "document"}, False),
         ("OPTIONS", "/", {"accept": CHROME}, False),
         # downloads, callbacks, files
@@ -46,14 +46,14 @@ CHROME = "text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,*/*;q
         ("GET", "/v1.2", {"accept": CHROME}, False),
         ("GET", "/.hidden", {"accept": CHROME}, True),
         ("GET", "/ann%40example.com", {"accept": CHROME}, False),
-        # a path that can be read in two ways is nobody's page
+        # an ambiguous path is no page
         ("GET", "/a/..%2fb", {"sec-fetch-dest": "document"}, False),
         ("GET", "//x", {"sec-fetch-dest": "document"}, False),
         ("GET", "/a%2ehtml%3f.pdf", {"sec-fetch-dest": "document"}, False),
     ],
 )
 def test_wants_shell(method: str, rest: str, fields: dict[str, str], *, wanted: bool) -> None:
-    """The shell is for windows of browsers, and for nothing else."""
+    """Only windows of browsers get the shell."""
     assert (may_be_shell(method, rest) and is_for_window(fields.items())) is wanted
 
 
@@ -70,5 +70,5 @@ def test_wants_shell(method: str, rest: str, fields: dict[str, str], *, wanted: 
     ],
 )
 def test_framed_target(target: str, page: str | None) -> None:
-    """What stands behind the alias is the page's own target."""
+    """The target after the alias is the page's own."""
     assert framed_target(target) == page

@@ -1,4 +1,4 @@
-"""A raw path is decoded once, and refused where it could mean two things."""
+"""A raw path is decoded once, and refused if it is ambiguous."""
 
 from urllib.parse import quote, unquote
 
@@ -37,7 +37,7 @@ HTML = "text/html,application/xhtml+xml,*/*;q=0.8"
     ],
 )
 def test_split(raw: str, segments: tuple[str, ...], is_folder: bool) -> None:
-    """What is harmless is taken as it is, decoded once."""
+    """A harmless path is accepted and decoded once."""
     assert split_path(raw) == SitePath(segments, is_folder)
 
 
@@ -49,7 +49,7 @@ def test_split(raw: str, segments: tuple[str, ...], is_folder: bool) -> None:
     "".split("|"),
 )
 def test_refused(raw: str) -> None:
-    """What could mean two things, is hidden, or could be no path of a file, is refused unseen."""
+    """A path that is ambiguous, hidden, or impossible for a file is refused without a lookup."""
     assert split_path(raw) is None
 
 
@@ -66,7 +66,7 @@ PATHS = st.one_of(
 
 @given(PATHS)
 def test_what_comes_through(raw: str) -> None:
-    """No path gives a segment that leaves its folder, is hidden, or that a file cannot bear."""
+    """No path gives a segment that leaves its folder, is hidden, or is invalid in a file name."""
     path = split_path(raw)
     if path is None:
         return
@@ -82,7 +82,7 @@ def test_what_comes_through(raw: str) -> None:
 
 @given(PATHS)
 def test_key(raw: str) -> None:
-    """Two paths have one key only where they name the same."""
+    """Two paths have the same key only if they name the same file."""
     path = split_path(raw)
     if path is not None:
         assert path.key.split("/")[1:] == [*path.segments, ""][: None if path.is_folder else -1]
@@ -93,7 +93,7 @@ SEGMENTS = st.text(min_size=1).filter(lambda text: split_path("/" + quote(text, 
 
 @given(st.lists(SEGMENTS, max_size=4), st.sampled_from(["", "/shop", "/shop@^1.2.0", "//evil"]))
 def test_folder_location(segments: list[str], base: str) -> None:
-    """A redirect stays on this host and leads to the folder that was asked for."""
+    """A redirect stays on this host and leads to the requested folder."""
     location = folder_location(base, SitePath(tuple(segments), False), "")
     assert location[0] == "/"
     assert location[1:2] not in ("/", "\\")
@@ -115,7 +115,7 @@ def test_folder_location(segments: list[str], base: str) -> None:
     ],
 )
 def test_query_of_a_redirect(query: str, expected: str) -> None:
-    """A query is kept, unless it could not stand in a header."""
+    """A query is kept, unless it is invalid in a header."""
     assert folder_location("/shop", SitePath(("docs",), False), query) == expected
 
 
@@ -137,14 +137,14 @@ def test_query_of_a_redirect(query: str, expected: str) -> None:
     ],
 )
 def test_navigation(path: str, headers: list[tuple[str, str]], expected: bool) -> None:
-    """A person goes to a page: the client wants HTML, and the path is not that of a file."""
+    """A navigation is a request that accepts HTML, for a path that is not a file's."""
     target = split_path(path)
     assert target is not None
     assert is_navigation(read_fields(headers), target) is expected
 
 
 def test_read_fields() -> None:
-    """Repeated fields are one list; fields without a say are skipped."""
+    """Repeated fields become one list; fields without a meaning here are skipped."""
     asked = read_fields(
         [
             ("host", "x"),
@@ -161,7 +161,7 @@ def test_read_fields() -> None:
 
 @pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "OPTIONS", "TRACE", "get", ""])
 def test_other_methods(method: str) -> None:
-    """All but GET and HEAD are refused, and the answer says what is allowed."""
+    """All methods but GET and HEAD are refused, and the answer lists what is allowed."""
     with pytest.raises(ClientFault) as caught:
         check_method(method)
     assert caught.value.status == 405
