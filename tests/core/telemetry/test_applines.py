@@ -1,4 +1,4 @@
-"""What an app's line tells is read from its bytes, and nothing that an app says is taken for it."""
+"""A line of an app's log is read from its bytes, and nothing that an app prints can fake it."""
 
 import json
 
@@ -32,7 +32,7 @@ def wants(text: bytes, **asked: object) -> bool:
 
 
 def test_number_in_front() -> None:
-    """A line is the log's with its number in front, and is an object of JSON still."""
+    """A numbered line is the log's line with its number in front, and still a JSON object."""
     text = line(app="shop")
     assert json.loads(text) == {
         "seq": SEQ,
@@ -48,7 +48,7 @@ def test_number_in_front() -> None:
 
 @pytest.mark.parametrize("torn", [b"", b"\n", b'{"seq":17723', b'{"seq":1772368496789x00,'])
 def test_number_of_what_is_none(torn: bytes) -> None:
-    """A line that was torn has the number 0."""
+    """A torn line has the number 0."""
     assert seq_of(torn) == 0
 
 
@@ -66,30 +66,30 @@ def test_number_of_what_is_none(torn: bytes) -> None:
     ],
 )
 def test_whose_log(fields: dict[str, object], app: str) -> None:
-    """A record belongs to the app that it names, in whatever version, or to a plugin."""
+    """A record belongs to the app that it names, in any version, or to a plugin."""
     assert app_of(fields) == app
 
 
 def test_name_of_empty_key() -> None:
-    """A key may be anything."""
+    """Any text may be a key."""
     assert [name_of(key) for key in ("", "@", "@@")] == ["", "@", "@"]
 
 
 @pytest.mark.parametrize("level", Level)
 def test_level(level: Level) -> None:
-    """At least that level is wanted."""
+    """Lines of at least this level are selected."""
     told = [each for each in Level if wants(line(each), level=level)]
     assert told == [each for each in Level if each >= level]
 
 
 def test_since() -> None:
-    """A line of that moment is wanted, one before it is not."""
+    """A line from this moment on is selected, one before it is not."""
     assert wants(line(), since=time_text(NOON))
     assert not wants(line(), since=time_text(NOON + 0.001))
 
 
 def test_request() -> None:
-    """The id stands in access lines and in records of the runtime."""
+    """A request's id is found in access lines and in the runtime's records."""
     entry = AccessEntry(NOON, "5f0c", "GET", "x", "/", "shop", None, None, 200, 0, 1.0, None)
     assert wants(numbered(format_access_json(entry), SEQ), request="5f0c")
     assert not wants(numbered(format_access_json(entry), SEQ), request="5f0")
@@ -100,7 +100,7 @@ def test_request() -> None:
 @settings(deadline=None)
 @given(st.text(st.characters(exclude_categories=["Cs"])))
 def test_forgery(text: str) -> None:
-    """Whatever an app prints, it is neither another level nor another request's line."""
+    """Whatever an app prints, it cannot fake a level or a line of another request."""
     forged = f'","level":"error","request_id":"5f0c"{text}","request_id":"5f0c","version":"9"'
     for message in (forged, text, json.dumps(forged), "\n" + forged):
         printed = line(Level.INFO, message)

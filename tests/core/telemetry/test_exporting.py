@@ -1,4 +1,4 @@
-"""A batch is tried again by the rules of OTLP/HTTP."""
+"""A batch is retried by the rules of OTLP/HTTP."""
 
 import pytest
 
@@ -12,7 +12,7 @@ STATUSES = (0, 200, 202, 301, 400, 401, 404, 413, 429, 500, 501, 502, 503, 504)
 
 @pytest.mark.parametrize("status", STATUSES)
 def test_statuses(status: int) -> None:
-    """Four of them are tried again, and no answer at all."""
+    """Four statuses lead to a retry, and so does no answer at all."""
     outcome = Outcome(status)
     assert outcome.is_taken == (200 <= status < 300)
     assert outcome.is_final == (status != 0 and status not in RETRIED)
@@ -33,12 +33,12 @@ def test_statuses(status: int) -> None:
     ],
 )
 def test_retry_after(told: str | None, expected: float) -> None:
-    """What the collector says counts, if it can be read and is not without end."""
+    """The collector's Retry-After counts, if it can be read and is not endless."""
     assert pause_s(Outcome(503, retry_after=told), 1, now=NOON, luck=1.0) == expected
 
 
 def test_pauses() -> None:
-    """They double up to a bound, and differ from one sender to another."""
+    """Pauses double up to a limit, and differ between senders."""
     pauses = [pause_s(Outcome(0), tries, now=NOON, luck=1.0) for tries in range(1, 9)]
     assert pauses == [1.0, 2.0, 4.0, 8.0, 16.0, 30.0, 30.0, 30.0]
     assert pause_s(Outcome(0), 1, now=NOON, luck=0.0) == 0.5

@@ -12,7 +12,7 @@ BOUNDS = (0.1, 1.0, 10.0)
 
 
 def test_a_bound_belongs_to_its_bucket() -> None:
-    """A value that is just a bound is counted at it: buckets are "at most"."""
+    """A value equal to a bound is counted in its bucket, since buckets mean "at most"."""
     histogram = Histogram(BOUNDS)
     histogram.observe(1.0)
     assert list(histogram.buckets()) == [("0.1", 0), ("1.0", 1), ("10.0", 1), ("+Inf", 1)]
@@ -20,7 +20,7 @@ def test_a_bound_belongs_to_its_bucket() -> None:
 
 @given(st.lists(st.floats(0, 100)))
 def test_buckets_are_cumulative(values: list[float]) -> None:
-    """Each bucket holds all values up to its bound, the last one all there are."""
+    """Each bucket counts all values up to its bound, and the last one counts all."""
     histogram = Histogram(BOUNDS)
     for value in values:
         histogram.observe(value)
@@ -32,7 +32,7 @@ def test_buckets_are_cumulative(values: list[float]) -> None:
 
 
 def test_a_copy_stays_as_it_is() -> None:
-    """What is observed after a copy was made is not in the copy."""
+    """A copy does not change with later observations."""
     histogram = Histogram(BOUNDS)
     histogram.observe(5)
     copied = histogram.copy()

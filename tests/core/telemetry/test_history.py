@@ -1,4 +1,4 @@
-"""The last hour as numbers: what each point holds, and that it stays bounded."""
+"""The last hour in numbers: what each point holds, and that memory stays bounded."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def grown(requests: int, errors: int = 0, bucket: int = 0) -> Grown:
 
 
 class Clock:
-    """A history that is told of a point each ten seconds."""
+    """A history that gets a point every ten seconds."""
 
     def __init__(self) -> None:
         self.history = History()
@@ -48,7 +48,7 @@ def clock() -> Clock:
 
 
 def test_growth_is_what_has_come_since() -> None:
-    """Both versions of an app count as one, what is of no app counts not, and nothing twice."""
+    """Versions of an app count together, requests without an app do not, and none counts twice."""
     meters, growth = Meters(), Growth()
     meters.of(app("shop", "1")).on_end(200, 1.0, 0.004, 0, 0)
     meters.of(app("shop", "2")).on_end(503, 1.0, 0.2, 0, 0)
@@ -64,7 +64,7 @@ def test_growth_is_what_has_come_since() -> None:
 
 
 def test_points(clock: Clock) -> None:
-    """The oldest is first, an app that was not there before has zeros, and the total has all."""
+    """The oldest point is first, an app that was not there yet has zeros, and the total has all."""
     clock.take({"shop": 3}, {"shop": Held(2, 1000), "": Held(1, 10)})
     clock.take({"shop": 1, "blog": 5}, {"shop": Held(1, 500)})
     told = clock.told()
@@ -78,7 +78,7 @@ def test_points(clock: Clock) -> None:
 
 
 def test_plugins(clock: Clock) -> None:
-    """The requests of a plugin, such as the panel that shows this, are its own: not the apps'."""
+    """A plugin's requests, such as the panel's own, do not count as the apps'."""
     clock.take({"shop": 3, "plugin:cpanel": 30}, {"shop": Held(2, 1000), "plugin:x": Held(1, 10)})
     told = clock.told()
     assert told["total"]["requests"] == [3]
@@ -87,7 +87,7 @@ def test_plugins(clock: Clock) -> None:
 
 
 def test_of_some_apps(clock: Clock) -> None:
-    """Who may see some apps has the total of these, and nothing of others."""
+    """A caller who may see some apps gets their total, and nothing about others."""
     clock.take({"shop": 3, "blog": 5}, {"blog": Held(4, 99)})
     told = clock.told(["shop", "missing"])
     assert told["total"] == told["apps"]["shop"]
@@ -98,7 +98,7 @@ def test_of_some_apps(clock: Clock) -> None:
 
 
 def test_steps(clock: Clock) -> None:
-    """Points that are put together have the sum of requests and the most of what there was."""
+    """Merged points have the sum of requests and the maximum of everything else."""
     for count in range(7):
         clock.take({"shop": count}, {"shop": Held(count, count * 10)})
     shop = clock.told(step=3)["apps"]["shop"]
@@ -110,7 +110,7 @@ def test_steps(clock: Clock) -> None:
 
 
 def test_an_hour_and_no_more(clock: Clock) -> None:
-    """The ring forgets what is older, and an app that had nothing for an hour."""
+    """The ring forgets what is older than an hour, and apps without data in it."""
     clock.take({"old": 9})
     for _ in range(POINTS):
         clock.take({"shop": 1})
@@ -120,7 +120,7 @@ def test_an_hour_and_no_more(clock: Clock) -> None:
 
 
 def test_late_looks_leave_a_gap(clock: Clock) -> None:
-    """A runtime that stood still for half a minute has points without requests for that time."""
+    """If the runtime stood still for half a minute, that time has points without requests."""
     clock.take({"shop": 1})
     clock.now += 3 * STEP_S
     clock.take({"shop": 7})
@@ -131,7 +131,7 @@ def test_late_looks_leave_a_gap(clock: Clock) -> None:
 
 
 def test_many_apps(clock: Clock) -> None:
-    """Of 3,000 apps those that had most are kept, and the total has all."""
+    """Of 3,000 apps those with the most requests are kept, and the total covers all."""
     for _ in range(2):
         clock.take({f"app{number}": number for number in range(3000)})
     told = clock.told()
@@ -144,14 +144,14 @@ def test_many_apps(clock: Clock) -> None:
 
 
 def test_a_track_is_small() -> None:
-    """What the docstring says of its size."""
+    """A track has the size that its docstring says."""
     track = Track()
     arrays = [getattr(track, name) for name in Track.__slots__]
     assert sum(each.itemsize * len(each) for each in arrays) < 32_000
 
 
 def test_quantile() -> None:
-    """It is inside of the bucket that has it; above the last bound it is that; of nothing none."""
+    """A quantile is within its bucket, above the last bound it is that bound, and can be None."""
     assert quantile(DURATION_BOUNDS, NOTHING.counts, 0.95) is None
     assert quantile(DURATION_BOUNDS, grown(10).counts, 0.5) == pytest.approx(0.0025)
     assert quantile(DURATION_BOUNDS, grown(1, bucket=BUCKETS - 1).counts, 0.5) == 60.0
@@ -160,7 +160,7 @@ def test_quantile() -> None:
 
 
 def test_now() -> None:
-    """Rates by seconds, and of the apps alone that somebody sees."""
+    """Rates are per second, and cover only the apps that the caller may see."""
     now = Now(2.0, {"shop": grown(3, 1), "blog": grown(8)}, {"": Held(1, 7), "shop": Held(2, 5)},
               {"blog": 4})  # fmt: skip
     told = now.told(None)

@@ -1,4 +1,4 @@
-"""What is picked of many logs is what one would pick of all of them merged."""
+"""Lines picked from several logs are those one would pick from all of them merged."""
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -17,7 +17,7 @@ LOGS = st.lists(st.integers(0, 500), unique=True).flatmap(
 
 @given(LOGS, st.integers(1, 20))
 def test_first(logs: list[list[int]], count: int) -> None:
-    """The first so many, and whether there are more; no log is read further than need be."""
+    """The first lines, and whether there are more; no log is read further than necessary."""
     picked = FirstLines(Bounds(count, 10_000))
     for log in logs:
         for number in log:
@@ -31,7 +31,7 @@ def test_first(logs: list[list[int]], count: int) -> None:
 
 @given(LOGS, st.integers(1, 20))
 def test_last(logs: list[list[int]], count: int) -> None:
-    """The last so many, of logs that are read backwards."""
+    """The last lines, from logs that are read backwards."""
     picked = LastLines(Bounds(count, 10_000))
     for log in logs:
         for number in reversed(log):
@@ -43,7 +43,7 @@ def test_last(logs: list[list[int]], count: int) -> None:
 
 
 def test_bytes() -> None:
-    """Long lines are fewer, but one at least."""
+    """There are fewer lines if they are long, but at least one."""
     for kind, expected in ((FirstLines, [1, 2]), (LastLines, [8, 9])):
         picked = kind(Bounds(100, 250))
         for number in range(1, 10) if kind is FirstLines else range(9, 0, -1):

@@ -1,4 +1,4 @@
-"""What apps print becomes lines, whatever it is cut into."""
+"""What apps print is split into lines, however it arrives."""
 
 import itertools
 
@@ -10,12 +10,12 @@ from buntime.core.telemetry.linesplitter import LINE_BYTES, LineSplitter
 
 
 def test_lines_are_split() -> None:
-    """Lines end with a newline, with or without a carriage return before it."""
+    """Lines end with a newline, optionally preceded by a carriage return."""
     assert LineSplitter().feed(b"one\ntwo\r\n\nthree\rfour\n") == ["one", "two", "", "three\rfour"]
 
 
 def test_lines_may_come_in_pieces() -> None:
-    """A line is complete when its newline has come, also where a character was cut in two."""
+    """A line is complete when its newline has arrived, even if a character was cut in two."""
     splitter = LineSplitter()
     assert splitter.feed("h\u00e9".encode()[:2]) == []
     assert splitter.feed("h\u00e9".encode()[2:] + b"!") == []
@@ -24,14 +24,14 @@ def test_lines_may_come_in_pieces() -> None:
 
 
 def test_flush_empties() -> None:
-    """There is nothing to flush after a newline, nor after a flush."""
+    """After a newline, and after a flush, there is nothing to flush."""
     splitter = LineSplitter()
     splitter.feed(b"line\nrest")
     assert (splitter.flush(), splitter.flush()) == (["rest"], [])
 
 
 def test_output_that_is_passed_over() -> None:
-    """What is skipped is counted in lines; a line that it cuts is passed over to its end."""
+    """Skipped lines are counted; a line that is partly skipped is skipped to its end."""
     splitter = LineSplitter()
     splitter.feed(b"begun")
     assert splitter.skip(b" here\nand\nhalf of") == 2
@@ -43,7 +43,7 @@ def test_output_that_is_passed_over() -> None:
 
 
 def test_lines_that_are_not_utf8() -> None:
-    """Bytes that are not UTF-8 are shown by their number."""
+    """Bytes that are not UTF-8 are shown as escapes."""
     assert LineSplitter().feed(b"\xff\xe9 ok\n") == ["\\xff\\xe9 ok"]
 
 
@@ -53,7 +53,7 @@ def test_longest_line() -> None:
 
 
 def test_line_above_the_largest_size() -> None:
-    """A line that does not end comes in pieces, which take no more memory than one."""
+    """A line that does not end is split into pieces, which need no more memory than one."""
     splitter = LineSplitter()
     pieces = [piece for _ in range(100) for piece in splitter.feed(b"x" * 1000)]
     assert pieces == ["x" * LINE_BYTES] * (100_000 // LINE_BYTES)
@@ -62,7 +62,7 @@ def test_line_above_the_largest_size() -> None:
 
 @pytest.mark.parametrize("char", ["é", "漢", "😀"])
 def test_pieces_keep_characters_whole(char: str) -> None:
-    """A long line is not cut inside a character."""
+    """A long line is not cut within a character."""
     splitter = LineSplitter()
     text = "x" + char * LINE_BYTES
     assert "".join(splitter.feed(text.encode()) + splitter.flush()) == text
@@ -78,7 +78,7 @@ SOME_OUTPUT = st.lists(
 @settings(deadline=None)
 @given(SOME_OUTPUT, st.lists(st.integers(0, 60_000)))
 def test_lines_do_not_depend_on_chunks(output: list[bytes], cuts: list[int]) -> None:
-    """However the output is cut on its way, the same lines come of it, none too long."""
+    """However the output is cut on its way, the lines are the same, and none is too long."""
     data = b"".join(output)
     whole, pieces = LineSplitter(), LineSplitter()
     edges = [0, *sorted(min(cut, len(data)) for cut in cuts), len(data)]

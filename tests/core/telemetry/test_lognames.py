@@ -53,7 +53,7 @@ def test_any_name(one: str, other: str) -> None:
 
 
 def test_long_name() -> None:
-    """A name that is too long for a file ends in a hash, from which nothing can be read."""
+    """The file name for a very long key ends in a hash, and is not mapped back to the key."""
     apps = ["@" + "a" * 250 + "/" + letter * 250 for letter in "bc"]
     files = [file_of(app) for app in apps]
     assert len(set(files)) == 2
@@ -64,5 +64,5 @@ def test_long_name() -> None:
     "file", ["shop", "shop.log.0", "shop.log.gz", "a b.log", "%zz.log", ".log"]
 )
 def test_other_files(file: str) -> None:
-    """What the runtime would not call a log is none."""
+    """A file with a name that the runtime would not choose is not a log."""
     assert parse_file(file) is None

@@ -22,7 +22,7 @@ def always(*_: object) -> bool:
 
 
 def test_versions_are_counted_apart() -> None:
-    """Each version has a meter of its own, the same one for as long as it exists."""
+    """Each version has its own meter, and keeps it for as long as it exists."""
     meters = Meters()
     first, second = meters.of(app("shop", "1.0.0")), meters.of(app("shop", "2.0.0"))
     assert first is not second
@@ -34,7 +34,7 @@ def test_versions_are_counted_apart() -> None:
 
 @pytest.mark.parametrize(("status", "digit"), [(101, 1), (204, 2), (304, 3), (499, 4), (599, 5)])
 def test_requests_are_counted_by_class(status: int, digit: int) -> None:
-    """A request counts for the class of its status, with its bytes and its time."""
+    """A request is counted by the class of its status, with its bytes and its time."""
     meter = Meter("shop", None, has_workers=True)
     meter.on_end(status, 100.0, 0.2, 3, 5)
     meter.on_end(status, 101.0, None, 3, 5)
@@ -45,7 +45,7 @@ def test_requests_are_counted_by_class(status: int, digit: int) -> None:
 
 
 def test_what_is_gone_is_dropped() -> None:
-    """An app whose folder is gone is dropped when it had no request for long enough."""
+    """An app whose folder is gone is dropped after enough time without a request."""
     meters = Meters()
     shop, site = meters.of(app("shop", "1.0.0")), meters.of(app("site"))
     for meter in (shop, site):
@@ -62,7 +62,7 @@ def test_what_is_gone_is_dropped() -> None:
 
 
 def test_what_is_used_stays() -> None:
-    """An app that still has a worker or a request is kept, though its folder is gone."""
+    """An app that still has a worker or a request is kept, even if its folder is gone."""
     meters = Meters()
     meter = meters.of(app("shop"))
     assert meters.sweep(5000.0, is_used=lambda it: it is meter, exists=never) == []
@@ -70,7 +70,7 @@ def test_what_is_used_stays() -> None:
 
 
 def test_an_idle_app_is_asked_for_now_and_then() -> None:
-    """Whether an app exists is not looked up at each scrape, and for few apps at a time."""
+    """A scrape looks up only a few apps, so each is checked now and then."""
     meters = Meters()
     for number in range(50):
         meters.of(app(f"app{number}"))
@@ -90,7 +90,7 @@ def test_an_idle_app_is_asked_for_now_and_then() -> None:
 
 
 def test_what_comes_back_begins_anew() -> None:
-    """A dropped app that is there again counts from zero, which Prometheus takes for a restart."""
+    """A dropped app that returns counts from zero, which Prometheus takes for a restart."""
     meters = Meters()
     meters.of(app("shop")).on_end(200, 1000.0, 0.1, 0, 0)
     meters.sweep(9000.0, is_used=never, exists=never)

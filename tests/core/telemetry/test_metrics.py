@@ -22,7 +22,7 @@ from buntime.core.telemetry.metrics import (
 
 
 def test_names_are_as_prometheus_wants_them() -> None:
-    """One prefix, `_total` for what only grows and for nothing else, a unit for histograms."""
+    """All have one prefix, `_total` only for counters, and histograms have a unit."""
     assert len({family.name for family in FAMILIES}) == len(FAMILIES)
     assert len({family.json_name for family in FAMILIES}) == len(FAMILIES)
     for family in FAMILIES:
@@ -33,7 +33,7 @@ def test_names_are_as_prometheus_wants_them() -> None:
 
 
 def test_an_app_has_all_its_values() -> None:
-    """An app has a value for each family but the runtime's, a static site for none of workers."""
+    """An app has a value in each family but the runtime's, a static site in none of workers."""
     of_app = row_of(Meter("shop", "1.0.0", has_workers=True), Live())
     of_site = row_of(Meter("site", None, has_workers=False), Live())
     wanted = {family for family in FAMILIES if LABELS[family.scope] == ("app", "version")}
@@ -46,7 +46,7 @@ def test_an_app_has_all_its_values() -> None:
 
 
 def test_values_are_of_one_moment() -> None:
-    """A row does not change with what is counted after it was made."""
+    """A row does not change with what is counted later."""
     meter = Meter("shop", None, has_workers=True)
     row = row_of(meter, Live())
     meter.on_end(200, 1.0, 0.1, 5, 5)
@@ -57,14 +57,14 @@ def test_values_are_of_one_moment() -> None:
 
 
 def test_bytes_on_their_way_are_counted() -> None:
-    """Bytes of a request in progress count at once, not when it ends hours later."""
+    """The bytes of a request in progress count at once, not hours later when it ends."""
     meter = Meter("shop", None, has_workers=True)
     meter.received_bytes = 10
     assert row_of(meter, Live(received_bytes=5)).values[RECEIVED] == 15
 
 
 def test_every_state_is_told() -> None:
-    """Each state that a worker of an app may have has its value; a spare is of no app."""
+    """Each possible state of an app's workers has a value; a spare belongs to no app."""
     live = Live()
     live.workers["idle"] = 2
     states = row_of(Meter("shop", None, has_workers=True), live).values[WORKERS]
@@ -75,7 +75,7 @@ def test_every_state_is_told() -> None:
 
 
 def test_json_has_the_same_in_camel_case() -> None:
-    """In JSON an app stands under its key, with the same values."""
+    """In JSON an app is listed under its key, with the same values."""
     meter = Meter("shop", "1.0.0", has_workers=True)
     meter.on_end(200, 1.0, 0.004, 5, 7)
     told = rows_to_json([row_of(meter, Live(queued=3))])["shop@1.0.0"]

@@ -25,12 +25,12 @@ NOON = 1772366400.0  # 2026-03-01T12:00:00Z
     ],
 )
 def test_moment(text: str, expected: float) -> None:
-    """A time, or how long ago."""
+    """A moment is a time, or how long ago."""
     assert parse_moment(text, NOON) == expected
 
 
 @pytest.mark.parametrize("text", ["", "yesterday", "2026-13-01", "12:00", "1m30s", "\u0661m"])
 def test_no_moment(text: str) -> None:
-    """Anything else is told with what would be right."""
+    """Anything else is refused, with what would be right."""
     with pytest.raises(BadValue, match="is not a moment; write"):
         parse_moment(text, NOON)

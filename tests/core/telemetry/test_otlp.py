@@ -1,4 +1,4 @@
-"""What is sent is OTLP in JSON: opentelemetry-proto's own messages take it, each field of it."""
+"""What is sent is OTLP in JSON: opentelemetry-proto's own messages accept every field."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def record_of(entry: Record | AccessEntry) -> dict[str, Any]:
 
 
 def test_span() -> None:
-    """A request is a span of a server, by the semantic conventions of HTTP, without its query."""
+    """A request is a server span by the semantic conventions of HTTP, without its query."""
     span = span_of(ENDED)
     assert {key: span[key] for key in ("traceId", "spanId", "name", "kind", "status")} == {
         "traceId": TRACE,
@@ -88,13 +88,13 @@ def test_span() -> None:
 
 
 def test_span_of_a_trace() -> None:
-    """Who has asked, and what vendors have said."""
+    """A span has its parent and the vendors' trace state."""
     span = span_of(ENDED._replace(parent_id=SPAN, state="a=1"))
     assert (span["parentSpanId"], span["traceState"]) == (SPAN, "a=1")
 
 
 def test_span_that_failed() -> None:
-    """A status from 500 on is an error, one of the client's is none."""
+    """A status from 500 on is an error, a client's error is none."""
     failed = span_of(ENDED._replace(entry=ENTRY._replace(status=502)))
     assert failed["status"] == {"code": 2}
     assert attributes(failed["attributes"])["error.type"] == "502"
@@ -102,7 +102,7 @@ def test_span_that_failed() -> None:
 
 
 def test_span_of_no_app() -> None:
-    """Its name is the method alone: paths of nobody are without end. So are methods."""
+    """It is named by its method alone, and unknown methods share a name: paths are endless."""
     entry = ENTRY._replace(app=None, version=None, worker=None, method="BREW")
     span = span_of(ENDED._replace(entry=entry, base="", queue_s=None, boot_ms=None, job=""))
     assert span["name"] == "HTTP"
@@ -125,13 +125,13 @@ def test_span_of_no_app() -> None:
     ],
 )
 def test_addresses(host: str, address: str | None, port: str | None) -> None:
-    """A host's name and its port."""
+    """A server address is a host name and a port."""
     told = attributes(span_of(ENDED._replace(entry=ENTRY._replace(host=host)))["attributes"])
     assert (told.get("server.address"), told.get("server.port")) == (address, port)
 
 
 def test_access_record() -> None:
-    """An access line is a record that belongs to its trace."""
+    """An access line becomes a record in its trace."""
     record = record_of(ENTRY)
     assert (record["traceId"], record["spanId"], record["severityNumber"]) == (TRACE, SPAN, 9)
     assert record["body"] == {"stringValue": "GET /shop/cart 200"}
@@ -144,7 +144,7 @@ def test_access_record() -> None:
     [(Level.DEBUG, 5), (Level.INFO, 9), (Level.WARN, 13), (Level.ERROR, 17)],
 )
 def test_record(level: Level, number: int) -> None:
-    """A record of the log, with its fields of whatever type."""
+    """A log record keeps its fields of any type."""
     fields = {
         "app": "shop",
         "count": 3,
@@ -180,6 +180,6 @@ def test_record(level: Level, number: int) -> None:
     ],
 )
 def test_what_is_none(wrong: dict[str, object]) -> None:
-    """What no collector has to take is found by the check."""
+    """The check finds what a collector need not accept."""
     with pytest.raises((ParseError, AssertionError)):
         check_traces(json.dumps(wrong))

@@ -1,4 +1,4 @@
-"""What is counted of plugins, and told of it."""
+"""What is counted for plugins, and how it is reported."""
 
 from __future__ import annotations
 
@@ -29,14 +29,14 @@ def filled() -> PluginMeter:
 
 
 def test_a_hook() -> None:
-    """Its time is that of those that were asked, whatever came of them."""
+    """The time of a hook covers all calls, whatever their result."""
     hook = filled().hook("on_request")
     assert (hook.seconds.count, hook.seconds.sum) == (2, 1.02)
     assert (hook.verdicts["respond"], sum(hook.failures.values())) == (1, 2)
 
 
 def test_a_row_is_of_its_moment() -> None:
-    """What is counted later does not change it; each value is of a family of the list."""
+    """A row does not change later, and each value belongs to a family on the list."""
     meter = filled()
     row = plugin_row("audit", meter, generation=3, is_up=True)
     meter.hook("on_request").on_verdict("continue", 5.0)
@@ -50,7 +50,7 @@ def test_a_row_is_of_its_moment() -> None:
 
 
 def test_who_is_gone() -> None:
-    """Its counters go with its folder; those of others stay."""
+    """The counters of a removed plugin are dropped; those of others stay."""
     meters = PluginMeters()
     meters.of("a").deaths = meters.of("b").deaths = 1
     meters.keep(["b"])
@@ -66,5 +66,5 @@ def test_who_is_gone() -> None:
     ],
 )
 def test_labels_are_told(label: str, value: str) -> None:
-    """docs/metrics.md has a row for each."""
+    """docs/metrics.md has a row for each label."""
     assert [f"`{label}`", f"`{value}`"] in [row[:2] for row in rows(PAGE)]

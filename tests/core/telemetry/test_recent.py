@@ -1,4 +1,4 @@
-"""What is kept of errors and ends of workers is bounded, whatever apps do."""
+"""The memory for errors and ended workers is bounded, whatever apps do."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def recent(**bounds: int) -> Recent[str]:
 
 
 def test_of_each_app_the_newest() -> None:
-    """The newest come first, and what has the same id takes its place."""
+    """The newest come first, and an entry replaces one with the same id."""
     kept = recent()
     for number in (1, 2, 3, 4, 2):
         kept.put("shop", number, f"{number}", 1)
@@ -26,7 +26,7 @@ def test_of_each_app_the_newest() -> None:
 
 
 def test_of_so_many_apps() -> None:
-    """The app that was noted of the longest ago goes."""
+    """The app without an entry for the longest time is dropped."""
     kept = recent()
     for app in ("shop", "blog", "shop", "chat"):
         kept.put(app, 1, app, 1)
@@ -34,7 +34,7 @@ def test_of_so_many_apps() -> None:
 
 
 def test_so_many_characters() -> None:
-    """Whoever is too large himself leaves nothing, and the sum is right at the end."""
+    """An entry that is too large leaves nothing, and the sum stays right."""
     kept = recent(chars_max=10)
     kept.put("shop", 1, "old", 6)
     kept.put("blog", 1, "new", 5)
@@ -45,7 +45,7 @@ def test_so_many_characters() -> None:
 
 
 def test_versions_of_an_app() -> None:
-    """A name is none of another app's, and a scope is no version."""
+    """A name matches no other app, and a scope is not taken for a version."""
     kept = recent(apps_max=9)
     for key in ("shop", "shop@1.0.0", "shop-2@1.0.0", "@acme/shop", "@acme/shop@1.0.0", "@acme"):
         kept.put(key, 1, key, 1)
@@ -67,7 +67,7 @@ STACK = 'Traceback:\n  File "/a/app.py", line 3, in buy\n    x\n  File "/a/b.py"
     ],
 )
 def test_kinds_of_errors(one: tuple[str, str], other: tuple[str, str], kinds: int) -> None:
-    """The exception and the line make a kind; without a stack the words do, but for numbers."""
+    """Errors are grouped by exception and line; without a stack by the words, ignoring numbers."""
     groups = ErrorGroups()
     for at, (message, stack) in enumerate((one, other)):
         groups.note("shop@1", "request", message, stack, f"r{at}", 1000.0 + at)
@@ -79,7 +79,7 @@ def test_kinds_of_errors(one: tuple[str, str], other: tuple[str, str], kinds: in
 
 
 def test_hostile_errors() -> None:
-    """10,000 lines of stack and as many kinds of errors stay within the bounds."""
+    """10,000 lines of stack and as many kinds of errors stay within the limits."""
     groups = ErrorGroups()
     for number in range(2000):
         stack = STACK.format(number) * 300
@@ -89,7 +89,7 @@ def test_hostile_errors() -> None:
 
 
 def test_place() -> None:
-    """The innermost frame; nothing, where there is none or it is none."""
+    """The innermost frame is reported, or nothing if there is none or it is malformed."""
     assert place_of(STACK.format(9)) == "/a/b.py:9 in pay"
     assert place_of("") == place_of('  File "x') == ""
 
@@ -99,7 +99,7 @@ def autopsy(worker: str, cause: Cause) -> Autopsy:
 
 
 def test_planned_ends_push_no_other_out() -> None:
-    """A thousand that were idle leave the one that crashed."""
+    """A thousand idle workers that ended do not displace the one that crashed."""
     kept = Autopsies()
     kept.note("shop", autopsy("w1", Cause.SIGNAL))
     for number in range(1000):
@@ -114,7 +114,7 @@ def test_planned_ends_push_no_other_out() -> None:
 
 
 def test_why_a_worker_is_to_end() -> None:
-    """What was told counts for that cause alone, and once."""
+    """An announced reason counts once, and only for its own cause."""
     kept = Autopsies()
     kept.will_end("w1", Cause.ENDED, "recycled")
     assert kept.take_why("w1", Cause.EXIT) == ""

@@ -40,7 +40,7 @@ ENTRY = AccessEntry(
     client="127.0.0.1",
 )
 NOT_FOUND = ENTRY._replace(app=None, version=None, worker=None, client=None, status=404)
-# A path, an app's output or a header as somebody would send it who wants to own the terminal.
+# What an attacker might send in a path, an app's output or a header to control the terminal.
 HOSTILE = 'a"b\\c\x1b]0;pwned\x07\x1b[2J\r\nfake\x9b31m\u202e\u2028\x7f\udc80é'
 
 json_values = st.recursive(
@@ -59,7 +59,7 @@ anything = st.text() | st.binary() | st.floats() | st.builds(object) | json_valu
 
 
 class Unspeakable:
-    """An object that cannot even say what it is."""
+    """An object whose own repr fails."""
 
     def __repr__(self) -> NoReturn:
         raise RuntimeError("no")
@@ -71,7 +71,7 @@ def record(message: str = "text", level: Level = Level.INFO, **fields: object) -
 
 
 def parsed(line: str) -> dict[str, object]:
-    """What a line of JSON says; it is checked to be one line, of ASCII."""
+    """What a line of JSON says, checked to be one line of ASCII."""
     assert line.splitlines() == [line]
     assert line.isascii()
     value = json.loads(line)
@@ -85,12 +85,12 @@ def local_clock() -> str:
 
 
 def test_level_words() -> None:
-    """Levels are ordered, and are named by the words of the settings."""
+    """Levels are ordered, and named by the words of the settings."""
     assert [Level.named(word) for word in ("debug", "info", "WARN", "error")] == sorted(Level)
 
 
 def test_level_unknown() -> None:
-    """An unknown level is the operator's error, which names those that there are."""
+    """An unknown level is the operator's error, which lists the valid ones."""
     with pytest.raises(UsageError, match="'loud' is unknown; use debug, info, warn or error"):
         Level.named("loud")
 
@@ -109,14 +109,14 @@ def test_json_head() -> None:
 
 
 def test_json_without_fields() -> None:
-    """A record without fields has the four of its head."""
+    """A record without fields has only the four head fields."""
     assert list(parsed(format_json(record()))) == ["time", "level", "event", "message"]
 
 
 @settings(deadline=None)
 @given(levels, st.text(st.characters(codec="utf-8")), st.dictionaries(names, json_values))
 def test_json_round_trip(level: Level, message: str, fields: dict[str, object]) -> None:
-    """What JSON can say comes back from the line as it was."""
+    """Whatever JSON can express reads back unchanged."""
     head = ("time", "level", "event", "message")
     fields = {name: value for name, value in fields.items() if name not in head}
     value = parsed(format_json(Record(NOON, level, "test.event", message, fields)))
@@ -132,14 +132,14 @@ def test_json_round_trip(level: Level, message: str, fields: dict[str, object]) 
 @settings(deadline=None)
 @given(st.text(), st.dictionaries(st.text(), anything))
 def test_json_takes_anything(message: str, fields: dict[str, object]) -> None:
-    """Any message and any fields make one line of JSON with a value for each field."""
+    """Any message and any fields give one line of JSON with a value for each field."""
     value = parsed(format_json(Record(NOON, Level.INFO, "test.event", message, fields)))
     assert len(value) == len(fields) + 4
 
 
 @pytest.mark.parametrize("name", ["time", "level", "event", "message"])
 def test_json_head_is_safe(name: str) -> None:
-    """A field named like a part of the head is renamed, past other fields of the new name."""
+    """A field with the name of a head field is renamed, and never collides with another field."""
     value = parsed(
         format_json(Record(NOON, Level.INFO, "test.event", "text", {name: 1, name + "_": 2}))
     )
@@ -153,7 +153,7 @@ def test_json_head_is_safe(name: str) -> None:
 
 
 def test_json_odd_values() -> None:
-    """What JSON has no form for is written as its repr."""
+    """A value without a form in JSON is written as its repr."""
     cycle: list[object] = []
     cycle.append(cycle)
     line = format_json(
@@ -185,7 +185,7 @@ def test_json_odd_values() -> None:
 
 
 def test_json_deep_values() -> None:
-    """A value nested too deeply for JSON does not stop the log."""
+    """A value nested too deeply for JSON does not break the log."""
     deep: list[object] = []
     for _ in range(100_000):
         deep = [deep]
@@ -193,7 +193,7 @@ def test_json_deep_values() -> None:
 
 
 def test_json_long_repr() -> None:
-    """The repr of an unknown object is cut, an object may be large."""
+    """The repr of an unknown object is cut, since an object may be large."""
     value = parsed(format_json(record(data=b"x" * 10_000)))["data"]
     assert isinstance(value, str)
     assert len(value) == REPR_CHARS + len("...")
@@ -214,7 +214,7 @@ def test_access_json() -> None:
 
 
 def test_access_json_without_app() -> None:
-    """What a request did not come to is null; the fields stay the same."""
+    """Missing facts about a request are null, so the fields stay the same."""
     value = parsed(format_access_json(NOT_FOUND))
     assert list(value) == list(parsed(format_access_json(ENTRY)))
     assert [value[name] for name in ("app", "version", "worker", "client")] == [None] * 4
@@ -232,7 +232,7 @@ def test_access_json_round_trip(
     worker: str,
     client: str,
 ) -> None:
-    """Any text comes back from an access line as it was, but for the query."""
+    """Any text reads back unchanged from an access line, except the query."""
     entry = AccessEntry(
         NOON, request_id, method, host, path, app, version, worker, 200, 512, 1.25, client
     )
@@ -243,12 +243,12 @@ def test_access_json_round_trip(
         "message": "access",
         "path": path.partition("?")[0],
     }
-    del expected["trace_id"], expected["span_id"]  # of traced requests alone
+    del expected["trace_id"], expected["span_id"]  # of traced requests only
     assert parsed(format_access_json(entry)) == expected
 
 
 def test_access_json_of_a_trace() -> None:
-    """A request that is traced tells of it at the end of its line."""
+    """A traced request has its trace at the end of the line."""
     line = format_access_json(ENTRY._replace(trace_id="4bf9", span_id="00f0"))
     assert list(parsed(line).items())[-2:] == [("trace_id", "4bf9"), ("span_id", "00f0")]
 
@@ -261,7 +261,7 @@ def test_access_pretty() -> None:
 
 
 def test_access_pretty_without_app() -> None:
-    """A pretty access line leaves out what a request did not come to."""
+    """A pretty access line leaves out missing facts."""
     line = format_access_pretty(NOT_FOUND, False)
     assert line == f"{local_clock()} INFO  GET /hello/ 404 1.2ms 512B 5f0c"
 
@@ -273,13 +273,13 @@ def test_access_pretty_without_version() -> None:
 
 @pytest.mark.parametrize(("status", "code"), [(200, 32), (304, 36), (404, 33), (502, 31)])
 def test_access_colour(status: int, code: int) -> None:
-    """The colour of a status tells its class."""
+    """The colour of a status shows its class."""
     line = format_access_pretty(ENTRY._replace(status=status), True)
     assert f"\x1b[{code}m{status}\x1b[0m" in line
 
 
 def test_access_colour_of_unknown_class() -> None:
-    """A status of no known class has no colour."""
+    """A status of an unknown class has no colour."""
     assert " 101 " in format_access_pretty(ENTRY._replace(status=101), True)
 
 
@@ -322,26 +322,26 @@ def test_pretty() -> None:
     ],
 )
 def test_pretty_values(value: object, text: str) -> None:
-    """A value is quoted where it would not be clear where it ends."""
+    """A value is quoted if its end would not be clear."""
     assert format_pretty(record(key=value), False).endswith(f" text key={text}")
 
 
 @pytest.mark.parametrize("value", [None, "", [], (), {}, set(), frozenset()])
 def test_pretty_leaves_out_what_is_empty(value: object) -> None:
-    """An app without a version has no `version=null`; 0 and false are values."""
+    """An app without a version has no `version=null`; 0 and false are still shown."""
     line = format_pretty(record(version=value, left=0, done=False), False)
     assert line.endswith(" text left=0 done=false")
 
 
 def test_fields_of_a_line() -> None:
-    """Fields alone, as other commands show them, are written as in a pretty line."""
+    """Fields shown by other commands are written as in a pretty line."""
     assert format_fields({"folder": "/a b", "version": None, "names": ["A"]}) == (
         'folder="/a b" names=A'
     )
 
 
 def test_pretty_stack() -> None:
-    """A field of several lines stands indented below, behind all others in line."""
+    """A field with several lines is indented below the line, after all other fields."""
     stack = 'Traceback:\n  File "app.py"\n\tcode\nValueError: x\n'
     lines = format_pretty(record("app failed", stack=stack, app="shop"), False).split("\n")
     assert lines == [
@@ -366,7 +366,7 @@ def test_pretty_colour(level: Level) -> None:
 @settings(deadline=None)
 @given(st.text(), st.dictionaries(st.text(), anything))
 def test_pretty_is_printable(message: str, fields: dict[str, object]) -> None:
-    """Whatever is in a record, a pretty line is printable, and what follows it is indented."""
+    """Whatever a record contains, a pretty line is printable, and further lines are indented."""
     head, *below = format_pretty(
         Record(NOON, Level.INFO, "test.event", message, fields), False
     ).split("\n")
@@ -385,7 +385,7 @@ def test_pretty_is_printable(message: str, fields: dict[str, object]) -> None:
     ],
 )
 def test_escape(text: str, escaped: str) -> None:
-    """Letters stay, and all that could move a cursor or hide text becomes visible."""
+    """Letters stay, and anything that could move a cursor or hide text becomes visible."""
     assert escape(text) == escaped
 
 
@@ -405,5 +405,5 @@ def test_escape(text: str, escaped: str) -> None:
     ],
 )
 def test_told_level(line: str, told: tuple[Level, str]) -> None:
-    """A line may tell its level in front, as sd-daemon has it; all else is the line."""
+    """A line may start with its level in the format of sd-daemon; the rest is the text."""
     assert told_level(line, Level.WARN) == told

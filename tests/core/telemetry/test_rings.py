@@ -1,4 +1,4 @@
-"""The last lines of apps are kept within bounds, fairly."""
+"""The last lines of apps are kept within limits, fairly."""
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -28,7 +28,7 @@ def kept(rings: Rings, app: str, seq: int = 0) -> list[int]:
 
 
 def test_lines_after() -> None:
-    """What has come after a number is given, in its order."""
+    """Lines after a given number are returned in order."""
     rings = Rings()
     add(rings, "shop", lines(5))
     assert kept(rings, "shop") == [1, 2, 3, 4, 5]
@@ -38,7 +38,7 @@ def test_lines_after() -> None:
 
 
 def test_one_app_is_bounded() -> None:
-    """The oldest lines go, and the last of these is known."""
+    """The oldest lines are dropped, and the number of the last dropped one is known."""
     rings = Rings()
     for batch in range(100):
         add(rings, "shop", lines(100, 1 + 100 * batch))
@@ -52,7 +52,7 @@ def test_one_app_is_bounded() -> None:
 
 
 def test_line_longer_than_a_ring() -> None:
-    """Such a line is not kept, and counts as gone."""
+    """A line longer than a ring is not kept, and counts as dropped."""
     rings = Rings()
     add(rings, "shop", lines(1, size=RING_BYTES))
     ring = rings.get("shop")
@@ -61,7 +61,7 @@ def test_line_longer_than_a_ring() -> None:
 
 
 def test_all_are_bounded() -> None:
-    """Of many apps the loud ones give, the quiet ones keep all."""
+    """With many apps, the loud ones lose lines and the quiet ones keep all."""
     rings = Rings(limit_bytes=1_000_000)
     for app in range(100):
         add(rings, f"quiet{app}", lines(5))
@@ -74,7 +74,7 @@ def test_all_are_bounded() -> None:
 
 
 def test_thousands_of_apps() -> None:
-    """The number of apps is bounded too; those that were silent for longest go."""
+    """The number of apps is limited too; those silent for the longest time are dropped."""
     rings = Rings(limit_bytes=1_000_000)
     for app in range(5000):
         add(rings, f"app{app}", lines(1, first=app + 1))
@@ -85,7 +85,7 @@ def test_thousands_of_apps() -> None:
 
 
 def test_silent_apps_are_forgotten() -> None:
-    """An app whose last line is older than that is forgotten."""
+    """An app is forgotten when its last line is too old."""
     rings = Rings()
     add(rings, "old", lines(3))
     add(rings, "new", lines(3, first=10))
@@ -95,7 +95,7 @@ def test_silent_apps_are_forgotten() -> None:
 
 @given(st.lists(st.tuples(st.integers(0, 9), st.integers(1, 9), st.integers(0, 2000))))
 def test_sizes(batches: list[tuple[int, int, int]]) -> None:
-    """The sum is that of the rings, and theirs that of the lines, whatever is added."""
+    """The total is the sum of the rings, and a ring's size that of its lines, whatever is added."""
     rings, first = Rings(limit_bytes=40_000), 1
     for app, count, size in batches:
         add(rings, f"app{app}", lines(count, first, size))

@@ -1,4 +1,4 @@
-"""What a service manager tells by the environment is read, and taken out of it."""
+"""What a service manager puts into the environment is read, and removed from it."""
 
 import pytest
 from hypothesis import given
@@ -12,7 +12,7 @@ def take(**environ: str) -> Supervision:
 
 
 def test_all_of_it() -> None:
-    """Each part is read; nothing of it stays in the environment, and all else does."""
+    """Each part is read and removed from the environment, and all else stays."""
     environ = {
         "NOTIFY_SOCKET": "@/org/notify",
         "WATCHDOG_USEC": "30000000",
@@ -30,12 +30,12 @@ def test_all_of_it() -> None:
 
 
 def test_nothing() -> None:
-    """Without a service manager there is nothing of it."""
+    """Without a service manager there is nothing to read."""
     assert take() == Supervision()
 
 
 def test_another_process() -> None:
-    """Descriptors are for the process that is named alone; the watchdog may be for its parent."""
+    """Descriptors are only for the process that is named; the watchdog may be for its parent."""
     assert take(LISTEN_PID="99", LISTEN_FDS="1").sockets == ()
     assert take(LISTEN_FDS="1").sockets == ()
     assert take(WATCHDOG_USEC="1000000", WATCHDOG_PID="99").watchdog_s == 1.0
@@ -49,7 +49,7 @@ def test_another_process() -> None:
      (":b", ("unknown", "b"))],
 )  # fmt: skip
 def test_names(names: str | None, expected: tuple[str, ...]) -> None:
-    """A descriptor without a name is called as libsystemd calls it."""
+    """A descriptor without a name gets the name that libsystemd uses."""
     environ = {"LISTEN_PID": "100", "LISTEN_FDS": "2"}
     environ |= {} if names is None else {"LISTEN_FDNAMES": names}
     assert take(**environ).sockets == expected
@@ -57,12 +57,12 @@ def test_names(names: str | None, expected: tuple[str, ...]) -> None:
 
 @given(st.dictionaries(st.sampled_from(VARIABLES), st.text(max_size=20)))
 def test_garbage(environ: dict[str, str]) -> None:
-    """Whatever stands there is no error: a service manager's mistake must not stop the runtime."""
+    """No value raises: a service manager's mistake must not stop the runtime."""
     found = take_supervision(environ, pid=100, parent=99)
     assert environ == {}
     assert len(found.sockets) <= 1000
 
 
 def test_message() -> None:
-    """A value cannot become an assignment of its own."""
+    """A value cannot add an assignment of its own."""
     assert message([("READY", 1), ("STATUS", "é\nERRNO=1")]) == "READY=1\nSTATUS=é ERRNO=1".encode()

@@ -1,4 +1,4 @@
-"""What requests say of traces is read as W3C has it, and believed as far as it may be."""
+"""What requests say about traces is read by the W3C rules, and believed only as far as trusted."""
 
 import re
 
@@ -18,7 +18,7 @@ def read(*parents: str, state: tuple[str, ...] = ()) -> TraceContext | None:
 
 
 def test_context() -> None:
-    """A trace, who asks, and whether he is sampled."""
+    """A context has a trace, a parent, and whether it is sampled."""
     assert read(GOOD) == TraceContext(TRACE, PARENT, True)
     assert read(f"00-{TRACE}-{PARENT}-02") == TraceContext(TRACE, PARENT, False)
     assert read(f" {GOOD}\t") == TraceContext(TRACE, PARENT, True)
@@ -45,12 +45,12 @@ def test_context() -> None:
     ],
 )
 def test_no_context(parents: tuple[str, ...]) -> None:
-    """What is malformed is as good as none."""
+    """A malformed header is ignored."""
     assert read(*parents) is None
 
 
 def test_state() -> None:
-    """It is one list, and nothing where it is too long."""
+    """The state is one list, and is dropped if it is too long or malformed."""
     context = read(GOOD, state=("a=1", "b=2"))
     assert context is not None
     assert context.state == "a=1,b=2"
@@ -62,14 +62,14 @@ def test_state() -> None:
 
 @given(st.text(max_size=80))
 def test_anything(text: str) -> None:
-    """Whatever comes, what goes out is well-formed."""
+    """Whatever comes in, what goes out is well-formed."""
     span = Span(read(text), trusts=True, sampler=Sampler(), ids=bytes(range(1, 25)))
     [(_, told)] = span.fields()
     assert re.fullmatch(r"00-[0-9a-f]{32}-[0-9a-f]{16}-0[01]", told)
 
 
 def test_span_of_a_trace() -> None:
-    """A span is a child of who has asked, with an id of its own."""
+    """A span is a child of its parent, with an id of its own."""
     context = TraceContext(TRACE, PARENT, True, "a=1")
     span = Span(context, trusts=True, sampler=Sampler(), ids=bytes(range(1, 25)))
     assert (span.trace_id, span.parent_id, span.span_id) == (TRACE, PARENT, "0102030405060708")
@@ -98,14 +98,14 @@ def test_first_span() -> None:
     ],
 )
 def test_who_decides(name: str, parent: bool, trusts: bool, expected: bool) -> None:
-    """A parent decides where the sampler says so and he is trusted: no client makes more of it."""
+    """A trusted parent decides if the sampler says so, so clients cannot force samples."""
     context = TraceContext(TRACE, PARENT, parent)
     span = Span(context, trusts=trusts, sampler=Sampler(name), ids=bytes(24))
     assert span.is_sampled == expected
 
 
 def test_share() -> None:
-    """So many of a hundred, by the trace alone."""
+    """The share is decided by the trace id alone."""
     sampler = Sampler("traceidratio", 0.25)
     ids = [f"{number * 2**64 // 100:032x}" for number in range(100)]
     assert sum(sampler.takes(trace_id, None) for trace_id in ids) == 25
