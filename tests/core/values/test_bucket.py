@@ -1,4 +1,4 @@
-"""core/values/bucket.py"""
+"""Token buckets: `core/values/bucket.py`."""
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -9,7 +9,7 @@ STEPS = st.lists(st.tuples(st.floats(0, 10), st.integers(0, 1000), st.booleans()
 
 
 def test_it_begins_full_and_refills() -> None:
-    """A burst is there at once, and the rate's share of it after some time."""
+    """A full burst is available at once, and more at the given rate."""
     bucket = TokenBucket(rate=10, burst=100, now=5.0)
     assert bucket.take(150, now=5.0) == 100
     assert not bucket.has(now=5.05)
@@ -17,13 +17,13 @@ def test_it_begins_full_and_refills() -> None:
 
 
 def test_it_holds_no_more_than_a_burst() -> None:
-    """A long rest does not make a larger burst."""
+    """A long rest does not give a larger burst."""
     bucket = TokenBucket(rate=10, burst=100, now=0.0)
     assert bucket.take(1000, now=1e6) == 100
 
 
 def test_a_debt_is_bounded() -> None:
-    """What is spent beyond the tokens is paid in at most the time of two bursts."""
+    """A debt is repaid in at most the time of two bursts."""
     bucket = TokenBucket(rate=10, burst=100, now=0.0)
     bucket.spend(10**9, now=0.0)
     assert not bucket.has(now=10.0)
@@ -31,7 +31,7 @@ def test_a_debt_is_bounded() -> None:
 
 
 def test_a_clock_that_stands_still_gives_nothing() -> None:
-    """Time that does not pass, or goes back, makes no tokens."""
+    """If the clock stands still or goes back, no tokens are added."""
     bucket = TokenBucket(rate=10, burst=10, now=100.0)
     assert bucket.take(10, now=100.0) == 10
     assert bucket.take(10, now=50.0) == 0
@@ -39,7 +39,7 @@ def test_a_clock_that_stands_still_gives_nothing() -> None:
 
 @given(STEPS)
 def test_never_more_than_burst_and_rate_allow(steps: list[tuple[float, int, bool]]) -> None:
-    """Over any time, what was taken is at most the burst and the rate's share of that time."""
+    """Over any time, no more is taken than the burst plus the rate allows."""
     bucket = TokenBucket(rate=7, burst=50, now=0.0)
     now, taken = 0.0, 0
     for passed_s, wanted, spends in steps:

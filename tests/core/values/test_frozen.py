@@ -1,4 +1,4 @@
-"""Each test declares a class twice, by `frozen` and by `dataclass`, and wants the same of both."""
+"""Each test declares a class with `frozen` and with `dataclass`, and expects the same of both."""
 
 from collections.abc import Callable
 from dataclasses import FrozenInstanceError, asdict, dataclass, field, fields, replace
@@ -16,7 +16,7 @@ def point(request: pytest.FixtureRequest) -> type[Any]:
     declare: Declare = request.param
 
     class Point:
-        """Somewhere."""
+        """A point."""
 
         x: int
         y: int = 2
@@ -31,7 +31,7 @@ def point(request: pytest.FixtureRequest) -> type[Any]:
 
 
 def test_fields_are_given_by_position_or_by_name(point: type[Any]) -> None:
-    """What is not given has its default, and a factory makes one for each value."""
+    """A missing field has its default, and a factory makes a new one for each value."""
     assert [(each.x, each.y) for each in (point(1), point(1, 3), point(y=3, x=1))] == [
         (1, 2),
         (1, 3),
@@ -56,13 +56,13 @@ def test_fields_are_given_by_position_or_by_name(point: type[Any]) -> None:
 def test_what_a_class_does_not_take_is_refused(
     point: type[Any], args: tuple[Any, ...], given: dict[str, Any]
 ) -> None:
-    """As with a function."""
+    """Other arguments are refused, as with a function."""
     with pytest.raises(TypeError):
         point(*args, **given)
 
 
 def test_values_compare_hash_and_show_by_their_fields(point: type[Any]) -> None:
-    """Without those that are left out, and with no value of another class."""
+    """Excluded fields do not count, and values of another class differ."""
     assert point(1, names=["a"]) == point(1)
     assert hash(point(1, names=["a"])) == hash(point(1))
     assert point(1) not in (point(3), point(1, more=["a"]))
@@ -71,7 +71,7 @@ def test_values_compare_hash_and_show_by_their_fields(point: type[Any]) -> None:
 
 
 def test_nothing_of_a_value_can_be_changed(point: type[Any]) -> None:
-    """Neither set nor removed, whether there is such a field or not."""
+    """Attributes can be neither set nor removed, whether such a field exists or not."""
     value = point(1)
     for name in ("x", "other"):
         with pytest.raises(FrozenInstanceError):
@@ -88,7 +88,7 @@ def test_functions_of_dataclasses_take_the_values(point: type[Any]) -> None:
 
 
 def test_fields_may_be_given_by_name_alone_in_any_order() -> None:
-    """A field without a default may stand behind one that has it."""
+    """A field without a default may follow one that has a default."""
 
     @frozen(kw_only=True)
     class Named:
@@ -101,7 +101,7 @@ def test_fields_may_be_given_by_name_alone_in_any_order() -> None:
 
 
 def test_values_without_eq_are_themselves() -> None:
-    """They are keys by identity."""
+    """They compare and hash by identity."""
 
     @frozen(eq=False)
     class Same:
@@ -112,7 +112,7 @@ def test_values_without_eq_are_themselves() -> None:
 
 
 def test_what_a_class_says_itself_stays() -> None:
-    """So a value can keep its own secrets."""
+    """A class's own methods are kept, so that a value can hide its secrets."""
 
     @frozen()
     class Secret:

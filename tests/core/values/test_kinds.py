@@ -1,4 +1,4 @@
-"""The kinds of values: what each takes, and what its errors say."""
+"""The kinds of values: what each accepts, and what its errors say."""
 
 import re
 
@@ -21,7 +21,7 @@ from buntime.core.values.kinds import Parser, duration, one_of, size, whole_numb
     ],
 )
 def test_values(parse: Parser, value: object, expected: object) -> None:
-    """A value within its bounds is converted."""
+    """A value within its limits is converted."""
     assert parse(value) == expected
 
 

@@ -1,4 +1,4 @@
-"""Moments, as they are written."""
+"""Moments in their written form."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from buntime.core.values.units import BadValue
     ],
 )
 def test_moments(text: str, seconds: float) -> None:
-    """With a zone, as one moment."""
+    """A time with a zone is a moment."""
     assert parse_moment(text) == seconds
     assert parse_moment(iso_moment(seconds)) == int(seconds)
 

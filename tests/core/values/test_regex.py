@@ -12,7 +12,7 @@ from buntime.core.values.regex import regex
 
 
 def test_it_is_as_one_that_was_compiled() -> None:
-    """Of text and of bytes, with flags, and each time that it is asked."""
+    """It works as a compiled pattern does, for text and bytes, with flags, each time."""
     late = regex(r"(?P<name>[a-z]+)=(\d*)", re.I)
     for _ in range(2):
         found = late.fullmatch("A=12")
@@ -26,14 +26,14 @@ def test_it_is_as_one_that_was_compiled() -> None:
 
 
 def test_a_fault_is_told_when_it_is_used() -> None:
-    """Not when it is declared."""
+    """A faulty pattern raises when it is used, not when it is declared."""
     faulty = regex("(")
     with pytest.raises(re.error, match="unterminated"):
         faulty.match("")
 
 
 def test_all_of_them_can_be_compiled() -> None:
-    """Whatever module has them."""
+    """Every pattern in any module compiles."""
     kind, found = type(regex("")), 0
     folders = (Path(buntime.__file__).parent / layer for layer in ("core", "server"))
     names = [

@@ -1,4 +1,4 @@
-"""Each test declares a class twice, by ours and by `typing`, and wants the same of both."""
+"""Each test declares a class with ours and with `typing`, and expects the same of both."""
 
 import copy
 import pickle
@@ -12,7 +12,7 @@ from buntime.core.values import tuples
 
 
 class Ours(tuples.NamedTuple):
-    """Somewhere."""
+    """A point."""
 
     x: int
     y: int = 2
@@ -24,7 +24,7 @@ class Ours(tuples.NamedTuple):
 
 
 class Theirs(typing.NamedTuple):
-    """Somewhere."""
+    """A point."""
 
     x: int
     y: int = 2
@@ -41,7 +41,7 @@ def point(request: pytest.FixtureRequest) -> Any:
 
 
 def test_fields_are_given_by_position_or_by_name(point: Any) -> None:
-    """What is not given has its default."""
+    """A missing field has its default."""
     assert point(1) == point(x=1) == point(1, 2, "") == (1, 2, "")
     assert point(1, name="a") == point(name="a", x=1) == (1, 2, "a")
     assert (point(1).x, point(1).y, point(11).far) == (1, 2, True)
@@ -55,13 +55,13 @@ def test_fields_are_given_by_position_or_by_name(point: Any) -> None:
 def test_what_a_class_does_not_take_is_refused(
     point: Any, args: tuple[Any, ...], given: dict[str, Any]
 ) -> None:
-    """As with a function."""
+    """Other arguments are refused, as with a function."""
     with pytest.raises(TypeError):
         point(*args, **given)
 
 
 def test_it_is_a_tuple(point: Any) -> None:
-    """Of one class or of another, and with no room for more than its fields."""
+    """It equals a tuple of any class, and has no attributes beyond its fields."""
     assert len({point(1), point(1, 2, ""), (1, 2, "")}) == 1
     x, *_ = point(1)
     assert (x, sorted([point(2), point(1)])[0], isinstance(point(1), tuple)) == (
@@ -77,7 +77,7 @@ def test_it_is_a_tuple(point: Any) -> None:
 
 
 def test_what_a_named_tuple_knows_of_itself(point: Any) -> None:
-    """Its fields, their defaults, and how it is shown, matched, changed and copied."""
+    """It knows its fields and defaults, and can be shown, matched, changed and copied."""
     assert (point._fields, point._field_defaults) == (("x", "y", "name"), {"y": 2, "name": ""})
     assert repr(point(1)) == f"{point.__name__}(x=1, y=2, name='')"
     assert point(1)._asdict() == {"x": 1, "y": 2, "name": ""}
@@ -108,14 +108,14 @@ def test_a_class_may_be_derived_and_say_how_it_is_shown() -> None:
 
 
 def test_a_field_without_a_default_stands_before_those_that_have_one() -> None:
-    """It is told when the class is declared."""
+    """The error is raised when the class is declared."""
     with pytest.raises(TypeError, match="y has no default"):
         type(Ours)("Bad", (tuples.NamedTuple,), {"__annotations__": {"x": int, "y": int}, "x": 1})
 
 
 @pytest.mark.skipif(sys.version_info < (3, 14), reason="annotations are evaluated at once")
 def test_names_that_are_not_defined_yet() -> None:
-    """From 3.14 on, annotations may name what is defined below, or for type checkers alone."""
+    """From 3.14 on, annotations may name what is defined below, or only for type checkers."""
     body = "class Node(NamedTuple):\n    of: Below\n    next: Node | None = None\n"
     names: dict[str, Any] = {"NamedTuple": tuples.NamedTuple}
     exec(compile(body, "node", "exec", dont_inherit=True), names)

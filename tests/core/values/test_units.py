@@ -1,4 +1,4 @@
-"""Durations and sizes: what people may write, and that nothing is lost on the way back."""
+"""Durations and sizes: what people may write, and that nothing is lost in a round trip."""
 
 import pytest
 from hypothesis import given, settings
@@ -27,7 +27,7 @@ from buntime.core.values.units import format_duration, format_size, parse_durati
     ],
 )
 def test_durations(text: str | float, seconds: float) -> None:
-    """A duration is seconds, or a number with a unit, in any case of letters."""
+    """A duration is seconds, or a number with a unit, in any case."""
     assert parse_duration(text) == seconds
 
 
@@ -61,7 +61,7 @@ def test_what_is_no_duration(value: str | float) -> None:
     ],
 )
 def test_sizes(text: int | str, size_bytes: int) -> None:
-    """A size is bytes, or a number with a unit in steps of 1024; a part of a byte is dropped."""
+    """A size is bytes, or a number with a unit in steps of 1024; parts of a byte are dropped."""
     assert parse_size(text) == size_bytes
 
 
@@ -88,7 +88,7 @@ def test_what_is_no_size(value: int | str) -> None:
     ],
 )
 def test_durations_in_messages(seconds: float, text: str) -> None:
-    """A duration is shown in the largest unit that is exact."""
+    """A duration is shown in the largest exact unit."""
     assert format_duration(seconds) == text
 
 
@@ -97,14 +97,14 @@ def test_durations_in_messages(seconds: float, text: str) -> None:
     [(0, "0b"), (1000, "1000b"), (1024, "1kb"), (1536, "1536b"), (10 << 20, "10mb")],
 )
 def test_sizes_in_messages(size_bytes: int, text: str) -> None:
-    """A size is shown in the largest unit that is exact."""
+    """A size is shown in the largest exact unit."""
     assert format_size(size_bytes) == text
 
 
 @settings(deadline=None)
 @given(st.integers(0, 10**12))
 def test_durations_round_trip(milliseconds: int) -> None:
-    """Any duration in whole milliseconds is read back as it was."""
+    """Any duration in whole milliseconds reads back unchanged."""
     seconds = milliseconds / 1000
     assert parse_duration(format_duration(seconds)) == seconds
 
@@ -112,14 +112,14 @@ def test_durations_round_trip(milliseconds: int) -> None:
 @settings(deadline=None)
 @given(st.integers(0, 10**15 - 1))
 def test_sizes_round_trip(size_bytes: int) -> None:
-    """Any size is read back as it was."""
+    """Any size reads back unchanged."""
     assert parse_size(format_size(size_bytes)) == size_bytes
 
 
 @settings(deadline=None)
 @given(st.text(max_size=12))
 def test_any_text(text: str) -> None:
-    """Text is a finite number, not below zero, or a ValueError, and nothing else."""
+    """Any text gives a finite number, not below zero, or a ValueError, and nothing else."""
     for parse in (parse_duration, parse_size):
         try:
             value = parse(text)

@@ -26,7 +26,7 @@ KEYS = ("timeout", "ttl", "idleTimeout", "maxRequests", "env", "workers")
     ],
 )
 def test_shown(value: object, words: str) -> None:
-    """A faulty value is shown in the words of the file it came from, on one line."""
+    """A faulty value is shown in the syntax of the file it came from, on one line."""
     assert shown(value) == words
 
 
@@ -38,7 +38,7 @@ def test_a_huge_number() -> None:
 @settings(deadline=None)
 @given(st.text(min_size=61))
 def test_long_text_is_cut(text: str) -> None:
-    """However long a text is, a message that shows it stays readable."""
+    """A message that shows a very long text stays readable."""
     assert len(shown(text)) <= 60 * len(r"\U0001f600") + 2
     assert shown(text).isprintable()
 
@@ -57,12 +57,12 @@ def test_long_text_is_cut(text: str) -> None:
     ],
 )
 def test_nearest(word: str, meant: str | None) -> None:
-    """A slip of a few letters finds its word, anything else finds none."""
+    """A typo of a few letters finds its word, anything else finds none."""
     assert nearest(word, KEYS) == meant
 
 
 def test_suggestion() -> None:
-    """A suggestion is the end of a sentence, or nothing at all."""
+    """A suggestion is the end of a sentence, or empty."""
     assert suggestion("--prot", ["--host", "--port"]) == "; did you mean --port?"
     assert suggestion("--color", ["--host", "--port"]) == ""
 
@@ -70,7 +70,7 @@ def test_suggestion() -> None:
 @settings(deadline=None)
 @given(st.sampled_from(KEYS))
 def test_a_known_word_is_nearest_to_itself(word: str) -> None:
-    """Nothing is nearer to a word than the word."""
+    """Nothing is nearer to a known word than the word itself."""
     assert nearest(word, KEYS) == word
 
 
@@ -78,7 +78,7 @@ def test_a_known_word_is_nearest_to_itself(word: str) -> None:
     ("count", "text"), [(0, "no entries"), (1, "1 entry"), (2, "2 entries"), (1000, "1000 entries")]
 )
 def test_numbers_have_their_nouns(count: int, text: str) -> None:
-    """One is singular, and nothing is "no"."""
+    """One is singular, and zero is "no"."""
     assert counted(count, "entry", "entries") == text
     assert counted(count, "x") == text.replace("entries", "xs").replace("entry", "x")
 
@@ -98,6 +98,6 @@ def test_numbers_have_their_nouns(count: int, text: str) -> None:
     ],
 )
 def test_unknown_keys(key: str, known: list[str], told: str) -> None:
-    """An unknown key is told with what is allowed, and with what was perhaps meant."""
+    """An unknown key is reported with what is allowed, and with what was probably meant."""
     assert unknown_key(key, known) == told
     assert unknown_key(key, known, "option") == told.replace("key", "option")
