@@ -1,4 +1,4 @@
-"""permessage-deflate: what is agreed on, and zlib held to small pieces."""
+"""permessage-deflate: what is negotiated, and zlib limited to small pieces."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def compressed(*messages: bytes, bits: int = 15) -> list[bytes]:
 
 
 def finished(message: bytes) -> bytes:
-    """A message in a block with BFINAL, padded as RFC 7692 7.2.3.5 says."""
+    """A message in a block with BFINAL, padded as in RFC 7692 7.2.3.5."""
     stream = zlib.compressobj(wbits=-15)
     return stream.compress(message) + stream.flush(zlib.Z_FINISH) + b"\x00"
 
@@ -49,7 +49,7 @@ def inflate(inflater: Inflater, data: bytes, limit: int = 1000, end: bool = True
     ],
 )
 def test_offers_are_parsed(value: str, expected: list[tuple[str, list[tuple[str, str]]]]) -> None:
-    """Names in lower case, values unquoted, order and repeats kept."""
+    """Names become lower case, values are unquoted, order and repeats are kept."""
     assert parse_offers(value) == [Offer(name, tuple(pairs)) for name, pairs in expected]
 
 
@@ -82,7 +82,7 @@ def test_malformed_offers(value: str) -> None:
     ],
 )
 def test_what_is_agreed_on(offer: str, answer: str) -> None:
-    """Each parameter is met, and the answer names no parameter that was not offered."""
+    """Each parameter is honoured, and the answer has no parameter that was not offered."""
     agreement = negotiate(parse_offers(NAME + offer))
     assert agreement is not None
     assert agreement.answer == NAME + answer
@@ -106,7 +106,7 @@ def test_what_is_agreed_on(offer: str, answer: str) -> None:
     ],
 )
 def test_what_is_declined(offer: str) -> None:
-    """An invalid offer, or one that cannot be met, is passed over for the next (RFC 7692 5.1)."""
+    """An invalid offer, or one that cannot be met, is skipped for the next (RFC 7692 5.1)."""
     assert negotiate(parse_offers(NAME + offer)) is None
     second = negotiate(parse_offers(f"{NAME}{offer}, {NAME}; server_max_window_bits=9, {NAME}"))
     assert second is not None
@@ -114,7 +114,7 @@ def test_what_is_declined(offer: str) -> None:
 
 
 def test_what_the_parameters_mean() -> None:
-    """Without parameters both keep their context, and the client may use its largest window."""
+    """Without parameters both sides keep their context, and the client may use any window."""
     plain = negotiate([Offer(NAME, ())])
     assert plain is not None
     assert (plain.server_keeps_context, plain.client_keeps_context) == (True, True)
@@ -136,7 +136,7 @@ def test_what_the_parameters_mean() -> None:
 def test_what_is_deflated_is_inflated(
     messages: list[list[bytes]], bits: int, keeps: bool, limit: int
 ) -> None:
-    """Messages of any pieces come back, with and without context, taken in any steps."""
+    """Messages in any pieces come back, with and without context, taken in any steps."""
     deflater = Deflater(bits, keeps_context=keeps)
     inflater = Inflater(bits, keeps_context=keeps)
     for pieces in messages:
@@ -148,7 +148,7 @@ def test_what_is_deflated_is_inflated(
 
 
 def test_context_is_kept() -> None:
-    """A repeated message costs a few bytes where context is kept, and all of it where it is not."""
+    """A repeated message costs a few bytes if context is kept, and its full size otherwise."""
     message = bytes(range(200))
     kept = Deflater(12, keeps_context=True)
     dropped = Deflater(12, keeps_context=False)
@@ -158,13 +158,13 @@ def test_context_is_kept() -> None:
 
 
 def test_a_window_of_8_bits_is_inflated() -> None:
-    """zlib has no such window, but a larger one reads what was made for it."""
+    """zlib has no such window, but a larger one reads its data."""
     inflater = Inflater(8, keeps_context=True)
     assert inflate(inflater, compressed(b"hello" * 50, bits=9)[0]) == b"hello" * 50
 
 
 def test_messages_that_end_their_stream() -> None:
-    """A block with BFINAL ends a stream, not the message, and the next one starts anew."""
+    """A block with BFINAL ends a stream, but not the message, and the next one starts afresh."""
     inflater = Inflater(15, keeps_context=True)
     # RFC 7692 7.2.3.5
     assert inflate(inflater, b"\xf3\x48\xcd\xc9\xc9\x07\x00\x00") == b"Hello"
@@ -173,7 +173,7 @@ def test_messages_that_end_their_stream() -> None:
     assert inflate(inflater, second) == b"one " * 9
     joined = finished(b"a" * 99)[:-1] + finished(b"b" * 99)[:-1] + compressed(b"c" * 99)[0]
     assert inflate(inflater, joined, limit=7) == b"a" * 99 + b"b" * 99 + b"c" * 99
-    assert inflate(inflater, finished(b"d")[:-1]) == b"d"  # a client that leaves the padding out
+    assert inflate(inflater, finished(b"d")[:-1]) == b"d"  # a client that omits the padding
     assert inflate(inflater, compressed(b"e" * 99)[0]) == b"e" * 99
 
 
@@ -188,12 +188,12 @@ def test_messages_that_end_their_stream() -> None:
     ],
 )
 def test_the_examples_of_the_rfc(data: bytes, expected: bytes) -> None:
-    """The examples of RFC 7692 7.2.3 are inflated as it says."""
+    """The examples of RFC 7692 7.2.3 are inflated as given there."""
     assert inflate(Inflater(15, keeps_context=True), data) == expected
 
 
 def test_what_is_no_deflate() -> None:
-    """Bytes that are no deflate are an error, not an empty message."""
+    """Bytes that are not deflate data are an error, not an empty message."""
     inflater = Inflater(15, keeps_context=True)
     inflater.feed(b"\xff" * 20, True)
     with pytest.raises(zlib.error):
@@ -202,7 +202,7 @@ def test_what_is_no_deflate() -> None:
 
 @pytest.mark.parametrize("limit", [1, 64 * 1024])
 def test_a_bomb_is_held(limit: int) -> None:
-    """Ten megabytes of zeros in 10 KB take less than 200 KB of memory while they are inflated."""
+    """Inflating ten megabytes of zeros from 10 KB takes less than 200 KB of memory."""
     stream = zlib.compressobj(9, wbits=-15)
     bomb = (stream.compress(bytes(10_000_000)) + stream.flush(zlib.Z_SYNC_FLUSH))[:-4]
     assert len(bomb) < 10_000
@@ -221,7 +221,7 @@ def test_a_bomb_is_held(limit: int) -> None:
 
 
 def test_the_memory_of_a_connection() -> None:
-    """The figures in the module's docstring hold: nothing at first, then 11 and 39 KB."""
+    """The figures in the module's docstring are right: nothing at first, then 11 and 39 KB."""
     wide, narrow = Inflater(15, keeps_context=True), Inflater(12, keeps_context=True)
     deflater = Deflater(12, keeps_context=True)
     piece = compressed(bytes(range(256)) * 200)[0]

@@ -1,4 +1,4 @@
-"""The opening handshake: what is taken, what is refused with which status, what is answered."""
+"""The opening handshake: what is accepted, which status refuses it, and how it is answered."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from buntime.core.http1.reader import RequestReader
 from buntime.core.websocket.handshake import Upgrade, accept_response, check_upgrade, is_websocket
 from tests.corpus.cases import Case, load_cases
 
-KEY = "dGhlIHNhbXBsZSBub25jZQ=="  # of RFC 6455 1.3
+KEY = "dGhlIHNhbXBsZSBub25jZQ=="  # from RFC 6455 1.3
 FIELDS = {
     "Host": "shop.example",
     "Sec-WebSocket-Key": KEY,
@@ -39,7 +39,7 @@ def check(*more: tuple[str, str], **changed: str) -> Upgrade:
 
 
 def fields_of(response: bytes) -> dict[str, str]:
-    """A response's fields, each of which stands there once."""
+    """A response's fields, each of which occurs once."""
     lines = response.decode("latin-1").split("\r\n")
     assert lines[0] == "HTTP/1.1 101 Switching Protocols"
     assert lines[-2:] == ["", ""]
@@ -60,7 +60,7 @@ def accept(
 
 
 def test_a_plain_handshake() -> None:
-    """The least that a handshake must have is enough."""
+    """The minimum handshake is accepted."""
     assert check() == Upgrade(key=KEY, subprotocols=(), agreement=None)
 
 
@@ -75,7 +75,7 @@ def test_which_upgrades_are_ours(upgrade: str, expected: bool) -> None:
 
 @pytest.mark.parametrize("upgrade", ["", "h2c"])
 def test_no_handshake_is_told_to_upgrade(upgrade: str) -> None:
-    """A request that asks for no WebSocket gets 426 and what to ask for."""
+    """A request without a handshake gets 426 and what to ask for."""
     with pytest.raises(ClientFault) as caught:
         check_upgrade(head_of(), upgrade)
     assert caught.value.status == 426
@@ -84,7 +84,7 @@ def test_no_handshake_is_told_to_upgrade(upgrade: str) -> None:
 
 @pytest.mark.parametrize("version", ["", "8", "12", "14", "013", "13, 13", "13 8"])
 def test_another_version_is_told_ours(version: str) -> None:
-    """A version that is not 13 gets 426 with the one that is spoken here."""
+    """A version other than 13 gets 426 with the supported one."""
     with pytest.raises(ClientFault) as caught:
         check(Sec_WebSocket_Version=version)
     assert caught.value.status == 426
@@ -92,7 +92,7 @@ def test_another_version_is_told_ours(version: str) -> None:
 
 
 def test_a_repeated_version_is_refused() -> None:
-    """The version stands there once."""
+    """The version may occur only once."""
     with pytest.raises(ClientFault, match="once") as caught:
         check(("Sec-WebSocket-Version", "13"))
     assert caught.value.status == 426
@@ -104,7 +104,7 @@ def test_a_repeated_version_is_refused() -> None:
      "dGhlIHNhbXBsZSBub25j", "dGhlIHNhbXBsZSBub25jZTE=", KEY + ", " + KEY],
 )  # fmt: skip
 def test_a_key_that_is_none(key: str) -> None:
-    """A key is 16 bytes in base64, all else gets 400."""
+    """A key is 16 bytes in base64; anything else gets 400."""
     with pytest.raises(ClientFault, match="Sec-WebSocket-Key") as caught:
         check(Sec_WebSocket_Key=key)
     assert caught.value.status == 400
@@ -122,7 +122,7 @@ def test_two_keys() -> None:
     "line", ["POST /chat/ HTTP/1.1", "HEAD /chat/ HTTP/1.1", "GET /chat/ HTTP/1.0"]
 )
 def test_another_method_or_protocol(line: str) -> None:
-    """Only GET of HTTP/1.1 opens a WebSocket."""
+    """Only GET with HTTP/1.1 opens a WebSocket."""
     with pytest.raises(ClientFault, match="GET") as caught:
         check_upgrade(head_of(line=line), "websocket")
     assert caught.value.status == 400
@@ -130,14 +130,14 @@ def test_another_method_or_protocol(line: str) -> None:
 
 @pytest.mark.parametrize("field", [("Content-Length", "1"), ("Transfer-Encoding", "chunked")])
 def test_a_body(field: tuple[str, str]) -> None:
-    """A handshake with a body gets 400: its bytes would be read as frames."""
+    """A handshake with a body gets 400, since its bytes would be read as frames."""
     with pytest.raises(ClientFault, match="body") as caught:
         check(field)
     assert caught.value.status == 400
 
 
 def test_an_empty_body() -> None:
-    """A Content-Length of 0, which some clients send, is no body."""
+    """A Content-Length of 0, which some clients send, means no body."""
     assert check(("Content-Length", "0")).key == KEY
 
 
@@ -158,7 +158,7 @@ def test_a_subprotocol_that_is_no_token(value: str) -> None:
 
 
 def test_a_subprotocol_offered_twice() -> None:
-    """A subprotocol stands among the offers once, RFC 6455 4.1."""
+    """The same subprotocol may be offered only once, by RFC 6455 4.1."""
     with pytest.raises(ClientFault, match="twice") as caught:
         check(("Sec-WebSocket-Protocol", "a, b"), ("Sec-WebSocket-Protocol", "a"))
     assert caught.value.status == 400
@@ -173,7 +173,7 @@ def test_malformed_extensions(value: str) -> None:
 
 
 def test_unknown_extensions_are_declined() -> None:
-    """What is not known here is passed over; what is, is found behind it."""
+    """Unknown extensions are skipped, and a known one after them is found."""
     offers = ("Sec-WebSocket-Extensions", 'x-webkit-deflate-frame, mux; max="4"')
     assert check(offers).agreement is None
     agreement = check(offers, ("Sec-WebSocket-Extensions", "permessage-deflate")).agreement
@@ -182,7 +182,7 @@ def test_unknown_extensions_are_declined() -> None:
 
 
 def test_compression_can_be_declined() -> None:
-    """With compress=False an offer of it is declined."""
+    """With compress=False an offer of compression is declined."""
     head = head_of(("Sec-WebSocket-Extensions", "permessage-deflate"))
     assert check_upgrade(head, "websocket", compress=False).agreement is None
 
@@ -194,7 +194,7 @@ def test_compression_can_be_declined() -> None:
     st.text(st.sampled_from('abc13;=",\\ \t-permessage-deflate'), max_size=40),
 ), max_size=4))  # fmt: skip
 def test_no_field_can_break_the_check(more: list[tuple[str, str]]) -> None:
-    """Whatever the fields hold, a handshake is taken or gets 400 or 426."""
+    """Whatever the fields hold, a handshake is accepted or gets 400 or 426."""
     status = 101
     try:
         check(*more)
@@ -204,7 +204,7 @@ def test_no_field_can_break_the_check(more: list[tuple[str, str]]) -> None:
 
 
 def test_the_response() -> None:
-    """The 101 has the proof of RFC 6455 1.3, and nothing that was not asked for."""
+    """The 101 has the proof of RFC 6455 1.3, and nothing that was not requested."""
     assert accept(check()) == {
         "upgrade": "websocket",
         "connection": "Upgrade",
@@ -215,7 +215,7 @@ def test_the_response() -> None:
 
 
 def test_the_response_tells_what_was_chosen() -> None:
-    """The app's subprotocol and what was agreed on about compression are told."""
+    """The chosen subprotocol and the negotiated compression are in the answer."""
     upgrade = check(
         ("Sec-WebSocket-Protocol", "a, b"),
         ("Sec-WebSocket-Extensions", "permessage-deflate; client_max_window_bits"),
@@ -227,14 +227,14 @@ def test_the_response_tells_what_was_chosen() -> None:
 
 @pytest.mark.parametrize("subprotocol", ["c", "A", "", "a\r\nx: y"])
 def test_a_subprotocol_that_was_not_offered(subprotocol: str) -> None:
-    """A subprotocol that was not offered is the app's error, which names those that were."""
+    """Choosing a subprotocol that was not offered is the app's error, which lists the offers."""
     upgrade = check(("Sec-WebSocket-Protocol", "a, b"))
     with pytest.raises(ValueError, match="was not offered; offered: a, b"):
         accept(upgrade, subprotocol)
 
 
 def test_an_apps_fields_are_sent() -> None:
-    """An app's own fields go out; those that end at this hop or are the runtime's do not."""
+    """An app's own fields are sent; hop-by-hop fields and the runtime's own are not."""
     fields = accept(
         check(),
         extra=[
@@ -268,7 +268,7 @@ def test_an_apps_fields_are_sent() -> None:
     ],
 )
 def test_fields_that_cannot_be_sent(name: str, value: str) -> None:
-    """A field that would split the head, or speak for the handshake, is the app's error."""
+    """A field that would split the head, or answer the handshake, is the app's error."""
     with pytest.raises(AnswerError):
         accept(check(("Sec-WebSocket-Protocol", "a")), extra=[(name, value)])
 
@@ -278,7 +278,7 @@ def test_fields_that_cannot_be_sent(name: str, value: str) -> None:
 
 @pytest.mark.parametrize("case", load_cases("handshake"), ids=str)
 def test_the_corpus(case: Case) -> None:
-    """Each handshake of the corpus is taken, or refused with its status."""
+    """Each handshake of the corpus is accepted, or refused with its status."""
     reader = RequestReader(HeadParser(Limits()))
     reader.receive(case.data)
     head = reader.next_head()
@@ -293,7 +293,7 @@ def test_the_corpus(case: Case) -> None:
 
 @pytest.mark.parametrize("name", ["Sec_WebSocket_Extensions", "Sec_WebSocket_Protocol"])
 def test_a_list_that_is_too_long(name: str) -> None:
-    """A list that no client sends is refused unread."""
+    """A list longer than any client sends is refused unread."""
     for text in (",", "a,", "a;"):
         with pytest.raises(ClientFault, match="is too long"):
             check(**{name: text * 30_000})

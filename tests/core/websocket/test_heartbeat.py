@@ -9,7 +9,7 @@ from buntime.core.websocket.heartbeat import Beat, Heartbeat
 
 
 def test_two_unanswered_pings_are_the_end() -> None:
-    """A peer that says nothing is pinged after one interval and after two, and dead after three."""
+    """A silent peer is pinged after one and two intervals, and is dead after three."""
     heartbeat = Heartbeat(20, 100)
     assert [heartbeat.due(now) for now in (100, 119.9, 120, 120.1, 140, 159.9, 160)] == [
         Beat.NOTHING,
@@ -23,7 +23,7 @@ def test_two_unanswered_pings_are_the_end() -> None:
 
 
 def test_traffic_is_an_answer() -> None:
-    """Anything received puts the next ping off by an interval, and forgets the earlier ones."""
+    """Anything received postpones the next ping by an interval, and cancels earlier ones."""
     heartbeat = Heartbeat(20, 0)
     assert heartbeat.due(20) is Beat.PING
     assert heartbeat.due(40) is Beat.PING
@@ -37,7 +37,7 @@ def test_traffic_is_an_answer() -> None:
 
 
 def test_an_interval_of_zero_turns_it_off() -> None:
-    """Without an interval a silent peer is left alone for ever."""
+    """With an interval of zero a silent peer is left alone for ever."""
     heartbeat = Heartbeat(0, 0)
     heartbeat.on_traffic(5)
     assert heartbeat.due(10.0**9) is Beat.NOTHING
@@ -46,7 +46,7 @@ def test_an_interval_of_zero_turns_it_off() -> None:
 @settings(deadline=None)
 @given(st.lists(st.tuples(st.floats(0, 50), st.booleans()), max_size=40))
 def test_only_silence_kills(steps: list[tuple[float, bool]]) -> None:
-    """A peer is dead only after three intervals of silence; `due_at` never lets a beat be late."""
+    """A peer is dead only after three silent intervals; `due_at` is never too late for a beat."""
     heartbeat = Heartbeat(20, 0)
     now = heard = 0.0
     for wait_s, speaks in steps:

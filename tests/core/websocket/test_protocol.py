@@ -1,4 +1,4 @@
-"""The protocol of a WebSocket: what Autobahn's groups ask for, credit, memory, the closing."""
+"""The protocol of a WebSocket: Autobahn's groups, credit, memory, and closing."""
 
 from __future__ import annotations
 
@@ -91,7 +91,7 @@ def cost(event: Event) -> int:
 
 
 def messages_of(events: Iterable[Event]) -> list[tuple[Kind, bytes]]:
-    """The whole messages among events."""
+    """The complete messages among events."""
     messages = []
     begun: list[Piece] = []
     for event in events:
@@ -105,7 +105,7 @@ def messages_of(events: Iterable[Event]) -> list[tuple[Kind, bytes]]:
 
 
 def client_of(agreement: Agreement | None) -> Connection:
-    """wsproto's client, after the handshake that came to `agreement`."""
+    """wsproto's client, after a handshake with this `agreement`."""
     if agreement is None:
         return Connection(ConnectionType.CLIENT)
     extension = PerMessageDeflate()
@@ -131,7 +131,7 @@ def test_what_a_client_sends_arrives(
     credit: int,
     data: st.DataObject,
 ) -> None:
-    """Messages in any fragments, with pings between, arrive as sent, wherever they are cut."""
+    """Messages in any fragments, with pings between, arrive as sent, however they are cut."""
     client, ws = client_of(agreement), WebSocket(agreement)
     stream = b""
     pings: list[bytes] = []
@@ -157,7 +157,7 @@ def test_what_a_client_sends_arrives(
 def test_what_is_sent_arrives(
     messages: list[list[str] | list[bytes]], agreement: Agreement | None
 ) -> None:
-    """A client of another make reads what is sent, in any pieces, compressed or not."""
+    """Another implementation of a client reads what is sent, in any pieces, compressed or not."""
     client, ws = client_of(agreement), WebSocket(agreement)
     for pieces in messages:
         kind: Kind = "text" if isinstance(pieces[0], str) else "bytes"
@@ -176,7 +176,7 @@ def test_what_is_sent_arrives(
 
 @pytest.mark.parametrize("size", [0, 125, 126, 127, 65535, 65536, 200_000])
 def test_lengths(size: int) -> None:
-    """Each of the three forms of a length is read and written at its bounds."""
+    """Each of the three forms of a length is read and written at its limits."""
     payload = bytes(size)
     assert messages_of(receive_all(WebSocket(), frame(BINARY, payload))) == [("bytes", payload)]
     sent = WebSocket().send_piece("bytes", payload, True)
@@ -186,7 +186,7 @@ def test_lengths(size: int) -> None:
 
 
 def test_small_fragments_are_joined() -> None:
-    """Fragments that came together are one piece, so that the channel has less to carry."""
+    """Fragments that arrive together become one piece, to save messages on the channel."""
     data = frame(TEXT, b"a", fin=False) + frame(CONTINUATION, b"b", fin=False) * 50
     ws = WebSocket()
     assert ws.receive(data, PLENTY) == [Piece("text", b"a" + b"b" * 50, False)]
@@ -194,14 +194,14 @@ def test_small_fragments_are_joined() -> None:
 
 
 def test_joined_fragments_make_no_larger_piece() -> None:
-    """Fragments are joined up to MAX_PAYLOAD, the last one too."""
+    """Fragments are joined only up to MAX_PAYLOAD, including the last one."""
     data = frame(BINARY, b"ab", fin=False) + frame(CONTINUATION, bytes(MAX_PAYLOAD - 1))
     pieces = [piece for piece in WebSocket().receive(data, PLENTY) if isinstance(piece, Piece)]
     assert [(len(piece.data), piece.end) for piece in pieces] == [(MAX_PAYLOAD, False), (1, True)]
 
 
 def test_pieces_are_handed_on_as_they_come() -> None:
-    """A large frame is not waited for: its bytes are passed on, a piece at most MAX_PAYLOAD."""
+    """A large frame is passed on as it arrives, in pieces of at most MAX_PAYLOAD."""
     ws = WebSocket()
     data = frame(BINARY, bytes(3 * MAX_PAYLOAD))
     assert ws.receive(data[:100], PLENTY) == [Piece("bytes", bytes(86), False)]
@@ -214,7 +214,7 @@ def test_pieces_are_handed_on_as_they_come() -> None:
 
 
 def test_a_ping_between_compressed_fragments() -> None:
-    """A control frame between the fragments of a compressed message leaves it as it is."""
+    """A control frame between the fragments of a compressed message does not affect it."""
     ws = WebSocket(agreement_of("permessage-deflate"))
     data = deflated(b"hello hello hello")
     fragments = frame(TEXT, data[:4], fin=False, rsv=RSV1) + frame(PING, b"p")
@@ -223,7 +223,7 @@ def test_a_ping_between_compressed_fragments() -> None:
 
 
 def test_plain_messages_may_stand_between_compressed_ones() -> None:
-    """Where compression was agreed on, each message still says whether it is compressed."""
+    """With compression negotiated, each message still says whether it is compressed."""
     ws = WebSocket(agreement_of("permessage-deflate"))
     data = frame(TEXT, deflated(b"one"), rsv=RSV1) + frame(TEXT, b"two") + frame(BINARY)
     data += frame(BINARY, b"\x00", rsv=RSV1)
@@ -241,7 +241,7 @@ def deflated(message: bytes) -> bytes:
 
 
 def test_small_messages_are_sent_plain() -> None:
-    """What deflate would make no shorter is not compressed, what it would is."""
+    """A message is compressed only if deflate makes it shorter."""
     ws = WebSocket(agreement_of("permessage-deflate"))
     assert ws.send_piece("text", b"a" * 63, True) == b"\x81\x3f" + b"a" * 63
     large = ws.send_piece("text", b"a" * 64, True)
@@ -250,7 +250,7 @@ def test_small_messages_are_sent_plain() -> None:
 
 
 def test_pieces_that_zlib_keeps_back_are_no_frames() -> None:
-    """The first frame with bytes has the opcode, also where the first pieces gave none."""
+    """The first frame with bytes has the opcode, even if the first pieces produced none."""
     ws = WebSocket(agreement_of("permessage-deflate"))
     assert ws.send_piece("text", b"", False) == b""
     assert ws.send_piece("text", b"aaaa", False) == b""
@@ -259,7 +259,7 @@ def test_pieces_that_zlib_keeps_back_are_no_frames() -> None:
 
 
 def test_a_message_has_one_kind() -> None:
-    """A piece of another kind inside of a message is the caller's error."""
+    """A piece of another kind within a message is the caller's error."""
     ws = WebSocket()
     ws.send_piece("text", b"a", False)
     with pytest.raises(ValueError, match="a piece of bytes inside of a message of text"):
@@ -281,12 +281,12 @@ def test_pings_are_answered(payload: bytes) -> None:
 
 
 def test_pongs_are_told() -> None:
-    """A pong, asked for or not, is an event."""
+    """A pong is an event, solicited or not."""
     assert receive_all(WebSocket(), frame(PONG, b"x"), 1) == [Ponged(b"x")]
 
 
 def test_our_pings_are_answered_by_a_client() -> None:
-    """A client of another make answers our ping."""
+    """Another implementation of a client answers our ping."""
     ws, client = WebSocket(), client_of(None)
     client.receive_data(ws.send_ping())
     [ping] = client.events()
@@ -301,7 +301,7 @@ def test_a_ping_is_answered_before_a_large_message_ends() -> None:
     assert ws.outgoing() == b"\x8a\x011"
 
 
-# Refusals: Autobahn's groups 3 to 7, and 12 for what concerns RSV1
+# Refusals: Autobahn's groups 3 to 7, and 12 as far as RSV1 is concerned
 
 
 BAD_FRAMES = {
@@ -336,7 +336,7 @@ BAD_FRAMES = {
 
 
 def fails_with(code: int, data: bytes, agreement: Agreement | None = None) -> None:
-    """`data` fails with `code` whole, byte by byte and with more behind it; nothing follows."""
+    """`data` fails with `code` whole, byte by byte and with more after it, and nothing follows."""
     for stream, step in ((data, PLENTY), (data, 1), (data + frame(PING) + data, PLENTY)):
         ws = WebSocket(agreement)
         events = receive_all(ws, stream, step)
@@ -367,12 +367,12 @@ def test_a_broken_rule(data: bytes) -> None:
     ],
 )
 def test_rsv1_belongs_on_first_frames(data: bytes) -> None:
-    """RFC 7692 6: RSV1 stands on the first frame of a message alone."""
+    """RSV1 may be set only on the first frame of a message (RFC 7692 6)."""
     fails_with(1002, data, agreement_of("permessage-deflate"))
 
 
 def test_what_is_not_compressed() -> None:
-    """A message that is marked as compressed and is not fails with 1007."""
+    """A message that is marked as compressed but is not fails with 1007."""
     fails_with(1007, frame(BINARY, b"\xff" * 20, rsv=RSV1), agreement_of("permessage-deflate"))
 
 
@@ -393,7 +393,7 @@ INVALID_TEXTS = [
 
 @pytest.mark.parametrize("text", VALID_TEXTS, ids=ascii)
 def test_utf_8_is_taken(text: str) -> None:
-    """All of UTF-8 is taken, also with a character cut by fragments."""
+    """All of UTF-8 is accepted, even if a character is split between fragments."""
     raw = text.encode()
     data = frame(TEXT, raw[:1], fin=False) + frame(CONTINUATION, raw[1:])
     assert messages_of(receive_all(WebSocket(), data, 1)) == [("text", raw)]
@@ -401,7 +401,7 @@ def test_utf_8_is_taken(text: str) -> None:
 
 @pytest.mark.parametrize(("text", "needed"), INVALID_TEXTS, ids=str)
 def test_what_is_no_utf_8(text: bytes, needed: int) -> None:
-    """Text that is no UTF-8 fails with 1007."""
+    """Text that is not UTF-8 fails with 1007."""
     assert needed <= len(text)
     fails_with(1007, frame(TEXT, "κόσμε".encode() + text + b"edited"))
     fails_with(1007, frame(TEXT, deflated(text), rsv=RSV1), agreement_of("permessage-deflate"))
@@ -410,7 +410,7 @@ def test_what_is_no_utf_8(text: bytes, needed: int) -> None:
 @pytest.mark.parametrize(("text", "needed"), INVALID_TEXTS, ids=str)
 @pytest.mark.parametrize("before", [b"", "κόσμε".encode()], ids=["", "text before"])
 def test_no_utf_8_is_found_at_once(text: bytes, needed: int, before: bytes) -> None:
-    """Text fails at the first byte that cannot be, in a frame and in a fragment (Autobahn 6.4)."""
+    """Text fails at the first impossible byte, in a frame and in a fragment (Autobahn 6.4)."""
     known = before + text[:needed]
     whole = frame(TEXT, before + text + b"more")
     for fine, bad in (
@@ -426,23 +426,23 @@ def test_no_utf_8_is_found_at_once(text: bytes, needed: int, before: bytes) -> N
 
 @pytest.mark.parametrize("text", [b"\xce", b"\xe2\x82", b"\xf0\x9f\x98"])
 def test_text_that_ends_inside_of_a_character(text: bytes) -> None:
-    """A character must be complete where its message ends, not where a fragment does."""
+    """A character must be complete at the end of a message, not of a fragment."""
     fails_with(1007, frame(TEXT, b"a" + text))
     fails_with(1007, frame(TEXT, b"a" + text, fin=False) + frame(CONTINUATION))
 
 
 def test_bytes_may_be_anything() -> None:
-    """What is not text is not looked at."""
+    """Binary messages are not checked."""
     assert messages_of(receive_all(WebSocket(), frame(BINARY, b"\xff"))) == [("bytes", b"\xff")]
 
 
 def test_a_reason_that_is_no_utf_8() -> None:
-    """The reason of a closing frame is text."""
+    """The reason in a closing frame must be UTF-8."""
     fails_with(1007, closing(1000, b"\xce\xba\xe1\xbd\xb9\xcf\x83\xed\xa0\x80"))
 
 
 def test_messages_before_a_failure_are_told() -> None:
-    """What was complete before the peer broke a rule is passed on, what was not has no end."""
+    """Messages completed before the peer broke a rule are passed on, incomplete ones never end."""
     data = frame(TEXT, b"one") + frame(TEXT, b"two", fin=False) + frame(TEXT, b"three")
     events = WebSocket().receive(data, PLENTY)
     assert events[0] == Piece("text", b"one", True)
@@ -450,7 +450,7 @@ def test_messages_before_a_failure_are_told() -> None:
 
 
 def test_answers_still_go_out_after_a_failure() -> None:
-    """The app may answer what came before; then close() tells what was wrong."""
+    """The app may still answer earlier messages; then close() says what was wrong."""
     ws = WebSocket()
     ws.receive(frame(TEXT, b"one") + frame(3), PLENTY)
     assert ws.send_ping() == b""
@@ -464,7 +464,7 @@ def test_answers_still_go_out_after_a_failure() -> None:
 @settings(deadline=None)
 @given(st.binary(max_size=60), AGREEMENTS)
 def test_garbage_fails_and_nothing_else(data: bytes, agreement: Agreement | None) -> None:
-    """Any bytes give events, no exception, and the same ones however they are cut."""
+    """Any bytes give events and no exception, and the same events however they are cut."""
     whole, cut = WebSocket(agreement), WebSocket(agreement)
     at_once = [event for event in whole.receive(data, PLENTY) if not isinstance(event, Piece)]
     by_byte = [event for event in receive_all(cut, data, 1) if not isinstance(event, Piece)]
@@ -489,7 +489,7 @@ def test_garbage_fails_and_nothing_else(data: bytes, agreement: Agreement | None
 )
 @pytest.mark.parametrize("step", [1, PLENTY])
 def test_a_message_that_is_too_large(too_large: bytes, step: int) -> None:
-    """A message beyond the limit fails with 1009, and nothing beyond the limit is passed on."""
+    """A message beyond the limit fails with 1009, and no byte beyond the limit is passed on."""
     ws = WebSocket(agreement_of("permessage-deflate"), message_max_bytes=100)
     events = receive_all(ws, frame(TEXT, b"first") + too_large, step)
     assert messages_of(events) == [("text", b"first")]
@@ -500,7 +500,7 @@ def test_a_message_that_is_too_large(too_large: bytes, step: int) -> None:
 
 
 def test_a_message_as_large_as_the_limit() -> None:
-    """The limit itself is allowed, for each message anew, however it is framed."""
+    """Each message may be exactly as large as the limit, however it is framed."""
     ws = WebSocket(agreement_of("permessage-deflate"), message_max_bytes=100)
     data = frame(BINARY, bytes(100)) + frame(BINARY, deflated(bytes(100)), rsv=RSV1)
     data += frame(BINARY, bytes(99), fin=False) + frame(CONTINUATION, b"\x00")
@@ -508,7 +508,7 @@ def test_a_message_as_large_as_the_limit() -> None:
 
 
 def traced_peak(act: Callable[[], None]) -> int:
-    """The most memory in bytes that `act` took."""
+    """The peak memory in bytes that `act` used."""
     tracemalloc.start()
     try:
         before = tracemalloc.get_traced_memory()[0]
@@ -526,7 +526,7 @@ def bomb_of(size: int) -> bytes:
 
 @pytest.mark.parametrize("credit", [MAX_PAYLOAD, MAX_PAYLOAD + MESSAGE_OVERHEAD])
 def test_a_bomb_is_inflated_as_far_as_credit_goes(credit: int) -> None:
-    """10 MB of zeros in one frame of 10 KB are never in memory: 400 KB bound each turn."""
+    """10 MB of zeros in one frame of 10 KB are never all in memory: a turn needs 400 KB at most."""
     bomb = bomb_of(10_000_000)
     assert len(bomb) < 10_000
     ws = WebSocket(agreement_of("permessage-deflate"))
@@ -545,7 +545,7 @@ def test_a_bomb_is_inflated_as_far_as_credit_goes(credit: int) -> None:
 
 
 def test_a_bomb_beyond_the_limit() -> None:
-    """A bomb larger than a message may be fails with 1009 once the limit is inflated."""
+    """A bomb larger than a message may be fails with 1009 once the limit is reached."""
     bomb = bomb_of(10_000_000)
     ws = WebSocket(agreement_of("permessage-deflate"), message_max_bytes=200_000)
     events: list[Event] = []
@@ -556,7 +556,7 @@ def test_a_bomb_beyond_the_limit() -> None:
 
 
 def test_a_large_frame_is_not_kept() -> None:
-    """16 MiB in one frame pass through in reads of 64 KiB with no more than 1 MB in memory."""
+    """16 MiB in one frame pass through in reads of 64 KiB with at most 1 MB in memory."""
     head = b"\x82\xff" + struct.pack("!Q", 16 * 1024 * 1024) + MASK
     part = bytes(MAX_PAYLOAD)
     ws = WebSocket()
@@ -576,7 +576,7 @@ def test_a_large_frame_is_not_kept() -> None:
 
 
 def test_without_credit_nothing_is_handed_on() -> None:
-    """A message waits for credit, whole, and the frames behind it wait too."""
+    """Without credit a message waits, whole, and the frames after it wait too."""
     ws = WebSocket()
     assert ws.receive(frame(PING, b"1") + frame(TEXT, b"ab") + frame(PING, b"2"), 65) == [
         Piece("text", b"a", False)
@@ -590,7 +590,7 @@ def test_without_credit_nothing_is_handed_on() -> None:
 
 
 def test_an_empty_message_needs_credit_too() -> None:
-    """An empty message costs the overhead, so that a flood of them is held as well."""
+    """An empty message costs the overhead, so that a flood of them is limited too."""
     ws = WebSocket()
     data = frame(TEXT) * 3
     assert ws.receive(data, 2 * MESSAGE_OVERHEAD) == [Piece("text", b"", True)] * 2
@@ -599,7 +599,7 @@ def test_an_empty_message_needs_credit_too() -> None:
 
 
 def test_no_credit_is_needed_for_what_is_no_message() -> None:
-    """Control frames are taken without credit, the closing one too."""
+    """Control frames need no credit, including the closing one."""
     ws = WebSocket()
     assert ws.receive(frame(PONG) + closing(1000), 0) == [Ponged(b""), PeerClosed(1000, "")]
 
@@ -609,7 +609,7 @@ def test_no_credit_is_needed_for_what_is_no_message() -> None:
 
 @pytest.mark.parametrize("code", [*range(1000, 1004), *range(1007, 1015), 3000, 3999, 4000, 4999])
 def test_the_peer_closes(code: int) -> None:
-    """A closing frame is answered with its own code, and nothing behind it is read."""
+    """A closing frame is answered with its own code, and nothing after it is read."""
     ws = WebSocket()
     events = ws.receive(closing(code, "bye €".encode()) + frame(PING) + frame(3), PLENTY)
     assert events == [PeerClosed(code, "bye €")]
@@ -632,13 +632,13 @@ def test_the_longest_reason() -> None:
 
 
 def test_a_message_that_is_closed_over() -> None:
-    """A closing frame between fragments ends the connection, the message has no end."""
+    """A closing frame between fragments ends the connection, and the message never ends."""
     events = receive_all(WebSocket(), frame(TEXT, b"a", fin=False) + closing(1000))
     assert events == [Piece("text", b"a", False), PeerClosed(1000, "")]
 
 
 def test_we_close() -> None:
-    """After close() the peer's closing frame is waited for, and what comes before it is dropped."""
+    """After close() we wait for the peer's closing frame, and drop everything before it."""
     ws = WebSocket()
     ws.receive(frame(TEXT, b"a", fin=False), PLENTY)
     assert ws.close(4000, "enough") == b"\x88\x08\x0f\xa0enough"
@@ -652,7 +652,7 @@ def test_we_close() -> None:
 
 
 def test_a_client_sees_our_code() -> None:
-    """A client of another make reads our code and reason, and its answer ends the connection."""
+    """Another implementation reads our code and reason, and its answer ends the connection."""
     ws, client = WebSocket(), client_of(None)
     client.receive_data(ws.close(1012, "restart"))
     [event] = client.events()
@@ -662,7 +662,7 @@ def test_a_client_sees_our_code() -> None:
 
 
 def test_pongs_stand_before_our_closing_frame() -> None:
-    """Nothing follows a closing frame: what waits to be written goes before it."""
+    """Nothing follows a closing frame, so everything pending is written before it."""
     ws = WebSocket()
     ws.receive(frame(PING, b"1"), 0)
     assert ws.close() == b"\x8a\x011" + b"\x88\x02\x03\xe8"
@@ -670,7 +670,7 @@ def test_pongs_stand_before_our_closing_frame() -> None:
 
 
 def test_what_was_blocked_is_dropped_at_our_close() -> None:
-    """The peer's closing frame behind messages without credit is found after close()."""
+    """After close() the peer's closing frame is found even after messages without credit."""
     agreement = agreement_of("permessage-deflate")
     blocked = frame(BINARY, deflated(bytes(1000)), rsv=RSV1) + frame(TEXT, b"a") * 3
     ws = WebSocket(agreement)
@@ -682,7 +682,7 @@ def test_what_was_blocked_is_dropped_at_our_close() -> None:
 
 
 def test_a_rule_broken_after_our_close() -> None:
-    """Whoever breaks a rule while we wait for a closing frame is not waited for."""
+    """A peer that breaks a rule after our closing frame is not waited for."""
     ws = WebSocket()
     ws.close()
     assert isinstance(ws.receive(frame(3), 0)[0], Failed)
@@ -694,7 +694,7 @@ def test_a_rule_broken_after_our_close() -> None:
     "code", [-1, 0, 999, 1004, 1005, 1006, 1015, 1016, 2999, 5000, 65536, 1 << 40]
 )
 def test_codes_that_cannot_be_sent(code: int) -> None:
-    """A code that no closing frame may have is the caller's error, and changes nothing."""
+    """A code that is invalid in a closing frame is the caller's error, and changes nothing."""
     ws = WebSocket()
     assert not closecodes.may_send(code)
     with pytest.raises(ValueError, match=f"^{code} cannot close"):
@@ -705,7 +705,7 @@ def test_codes_that_cannot_be_sent(code: int) -> None:
 @settings(deadline=None)
 @given(st.text())
 def test_reasons_are_cut(reason: str) -> None:
-    """A reason is cut between characters, so that the closing frame holds it."""
+    """A reason is cut between characters to fit into the closing frame."""
     sent = WebSocket().close(1000, reason)
     assert sent[:4] == bytes([0x88, len(sent) - 2, 0x03, 0xE8])
     assert len(sent) <= 127
@@ -714,7 +714,7 @@ def test_reasons_are_cut(reason: str) -> None:
 
 
 def test_it_shows_its_state() -> None:
-    """Its repr tells how far the closing is, and what comes in."""
+    """Its repr shows how far it has closed, and what is coming in."""
     ws = WebSocket()
     assert repr(ws) == "WebSocket(OPEN, Incoming(between messages, 0 bytes so far))"
     ws.receive(frame(TEXT, b"abc", fin=False), PLENTY)
@@ -726,7 +726,7 @@ def test_it_shows_its_state() -> None:
 
 @pytest.mark.parametrize("case", load_cases("frames"), ids=str)
 def test_the_corpus(case: Case) -> None:
-    """Each case ends with its code, however it is cut, and nothing behind it is looked at."""
+    """Each case ends with its code, however it is cut, and nothing after it is read."""
     for behind in (b"", frame(TEXT, b"behind"), closing(1000)):
         for step in (PLENTY, 3, 1):
             ends_with_its_code(case, behind, step)
@@ -746,7 +746,7 @@ def ends_with_its_code(case: Case, behind: bytes, step: int) -> None:
 
 
 def test_a_flood_of_frames_is_read_a_bounded_number_at_once() -> None:
-    """Pings cost no credit; so many are answered in a turn, the others in the next ones."""
+    """Pings need no credit, but only a limited number is answered in each turn."""
     socket = WebSocket()
     pings = b"\x89\x80\0\0\0\0" * 1000
     socket.receive(pings, 10**6)
