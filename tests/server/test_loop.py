@@ -1,4 +1,4 @@
-"""The event loop: time, calls from threads, and that nothing a callback does ends it."""
+"""The event loop: time, calls from threads, and that no callback can end it."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from buntime.server.loop import READ, WRITE, Loop, TimeoutQueue
 
-LONG_S = 20.0  # what a turn may last at most; one that waits so long has missed what it waited for
+LONG_S = 20.0  # the longest a turn may last; a turn that waited this long has missed its event
 
 
 class Recorder:
@@ -46,7 +46,7 @@ def loop(recorder: Recorder) -> Loop:
 
 
 class Patient:
-    """Stands in a TimeoutQueue."""
+    """An entry in a TimeoutQueue."""
 
     def __init__(self, name: str, told: list[str], also: Callable[[], object] | None = None):
         self.name = name
@@ -100,7 +100,7 @@ def boom() -> None:
 
 
 def test_timers_fire_in_the_order_of_their_time(recorder: Recorder) -> None:
-    """Timers fire by time, and by age where the time is the same; never early."""
+    """Timers fire by time, and in order of creation if the time is the same; never early."""
     loop, fired = recorder.loop, []
     begun = monotonic()
     for name, delay_s in [("c", 0.03), ("a", 0.0), ("d", 0.03), ("b", 0.01)]:
@@ -112,7 +112,7 @@ def test_timers_fire_in_the_order_of_their_time(recorder: Recorder) -> None:
 
 
 def test_timers_of_one_moment_keep_their_order(recorder: Recorder) -> None:
-    """Twenty timers of the same moment fire as they were made."""
+    """Twenty timers for the same moment fire in the order in which they were made."""
     fired: list[int] = []
     for number in range(20):
         recorder.loop.call_later(0.0, lambda number=number: fired.append(number))
@@ -121,7 +121,7 @@ def test_timers_of_one_moment_keep_their_order(recorder: Recorder) -> None:
 
 
 def test_a_cancelled_timer_does_not_fire(recorder: Recorder) -> None:
-    """`cancel` is heeded until the last moment, also where another timer of that turn calls it."""
+    """`cancel` works until the last moment, even if another timer of the same turn calls it."""
     fired: list[str] = []
     first = recorder.loop.call_later(0.0, lambda: (fired.append("first"), second.cancel()))
     second = recorder.loop.call_later(0.0, lambda: fired.append("second"))
@@ -145,7 +145,7 @@ def test_a_timer_wakes_an_idle_loop(recorder: Recorder) -> None:
 
 
 def test_timeouts_expire_in_the_order_of_their_start(loop: Loop) -> None:
-    """Whoever was started first is due first; a restart goes to the end; a stop is out."""
+    """What was started first expires first; a restart moves to the end; a stopped one is out."""
     told: list[str] = []
     queue = loop.new_timeouts(10.0)
     a, b, c = (Patient(name, told) for name in "abc")
@@ -176,7 +176,7 @@ def test_timeouts_expire_in_the_order_of_their_start(loop: Loop) -> None:
     )
 )
 def test_timeouts_expire_like_a_list_of_deadlines(steps: list[tuple[str, int]]) -> None:
-    """Whatever is started, stopped and restarted: exactly who is due expires, earliest first."""
+    """Whatever is started, stopped and restarted, exactly what is due expires, earliest first."""
     recorder = Recorder()
     try:
         told: list[str] = []
@@ -206,7 +206,7 @@ def test_timeouts_expire_like_a_list_of_deadlines(steps: list[tuple[str, int]]) 
 
 
 def test_who_expires_may_start_again(loop: Loop) -> None:
-    """`on_timeout` may start its own time anew, and stop another's that is due as well."""
+    """`on_timeout` may restart its own timeout, and stop another that is due as well."""
     told: list[str] = []
     queue = loop.new_timeouts(1.0)
     victim = Patient("victim", told)
@@ -223,7 +223,7 @@ def test_who_expires_may_start_again(loop: Loop) -> None:
 
 
 def test_queues_of_one_duration_are_one(loop: Loop) -> None:
-    """`timeouts` shares a queue by its duration; `new_timeouts` gives one that is told apart."""
+    """`timeouts` shares one queue per duration; `new_timeouts` creates a separate one."""
     assert loop.timeouts(3.0) is loop.timeouts(3.0)
     assert loop.timeouts(3.0) is not loop.timeouts(4.0)
     own: TimeoutQueue = loop.new_timeouts(3.0)
@@ -232,7 +232,7 @@ def test_queues_of_one_duration_are_one(loop: Loop) -> None:
 
 
 def test_timeouts_expire_while_the_loop_runs(recorder: Recorder) -> None:
-    """A loop with nothing else to do wakes for its timeouts, a tick late at most."""
+    """A loop with nothing else to do wakes for its timeouts, at most a tick late."""
     told: list[str] = []
     begun = monotonic()
     recorder.loop.timeouts(0.05).start(Patient("a", told))
@@ -244,7 +244,7 @@ def test_timeouts_expire_while_the_loop_runs(recorder: Recorder) -> None:
 
 
 def test_a_call_from_a_thread_wakes_the_loop(recorder: Recorder) -> None:
-    """A loop that waits for nothing else is woken by another thread's call, which it runs."""
+    """A loop that waits for nothing else is woken by another thread's call, and runs it."""
     called_on: list[int] = []
     thread = threading.Thread(
         target=lambda: recorder.loop.call_threadsafe(
@@ -261,8 +261,8 @@ def test_a_call_from_a_thread_wakes_the_loop(recorder: Recorder) -> None:
 
 
 def test_calls_of_many_threads_all_arrive(recorder: Recorder) -> None:
-    """A thousand calls of each of four threads are run, each thread's in its order, though the
-    pipe that wakes the loop is full long before."""
+    """A thousand calls from each of four threads are run, each thread's in order, although the pipe
+    that wakes the loop is full long before."""
     got: list[tuple[int, int]] = []
 
     def call_often(number: int) -> None:
@@ -280,8 +280,8 @@ def test_calls_of_many_threads_all_arrive(recorder: Recorder) -> None:
 
 
 def test_calls_run_in_order_one_turn_later(loop: Loop) -> None:
-    """`call_soon` runs in the next turn, which does not wait; what it asks for runs in the one
-    after, so that others come in between."""
+    """`call_soon` runs in the next turn, which does not wait; its own calls run in the turn after
+    that, so that others come in between."""
     called: list[str] = []
     loop.call_soon(lambda: (called.append("a"), loop.call_soon(lambda: called.append("c"))))
     loop.call_soon(lambda: called.append("b"))
@@ -294,8 +294,8 @@ def test_calls_run_in_order_one_turn_later(loop: Loop) -> None:
 
 
 def test_many_who_go_on_share_a_turn(loop: Loop) -> None:
-    """However many have more to do, a turn has 2 ms for them; each has as many turns as the
-    others, and one that takes longer has a turn of its own."""
+    """However many have more to do, a turn has 2 ms for them; each gets as many turns as the
+    others, and one that takes longer gets a turn of its own."""
     times: list[int] = []
     turns: list[int] = []
 
@@ -330,7 +330,7 @@ class Sender:
 
 
 def test_flushes_end_the_turn(loop: Loop, ear: Ear) -> None:
-    """What was collected in a turn is flushed at its end, behind events, timers and calls."""
+    """What was collected in a turn is flushed at its end, after events, timers and calls."""
     log: list[str] = []
     sender = Sender(loop, log)
     ear.also = lambda: (log.append("event"), loop.flush_later(sender))
@@ -342,7 +342,7 @@ def test_flushes_end_the_turn(loop: Loop, ear: Ear) -> None:
 
 
 def test_flushes_do_not_wait_for_a_long_turn(loop: Loop) -> None:
-    """Of many events of one turn the first ones' output is sent before the last is handled."""
+    """Of many events in one turn, the first ones' output is sent before the last is handled."""
     log: list[str] = []
     sender = Sender(loop, log)
     ears = [Ear(loop, lambda: (log.append("event"), loop.flush_later(sender))) for _ in range(20)]
@@ -357,7 +357,7 @@ def test_flushes_do_not_wait_for_a_long_turn(loop: Loop) -> None:
 
 
 def test_calls_wait_for_what_is_sent(loop: Loop, ear: Ear) -> None:
-    """A call that an event asks for comes behind the flushes of that turn."""
+    """A call that an event asks for comes after the flushes of that turn."""
     log: list[str] = []
     sender = Sender(loop, log)
 
@@ -377,7 +377,7 @@ def test_calls_wait_for_what_is_sent(loop: Loop, ear: Ear) -> None:
 
 
 def test_blocking_work_runs_beside_the_loop(recorder: Recorder) -> None:
-    """The work runs in another thread, and what it returns comes back on the loop's."""
+    """The work runs in another thread, and its result comes back on the loop's thread."""
     got: list[tuple[object, int]] = []
     recorder.loop.run_blocking(
         threading.get_ident, lambda result: got.append((result, threading.get_ident()))
@@ -389,7 +389,7 @@ def test_blocking_work_runs_beside_the_loop(recorder: Recorder) -> None:
 
 
 def test_blocking_work_does_not_stop_the_loop(recorder: Recorder, ear: Ear) -> None:
-    """While work blocks, events are served: here one of them is what the work waits for."""
+    """While work blocks, events are handled: here the work waits for one of them."""
     event = threading.Event()
     got: list[object] = []
     ear.also = event.set
@@ -400,7 +400,7 @@ def test_blocking_work_does_not_stop_the_loop(recorder: Recorder, ear: Ear) -> N
 
 
 def test_an_exception_of_blocking_work_is_handed_over(recorder: Recorder) -> None:
-    """What the work raises is `then`'s to look at, and no error of the loop."""
+    """`then` gets what the work raises; it is no error of the loop."""
     got: list[object] = []
     recorder.loop.run_blocking(boom, got.append)
     recorder.turns_until(lambda: got)
@@ -412,7 +412,7 @@ def test_an_exception_of_blocking_work_is_handed_over(recorder: Recorder) -> Non
 
 
 def test_events_are_told_by_kind(loop: Loop, ear: Ear) -> None:
-    """A watcher hears of what it asked for, and `modify` changes that."""
+    """A watcher gets the events that it asked for, and `modify` changes these."""
     ear.far.send(b"x")
     loop.run_once(1.0)
     assert ear.heard == [READ]
@@ -426,7 +426,7 @@ def test_events_are_told_by_kind(loop: Loop, ear: Ear) -> None:
 
 
 def test_what_is_watched_for_changes(loop: Loop, ear: Ear) -> None:
-    """From some events to none, and to others again."""
+    """A watcher can switch from some events to none, and to others again."""
     loop.watch(ear.near, READ, 0, ear)
     ear.far.send(b"x")
     loop.run_once(0.0)
@@ -440,7 +440,7 @@ def test_what_is_watched_for_changes(loop: Loop, ear: Ear) -> None:
 
 
 def test_a_turn_has_one_time(loop: Loop) -> None:
-    """`now` stands still within a turn, and moves with the next."""
+    """`now` stays the same within a turn, and changes with the next."""
     seen: list[float] = []
     loop.call_soon(lambda: seen.append(loop.now))
     loop.call_soon(lambda: seen.append(loop.now))
@@ -452,7 +452,7 @@ def test_a_turn_has_one_time(loop: Loop) -> None:
 
 
 def test_stop_ends_it(recorder: Recorder) -> None:
-    """`run` returns after the turn in which `stop` was called, also by another thread."""
+    """`run` returns after the turn in which `stop` was called, even if another thread called it."""
     called: list[str] = []
     recorder.loop.call_soon(lambda: (called.append("a"), recorder.loop.stop()))
     recorder.loop.call_soon(lambda: called.append("b"))
@@ -465,7 +465,7 @@ def test_stop_ends_it(recorder: Recorder) -> None:
 
 
 def test_a_signal_wakes_the_loop(recorder: Recorder) -> None:
-    """A signal ends the wait by way of `wakeup_fd`; its handler only enqueues."""
+    """A signal ends the wait through `wakeup_fd`; its handler only enqueues."""
     loop, called = recorder.loop, []
     before = signal.signal(
         signal.SIGUSR1, lambda number, frame: loop.call_threadsafe(lambda: called.append(number))
@@ -489,7 +489,7 @@ def test_a_signal_wakes_the_loop(recorder: Recorder) -> None:
 
 
 def test_a_watcher_that_raises_is_let_go_alone(recorder: Recorder, ear: Ear) -> None:
-    """An error in `on_ready` is reported and ends that watcher; the others go on."""
+    """An error in `on_ready` is reported and ends that watcher; the others continue."""
     broken = Ear(recorder.loop, boom)
     broken.far.send(b"x")
     ear.far.send(b"x")
@@ -502,7 +502,7 @@ def test_a_watcher_that_raises_is_let_go_alone(recorder: Recorder, ear: Ear) -> 
 
 
 def test_an_abort_that_raises_is_reported_too(recorder: Recorder) -> None:
-    """A watcher that cannot even be let go is reported twice, and the loop goes on."""
+    """A watcher that cannot even be aborted is reported twice, and the loop continues."""
 
     class Stubborn(Ear):
         def abort(self) -> None:
@@ -516,8 +516,8 @@ def test_an_abort_that_raises_is_reported_too(recorder: Recorder) -> None:
 
 
 def test_no_callback_ends_the_loop(recorder: Recorder) -> None:
-    """Errors in timers, timeouts, calls, flushes and `then` are reported one by one, and what
-    stands behind each is still run."""
+    """Errors in timers, timeouts, calls, flushes and `then` are reported one by one, and whatever
+    follows each is still run."""
     loop, told = recorder.loop, []
 
     class Broken:
@@ -545,7 +545,7 @@ def test_no_callback_ends_the_loop(recorder: Recorder) -> None:
 
 
 def test_what_is_meant_to_end_the_process_does(loop: Loop) -> None:
-    """SystemExit and KeyboardInterrupt are no errors of a callback: they pass."""
+    """SystemExit and KeyboardInterrupt are not errors of a callback: they are passed on."""
 
     def leave() -> None:
         raise SystemExit(3)

@@ -1,4 +1,4 @@
-"""The order of a request's way, and what each step does with it."""
+"""The order of the steps that a request goes through, and what each step does."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ APP = {"app.py": ""}
 
 
 class FakePool:
-    """Remembers what came to it."""
+    """Records what it receives."""
 
     def __init__(self) -> None:
         self.submitted: list[tuple[Any, Any]] = []
@@ -51,14 +51,14 @@ class FakePool:
 
 
 class FakeApi:
-    """Answers with the path that it was asked for."""
+    """Answers with the path that was requested."""
 
     def answer(self, exchange: FakeExchange, path: str) -> None:
         exchange.respond(200, [], path.encode())
 
 
 class FakeMaintenance:
-    """Apps that are closed."""
+    """The closed apps."""
 
     def __init__(self) -> None:
         self.closed: dict[str, Closed] = {}
@@ -143,7 +143,7 @@ def way(root: Path) -> Way:
 
 
 def test_fakes_are_like_the_real_thing() -> None:
-    """A fake exchange has nothing to be used that a real one has not."""
+    """Whatever a fake exchange offers, a real one has too."""
     own = {"fields", "body", "error", "code", "json"}
     assert {name for name in dir(FakeExchange("/")) if name[0] != "_"} - own <= set(dir(Exchange))
 
@@ -152,7 +152,8 @@ def test_fakes_are_like_the_real_thing() -> None:
 
 
 def test_the_order(root: Path) -> None:
-    """Of all that is wrong with a request the first step tells; what is right comes to the pool."""
+    """Of all that is wrong with a request, the first step's error is the answer; a valid request
+    reaches the pool."""
     way = Way(root, RUNTIME_MASTER_KEY=KEY)
     wrong: dict[str, Any] = {"content_length": 5000, "upgrade": "websocket"}
     key = (("x-api-key", KEY),)
@@ -167,14 +168,14 @@ def test_the_order(root: Path) -> None:
 
 
 def test_a_static_site_has_no_size(way: Way) -> None:
-    """A site answers from its files behind the check of access; it reads no body."""
+    """A site is answered from its files after the access check, and reads no body."""
     answer = way.ask("/site/", content_length=5000)
     assert (answer.status, answer.body, answer.body_max_bytes) == (200, b"<p>hello", 0)
 
 
 def test_an_https_url_over_plain_http(way: Way) -> None:
-    """What is asked for over https is not answered to who came without it: neither an app's page
-    nor the runtime's own; a proxy that is trusted may say that he came with it."""
+    """A URL with https is not answered over plain HTTP, neither an app's page nor the runtime's
+    own, unless a trusted proxy says that the client used https."""
     for target in ("/site/", "/health", "/nobody/"):
         assert way.ask(target, is_secure=True).code == "misdirected_request"
     assert way.ask("/site/", is_secure=True, scheme="https").status == 200
@@ -185,13 +186,13 @@ def test_an_https_url_over_plain_http(way: Way) -> None:
 
 @pytest.mark.parametrize("first", sorted(RESERVED))
 def test_reserved_paths(way: Way, first: str) -> None:
-    """The runtime answers at its own paths, with and without something behind."""
+    """The runtime answers at its own paths, with and without something after them."""
     for path in (f"/{first}", f"/{first}/", f"/{first}/more"):
         assert way.ask(f"{path}?query").body == path.encode()
 
 
 def test_paths_that_look_reserved(way: Way, root: Path) -> None:
-    """An app's name may begin like a reserved word."""
+    """An app's name may begin with a reserved word."""
     for name in ("apis", "h", "healthy", "metrics2", "api-docs"):
         write_app(root / name, APP)
     way.catalog.serve_from([root])
@@ -200,7 +201,7 @@ def test_paths_that_look_reserved(way: Way, root: Path) -> None:
 
 
 def test_the_api_s_prefix(root: Path) -> None:
-    """With RUNTIME_API_PREFIX the API is below it and nowhere else; the others stay."""
+    """With RUNTIME_API_PREFIX the API is below it and nowhere else; the other paths stay."""
     way = Way(root, RUNTIME_API_PREFIX="/_/x")
     assert way.ask("/_/x/api/workers").body == b"/api/workers"
     assert way.ask("/api/workers").code == "app_not_found"
@@ -232,7 +233,7 @@ def test_what_the_exchange_learns(way: Way) -> None:
 
 
 def test_a_faulty_manifest(way: Way) -> None:
-    """An app whose manifest is wrong is 500, and the log says so."""
+    """An app with a faulty manifest is 500, and the log says so."""
     assert way.ask("/broken/").status == 500
     assert way.errors == ["app.invalid"]
 
@@ -241,7 +242,8 @@ def test_a_faulty_manifest(way: Way) -> None:
 
 
 def test_a_protected_app(root: Path) -> None:
-    """Who bears the key reaches it, and who asks for a public route; the app never sees the key."""
+    """A request with the key reaches the app, and so does one for a public route; the app never
+    sees the key."""
     way = Way(root, RUNTIME_MASTER_KEY=KEY)
     refused = way.ask("/secret/")
     assert refused.code == "unauthorized"
@@ -255,14 +257,14 @@ def test_a_protected_app(root: Path) -> None:
 
 
 def test_the_key_at_a_public_app(root: Path) -> None:
-    """A public app does not see the key either; what is no key passes."""
+    """A public app does not see the key either; other values are passed on."""
     way = Way(root, RUNTIME_MASTER_KEY=KEY)
     exchange = way.ask("/shop/", headers=(("x-api-key", KEY), ("x-api-key", "its own")))
     assert exchange.headers == (("x-api-key", "its own"),)
 
 
 def test_paths_of_jobs(root: Path) -> None:
-    """A path with `cronOnly` is there for nobody, however it is written; others are."""
+    """A path with `cronOnly` exists for nobody, however it is written; other paths do."""
     jobs = [{"schedule": "@daily", "path": "/jobs/clean?all=1", "cronOnly": True}]
     write_app(root / "busy", APP, visibility="protected", cron=jobs)
     way = Way(root, RUNTIME_MASTER_KEY=KEY)
@@ -283,7 +285,7 @@ def test_paths_of_jobs(root: Path) -> None:
 
 
 def test_an_internal_app(root: Path) -> None:
-    """An internal app is there for nobody, in the words for no app at all."""
+    """An internal app exists for nobody, and the error is the one for a missing app."""
     way = Way(root, RUNTIME_MASTER_KEY=KEY)
     refused = way.ask("/hidden@1/x", headers=(("x-api-key", KEY),))
     unknown = way.ask("/nobody@1/x")
@@ -291,7 +293,8 @@ def test_an_internal_app(root: Path) -> None:
 
 
 def test_an_app_that_is_closed_for_a_while(root: Path) -> None:
-    """Visitors are sent away, of a site too, behind the check of access; others are not."""
+    """Visitors are turned away after the access check, also from a site; other apps are not
+    affected."""
     way = Way(root)
     assert way.is_submitted(way.ask("/shop/"))
     way.maintenance.closed = {name: Closed(0.0, "later", 60) for name in ("shop", "site", "secret")}
@@ -311,7 +314,7 @@ def test_an_app_that_is_closed_for_a_while(root: Path) -> None:
 
 
 def test_steps_are_made_once(way: Way) -> None:
-    """As long as an app is the same, so are its steps; another `App` gets others."""
+    """While an app stays the same, so do its steps; another `App` gets new ones."""
     made = way.pipeline._made
     way.ask("/site/")
     [(app, steps)] = made.items()
@@ -323,7 +326,7 @@ def test_steps_are_made_once(way: Way) -> None:
 
 
 def test_steps_go_with_their_app(way: Way, root: Path) -> None:
-    """Of an app that was removed nothing is kept, be it static or not."""
+    """Nothing is kept of a removed app, static or not."""
     folders = [root / name for name in ("site", "shop@1.2.0")]
     for path in ("/site/", "/shop/", "/secret/open"):
         way.ask(path)
@@ -340,7 +343,7 @@ def test_steps_go_with_their_app(way: Way, root: Path) -> None:
 
 
 def test_few_and_short_paths_are_remembered(way: Way) -> None:
-    """Whoever invents paths fills no memory, and reaches the same app by each."""
+    """A client that invents paths fills no memory, and reaches the same app by each."""
     routes = way.pipeline._routes._nobodys.routes
     for number in range(1000):
         assert way.is_submitted(way.ask(f"/shop/{number}?{number}"))
@@ -351,7 +354,8 @@ def test_few_and_short_paths_are_remembered(way: Way) -> None:
 
 
 def test_a_remembered_path_is_no_older_than_the_catalog(way: Way, root: Path) -> None:
-    """What the catalog would find anew, the next request gets: by a change, by the clock."""
+    """When the catalog would find something new, after a change or by the clock, the next request
+    gets it."""
     way.ask("/shop/x")
     [(found, _)] = way.pool.submitted
     assert found.app is not None
@@ -359,13 +363,13 @@ def test_a_remembered_path_is_no_older_than_the_catalog(way: Way, root: Path) ->
     assert way.ask("/shop/x").app is not found.app
     shutil.rmtree(root / "shop@1.2.0")
     os.utime(root, (1, 1))
-    assert way.is_submitted(way.ask("/shop/x"))  # within the second that what was found holds
+    assert way.is_submitted(way.ask("/shop/x"))  # within the second for which a result is valid
     way.service.loop.now += 10
     assert way.ask("/shop/x").code == "app_not_found"
 
 
 def test_reserved_paths_need_no_disk(way: Way) -> None:
-    """Health is told however long a look at the app folders would take."""
+    """Health is answered however long a check of the app folders would take."""
     way.ask("/shop/")
     looks = way.catalog._check
     way.service.loop.now += 10
@@ -374,7 +378,7 @@ def test_reserved_paths_need_no_disk(way: Way) -> None:
 
 
 def test_a_new_key(way: Way, root: Path) -> None:
-    """After a change of settings the next request is let in by the new ones."""
+    """After a change of settings the next request is checked against the new key."""
     headers = (("x-api-key", KEY),)
     assert way.ask("/secret/", headers=headers).code == "unauthorized"
     way.live.replace(settings_of(root, RUNTIME_MASTER_KEY=KEY))
@@ -386,7 +390,7 @@ def test_a_new_key(way: Way, root: Path) -> None:
 
 
 def plugged(root: Path, match: dict[str, object], count: int = 5) -> Way:
-    """So many plugins with hooks, which are to be asked about such requests alone."""
+    """This many plugins with hooks, which match only these requests."""
     hooks = frozenset({"on_request", "on_response"})
     manifests = [make_manifest(f"p{number}", match=match) for number in range(count)]
     plugins = WithoutPlugins()
@@ -405,31 +409,32 @@ def calls_of(way: Way, host: str = "localhost") -> int:
 
 
 def test_hooks_of_other_apps_cost_nothing(root: Path) -> None:
-    """A request calls as much as where there are no plugins."""
+    """A request makes as many calls as without plugins."""
     assert calls_of(plugged(root, {"apps": ["other"]})) == calls_of(Way(root))
 
 
 @pytest.mark.parametrize("match", [{"paths": ["/admin/**"]}, {"hosts": ["a.b"]}])
 def test_hooks_of_other_requests_cost_little(root: Path, match: dict[str, object]) -> None:
-    """As much for many as for one: such a request was looked at before."""
+    """It costs as much for many plugins as for one: the match was found before."""
     five, one = calls_of(plugged(root, match)), calls_of(plugged(root, match, 1))
     assert five == one
-    assert one - calls_of(Way(root)) <= 2  # the step, and its look into a dict
+    assert one - calls_of(Way(root)) <= 2  # the step, and its look-up in a dict
 
 
 # Affinity
 
 
 def test_affinity_costs_others_nothing(root: Path) -> None:
-    """A request of an app without calls as much beside apps that have it, also beside one at `/`
-    that has not."""
+    """A request to an app without affinity makes no more calls beside apps with it, also if the app
+    at `/` has none."""
     calls = calls_of(Way(root))
     write_app(root / "sticky", APP, ttl="1h", affinity="cookie")
     assert calls_of(Way(root)) == calls_of(Way(root, RUNTIME_DEFAULT_APP="site")) == calls
 
 
 def test_the_cookie_of_an_app_at_the_root(root: Path) -> None:
-    """It comes with requests for all others, and is shown to none; those of others are."""
+    """Its cookie comes with the requests for all other apps, and is hidden from them; cookies of
+    other apps are not."""
     write_app(root / "front", APP, ttl="1h")
     fields = (("cookie", "bt-affinity=x; a=b"),)
     way = Way(root, RUNTIME_DEFAULT_APP="front")
@@ -442,7 +447,8 @@ def test_the_cookie_of_an_app_at_the_root(root: Path) -> None:
 
 
 def test_where_a_hook_may_lead_to_the_root(root: Path) -> None:
-    """There the cookie of any app may lie."""
+    """If a hook may send the request to an app at the root, the affinity cookie may be any app's,
+    so it is hidden."""
     way = Way(root)
     exchange = FakeExchange("/shop/", service=way.service)
     for keep in (True, False):
@@ -468,7 +474,7 @@ def hosted(tmp_path: Path) -> Path:
 
 
 def routed(way: Way, target: str, **more: Any) -> tuple[str, str]:
-    """The app that a request comes to, and its base."""
+    """The app that a request reaches, and its base."""
     exchange = way.ask(target, **more)
     assert way.is_submitted(exchange), exchange.error
     assert exchange.app is not None
@@ -485,15 +491,16 @@ def routed(way: Way, target: str, **more: Any) -> tuple[str, str]:
 )
 @pytest.mark.parametrize("host", [SHOP_HOST, "SHOP.example.com.:8443"])
 def test_every_path_is_the_app_s(hosted: Path, target: str, host: str) -> None:
-    """At its host an app has all paths, also the runtime's of other hosts, and no base."""
+    """At its host an app has all paths, also those that are the runtime's on other hosts, and no
+    base."""
     way = Way(hosted)
     way.pipeline.prepare(way.service.loop.now)
     assert routed(way, target, host=host) == ("shop@1.2.0", "")
-    assert routed(way, target + "?x=1", host=host) == ("shop@1.2.0", "")  # as it is kept
+    assert routed(way, target + "?x=1", host=host) == ("shop@1.2.0", "")  # as it is cached
 
 
 def test_what_stays_the_runtime_s(hosted: Path) -> None:
-    """Whether it lives is told at each host, and nothing else of it."""
+    """Health is answered at each host, and nothing else of the runtime's is."""
     way = Way(hosted)
     for path in ("/.well-known/buntime/health", "/.well-known/buntime/health/"):
         assert way.ask(path, host=SHOP_HOST).body == path.encode()
@@ -510,7 +517,8 @@ def test_what_stays_the_runtime_s(hosted: Path) -> None:
     ],
 )  # fmt: skip
 def test_hosts_that_no_app_names(hosted: Path, host: str) -> None:
-    """There all is as it is without hosts, pins too, also for what is no host."""
+    """At other hosts everything is as without hosts, including pins, also if the Host is
+    invalid."""
     way = Way(hosted)
     for _ in range(2):
         assert routed(way, "/shop/cart", host=host) == ("shop@1.2.0", "/shop")
@@ -521,7 +529,7 @@ def test_hosts_that_no_app_names(hosted: Path, host: str) -> None:
 
 
 def test_a_trusted_proxy_tells_the_host(hosted: Path) -> None:
-    """Where one does, its word counts, and what it has taken off the path is the base."""
+    """A trusted proxy's host counts, and what it has removed from the path is the base."""
     way = Way(hosted)
     exchange = FakeExchange("/cart", service=way.service, host="10.0.0.9", prefix="/tools")
     exchange.sender = exchange.sender._replace(host="shop.example.com:443")
@@ -530,7 +538,8 @@ def test_a_trusted_proxy_tells_the_host(hosted: Path) -> None:
 
 
 def test_access_at_a_host(hosted: Path) -> None:
-    """A protected app wants its key there, an internal one is not there, nor is its name told."""
+    """A protected app requires its key at its host; an internal one is missing there, and its name
+    is not revealed."""
     way = Way(hosted, RUNTIME_MASTER_KEY=KEY)
     assert way.ask("/x", host="secret.example.com").code == "unauthorized"
     key = (("x-api-key", KEY),)
@@ -540,7 +549,7 @@ def test_access_at_a_host(hosted: Path) -> None:
 
 
 def test_a_site_at_a_host(hosted: Path) -> None:
-    """Its files are at the root, and its page has its links from there."""
+    """A site's files are at the root of its host, and its page's links start there."""
     way = Way(hosted)
     assert way.ask("/robots.txt", host="a.site").body == b"all"
     assert b'<base href="/">' in way.ask("/", host="a.site").body
@@ -548,7 +557,7 @@ def test_a_site_at_a_host(hosted: Path) -> None:
 
 
 def test_the_label_of_a_wildcard(hosted: Path) -> None:
-    """The app is told which of a wildcard's hosts it is, and a client cannot tell it."""
+    """The app is told which of a wildcard's hosts was used, and a client cannot set it."""
     way = Way(hosted)
     for _ in range(2):
         line = way.ask("/x", host="Ann.example.com").to_line(1, b"", ended=True)
@@ -560,7 +569,7 @@ def test_the_label_of_a_wildcard(hosted: Path) -> None:
 
 
 def test_hosts_come_and_go(hosted: Path) -> None:
-    """A look a second finds them; nothing of the host before is kept."""
+    """Hosts are looked up once a second; nothing of the previous host is kept."""
     way = Way(hosted)
     assert way.ask("/api/x", host="new.example.org").body == b"/api/x"
     write_app(hosted / "new", APP, hosts=["new.example.org"])
@@ -572,7 +581,7 @@ def test_hosts_come_and_go(hosted: Path) -> None:
 
 
 def test_many_hosts_take_no_memory(hosted: Path) -> None:
-    """A client that asks for ever other hosts and paths fills nothing."""
+    """A client that asks for ever new hosts and paths fills no memory."""
     way = Way(hosted)
     for number in range(2000):
         way.ask(f"/{number}", host=f"h{number}.example.com")
@@ -586,7 +595,8 @@ def test_many_hosts_take_no_memory(hosted: Path) -> None:
 
 
 def test_the_default_app(hosted: Path) -> None:
-    """It answers what names no app, and /; what names one, and the runtime's paths, stay."""
+    """The default app answers paths that name no app, and /; paths of apps and of the runtime
+    stay."""
     way = Way(hosted, RUNTIME_DEFAULT_APP="other")
     left = """/ /x /robots.txt /favicon.ico //shop/x /../shop /nobody@1/x /shop@9/ /.git
         /.well-known/security.txt /hidden/x /hidden@9/x"""
@@ -601,7 +611,7 @@ def test_the_default_app(hosted: Path) -> None:
 
 
 def test_the_default_app_has_a_version(hosted: Path) -> None:
-    """As a path names one; `/` is of that range. SIGHUP changes it."""
+    """It may have a version as in a path, and `/` is served by that range. SIGHUP changes it."""
     way = Way(hosted, RUNTIME_DEFAULT_APP="shop@~1.0")
     assert routed(way, "/x") == ("shop@1.0.0", "")
     assert way.pool.submitted[-1][0].spec == "~1.0"
@@ -612,7 +622,7 @@ def test_the_default_app_has_a_version(hosted: Path) -> None:
 
 
 def test_a_default_app_that_is_not_there(hosted: Path) -> None:
-    """It is told when the runtime starts; requests get what they get without it."""
+    """This is reported when the runtime starts; requests are answered as without a default app."""
     way = Way(hosted, RUNTIME_DEFAULT_APP="missing")
     way.pipeline.prepare(1.0)
     assert way.errors == ["app.default_missing"]
@@ -620,7 +630,7 @@ def test_a_default_app_that_is_not_there(hosted: Path) -> None:
 
 
 def test_what_a_host_costs(hosted: Path) -> None:
-    """A warm request: one look-up in a dict where apps have hosts, nothing where none has."""
+    """A warm request costs one look-up in a dict if apps have hosts, and nothing if none has."""
     at_host, beside = calls_of(Way(hosted), SHOP_HOST), calls_of(Way(hosted))
     for name in ("shop@1.2.0", "secret", "hidden", "site"):
         (hosted / name / "buntime.yaml").unlink()

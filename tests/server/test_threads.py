@@ -14,7 +14,7 @@ def names_of(threads: Threads) -> list[str]:
 
 
 def test_each_call_has_a_thread_up_to_so_many() -> None:
-    """What comes then waits for one of them, in order."""
+    """Each call gets a thread, up to the limit; further calls wait for one, in order."""
     threads, gate, ran = Threads(2, "some"), threading.Event(), list[int]()
     waiting, done = threading.Barrier(3), threading.Event()
 
@@ -36,7 +36,7 @@ def test_each_call_has_a_thread_up_to_so_many() -> None:
 
 
 def test_a_thread_is_used_again() -> None:
-    """One call after the other needs one thread."""
+    """One call after another needs only one thread."""
     threads = Threads(4, "some")
     for _ in range(5):
         done = threading.Event()
@@ -50,7 +50,7 @@ def test_a_thread_is_used_again() -> None:
 
 
 def test_closed() -> None:
-    """What runs comes to its end, what waits is not run, and no thread stays."""
+    """Running calls are completed, waiting ones are not run, and no thread stays."""
     threads, gate, begun, ran = (
         Threads(1, "some"),
         threading.Event(),

@@ -759,7 +759,7 @@ def test_a_compressed_form_that_leads_elsewhere(folder: Path) -> None:
 
 
 def test_a_mounted_config_map(folder: Path) -> None:
-    """The links that Kubernetes makes of a mount are followed."""
+    """Kubernetes' links in a mounted folder are followed."""
     write(folder, "..2025_01_01/config.json", "..2025_01_01/.env")
     (folder / "..data").symlink_to("..2025_01_01")
     for name in ("config.json", "env.txt"):
@@ -782,11 +782,11 @@ def test_links_out_of_a_built_site(folder: Path) -> None:
         assert client.fails(path).status == 404, path
 
 
-# What a manifest says of files
+# Settings for files in a manifest
 
 
 def test_a_site_that_is_no_single_page(folder: Path) -> None:
-    """With `spa: false` a page that is not there is a 404, and "/" is what it was."""
+    """With `spa: false` a missing page is a 404, and "/" stays the same."""
     client = Client(StaticSite(str(folder), rules=Rules(spa=False)))
     assert client.get("/", *NAVIGATION).status == 200
     assert client.fails("/nowhere", *NAVIGATION).status == 404
@@ -795,7 +795,8 @@ def test_a_site_that_is_no_single_page(folder: Path) -> None:
 
 @pytest.mark.parametrize("spa", [None, False])
 def test_a_page_of_its_own_for_404(folder: Path, spa: bool | None) -> None:
-    """A 404.html answers, with its links relative to the site, whoever takes a page."""
+    """Whoever accepts a page gets 404.html for a missing file, with its links relative to the
+    site."""
     (folder / "404.html").write_text(PAGE.replace("x", "not here"))
     client = Client(StaticSite(str(folder), rules=Rules(spa=spa)))
     for path in ("/nowhere", "/a/b/c.html", "/.env"):
@@ -814,14 +815,14 @@ def test_a_page_of_its_own_for_404(folder: Path, spa: bool | None) -> None:
 
 
 def test_a_single_page_with_a_404_page(folder: Path) -> None:
-    """`spa: true` has the entrypoint answer all the same."""
+    """With `spa: true` the entrypoint answers in spite of a 404.html."""
     (folder / "404.html").write_text(PAGE)
     client = Client(StaticSite(str(folder), rules=Rules(spa=True)))
     assert client.get("/nowhere", *NAVIGATION).status == 200
 
 
 def test_fields_of_files(folder: Path) -> None:
-    """They go with each form of a file, in the place of what would be said; a 304 has its own."""
+    """The fields are on each form of a file and replace the default ones; a 304 has its own."""
     (folder / "app.js.gz").write_bytes(gzip.compress(b"run()"))
     said = {
         "/*.js": {"Cache-Control": "max-age=60", "Content-Security-Policy": "default-src 'self'"},

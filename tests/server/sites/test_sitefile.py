@@ -1,4 +1,4 @@
-"""What is read of a file to be kept."""
+"""What is read of a file to be cached."""
 
 import os
 
@@ -16,14 +16,14 @@ def read(data: bytes, limit: int) -> bytes | None:
 
 
 def test_up_to_the_limit() -> None:
-    """A file of just the limit is read, to its end."""
+    """A file of exactly the limit is read to its end."""
     assert read(b"", 0) == b""
     assert read(b"x" * 10, 10) == b"x" * 10
     assert read(b"x" * 10, 11) == b"x" * 10
 
 
 def test_beyond_the_limit() -> None:
-    """A file that has grown beyond the limit since it was measured is not kept."""
+    """A file that has grown beyond the limit since it was measured is not cached."""
     assert read(b"x", 0) is None
     assert read(b"x" * 11, 10) is None
     assert read(b"x" * 30_000, 10) is None

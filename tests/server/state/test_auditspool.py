@@ -1,4 +1,4 @@
-"""What commands change without a runtime comes into the audit trail, once."""
+"""What commands change without a runtime is added to the audit trail, once."""
 
 from __future__ import annotations
 
@@ -31,11 +31,11 @@ def subject(tmp_path: Path) -> Iterator[Subject]:
 
 
 def take_in(subject: Subject, spool: AuditSpool) -> FakeSink:
-    """As at a start; returns its log when the spool has gone."""
+    """Take the spool in as a start does; returns the log once the spool is gone."""
     sink = FakeSink()
     Audit(subject.db, make_log(sink), clock=lambda: 9.0).take_in(spool)
     if subject.opened:
-        subject.db._followers[-1]()  # as if the file were opened just now
+        subject.db._followers[-1]()  # as if the file had just been opened
     subject.db.start()
     while os.path.exists(spool.path):
         subject.loop.run_once(10)
@@ -52,8 +52,8 @@ def rows(subject: Subject) -> list[tuple[str, str]]:
 
 
 def test_what_a_command_does(subject: Subject) -> None:
-    """A line before and one after, also where it fails; the next start has both in the trail, with
-    who it was, and the values without secrets."""
+    """A command writes a line before and one after, even if it fails; the next start adds both to
+    the trail, with who it was, and the values without secrets."""
     spool = AuditSpool(subject.folder.path)
     with noted(subject.folder, "data.restore", "a.tar.gz") as change:
         change.after = {"files": 3, "token": "x"}
@@ -79,7 +79,7 @@ def test_what_a_command_does(subject: Subject) -> None:
 
 
 def test_a_command_that_was_killed(subject: Subject) -> None:
-    """What it has begun is closed as unknown; half a line is none, and the next one is whole."""
+    """What was begun is closed as unknown; half a line is ignored, and the next one is complete."""
     spool = AuditSpool(subject.folder.path)
     begun = spool.put(CHANGE._replace(result="begun"))
     with open(spool.path, "ab") as file:
@@ -93,7 +93,7 @@ def test_a_command_that_was_killed(subject: Subject) -> None:
 
 
 def test_taken_once(subject: Subject) -> None:
-    """A runtime that is killed before it has removed the file does not put it there again."""
+    """If a runtime is killed before it has removed the file, its entries are not added again."""
     spool = AuditSpool(subject.folder.path)
     subject.db.start()
     spool.put(CHANGE, begun="")
@@ -123,14 +123,14 @@ def test_taken_once(subject: Subject) -> None:
     ],
 )
 def test_what_is_no_change(subject: Subject, line: bytes) -> None:
-    """It is left out, and counted."""
+    """An invalid line is left out, and counted."""
     spool = AuditSpool(subject.folder.path)
     Path(spool.path).write_bytes(line + b"\n")
     assert spool.read() == ([], 1)
 
 
 def test_its_bounds(subject: Subject, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A spool that nobody takes in does not grow for ever, and is no link or FIFO."""
+    """A spool that no runtime takes in has a maximum size, and is never a link or FIFO."""
     monkeypatch.setattr(auditspool, "MAX_BYTES", 1000)
     spool = AuditSpool(subject.folder.path)
     with pytest.raises(OSError, match="start of the runtime"):

@@ -1,4 +1,4 @@
-"""Folders for the data of apps."""
+"""Folders for apps' data."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def passable(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def disk(tmp_path: Path) -> Iterator[Path]:
-    """A file system of 16 KiB, for the time of the test."""
+    """A file system of 16 KiB for the duration of the test."""
     with small_disk(tmp_path.resolve() / "disk") as place:
         yield place
 
@@ -51,7 +51,7 @@ def mode(path: str | Path) -> int:
 
 
 def test_a_folder_is_made(folders: DataFolders, state: Path) -> None:
-    """An app's folder is closed to others, and the same each time, whatever the umask is."""
+    """An app's folder is closed to others, and the same each time, whatever the umask."""
     before = os.umask(0)
     try:
         folder = folders.ready("shop", None)
@@ -74,13 +74,13 @@ def test_a_folder_is_made(folders: DataFolders, state: Path) -> None:
     ],
 )
 def test_names(folders: DataFolders, state: Path, name: str, folder: str) -> None:
-    """Each name has one folder right below `data`, and no two names have the same."""
+    """Each name has one folder directly below `data`, and no two names share one."""
     assert Path(folders.ready(name, None)) == state / "data" / folder
     assert (state / "data" / folder).is_dir()
 
 
 def test_what_is_there_stays(folders: DataFolders) -> None:
-    """What an app has kept is there at the next start, and of another app."""
+    """What an app has stored is there at the next start, and another app does not see it."""
     Path(folders.ready("shop", None), "file").write_text("kept")
     assert Path(folders.ready("shop", None), "file").read_text() == "kept"
     assert os.listdir(folders.ready("blog", None)) == []
@@ -110,7 +110,7 @@ def test_no_link_is_followed(folders: DataFolders, state: Path, tmp_path: Path, 
 
 
 def test_a_file_in_the_way(folders: DataFolders, state: Path) -> None:
-    """Where a file is in the way, it is named, with what to do."""
+    """A file in the way is named, with what to do."""
     state.mkdir(mode=0o711)
     (state / "data").mkdir()
     (state / "data/shop").touch()
@@ -119,24 +119,24 @@ def test_a_file_in_the_way(folders: DataFolders, state: Path) -> None:
 
 
 def test_a_state_folder_that_others_can_write(folders: DataFolders, state: Path) -> None:
-    """Nothing is kept where others could put something else in its place."""
+    """Nothing is stored where others could replace it."""
     state.mkdir()
     state.chmod(0o777)
     with pytest.raises(NoData, match=r"can be written by other users; change that, or set RUNTIME"):
         folders.ready("shop", None)
     assert os.listdir(state) == []
     state.chmod(0o700)
-    assert folders.ready("shop", None)  # once that is mended
+    assert folders.ready("shop", None)  # once that is fixed
 
 
 def test_a_folder_that_cannot_be_made(state: Path) -> None:
-    """The reason of the system is told, with the path."""
+    """The system's reason is given, with the path."""
     with pytest.raises(NoData, match=r"^/proc/state: .*; mend that, or set RUNTIME_STATE_DIR"):
         DataFolders(StateFolder("/proc/state")).ready("shop", None)
 
 
 def test_a_disk_that_can_only_be_read(disk: Path) -> None:
-    """An app gets no folder that it cannot write, be it there already or not."""
+    """An app gets no folder that it cannot write to, whether it exists or not."""
     DataFolders(StateFolder(str(disk))).ready("shop", None)
     remount(disk, "ro")
     for app in ("shop", "blog"):
@@ -145,7 +145,7 @@ def test_a_disk_that_can_only_be_read(disk: Path) -> None:
 
 
 def test_a_full_disk(disk: Path) -> None:
-    """Where there is no room for a folder the error says so; what is there can be used."""
+    """If there is no space for a folder the error says so; existing folders can be used."""
     folders = DataFolders(StateFolder(str(disk)))
     folders.ready("shop", None)
     with pytest.raises(NoData, match=rf"^{disk}/data/app\d: No space left on device; mend that"):
@@ -156,7 +156,7 @@ def test_a_full_disk(disk: Path) -> None:
 
 @needs_root
 def test_a_user_s_folder(passable: Path) -> None:
-    """The folder of an app with a user is that user's."""
+    """The folder of an app with a user belongs to that user."""
     folder = DataFolders(StateFolder(str(passable))).ready("shop", NOBODY)
     assert (os.stat(folder).st_uid, os.stat(folder).st_gid) == (65534, 65534)
     assert mode(folder) == 0o700
@@ -164,7 +164,7 @@ def test_a_user_s_folder(passable: Path) -> None:
 
 @needs_root
 def test_another_user(passable: Path) -> None:
-    """What one user has kept is not given to another, nor to the runtime's own."""
+    """What one user has stored is not given to another, nor to the runtime's own user."""
     folder = DataFolders(StateFolder(str(passable))).ready("shop", NOBODY)
     Path(folder, "file").touch()
     for user, uid in ((OTHER, 65533), (None, 0)):
@@ -175,7 +175,7 @@ def test_another_user(passable: Path) -> None:
 
 @needs_root
 def test_killed_before_it_was_given_away(passable: Path) -> None:
-    """An empty folder of the runtime's is given to the app's user."""
+    """An empty folder that belongs to the runtime is given to the app's user."""
     folders = DataFolders(StateFolder(str(passable)))
     folder = folders.ready("shop", None)
     assert folders.ready("shop", NOBODY) == folder
@@ -188,7 +188,7 @@ def test_killed_before_it_was_given_away(passable: Path) -> None:
 
 @needs_root
 def test_a_way_that_is_closed(state: Path) -> None:
-    """Where the app's user cannot come to the folder, it is said which one is closed."""
+    """If the app's user cannot reach the folder, the error names the folder that is closed."""
     state.mkdir(mode=0o700)
     with pytest.raises(NoData, match="is closed to other users"):
         DataFolders(StateFolder(str(state))).ready("shop", NOBODY)

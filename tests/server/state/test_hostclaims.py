@@ -1,4 +1,4 @@
-"""Which app had a host first, as state.db keeps it."""
+"""Which app had a host first, as state.db records it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from buntime.server.state.migrations import SCRIPTS
 
 
 class FakeDb:
-    """A database in memory, which is opened when the test says so."""
+    """A database in memory that opens when the test says so."""
 
     def __init__(self) -> None:
         self.connection = sqlite3.connect(":memory:", isolation_level=None)
@@ -43,7 +43,7 @@ def claims_of(db: FakeDb) -> tuple[HostClaims, list[dict[str, object]]]:
 
 
 def test_what_was_noted_is_there_after_a_restart() -> None:
-    """And who follows is told as it is read."""
+    """Recorded claims are there after a restart, and followers are told when they are read."""
     db = FakeDb()
     claims, told = claims_of(db)
     db.open()
@@ -59,7 +59,7 @@ def test_what_was_noted_is_there_after_a_restart() -> None:
 
 
 def test_nothing_is_noted_before_it_is_known_what_was() -> None:
-    """Who names a host while a runtime starts does not get it for good."""
+    """An app that claims a host while the runtime starts does not keep it."""
     db = FakeDb()
     first, _ = claims_of(db)
     db.open()
@@ -71,7 +71,7 @@ def test_nothing_is_noted_before_it_is_known_what_was() -> None:
 
 
 def test_a_move_is_told() -> None:
-    """With both apps."""
+    """A move is logged with both apps."""
     db = FakeDb()
     claims, told = claims_of(db)
     db.open()
@@ -82,8 +82,8 @@ def test_a_move_is_told() -> None:
 
 
 def test_an_operator_moves_a_host() -> None:
-    """It is another app's once that is written, also after a restart; where it cannot be written,
-    or what is written with it is refused, nothing changes."""
+    """The host moves once that is written, and stays moved after a restart; if it cannot be
+    written, or what is written with it is refused, nothing changes."""
     db = FakeDb()
     claims, told = claims_of(db)
     db.open()
@@ -95,7 +95,7 @@ def test_an_operator_moves_a_host() -> None:
         seen.append(holder)
         raise ValueError("no")
 
-    with pytest.raises(ValueError, match="no"):  # the real one hands it on
+    with pytest.raises(ValueError, match="no"):  # the real one passes it on
         claims.move("x.y", "b", refuse, faults.append)
     db.fault = OSError("full")
     claims.move("x.y", "b", refuse, faults.append)
@@ -113,7 +113,7 @@ def test_an_operator_moves_a_host() -> None:
 
 
 def test_what_could_not_be_kept_is_kept_later() -> None:
-    """A full disk: when the file can be had again, all is read, and noted again."""
+    """After a full disk, once the file is opened again, everything is read and recorded again."""
     db = FakeDb()
     claims, _ = claims_of(db)
     db.open()

@@ -1,4 +1,4 @@
-"""The files that secrets are kept in."""
+"""The files in which secrets are stored."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def mode(path: Path) -> int:
 
 
 def test_what_was_set_is_read(files: SecretFiles, state: Path) -> None:
-    """The file is the runtime's alone, whatever the umask is; a second value replaces the first."""
+    """Only the runtime can read the file, whatever the umask; a second value replaces the first."""
     before = os.umask(0)
     try:
         files.set("@acme/shop", "KEY", "one")
@@ -57,7 +57,7 @@ def test_what_was_set_is_read(files: SecretFiles, state: Path) -> None:
 
 
 def test_what_is_removed_is_gone(files: SecretFiles, state: Path) -> None:
-    """With its folder, if there is nothing else in it."""
+    """A removed secret is gone, and so is its folder if nothing else is in it."""
     assert not files.remove("shop", "KEY")
     files.set("shop", "KEY", "one")
     assert files.remove("shop", "KEY")
@@ -72,7 +72,7 @@ def test_nothing_is_there(files: SecretFiles) -> None:
 
 @contextmanager
 def little_room() -> Iterator[None]:
-    """Files of 1 KiB can be written and no larger ones, as on a disk that is full."""
+    """Files of up to 1 KiB can be written, as on a disk that is almost full."""
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (1024, hard))
     try:
@@ -82,7 +82,7 @@ def little_room() -> Iterator[None]:
 
 
 def test_a_full_disk_leaves_the_old_value(files: SecretFiles, state: Path) -> None:
-    """Half of the new one is there for a moment under another name, and goes."""
+    """Half of the new value exists for a moment under another name, and is removed."""
     files.set("shop", "KEY", "old")
     with little_room(), pytest.raises(OSError, match="secrets/shop"):
         files.set("shop", "KEY", "x" * 2000)
@@ -91,7 +91,7 @@ def test_a_full_disk_leaves_the_old_value(files: SecretFiles, state: Path) -> No
 
 
 def test_something_in_the_way(files: SecretFiles, state: Path) -> None:
-    """Is an error that names it, and nothing is left of the try."""
+    """What is in the way is an error that names it, and nothing is left of the attempt."""
     (state / "secrets/shop/KEY").mkdir(parents=True)
     with pytest.raises(IsADirectoryError, match="secrets/shop"):
         files.set("shop", "KEY", "new")
@@ -99,7 +99,7 @@ def test_something_in_the_way(files: SecretFiles, state: Path) -> None:
 
 
 def test_a_link_is_followed_nowhere_in_the_state_folder(files: SecretFiles, state: Path) -> None:
-    """Neither a file nor a folder that is one is read or written."""
+    """A link in place of a file or folder is neither read nor written through."""
     (state / "elsewhere").mkdir()
     (state / "elsewhere/KEY").write_text("theirs")
     (state / "secrets").mkdir()
@@ -115,7 +115,7 @@ def test_a_link_is_followed_nowhere_in_the_state_folder(files: SecretFiles, stat
 
 
 def test_kubernetes(files: SecretFiles, tmp_path: Path) -> None:
-    """A volume's names are links into ..data, which is swapped; its own entries are no secrets."""
+    """A volume's names are links into ..data, which is swapped; its own entries are not secrets."""
     mounted = tmp_path / "mounted"
     shop = mounted / "shop"
     (shop / "..2026_01").mkdir(parents=True)
@@ -139,7 +139,7 @@ def test_kubernetes(files: SecretFiles, tmp_path: Path) -> None:
 
 
 def test_what_is_mounted_wins(files: SecretFiles, tmp_path: Path) -> None:
-    """Over what operators have set, name by name."""
+    """A mounted secret overrides the operators' one of the same name."""
     (tmp_path / "mounted").mkdir()
     (tmp_path / "mounted/shop.KEY").write_text("mounted")
     files.set("shop", "KEY", "set")
@@ -150,14 +150,15 @@ def test_what_is_mounted_wins(files: SecretFiles, tmp_path: Path) -> None:
 
 
 def test_a_volume_that_has_gone(files: SecretFiles, tmp_path: Path) -> None:
-    """Is an error, as it says nothing of the secrets that were in it."""
+    """A missing volume is an error, since it says nothing about the secrets that were in it."""
     with pytest.raises(FileNotFoundError):
         files.read(str(tmp_path / "mounted"))
 
 
 @pytest.mark.parametrize("kind", ["fifo", "huge", "binary", "empty", "nul"])
 def test_what_is_no_value(files: SecretFiles, tmp_path: Path, kind: str) -> None:
-    """It is a fault of that secret alone, told without a word of it, and never waited for."""
+    """An invalid value is a fault of that secret alone, is never quoted, and is never waited
+    for."""
     path = tmp_path / "shop.KEY"
     if kind == "fifo":
         os.mkfifo(path)
@@ -174,7 +175,7 @@ def test_what_is_no_value(files: SecretFiles, tmp_path: Path, kind: str) -> None
 
 @needs_root
 def test_root_writes_for_the_runtimes_user(files: SecretFiles, state: Path) -> None:
-    """Who sets a secret as root, for a runtime of another user, leaves it that user's."""
+    """A secret set as root for a runtime of another user belongs to that user."""
     os.chown(state, 65534, 65534)
     files.set("shop", "KEY", "one")
     for path in ("secrets", "secrets/shop", "secrets/shop/KEY"):
@@ -182,7 +183,7 @@ def test_root_writes_for_the_runtimes_user(files: SecretFiles, state: Path) -> N
 
 
 def test_words() -> None:
-    """What is missing is named with the command to set it."""
+    """A missing secret is named with the command to set it."""
     assert not_set("shop", {"KEY": ""}) == (
         "the secret KEY is not set; set it by: buntime secrets set shop KEY"
     )

@@ -1,4 +1,4 @@
-"""The secrets of apps as the runtime has them, and their changes."""
+"""Apps' secrets as the runtime has them, and their changes."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ class Place:
         )
 
     def look(self) -> None:
-        """Ten seconds have passed."""
+        """Let ten seconds pass."""
         [look] = self.loop.later
         self.loop.later.clear()
         look()
@@ -75,19 +75,20 @@ SHOP = make_app(secrets={"KEY": True, "HIDDEN": False})
 
 
 def test_what_a_worker_is_told() -> None:
-    """The values of what its app asks for and no others, and which are hidden."""
+    """A worker gets the values that its app asks for and no others, and which of them are
+    hidden."""
     there = {"KEY": stored("one"), "HIDDEN": stored("two"), "OTHER": stored("three")}
     told = Secrets({"shop": there, "blog": {"KEY": stored("theirs")}}).of(SHOP)
     assert told == {"values": {"KEY": "one", "HIDDEN": "two"}, "hidden": ["HIDDEN"]}
 
 
 def test_who_asks_for_none() -> None:
-    """Is told of none, whatever lies there."""
+    """An app that asks for no secrets gets none, whatever is stored."""
     assert Secrets({"shop": {"KEY": stored("one")}}).of(make_app()) is None
 
 
 def test_what_is_missing() -> None:
-    """Is named, all of it, with the command to set it and what is known of it."""
+    """All missing secrets are named, with the command to set them and what is known about them."""
     secrets = Secrets({"shop": {"KEY": stored("", fault="/x/KEY: the value is empty")}})
     assert secrets.missing(SHOP) == {"KEY": "/x/KEY: the value is empty", "HIDDEN": ""}
     with pytest.raises(NoSecrets) as caught:
@@ -99,7 +100,7 @@ def test_what_is_missing() -> None:
 
 
 def test_a_preview_gets_its_own_alone() -> None:
-    """What the app has is not its preview's."""
+    """A preview gets its own secrets, and not its app's."""
     preview = make_app(version="0.0.0-preview.pr-12", secrets={"KEY": True})
     with pytest.raises(NoSecrets, match="buntime secrets set shop@preview KEY"):
         Secrets({"shop": {"KEY": stored("one")}}).of(preview)
@@ -108,7 +109,7 @@ def test_a_preview_gets_its_own_alone() -> None:
 
 
 def test_too_much_for_one_app() -> None:
-    """The sum of its values is bounded, as all go into one message."""
+    """The total size of an app's values is bounded, since all are in one message."""
     value = stored("x" * VALUE_MAX_BYTES)
     app = make_app(secrets={"A": True, "B": True, "C": True})
     with pytest.raises(NoSecrets, match="longer than 128kb together"):
@@ -116,7 +117,8 @@ def test_too_much_for_one_app() -> None:
 
 
 def test_changes() -> None:
-    """What is new, gone, or another; a fault is as good as nothing, an origin is not a change."""
+    """A secret that is new, gone or different has changed; one with a fault counts as missing, and
+    another origin is no change."""
     before = {"a": {"X": stored("1"), "Y": stored("1")}, "b": {"X": stored("1")}}
     after = {
         "a": {"X": stored("2"), "Y": stored("1", MOUNTED)},
@@ -127,7 +129,7 @@ def test_changes() -> None:
 
 
 def test_it_is_read_at_the_start_and_every_ten_seconds(place: Place) -> None:
-    """Who follows is told what has changed, and nothing where nothing has."""
+    """Followers are told what has changed, and nothing if nothing has."""
     place.files.set("shop", "KEY", "one")
     place.store.start()
     assert place.store.found["shop"]["KEY"].value == "one"
@@ -142,7 +144,8 @@ def test_it_is_read_at_the_start_and_every_ten_seconds(place: Place) -> None:
 
 
 def test_an_operator_sets_and_removes(place: Place) -> None:
-    """What was kept holds when it is told; the answer says whether there was one before."""
+    """A change is in effect when it is reported; the answer says whether there was a value
+    before."""
     place.store.start()
     answers: list[bool | ServerFault] = []
     place.store.set("shop", "KEY", "one", answers.append)
@@ -165,7 +168,8 @@ def test_an_operator_sets_and_removes(place: Place) -> None:
 
 
 def test_what_is_mounted_cannot_be_changed_here(place: Place) -> None:
-    """It would be hidden at once, so it is refused, and said where to change it."""
+    """A change would be hidden at once by the mounted value, so it is refused, with where to change
+    it."""
     (place.mounted / "shop.KEY").write_text("one")
     place.store.start()
     for act in (
@@ -178,7 +182,7 @@ def test_what_is_mounted_cannot_be_changed_here(place: Place) -> None:
 
 
 def test_without_a_state_folder(place: Place) -> None:
-    """What is mounted is there; nothing can be set, and the answer says why."""
+    """Mounted secrets are there; nothing can be set, and the answer says why."""
     (place.mounted / "shop.KEY").write_text("one")
     place.folder.trouble = "another runtime holds it"
     place.store.start()
@@ -188,7 +192,7 @@ def test_without_a_state_folder(place: Place) -> None:
 
 
 def test_a_volume_that_goes_takes_nothing_along(place: Place) -> None:
-    """What was read before holds, and the log says so, once."""
+    """The secrets read before stay, and the log reports the missing volume once."""
     file = place.mounted / "shop.KEY"
     file.write_text("one")
     place.store.start()
@@ -202,7 +206,7 @@ def test_a_volume_that_goes_takes_nothing_along(place: Place) -> None:
 
 
 def test_a_write_that_fails(place: Place) -> None:
-    """Is told to who asked for it, and what was there stays."""
+    """A failed write is reported to the caller, and the previous value stays."""
     place.files.set("shop", "KEY", "one")
     place.store.start()
     (place.state / "secrets/blog").symlink_to(place.mounted)
@@ -217,7 +221,7 @@ def test_a_write_that_fails(place: Place) -> None:
 
 
 def test_a_value_that_is_none_is_told_once(place: Place) -> None:
-    """By its name and place, with no word of it."""
+    """An invalid value is reported by its name and place, without its content."""
     (place.mounted / "shop.KEY").write_bytes(b"hunter2\xff")
     place.store.start()
     place.look()
@@ -231,6 +235,6 @@ def test_a_value_that_is_none_is_told_once(place: Place) -> None:
 
 
 def test_read_once(place: Place) -> None:
-    """As `check` and `doctor` do."""
+    """Secrets can be read once, as `check` and `doctor` do."""
     place.files.set("shop", "KEY", "one")
     assert read_secrets(place.settings).missing(SHOP) == {"HIDDEN": ""}

@@ -1,4 +1,4 @@
-"""state.db: what is told to be kept is kept, and what it cannot do is said."""
+"""state.db: what was reported as stored is stored, and its failures are reported."""
 
 from __future__ import annotations
 
@@ -26,7 +26,8 @@ def raw(folder: Path) -> sqlite3.Connection:
 
 
 def test_it_is_kept(start: Start, folder: Path) -> None:
-    """What was asked is there for the next one; the file is ours alone, with a log and no index."""
+    """A finished change is there for the next process; the file is for us only, with a log and no
+    index."""
     first = start()
     assert first.sql("CREATE TABLE t (a)") == []
     assert first.sql("INSERT INTO t VALUES (?)", 7) == []
@@ -42,7 +43,7 @@ def test_it_is_kept(start: Start, folder: Path) -> None:
 
 
 def test_a_start_pays_nothing() -> None:
-    """What state and backups take is imported once they are wanted, not by a start."""
+    """What state and backups need is imported when used, not at a start."""
     late = ("sqlite3", "tarfile", "gzip", "tempfile", "shutil", "zipfile")
     code = f"import sys, buntime.server.runtime; print({late!r} & sys.modules.keys())"
     code = code.replace(repr(late), repr(set(late)))
@@ -57,7 +58,8 @@ def test_a_start_pays_nothing() -> None:
 
 
 def test_what_was_asked_before_the_start_waits(folder: Path) -> None:
-    """Who asks early is answered once the file is open; the callbacks that read it come first."""
+    """Requests made early are answered once the file is open; the callbacks that read it come
+    first."""
     subject = Subject(folder)
     order: list[object] = []
     subject.db.ask(lambda connection: connection.total_changes, lambda _: order.append("then"))
@@ -70,7 +72,7 @@ def test_what_was_asked_before_the_start_waits(folder: Path) -> None:
 
 
 def test_nothing_half(start: Start) -> None:
-    """What raises is undone, gets its own exception, and stops nobody."""
+    """A request that raises is undone, gets its own exception, and stops no others."""
 
     def fails(connection: sqlite3.Connection) -> None:
         connection.execute("INSERT INTO t VALUES (1)")
@@ -87,7 +89,7 @@ def test_nothing_half(start: Start) -> None:
 
 
 def test_a_newer_one_is_refused(start: Start, folder: Path) -> None:
-    """The file of a newer version is left as it is, and who wrote it is told."""
+    """The file of a newer version is left unchanged, and the error names that version."""
     start().close()
     with raw(folder) as connection:
         connection.execute(f"PRAGMA user_version={len(SCRIPTS) + 3}")
@@ -126,7 +128,7 @@ def damage_page(file: Path) -> None:
 
 @pytest.mark.parametrize("harm", [damage_header, damage_page])
 def test_a_damaged_one(start: Start, folder: Path, harm: Callable[[Path], None]) -> None:
-    """What to do is told; when the file is well again it is used, without a restart."""
+    """The error says what to do; when the file is valid again it is used, without a restart."""
     first = start()
     first.sql("CREATE TABLE t (a)")
     first.close()
@@ -145,7 +147,8 @@ def test_a_damaged_one(start: Start, folder: Path, harm: Callable[[Path], None])
 
 
 def test_a_file_that_goes_away(start: Start, folder: Path) -> None:
-    """Nothing is written to a file that is there no more; who has a copy in memory reads again."""
+    """Nothing is written to a file that has been removed; users with a copy in memory read
+    again."""
     subject = start()
     subject.sql("CREATE TABLE t (a)")
     for path in folder.glob("state.db*"):
@@ -155,7 +158,7 @@ def test_a_file_that_goes_away(start: Start, folder: Path) -> None:
 
 
 def test_another_program_has_it(start: Start, folder: Path) -> None:
-    """A file that somebody looks into is waited for."""
+    """A file that another program is reading is waited for."""
     start().close()
     connection = raw(folder)
     connection.execute("BEGIN EXCLUSIVE")
@@ -176,14 +179,14 @@ def make_link(path: Path) -> None:
 def test_something_else_in_its_place(
     start: Start, folder: Path, make: Callable[[Path], None]
 ) -> None:
-    """What is not a file of ours is neither followed nor waited for."""
+    """Anything but a file of ours is neither followed nor waited for."""
     folder.mkdir(mode=0o711)
     make(folder / "state.db")
     assert str(folder / "state.db") in start().sql("SELECT 1").message
 
 
 def test_a_folder_of_another_runtime(folder: Path) -> None:
-    """Without the folder what is asked is answered at once, and works when the folder is free."""
+    """Without the folder requests are answered at once; they work when the folder is free."""
     first, second = Subject(folder), Subject(folder)
     second.db.start()
     assert "another runtime, " in second.sql("SELECT 1").message
@@ -195,7 +198,7 @@ def test_a_folder_of_another_runtime(folder: Path) -> None:
 
 
 def test_the_end(folder: Path) -> None:
-    """What was asked before the end is done; what comes later is refused."""
+    """What was asked before the end is done; later requests are refused."""
     subject = Subject(folder)
     subject.db.start()
     subject.db.ask(lambda connection: connection.execute("CREATE TABLE t (a)"), lambda _: None)
@@ -208,7 +211,7 @@ def test_the_end(folder: Path) -> None:
 
 
 def test_too_many(folder: Path) -> None:
-    """A disk that stands still does not let the memory fill."""
+    """If the disk hangs, the memory for requests is bounded."""
     subject = Subject(folder)  # not started
     results: list[Any] = []
     for _ in range(1010):

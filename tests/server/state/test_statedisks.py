@@ -1,4 +1,4 @@
-"""state.db on disks that are full, cannot be written, or are somewhere else."""
+"""state.db on disks that are full, not writable, or remote."""
 
 from __future__ import annotations
 
@@ -32,7 +32,8 @@ def wait_until_well(subject: Subject) -> None:
 
 
 def test_a_full_disk(tmp_path: Path) -> None:
-    """What does not fit is refused whole, what is there can be read, and room is noticed."""
+    """What does not fit is refused as a whole, existing data can be read, and new space is
+    noticed."""
     with small_disk(tmp_path / "disk", size="400k", inodes=40) as disk:
         subject = Subject(disk / "state", retry_s=0.02)
         subject.db.start()
@@ -45,7 +46,7 @@ def test_a_full_disk(tmp_path: Path) -> None:
         assert "make room" in subject.db.trouble
         assert subject.events == ["state.db_unavailable"]
         assert subject.sql("SELECT a FROM t") == [(1,)]
-        assert "make room" in subject.db.trouble  # what reads says nothing of room
+        assert "make room" in subject.db.trouble  # a successful read says nothing about space
         filler.unlink()
         wait_until_well(subject)
         assert subject.sql("INSERT INTO t VALUES (2)") == []
@@ -55,7 +56,7 @@ def test_a_full_disk(tmp_path: Path) -> None:
 
 
 def test_a_disk_that_is_full_at_the_start(tmp_path: Path) -> None:
-    """Nothing half is left by which a later start would fail."""
+    """No half-written file is left that would make a later start fail."""
     with small_disk(tmp_path / "disk", size="400k", inodes=40) as disk:
         (disk / "state").mkdir(mode=0o711)
         filler = fill(disk)
@@ -69,7 +70,8 @@ def test_a_disk_that_is_full_at_the_start(tmp_path: Path) -> None:
 
 
 def test_a_disk_that_fills_up(tmp_path: Path) -> None:
-    """However the room runs out, also in the log and at the end, what was told to be done stays."""
+    """However the disk fills up, also in the log and at the end, what was reported as done
+    stays."""
     with small_disk(tmp_path / "disk", size="600k", inodes=40) as disk:
         for run in range(3):
             subject = Subject(disk / "state")
@@ -93,7 +95,7 @@ def test_a_disk_that_fills_up(tmp_path: Path) -> None:
 
 @contextmanager
 def small_files(size_bytes: int) -> Iterator[None]:
-    """No file of this process grows beyond."""
+    """No file of this process can grow beyond this size."""
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (size_bytes, hard))
     try:
@@ -103,7 +105,7 @@ def small_files(size_bytes: int) -> Iterator[None]:
 
 
 def test_writes_that_fail(start: Start) -> None:
-    """An error of the disk has the file opened anew; it is whole, and works when the disk does."""
+    """After a disk error the file is reopened; it is intact, and works when the disk does."""
     subject = start(retry_s=0.02)
     subject.sql("CREATE TABLE t (a)")
     with small_files(100_000):
@@ -117,7 +119,7 @@ def test_writes_that_fail(start: Start) -> None:
 
 @needs_root
 def test_a_disk_that_can_only_be_read(tmp_path: Path) -> None:
-    """It is said, and the file is opened when the disk can be written."""
+    """This is reported, and the file is opened when the disk becomes writable."""
     with small_disk(tmp_path / "disk", size="400k", inodes=40) as disk:
         remount(disk, "ro")
         subject = Subject(disk / "state")
@@ -133,7 +135,7 @@ def test_a_disk_that_can_only_be_read(tmp_path: Path) -> None:
 
 @contextmanager
 def as_nobody() -> Iterator[Path]:
-    """The whole process, meanwhile; with a folder that is his own, below none that is closed."""
+    """Run the whole process as nobody, with a folder of its own that it can reach."""
     with tempfile.TemporaryDirectory(prefix="buntime-state-") as name:
         os.chown(name, NOBODY, NOBODY)
         os.setresuid(NOBODY, NOBODY, 0)
@@ -145,7 +147,7 @@ def as_nobody() -> Iterator[Path]:
 
 @needs_root
 def test_rights(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A file or a folder that the runtime's user may not write is said by its path."""
+    """A file or folder that the runtime's user may not write to is reported by its path."""
     monkeypatch.setattr(cachefolder, "_TRUSTED_UIDS", frozenset((0, NOBODY)))
     with as_nobody() as folder:
         subject = Subject(folder)
@@ -170,7 +172,7 @@ def test_rights(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_network(start: Start, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """There a rollback journal takes the place of the log, also of a file that has had one."""
+    """On a network disk a rollback journal replaces the log, even for a file that had a log."""
     start().sql("CREATE TABLE t (a)")
     monkeypatch.setattr(statedb, "remote_kind", lambda folder: "nfs4")
     subject = start()
@@ -205,26 +207,26 @@ a line that is none
     ],
 )
 def test_kinds(folder: str, kind: str) -> None:
-    """The deepest mount counts, and of one place the last."""
+    """The deepest mount counts, and of several at one place the last."""
     assert kind_of(folder, MOUNTS) == kind
 
 
 def test_no_mounts() -> None:
-    """Where nothing is known there is no kind."""
+    """If nothing is known there is no kind."""
     assert kind_of("/x", "") == ""
     assert not is_within("/ab", "/a")
     assert remote_kind("/proc") == ""
 
 
 def test_no_sqlite(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A Python without sqlite3 is told, and apps run on."""
+    """A Python without sqlite3 is reported, and apps still run."""
     monkeypatch.setitem(sys.modules, "sqlite3", None)
     subject = start()
     assert "has no sqlite3" in subject.sql("SELECT 1").message
 
 
 def test_a_check_that_takes_too_long(start: Start, folder: Path) -> None:
-    """It is given up, and the file is used."""
+    """The check is given up, and the file is used."""
     subject = start()
     subject.sql("CREATE TABLE t (a)")
     subject.sql(
@@ -239,7 +241,8 @@ def test_a_check_that_takes_too_long(start: Start, folder: Path) -> None:
 
 @pytest.mark.parametrize("size", [100, 4000, 4096, 20_000])
 def test_a_file_that_was_cut(start: Start, folder: Path, size: int) -> None:
-    """However short it is: damage, or nothing at all; never an error of ours."""
+    """However short the file is, the result is damage or an empty file, and never an error of
+    ours."""
     subject = start()
     subject.sql("CREATE TABLE t (a)")
     subject.sql("INSERT INTO t VALUES (zeroblob(30000))")
@@ -251,7 +254,7 @@ def test_a_file_that_was_cut(start: Start, folder: Path, size: int) -> None:
 
 
 def test_a_log_without_its_file(start: Start, folder: Path) -> None:
-    """What lies beside a file that was removed is not applied to a new one."""
+    """The log of a removed file is not applied to a new one."""
     subject = start()
     subject.sql("CREATE TABLE t (a)")
     log = (folder / "state.db-wal").read_bytes()
@@ -262,7 +265,7 @@ def test_a_log_without_its_file(start: Start, folder: Path) -> None:
 
 
 def test_messages() -> None:
-    """Every trouble says what to do."""
+    """Every error says what to do."""
     path = "/s/state.db"
     troubles: list[StateTrouble] = [
         statefile.trouble_of(OSError(5, "Input/output error", path), path),

@@ -38,7 +38,8 @@ def folder(tmp_path: Path) -> Path:
 
 
 def test_one_holds_it(folder: Path) -> None:
-    """Of two the second gets the pid of the first, and what to do; the first keeps it."""
+    """The second of two runtimes gets the pid of the first, and what to do; the first keeps the
+    folder."""
     first = taken(folder)
     first.take()
     assert first.trouble == ""
@@ -52,7 +53,7 @@ def test_one_holds_it(folder: Path) -> None:
 
 
 def test_it_can_be_taken_later(folder: Path) -> None:
-    """When the first has ended the second takes it, by any path."""
+    """When the first has ended the second takes the folder, by any path."""
     first, second = taken(folder), taken(folder)
     first.let_go()
     (folder.parent / "link").symlink_to(folder)
@@ -66,13 +67,13 @@ def test_it_can_be_taken_later(folder: Path) -> None:
 
 
 def test_two_folders(tmp_path: Path) -> None:
-    """Two runtimes with a folder each do not mind each other."""
+    """Two runtimes with separate folders do not affect each other."""
     assert [taken(tmp_path / name).trouble for name in ("a", "b")] == ["", ""]
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
 def test_a_dead_holder_is_none(folder: Path, number: int) -> None:
-    """However the holder ends, its lock ends with it, and what it has written counts nothing."""
+    """However the holder ends, its lock ends with it, and the pid it wrote no longer matters."""
     command = [sys.executable, "-c", HOLDS, str(folder)]
     with subprocess.Popen(
         command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
@@ -88,7 +89,7 @@ def test_a_dead_holder_is_none(folder: Path, number: int) -> None:
 
 @pytest.mark.parametrize("text", ["", "x", "1" * 100, "\xff\n"])
 def test_a_file_without_a_pid(folder: Path, text: str) -> None:
-    """Who holds it is told as far as it is known."""
+    """The holder is named as far as it is known."""
     first = taken(folder)
     (folder / LOCK).write_text(text, "latin-1")
     assert "another runtime, " in taken(folder).trouble
@@ -107,14 +108,14 @@ def make_link(path: Path) -> None:
 
 @pytest.mark.parametrize("make", [make_fifo, make_link, Path.mkdir])
 def test_something_else_in_its_place(folder: Path, make: Callable[[Path], None]) -> None:
-    """A lock that is not a file is not followed and not waited for."""
+    """A lock that is not a file is neither followed nor waited for."""
     folder.mkdir(mode=0o711)
     make(folder / LOCK)
     assert taken(folder).trouble.startswith(f"{folder / LOCK}")
 
 
 def test_a_folder_of_others(folder: Path) -> None:
-    """A folder that others can write is not used; nothing is made there."""
+    """A folder that others can write to is not used; nothing is created in it."""
     folder.mkdir()
     folder.chmod(0o777)
     state = taken(folder)
@@ -127,7 +128,7 @@ def test_a_folder_of_others(folder: Path) -> None:
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can be another user")
 def test_a_link_of_others(folder: Path, tmp_path: Path) -> None:
-    """A link that another user has made, and could lead elsewhere, is not followed."""
+    """A link of another user, who could redirect it, is not followed."""
     (tmp_path / "real").mkdir()
     folder.symlink_to(tmp_path / "real")
     os.chown(folder, 65534, 65534, follow_symlinks=False)
@@ -136,14 +137,15 @@ def test_a_link_of_others(folder: Path, tmp_path: Path) -> None:
 
 
 def test_a_folder_that_cannot_be_made() -> None:
-    """The reason of the system is told, with the path and what to do."""
+    """The system's reason is given, with the path and what to do."""
     trouble = taken(Path("/proc/state")).trouble
     assert trouble.startswith("/proc/state: ")
     assert trouble.endswith("; set RUNTIME_STATE_DIR to a folder of its own")
 
 
 def test_it_is_told(folder: Path) -> None:
-    """Where it cannot be had this is said once, and again when it can: then others are called."""
+    """It is reported once that the folder cannot be had, and again when it can; then followers are
+    called."""
     first, second = taken(folder), taken(folder)
     loop, told = Loop(lambda exc: None), []
 
@@ -161,7 +163,7 @@ def test_it_is_told(folder: Path) -> None:
 
 
 def test_nothing_is_told(folder: Path) -> None:
-    """Who holds it says nothing."""
+    """A runtime that holds the folder reports nothing."""
 
     def tell(event: str, message: str, /, **fields: object) -> None:
         raise AssertionError(event)

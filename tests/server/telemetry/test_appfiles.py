@@ -22,7 +22,7 @@ Open = Callable[..., AppFiles]
 
 @pytest.fixture
 def opened(tmp_path: Path) -> Iterator[Open]:
-    """Opens the files under test, which are closed in the end."""
+    """Opens the files under test, which are closed at the end."""
     every = []
 
     def open_files(open_max: int = 64, **keeping: float) -> AppFiles:
@@ -50,7 +50,7 @@ def date(path: Path, time_s: float) -> None:
 
 
 def test_rights(opened: Open, tmp_path: Path) -> None:
-    """Nobody but the runtime's user reads the logs of apps."""
+    """Only the runtime's user can read apps' logs."""
     opened().write("shop", lines(1))
     folder = tmp_path / "logs"
     assert folder.stat().st_mode & 0o777 == 0o700
@@ -58,7 +58,7 @@ def test_rights(opened: Open, tmp_path: Path) -> None:
 
 
 def test_one_app_is_bounded(opened: Open, tmp_path: Path) -> None:
-    """An app has no more than its size, and its newest lines."""
+    """An app's log has a maximum size, and keeps the newest lines."""
     files = opened(size_bytes=5000)
     for number in range(100):
         assert files.write("shop", lines(1, first=number))
@@ -70,7 +70,7 @@ def test_one_app_is_bounded(opened: Open, tmp_path: Path) -> None:
 
 
 def test_descriptors_are_bounded(opened: Open, tmp_path: Path) -> None:
-    """Thousands of apps have few files open, and each line is in its app's."""
+    """Thousands of apps have few files open, and each line is in its app's file."""
     files = opened(open_max=8)
     for turn in range(2):
         for app in range(300):
@@ -82,7 +82,7 @@ def test_descriptors_are_bounded(opened: Open, tmp_path: Path) -> None:
 
 
 def test_hostile_names(opened: Open, tmp_path: Path) -> None:
-    """No name of an app leads out of the folder."""
+    """No app's name leads out of the folder."""
     files = opened()
     for app in ("../../x", "/etc/x", "..", "@../x", "a\0b", "\udcff", "a" * 4000):
         assert files.write(app, lines(1))
@@ -92,7 +92,7 @@ def test_hostile_names(opened: Open, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("kind", ["link", "folder", "fifo"])
 def test_what_is_no_file(opened: Open, tmp_path: Path, kind: str) -> None:
-    """What lies in the way is neither followed nor waited for; another app's log goes on."""
+    """What is in the way is neither followed nor waited for; other apps' logs go on."""
     files, path = opened(), tmp_path / "logs" / "shop.log"
     if kind == "link":
         path.symlink_to(tmp_path / "elsewhere")
@@ -107,7 +107,7 @@ def test_what_is_no_file(opened: Open, tmp_path: Path, kind: str) -> None:
 
 
 def test_line_torn_by_a_crash(opened: Open, tmp_path: Path) -> None:
-    """What was torn as the runtime died spoils no line that follows."""
+    """A line that was torn when the runtime died spoils no later line."""
     files = opened()
     files.write("shop", lines(1))
     files.close()
@@ -119,7 +119,7 @@ def test_line_torn_by_a_crash(opened: Open, tmp_path: Path) -> None:
 
 
 def test_full_disk(opened: Open, tmp_path: Path) -> None:
-    """Lines that find no room are counted; what comes when there is room again is whole."""
+    """Lines that do not fit are counted; lines that come once there is space again are complete."""
     files = opened()
     with largest_file(200):
         assert not files.write("shop", lines(10))
@@ -133,7 +133,7 @@ def test_full_disk(opened: Open, tmp_path: Path) -> None:
 
 
 def test_sweep_by_age(opened: Open, tmp_path: Path) -> None:
-    """No line gets older than allowed: a file is put aside, and goes, in good time."""
+    """No line gets older than allowed: files are rotated and removed in time."""
     files = opened(age_s=10 * DAY_S)
     files.write("shop", lines(1))
     files.write("young", lines(1, time_s=NOON + 2 * DAY_S))
@@ -150,7 +150,7 @@ def test_sweep_by_age(opened: Open, tmp_path: Path) -> None:
 
 
 def test_sweep_by_size(opened: Open, tmp_path: Path) -> None:
-    """Of all apps' files together those written to longest ago go, in use or not."""
+    """Of all apps' files those last written the longest ago are removed, whether in use or not."""
     files = opened(total_bytes=3000)
     for number in range(5):
         files.write(f"app{number}", lines(10))
@@ -162,7 +162,7 @@ def test_sweep_by_size(opened: Open, tmp_path: Path) -> None:
 
 
 def test_sweep_leaves_what_is_not_its(opened: Open, tmp_path: Path) -> None:
-    """What the runtime would not call a log stays."""
+    """Files that are not the runtime's logs stay."""
     files = opened(total_bytes=1)
     for name in ("notes.txt", "shop.log.gz"):
         (tmp_path / "logs" / name).write_text("mine")
@@ -172,7 +172,8 @@ def test_sweep_leaves_what_is_not_its(opened: Open, tmp_path: Path) -> None:
 
 
 def test_newest_number(opened: Open, tmp_path: Path) -> None:
-    """What was written last tells where an earlier runtime has ended, torn or not."""
+    """The last line written shows the last number of an earlier runtime, even beside a torn
+    line."""
     files = opened()
     assert files.newest_seq() == 0
     files.write("shop", lines(5))

@@ -1,4 +1,4 @@
-"""Each app's lines are kept in memory and in files, as far as there is room for them."""
+"""Each app's lines are kept in memory and in files, as far as there is room."""
 
 import json
 import shutil
@@ -28,7 +28,7 @@ class Clock:
 
 
 class Logs:
-    """A log that keeps those of apps."""
+    """A log that keeps apps' lines."""
 
     def __init__(self, file: Path) -> None:
         self.clock = Clock()
@@ -47,7 +47,7 @@ class Logs:
         self.flush()
 
     def messages(self, app: str) -> list[str]:
-        """Of what is in memory."""
+        """The messages in memory."""
         ring = self.app_logs.rings.get(app)
         return [json.loads(line)["message"] for line in ring.lines] if ring else []
 
@@ -76,7 +76,7 @@ def in_file(path: Path) -> list[str]:
 
 
 def test_whose_lines(logs: Logs) -> None:
-    """Lines that are printed, requests and records of an app are in its log; others in ours."""
+    """Printed lines, requests and records of an app are in its log; others are in the runtime's."""
     logs.log.access(access("shop"))
     logs.log.access(access(None))
     logs.log.warn("app.invalid", "cannot be served", app="shop@1.2.0")
@@ -89,7 +89,7 @@ def test_whose_lines(logs: Logs) -> None:
 
 
 def test_numbers_rise(logs: Logs) -> None:
-    """Each line has a larger number than those before it, of whatever app."""
+    """Each line has a larger number than all before it, whichever app it is from."""
     for number in range(300):
         logs.print(f"app{number % 3}", str(number))
     found = [
@@ -103,13 +103,13 @@ def test_numbers_rise(logs: Logs) -> None:
 
 
 def test_no_files_without_folder(logs: Logs, tmp_path: Path) -> None:
-    """Without a state folder of ours nothing is written."""
+    """Without a state folder nothing is written."""
     logs.print("shop", "hello")
     assert [path.name for path in tmp_path.iterdir()] == ["all.log"]
 
 
 def test_files(logs: Logs, tmp_path: Path) -> None:
-    """From when the folder is held, lines are in a file of each app too."""
+    """From when the folder is held, lines are in a file of their app too."""
     logs.print("shop", "early")
     logs.app_logs.keep_in(str(tmp_path))
     logs.print("shop", "one", "two")
@@ -120,7 +120,7 @@ def test_files(logs: Logs, tmp_path: Path) -> None:
 
 
 def test_numbers_after_a_clock_that_was_put_back(logs: Logs, tmp_path: Path) -> None:
-    """Numbers rise over a restart, also where the clock has gone back meanwhile."""
+    """Numbers keep rising over a restart, even if the clock was set back meanwhile."""
     logs.app_logs.keep_in(str(tmp_path))
     logs.print("shop", "one")
     earlier = logs.app_logs.last_seq
@@ -132,7 +132,7 @@ def test_numbers_after_a_clock_that_was_put_back(logs: Logs, tmp_path: Path) -> 
 
 
 def test_folder_that_cannot_be_had(logs: Logs, tmp_path: Path) -> None:
-    """That is told, lines are in memory, and the folder is tried again later."""
+    """This is reported, lines stay in memory, and the folder is tried again later."""
     (tmp_path / "logs").write_text("no folder")
     logs.app_logs.keep_in(str(tmp_path))
     logs.print("shop", "one")
@@ -147,7 +147,7 @@ def test_folder_that_cannot_be_had(logs: Logs, tmp_path: Path) -> None:
 
 
 def test_disk_that_fails(logs: Logs, tmp_path: Path) -> None:
-    """It is said once that lines are lost, and once how many, when all is well again."""
+    """It is reported once that lines are lost, and once how many, when everything works again."""
     logs.app_logs.keep_in(str(tmp_path))
     logs.print("shop", "one")
     logs.app_logs._files.close()  # type: ignore[union-attr]  # as if others had been written since
@@ -163,7 +163,7 @@ def test_disk_that_fails(logs: Logs, tmp_path: Path) -> None:
     (tmp_path / "logs").mkdir()
     logs.print("shop", "four")
     [record] = logs.told("log.files_recovered")
-    # Four lines of apps, and the one that told of it.
+    # Four lines of apps, and the one that reported it.
     assert record["lost"] == logs.app_logs.lost_lines == 5
     assert logs.log.losses() == {"queue": 0, "output": 0, "apps": 5, "collector": 0}
     logs.print("shop", "five")

@@ -1,4 +1,4 @@
-"""Lines of the log reach streams and files whole, or are counted as lost."""
+"""Lines of the log reach streams and files complete, or are counted as lost."""
 
 import os
 import pty
@@ -18,7 +18,7 @@ OpenLog = Callable[..., LogFile]
 
 @pytest.fixture
 def log_file() -> Iterator[OpenLog]:
-    """Opens the log file under test, which is closed in the end."""
+    """Opens the log file under test, which is closed at the end."""
     files = []
 
     def open_log(path: Path, size_bytes: int = 1000, count: int = 3) -> LogFile:
@@ -32,7 +32,7 @@ def log_file() -> Iterator[OpenLog]:
 
 @contextmanager
 def largest_file(size_bytes: int) -> Iterator[None]:
-    """Files end at `size_bytes` for a while, as on a disk that is full."""
+    """Files can grow only to `size_bytes`, as on a disk that is full."""
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (size_bytes, hard))
     try:
@@ -51,7 +51,7 @@ def read_all(fd: int, received: bytearray) -> None:
 
 
 def test_stream_of_pipe() -> None:
-    """Lines come out of a pipe as they were written."""
+    """A pipe gets the lines as they were written."""
     reader, writer = os.pipe()
     assert LogStream(writer).write(b"one\ntwo\n")
     assert os.read(reader, 100) == b"one\ntwo\n"
@@ -61,7 +61,7 @@ def test_stream_of_pipe() -> None:
 
 
 def test_stream_of_terminal() -> None:
-    """A terminal is known as one."""
+    """A terminal is recognized."""
     keyboard, screen = pty.openpty()
     assert LogStream(screen).is_terminal()
     os.close(keyboard)
@@ -85,7 +85,7 @@ def test_stream_that_does_not_block() -> None:
 
 
 def test_stream_whose_reader_left(capfd: pytest.CaptureFixture[str]) -> None:
-    """A closed pipe loses lines, which are counted, and stderr is told once."""
+    """Lines for a closed pipe are lost and counted, which is reported on stderr once."""
     reader, writer = os.pipe()
     os.close(reader)
     stream = LogStream(writer)
@@ -110,7 +110,7 @@ def test_file_is_appended_to(log_file: OpenLog, tmp_path: Path) -> None:
 
 
 def test_file_is_not_for_others(log_file: OpenLog, tmp_path: Path) -> None:
-    """Nobody but the owner writes the log, and others do not read it."""
+    """Only the owner can write the log, and others cannot read it."""
     log_file(tmp_path / "x.log")
     assert (tmp_path / "x.log").stat().st_mode & 0o027 == 0
 
@@ -129,7 +129,7 @@ def test_file_without_room(log_file: OpenLog, tmp_path: Path, size_bytes: int, c
 
 
 def test_rotation(log_file: OpenLog, tmp_path: Path) -> None:
-    """Full files move up the chain, the oldest goes, and no line is cut."""
+    """Full files move up the chain, the oldest is removed, and no line is cut."""
     file = log_file(tmp_path / "x.log", size_bytes=30, count=2)
     lines = [b"this is line %d\n" % number for number in range(10)]  # 15 bytes, so 2 fit
     for line in lines[:9]:
@@ -142,7 +142,7 @@ def test_rotation(log_file: OpenLog, tmp_path: Path) -> None:
 
 
 def test_rotation_within_a_write(log_file: OpenLog, tmp_path: Path) -> None:
-    """A batch that is larger than a file is spread over several."""
+    """A batch larger than a file is spread over several."""
     file = log_file(tmp_path / "x.log", size_bytes=30, count=5)
     lines = [b"this is line %d\n" % number for number in range(7)]
     assert file.write(b"".join(lines))
@@ -152,7 +152,7 @@ def test_rotation_within_a_write(log_file: OpenLog, tmp_path: Path) -> None:
 
 
 def test_rotation_counts_what_was_there(log_file: OpenLog, tmp_path: Path) -> None:
-    """What an earlier run has written counts for the size."""
+    """What an earlier run has written counts towards the size."""
     path = tmp_path / "x.log"
     path.write_bytes(b"before" * 5 + b"\n")
     assert log_file(path, size_bytes=35).write(b"after\n")
@@ -161,7 +161,7 @@ def test_rotation_counts_what_was_there(log_file: OpenLog, tmp_path: Path) -> No
 
 
 def test_line_longer_than_a_file(log_file: OpenLog, tmp_path: Path) -> None:
-    """A line that is longer than a file may be has a file for itself."""
+    """A line longer than a file may be gets its own file."""
     file = log_file(tmp_path / "x.log", size_bytes=10)
     assert file.write(b"a\n" + b"b" * 50 + b"\nc\n")
     assert (tmp_path / "x.log.2").read_bytes() == b"a\n"
@@ -172,7 +172,7 @@ def test_line_longer_than_a_file(log_file: OpenLog, tmp_path: Path) -> None:
 def test_rotation_that_fails(
     log_file: OpenLog, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    """Where files cannot be renamed the log grows on, and stderr is told once."""
+    """If files cannot be renamed the log keeps growing, and stderr reports it once."""
     (tmp_path / "x.log.1").mkdir()
     (tmp_path / "x.log.1" / "in the way").touch()
     (tmp_path / "x.log.2").touch()
@@ -189,7 +189,7 @@ def test_rotation_that_fails(
 
 
 def test_rotation_of_a_file_taken_away(log_file: OpenLog, tmp_path: Path) -> None:
-    """A file that another program has moved is followed by a new one at the next rotation."""
+    """If another program has moved the file, the next rotation starts a new one."""
     file = log_file(tmp_path / "x.log", size_bytes=10)
     assert file.write(b"first..\n")
     (tmp_path / "x.log").rename(tmp_path / "moved")
@@ -201,7 +201,7 @@ def test_rotation_of_a_file_taken_away(log_file: OpenLog, tmp_path: Path) -> Non
 
 
 def test_reopen(log_file: OpenLog, tmp_path: Path) -> None:
-    """After another program has renamed the file, reopening goes on in a new one."""
+    """After another program has renamed the file, reopening continues in a new one."""
     file = log_file(tmp_path / "x.log")
     assert file.write(b"one\n")
     (tmp_path / "x.log").rename(tmp_path / "x.log-20260301")
@@ -215,7 +215,7 @@ def test_reopen(log_file: OpenLog, tmp_path: Path) -> None:
 def test_reopen_that_fails(
     log_file: OpenLog, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    """Where the file cannot be opened again, lines are lost until it can."""
+    """If the file cannot be reopened, lines are lost until it can."""
     folder = tmp_path / "logs"
     folder.mkdir()
     file = log_file(folder / "x.log")
@@ -230,7 +230,7 @@ def test_reopen_that_fails(
 
 
 def test_full_disk(log_file: OpenLog, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    """A full disk loses lines, which are counted; each outage is told on stderr once."""
+    """Lines are lost to a full disk and counted; each outage is reported on stderr once."""
     path = tmp_path / "x.log"
     file = None
     for _ in range(2):
@@ -249,7 +249,7 @@ def test_full_disk(log_file: OpenLog, tmp_path: Path, capfd: pytest.CaptureFixtu
 
 
 def test_torn_line(log_file: OpenLog, tmp_path: Path) -> None:
-    """A line torn by a full disk is completed first when there is room again."""
+    """A line torn by a full disk is completed first when there is space again."""
     file = log_file(tmp_path / "x.log", size_bytes=10_000)
     with largest_file(100):
         assert not file.write(b"a" * 60 + b"\n" + b"b" * 60 + b"\n" + b"c" * 60 + b"\n")
@@ -260,7 +260,7 @@ def test_torn_line(log_file: OpenLog, tmp_path: Path) -> None:
 
 
 def test_torn_line_is_not_rotated(log_file: OpenLog, tmp_path: Path) -> None:
-    """The end of a torn line goes into the file that has its start."""
+    """The rest of a torn line goes to the file that has its start."""
     file = log_file(tmp_path / "x.log", size_bytes=110)
     with largest_file(100):
         assert not file.write(b"a" * 60 + b"\n" + b"b" * 45 + b"\n")
@@ -270,7 +270,7 @@ def test_torn_line_is_not_rotated(log_file: OpenLog, tmp_path: Path) -> None:
 
 
 def test_torn_line_at_reopen(log_file: OpenLog, tmp_path: Path) -> None:
-    """The end of a torn line does not get into the next file, the line is lost."""
+    """The rest of a torn line does not get into the next file; the line is lost."""
     file = log_file(tmp_path / "x.log")
     with largest_file(100):
         assert not file.write(b"a" * 150 + b"\n")
@@ -282,7 +282,7 @@ def test_torn_line_at_reopen(log_file: OpenLog, tmp_path: Path) -> None:
 
 
 def test_device_is_not_rotated(log_file: OpenLog) -> None:
-    """What is no regular file is never renamed."""
+    """Anything but a regular file is never renamed."""
     file = log_file(Path("/dev/null"), size_bytes=10)
     assert file.write(b"line\n" * 100)
     assert Path("/dev/null").is_char_device()

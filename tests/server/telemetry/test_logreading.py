@@ -1,4 +1,4 @@
-"""Apps' logs are read without a gap and without repetition, while they are written and rotated."""
+"""Apps' logs are read without gaps or repetition, while they are written and rotated."""
 
 import json
 import random
@@ -24,7 +24,7 @@ PAGE = Bounds(50, 1 << 20)
 
 
 class Written:
-    """Logs whose lines are numbers, one app after the other by chance."""
+    """Logs whose lines are numbers, from apps in random order."""
 
     def __init__(self, folder: Path, *, size_bytes: int = 1 << 20, memory: int = 1 << 20) -> None:
         self.folder = folder
@@ -32,11 +32,11 @@ class Written:
         self._keeping = Keeping(size_bytes=size_bytes)
         self._random = random.Random(7)
         self.count = 0
-        self.apps: list[str] = []  # whose each line is
+        self.apps: list[str] = []  # which app each line is from
         self.start(memory)
 
     def start(self, memory: int) -> None:
-        """As a runtime does that has ended and starts again."""
+        """Start like a runtime that has ended and starts again."""
         self.logs = AppLogs(self._keeping, clock=lambda: self.now, memory_bytes=memory)
         self.logs.keep_in(str(self.folder))
         self.reader = LogReader(self.logs)
@@ -58,7 +58,7 @@ class Written:
         return Question(lambda name: app is None or name == app, wanted, app)
 
     def all_pages(self, question: Question, after: int = 0) -> list[int]:
-        """What one reads who goes from page to page."""
+        """What a reader gets who goes from page to page."""
         found: list[int] = []
         while True:
             page = self.reader.first(question, after, PAGE)
@@ -75,12 +75,12 @@ def numbers(lines: list[bytes]) -> list[int]:
 
 @pytest.fixture
 def small_rings(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Rings of so few lines that most are in files alone."""
+    """Buffers in memory of so few lines that most are only in files."""
     monkeypatch.setattr("buntime.core.telemetry.rings.RING_BYTES", 5000)
 
 
 def test_memory_alone(tmp_path: Path) -> None:
-    """Without files the lines in memory are given."""
+    """Without files the lines in memory are returned."""
     written = Written(tmp_path / "missing")
     written.write(200)
     assert written.all_pages(written.asked()) == list(range(200))
@@ -90,7 +90,7 @@ def test_memory_alone(tmp_path: Path) -> None:
 
 @pytest.mark.usefixtures("small_rings")
 def test_files_and_memory(tmp_path: Path) -> None:
-    """Lines come from files, and from where these end from memory, over a restart too."""
+    """Lines come from files, and where these end from memory, also over a restart."""
     written = Written(tmp_path)
     for _ in range(20):
         written.write(100)
@@ -109,7 +109,7 @@ def test_files_and_memory(tmp_path: Path) -> None:
 
 @pytest.mark.usefixtures("small_rings")
 def test_any_place(tmp_path: Path) -> None:
-    """From each line on the next ones are those that follow it."""
+    """Reading from any line returns the lines after it."""
     written = Written(tmp_path, size_bytes=1 << 20)
     written.write(1000, size=1500)
     lines = written.reader.first(written.asked(), 0, Bounds(5000, 1 << 24)).lines
@@ -121,7 +121,7 @@ def test_any_place(tmp_path: Path) -> None:
 
 @pytest.mark.usefixtures("small_rings")
 def test_filters(tmp_path: Path) -> None:
-    """Levels and moments hold for files and memory."""
+    """Filters by level and time apply to files and memory."""
     written = Written(tmp_path)
     for hour in range(10):
         written.now = NOON + 3600 * hour
@@ -139,7 +139,7 @@ def test_filters(tmp_path: Path) -> None:
 
 @pytest.mark.usefixtures("small_rings")
 def test_while_it_is_written(tmp_path: Path) -> None:
-    """Who reads while lines come and files are rotated misses none, and sees none twice."""
+    """A reader misses no line and sees none twice while lines come and files are rotated."""
     written = Written(tmp_path, size_bytes=2_000_000)
     stop = threading.Event()
 
@@ -164,7 +164,7 @@ def test_while_it_is_written(tmp_path: Path) -> None:
 
 
 def test_following_begins_where_reading_ends(tmp_path: Path) -> None:
-    """A tail gets what comes after the last page, from the first line on, while lines come."""
+    """A tail continues after the last page, from the first new line, while lines come."""
     written = Written(tmp_path)
     woken = threading.Event()
     tail = LogTail(lambda _: True, ALL.compiled(), woken.set, kept_bytes=1 << 24)
@@ -186,7 +186,7 @@ def test_following_begins_where_reading_ends(tmp_path: Path) -> None:
 
 
 def test_torn_lines(tmp_path: Path) -> None:
-    """What was torn is no line, wherever it stands, and hides none."""
+    """A torn line is skipped, wherever it is, and hides no others."""
     written = Written(tmp_path)
     for _ in range(60):
         written.write(20, apps=1, size=400)
@@ -207,7 +207,7 @@ def before(seq: int) -> Callable[[bytes], bool]:
 
 
 def test_file_of_somebody_else(tmp_path: Path) -> None:
-    """A file without lines has none."""
+    """A file without log lines gives none."""
     (tmp_path / "shop.log").write_bytes(b"x" * 1_000_000)
     assert list(read_forwards(str(tmp_path), "shop", before(5))) == []
     assert list(read_backwards(str(tmp_path), "shop")) == []
@@ -215,7 +215,7 @@ def test_file_of_somebody_else(tmp_path: Path) -> None:
 
 
 def test_rings_of_thousands() -> None:
-    """A page of many apps is made without files as well."""
+    """A page of many apps can also be made without files."""
     logs = AppLogs(Keeping(), clock=lambda: NOON)
     logs.rings = Rings()
     batch = [

@@ -1,4 +1,4 @@
-"""What is logged comes out whole and in order, and logging never waits."""
+"""What is logged is written whole and in order, and logging never waits."""
 
 import contextlib
 import json
@@ -26,14 +26,14 @@ from buntime.server.telemetry.logs import (
 )
 
 NOON = 1772368496.789  # 2026-03-01T12:34:56.789Z
-# Far more than any of these steps takes; reached only where something hangs.
+# Far more than any of these steps takes; only reached if something hangs.
 PATIENCE_S = 30.0
 
 OpenSink = Callable[..., LogSink]
 
 
 class Pipe:
-    """A pipe from which nothing is taken until somebody says so."""
+    """A pipe that is not read until the test says so."""
 
     def __init__(self) -> None:
         self.reader, self.writer = os.pipe()
@@ -41,13 +41,13 @@ class Pipe:
         self._thread = threading.Thread(target=self._read)
 
     def read_line(self) -> str:
-        """Wait for what is written next; one small write comes as one piece."""
+        """Wait for what is written next; one small write arrives as one piece."""
         readable, _, _ = select.select([self.reader], [], [], PATIENCE_S)
         assert readable, "nothing was written"
         return os.read(self.reader, 65536).decode()
 
     def stall(self, sink: LogSink) -> None:
-        """Fill the pipe with empty lines, and have the sink's writer wait for it."""
+        """Fill the pipe with empty lines, so that the sink's writer waits for it."""
         os.set_blocking(self.writer, False)
         with contextlib.suppress(BlockingIOError):
             while True:
@@ -58,16 +58,16 @@ class Pipe:
             time.sleep(0.001)
 
     def start_reading(self) -> None:
-        """Take everything from now on, on a thread."""
+        """Read everything from now on, on a thread."""
         self._thread.start()
 
     def lines(self) -> list[dict[str, Any]]:
-        """Close the writing end; all records that came in."""
+        """Close the writing end; returns all records that arrived."""
         self._end_writing()
         return parsed(bytes(self.received))
 
     def stop_reading(self) -> None:
-        """Leave, as a log's reader that crashes."""
+        """Close the reading end, like a log's reader that crashes."""
         os.close(self.reader)
         self.reader = -1
 
@@ -99,7 +99,7 @@ def pipe() -> Iterator[Pipe]:
 
 @pytest.fixture
 def open_sink(pipe: Pipe) -> Iterator[OpenSink]:
-    """Opens the sink under test, at level debug and at NOON; closed in the end, before the pipe."""
+    """Opens the sink under test, at level debug and at NOON; closed at the end, before the pipe."""
     sinks = []
 
     def open_one(level: Level = Level.DEBUG, **options: Any) -> LogSink:
@@ -136,7 +136,7 @@ def parsed(lines: bytes) -> list[dict[str, Any]]:
 
 
 def written(sink: LogSink, path: Path) -> list[dict[str, Any]]:
-    """The records in a file, when all that was logged has been written."""
+    """The records in a file, once everything logged has been written."""
     assert sink.flush(PATIENCE_S)
     return parsed(path.read_bytes())
 
@@ -175,14 +175,14 @@ def test_levels(open_sink: OpenSink, tmp_path: Path, level: Level) -> None:
 
 @pytest.mark.parametrize(("level", "count"), [(Level.INFO, 1), (Level.WARN, 0)])
 def test_access_level(open_sink: OpenSink, tmp_path: Path, level: Level, count: int) -> None:
-    """Access lines are of level info."""
+    """Access lines have level info."""
     sink = open_sink(level, file=str(tmp_path / "x.log"))
     Log(sink).access(entry(1))
     assert len(written(sink, tmp_path / "x.log")) == count
 
 
 def test_level_may_change(open_sink: OpenSink, tmp_path: Path) -> None:
-    """The level of a sink that runs can be changed."""
+    """The level of a running sink can be changed."""
     sink = open_sink(Level.ERROR, file=str(tmp_path / "x.log"))
     log = Log(sink)
     log.info("test.before", "before")
@@ -192,7 +192,8 @@ def test_level_may_change(open_sink: OpenSink, tmp_path: Path) -> None:
 
 
 def test_child(open_sink: OpenSink, tmp_path: Path) -> None:
-    """A child's records bear its fields, its parent's, and those of the call, which win."""
+    """A child's records have its fields, its parent's, and those of the call, which take
+    precedence."""
     sink = open_sink(file=str(tmp_path / "x.log"))
     log = Log(sink, {"host": "a"})
     child = log.child(app="shop", version="1.0.0").child(worker="w1")
@@ -205,7 +206,7 @@ def test_child(open_sink: OpenSink, tmp_path: Path) -> None:
 
 
 def test_field_of_any_name(open_sink: OpenSink, tmp_path: Path) -> None:
-    """Fields may be named like the arguments of the call."""
+    """Fields may have the names of the call's arguments."""
     sink = open_sink(file=str(tmp_path / "x.log"))
     Log(sink).child(self="child").info("test.text", "text", message="field")
     (line,) = written(sink, tmp_path / "x.log")
@@ -231,7 +232,7 @@ def test_app_output(open_sink: OpenSink, tmp_path: Path, stream: Any, level: str
 
 
 def test_app_output_level(open_sink: OpenSink, tmp_path: Path) -> None:
-    """At level warn an app's stdout is left out, its stderr is not."""
+    """At level warn an app's stdout is left out, but not its stderr."""
     sink = open_sink(Level.WARN, file=str(tmp_path / "x.log"))
     log = Log(sink)
     log.app_output("shop", None, "w3", "stdout", "out")
@@ -243,7 +244,7 @@ def test_app_output_level(open_sink: OpenSink, tmp_path: Path) -> None:
 
 
 def test_stream_and_file(open_sink: OpenSink, pipe: Pipe, tmp_path: Path) -> None:
-    """With a file, lines go to both, the stream and the file."""
+    """With a file, lines go to both the stream and the file."""
     sink = open_sink(stream_fd=pipe.writer, file=str(tmp_path / "x.log"))
     Log(sink).info("test.text", "text")
     assert sink.flush(PATIENCE_S)
@@ -293,7 +294,7 @@ def test_terminal(
 
 
 def test_malformed_record(open_sink: OpenSink, tmp_path: Path) -> None:
-    """A record that cannot be formatted is named in the log, the others are written."""
+    """A record that cannot be formatted is named in the log; the others are written."""
     sink = open_sink(file=str(tmp_path / "x.log"))
     sink.put_access(entry(1)._replace(path=None))  # type: ignore[arg-type]  # wrong on purpose
     sink.put_access(entry(2))
@@ -310,7 +311,7 @@ def test_unknown_format() -> None:
 
 
 def test_file_that_cannot_be_opened(tmp_path: Path) -> None:
-    """A file that cannot be opened is told before anything is served."""
+    """A file that cannot be opened is reported before anything is served."""
     with pytest.raises(UsageError, match="No such file"):
         LogSink(Level.INFO, file=str(tmp_path / "none" / "x.log"))
 
@@ -319,7 +320,7 @@ def test_file_that_cannot_be_opened(tmp_path: Path) -> None:
 
 
 def test_written_without_asking(open_sink: OpenSink, pipe: Pipe) -> None:
-    """A record is written at once, also after the writer has gone to sleep."""
+    """A record is written at once, even after the writer has gone to sleep."""
     sink = open_sink(stream_fd=pipe.writer)
     for number in range(5):
         Log(sink).info("test.text", "text", number=number)
@@ -327,7 +328,7 @@ def test_written_without_asking(open_sink: OpenSink, pipe: Pipe) -> None:
 
 
 def test_order(open_sink: OpenSink, tmp_path: Path) -> None:
-    """Records of all kinds come out in the order in which they went in."""
+    """Records of all kinds are written in the order in which they were logged."""
     sink = open_sink(file=str(tmp_path / "x.log"))
     log = Log(sink)
     for number in range(0, 3000, 3):
@@ -339,7 +340,7 @@ def test_order(open_sink: OpenSink, tmp_path: Path) -> None:
 
 
 def test_many_threads(open_sink: OpenSink, tmp_path: Path) -> None:
-    """Threads may log at once: nothing is lost, each one's order is kept."""
+    """Threads may log at the same time: nothing is lost, and each one's order is kept."""
     sink = open_sink(file=str(tmp_path / "x.log"))
     log = Log(sink)
 
@@ -373,7 +374,7 @@ def test_rotation(open_sink: OpenSink, tmp_path: Path) -> None:
 
 
 def test_reopen(open_sink: OpenSink, tmp_path: Path) -> None:
-    """What was logged before `reopen` is in the old file, what comes after in the new one."""
+    """What was logged before `reopen` is in the old file, what comes after it in the new one."""
     path = tmp_path / "x.log"
     sink = open_sink(file=str(path))
     log = Log(sink)
@@ -389,7 +390,7 @@ def test_reopen(open_sink: OpenSink, tmp_path: Path) -> None:
 
 
 def test_reopen_without_file(open_sink: OpenSink, pipe: Pipe) -> None:
-    """Reopening does nothing to a stream."""
+    """Reopening does not affect a stream."""
     sink = open_sink(stream_fd=pipe.writer)
     sink.reopen()
     Log(sink).info("test.text", "text")
@@ -397,7 +398,8 @@ def test_reopen_without_file(open_sink: OpenSink, pipe: Pipe) -> None:
 
 
 def test_slow_reader(open_sink: OpenSink, pipe: Pipe) -> None:
-    """While nobody reads, logging goes on without waiting; what is too much is told in the end."""
+    """While nobody reads, logging continues without waiting; the number of dropped records is
+    logged at the end."""
     sink = open_sink(stream_fd=pipe.writer)
     log = Log(sink)
     pipe.stall(sink)
@@ -422,7 +424,7 @@ def test_slow_reader(open_sink: OpenSink, pipe: Pipe) -> None:
 
 
 def test_flooding_app(open_sink: OpenSink, pipe: Pipe) -> None:
-    """An app that floods the log loses its own lines, the runtime's have room."""
+    """An app that floods the log loses its own lines; there is room for the runtime's."""
     sink = open_sink(stream_fd=pipe.writer)
     log = Log(sink)
     pipe.stall(sink)
@@ -436,14 +438,14 @@ def test_flooding_app(open_sink: OpenSink, pipe: Pipe) -> None:
 
 
 def test_long_texts(open_sink: OpenSink, pipe: Pipe) -> None:
-    """The text in the queue is bounded, and leaves room again when it was written."""
+    """The queue's text is bounded, and writing it makes room again."""
     sink = open_sink(stream_fd=pipe.writer)
     log = Log(sink)
     pipe.stall(sink)
     fitting = QUEUE_CHARS // LINE_BYTES
     for _ in range(2 * fitting):
         log.app_output("shop", "1.0.0", "w3", "stdout", "x" * LINE_BYTES)
-    assert sink.dropped_records == fitting + 1  # the name of the app and so on count too
+    assert sink.dropped_records == fitting + 1  # the app's name and so on count too
     log.access(entry(1))
     assert sink.queued_records == fitting
     pipe.start_reading()
@@ -453,7 +455,7 @@ def test_long_texts(open_sink: OpenSink, pipe: Pipe) -> None:
 
 
 def test_lost_lines(open_sink: OpenSink, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    """Lines lost to a full disk are told in the log when there is room again."""
+    """Lines lost to a full disk are reported in the log when there is space again."""
     path = tmp_path / "x.log"
     path.symlink_to("/dev/full")
     sink = open_sink(file=str(path))
@@ -475,7 +477,7 @@ def test_lost_lines(open_sink: OpenSink, tmp_path: Path, capfd: pytest.CaptureFi
 def test_reader_that_left(
     open_sink: OpenSink, pipe: Pipe, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    """Where the reader of the stream has gone, the file gets its lines all the same."""
+    """If the stream's reader has gone, the file still gets its lines."""
     sink = open_sink(stream_fd=pipe.writer, file=str(tmp_path / "x.log"))
     pipe.stop_reading()
     for _ in range(3):
@@ -490,7 +492,7 @@ def test_reader_that_left(
 
 
 def test_close(open_sink: OpenSink, tmp_path: Path) -> None:
-    """Closing writes what is queued; what is logged later is dropped, not an error."""
+    """Closing writes what is queued; what is logged later is dropped without an error."""
     sink = open_sink(file=str(tmp_path / "x.log"))
     log = Log(sink)
     for number in range(5000):
@@ -505,7 +507,7 @@ def test_close(open_sink: OpenSink, tmp_path: Path) -> None:
 
 
 def test_close_again(open_sink: OpenSink, tmp_path: Path) -> None:
-    """Closing twice is closing once, and a closed sink has nothing to flush."""
+    """A second close does nothing, and a closed sink has nothing to flush."""
     sink = open_sink(file=str(tmp_path / "x.log"))
     assert sink.close(PATIENCE_S)
     assert sink.close(0.0)
@@ -513,14 +515,14 @@ def test_close_again(open_sink: OpenSink, tmp_path: Path) -> None:
 
 
 def test_close_leaves_the_stream_open(open_sink: OpenSink, pipe: Pipe) -> None:
-    """The stream is not the sink's to close."""
+    """Closing the sink does not close the stream."""
     sink = open_sink(stream_fd=pipe.writer)
     assert sink.close(PATIENCE_S)
     assert os.write(pipe.writer, b"x") == 1
 
 
 def test_close_with_slow_reader(open_sink: OpenSink, pipe: Pipe) -> None:
-    """Closing does not wait longer than it was told to."""
+    """Closing waits no longer than it was told to."""
     sink = open_sink(stream_fd=pipe.writer)
     pipe.stall(sink)
     Log(sink).info("test.text", "text")
@@ -531,7 +533,7 @@ def test_close_with_slow_reader(open_sink: OpenSink, pipe: Pipe) -> None:
 
 
 def test_put_takes_records(open_sink: OpenSink, tmp_path: Path) -> None:
-    """A record may be queued as it is, with a time of its own."""
+    """A record may be queued as it is, with its own time."""
     sink = open_sink(file=str(tmp_path / "x.log"))
     sink.put(Record(0.0, Level.INFO, "test.text", "text", {}))
     assert written(sink, tmp_path / "x.log")[0]["time"] == "1970-01-01T00:00:00.000Z"

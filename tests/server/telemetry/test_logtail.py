@@ -1,4 +1,4 @@
-"""Who follows gets each line or its place in a count, in bounded memory."""
+"""A follower gets each line, or a count in the place of missing ones, in bounded memory."""
 
 from buntime.core.telemetry.applines import LineFilter, numbered, seq_of
 from buntime.core.telemetry.records import Level
@@ -37,7 +37,8 @@ class Followed:
 
 
 def test_lines_that_are_wanted() -> None:
-    """Lines of the apps that he sees and of the level that he wants, and one call to wake him."""
+    """A follower gets lines of the apps that he may see, at the level that he wants, and one call
+    to wake him."""
     followed = Followed(level=Level.WARN)
     followed.put("shop", [line(1), line(2, "warn"), line(3, "error")])
     followed.put("other", [line(4, "error")])
@@ -53,7 +54,7 @@ def test_lines_that_are_wanted() -> None:
 
 
 def test_pieces() -> None:
-    """What is taken at once is bounded, and the rest comes next."""
+    """One take is bounded, and the rest comes with the next."""
     followed = Followed()
     followed.put("shop", [line(number) for number in range(1, 6)])
     assert followed.take(150) == [1]
@@ -62,7 +63,7 @@ def test_pieces() -> None:
 
 
 def test_slow_reader() -> None:
-    """Lines beyond the bound are counted, and the count stands where they are missing."""
+    """Lines beyond the bound are counted, and the count is where they are missing."""
     followed = Followed(kept_bytes=3 * len(line(1)))
     followed.put("shop", [line(number) for number in range(1, 6)])
     assert followed.take(1) == [1]
@@ -73,7 +74,7 @@ def test_slow_reader() -> None:
 
 
 def test_gap_at_the_end() -> None:
-    """A gap is told also where no line follows, once."""
+    """A gap is reported once, even if no line follows."""
     followed = Followed(kept_bytes=2 * len(line(1)))
     followed.put("shop", [line(number) for number in range(1, 6)])
     followed.tail.wake()
@@ -83,7 +84,7 @@ def test_gap_at_the_end() -> None:
 
 
 def test_memory() -> None:
-    """However much comes, no more is kept."""
+    """However much comes, the memory stays bounded."""
     followed = Followed(kept_bytes=5000)
     for number in range(1000):
         followed.put("shop", [line(number)])

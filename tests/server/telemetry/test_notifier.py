@@ -27,7 +27,7 @@ class Manager:
         self.sock.bind(self.path)
 
     def told(self) -> list[dict[str, str]]:
-        """All that has come; on one machine a datagram is there when it is sent."""
+        """Everything that has arrived; on one machine a datagram is there once it is sent."""
         messages: list[dict[str, str]] = []
         while True:
             try:
@@ -54,7 +54,7 @@ class Fixture:
 
 
 def test_the_states(manager: Manager) -> None:
-    """Ready, reloading with the time of it, stopping with the time that it may take."""
+    """Ready, reloading with its time, and stopping with the time that it may take."""
     notifier = Fixture(notify=manager.path).notifier
     notifier.ready("Serving 2 apps")
     before_us = time.clock_gettime_ns(time.CLOCK_MONOTONIC) // 1000
@@ -72,7 +72,7 @@ def test_the_states(manager: Manager) -> None:
 
 
 def test_the_watchdog(manager: Manager) -> None:
-    """Three times in the time after which silence counts as death, while the loop turns."""
+    """It is sent three times per watchdog period, while the loop turns."""
     fixture = Fixture(notify=manager.path, watchdog_s=30.0)
     fixture.notifier.start_watchdog()
     for _ in range(3):
@@ -85,7 +85,7 @@ def test_the_watchdog(manager: Manager) -> None:
 
 @pytest.mark.parametrize("told", [{}, {"watchdog_s": 1.0}])
 def test_nobody_wants_to_know(told: dict[str, Any]) -> None:
-    """Without a socket nothing is sent, logged or planned."""
+    """Without a socket nothing is sent, logged or scheduled."""
     fixture = Fixture(**told)
     fixture.notifier.ready("Serving")
     fixture.notifier.start_watchdog()
@@ -93,7 +93,7 @@ def test_nobody_wants_to_know(told: dict[str, Any]) -> None:
 
 
 def test_nobody_listens(tmp_path: Path) -> None:
-    """A manager that is gone is told of once, and again when it had come back meanwhile."""
+    """A missing manager is logged once, and again if it had come back meanwhile."""
     path = tmp_path / "notify"
     fixture = Fixture(notify=str(path))
     for _ in range(3):
@@ -119,7 +119,7 @@ def test_a_manager_that_reads_nothing(manager: Manager) -> None:
 
 
 def test_the_journal_s_stream(tmp_path: Path) -> None:
-    """A descriptor is the journal's when it is the file that the environment names."""
+    """A descriptor is the journal's if it is the file that the environment names."""
     with (tmp_path / "stream").open("w") as file:
         state = os.fstat(file.fileno())
         assert is_stream(file.fileno(), (state.st_dev, state.st_ino))

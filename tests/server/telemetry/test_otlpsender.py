@@ -1,4 +1,4 @@
-"""Spans and records reach a collector, and one that is dead or odd holds up nobody."""
+"""Spans and records reach a collector, and a dead or odd one holds up nobody."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def sending(url: str, *, timeout_s: float = 5.0) -> Iterator[tuple[Sender, Warni
 
 
 class Collected:
-    """A collector that answers as it is told, and knows what it has taken."""
+    """A collector that answers as told, and records what it has accepted."""
 
     def __init__(self, *replies: bytes) -> None:
         self.replies = list(replies)
@@ -93,7 +93,8 @@ def collector(script: Script) -> contextlib.AbstractContextManager[Any]:
 
 
 def test_batches() -> None:
-    """Spans and records come in batches, with the fields that the collector wants, compressed."""
+    """Spans and records are sent in batches, with the fields that the collector expects,
+    compressed."""
     taken = Collected()
     with collector(taken) as server, sending(f"{server.url}/otel") as (sender, warnings):
         for _ in range(BATCH_MAX + 10):
@@ -111,7 +112,7 @@ def test_batches() -> None:
 
 
 def test_last_ones() -> None:
-    """What is left at the end is sent before it."""
+    """What is left at the end is sent before the sender stops."""
     taken = Collected()
     with collector(taken) as server:
         sender = Sender(Collector(server.url), resource({}), {}, warn=Warnings(), delay_s=60)
@@ -122,7 +123,7 @@ def test_last_ones() -> None:
 
 @pytest.mark.parametrize("status", [429, 502, 503, 504])
 def test_tried_again(status: int) -> None:
-    """What is not taken for now is sent again, when the collector says."""
+    """A batch that is refused for now is sent again, when the collector says."""
     taken = Collected(answer({}, status, {"Retry-After": "0"}))
     with collector(taken) as server, sending(server.url) as (sender, _):
         sender.put_span(SPAN)
@@ -133,7 +134,7 @@ def test_tried_again(status: int) -> None:
 
 @pytest.mark.parametrize("status", [301, 400, 401, 404, 413, 500])
 def test_refused(status: int) -> None:
-    """What is refused for good is lost, and told; the next batch is tried."""
+    """A batch that is refused for good is lost and reported; the next batch is tried."""
     taken = Collected(answer({}, status))
     with collector(taken) as server, sending(server.url) as (sender, warnings):
         sender.put_span(SPAN)
@@ -147,7 +148,7 @@ def test_refused(status: int) -> None:
 
 
 def test_taken_in_part() -> None:
-    """Spans that a collector does not want, of a batch that it takes, are counted."""
+    """Spans that a collector rejects from an accepted batch are counted."""
     said = {"partialSuccess": {"rejectedSpans": "2", "errorMessage": "too old"}}
     with collector(Collected(answer(said))) as server, sending(server.url) as (sender, warnings):
         for _ in range(BATCH_MAX):
@@ -158,7 +159,7 @@ def test_taken_in_part() -> None:
 
 @pytest.mark.parametrize("odd", [b"SSH-2.0\r\n", b"", b"HTTP/1.1 200 OK\r\n\r\n[[", answer(["x"])])
 def test_odd_collectors(odd: bytes) -> None:
-    """Whatever answers, the sender goes on."""
+    """Whatever the answer is, the sender continues."""
     taken = Collected(odd)
     with collector(taken) as server, sending(server.url) as (sender, _):
         sender.put_span(SPAN)
@@ -168,7 +169,8 @@ def test_odd_collectors(odd: bytes) -> None:
 
 
 def test_dead_collector(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nobody waits for it; there is one line a minute, and no more than so many are kept."""
+    """Nobody waits for a dead collector; it is logged once a minute, and a bounded amount is
+    kept."""
     monkeypatch.setattr(otlpsender, "pause_s", lambda *_, **__: 0.0)
     with socket.create_server(("127.0.0.1", 0)) as unused:
         port = unused.getsockname()[1]
@@ -182,7 +184,7 @@ def test_dead_collector(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_batch_that_is_too_old(monkeypatch: pytest.MonkeyPatch) -> None:
-    """It makes room for the next one."""
+    """A batch that is too old makes room for the next one."""
     monkeypatch.setattr(otlpsender, "GIVE_UP_S", -1.0)
     taken = Collected(answer({}, 503))
     with collector(taken) as server, sending(server.url) as (sender, warnings):

@@ -1,4 +1,4 @@
-"""A request has its span, which its app is told of, and nothing is done where nobody wants one."""
+"""A request has its span, which its app is told, and nothing is done if tracing is off."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tests.support.callcount import count_calls
 from tests.support.exchanges import FakeClient, FakeResponder
 
 TRACE, PARENT = "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"
-CALLS_BEFORE = 37  # of being given to a worker and answered, as counted then
+CALLS_BEFORE = 37  # of giving a request to a worker and answering it, before there was tracing
 GOOD = f"00-{TRACE}-{PARENT}-00"
 
 
@@ -24,7 +24,7 @@ def begin(client: FakeClient, *fields: str) -> Exchange:
 
 
 def assign(exchange: Exchange) -> list[list[str]]:
-    """Give it to a worker; the fields that its app gets."""
+    """Give the request to a worker; returns the trace fields that its app gets."""
     responder = cast(Assignment, FakeResponder(exchange))
     line, _ = exchange.assign(responder, "w1", 1)
     told: dict[str, Any] = json.loads(line)
@@ -44,14 +44,14 @@ class Traced:
 
 
 def test_untouched_without_a_tracer() -> None:
-    """Without a tracer apps get what clients send, whatever it is."""
+    """Without a tracer apps get the clients' fields unchanged, whatever they are."""
     for parent in (GOOD, "nonsense"):
         exchange = begin(FakeClient(), f"traceparent: {parent}", "tracestate: a=1")
         assert assign(exchange) == [["traceparent", parent], ["tracestate", "a=1"]]
 
 
 def test_app_is_told() -> None:
-    """The app's spans are children of the runtime's, in the client's trace."""
+    """The app's spans are children of the runtime's span, in the client's trace."""
     traced = Traced()
     exchange = begin(traced.client, f"traceparent: {GOOD}", "tracestate: a=1")
     traced.client.fake_service.loop.now += 0.5
@@ -69,7 +69,7 @@ def test_app_is_told() -> None:
 
 
 def test_new_trace() -> None:
-    """What is malformed, or not there, makes a new one; what was malformed does not get on."""
+    """Missing or malformed fields start a new trace; malformed ones are not passed on."""
     traced = Traced()
     for number, fields in enumerate([(), ("traceparent: x", "tracestate: a=1")], 1):
         [(name, value)] = assign(begin(traced.client, *fields))
@@ -78,7 +78,7 @@ def test_new_trace() -> None:
 
 
 def test_second_worker() -> None:
-    """A request that is given to another worker has the span that it had."""
+    """A request that is given to a second worker keeps its span."""
     traced = Traced()
     exchange = begin(traced.client)
     first = assign(exchange)
@@ -87,7 +87,7 @@ def test_second_worker() -> None:
 
 
 def test_no_worker() -> None:
-    """A request that comes to no worker has a span too, when it has been answered."""
+    """A request that reaches no worker also has a span, once it is answered."""
     traced = Traced()
     begin(traced.client, f"traceparent: {GOOD}").respond(404, [], b"")
     [span] = traced.spans
@@ -95,7 +95,7 @@ def test_no_worker() -> None:
 
 
 def test_not_sampled() -> None:
-    """It is passed on that it is not sampled, and nothing is sent."""
+    """ "Not sampled" is passed on, and nothing is sent."""
     traced = Traced(Sampler("always_off"))
     exchange = begin(traced.client)
     [(_, value)] = assign(exchange)
@@ -106,7 +106,7 @@ def test_not_sampled() -> None:
 
 
 def test_cost() -> None:
-    """Without a tracer a request calls nothing more than it did before there was one."""
+    """Without a tracer a request makes no more calls than before there was tracing."""
 
     def answer(client: FakeClient) -> int:
         exchange = begin(client)
