@@ -28,13 +28,13 @@ def shop(bundle: Path, tmp_path: Path) -> Iterator[Workshop]:
 
 @pytest.fixture
 def open_shop() -> Iterator[Workshop]:
-    """A workshop for workers that become another user: all of it can be read by everybody."""
+    """A workshop for workers that become another user: everybody can read all of it."""
     if os.geteuid() != 0:
         pytest.skip("only root can become another user")
     if SYSTEM_PYTHON is None:
         pytest.skip("there is no Python that every user can read")
     with tempfile.TemporaryDirectory(prefix="buntime-worker-") as name:
-        folder = Path(name)  # those of pytest are private
+        folder = Path(name)  # pytest's own are private
         folder.chmod(0o755)
         (folder / "app").mkdir()
         with workshop(make_bundle(folder / "worker"), folder / "app") as made:

@@ -7,7 +7,7 @@ import pytest
 from tests.support.peer import Peer
 from tests.support.workshop import Workshop
 
-# Every fact about what an app is given, asserted by the app itself.
+# The app itself asserts every fact about what it is given.
 STRICT = """
 import copy
 
@@ -65,7 +65,7 @@ async def app(scope, receive, send):
 
 
 def test_a_strict_app_finds_nothing(shop: Workshop) -> None:
-    """Scope, events, state and lifespan are exactly what the specification says."""
+    """Scope, events, state and lifespan are exactly as specified."""
     worker = shop.boot(STRICT)
     ready = worker.ready()
     assert (ready["kind"], ready["is_async"], ready["concurrency"]) == ("asgi", True, 100)
@@ -198,7 +198,8 @@ async def app(scope, receive, send):
     ],
 )
 def test_faults(shop: Workshop, case: str, messages: list[str], message: str) -> None:
-    """What an app may not do is one ERROR of its request that says so; the worker serves on."""
+    """An invalid event is one ERROR of its request that says what is wrong; the worker keeps
+    serving."""
     worker = shop.start(ANSWERS)
     answer = worker.get("/shop/" + case)
     assert answer.types == messages
@@ -210,7 +211,7 @@ def test_faults(shop: Workshop, case: str, messages: list[str], message: str) ->
 
 @pytest.mark.parametrize(("case", "size"), [("one", 3), ("declared", 3), ("large", 200_000)])
 def test_answers(shop: Workshop, case: str, size: int) -> None:
-    """A body that is complete with its first event leaves in as few messages as possible."""
+    """A body that is complete with its first event is sent in as few messages as possible."""
     answer = shop.start(ANSWERS).get("/shop/" + case)
     assert len(answer.body) == size
     if case == "large":
@@ -220,7 +221,7 @@ def test_answers(shop: Workshop, case: str, size: int) -> None:
 
 
 def test_body_after_the_end_is_told(shop: Workshop) -> None:
-    """An event after the last one raises in the app; the response stands."""
+    """An event after the last one raises in the app; the response stays valid."""
     worker = shop.start(ANSWERS)
     assert worker.get("/shop/after-the-end").text == "abc"
     assert worker.terminate() == 0
@@ -228,7 +229,7 @@ def test_body_after_the_end_is_told(shop: Workshop) -> None:
 
 
 def test_task_that_exits_ends_alone(shop: Workshop) -> None:
-    """sys.exit in a task of the app ends neither the loop nor the request beside it."""
+    """sys.exit in a task of the app ends neither the loop nor another request."""
     worker = shop.start(ANSWERS)
     assert worker.get("/shop/task-exits").text == "abc"
     assert worker.get("/shop/one").text == "abc"
@@ -237,7 +238,7 @@ def test_task_that_exits_ends_alone(shop: Workshop) -> None:
 
 
 def test_background_work_goes_on(shop: Workshop) -> None:
-    """What an app does after its response goes on, and TERMINATE waits for it."""
+    """What an app does after its response continues, and TERMINATE waits for it."""
     worker = shop.start(ANSWERS)
     assert worker.get("/shop/background").text == "abc"
     assert worker.stdout == ""
@@ -279,7 +280,7 @@ UP = GO + "await send({'type': 'lifespan.startup.complete'}); "
     ],
 )
 def test_lifespans_that_are_none(shop: Workshop, lifespan: str, told: str) -> None:
-    """An app without a lifespan, or with a faulty one, is served; faults are told of."""
+    """An app without a lifespan, or with a faulty one, is served; faults are reported."""
     worker = shop.start(LIFESPAN.format(lifespan=lifespan))
     assert worker.get().text == "served"
     assert worker.terminate() == 0
@@ -302,13 +303,13 @@ def test_lifespans_that_are_none(shop: Workshop, lifespan: str, told: str) -> No
     ],
 )
 def test_failed_startup_is_a_boot_error(shop: Workshop, lifespan: str, message: str) -> None:
-    """An app whose startup fails is not served; the ERROR tells what it says."""
+    """An app whose startup fails is not served; the ERROR has its message."""
     error = shop.boot(LIFESPAN.format(lifespan=lifespan)).boot_error()
     assert error["message"] == message
 
 
 def test_loop_of_the_import_is_the_loop_that_runs(shop: Workshop) -> None:
-    """What a module bound to an event loop when it was imported works."""
+    """An object bound to an event loop at import works."""
     source = """
     import asyncio
     loop = asyncio.new_event_loop()
@@ -372,7 +373,7 @@ async def app(scope, receive, send):
 
 
 def test_the_base_can_be_stripped(shop: Workshop) -> None:
-    """With stripBase a path is what stands behind the base, and root_path stands beside it."""
+    """With stripBase the path is what follows the base, and root_path is separate."""
     worker = shop.start(STRIPPED, config={"ttl": 60, "stripBase": True})
     assert worker.get("/shop/a%20b/?q").text == "/shop /a b/ b'/a%20b/'"
     assert worker.get("/shop").text == "/shop / b'/'"

@@ -1,4 +1,4 @@
-"""ASGI's websocket scope, told by apps that check every fact themselves."""
+"""ASGI's websocket scope, checked by apps that assert every fact themselves."""
 
 import json
 
@@ -60,7 +60,7 @@ async def app(scope, receive, send):
 
 
 def test_a_strict_app_finds_nothing(shop: Workshop) -> None:
-    """Scope and events are exactly what the specification says."""
+    """Scope and events are exactly as specified."""
     worker = shop.start(STRICT)
     headers = [("x-a", "1"), ("x-a", "\xe9")]
     peer = Peer(worker, "/shop/a%20b/%C3%A9?q=%20", ("v1", "v2"), headers=headers, scheme="https")
@@ -91,12 +91,12 @@ SCRIPTS = """
 
 
 def scripted(shop: Workshop, **scripts: list[object]) -> Worker:
-    """An app that goes through a script for each path: None receives, an event is sent."""
+    """An app that follows a script for each path: None receives, an event is sent."""
     return shop.start(SCRIPTED + repr(scripts))
 
 
 def results(worker: Worker) -> list[object]:
-    """What came of the steps of one WebSocket."""
+    """The results of one WebSocket's steps."""
     eventually(lambda: worker.stdout.endswith("\n"))
     last: list[object] = json.loads(worker.stdout.splitlines()[-1])
     return last
@@ -121,7 +121,7 @@ BODY = {"type": "websocket.http.response.body", "body": b"pe"}
     ],
 )
 def test_denial(shop: Workshop, script: list[object], status: int, body: bytes) -> None:
-    """What is not accepted is denied, by 403 or by a response of the app."""
+    """What is not accepted is denied, with 403 or with a response of the app."""
     worker = scripted(shop, a=script)
     answer = Peer(worker, "/shop/a").denied()
     assert (answer.status, answer.body) == (status, body)
@@ -156,7 +156,7 @@ def test_denial(shop: Workshop, script: list[object], status: int, body: bytes) 
     ],
 )
 def test_events_out_of_place(shop: Workshop, script: list[object], error: str) -> None:
-    """An event that has no place is an error in the app, which says which and where."""
+    """An event out of place is an error in the app, which says which event and where."""
     worker = scripted(shop, a=script)
     peer = Peer(worker, "/shop/a")
     # However it ends, it ends once.
@@ -177,7 +177,7 @@ def test_the_app_closes(shop: Workshop) -> None:
 
 
 def test_defaults_of_close(shop: Workshop) -> None:
-    """A close without code and reason is a normal one; None stands for nothing."""
+    """A close without code and reason is a normal one; None counts as missing."""
     close = {"type": "websocket.close", "code": None, "reason": None}
     worker = scripted(shop, a=[ACCEPT, {"type": "websocket.close"}], b=[ACCEPT, close])
     assert opened(worker, "/shop/a").closed() == (1000, "", False)
@@ -185,13 +185,13 @@ def test_defaults_of_close(shop: Workshop) -> None:
 
 
 def test_return_closes(shop: Workshop) -> None:
-    """An app that returns after it accepted has closed normally."""
+    """An app that returns after accepting has closed normally."""
     assert opened(scripted(shop, a=[ACCEPT]), "/shop/a").closed() == (1000, "", True)
 
 
 @pytest.mark.parametrize("steps", ["", "await send({'type': 'websocket.accept'})"])
 def test_errors(shop: Workshop, steps: str) -> None:
-    """An app that raises fails: 500 before it has accepted, 1011 after."""
+    """An app that raises fails: with 500 before it has accepted, with 1011 after."""
     source = f"async def app(scope, receive, send):\n    await receive()\n    {steps}\n    1 / 0\n"
     peer = Peer(shop.start(source))
     if steps:
@@ -206,7 +206,7 @@ def test_unfinished_denial(shop: Workshop) -> None:
 
 
 def test_the_client_leaves_before_accept(shop: Workshop) -> None:
-    """The app gets a disconnect while it decides, and its accept raises OSError."""
+    """The app gets a disconnect before it accepts, and its accept raises OSError."""
     worker = scripted(shop, a=[None, None, ACCEPT, CLOSE])
     peer = Peer(worker, "/shop/a")
     worker.cancel(peer.id)
@@ -219,7 +219,7 @@ def test_the_client_leaves_before_accept(shop: Workshop) -> None:
 
 
 def test_receive_before_accept(shop: Workshop) -> None:
-    """A receive waits while the app decides, and gets the first message after the accept."""
+    """A receive waits while the app has not accepted, and gets the first message after that."""
     source = """
 import asyncio
 async def app(scope, receive, send):
@@ -258,7 +258,7 @@ async def app(scope, receive, send):
 
 
 def test_send_waits_for_credit(shop: Workshop) -> None:
-    """A send waits for its client, and raises OSError when that one leaves."""
+    """A send waits for its client, and raises OSError when the client leaves."""
     source = """
 async def app(scope, receive, send):
     await receive()
@@ -298,7 +298,7 @@ async def app(scope, receive, send):
 
 
 def test_frameworks_exceptions(shop: Workshop) -> None:
-    """Starlette's examples let WebSocketDisconnect through; that is told to nobody."""
+    """Starlette's examples let WebSocketDisconnect through; this is not reported."""
     source = """
 from starlette.applications import Starlette
 from starlette.routing import WebSocketRoute

@@ -22,7 +22,7 @@ def fetch(request):
 
 
 def test_ready_tells_kind_and_concurrency(shop: Workshop) -> None:
-    """READY tells the kind, how many requests at once, and how long the boot took."""
+    """READY says the kind, how many requests may run at once, and how long the boot took."""
     worker = shop.boot(DUMP)
     ready = worker.ready()
     assert (ready["kind"], ready["concurrency"], ready["is_async"]) == ("fetch", 8, False)
@@ -30,7 +30,7 @@ def test_ready_tells_kind_and_concurrency(shop: Workshop) -> None:
 
 
 def test_concurrency_is_the_runtime_s(shop: Workshop) -> None:
-    """A concurrency in INIT wins over the default."""
+    """A concurrency in INIT overrides the default."""
     assert shop.boot(DUMP, concurrency=3).ready()["concurrency"] == 3
 
 
@@ -40,7 +40,7 @@ def test_low_memory_means_one_thread(shop: Workshop) -> None:
 
 
 def test_worker_of_one_request_has_one_thread(shop: Workshop) -> None:
-    """With ttl 0 no thread is started beside the handler's, whatever `concurrency` says."""
+    """With ttl 0 no thread besides the handler's is started, whatever `concurrency` says."""
     code = """
     import os
     from buntime import Response
@@ -70,7 +70,7 @@ def test_request_may_come_with_init(shop: Workshop) -> None:
 
 
 def test_surroundings_are_the_app_s(shop: Workshop) -> None:
-    """Environment, folder, argv, path and __main__ are as if the app had been started itself."""
+    """Environment, folder, argv, path and __main__ are as if the app had been started directly."""
     (shop.folder / "vendor").mkdir()
     worker = shop.start(DUMP, env={"APP_DIR": "x", "TZ": "UTC"}, path=["/opt/lib"], prefix="/venv")
     seen = worker.get().json
@@ -87,12 +87,12 @@ def test_surroundings_are_the_app_s(shop: Workshop) -> None:
 
 
 def test_bundle_may_be_run_as_a_folder(shop: Workshop) -> None:
-    """`python BUNDLE` works as `python BUNDLE/__main__.py` does, only slower."""
+    """`python BUNDLE` works like `python BUNDLE/__main__.py`, but is slower."""
     shop.launched = shop.bundle
     assert shop.start(DUMP).get().json["path"][-1] == str(shop.bundle)
 
 
-# Of this Python: others that are tested have theirs in the same bundle.
+# Those of this Python: other tested versions have theirs in the same bundle.
 MODULES_FILE = f"modules-{MAGIC_NUMBER.hex()}.bin"
 MODULES = """
 import importlib.util, inspect, sys
@@ -114,7 +114,7 @@ def fetch(request):
 
 
 def test_later_workers_load_what_the_first_has_imported(shop: Workshop) -> None:
-    """The first worker writes the modules into one file; those that run it look the same."""
+    """The first worker writes the modules into one file; modules loaded from it look the same."""
     first = shop.start(MODULES).get().json
     cache = shop.bundle / MODULES_FILE
     written = cache.stat().st_mtime_ns
@@ -126,7 +126,7 @@ def test_later_workers_load_what_the_first_has_imported(shop: Workshop) -> None:
 
 @pytest.mark.parametrize("damage", [b"", b"\xe3", b"no marshal data", b"cut"])
 def test_a_damaged_file_of_modules_is_made_anew(shop: Workshop, damage: bytes) -> None:
-    """What cannot be loaded is imported, and written once more."""
+    """If the file cannot be loaded the modules are imported, and written once more."""
     shop.start(MODULES)
     cache = shop.bundle / MODULES_FILE
     whole = cache.read_bytes()
@@ -137,7 +137,7 @@ def test_a_damaged_file_of_modules_is_made_anew(shop: Workshop, damage: bytes) -
 
 
 def test_time_zone_is_taken(shop: Workshop) -> None:
-    """TZ of the app's environment counts from the first import on."""
+    """TZ in the app's environment applies from the first import."""
     source = """
     import time
     from buntime import Response
@@ -149,7 +149,8 @@ def test_time_zone_is_taken(shop: Workshop) -> None:
 
 
 def test_environment_is_the_apps_alone(shop: Workshop) -> None:
-    """Python code, C code and programs see what INIT told, and nothing of the worker's own."""
+    """Python code, C code and programs see the environment from INIT, and nothing of the worker's
+    own."""
     source = """
     import ctypes, os, subprocess
     from buntime import Response
@@ -184,7 +185,7 @@ def test_own_packages_are_not_shadowed(shop: Workshop) -> None:
 
 
 def test_vendor_is_importable(shop: Workshop) -> None:
-    """What the folder vendor/ holds is imported, and the app's own folder comes first."""
+    """The packages in vendor/ can be imported, and the app's own folder takes precedence."""
     shop.write("X = 'vendor'", "vendor/lib.py")
     source = """
     import lib
@@ -208,13 +209,13 @@ def test_vendor_is_importable(shop: Workshop) -> None:
     ],
 )
 def test_module_names(shop: Workshop, entrypoint: str, name: str | None) -> None:
-    """An entrypoint is imported by its natural name, or by another where that is taken."""
+    """An entrypoint is imported by its natural name, or by another if that is taken."""
     seen = shop.start(DUMP, entrypoint=entrypoint).get().json
     assert name is None or seen["name"] == name
 
 
 def test_package_of_the_entrypoint_s_name(shop: Workshop) -> None:
-    """A package beside the entrypoint that bears its name does not hide it."""
+    """A package beside the entrypoint with the same name does not hide it."""
     shop.write("raise RuntimeError('the package')", "app/__init__.py")
     assert shop.start(DUMP).get().json["name"] == "_app_app_py"
 
@@ -291,7 +292,7 @@ def test_import_that_fails(shop: Workshop, source: str, message: str) -> None:
     ],
 )
 def test_nothing_to_serve(shop: Workshop, source: str, message: str) -> None:
-    """A module that serves nothing is an ERROR that says what was looked for and found."""
+    """A module that serves nothing is an ERROR that says what was looked for and what was found."""
     error = shop.boot(source).boot_error()
     assert error["message"].startswith("app.py: ")
     assert message in error["message"]
@@ -320,12 +321,12 @@ CHOSEN = """
 
 @pytest.mark.parametrize("serves", ["server", "site.inner", "create_app()", "Site.inner", "App()"])
 def test_what_is_served_can_be_chosen(shop: Workshop, serves: str) -> None:
-    """The manifest may say what of the module is served, and that it is called to make it."""
+    """The manifest may name what the module serves, and have it called to create the app."""
     assert shop.start(CHOSEN, serves=serves).get().text == "chosen"
 
 
 def test_routes_can_be_chosen(shop: Workshop) -> None:
-    """It may be routes too."""
+    """It may also name routes."""
     assert shop.start(CHOSEN, serves="table").ready
 
 
@@ -344,7 +345,7 @@ def test_routes_can_be_chosen(shop: Workshop) -> None:
     ],
 )
 def test_what_cannot_be_served(shop: Workshop, serves: str, message: str) -> None:
-    """What is chosen wrongly is told, with what the module has."""
+    """A wrong choice is an error that lists what the module has."""
     assert message in shop.boot(CHOSEN, serves=serves).boot_error()["message"]
 
 
@@ -353,7 +354,7 @@ def test_what_cannot_be_served(shop: Workshop, serves: str, message: str) -> Non
     [("tornado/web.py", "tornado.web"), ("aiohttp/web_app.py", "aiohttp.web_app")],
 )
 def test_apps_with_servers_of_their_own(shop: Workshop, module: str, name: str) -> None:
-    """What only its framework's server can serve is told as that."""
+    """An app that only its framework's server can serve gets an error that says so."""
     shop.write("class Application:\n    def __call__(self, request): ...", f"vendor/{module}")
     source = f"from {name} import Application\nclass Shop(Application): ...\napp = Shop()"
     error = shop.boot(source).boot_error()["message"]
@@ -362,7 +363,7 @@ def test_apps_with_servers_of_their_own(shop: Workshop, module: str, name: str) 
 
 
 def test_roots(shop: Workshop) -> None:
-    """Modules of roots are imported by their names there, the entrypoint's own too."""
+    """Modules in import roots are imported by their names there, including the entrypoint."""
     shop.write("X = 'lib'", "lib/shelf.py")
     shop.write("import app", "src/other.py")
     source = """
@@ -377,7 +378,7 @@ def test_roots(shop: Workshop) -> None:
 
 
 def test_an_entrypoint_that_is_a_package(shop: Workshop) -> None:
-    """`shop/__init__.py` is `shop`, and its modules are imported relatively."""
+    """`shop/__init__.py` is `shop`, and its modules can be imported relatively."""
     shop.write("X = 'part'", "shop/part.py")
     source = """
         from .part import X
@@ -390,7 +391,7 @@ def test_an_entrypoint_that_is_a_package(shop: Workshop) -> None:
 
 
 def test_editable_packages_are_found(shop: Workshop) -> None:
-    """What setuptools finds by a hook, as it was installed as editable, is imported."""
+    """A package installed as editable, which setuptools finds with a hook, can be imported."""
     shop.write("X = 'edited'", "elsewhere/edited.py")
     where = str(shop.folder / "elsewhere/edited.py")
     hook = f"""
@@ -417,14 +418,14 @@ def test_editable_packages_are_found(shop: Workshop) -> None:
 
 
 def test_missing_entrypoint(shop: Workshop) -> None:
-    """An entrypoint that is not there is named."""
+    """A missing entrypoint is named."""
     worker = shop.spare()
     worker.init("gone.py")
     assert "gone.py: there is no such file in" in worker.boot_error()["message"]
 
 
 def test_shadowed_app_is_told(shop: Workshop) -> None:
-    """That a helper called fetch keeps an app from being served is told on stderr."""
+    """If a helper called fetch keeps an app from being served, stderr says so."""
     worker = shop.start("def fetch(url): ...\ndef app(environ, start_response): ...")
     assert "fetch is served, app is not" in worker.stderr
 
@@ -445,12 +446,12 @@ def test_output_is_by_lines(shop: Workshop) -> None:
 
 
 def test_spare_ends_with_terminate(shop: Workshop) -> None:
-    """A spare that is no longer wanted leaves with exit code 0."""
+    """A spare that is no longer wanted exits with code 0."""
     assert shop.spare().terminate() == 0
 
 
 def test_start_is_cheap(shop: Workshop) -> None:
-    """Before INIT nothing is imported that costs and that not every app needs."""
+    """Before INIT nothing expensive is imported that some apps do not need."""
     source = """
     import sys
     BEFORE = sorted(sys.modules)
@@ -468,7 +469,7 @@ def test_start_is_cheap(shop: Workshop) -> None:
 
 
 def test_garbage_ends_the_worker(shop: Workshop) -> None:
-    """A runtime that breaks the protocol has no worker any more, and reads why on its stderr."""
+    """A runtime that breaks the protocol loses its worker, and finds the reason on its stderr."""
     worker = shop.spare()
     worker.socket.sendall(b"nonsense\n")
     assert worker.process.wait(20) == 1

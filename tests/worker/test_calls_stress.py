@@ -1,4 +1,4 @@
-"""Calls from everywhere at once, with streams, large contents and hooks between them."""
+"""Calls from everywhere at once, with streams, large contents and hooks in between."""
 
 import select
 import socket
@@ -53,21 +53,21 @@ BODIES = {
 
 
 class Store:
-    """Plays the runtime: answers every CALL that comes, and never waits to send."""
+    """Plays the runtime: answers every CALL that arrives, and never waits to send."""
 
     def __init__(self, worker: Worker) -> None:
         self.worker = worker
-        self.large: dict[int, list[int]] = {}  # what is still to come
+        self.large: dict[int, list[int]] = {}  # what has not arrived yet
         self.answers = 0
         self._out = bytearray()
         self._decoder = Decoder()
 
     def send(self, message: Message, payload: bytes = b"") -> None:
-        """Send a message when the kernel takes it."""
+        """Send a message when the kernel accepts it."""
         self._out += encode(message) + payload
 
     def serve(self, wanted: int) -> None:
-        """Answer until so many RESPONSEs have come, or the process is gone."""
+        """Answer until this many RESPONSEs have come, or the process has ended."""
         sock = self.worker.socket
         while self.answers < wanted:
             out = [sock] if self._out else []
@@ -117,7 +117,7 @@ class Store:
 @pytest.mark.parametrize("kind", BODIES)
 @pytest.mark.parametrize("concurrency", [1, 3, None])
 def test_stress(shop: Workshop, kind: str, concurrency: int | None) -> None:
-    """Nothing is lost, mixed up or stuck, through the whole life of a worker."""
+    """Nothing is lost, mixed up or stuck during a worker's whole life."""
     async_, body = BODIES[kind]
     first, *rest = body.split("\n")
     source = SOURCE.replace("{async_}", async_).replace("{body}", first) + "\n".join(rest) + "\n"

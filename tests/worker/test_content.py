@@ -1,4 +1,4 @@
-"""What calls carry: JSON with bytes in it, whole or in pieces."""
+"""What calls carry: JSON with bytes in it, complete or in pieces."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ VALUES = st.recursive(
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(KEYS, inner, max_size=3),
     max_leaves=10,
 )  # fmt: skip
-# What may come instead: as above, and with marks that mean nothing or too much.
+# What may arrive instead: as above, and with marks that mean nothing or too much.
 CLAIMS = st.recursive(
     st.none() | st.integers(-3, 9) | st.text(max_size=3),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(KEYS, inner, max_size=2),
@@ -28,7 +28,7 @@ CLAIMS = st.recursive(
 
 
 def through_a_message(value: Any) -> Any:
-    """What comes of a value that goes as part of a message."""
+    """The result of sending a value as part of a message."""
     parcel = Parcel(value)
     message: dict[str, Any] = {}
     payload = parcel.put_into(message, {"value": parcel.packed})
@@ -37,7 +37,7 @@ def through_a_message(value: Any) -> Any:
 
 
 def through_pieces(value: Any) -> Any:
-    """What comes of a value that goes in pieces."""
+    """The result of sending a value in pieces."""
     assembly = None
     for message, piece in Parcel(value).pieces(7, is_item=True):
         assert message["size"] == len(piece) <= MAX_PAYLOAD
@@ -51,14 +51,14 @@ def through_pieces(value: Any) -> Any:
 
 @given(VALUES)
 def test_round_trip(value: Any) -> None:
-    """What goes out comes in as it was, both ways."""
+    """Values arrive as they were sent, in both forms."""
     assert repr(through_a_message(value)) == repr(value)
     assert repr(through_pieces(value)) == repr(value)
 
 
 @pytest.mark.parametrize("size", [0, 1, MAX_PAYLOAD - 2, MAX_PAYLOAD - 1, MAX_PAYLOAD, 300_000])
 def test_sizes(size: int) -> None:
-    """At the bounds of a payload nothing is lost, of text and of bytes."""
+    """At the limits of a payload nothing is lost, of text or of bytes."""
     for value in ("t" * size, b"b" * size, ["t" * size, b"b" * size]):
         assert through_pieces(value) == value
         parcel = Parcel(value)
@@ -71,7 +71,7 @@ def test_sizes(size: int) -> None:
 
 @given(CLAIMS, st.binary(max_size=6))
 def test_garbage(claim: Any, payload: bytes) -> None:
-    """Marks that do not fit the payload are ValueError, and nothing else."""
+    """Marks that do not match the payload raise ValueError, and nothing else."""
     try:
         unpacked(claim, payload)
     except ValueError:
@@ -80,7 +80,7 @@ def test_garbage(claim: Any, payload: bytes) -> None:
 
 @given(st.binary(max_size=12))
 def test_garbage_text(data: bytes) -> None:
-    """What is not JSON is ValueError."""
+    """Anything but JSON raises ValueError."""
     try:
         from_json(data)
     except ValueError:
@@ -89,7 +89,8 @@ def test_garbage_text(data: bytes) -> None:
 
 @pytest.mark.parametrize("wrap", [lambda value: [value], lambda value: {"a": value}])
 def test_the_bound_of_depth(wrap: Callable[[Any], Any]) -> None:
-    """What one side may send the other can send on, with as much around it as calls put there."""
+    """What one side may send the other can pass on, within as many levels as calls put around
+    it."""
     value: Any = 1
     for _ in range(DEPTH_MAX):
         value = wrap(value)
@@ -99,7 +100,7 @@ def test_the_bound_of_depth(wrap: Callable[[Any], Any]) -> None:
 
 
 def test_depth() -> None:
-    """What is nested too deeply is refused, on the way out and on the way in."""
+    """Values nested too deeply are refused, when sent and when received."""
     value: Any = []
     for _ in range(100_000):
         value = [value]
@@ -117,13 +118,13 @@ def test_depth() -> None:
     ("text", "total"), [(-1, 5), (5, 4), (0, CONTENT_MAX + 1), (CONTENT_MAX + 1, CONTENT_MAX + 2)]
 )
 def test_bounds(text: int, total: int) -> None:
-    """Sizes that cannot be, or are too large, are refused before anything is kept."""
+    """Sizes that are invalid or too large are refused before anything is stored."""
     with pytest.raises(ValueError, match="a content of"):
         Assembly({"text": text, "total": total})
 
 
 def test_more_than_was_said() -> None:
-    """Pieces beyond the total are refused; a piece of nothing costs nothing."""
+    """Pieces beyond the total are refused; an empty piece costs nothing."""
     assembly = Assembly({"text": 2, "total": 4})
     assert not assembly.add(b"123")
     with pytest.raises(ValueError, match="has more than that"):

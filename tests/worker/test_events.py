@@ -7,7 +7,7 @@ import pytest
 from buntime.wire import DOWNLOAD_WINDOW
 from tests.support.workshop import Worker, Workshop, eventually
 
-# The same three events, each after a file of its name is there.
+# The same three events, each sent once a file with its number exists.
 SLOW = {
     "sync": """
 import os, time
@@ -69,7 +69,7 @@ def next_piece(worker: Worker) -> bytes:
 
 @pytest.mark.parametrize("kind", SLOW)
 def test_each_event_leaves_at_once(shop: Workshop, kind: str) -> None:
-    """The head leaves before the first event, and each event when it is made, by itself."""
+    """The head is sent before the first event, and each event when it is made, by itself."""
     worker, _ = begin(shop, kind, None)
     for n, sent in enumerate([b"data: 0\n\n", b'data: {"n":1}\n\n']):
         (worker.app / str(n)).touch()
@@ -83,7 +83,7 @@ def test_each_event_leaves_at_once(shop: Workshop, kind: str) -> None:
 
 @pytest.mark.parametrize("kind", SLOW)
 def test_heartbeat(shop: Workshop, kind: str) -> None:
-    """While nothing comes, comments are sent; the events come through among them."""
+    """While nothing comes, comments are sent; the events arrive among them."""
     worker, _ = begin(shop, kind, 0.02)
     assert [next_piece(worker) for _ in range(3)] == [b":\n\n"] * 3
     for n in range(3):
@@ -99,14 +99,14 @@ def test_heartbeat(shop: Workshop, kind: str) -> None:
         b'data: {"n":1}\n\n',
         b"event: tick\nid: 2\ndata: 2\n\n",
     ]
-    # The request is over: nothing of it comes behind the next answer.
+    # The request is over: none of its messages follow the next answer.
     assert worker.get(method="HEAD").status == 200
     assert worker.leftover() == []
 
 
 @pytest.mark.parametrize("kind", SLOW)
 def test_heartbeat_needs_credit(shop: Workshop, kind: str) -> None:
-    """No heartbeat is sent beyond the credit, nor inside of an event that waits for some."""
+    """No heartbeat is sent beyond the credit, nor inside an event that waits for credit."""
     source = SLOW[kind].replace("yield [str(n)", 'yield ["x" * 500_000')
     worker = shop.start(source.replace("HEARTBEAT", "0.0005"))
     for name in ("0", "1", "2"):
@@ -114,7 +114,7 @@ def test_heartbeat_needs_credit(shop: Workshop, kind: str) -> None:
     number = worker.request()
     stream, granted = b"", DOWNLOAD_WINDOW
     while not stream.endswith(b"x\n\n"):
-        if len(stream) == granted:  # else it would be asked for more than there is
+        if len(stream) == granted:  # otherwise it would be asked for more than there is
             worker.send({"type": "WINDOW", "id": number, "credit": 500})
             granted += 500
         stream += next_piece(worker)
@@ -124,7 +124,7 @@ def test_heartbeat_needs_credit(shop: Workshop, kind: str) -> None:
 
 @pytest.mark.parametrize("kind", ["sync", "async"])
 def test_heartbeat_without_credit(shop: Workshop, kind: str) -> None:
-    """Where the credit is used up, no heartbeat is sent until there is more."""
+    """If the credit is used up, no heartbeat is sent until there is more."""
     event = "x" * (DOWNLOAD_WINDOW - len("data: \n\n") - 2)  # less is left than a heartbeat takes
     source = SLOW[kind].replace("yield [str(n)", f'yield ["x" * {len(event)}')
     worker = shop.start(source.replace("HEARTBEAT", "0.1"))
@@ -139,7 +139,7 @@ def test_heartbeat_without_credit(shop: Workshop, kind: str) -> None:
 
 @pytest.mark.parametrize("kind", SLOW)
 def test_no_heart_beats_on(shop: Workshop, kind: str) -> None:
-    """A stream that has ended leaves no timer behind, nor work for the thread of the beats."""
+    """A stream that has ended leaves no timer behind, nor any work for the heartbeats' thread."""
     prefix = "" if kind == "sync" else "async "
     source = f"""
 import asyncio, sys
@@ -162,7 +162,7 @@ from buntime import Response
 
 @pytest.mark.parametrize("kind", SLOW)
 def test_when_the_client_leaves(shop: Workshop, kind: str) -> None:
-    """The generator is closed: at its next event, and on the loop at once."""
+    """The generator is closed: at its next event, or at once if it is on the loop."""
     worker, number = begin(shop, kind, 0.02)
     worker.cancel(number)
     if kind != "async":
@@ -175,7 +175,7 @@ def test_when_the_client_leaves(shop: Workshop, kind: str) -> None:
 
 @pytest.mark.parametrize("kind", ["sync", "async"])
 def test_last_event_id(shop: Workshop, kind: str) -> None:
-    """A client that connects again says what it has seen, in UTF-8."""
+    """A client that reconnects says which event it saw last, in UTF-8."""
     prefix = "async " if kind == "async" else ""
     source = f"""
 from buntime import Response
@@ -191,7 +191,7 @@ from buntime import Response
 
 @pytest.mark.parametrize("kind", ["sync", "async"])
 def test_a_bad_event(shop: Workshop, kind: str) -> None:
-    """What is no event fails the request, and says why."""
+    """An invalid event fails the request, with the reason."""
     prefix = "async " if kind == "async" else ""
     source = f"""
 from buntime import Response
@@ -217,7 +217,7 @@ def fetch(request):
 
 @pytest.mark.parametrize("concurrency", [1, 8])
 def test_is_cancelled(shop: Workshop, concurrency: int) -> None:
-    """A sync handler that works for long can ask whether anybody still waits."""
+    """A sync handler that works for a long time can ask whether the client still waits."""
     source = """
 import time
 from buntime import Response
@@ -258,7 +258,7 @@ routes = {"/slow": slow, "/quick": quick}
 
 
 def test_a_sync_body_of_an_async_app_is_closed_in_its_thread(shop: Workshop) -> None:
-    """A generator that is at work when the client leaves is closed once it yields."""
+    """A generator that is running when the client leaves is closed once it yields."""
     source = """
 import os, threading, time
 from buntime import Response
@@ -284,7 +284,7 @@ async def fetch(request):
 
 
 def test_json_of_events(shop: Workshop) -> None:
-    """Many streams of one worker beat side by side."""
+    """Many streams of one worker send heartbeats at the same time."""
     worker = shop.start(SLOW["sync"].replace("HEARTBEAT", "0.02"), concurrency=5)
     ids = [worker.request() for _ in range(5)]
     for number in ids * 2:

@@ -60,7 +60,7 @@ services = {"kv": Store()}
 
 @BOTH
 def test_only_what_is_exposed(shop: Workshop, words: str) -> None:
-    """What bears no mark cannot be called, whatever its name, inherited or not."""
+    """A method without the mark cannot be called, whatever its name, inherited or not."""
     source = (
         HEAD
         + """
@@ -103,7 +103,8 @@ services = {"kv": Store()}
 
 @BOTH
 def test_errors(shop: Workshop, words: str) -> None:
-    """A ServiceError arrives with its code; of others the caller gets a line, the log the stack."""
+    """A ServiceError arrives with its code; of other errors the caller gets a line, and the log the
+    stack."""
     source = (
         HEAD
         + """
@@ -145,7 +146,7 @@ services = {"kv": Store()}
 
 @BOTH
 def test_large_contents(shop: Workshop, words: str) -> None:
-    """Arguments and results above 64 KiB go in pieces, by credit."""
+    """Arguments and results above 64 KiB are sent in pieces, by credit."""
     source = (
         HEAD
         + """
@@ -167,7 +168,7 @@ services = {"kv": Store()}
     assert got.value == {"text": "t" * 400_000, "blob": {"$bytes": 400_000}}
     assert got.payload == b"b" * 400_000
     deep = json.loads("[" * 900 + "]" * 900)
-    for args in (deep, 5, None, {"a": 1}):  # what a worker could write that is no friend
+    for args in (deep, 5, None, {"a": 1}):  # what a hostile worker could write
         worker._next_id += 1
         worker.send({**head, "id": worker._next_id, "args": args, "kwargs": {}})
         assert outcome(worker, worker._next_id).code == "failed"
@@ -184,7 +185,7 @@ services = {"kv": Store()}
     worker.send({"type": "ITEM", "id": worker._next_id, "size": 10}, b"not json!!")
     assert outcome(worker, worker._next_id).code == "failed"
     worker.send({"type": "ITEM", "id": worker._next_id, "size": 10}, b"far behind")
-    assert asked(worker).action == "failed"  # there is no hook, and it lives
+    assert asked(worker).action == "failed"  # there is no hook, and it survives
 
 
 STREAMS = """
@@ -222,7 +223,7 @@ services = {"kv": Store()}
 
 @BOTH
 def test_streams(shop: Workshop, words: str) -> None:
-    """What a method yields comes by ITEM, from generators of both kinds and other iterators."""
+    """What a method yields is sent as ITEM, from generators of both kinds and other iterators."""
     worker = start_plugin(shop, HEAD + STREAMS, words)
 
     def items(method: str, *args: object) -> list[object]:
@@ -248,7 +249,8 @@ def test_streams(shop: Workshop, words: str) -> None:
 
 @BOTH
 def test_a_stream_waits_for_credit(shop: Workshop, words: str) -> None:
-    """No more than the window is sent unasked; CANCEL ends the stream and closes the generator."""
+    """No more than the window is sent without credit; CANCEL ends the stream and closes the
+    generator."""
     worker = start_plugin(shop, HEAD + STREAMS, words)
     number = call(worker, "for_ever")
     outcome(worker, number)
@@ -272,7 +274,8 @@ def test_a_stream_waits_for_credit(shop: Workshop, words: str) -> None:
 
 @BOTH
 def test_calls_have_slots_of_their_own(shop: Workshop, words: str) -> None:
-    """Calls that take all slots hold up neither hooks nor requests, and streams no calls."""
+    """Calls that take all slots hold up neither hooks nor requests, and streams hold up no
+    calls."""
     source = (
         HEAD
         + """
@@ -338,7 +341,7 @@ services = {"kv": Store()}
 
 @BOTH
 def test_cancel(shop: Workshop, words: str) -> None:
-    """CANCEL ends an async method, tells a sync one, and keeps from beginning what waits."""
+    """CANCEL ends an async method, notifies a sync one, and keeps waiting ones from starting."""
     source = (
         HEAD
         + """
@@ -368,7 +371,7 @@ services = {"kv": Store()}
 
 @BOTH
 def test_one_plugin_calls_another_and_itself(shop: Workshop, words: str) -> None:
-    """Within a call a plugin calls services, its own too; the caller of each is its own."""
+    """During a call a plugin can call services, including its own; it is then the caller."""
     source = (
         HEAD
         + """
@@ -396,7 +399,7 @@ services = {"kv": Store()}
 
 
 def test_a_call_after_terminate(shop: Workshop) -> None:
-    """A CALL that comes after TERMINATE is answered `away`; one before it is finished."""
+    """A CALL that arrives after TERMINATE is answered `away`; an earlier one is finished."""
     source = (
         HEAD
         + """
@@ -426,7 +429,7 @@ services = {"kv": Store()}
 
 @pytest.mark.parametrize("call_id", [7, -7])
 def test_what_belongs_to_no_call(shop: Workshop, call_id: int) -> None:
-    """ITEM, WINDOW, RESULT and CANCEL of calls that are over or never were are nothing."""
+    """ITEM, WINDOW, RESULT and CANCEL for calls that have ended or never existed are ignored."""
     for words in WORDS:
         worker = start_plugin(shop, "{async_}def on_request(request): ...", words)
         worker.send({"type": "ITEM", "id": call_id, "size": 3}, b"abc")

@@ -82,7 +82,7 @@ def source(request: pytest.FixtureRequest) -> str:
 
 
 def test_request_is_complete(shop: Workshop, source: str) -> None:
-    """A Request tells all that the client sent, with repeats and order kept."""
+    """A Request has everything that the client sent, with repeated fields and in order."""
     headers = [("host", "example.com"), ("x-a", "1"), ("cookie", "c=d"), ("x-a", "2")]
     seen = shop.start(source).get("/shop/request?q=1&q=a+b", headers=headers).json
     kind = "Request" if source is SYNC else "AsyncRequest"
@@ -127,7 +127,7 @@ def test_bad_bodies_get_400(shop: Workshop, source: str, path: str, body: bytes)
 
 
 def test_small_answers_are_one_message(shop: Workshop, source: str) -> None:
-    """What is small and known, or declares its length, leaves in one message."""
+    """A small known response, or one that declares its length, is sent in one message."""
     worker = shop.start(source)
     for path, body in [("list", b"ab"), ("empty", b""), ("file", source.encode())]:
         answer = worker.get("/shop/" + path)
@@ -136,7 +136,8 @@ def test_small_answers_are_one_message(shop: Workshop, source: str) -> None:
 
 
 def test_streams_leave_piece_by_piece(shop: Workshop, source: str) -> None:
-    """The head of a stream leaves at once, then each piece as it comes; empty ones do not."""
+    """The head of a stream is sent at once, then each piece as it comes; empty ones are not
+    sent."""
     answer = shop.start(source).get("/shop/pieces")
     assert [payload for _, payload in answer.messages] == [
         b"",
@@ -156,7 +157,7 @@ def test_declared_length_ends_a_stream(shop: Workshop, source: str) -> None:
 
 @pytest.mark.parametrize("path", ["too-long", "too-short", "wrong"])
 def test_wrong_length_is_an_error(shop: Workshop, source: str, path: str) -> None:
-    """A body that is not as long as declared never passes for a whole one."""
+    """A body with another length than declared never looks complete."""
     answer = shop.start(source).get("/shop/" + path)
     assert answer.error is not None
     assert "the response's Content-Length is" in answer.error
@@ -171,7 +172,7 @@ def test_large_body_gets_its_length(shop: Workshop, source: str) -> None:
 
 
 def test_head_sends_no_large_body(shop: Workshop, source: str) -> None:
-    """HEAD of a large body or a stream costs no body, the headers are those of GET."""
+    """HEAD of a large body or a stream sends no body; the header fields are those of GET."""
     worker = shop.start(source)
     large = worker.get("/shop/large", "HEAD")
     assert (large.types, large.body) == (["RESPONSE"], b"")
@@ -182,7 +183,7 @@ def test_head_sends_no_large_body(shop: Workshop, source: str) -> None:
 
 
 def test_set_cookies_survive(shop: Workshop, source: str) -> None:
-    """Repeated headers leave in order."""
+    """Repeated header fields are sent in order."""
     cookies = [v for n, v in shop.start(source).get("/shop/repeats").pairs if n == "set-cookie"]
     assert [cookie.partition(";")[0] for cookie in cookies] == ["a=1", "b=2"]
 
@@ -200,7 +201,7 @@ def test_set_cookies_survive(shop: Workshop, source: str) -> None:
 def test_errors_end_their_request_only(
     shop: Workshop, source: str, path: str, message: str
 ) -> None:
-    """A fault of a handler is an ERROR of its request, and the worker serves on."""
+    """A handler's fault is an ERROR of its request, and the worker keeps serving."""
     worker = shop.start(source)
     answer = worker.get("/shop/" + path)
     assert answer.types == ["ERROR"]
@@ -218,7 +219,7 @@ def test_stack_begins_in_the_app(shop: Workshop, source: str) -> None:
 
 
 def test_error_after_the_head_ends_too(shop: Workshop, source: str) -> None:
-    """A stream that fails in the middle ends with an ERROR, once."""
+    """A stream that fails in the middle ends with one ERROR."""
     worker = shop.start(source)
     answer = worker.get("/shop/failing")
     assert answer.types == ["RESPONSE", "BODY", "ERROR"]
@@ -228,7 +229,7 @@ def test_error_after_the_head_ends_too(shop: Workshop, source: str) -> None:
 
 
 def test_forgotten_async_is_told(shop: Workshop) -> None:
-    """A plain function that gives a coroutine is told what it lacks."""
+    """If a plain function returns a coroutine, the error says what is missing."""
     source = """
     async def inner(request): ...
     fetch = lambda request: inner(request)
@@ -243,7 +244,7 @@ def test_forgotten_async_is_told(shop: Workshop) -> None:
 
 
 def test_decorated_async_handler(shop: Workshop) -> None:
-    """A decorator's plain function may give the coroutine of the async one, or run it itself."""
+    """A decorator's plain function may return the async one's coroutine, or run it itself."""
     source = """
     import asyncio, functools
     from buntime import Response
@@ -272,7 +273,7 @@ def test_decorated_async_handler(shop: Workshop) -> None:
 
 
 def test_sync_iterable_in_an_async_app(shop: Workshop) -> None:
-    """A plain generator of an async app runs in a thread, and its context comes with it."""
+    """A plain generator of an async app runs in a thread, with its context."""
     source = """
     import contextvars, threading
     from buntime import Response
@@ -290,7 +291,7 @@ def test_sync_iterable_in_an_async_app(shop: Workshop) -> None:
 
 
 def test_async_iterable_in_a_sync_app(shop: Workshop) -> None:
-    """A sync handler cannot return an async iterable, and is told so."""
+    """A sync handler cannot return an async iterable, and the error says so."""
     source = """
     from buntime import Response
     async def pieces():
@@ -316,7 +317,7 @@ def test_stop_iteration_does_not_hang(shop: Workshop) -> None:
 
 
 def test_contexts_are_apart(shop: Workshop, tmp_path: Path) -> None:
-    """What one request sets in a context variable is not there for the next."""
+    """What one request sets in a context variable is not visible to the next."""
     source = """
     import contextvars
     from buntime import Response
@@ -354,7 +355,7 @@ def test_generators_are_closed(shop: Workshop, source: str) -> None:
     worker.get("/shop/fails")
     worker.get("/shop/", "HEAD")
     assert worker.terminate() == 0
-    # HEAD never begins the generator, so there is nothing in it to close.
+    # HEAD never starts the generator, so there is nothing to close in it.
     assert worker.stdout == "closed\n" * 2
 
 
@@ -374,7 +375,7 @@ def test_answer_of_another_kind(shop: Workshop) -> None:
 @pytest.mark.skipif(sys.platform != "linux", reason="only epoll counts in milliseconds")
 @pytest.mark.parametrize("bound", ["", "asyncio.set_event_loop(asyncio.new_event_loop())"])
 def test_timers_of_asyncio_are_precise(shop: Workshop, bound: str) -> None:
-    """A sleep of less than a millisecond takes less, also on the loop that the app has made."""
+    """A sleep of less than a millisecond takes less, even on a loop that the app has created."""
     source = f"""
     import asyncio, time
     from buntime import Response

@@ -1,4 +1,4 @@
-"""The threads of sync apps: how many, which ones, and that none is ever forgotten."""
+"""The threads of sync apps: how many, which ones, and that no request is ever forgotten."""
 
 import random
 import time
@@ -23,7 +23,7 @@ def fetch(request):
 
 
 def test_all_run_at_once(shop: Workshop) -> None:
-    """As many handlers run at once as the concurrency says, and those after them too."""
+    """As many handlers run at once as the concurrency says, and so do those after them."""
     source = """
     import threading
     from buntime import Response
@@ -40,7 +40,7 @@ def test_all_run_at_once(shop: Workshop) -> None:
 
 @pytest.mark.parametrize("concurrency", [1, 2, 3])
 def test_never_more_at_once(shop: Workshop, concurrency: int) -> None:
-    """No more handlers run at once than the concurrency says, though more requests are there."""
+    """No more handlers run at once than the concurrency says, even if there are more requests."""
     source = """
     import threading, time
     from buntime import Response
@@ -62,7 +62,7 @@ def test_never_more_at_once(shop: Workshop, concurrency: int) -> None:
 
 
 def test_concurrency_one_is_the_main_thread(shop: Workshop) -> None:
-    """With a concurrency of 1 all handlers run on the main thread, and there is no other."""
+    """With a concurrency of 1 all handlers run on the main thread, which is the only one."""
     worker = shop.start(THREADS, concurrency=1)
     assert {worker.get("/shop/name").text for _ in range(20)} == {"MainThread"}
     ids = [worker.request("/shop/sleep?s=0.01") for _ in range(3)]
@@ -71,7 +71,7 @@ def test_concurrency_one_is_the_main_thread(shop: Workshop) -> None:
 
 
 def test_quick_handlers_need_few_threads(shop: Workshop) -> None:
-    """Requests one after another keep to the thread that leads and the one that watches."""
+    """Requests one after another use only the thread that leads and the one that watches."""
     worker = shop.start(THREADS)
     for _ in range(50):
         worker.get("/shop/name")
@@ -105,7 +105,7 @@ def test_body_arrives_while_all_are_busy(shop: Workshop, concurrency: int) -> No
 
 @pytest.mark.parametrize("concurrency", [1, 8])
 def test_app_s_own_thread_reads(shop: Workshop, concurrency: int) -> None:
-    """A thread of the app's own may read the body; after its handler it hears that it is over."""
+    """A thread of the app's own may read the body; once its handler has returned, reading fails."""
     source = """
     import threading
     from buntime import Response
@@ -159,7 +159,7 @@ def test_terminate_waits_for_what_is_in_hand(shop: Workshop) -> None:
 
 @pytest.mark.parametrize("end", ["idle", "busy"])
 def test_end_of_the_channel_ends_the_worker(shop: Workshop, end: str) -> None:
-    """When the runtime's end of the channel closes, the worker goes at once."""
+    """When the runtime closes its end of the channel, the worker exits at once."""
     worker = shop.start(THREADS)
     if end == "busy":
         worker.request("/shop/sleep?s=30")
@@ -203,7 +203,7 @@ KINDS = ["quick"] * 4 + ["sleep", "busy", "upload", "download", "stream", "raise
 @pytest.mark.parametrize("concurrency", [1, 2, 8])
 @pytest.mark.parametrize("seed", range(3))
 def test_every_request_is_ended_once(shop: Workshop, concurrency: int, seed: int) -> None:
-    """Whatever the mixture of requests, each is ended, and none twice."""
+    """Whatever the mixture of requests, each ends exactly once."""
     choose = random.Random(seed)
     worker = shop.start(STRESS, concurrency=concurrency)
     for _ in range(12):

@@ -1,4 +1,4 @@
-"""Apps that have put greenlets in the place of threads, as gevent and eventlet do."""
+"""Apps that have replaced threads by greenlets, as gevent and eventlet do."""
 
 from pathlib import Path
 
@@ -54,10 +54,10 @@ def start(shop: Workshop, source: str, *, has_poll: bool, ttl: int = 60) -> Work
 @PATCHES
 @pytest.mark.parametrize("kind", KINDS)
 def test_requests_overlap(shop: Workshop, kind: str, *, has_poll: bool) -> None:
-    """Requests are served beside each other, with their bodies, and the worker ends when told."""
+    """Requests are served at the same time, with their bodies, and the worker ends when told."""
     worker = start(shop, KINDS[kind], has_poll=has_poll)
     numbers = [worker.request(method="POST", end=False) for _ in range(12)]
-    for number in reversed(numbers):  # each of them waits in its handler until then
+    for number in reversed(numbers):  # each waits in its handler until then
         worker.body(number, b"one", end=True)
         assert "two" in worker.answer(number).text
     assert worker.terminate() == 0
@@ -67,7 +67,7 @@ def test_requests_overlap(shop: Workshop, kind: str, *, has_poll: bool) -> None:
 @PATCHES
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_worker_of_one_request(shop: Workshop, kind: str, *, has_poll: bool) -> None:
-    """The same with ttl 0."""
+    """The same holds with ttl 0."""
     worker = start(shop, KINDS[kind], has_poll=has_poll, ttl=0)
     assert "two" in worker.get(method="POST", body=b"one").text
     assert worker.terminate() == 0
@@ -75,7 +75,7 @@ def test_a_worker_of_one_request(shop: Workshop, kind: str, *, has_poll: bool) -
 
 @PATCHES
 def test_what_the_app_has_started_goes_on(shop: Workshop, *, has_poll: bool) -> None:
-    """A thread of the app's own, a greenlet then, runs while no request is there."""
+    """A thread of the app's own, which is a greenlet then, runs while there is no request."""
     source = """
         import threading, time
         from buntime import Response
@@ -93,7 +93,7 @@ def test_what_the_app_has_started_goes_on(shop: Workshop, *, has_poll: bool) -> 
 
 
 def test_many_at_once(shop: Workshop) -> None:
-    """As many requests at once as an async app has."""
+    """As many requests run at once as in an async app."""
     shop.write(SOURCE, "greens.py")
     source = "import greens\ngreens.patch(has_poll=True)\ndef fetch(request): ..."
     assert shop.boot(source).ready()["concurrency"] == 100

@@ -39,7 +39,7 @@ def test_descriptor_one_is_the_log(shop: Workshop, async_: str) -> None:
 
 
 def test_closed_descriptors_are_out_of_reach(shop: Workshop) -> None:
-    """An app that closes the low descriptors and opens files does not meet the channel."""
+    """An app that closes the low descriptors and opens files does not reach the channel."""
     source = """
     import os
     from buntime import Response
@@ -58,7 +58,7 @@ def test_closed_descriptors_are_out_of_reach(shop: Workshop) -> None:
 
 @BOTH
 def test_closed_channel_is_told(shop: Workshop, async_: str) -> None:
-    """An app that closes every descriptor loses its worker, which says why."""
+    """An app that closes every descriptor loses its worker, and stderr says why."""
     source = f"""
     import os
     from buntime import Response
@@ -127,7 +127,8 @@ def test_threads_do_not_mix_messages(shop: Workshop) -> None:
 
 @BOTH
 def test_signals_are_the_runtime_s(shop: Workshop, async_: str) -> None:
-    """SIGINT and SIGTERM, which reach a whole group, do not end a worker nor break a request."""
+    """SIGINT and SIGTERM, which reach a whole process group, neither end a worker nor break a
+    request."""
     source = f"""
     import time
     from buntime import Response
@@ -175,7 +176,7 @@ BUSY = {
 @BOTH
 @pytest.mark.parametrize("busy", BUSY)
 def test_nothing_outlives_the_runtime(shop: Workshop, busy: str, async_: str) -> None:
-    """A worker whose runtime is killed is gone at once, whatever its app does."""
+    """A worker whose runtime was killed ends at once, whatever its app is doing."""
     worker = shop.start(f"{async_}def fetch(request):\n    print('begun')\n    {BUSY[busy]}")
     worker.request()
     eventually(lambda: worker.stdout)
@@ -187,7 +188,7 @@ def test_nothing_outlives_the_runtime(shop: Workshop, busy: str, async_: str) ->
 
 @pytest.mark.parametrize("busy", BUSY)
 def test_nothing_outlives_the_runtime_at_boot(shop: Workshop, busy: str) -> None:
-    """That holds while the app is imported, too."""
+    """The same holds while the app is being imported."""
     worker = shop.boot(f"print('begun')\n{BUSY[busy]}")
     eventually(lambda: worker.stdout)
     worker.drop_lifeline()
@@ -195,7 +196,7 @@ def test_nothing_outlives_the_runtime_at_boot(shop: Workshop, busy: str) -> None
 
 
 def test_forks_do_not_outlive_the_runtime(shop: Workshop) -> None:
-    """That holds for processes which the app forked, too."""
+    """The same holds for processes that the app has forked."""
     source = """
     import os
     from buntime import Response
@@ -213,7 +214,7 @@ def test_forks_do_not_outlive_the_runtime(shop: Workshop) -> None:
 
 
 def is_gone(process: int) -> bool:
-    """Nobody may be there to collect what is left of an orphan."""
+    """A dead orphan may remain if nobody collects it."""
     try:
         with open(f"/proc/{process}/stat") as file:
             return file.read().rpartition(")")[2].split()[0] == "Z"
@@ -222,7 +223,7 @@ def is_gone(process: int) -> bool:
 
 
 def test_runtime_may_be_gone_first(shop: Workshop) -> None:
-    """A worker that starts when its runtime is dead already ends, though no signal comes."""
+    """A worker whose runtime is dead before it starts ends too, although no signal comes."""
     worker = shop.spare()
     worker.drop_lifeline()
     assert worker.process.wait(20) in (1, -signal.SIGKILL)
@@ -263,7 +264,7 @@ def test_no_descriptor_is_inherited(shop: Workshop) -> None:
 
 
 def test_stderr_may_be_closed(shop: Workshop) -> None:
-    """A report that cannot be written is dropped, the request's answer is not."""
+    """A report that cannot be written is dropped, but the request's answer is not."""
     source = """
     import sys
     from buntime import Response

@@ -1,4 +1,4 @@
-"""IDLE, TERMINATE and what an app does on them."""
+"""IDLE, TERMINATE and the app's hooks for them."""
 
 import pytest
 
@@ -23,7 +23,8 @@ HOOKS = {
 
 @pytest.mark.parametrize("name", HOOKS)
 def test_hooks_run(shop: Workshop, name: str) -> None:
-    """on_idle runs at each IDLE and on_terminate at the end, sync or async, whatever the app."""
+    """on_idle runs at each IDLE and on_terminate at the end, sync or async, in every kind of
+    app."""
     worker = shop.start(HOOKS[name])
     worker.send({"type": "IDLE"})
     eventually(lambda: worker.stdout == "idle\n")
@@ -35,7 +36,7 @@ def test_hooks_run(shop: Workshop, name: str) -> None:
 
 @pytest.mark.parametrize("name", HOOKS)
 def test_failing_hooks_are_told(shop: Workshop, name: str) -> None:
-    """A hook that fails, or calls sys.exit, is told of on stderr and harms nothing."""
+    """A hook that fails, or calls sys.exit, is reported on stderr and harms nothing."""
     source = HOOKS[name].replace('print("idle")', "exit(3)")
     source = source.replace('print("terminated")', "raise KeyError('end')")
     worker = shop.start(source)
@@ -48,7 +49,7 @@ def test_failing_hooks_are_told(shop: Workshop, name: str) -> None:
 
 
 def test_messages_without_hooks(shop: Workshop) -> None:
-    """IDLE and TERMINATE are fine for an app that has no hooks."""
+    """IDLE and TERMINATE do no harm to an app without hooks."""
     worker = shop.start("from buntime import Response\nfetch = lambda request: Response('ok')")
     worker.send({"type": "IDLE"})
     assert worker.get().text == "ok"
@@ -80,7 +81,7 @@ def test_terminate_comes_after_requests(shop: Workshop, async_: str) -> None:
 
 @pytest.mark.parametrize("async_", ["", "async "])
 def test_exit_is_the_interpreter_s(shop: Workshop, async_: str) -> None:
-    """Functions of atexit run, threads that are no daemons are waited for, output is flushed."""
+    """atexit functions run, threads that are not daemons are waited for, and output is flushed."""
     source = f"""
     import atexit, sys, threading, time
     from buntime import Response
@@ -100,7 +101,7 @@ def test_exit_is_the_interpreter_s(shop: Workshop, async_: str) -> None:
 
 
 def test_exit_does_not_wait_for_ever(shop: Workshop) -> None:
-    """A thread that never ends keeps a worker for two seconds, and is told of."""
+    """A thread that never ends delays a worker's exit by two seconds, and is reported."""
     source = """
     import threading, time
     threading.Thread(target=time.sleep, args=(60,)).start()
@@ -112,7 +113,7 @@ def test_exit_does_not_wait_for_ever(shop: Workshop) -> None:
 
 
 def test_tasks_are_cancelled_at_the_end(shop: Workshop) -> None:
-    """Tasks that an async app started on its own are cancelled when it ends, and may clean up."""
+    """Tasks that an async app has started are cancelled when it ends, and may clean up."""
     source = """
     import asyncio
     from buntime import Response

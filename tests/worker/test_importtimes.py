@@ -1,4 +1,4 @@
-"""What a worker tells of how long its app's imports have taken."""
+"""What a worker reports about how long its app's imports took."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from typing import Any
 from tests.support.workshop import Workshop
 
 APP = "from buntime import Response\nimport slow\ndef fetch(request): return Response('')\n"
-# Modules that take their time without waiting for it: a clock of their own is in `time`.
+# Modules that take their time by computing, not by sleeping; they read the clock themselves.
 SLOW = "import time\nend = time.perf_counter() + {}\nwhile time.perf_counter() < end: pass\n"
 BEGUN = "import time\nbegun = time.perf_counter()\n"
 TOOK = "took_ms = (time.perf_counter() - begun) * 1000\n"
-ROUNDED_MS = 1  # each of at most ten times is told to a tenth
+ROUNDED_MS = 1  # at most ten times, each rounded to a tenth
 
 
 def told(shop: Workshop, source: str, files: dict[str, str], **init: Any) -> dict[str, Any]:
@@ -24,14 +24,14 @@ def told(shop: Workshop, source: str, files: dict[str, str], **init: Any) -> dic
 
 
 def test_packages_by_their_own_time(shop: Workshop) -> None:
-    """What a package imports of others is theirs, all modules of one are one entry, and the
+    """A package's time excludes what it imports from others, all its modules are one entry, and the
     slowest come first."""
     files = {
         "slow/__init__.py": "import slow.inner, inside\n" + SLOW.format(0.01),
         "slow/inner.py": SLOW.format(0.01),
         "inside.py": SLOW.format(0.1),
     }
-    # On a busy machine each of them takes longer: all of it together is measured beside it.
+    # On a busy machine each of them takes longer, so the total is measured too.
     timed = APP.replace("import slow", f"{BEGUN}import slow\n{TOOK}")
     for name, text in files.items():
         path = shop.folder / name
@@ -44,7 +44,7 @@ def test_packages_by_their_own_time(shop: Workshop) -> None:
     assert list(times.values()) == sorted(times.values(), reverse=True)
     assert times["inside"] >= 100
     assert times["slow"] >= 20
-    # Were the time of one counted for the other too, it would be 100 ms more than all of it.
+    # If one's time were counted for the other too, the sum would be 100 ms above the total.
     assert times["slow"] + times["inside"] <= float(worker.get().text) + ROUNDED_MS
     assert [count for name, _, count in imports if name == "slow"] == [2]
     assert sum(times.values()) <= ready["boot_ms"] + ROUNDED_MS
@@ -52,7 +52,7 @@ def test_packages_by_their_own_time(shop: Workshop) -> None:
 
 
 def test_all_is_as_it_was(shop: Workshop) -> None:
-    """Once the app has loaded, imports pass by nothing of ours."""
+    """Once the app has loaded, imports no longer go through our code."""
     source = """
     import traceback
     from buntime import Response
@@ -72,7 +72,7 @@ def test_all_is_as_it_was(shop: Workshop) -> None:
 
 
 def test_an_app_that_does_not_load(shop: Workshop) -> None:
-    """Its stack begins in its own code, as ever; the error is its own."""
+    """The stack begins in the app's own code, as usual; the error is its own."""
     (shop.folder / "broken.py").write_text("1 / 0\n")
     error = shop.boot("import broken\n", tells_imports=True).boot_error()
     assert "ZeroDivisionError" in error["message"]
@@ -82,7 +82,7 @@ def test_an_app_that_does_not_load(shop: Workshop) -> None:
 
 
 def test_other_threads(shop: Workshop) -> None:
-    """What another thread imports meanwhile is not of the boot, and confuses nothing."""
+    """Imports of another thread are not counted for the boot, and disturb nothing."""
     files = {"aside.py": SLOW.format(0.02), "slow.py": SLOW.format(0.02)}
     source = (
         "import threading\nthreading.Thread(target=__import__, args=('aside',)).start()\n" + APP
@@ -93,7 +93,7 @@ def test_other_threads(shop: Workshop) -> None:
 
 
 def test_nobody_asks(shop: Workshop) -> None:
-    """Then nothing is measured, and nothing is loaded for it."""
+    """If nobody asks nothing is measured, and nothing is loaded for it."""
     source = """
     import sys
     from buntime import Response

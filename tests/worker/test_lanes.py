@@ -13,7 +13,8 @@ def job(lane: int, caller: str = "") -> Job:
 
 
 def test_callers_take_turns() -> None:
-    """Who has many calls waiting is asked after, between and before others; each in its order."""
+    """Callers take turns, so one with many waiting calls does not hold up others; each caller's
+    calls stay in order."""
     lanes = Lanes((1, 2, 1))
     calls = [job(CALLS, caller) for caller in ("a", "a", "a", "b", "c", "c")]
     for each in calls:
@@ -27,7 +28,7 @@ def test_callers_take_turns() -> None:
 
 
 def test_calls_have_slots_whoever_makes_them() -> None:
-    """A caller's turn does not come before there is a slot; hooks have slots of their own."""
+    """A caller's turn does not come before there is a slot; hooks have their own slots."""
     lanes = Lanes((1, 2, 1))
     for caller in ("a", "a", "b"):
         lanes.append(job(CALLS, caller))

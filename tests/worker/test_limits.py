@@ -1,4 +1,4 @@
-"""The manifest's limits, which the system holds a worker and its programs to."""
+"""The manifest's limits, which the system enforces on a worker and its programs."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ MB = 1 << 20
 
 
 def test_address_space(shop: Workshop) -> None:
-    """`maxAddressSpace`: what would take more raises MemoryError, and the worker goes on."""
+    """`maxAddressSpace`: allocating more raises MemoryError, and the worker goes on."""
     source = """
     from buntime import Response
     def fetch(request):
@@ -25,7 +25,8 @@ def test_address_space(shop: Workshop) -> None:
 
 
 def test_file_size(shop: Workshop) -> None:
-    """`maxFileSize`: a file grows up to it, also one that a program of the app writes."""
+    """`maxFileSize`: a file can grow only to this size, also one written by a program of the
+    app."""
     source = """
     import subprocess
     from buntime import Response
@@ -46,7 +47,7 @@ def test_file_size(shop: Workshop) -> None:
 
 
 def test_processes(open_shop: Workshop) -> None:
-    """`maxProcesses`: a user that has as many starts no more."""
+    """`maxProcesses`: a user with this many processes can start no more."""
     source = """
     import os, threading
     from buntime import Response
@@ -60,7 +61,7 @@ def test_processes(open_shop: Workshop) -> None:
         finally:
             event.set()
     """
-    # Of its own: what others run beside this under the same user counts, too.
+    # Its own user: other processes of the same user would count, too.
     own = 20_000 + os.getpid() % 40_000
     user = {"uid": own, "gid": own, "groups": [own]}
     worker = open_shop.start(source, config={"ttl": 60, "maxProcesses": 8}, user=user, path=[])
@@ -68,7 +69,7 @@ def test_processes(open_shop: Workshop) -> None:
 
 
 def test_system_s_lower_limit_stays(shop: Workshop) -> None:
-    """A limit above the one that the worker has already does not raise it."""
+    """A limit higher than the worker's current one does not raise it."""
     source = """
     import resource
     from buntime import Response

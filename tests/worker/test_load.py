@@ -1,7 +1,5 @@
-"""Which kind an app is, told by its signature: the frameworks' own apps, and wrappers of all sorts.
-
-In this process, as nothing is run.
-"""
+"""Which kind an app is, found from its signature: the frameworks' own apps, and all sorts of
+wrappers. In this process, as nothing is run."""
 
 import functools
 from collections.abc import Callable
@@ -118,20 +116,20 @@ ASGI_APPS = {
 
 @pytest.mark.parametrize("name", WSGI_APPS)
 def test_wsgi_is_told(name: str) -> None:
-    """WSGI apps of every make are told to be that."""
+    """WSGI apps of every make are recognized."""
     app = loaded(app=WSGI_APPS[name])
     assert (app.kind, app.is_async) == ("wsgi", False)
 
 
 @pytest.mark.parametrize("name", ASGI_APPS)
 def test_asgi_is_told(name: str) -> None:
-    """ASGI apps of every make are told to be that."""
+    """ASGI apps of every make are recognized."""
     app = loaded(application=ASGI_APPS[name])
     assert (app.kind, app.is_async) == ("asgi", True)
 
 
 def test_order() -> None:
-    """fetch comes before routes, routes before app, app before application."""
+    """fetch takes precedence over routes, routes over app, app over application."""
 
     def fetch(request: Any) -> None: ...
 
@@ -174,7 +172,7 @@ class AsyncFetch:
     ],
 )
 def test_async_fetch_is_told(fetch: Any) -> None:
-    """An async handler is told as one through partials, objects and decorators."""
+    """An async handler is recognized through partials, objects and decorators."""
     assert loaded(fetch=fetch).is_async
 
 
@@ -196,12 +194,12 @@ def test_hooks_are_found() -> None:
 
 
 def test_class_instead_of_app_is_refused() -> None:
-    """A framework's class, where its instance was meant, is refused at boot."""
+    """A framework's class in place of its instance is refused at boot."""
     with pytest.raises(BootError, match="app takes one argument"):
         loaded(app=flask.Flask)
 
 
 def test_wrong_arguments_of_a_partial() -> None:
-    """What a partial has given already does not count."""
+    """Arguments that a partial has already set do not count."""
     with pytest.raises(BootError, match=r"fetch must take one argument, .* it takes 0"):
         loaded(fetch=functools.partial(async_fetch, 1))

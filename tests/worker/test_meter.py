@@ -1,4 +1,4 @@
-"""How busy a worker says it is, where its app may have several."""
+"""How busy a worker says it is, if its app may have several workers."""
 
 import time
 from collections.abc import Callable
@@ -52,7 +52,7 @@ async def websocket(ws):
 
 
 def falls_silent(worker: Worker) -> None:
-    """Wait until it tells nothing more; of a quiet worker few tellings come before that."""
+    """Wait until it stops reporting; a quiet worker sends only a few reports before that."""
     for _ in range(20):
         try:
             worker.take(lambda m: m["type"] == "BUSY", timeout_s=0.5)
@@ -65,12 +65,12 @@ BOTH = pytest.mark.parametrize("source", [ASYNC, SYNC], ids=["async", "sync"])
 
 
 def shares(worker: Worker) -> list[float]:
-    """What it has told so far and nobody took."""
+    """The reports so far that nobody has taken."""
     return [message["share"] for message in worker.leftover() if message["type"] == "BUSY"]
 
 
 def tells(worker: Worker, is_wanted: Callable[[float], bool], message: str) -> float:
-    """Wait until it tells what is wanted."""
+    """Wait until it makes the wanted report."""
     told, _ = worker.take(lambda m: m["type"] == "BUSY" and is_wanted(m["share"]))
     assert 0 <= told["share"] <= 1, message
     return float(told["share"])
@@ -78,7 +78,7 @@ def tells(worker: Worker, is_wanted: Callable[[float], bool], message: str) -> f
 
 @BOTH
 def test_a_worker_that_computes_is_busy(shop: Workshop, source: str) -> None:
-    """It tells so while it does, and that it is quiet when it has done."""
+    """It reports being busy while it computes, and being quiet when it has finished."""
     worker = shop.start(source, tells_busy=True)
     numbers = [worker.request("/shop/compute-0.8") for _ in range(2)]
     tells(worker, lambda share: share > 0.7, "while it computes")
@@ -89,7 +89,8 @@ def test_a_worker_that_computes_is_busy(shop: Workshop, source: str) -> None:
 
 @BOTH
 def test_a_worker_that_waits_is_not_busy(shop: Workshop, source: str) -> None:
-    """However many requests it has in hand; it goes on telling, as silence means computing."""
+    """It is not busy however many requests it has; it keeps reporting, since silence means
+    computing."""
     worker = shop.start(source, tells_busy=True)
     numbers = [worker.request("/shop/wait-1") for _ in range(8)]
     for number in numbers:
@@ -101,7 +102,7 @@ def test_a_worker_that_waits_is_not_busy(shop: Workshop, source: str) -> None:
 
 @BOTH
 def test_a_quiet_worker_tells_nothing(shop: Workshop, source: str) -> None:
-    """After the last telling there is none until the next request, which it wakes for."""
+    """After its last report there is none until the next request, which wakes it."""
     worker = shop.start(source, tells_busy=True)
     for _ in range(2):
         worker.get("/shop/wait-0")
@@ -111,7 +112,7 @@ def test_a_quiet_worker_tells_nothing(shop: Workshop, source: str) -> None:
 
 @BOTH
 def test_a_worker_that_is_not_asked_tells_nothing(shop: Workshop, source: str) -> None:
-    """An app of one worker pays nothing."""
+    """A worker that is not asked to report, as for an app with one worker, does not."""
     worker = shop.start(source)
     worker.get("/shop/wait-0.3")
     assert shares(worker) == []
@@ -119,7 +120,7 @@ def test_a_worker_that_is_not_asked_tells_nothing(shop: Workshop, source: str) -
 
 
 def test_a_blocked_loop_is_busy(shop: Workshop) -> None:
-    """An async handler that blocks uses no processor, and holds up all others."""
+    """An async handler that blocks uses no CPU, but holds up all others."""
     worker = shop.start(ASYNC, tells_busy=True)
     number = worker.request("/shop/block-0.6")
     assert worker.answer(number).text == "done"
@@ -127,7 +128,7 @@ def test_a_blocked_loop_is_busy(shop: Workshop) -> None:
 
 
 def test_a_loop_of_another_kind_is_measured_by_its_lag(shop: Workshop) -> None:
-    """Such as uvloop's, which has no selector to look at."""
+    """A loop like uvloop's, without a selector to measure, is measured by its lag."""
     source = """
     import asyncio, sys
 
@@ -165,7 +166,7 @@ def test_open_websockets_alone_keep_nobody_telling(shop: Workshop) -> None:
 
 @BOTH
 def test_telling_goes_on_through_thousands_of_requests(shop: Workshop, source: str) -> None:
-    """Whether requests come while the last telling is made or just after: none is forgotten."""
+    """Reporting continues whether requests come during the last report or just after it."""
     worker = shop.start(source, tells_busy=True)
     begun = time.monotonic()
     while time.monotonic() < begun + 1.5:

@@ -15,7 +15,8 @@ def taken(waiting: Waiting) -> list[Message]:
 
 
 def test_one_is_at_it() -> None:
-    """Who begins goes on until there are no more; then somebody has to begin again."""
+    """Whoever starts on the notices continues until there are none; then somebody has to start
+    again."""
     waiting = Waiting()
     assert [waiting.put(notice(1)), waiting.put(notice(2))] == [True, False]
     assert [each["data"] for each in taken(waiting)] == [1, 2]
@@ -23,7 +24,7 @@ def test_one_is_at_it() -> None:
 
 
 def test_a_hook_that_hangs() -> None:
-    """What comes meanwhile is bounded: the oldest are dropped, and counted with those before."""
+    """What waits is bounded: the oldest notices are dropped, and all dropped ones counted."""
     waiting = Waiting()
     waiting.put(notice(0, dropped=5))
     for number in range(1, NOTICES_MAX + 2):

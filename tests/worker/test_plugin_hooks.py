@@ -1,4 +1,4 @@
-"""Hooks of plugins: HOOK in, VERDICT out, and what else goes on meanwhile."""
+"""Hooks of plugins: HOOK in, VERDICT out, and what else happens meanwhile."""
 
 import pytest
 
@@ -31,7 +31,7 @@ async def app(scope, receive, send):
 
 @BOTH
 def test_a_hook_sees_a_request(shop: Workshop, words: str) -> None:
-    """Everything that HOOK tells of a request is there, and None lets it go on."""
+    """A hook sees everything about the request that HOOK says, and None lets it pass."""
     source = """
     {async_}def on_request(request):
         assert request.method == "GET", request.method
@@ -84,7 +84,7 @@ def test_continue(shop: Workshop, words: str) -> None:
 
 @BOTH
 def test_a_response_in_its_place(shop: Workshop, words: str) -> None:
-    """A Response arrives whole, of any size and also in pieces, as an app's does."""
+    """A Response arrives complete, of any size and also in pieces, like an app's."""
     source = (
         HEAD
         + """
@@ -114,7 +114,7 @@ def test_a_response_in_its_place(shop: Workshop, words: str) -> None:
 
 @BOTH
 def test_a_large_response_waits_for_credit(shop: Workshop, words: str) -> None:
-    """What a hook responds with is sent as it is taken, and CANCEL ends it."""
+    """A large response is sent as it is taken, and CANCEL ends it."""
     source = HEAD + "{async_}def on_request(request): return Response(b'x' * 3_000_000)"
     worker = start_plugin(shop, source, words)
     number = ask(worker)
@@ -149,7 +149,8 @@ def test_a_large_response_waits_for_credit(shop: Workshop, words: str) -> None:
     ],
 )
 def test_failures(shop: Workshop, words: str, code: str, error: str) -> None:
-    """What a hook raises or returns wrongly is `failed`, with its own stack, and harms no other."""
+    """An exception or an invalid result is `failed`, with the hook's own stack, and affects no
+    other hook."""
     code = code.replace(
         "request.bytes() if not ASYNC else await_(request)", "{await_}request.text()"
     )
@@ -168,7 +169,7 @@ def test_failures(shop: Workshop, words: str, code: str, error: str) -> None:
 
 @BOTH
 def test_a_stream_that_breaks_off(shop: Workshop, words: str) -> None:
-    """A response whose body fails on its way ends in `failed`."""
+    """A response whose body fails while it is sent ends in `failed`."""
     source = (
         HEAD
         + """
@@ -187,7 +188,7 @@ def test_a_stream_that_breaks_off(shop: Workshop, words: str) -> None:
 
 @BOTH
 def test_bodies(shop: Workshop, words: str) -> None:
-    """A body comes whole, with the HOOK or in pieces behind it, by credit."""
+    """A hook gets the whole body, with the HOOK or in pieces after it, by credit."""
     source = (
         HEAD
         + """
@@ -209,7 +210,7 @@ def test_bodies(shop: Workshop, words: str) -> None:
 
 @BOTH
 def test_on_response(shop: Workshop, words: str) -> None:
-    """A hook sees the head of a response, may change it, or put another in its place."""
+    """A hook sees the head of a response, and may change or replace the response."""
     source = (
         HEAD
         + """
@@ -290,7 +291,8 @@ def on_terminate():
 
 @BOTH
 def test_shutdown_is_never_left_out(shop: Workshop, words: str) -> None:
-    """on_shutdown runs at TERMINATE at the latest; its failure is told and harms nothing."""
+    """on_shutdown runs at TERMINATE at the latest; a failure in it is reported and harms
+    nothing."""
     source = """
     {async_}def on_shutdown():
         print("shutdown")
@@ -305,7 +307,7 @@ def test_shutdown_is_never_left_out(shop: Workshop, words: str) -> None:
 
 @BOTH
 def test_a_start_that_fails(shop: Workshop, words: str) -> None:
-    """What on_init raises is the failure of the start; READY never comes."""
+    """If on_init raises the start fails with that error; READY never comes."""
     source = "{async_}def on_init():\n    raise OSError('no disk')"
     error = boot_plugin(shop, source, words).boot_error()
     assert error["message"] == "plugin.py: OSError: no disk (line 2)"
@@ -331,7 +333,7 @@ def test_what_is_no_plugin(shop: Workshop, source: str, error: str) -> None:
 
 
 def test_a_slip_of_the_pen(shop: Workshop) -> None:
-    """A function that looks like a hook and is none is told of."""
+    """A function with a misspelt hook's name is reported."""
     worker = start_plugin(shop, "def on_requset(request): ...")
     assert "on_requset is not a hook; hooks are on_request, on_response" in worker.stderr
     assert asked(worker).message["error"] == "LookupError: this plugin has no hook 'on_request'"
@@ -358,7 +360,7 @@ def test_nothing_below_the_base(shop: Workshop, words: str) -> None:
 )
 @BOTH
 def test_every_kind_may_have_hooks(shop: Workshop, words: str, serving: str) -> None:
-    """Hooks, sync or async, stand beside fetch, routes, WSGI and ASGI, sync or async."""
+    """Hooks, sync or async, work beside fetch, routes, WSGI and ASGI, sync or async."""
     source = f"""{serving}
 import threading
 loops = set()
@@ -374,7 +376,7 @@ loops = set()
     worker = start_plugin(shop, source, words)
     assert worker.stdout == "init\n"
     expected = "1" if words == "async" else "0"
-    for _ in range(2):  # on one loop, so that what it holds may be used again
+    for _ in range(2):  # on one loop, so that its objects can be reused
         assert asked(worker).said == {"tags": ["/cart", expected]}
     assert worker.get("/guard/x", base="/guard").text == "/x"
     assert worker.terminate() == 0
@@ -383,7 +385,7 @@ loops = set()
 
 @BOTH
 def test_hooks_have_slots_of_their_own(shop: Workshop, words: str) -> None:
-    """Requests that take all slots, and hooks beside them, do not keep a hook waiting."""
+    """Neither requests that take all slots nor other hooks keep a hook waiting."""
     source = (
         HEAD
         + """
@@ -429,7 +431,8 @@ async def on_server_start(): ...
 
 @BOTH
 def test_cancel(shop: Workshop, words: str) -> None:
-    """CANCEL reaches a hook: an async one is cancelled, a sync one is told; one VERDICT comes."""
+    """CANCEL reaches a hook: an async one is cancelled, a sync one is notified; one VERDICT
+    comes."""
     source = (
         HEAD
         + """
@@ -490,7 +493,7 @@ def fetch(request):
 
 @BOTH
 def test_notices(shop: Workshop, words: str) -> None:
-    """Notices come in their order, one at a time; failures are told and stop nothing."""
+    """Notices come in order, one at a time; failures are reported and stop nothing."""
     source = (
         HEAD
         + """
@@ -526,7 +529,7 @@ sleep = asyncio.sleep if "{async_}" else time.sleep
 
 @BOTH
 def test_after_terminate(shop: Workshop, words: str) -> None:
-    """A HOOK that comes after TERMINATE fails at once; one before it is answered."""
+    """A HOOK that arrives after TERMINATE fails at once; an earlier one is answered."""
     source = (
         HEAD
         + """
@@ -552,7 +555,7 @@ def on_request(request):
 
 
 def test_log(shop: Workshop) -> None:
-    """plugin.log writes lines that say how grave they are."""
+    """plugin.log writes lines with their level."""
     source = (
         HEAD
         + """

@@ -23,11 +23,11 @@ from tests.worker.test_wsgi import ENVIRON
 
 @pytest.fixture(params=["3.9", "3.10", "3.12", "3.13", "3.14"], scope="module")
 def python(request: pytest.FixtureRequest) -> str:
-    """An interpreter of that version, where the machine has one."""
+    """An interpreter of that version, if the machine has one."""
     name = f"python{request.param}"
     found = shutil.which(name)
     candidates = [Path(found)] if found else []
-    if found and Path(found).parent.name == "shims":  # pyenv: runs only if it is chosen
+    if found and Path(found).parent.name == "shims":  # pyenv: runs only if it is selected
         versions = Path(found).parent.parent / "versions"
         candidates = sorted(versions.glob(f"{request.param}.*/bin/{name}"))
     for candidate in candidates:
@@ -70,7 +70,7 @@ def test_fetch(old_shop: Workshop) -> None:
 
 
 def test_shadows(old_shop: Workshop) -> None:
-    """An app's files with names of the standard library are kept from the worker there."""
+    """The worker does not import an app's files with names of the standard library there."""
     shadow_all(old_shop)
     for kind in ("wsgi", "async fetch"):
         ask_all(old_shop.start(SHADOWED[kind], path=[]))
@@ -94,7 +94,7 @@ def test_streams(old_shop: Workshop) -> None:
 
 
 def test_validators(old_shop: Workshop) -> None:
-    """wsgiref's validator and the strict ASGI app find nothing there."""
+    """wsgiref's validator and the strict ASGI app find no fault there."""
     worker = old_shop.start(ENVIRON, path=[])
     assert worker.get("/shop/x").json["PATH_INFO"] == "/x"
     assert worker.stderr == ""
@@ -107,7 +107,7 @@ def test_validators(old_shop: Workshop) -> None:
 
 
 def test_threads(old_shop: Workshop) -> None:
-    """The threads of sync apps serve any mixture there."""
+    """The threads of sync apps serve any mixture of requests there."""
     for concurrency in (1, 8):
         worker = old_shop.start(STRESS, path=[], concurrency=concurrency)
         in_hand = [start(worker, kind) for kind in KINDS]
@@ -118,7 +118,7 @@ def test_threads(old_shop: Workshop) -> None:
 
 @pytest.mark.parametrize("source", [ASYNC, SYNC], ids=["async", "sync"])
 def test_busy_shares(old_shop: Workshop, source: str) -> None:
-    """A worker that computes tells so there."""
+    """A worker that computes reports so there."""
     worker = old_shop.start(source, path=[], tells_busy=True)
     number = worker.request("/shop/compute-0.8")
     tells(worker, lambda share: share > 0.7, "while it computes")
@@ -126,8 +126,8 @@ def test_busy_shares(old_shop: Workshop, source: str) -> None:
 
 
 def test_files_that_were_imported(old_shop: Workshop) -> None:
-    """A worker tells which of its app's files are modules, if it is asked to; what an app has put
-    among the modules does not matter."""
+    """If asked to, a worker reports which of its app's files are modules; odd objects that the app
+    has put among the modules do not matter."""
     source = """
 import sys, lib.part
 class Odd:
@@ -145,8 +145,8 @@ def fetch(request): ...
 
 
 def test_a_framework_that_was_imported(old_shop: Workshop) -> None:
-    """A worker tells the one that keeps sessions, if it is asked to; a file of the app's with such
-    a name is none, and neither is what an app has put among the modules."""
+    """If asked to, a worker reports the framework that keeps sessions; neither an app's file with
+    such a name nor what the app has put among the modules counts."""
     source = """
 import sys, gradio, panel
 class Odd:
@@ -165,7 +165,7 @@ def fetch(request): ...
 
 
 def test_faults(old_shop: Workshop) -> None:
-    """Errors are told as they are elsewhere."""
+    """Errors are reported as they are elsewhere."""
     worker = old_shop.start("def fetch(request):\n    raise KeyError('x')", path=[])
     answer = worker.get()
     assert answer.error == "KeyError: 'x'"
@@ -280,7 +280,7 @@ def test_services(old_shop: Workshop) -> None:
 
 @needs_sandbox
 def test_sandbox(old_shop: Workshop) -> None:
-    """A worker confines itself there, and its app does what apps do."""
+    """A worker confines itself there, and its app can do what apps do."""
     source = """
     import multiprocessing, os, pathlib
     from buntime import Response

@@ -1,4 +1,4 @@
-"""What an app's author can do about an import that fails stands in the error."""
+"""The error of a failed import says what the app's author can do about it."""
 
 from __future__ import annotations
 
@@ -40,13 +40,14 @@ Server().server_bind()
     ],
 )
 def test_what_to_do(shop: Workshop, source: str, words: str) -> None:
-    """Beside what is wrong the error names the line, and what to change or to type."""
+    """Besides what is wrong, the error names the line, and what to change or to type."""
     folder = shop.folder
     assert words.replace("{dir}", str(folder)) in shop.boot(source).boot_error()["message"]
 
 
 def test_files_of_the_folder_count(shop: Workshop) -> None:
-    """What the app says of its packages is what is to be installed; what lies inside is there."""
+    """What to install comes from the app's own list of packages; for a module in a subfolder the
+    advice is to set `path`."""
     (shop.folder / "requirements.txt").write_text("flask\n")
     (shop.folder / ".venv").mkdir()
     message = shop.boot("import nowhere").boot_error()["message"]
@@ -58,14 +59,14 @@ def test_files_of_the_folder_count(shop: Workshop) -> None:
 
 
 def test_modules_that_are_in_each_others_way(shop: Workshop) -> None:
-    """A circle is called one, and the innermost file is named."""
+    """A circular import is called that, and the innermost file is named."""
     (shop.folder / "b.py").write_text("\nfrom app import fetch\n")
     message = shop.boot("import b\ndef fetch(request): ...").boot_error()["message"]
     assert "(b.py, line 2); two modules import each other; import one of them inside" in message
 
 
 def test_names_are_bounded_and_quoted() -> None:
-    """What the app's error brings along makes no other command of the advice."""
+    """Text from the app's error cannot change the command in the advice."""
     init = {"dir": "/srv/a b", "entrypoint": "app.py", "name": "shop"}
     exc = ModuleNotFoundError("no", name="x" * 1000)
     assert len(remedy(exc, init)) < 300
@@ -75,7 +76,7 @@ def test_names_are_bounded_and_quoted() -> None:
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
 def test_a_file_that_is_closed(tmp_path: Path) -> None:
-    """Who may not read a file that is there needs no folder to write to."""
+    """For a file that may not be read, the advice is not to open the folder for writing."""
     path = tmp_path / "settings.py"
     path.touch(mode=0)
     init = {"dir": str(tmp_path), "entrypoint": "app.py", "name": "shop"}
@@ -83,7 +84,7 @@ def test_a_file_that_is_closed(tmp_path: Path) -> None:
 
 
 def test_an_exception_that_raises(shop: Workshop) -> None:
-    """An error whose text cannot be had is told without advice."""
+    """An error without readable text is reported without advice."""
     source = "class E(OSError):\n def __str__(self): 1/0\nraise E"
     assert shop.boot(source).boot_error()["message"] == (
         "app.py: E: <its __str__ raised ZeroDivisionError>"

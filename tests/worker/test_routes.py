@@ -64,7 +64,7 @@ PATHS = [
     ],
 )
 def test_paths(path: str, found: str | None, params: dict[str, str]) -> None:
-    """The most particular path wins; parameters are decoded after the path was split."""
+    """The most specific path wins; parameters are decoded after the path was split."""
     router = Router({path: handler(path) for path in PATHS})
     handled, values = find(router, path)
     if found is None:
@@ -85,7 +85,7 @@ def test_everything(rest: str) -> None:
 
 
 def test_methods() -> None:
-    """Each method has its handler, HEAD falls to GET, a bare handler takes all."""
+    """Each method has its handler, HEAD falls back to GET, a bare handler takes all."""
     router = Router({"/": {"GET": handler("get"), "POST": handler("post")}, "/any": handler("any")})
     assert find(router, "/", "GET")[0].call(None) == "get"
     assert find(router, "/", "HEAD")[0].call(None) == "get"
@@ -95,7 +95,7 @@ def test_methods() -> None:
 
 
 def test_no_such_method() -> None:
-    """A method that a path does not take gets 405 with Allow, as JSON."""
+    """A method that a path does not accept gets 405 with Allow, as JSON."""
     found, _ = find(Router({"/": {"POST": handler("x"), "GET": handler("y")}}), "/", "PUT")
     assert isinstance(found, Fixed)
     assert found.response.status == 405
@@ -138,7 +138,7 @@ def test_options_are_answered() -> None:
     ],
 )
 def test_faulty_tables(table: dict[Any, Any], message: str) -> None:
-    """A faulty entry is refused at boot, with its place in the table."""
+    """A faulty entry is refused at boot, with its position in the table."""
     with pytest.raises(BootError, match=message):
         Router(table)
 

@@ -1,4 +1,4 @@
-"""What an app cannot do to others from its sandbox, and what it can do all the same."""
+"""What an app in its sandbox cannot do to others, and what it still can do."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tests.support.workshop import Worker, Workshop
 
 pytestmark = needs_sandbox
 
-# Runs what it is posted, and answers the result, or the name of what it raises.
+# Runs the code that it is posted, and answers with the result, or the name of the exception.
 RUNS = """
 import os, pathlib, sys
 from buntime import Response
@@ -54,7 +54,7 @@ def confined(request: pytest.FixtureRequest, fence: Fence) -> Worker:
 
 
 def leave_descriptors(worker: Worker, room: int) -> None:
-    """Have a worker open so many files more at most, once it is up."""
+    """Let a worker open at most this many more files, once it is up."""
     worker.up()
     taken = {int(name) for name in os.listdir(f"/proc/{worker.process.pid}/fd")}
     lowest = next(number for number in range(len(taken) + 1) if number not in taken)
@@ -107,12 +107,12 @@ def test_denied(confined: Worker, fence: Fence, what: str) -> None:
 
 
 def test_denied_before_the_app_s_first_line(confined: Worker) -> None:
-    """The sandbox is there when the app is imported."""
+    """The sandbox is in force when the app is imported."""
     assert result(confined, "AT_IMPORT") == "PermissionError"
 
 
 def test_programs_are_confined_too(confined: Worker) -> None:
-    """What the app starts has no more rights than it has."""
+    """Programs that the app starts have no more rights than the app."""
     code = """
 import subprocess
 done = subprocess.run("cat $AROUND/state/key; echo x > $AROUND/free/x; kill -0 $PPID && echo here",
@@ -124,7 +124,7 @@ result = [done.stdout, done.stderr.count("Permission denied")]
 
 @needs_abi(6)
 def test_signals(confined: Worker) -> None:
-    """The app signals what it has started, not the runtime nor other workers."""
+    """The app can signal what it has started, but neither the runtime nor other workers."""
     assert result(confined, "os.kill(os.getppid(), 0)") == "EPERM"
     assert result(confined, "os.kill(1, 0)") == "EPERM"
     code = """
@@ -138,7 +138,7 @@ result = child.wait()
 
 @needs_abi(4)
 def test_ports(confined: Worker) -> None:
-    """TCP ports are the system's to choose, and connections go anywhere."""
+    """The system chooses the TCP ports for listening, and connections can go anywhere."""
     code = """
 import socket
 with socket.socket() as sock, socket.socket() as client:
@@ -175,7 +175,7 @@ result = answer, ctypes.get_errno()
 
 
 def test_limits_of_others(confined: Worker) -> None:
-    """The app sets its own limits and priority, not the runtime's."""
+    """The app can set its own limits and priority, but not the runtime's."""
     code = "import resource\nresource.prlimit(os.getppid(), resource.RLIMIT_NOFILE, (8, 8))"
     assert "PermissionError" in run(confined, code) or run(confined, code) == "EPERM"
     assert result(confined, "os.setpriority(os.PRIO_PROCESS, os.getppid(), 19)") == "EPERM"
@@ -184,7 +184,7 @@ def test_limits_of_others(confined: Worker) -> None:
 
 
 def test_no_new_privileges(confined: Worker) -> None:
-    """Programs with a setuid bit give the app nothing; one thread is as confined as another."""
+    """Setuid programs give the app nothing; all threads are equally confined."""
     code = """
 import threading
 found = []
@@ -201,7 +201,7 @@ result = found
 
 
 def test_root_s_capabilities(confined: Worker) -> None:
-    """Root in a sandbox cannot read memory and disks, nor give itself what was taken away."""
+    """Root in a sandbox cannot read memory and disks, nor regain what was taken away."""
     if os.geteuid() != 0:
         pytest.skip("only root has capabilities")
     code = """
@@ -220,7 +220,8 @@ result = of(open("/proc/self/status").read()), of(child)
 
 @LEVELS
 def test_own_folders(fence: Fence, level: str) -> None:
-    """Files move between the folders that the app writes to, whole folders too."""
+    """Files can be moved between the folders that the app may write to, and so can whole
+    folders."""
     worker = fence.shop.start(RUNS, **fence.init(level))  # type: ignore[arg-type]
     code = """
 data, scratch = AROUND / "data", AROUND / "scratch"
@@ -244,7 +245,7 @@ pathlib.Path("moved").rename(AROUND / "data/moved")
 
 @LEVELS
 def test_write(fence: Fence, level: str) -> None:
-    """`write` opens what it names."""
+    """`write` opens the paths that it names."""
     init = fence.init(level, write=(fence.around / "free",))  # type: ignore[arg-type]
     worker = fence.shop.start(RUNS, **init)
     assert run(worker, "(AROUND / 'free/new').write_text('x')") == "None"
@@ -252,7 +253,7 @@ def test_write(fence: Fence, level: str) -> None:
 
 
 def test_strict_runs_nothing_that_it_wrote(fence: Fence) -> None:
-    """A program that the app writes runs in `standard`, and not in `strict`."""
+    """A program that the app has written runs in `standard`, and not in `strict`."""
     code = """
 import subprocess
 program = AROUND / "scratch/program"
@@ -267,7 +268,7 @@ result = subprocess.run([program], capture_output=True, text=True).stdout
 
 
 def test_strict_reads_the_system_alone(fence: Fence) -> None:
-    """`strict` reads no home, no log, nothing of /etc but what programs need."""
+    """With `strict` an app can read no home, no log, and nothing of /etc but what programs need."""
     worker = fence.shop.start(RUNS, **fence.init("strict"))
     for path in ("/root", "/home", "/var/log", "/etc", "/"):
         if os.path.isdir(path):
@@ -379,7 +380,7 @@ result = [1, 2]
 
 @pytest.mark.parametrize("what", WORKS)
 def test_works(confined: Worker, what: str) -> None:
-    """What apps commonly do goes on, at both levels."""
+    """What apps commonly do works, at both levels."""
     if what == "names and certificates" and not os.path.exists("/etc/ssl/certs"):
         pytest.skip("the system has no certificates")
     if what == "time zones" and not os.path.exists("/usr/share/zoneinfo"):
@@ -387,7 +388,7 @@ def test_works(confined: Worker, what: str) -> None:
     assert run(confined, WORKS[what]) == "[1, 2]"
 
 
-# Kernels, users, and what goes wrong
+# Kernels, users, and failures
 
 
 @pytest.mark.parametrize("abi", range(3, 8))
@@ -408,7 +409,7 @@ def test_older_kernels(fence: Fence, abi: int, level: str) -> None:
 
 
 def test_without_a_filter(fence: Fence) -> None:
-    """On a kernel without seccomp, or a machine whose calls are not known, the rest is done."""
+    """On a kernel without seccomp, or a machine with unknown system calls, the rest is done."""
     init = fence.init("standard", kernel=Kernel(KERNEL.abi, "riscv64"))
     worker = fence.shop.start(RUNS, **init)
     assert result(worker, "open(AROUND / 'state/key')") == "EACCES"
@@ -416,7 +417,7 @@ def test_without_a_filter(fence: Fence) -> None:
 
 
 def test_with_a_user(open_shop: Workshop) -> None:
-    """A worker that becomes a user is confined as that user, who can get no capability again."""
+    """A worker that becomes a user is confined as that user, and cannot regain any capability."""
     nobody = pwd.getpwnam("nobody")
     user = {"uid": nobody.pw_uid, "gid": nobody.pw_gid, "groups": [nobody.pw_gid]}
     with Fence(open_shop) as fence:
@@ -439,7 +440,7 @@ def test_an_impossible_order_is_a_boot_error(fence: Fence) -> None:
 
 
 def test_what_is_prepared_for_other_folders(fence: Fence) -> None:
-    """Rules for what there was beside when it began to wait are dropped where that has changed."""
+    """Rules prepared for the surrounding folders are dropped if those have changed since."""
     (fence.around / "gone").mkdir()
     worker = fence.shop.spare()
     worker.send(fence.preparation())
@@ -456,8 +457,8 @@ def test_what_is_prepared_for_other_folders(fence: Fence) -> None:
 @pytest.mark.parametrize("room", [0, 1])
 @pytest.mark.parametrize("is_prepared", [False, True])
 def test_without_descriptors(fence: Fence, room: int, *, is_prepared: bool) -> None:
-    """A path that cannot be opened for want of a descriptor is no path without a rule: the app is
-    not loaded, and told why."""
+    """If a path cannot be opened for lack of descriptors it is not left without a rule: the app is
+    not loaded, and gets the reason."""
     worker = fence.shop.spare()
     leave_descriptors(worker, room)
     fence.shop.write(RUNS)
@@ -471,7 +472,7 @@ def test_without_descriptors(fence: Fence, room: int, *, is_prepared: bool) -> N
 
 
 def test_paths_that_are_gone_are_left_out(fence: Fence) -> None:
-    """A path that went since it was listed, or became a link, gets no rule."""
+    """A path that was removed since it was listed, or became a link, gets no rule."""
     order = fence.order()
     os.symlink(fence.around / "state", fence.around / "link")
     order["rules"].append([order["rules"][0][0], [str(fence.around / "link"), "/gone"]])
@@ -480,6 +481,6 @@ def test_paths_that_are_gone_are_left_out(fence: Fence) -> None:
 
 
 def test_loading_is_cheap(fence: Fence) -> None:
-    """All of ctypes would cost a worker's start a third more; it is not loaded."""
+    """ctypes would make a worker's start a third slower, so it is not loaded as a whole."""
     worker = fence.shop.start(RUNS, **fence.init())
     assert result(worker, "('_ctypes' in sys.modules, 'ctypes' in sys.modules)") == "(True, False)"

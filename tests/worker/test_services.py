@@ -1,4 +1,4 @@
-"""Who calls services: apps and plugins, wherever they are and whoever reads the channel."""
+"""Who calls services: apps and plugins, wherever the call is made and whoever reads the channel."""
 
 import sys
 
@@ -28,7 +28,7 @@ ASYNC = HEAD + (
     "async def fetch(request):\n"
     "    return Response.json(await async_service('kv').get(request.path, n=1))\n"
 )
-# How a handler calls: (source, what INIT has beside)
+# How a handler calls: (source, what INIT has besides)
 HANDLERS = {
     "sync": (SYNC, {}),
     "one thread": (SYNC, {"concurrency": 1}),
@@ -63,7 +63,7 @@ def start(shop: Workshop, source: str, **init: object) -> Worker:
 
 @pytest.mark.parametrize("name", HANDLERS)
 def test_a_call(shop: Workshop, name: str) -> None:
-    """A handler's call goes out with its arguments, and comes back with its result."""
+    """A handler's call is sent with its arguments, and its result comes back."""
     source, init = HANDLERS[name]
     worker = start(shop, source, **init)
     for number in range(1 if name == "one request" else 3):
@@ -80,7 +80,7 @@ def test_a_call(shop: Workshop, name: str) -> None:
 
 @pytest.mark.parametrize("name", [name for name in HANDLERS if name != "one request"])
 def test_requests_come_meanwhile(shop: Workshop, name: str) -> None:
-    """What comes while a call waits is neither lost nor out of order."""
+    """What arrives while a call waits is neither lost nor out of order."""
     source, init = HANDLERS[name]
     worker = start(shop, source, **init)
     numbers = [worker.request(f"/shop/{n}", "POST", body=b"x", end=False) for n in range(3)]
@@ -97,7 +97,8 @@ def test_requests_come_meanwhile(shop: Workshop, name: str) -> None:
 @pytest.mark.parametrize("kind", ["sync", "async"])
 @pytest.mark.parametrize("init", [{}, {"concurrency": 1}, {"config": {"ttl": 0}}])
 def test_at_import_and_at_the_end(shop: Workshop, kind: str, init: dict[str, object]) -> None:
-    """Calls work while the app is imported, with a request waiting, and in on_terminate, atexit."""
+    """Calls work while the app is imported, with a request waiting, and in on_terminate and
+    atexit."""
     source = (
         HEAD
         + """
@@ -137,7 +138,7 @@ def on_terminate():
 @pytest.mark.parametrize("kind", ["sync", "async"])
 @pytest.mark.parametrize("concurrency", [1, None])
 def test_threads_of_the_app(shop: Workshop, kind: str, concurrency: int | None) -> None:
-    """Threads that the app began at its import call on through all its life."""
+    """Threads that the app started at its import can call throughout its life."""
     source = (
         HEAD
         + """
@@ -191,7 +192,7 @@ def on_terminate():
 
 
 def test_many_at_once(shop: Workshop) -> None:
-    """Results in any order reach those who called, from handlers and threads."""
+    """Results in any order reach their callers, in handlers and threads."""
     source = (
         HEAD
         + """
@@ -221,7 +222,7 @@ def fetch(request):
 
 @pytest.mark.parametrize("name", ["sync", "one thread", "async", "on the loop, blocking"])
 def test_errors(shop: Workshop, name: str) -> None:
-    """An error arrives as a ServiceError with its code and its words."""
+    """An error arrives as a ServiceError with its code and its message."""
     source, init = HANDLERS[name]
     source = source.replace("return Response.json(", "value = (").replace("n=1))", "n=1))")
     source = source.replace("    value = (", "    try:\n      value = (")
@@ -237,7 +238,8 @@ def test_errors(shop: Workshop, name: str) -> None:
 
 
 def test_without_uses(shop: Workshop) -> None:
-    """An app that names no services is told so, and a child process that it cannot call."""
+    """An app that names no services gets an error that says so, and so does a child process, which
+    cannot call."""
     source = (
         HEAD
         + """
@@ -259,7 +261,8 @@ def fetch(request):
 
 @pytest.mark.parametrize("kind", ["", "async "])
 def test_forked(shop: Workshop, kind: str) -> None:
-    """A forked child is refused at once, also amid another thread's call; its parent calls on."""
+    """A forked child is refused at once, even amid another thread's call; its parent can still
+    call."""
     source = (
         HEAD
         + f"""
@@ -290,7 +293,7 @@ import os, threading, time
 
 
 def test_what_can_be_sent(shop: Workshop) -> None:
-    """JSON and bytes travel both ways as they are, whatever keys they have; the rest is refused."""
+    """JSON and bytes travel both ways unchanged, whatever keys they have; the rest is refused."""
     source = (
         HEAD
         + r"""
@@ -330,7 +333,7 @@ def fetch(request):
 
 @pytest.mark.parametrize("name", ["sync", "one thread", "async", "on the loop, blocking"])
 def test_large_arguments_and_results(shop: Workshop, name: str) -> None:
-    """What is above 64 KiB goes in pieces, by credit, both ways."""
+    """What is above 64 KiB is sent in pieces, by credit, both ways."""
     source, init = HANDLERS[name]
     source = source.replace("request.path, n=1", "'t' * 300_000, b'b' * 300_000")
     source = source.replace("Response.json(", "Response.json((lambda v: [len(v[0]), len(v[1])])(")
@@ -349,7 +352,7 @@ def test_large_arguments_and_results(shop: Workshop, name: str) -> None:
 
 
 def test_credit_for_arguments(shop: Workshop) -> None:
-    """No more than the window goes unasked, and nothing once the call was refused."""
+    """No more than the window is sent without credit, and nothing once the call was refused."""
     source = (
         HEAD
         + """
@@ -374,7 +377,7 @@ def fetch(request):
 
 
 def test_arguments_that_are_too_large(shop: Workshop) -> None:
-    """What is above 16 MiB is refused where it is called, and garbage fails the call."""
+    """Values above 16 MiB are refused where they are called with, and garbage fails the call."""
     source = (
         HEAD
         + """
@@ -403,7 +406,7 @@ def too_deep() -> list[dict[str, object]]:
 
 @pytest.mark.parametrize("name", ["sync", "async"])
 def test_what_a_plugin_should_not_send(shop: Workshop, name: str) -> None:
-    """A result or item that is no such thing fails its call, and nothing else."""
+    """An invalid result or item fails its call, and nothing else."""
     source, init = HANDLERS[name]
     source = source.replace("    return", "    try:\n     return")
     source += "    except ServiceError as exc:\n        return Response.json(exc.code)\n"
@@ -424,7 +427,7 @@ def test_what_a_plugin_should_not_send(shop: Workshop, name: str) -> None:
 
 
 def test_more_than_its_credit(shop: Workshop) -> None:
-    """A stream that does not heed its credit is given up, rather than kept in memory."""
+    """A stream that ignores its credit is given up, instead of being kept in memory."""
     source = (
         HEAD
         + """
@@ -470,7 +473,7 @@ STREAMS = {
 @pytest.mark.parametrize("name", STREAMS)
 @pytest.mark.parametrize("concurrency", [1, None])
 def test_streams(shop: Workshop, name: str, concurrency: int | None) -> None:
-    """A method that yields gives its items one by one, however large, and its end or error."""
+    """A method that yields sends its items one by one, however large, and its end or error."""
     source = HEAD + "got = []\n"
     source += "def take(item):\n    got.append(len(item) if type(item) is bytes else item)\n"
     source += STREAMS[name].replace("fetch", "run").replace("(request)", "()")
@@ -498,7 +501,7 @@ def test_streams(shop: Workshop, name: str, concurrency: int | None) -> None:
 
 
 def test_credit_of_a_stream(shop: Workshop) -> None:
-    """Credit comes back as items are taken; who takes none gives none."""
+    """Credit comes back as items are taken; a caller that takes none gives none."""
     source = (
         HEAD
         + """
@@ -530,7 +533,7 @@ def fetch(request):
 
 @pytest.mark.parametrize("how", ["close", "with", "drop", "async break"])
 def test_a_stream_that_is_left(shop: Workshop, how: str) -> None:
-    """Who leaves a stream early has it cancelled, and what still comes is dropped."""
+    """A stream that is left early is cancelled, and what still arrives is dropped."""
     ways = {
         "close": "items = service('kv').watch()\n    next(items)\n    items.close()",
         "with": "with service('kv').watch() as items: next(items)",
@@ -553,7 +556,7 @@ def test_a_stream_that_is_left(shop: Workshop, how: str) -> None:
 
 
 def test_cancelled_tasks(shop: Workshop) -> None:
-    """A task that is cancelled amid a call cancels the call, also by asyncio's own timeout."""
+    """A task that is cancelled during a call cancels the call, also by asyncio's own timeout."""
     source = (
         HEAD
         + """
@@ -575,7 +578,7 @@ async def fetch(request):
 
 
 def test_lifespan(shop: Workshop) -> None:
-    """An ASGI app calls services in its lifespan, before it is ready and at its end."""
+    """An ASGI app can call services in its lifespan, before it is ready and at its end."""
     source = (
         HEAD
         + """
@@ -602,7 +605,7 @@ async def app(scope, receive, send):
 
 
 def test_deadlines(shop: Workshop) -> None:
-    """A call says how long it may take: what the caller says, or what its own hook has left."""
+    """A call says how long it may take: what the caller says, or the time left to its own hook."""
     source = """
     from buntime.plugin import plugin, exposed, Continue
     def on_request(request):
@@ -640,7 +643,7 @@ def test_deadlines(shop: Workshop) -> None:
 
 
 def test_forget(shop: Workshop) -> None:
-    """plugin.forget tells the runtime a tag, from hooks, threads and tasks."""
+    """plugin.forget sends the runtime a tag, from hooks, threads and tasks."""
     for words in ("sync", "async"):
         source = """
         import threading
@@ -662,7 +665,7 @@ def test_forget(shop: Workshop) -> None:
 
 
 def test_apps_without_services_load_none_of_it(shop: Workshop) -> None:
-    """Who does not call services does not pay for them."""
+    """An app that does not call services loads none of the code for it."""
     source = """
     import sys
     from buntime import Response

@@ -1,4 +1,4 @@
-"""An app's files that bear names of the standard library, and errors that are hard to tell."""
+"""An app's files with names of the standard library, and errors that are hard to report."""
 
 import sys
 
@@ -55,13 +55,13 @@ KINDS = {
 
 
 def shadow_all(shop: Workshop) -> None:
-    """Each name of the standard library, as a file of the app that must not be imported."""
+    """Every name in the standard library, as a file of the app that must not be imported."""
     for name in sys.stdlib_module_names:
         shop.write(f"raise SystemError('the {name} of the app')", f"{name}.py")
 
 
 def ask_all(worker: Worker) -> None:
-    """Answer, tell an error, answer on, stream, end."""
+    """Answer, report an error, answer again, stream, end."""
     assert worker.get("/shop/json", "POST", body=b'"a"').text == '["a"]'
     for _ in range(2):
         failed = worker.get("/shop/raise")
@@ -75,21 +75,21 @@ def ask_all(worker: Worker) -> None:
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_the_worker_imports_from_the_standard_library(shop: Workshop, kind: str) -> None:
-    """However an app's files are called, its worker boots, answers, tells errors, and ends."""
+    """Whatever an app's files are called, its worker boots, answers, reports errors, and ends."""
     shadow_all(shop)
     ask_all(shop.start(KINDS[kind]))
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_worker_of_one_request_does_too(shop: Workshop, kind: str) -> None:
-    """The same with ttl 0."""
+    """The same holds with ttl 0."""
     shadow_all(shop)
     worker = shop.start(KINDS[kind], config={"ttl": 0})
     assert worker.get("/shop/raise").error == "LookupError: shelf"
 
 
 def test_an_import_that_fails_is_told(shop: Workshop) -> None:
-    """So is what the app raises at its import, with its line."""
+    """An error that the app raises at its import is reported, with its line."""
     shadow_all(shop)
     error = shop.boot("raise LookupError('shelf')").boot_error()
     assert error["message"].startswith("app.py: LookupError: shelf (line ")
@@ -109,7 +109,7 @@ def fetch(request):
 
 @pytest.mark.parametrize("name", ["token", "types", "queue", "random", "string", "calendar"])
 def test_each_gets_its_own(shop: Workshop, name: str) -> None:
-    """The app's modules get the app's file, those of vendor/ the standard library's."""
+    """The app's modules get the app's file, those in vendor/ the standard library's."""
     own = shop.write("X = 1", f"{name}.py")
     shop.write(f"import {name}", "vendor/vendored.py")
     seen = shop.start(WHO.format(name=name)).get().json
@@ -118,7 +118,8 @@ def test_each_gets_its_own(shop: Workshop, name: str) -> None:
 
 
 def test_a_package_of_such_a_name(shop: Workshop) -> None:
-    """Its modules are imported absolutely and relatively, and what it lacks is the library's."""
+    """Its modules are imported absolutely and relatively, and what it lacks comes from the
+    library."""
     shop.write("from .parts import X", "html/__init__.py")
     shop.write("X = 'own'", "html/parts.py")
     shop.write("Y = 'own'", "email.py")
@@ -136,7 +137,7 @@ def test_a_package_of_such_a_name(shop: Workshop) -> None:
 
 
 def test_an_entrypoint_of_such_a_name(shop: Workshop) -> None:
-    """It is one module, also to those that import it by its name."""
+    """The entrypoint is one module, also for modules that import it by its name."""
     shop.write("import profile", "other.py")
     source = """
     import other
@@ -149,7 +150,7 @@ def test_an_entrypoint_of_such_a_name(shop: Workshop) -> None:
 
 
 def test_files_that_are_no_modules(shop: Workshop) -> None:
-    """Data and plain folders of such names hide nothing."""
+    """Data and plain folders with such names hide nothing."""
     shop.write("{}", "json.txt")
     shop.write("X = 1", "email/parts.py")
     source = """
@@ -202,7 +203,8 @@ raise ValueError
 @pytest.mark.parametrize("what", HARD)
 @pytest.mark.parametrize("async_", ["", "async "], ids=["sync", "async"])
 def test_what_is_hard_to_tell_is_told(shop: Workshop, what: str, async_: str) -> None:
-    """Telling of an error raises nothing, so that an answer comes, and the worker serves on."""
+    """Reporting an error raises nothing, so that there is an answer, and the worker keeps
+    serving."""
     lines = "\n        ".join(HARD[what].strip().splitlines())
     source = f"""
     from buntime import Response

@@ -1,4 +1,4 @@
-"""Credit, both ways, and what becomes of a request that nobody waits for."""
+"""Credit, both ways, and what happens to a request that nobody waits for."""
 
 import pytest
 
@@ -112,7 +112,7 @@ def windows(worker: Worker) -> list[int]:
 
 @pytest.mark.parametrize("kind", UPLOAD)
 def test_uploads_by_credit(shop: Workshop, kind: str) -> None:
-    """A body gets credit when the app begins to read, and back what the app has consumed."""
+    """A body gets credit when the app begins to read, and then what the app has consumed."""
     worker = shop.start(UPLOAD[kind])
     number = worker.request(method="POST", body=b"a" * 1000, end=False)
     assert worker.take_type("WINDOW", number)["credit"] == UPLOAD_WINDOW
@@ -124,13 +124,14 @@ def test_uploads_by_credit(shop: Workshop, kind: str) -> None:
     assert worker.answer(number).text == str(total)
     given = windows(worker)
     assert all(credit >= UPLOAD_WINDOW // 2 for credit in given)
-    # Nothing is given back for what was under way when the end came.
+    # No credit is returned for what was on its way when the end came.
     assert total - 2 * UPLOAD_WINDOW <= sum(given) <= total
 
 
 @pytest.mark.parametrize("kind", UPLOAD)
 def test_an_app_that_waits_says_so(shop: Workshop, kind: str) -> None:
-    """Once for each time that it has read all, with how much that was; not at the end."""
+    """WAITS is sent each time the app has read all that arrived, with that amount; not at the
+    end."""
     worker = shop.start(UPLOAD[kind])
     number = worker.request(method="POST", end=False)
     assert worker.take_type("WAITS", number)["read"] == 0
@@ -144,7 +145,7 @@ def test_an_app_that_waits_says_so(shop: Workshop, kind: str) -> None:
 
 @pytest.mark.parametrize("kind", UPLOAD)
 def test_ignored_upload_gets_no_credit(shop: Workshop, kind: str) -> None:
-    """A body that the app does not read is not asked for, and what comes of it is dropped."""
+    """A body that the app does not read gets no credit, and what still arrives of it is dropped."""
     worker = shop.start(UPLOAD[kind])
     fields = {"content-length": "1004"}
     number = worker.request("/shop/ignore", "POST", fields, body=b"a" * 1000, end=False)
@@ -166,7 +167,7 @@ def test_complete_body_asks_for_nothing(shop: Workshop, kind: str) -> None:
 @pytest.mark.parametrize("kind", DOWNLOAD)
 @pytest.mark.parametrize("path", ["/shop/pieces", "/shop/whole"])
 def test_downloads_wait_for_credit(shop: Workshop, kind: str, path: str) -> None:
-    """No more than the window leaves unasked, and all of it as credit comes."""
+    """No more than the window is sent without credit, and all of it as credit arrives."""
     worker = shop.start(DOWNLOAD[kind])
     number = worker.request(path)
     sent = 0
@@ -175,7 +176,7 @@ def test_downloads_wait_for_credit(shop: Workshop, kind: str, path: str) -> None
         sent += len(payload)
         assert not message["end"]
     assert sent == 131072
-    # Another request gets its answer meanwhile: credit is for each request alone.
+    # Another request is answered meanwhile: credit belongs to one request.
     if kind in ("async", "asgi"):
         assert not worker.leftover()
     expected = 2_000_000 if path.endswith("pieces") else 1_000_000
@@ -221,7 +222,7 @@ def test_cancelled_download(
 @pytest.mark.parametrize("concurrency", [None, 1])
 @pytest.mark.parametrize("kind", UPLOAD)
 def test_cancelled_upload(shop: Workshop, kind: str, concurrency: int | None) -> None:
-    """A handler that waits for a body hears of it when the client leaves."""
+    """A handler that waits for a body gets an error when the client leaves."""
     source = UPLOAD[kind].replace('event["body"]', 'event.get("body", b"")')
     source = source.replace('if not event["more_body"]', 'if not event.get("more_body")')
     worker = shop.start(source, concurrency=concurrency)
@@ -236,7 +237,7 @@ def test_cancelled_upload(shop: Workshop, kind: str, concurrency: int | None) ->
 
 @pytest.mark.parametrize("concurrency", [None, 1])
 def test_cancel_reaches_a_slow_stream(shop: Workshop, concurrency: int | None) -> None:
-    """A stream that never waits for credit hears of a CANCEL at its next piece."""
+    """A stream that never waits for credit notices a CANCEL at its next piece."""
     source = """
     import time
     from buntime import Response
@@ -339,7 +340,8 @@ NOTHING = {
 def test_a_stream_of_nothing_hears_of_it(
     shop: Workshop, kind: str, concurrency: int | None
 ) -> None:
-    """Who asks for nothing but whether anybody is there, by pieces without a byte, is told."""
+    """A stream that sends empty pieces, only to ask whether the client is there, notices that it
+    has left."""
     worker = shop.start(NOTHING[kind], concurrency=concurrency)
     number = worker.request()
     eventually(lambda: worker.stdout)
@@ -349,7 +351,7 @@ def test_a_stream_of_nothing_hears_of_it(
 
 
 def test_cancelled_async_handler(shop: Workshop) -> None:
-    """An async handler's task is cancelled, wherever it waits; cleaning up may take its time."""
+    """An async handler's task is cancelled wherever it waits; it may take its time to clean up."""
     source = """
     import asyncio
     from buntime import Response
@@ -369,7 +371,7 @@ def test_cancelled_async_handler(shop: Workshop) -> None:
     worker.cancel(number)
     assert worker.answer(number).error == "ClientGone: the client has closed the connection"
     assert worker.stdout == "waiting\ncleaned\n"
-    # One that was not even begun.
+    # One that had not even begun.
     worker.send({"type": "IDLE"})
     number = worker.request()
     worker.cancel(number)
@@ -379,7 +381,7 @@ def test_cancelled_async_handler(shop: Workshop) -> None:
 
 
 def test_cancelled_asgi_app_gets_its_grace(shop: Workshop) -> None:
-    """An ASGI app hears http.disconnect and may finish; its send raises OSError."""
+    """An ASGI app gets http.disconnect and may finish; its send raises OSError."""
     source = """
     import asyncio
     async def app(scope, receive, send):
@@ -406,7 +408,7 @@ def test_cancelled_asgi_app_gets_its_grace(shop: Workshop) -> None:
 
 
 def test_stubborn_asgi_app_is_cancelled(shop: Workshop) -> None:
-    """An ASGI app that does not heed http.disconnect is cancelled after a second."""
+    """An ASGI app that ignores http.disconnect is cancelled after a second."""
     source = """
     import asyncio
     async def app(scope, receive, send):
@@ -420,7 +422,7 @@ def test_stubborn_asgi_app_is_cancelled(shop: Workshop) -> None:
 
 
 def test_cancelled_sync_handler_in_an_async_app(shop: Workshop) -> None:
-    """A handler in a thread hears of it when it reads."""
+    """A handler in a thread notices it when it reads."""
     source = """
     def upload(request):
         try:

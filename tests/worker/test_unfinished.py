@@ -1,4 +1,4 @@
-"""What messages take that are never finished is bounded over all WebSockets of a worker."""
+"""What unfinished messages hold is bounded over all WebSockets of a worker."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ def of_kind(source: str, kind: str) -> str:
 
 
 def test_alone() -> None:
-    """A message that is alone may have as many bytes as it likes."""
+    """A message that is alone may have any number of bytes."""
     held = Unfinished()
     held.largest_bytes = 10
     assert all(held.may_add(1, 100) for _ in range(100))
 
 
 def test_an_even_share() -> None:
-    """Once all have too much, who has more than its share gets no more, and others do."""
+    """Once the total is too large, a WebSocket above its share gets no more, and others do."""
     held = Unfinished()
     held.largest_bytes = 100
     assert all(held.may_add(key, 100) for key in range(4))
@@ -45,7 +45,7 @@ def test_an_even_share() -> None:
 
 
 def test_dropping() -> None:
-    """What is complete or given up counts no more, and dropping twice does no harm."""
+    """A message that is complete or given up counts no more, and dropping it twice does no harm."""
     held = Unfinished()
     held.largest_bytes = 100
     for _ in range(3):
@@ -57,7 +57,7 @@ def test_dropping() -> None:
 
 
 def test_the_sum_is_bounded() -> None:
-    """Whatever they do, all together stay below twice the bound."""
+    """Whatever they do, the total stays below twice the bound."""
     held = Unfinished()
     held.largest_bytes = 1000
     chance = random.Random(1)
@@ -72,7 +72,7 @@ def test_the_sum_is_bounded() -> None:
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_worker(shop: Workshop, kind: str) -> None:
-    """The WebSocket that wants too much is closed with 1013; those beside it go on."""
+    """The WebSocket that wants too much is closed with 1013; the others continue."""
     worker = shop.start(of_kind(ECHO, kind), message_max=100 * KB)
     greedy = [opened(worker) for _ in range(5)]
     modest = opened(worker)
@@ -96,7 +96,7 @@ def send_unfinished(peer: Peer, size: int) -> None:
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_large_messages_that_end(shop: Workshop, kind: str) -> None:
-    """Large messages one after the other, or a few at once, pass as before."""
+    """Large messages one after another, or a few at once, pass as before."""
     worker = shop.start(of_kind(ECHO, kind), message_max=100 * KB)
     peers = [opened(worker) for _ in range(4)]
     for _ in range(3):

@@ -17,10 +17,8 @@ Start = Callable[..., Worker]
 
 
 def spelled(source: str, kind: str) -> str:
-    """The source of an app, written as async and without indentation, for one of the kinds.
-
-    `thread` is a sync handler of WebSockets beside an async `fetch`.
-    """
+    """The source of an app, written as async and without indentation, converted to one of the
+    kinds. `thread` is a sync handler of WebSockets beside an async `fetch`."""
     if kind == "async":
         return source
     source = source.replace("asyncio.sleep", "time.sleep")
@@ -59,7 +57,7 @@ async def websocket(ws):
 
 
 def test_echo(start_any: Start) -> None:
-    """Text comes and goes as str, bytes as bytes; empty messages are messages."""
+    """Text is received and sent as str, bytes as bytes; empty messages are messages."""
     worker = start_any(ECHO)
     peer = opened(worker)
     for message in ("hello", b"\xff\x00", "", b"", "\u20ac\U0001f600"):
@@ -72,7 +70,7 @@ def test_echo(start_any: Start) -> None:
 
 
 def test_large_messages_pass_by_credit(start_any: Start) -> None:
-    """A message larger than any window passes whole, in both directions."""
+    """A message larger than any window arrives whole, in both directions."""
     peer = opened(start_any(ECHO))
     for size in (65_472, 65_473, 65_536, 65_537, 16 * 1024 * 1024):
         message = bytes(range(256)) * (size // 256) + b"x" * (size % 256)
@@ -98,7 +96,7 @@ def test_many_small_pieces_get_credit(start: Start) -> None:
 
 
 def test_what_is_not_received_gets_no_credit(start: Start) -> None:
-    """An app that does not receive stops its client: no credit is given back."""
+    """An app that does not receive stops its client: no credit is returned."""
     source = """
 import asyncio, os, time
 async def websocket(ws):
@@ -125,7 +123,7 @@ async def websocket(ws):
 
 
 def test_a_client_that_takes_nothing_stops_the_app(start: Start) -> None:
-    """Without credit `send` waits; another WebSocket of the same worker goes on meanwhile."""
+    """Without credit `send` waits; another WebSocket of the same worker continues."""
     source = """
 async def websocket(ws):
     if ws.path == "/echo":
@@ -150,7 +148,7 @@ async def websocket(ws):
 
 
 def test_a_stalled_message_lets_others_through(start: Start) -> None:
-    """A message that waits for credit halfway stops no other WebSocket."""
+    """A message that waits for credit halfway holds up no other WebSocket."""
     source = """
 async def websocket(ws):
     if ws.path == "/big":
@@ -169,7 +167,7 @@ async def websocket(ws):
 
 
 def test_the_handshake(start_any: Start) -> None:
-    """The handler sees the request; what it accepts with is sent."""
+    """The handler sees the request; what it passes to accept is sent."""
     source = """
 async def websocket(ws):
     await ws.accept("v2", {"X-Room": "1"})
@@ -214,7 +212,7 @@ def test_first_use_accepts(start: Start, first: str) -> None:
     ],
 )
 def test_denial(start: Start, body: str, status: int, text: str) -> None:
-    """What is not accepted is denied: by 403, or by the response of the handler."""
+    """What is not accepted is denied: with 403, or with the handler's response."""
     source = f"from buntime import Response\nasync def websocket(ws):\n    {body}\n"
     answer = Peer(start(source)).denied()
     assert (answer.status, answer.text) == (status, text), answer.stack
@@ -229,14 +227,14 @@ def test_error_before_accept(start: Start) -> None:
 
 
 def test_error_after_accept(start_any: Start) -> None:
-    """A handler that raises later fails, which the runtime closes with 1011."""
+    """A handler that raises later fails, and the runtime closes with 1011."""
     peer = opened(start_any("async def websocket(ws):\n    await ws.send('x')\n    1 / 0\n"))
     assert peer.receive() == "x"
     assert "ZeroDivisionError" in peer.failed()["message"]
 
 
 def test_the_app_closes(start_any: Start) -> None:
-    """A close of the app is sent at once, its handler goes on; after it nothing is received."""
+    """The app's close is sent at once and its handler continues; after it nothing is received."""
     source = """
 from buntime import WebSocketClosed
 async def websocket(ws):
@@ -264,7 +262,7 @@ async def websocket(ws):
 
 
 def test_codes(shop: Workshop) -> None:
-    """A code that a closing frame may have closes; another is an error of the app."""
+    """A code that is allowed in a close frame closes; another is an error in the app."""
     worker = shop.start("def websocket(ws):\n    ws.accept()\n    ws.close(eval(ws.query['c']))\n")
     for code in (1000, 1001, 1003, 1007, 1012, 1014, 3000, 4999):
         peer = opened(worker, f"/shop/?c={code}")
@@ -283,13 +281,13 @@ def test_codes(shop: Workshop) -> None:
     ],
 )
 def test_bad_accept(start: Start, accept: str, error: str) -> None:
-    """What the handshake cannot say is an error of the app, before anything is sent."""
+    """What the handshake cannot contain is an error in the app, before anything is sent."""
     source = f"async def websocket(ws):\n    await ws.accept({accept})\n"
     assert error in Peer(start(source), "/shop/", ("a", "b")).failed()["message"]
 
 
 def test_answered_once(start: Start) -> None:
-    """Who accepts twice, or denies after it accepted, is told."""
+    """Accepting twice, or denying after accepting, is an error in the app."""
     source = """
 from buntime import Response
 async def websocket(ws):
@@ -306,7 +304,7 @@ async def websocket(ws):
 
 
 def test_messages_before_the_close_are_received(start: Start) -> None:
-    """What came before the close is received first, then every receive tells of the close."""
+    """Messages from before the close are received first, then every receive reports the close."""
     source = """
 import asyncio, os, time
 from buntime import WebSocketClosed
@@ -333,8 +331,8 @@ async def websocket(ws):
 
 
 def test_the_last_words_of_an_app(start_any: Start) -> None:
-    """Of a client that is listened to no more the app hears when it has answered the messages
-    that came before; those answers still go out, until the runtime says that it is over."""
+    """If the runtime no longer listens to the client, the app is told after it has answered the
+    earlier messages; those answers are still sent, until the runtime says that it is over."""
     worker = start_any(
         """
 async def websocket(ws):
@@ -359,7 +357,7 @@ async def websocket(ws):
 
 
 def test_the_client_leaves_while_the_app_sends(start_any: Start) -> None:
-    """A send that waits for credit hears of the close, also in the middle of a message."""
+    """A send that waits for credit gets the close, also in the middle of a message."""
     source = """
 from buntime import WebSocketClosed
 async def websocket(ws):
@@ -392,7 +390,7 @@ async def websocket(ws):
     peer = Peer(worker)
     eventually(lambda: "begun" in worker.stdout)
     worker.cancel(peer.id)
-    assert worker.get().status in (200, 426)  # the worker has read what came before it
+    assert worker.get().status in (200, 426)  # the worker has read what came before this
     (worker.app / "go").touch()
     message, _ = worker.take(lambda m: m.get("id") == peer.id)
     assert message["type"] == "ERROR" or message["end"]
@@ -402,7 +400,7 @@ async def websocket(ws):
 
 
 def test_an_error_after_the_close_is_told(start: Start) -> None:
-    """What a handler raises when its client has gone is on stderr, with its stack."""
+    """What a handler raises after its client has left is on stderr, with its stack."""
     source = """
 async def websocket(ws):
     async for message in ws:
@@ -418,7 +416,7 @@ async def websocket(ws):
 
 
 def test_the_close_of_another_is_an_error(start: Start) -> None:
-    """WebSocketClosed ends a handler quietly only where it is of its own WebSocket."""
+    """WebSocketClosed ends a handler quietly only if it is from its own WebSocket."""
     source = """
 others = []
 async def websocket(ws):
@@ -437,7 +435,8 @@ async def websocket(ws):
 
 
 def test_receive_json(start_any: Start) -> None:
-    """JSON is read from text and bytes; what is none closes with 1007 where nobody minds."""
+    """JSON is read from text and bytes; invalid JSON closes with 1007 if the handler does not catch
+    it."""
     source = """
 async def websocket(ws):
     while True:
@@ -456,7 +455,7 @@ async def websocket(ws):
 
 
 def test_no_message(start: Start) -> None:
-    """What is no message is an error that names the type."""
+    """A value that is no message raises an error that names its type."""
     worker = start("async def websocket(ws):\n    await ws.send(eval(ws.query['v']))\n")
     for value in ("None", "1", "{}", "['a']"):
         failed = Peer(worker, f"/shop/?v={value}").failed()
@@ -464,7 +463,7 @@ def test_no_message(start: Start) -> None:
 
 
 def test_bytes_like(start: Start) -> None:
-    """A bytearray or memoryview is sent as it is now, whatever becomes of it."""
+    """A bytearray or memoryview is sent as it is now, even if it changes later."""
     source = """
 async def websocket(ws):
     data = bytearray(b"abc")
@@ -477,7 +476,7 @@ async def websocket(ws):
 
 
 def test_any_thread_or_task_may_send(start_any: Start) -> None:
-    """Handlers send to each other's WebSockets, large messages too; they never mix."""
+    """Handlers may send to each other's WebSockets, also large messages; they never mix."""
     source = """
 members = []
 async def websocket(ws):
@@ -504,13 +503,14 @@ async def websocket(ws):
 
 
 def test_wrong_results_are_told(start: Start) -> None:
-    """A handler that returns something else than a Response is told what it may return."""
+    """A handler that returns something other than a Response gets an error that says what it may
+    return."""
     failed = Peer(start("async def websocket(ws):\n    return 'hello'\n")).failed()
     assert "websocket returned a value of type str; it returns nothing" in failed["message"]
 
 
 def test_a_new_close_needs_no_credit(start: Start) -> None:
-    """A close is sent though a message waits for credit."""
+    """A close is sent even if a message waits for credit."""
     source = """
 import asyncio, threading, time
 async def websocket(ws):
@@ -541,7 +541,7 @@ tasks = []
 
 
 def test_beside_fetch(shop: Workshop) -> None:
-    """Requests of both sorts are answered side by side."""
+    """Requests and WebSockets are answered side by side."""
     source = """
 from buntime import Response
 def fetch(request):
@@ -560,7 +560,7 @@ async def websocket(ws):
 
 
 def test_which_sockets_take_a_place(shop: Workshop) -> None:
-    """One of an async handler is open-ended; one of a sync handler has a thread and is not."""
+    """An async handler's WebSocket is open-ended; a sync handler's has a thread and is not."""
     source = "async def websocket(ws):\n    await ws.receive()\n"
     for kind, is_open_ended in (("async", True), ("thread", False), ("sync", False)):
         peer = Peer(shop.start(spelled(source, kind)))
@@ -568,7 +568,7 @@ def test_which_sockets_take_a_place(shop: Workshop) -> None:
 
 
 def test_beside_routes(shop: Workshop) -> None:
-    """`routes` and `websocket` go together."""
+    """`routes` and `websocket` work together."""
     source = """
 from buntime import Response
 routes = {"/": Response("page")}
@@ -583,7 +583,7 @@ def websocket(ws):
 
 
 def test_alone(shop: Workshop) -> None:
-    """An app that speaks WebSocket alone answers all else with 426."""
+    """An app with only a websocket handler answers everything else with 426."""
     worker = shop.boot("def websocket(ws): ws.send('x')")
     assert worker.ready()["kind"] == "websocket"
     answer = worker.get()
@@ -594,7 +594,7 @@ def test_alone(shop: Workshop) -> None:
 
 
 def test_low_memory(shop: Workshop) -> None:
-    """lowMemory takes the threads of sync WebSockets down to those of requests."""
+    """lowMemory reduces the threads for sync WebSockets to those for requests."""
     worker = shop.boot("def websocket(ws): ws.send('x')", config={"ttl": 60, "lowMemory": True})
     assert worker.ready()["concurrency"] == 8
 
@@ -613,14 +613,14 @@ def app(environ, start_response):
     ],
 )
 def test_apps_without_it(shop: Workshop, source: str) -> None:
-    """An app that takes no WebSockets answers the GET that the handshake is."""
+    """An app without WebSockets answers the handshake as the GET that it is."""
     worker = shop.start("from buntime import Response\n" + source)
     peer = Peer(worker, headers={"upgrade": "websocket"})
     assert peer.denied().text == "websocket"
 
 
 def test_a_module_is_no_handler(shop: Workshop) -> None:
-    """A module called websocket that an app imports is none of our business."""
+    """An imported module called websocket is not a handler."""
     shop.write("", "websocket.py")
     source = "import websocket\nfrom buntime import Response\nroutes = {'/': Response('x')}"
     worker = shop.boot(source)
@@ -654,7 +654,7 @@ def test_many_sync_sockets(shop: Workshop) -> None:
 
 
 def test_concurrency_of_one(shop: Workshop) -> None:
-    """With one thread for all, the handler itself reads the channel while it waits."""
+    """With one thread for everything, the handler itself reads the channel while it waits."""
     source = """
 def websocket(ws):
     ws.accept()
@@ -675,7 +675,7 @@ def websocket(ws):
 
 
 def test_one_thread_hears_of_the_close(shop: Workshop) -> None:
-    """With one thread for all, a handler that only sends looks for news as it does."""
+    """With one thread for everything, a handler that only sends checks for messages as it does."""
     source = """
 import time
 def websocket(ws):
@@ -711,7 +711,7 @@ async def websocket(ws):
 
 
 def test_a_told_handler_has_time(shop: Workshop) -> None:
-    """A handler that was told of the close may take more than a second to put things in order."""
+    """A handler that was told of the close may take more than a second to clean up."""
     source = """
 import asyncio
 async def websocket(ws):
@@ -728,7 +728,7 @@ async def websocket(ws):
 
 
 def test_terminate_waits_for_open_sockets(start_any: Start) -> None:
-    """After TERMINATE an open WebSocket goes on until the runtime closes it."""
+    """After TERMINATE an open WebSocket continues until the runtime closes it."""
     worker = start_any(ECHO)
     peer = opened(worker)
     worker.send({"type": "TERMINATE"})
@@ -740,7 +740,7 @@ def test_terminate_waits_for_open_sockets(start_any: Start) -> None:
 
 
 def test_poll_with_a_timeout(shop: Workshop) -> None:
-    """A receive that was cancelled loses no message, nor does it leave anything behind."""
+    """A cancelled receive loses no message, and leaves nothing behind."""
     source = """
 import asyncio
 async def websocket(ws):
@@ -787,7 +787,7 @@ async def websocket(ws):
 
 
 def test_a_group_of_closes_is_a_close(shop: Workshop) -> None:
-    """A TaskGroup whose tasks all hear of the close is a normal end."""
+    """A TaskGroup whose tasks all get the close is a normal end."""
     source = """
 import asyncio
 async def read(ws):
@@ -808,7 +808,7 @@ async def websocket(ws):
 
 @pytest.mark.parametrize("source", EXAMPLES)
 def test_docs(shop: Workshop, source: str) -> None:
-    """Each example of docs/streaming.md can be loaded as it stands there."""
+    """Each example in docs/streaming.md can be loaded unchanged."""
     shop.start(source)
 
 
@@ -838,7 +838,8 @@ async def websocket(ws):
 
 @pytest.mark.parametrize("seed", range(3))
 def test_a_storm(start: Start, seed: int) -> None:
-    """Whoever sends, closes and leaves at the same time: each ends once, and with nothing after."""
+    """When many send, close and leave at the same time, each WebSocket ends once, with nothing
+    after it."""
     chance = random.Random(seed)
     worker = start(STORM)
     ended: set[int] = set()
@@ -883,7 +884,7 @@ def test_a_storm(start: Start, seed: int) -> None:
 
 
 def test_upload_window(shop: Workshop) -> None:
-    """The credit that is given back adds up to what was received, within one window."""
+    """The returned credit adds up to what was received, within one window."""
     worker = shop.start("def websocket(ws):\n    for m in ws: ws.send(str(len(m)))\n")
     peer = opened(worker)
     for _ in range(200):

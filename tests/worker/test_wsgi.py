@@ -17,7 +17,7 @@ def app(environ, start_response):
 
 
 def test_environ(shop: Workshop) -> None:
-    """The environ is complete, decoded as PEP 3333 wants it, and passes wsgiref's validator."""
+    """The environ is complete, decoded as PEP 3333 requires, and passes wsgiref's validator."""
     headers = [
         ("host", "example.com"),
         ("content-type", "text/plain"),
@@ -62,7 +62,7 @@ def test_environ(shop: Workshop) -> None:
 
 
 def test_flags_follow_the_config(shop: Workshop) -> None:
-    """run_once, multiprocess and multithread tell of ttl, workers and concurrency."""
+    """run_once, multiprocess and multithread follow from ttl, workers and concurrency."""
     config = {"ttl": 0, "workers": 3, "lowMemory": True}
     seen = shop.start(ENVIRON, config=config).get().json
     flags = [seen["wsgi." + name] for name in ("run_once", "multiprocess", "multithread")]
@@ -134,7 +134,7 @@ def app(environ, start_response):
 )
 def test_input(shop: Workshop, how: str, body: bytes, seen: bytes) -> None:
     """wsgi.input reads like a file, by sizes, lines and iteration, and ends where the body does,
-    whether its length was told or not."""
+    whether its length was declared or not."""
     worker = shop.start(INPUT)
     for fields in ({"content-length": str(len(body))}, {}):
         if len(body) < 1000:
@@ -248,7 +248,7 @@ def app(environ, start_response):
     ],
 )
 def test_answers(shop: Workshop, case: str, messages: list[str], body: bytes) -> None:
-    """The head waits for the first piece, then each piece leaves at once."""
+    """The head waits for the first piece, then each piece is sent at once."""
     worker = shop.start(ANSWERS)
     answer = worker.get("/shop/" + case)
     assert (answer.types, answer.body) == (messages, body)
@@ -286,7 +286,7 @@ def test_faults(shop: Workshop, case: str, message: str) -> None:
 
 
 def test_async_app_in_disguise(shop: Workshop) -> None:
-    """An ASGI app whose wrapper hides it is told to show itself."""
+    """The error for an ASGI app that its wrapper hides says how to show it."""
     source = """
     async def inner(scope, receive, send): ...
     def app(*args):
@@ -344,8 +344,8 @@ FRAMEWORKS = {
 
 @pytest.mark.parametrize("framework", FRAMEWORKS)
 def test_a_body_in_chunks_reaches_frameworks(shop: Workshop, framework: str) -> None:
-    """One whose length nobody has told is read to its end first: it has a length then, be it
-    small, or larger than what is kept in memory, all here at once or still to come."""
+    """A body of unknown length is read to its end first, so that it has a length: be it small, or
+    larger than what is kept in memory, complete already or still arriving."""
     worker = shop.start(FRAMEWORKS[framework])
     assert worker.get("/shop/", "POST", body=b"x" * 11).text == "11 11"
     for size in (11, 700_000):
@@ -373,7 +373,7 @@ def app(environ, start_response):
 
 
 def test_a_body_in_chunks_is_a_file(shop: Workshop) -> None:
-    """It reads as one whose length was told does, and no file of it stays open."""
+    """It reads like a body of known length, and no file for it stays open."""
     worker = shop.start(COLLECTED)
     seen = worker.get("/shop/lines", "POST", body=b"abcd\ne\nf").text
     assert seen == repr(([b"abc", b"d\n", b"e\n", b"f", b""], "8", True))
@@ -385,11 +385,11 @@ def test_a_body_in_chunks_is_a_file(shop: Workshop) -> None:
         assert (length, read) == ("600000", "9")
         open_files.add(files)
     assert len(open_files) == 1
-    assert worker.get("/shop/", "POST").text.startswith("None 0")  # nothing has come
+    assert worker.get("/shop/", "POST").text.startswith("None 0")  # nothing has arrived
 
 
 def test_a_body_in_chunks_that_breaks_off(shop: Workshop) -> None:
-    """No app is called with half of a body, in memory or in a file."""
+    """The app is not called with half a body, in memory or in a file."""
     worker = shop.start(COLLECTED)
     for size in (10, 600_000):
         number = worker.request("/shop/", "POST", end=False)
@@ -400,7 +400,7 @@ def test_a_body_in_chunks_that_breaks_off(shop: Workshop) -> None:
 
 
 def test_more_than_declared_is_told(shop: Workshop) -> None:
-    """What comes after the declared length is not sent, but told of."""
+    """What exceeds the declared length is not sent, but reported."""
     worker = shop.start(ANSWERS)
     answer = worker.get("/shop/too-much")
     assert (answer.types, answer.body) == (["RESPONSE"], b"12345")
@@ -411,7 +411,7 @@ def test_more_than_declared_is_told(shop: Workshop) -> None:
 
 @pytest.mark.parametrize("case", ["pieces", "fails", "length", "too-much", "too-little", "text"])
 def test_iterables_are_closed(shop: Workshop, case: str) -> None:
-    """close() is called once, whatever comes of the response."""
+    """close() is called once, however the response ends."""
     worker = shop.start(ANSWERS, concurrency=1)
     worker.get("/shop/" + case)
     worker.get("/shop/late")
@@ -426,7 +426,7 @@ def test_file_wrapper(shop: Workshop) -> None:
 
 
 def test_flask_answers_in_one_message(shop: Workshop) -> None:
-    """A framework that sets Content-Length gets one message, close() runs after it."""
+    """With a Content-Length from the framework there is one message, and close() runs after it."""
     source = """
     import flask
     app = flask.Flask(__name__)
