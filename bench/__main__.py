@@ -34,7 +34,7 @@ SHORT_ROUNDS, SHORT_SECONDS = 2, 1.0
 
 @dataclass(frozen=True)
 class Plan:
-    """What is to be measured, and how long."""
+    """What to measure, and for how long."""
 
     scenarios: tuple[Scenario, ...]
     rounds: int
@@ -42,7 +42,7 @@ class Plan:
     is_short: bool
 
     def entries(self, scenario: Scenario) -> list[Entry]:
-        """In the short form Buntime from the checkout, and the limits."""
+        """The scenario's entries; the short form has only Buntime's checkout and the limits."""
         if not self.is_short:
             return list(scenario.entries)
         return [e for e in scenario.entries if e.name == "buntime" or e.kind is Kind.LIMIT]
@@ -99,7 +99,7 @@ def argument_parser() -> argparse.ArgumentParser:
 
 
 def planned(args: argparse.Namespace) -> Plan:
-    """What the command line asks for; raises BenchError where it cannot be meant."""
+    """The plan of the command line; raises BenchError if the arguments make no sense."""
     known = {scenario.name: scenario for scenario in SCENARIOS}
     unknown = [name for name in args.scenarios if name not in known]
     if unknown:
@@ -117,7 +117,7 @@ def planned(args: argparse.Namespace) -> Plan:
 
 
 def carry_out(plan: Plan, output: Path | None) -> int:
-    """Measure, print, write after each scenario; 1 where a measurement failed or fell too low."""
+    """Measure, print, and write after each scenario; returns 1 if a measurement failed."""
     raise_descriptor_limit()
     results: Results = {
         "begun": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
@@ -152,7 +152,7 @@ def carry_out(plan: Plan, output: Path | None) -> int:
 
 
 def has_failed(results: Results, is_short: bool) -> bool:
-    """A measurement failed, or, in the short form, a bar was missed by more than half."""
+    """Whether a measurement failed or, in the short form, a bar was missed by more than half."""
     for scenario in results["scenarios"]:
         if scenario["failed"]:
             return True
@@ -166,6 +166,6 @@ def say(message: str) -> None:
 
 
 if __name__ == "__main__":
-    # As at Ctrl-C: what has been started ends first.
+    # As with Ctrl-C: what was started ends first.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     sys.exit(main())

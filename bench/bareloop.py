@@ -1,7 +1,7 @@
-"""A limit: what one process does with selectors and h11 that does nothing else.
+"""A limit: what a single process can do with selectors and h11 if it does nothing else.
 
-It parses requests, answers each with two bytes by h11 and has no timeouts, no log, no limits.
-`python -m bench.bareloop PORT`; it ends with a signal.
+It parses requests, answers each with two bytes by h11, and has no timeouts, no log and no limits.
+`python -m bench.bareloop PORT`; a signal ends it.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ class Client:
         self.http = h11.Connection(h11.SERVER)
 
     def turn(self) -> bool:
-        """Answer what came; false at the end of the connection."""
+        """Answer the requests that have come; False at the end of the connection."""
         try:
             data = self.sock.recv(RECEIVE_BYTES)
         except ConnectionResetError:

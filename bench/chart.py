@@ -9,7 +9,7 @@ from bench.report import figure, verdict
 from bench.results import EntryResult, Results, ScenarioResult
 
 WIDTH = 860
-LABEL_X = 230  # names end here, bars begin behind it
+LABEL_X = 230  # names end here, bars begin after it
 BAR_WIDTH = 480  # of the largest value
 ROW = 20
 LINE = 17
@@ -42,7 +42,7 @@ def draw(results: Results) -> str:
 
 
 def scenario_block(scenario: ScenarioResult, y: float) -> tuple[list[str], float]:
-    """One scenario's title, bars and verdicts; and where the next one begins."""
+    """One scenario's title, bars and verdicts, and the position of the next scenario."""
     key = scenario["metrics"][0]
     largest = max(entry["median"][key] for entry in scenario["entries"])
     metric = METRICS[key]

@@ -1,4 +1,4 @@
-"""Clients for what wrk cannot do: wait between requests, move much, keep many connections."""
+"""Clients for what wrk cannot do: wait between requests, transfer much, keep many connections."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _LENGTH = re.compile(rb"^content-length:[ \t]*(\d+)[ \t]*\r?$", re.IGNORECASE | 
 
 
 class Client:
-    """A keep-alive connection that reads answers with a content-length, and no others."""
+    """A keep-alive connection that reads only answers with a content-length."""
 
     def __init__(self, port: int) -> None:
         self.sock = socket.create_connection((HOST, port), timeout=ANSWER_S)
@@ -32,7 +32,7 @@ class Client:
         self.sock.sendall("\r\n".join(lines).encode("ascii"))
 
     def receive_head(self) -> tuple[int, int, bytes]:
-        """Status, length of the body, and what of the body came with the head."""
+        """Status, length of the body, and the part of the body that came with the head."""
         data = b""
         while b"\r\n\r\n" not in data:
             data += self._receive()
@@ -55,7 +55,7 @@ class Client:
         return status, bytes(body)
 
     def receive_away(self) -> tuple[int, int]:
-        """Status and size of a body that is read and not kept."""
+        """Status, and size of a body that is read but not kept."""
         status, length, rest = self.receive_head()
         count = len(rest)
         while count < length:
@@ -85,7 +85,7 @@ def connected(port: int) -> Iterator[Client]:
 
 
 def worker_pids(client: Client) -> list[int]:
-    """The processes that have an app loaded, as a Buntime tells it."""
+    """The pids of the processes that have an app loaded, according to Buntime."""
     client.send("GET", "/api/workers", f"X-API-Key: {KEY}")
     status, body = client.receive()
     if status != 200:
@@ -94,7 +94,7 @@ def worker_pids(client: Client) -> list[int]:
 
 
 def pace(port: int, path: str, expected: bytes, seconds: float) -> Sample:
-    """One request each 100 ms, over one connection."""
+    """One request every 100 ms, over one connection."""
     times_ms: list[float] = []
     with connected(port) as client:
         begun = time.perf_counter()
@@ -107,7 +107,7 @@ def pace(port: int, path: str, expected: bytes, seconds: float) -> Sample:
 
 
 def download(port: int, path: str, seconds: float) -> Sample:
-    """100 MiB, again and again."""
+    """Download 100 MiB again and again."""
 
     def transfer(client: Client) -> None:
         client.send("GET", path)
@@ -118,7 +118,7 @@ def download(port: int, path: str, seconds: float) -> Sample:
 
 
 def upload(port: int, path: str, seconds: float) -> Sample:
-    """100 MiB, again and again, which the answer has to have counted."""
+    """Upload 100 MiB again and again; each answer must be the number of bytes."""
 
     def transfer(client: Client) -> None:
         client.send("POST", path, f"Content-Length: {TRANSFER_BYTES}")
@@ -130,7 +130,7 @@ def upload(port: int, path: str, seconds: float) -> Sample:
 
 
 def expect(answer: tuple[int, bytes], body: bytes) -> None:
-    """Raise where an answer is not 200 with this body."""
+    """Raise BenchError if an answer is not 200 with this body."""
     if answer != (200, body):
         status, found = answer
         raise BenchError(
@@ -140,7 +140,7 @@ def expect(answer: tuple[int, bytes], body: bytes) -> None:
 
 
 def _repeat(port: int, transfer: Callable[[Client], None], seconds: float) -> Sample:
-    """At least one transfer; over one connection."""
+    """Repeat a transfer over one connection, at least once."""
     count = 0
     with connected(port) as client:
         begun = time.perf_counter()

@@ -1,7 +1,7 @@
-"""The table of README.md: Buntime beside what one would run instead, by a few scenarios.
+"""The table of README.md: Buntime beside its alternatives, in a few scenarios.
 
-Each row names one scenario and one measure. Ours may be the better or the worse figure: the rows
-are chosen by what people ask, not by who wins.
+Each row names one scenario and one measure. Our figure may be the better or the worse one: the rows
+were chosen by what people ask, not by who wins.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ _ROWS = (
 
 
 def comparison(results: Results) -> str:
-    """The table in Markdown: a row for each scenario that was measured, a column for each rival."""
+    """The Markdown table: a row for each measured scenario, a column for each rival."""
     scenarios = {scenario["name"]: scenario for scenario in results["scenarios"]}
     table = [["", "measure", *_COLUMNS], ["---", "---", *["---:"] * len(_COLUMNS)]]
     for row in _ROWS:
@@ -57,6 +57,6 @@ def comparison(results: Results) -> str:
 
 
 def _cell(medians: dict[str, dict[str, float]], names: tuple[str, ...], metric: str) -> str:
-    """The figure of the first of the names that was measured, else ""."""
+    """The figure of the first of these names that was measured, otherwise ""."""
     found = (medians[name][metric] for name in names if metric in medians.get(name, {}))
     return next((figure(value) for value in found), "")

@@ -1,4 +1,4 @@
-"""Who is measured. Each is started as its documentation has it for production.
+"""The contestants. Each is started as its documentation recommends for production.
 
 Others log no access, which is in their favour; Buntime logs each request, as it does by default.
 """
@@ -32,7 +32,7 @@ class Kind(Enum):
 
 @dataclass(frozen=True)
 class Place:
-    """Where a contestant is to listen, and the folder that it has for itself."""
+    """Where a contestant should listen, and its own folder."""
 
     folder: Path
     port: int
@@ -46,14 +46,14 @@ class Contestant:
     name: str
     kind: Kind
     command: Callable[[Place], list[str]]
-    prepare: Callable[[Path], object] = lambda folder: None  # what its folder needs, once
+    prepare: Callable[[Path], object] = lambda folder: None  # prepares its folder, once
     lacks: Callable[[], str | None] = lambda: None  # why it cannot be started here
     env: Mapping[str, str] = field(default_factory=dict)
     upstream: Contestant | None = None  # started before it
 
     @contextlib.contextmanager
     def serve(self, folder: Path) -> Iterator[Server]:
-        """Start it in a new folder; when this is left it has ended."""
+        """Start it in a new folder; it has ended when the block ends."""
         folder.mkdir(parents=True)
         self.prepare(folder)
         with contextlib.ExitStack() as stack:
@@ -82,7 +82,7 @@ FORMS = {"buntime": CHECKOUT, "buntime.pyz": PYZ, "buntime binary": BINARY}
 def buntime(
     *apps: str, name: str = "buntime", form: str = "buntime", plugins: tuple[str, ...] = ()
 ) -> Contestant:
-    """Buntime in production, its log as JSON in a file, serving these apps of bench/apps, with
+    """Buntime in production, with its log as JSON in a file, serving these apps of bench/apps with
     these plugins of bench/plugins."""
     start = FORMS[form]
     artifact = Path(start[-1])
@@ -109,7 +109,7 @@ def buntime(
 
 
 def peer(name: str, *arguments: str) -> Contestant:
-    """A server from PyPI, told its port by `{port}` in its arguments."""
+    """A server from PyPI; `{port}` in its arguments becomes its port."""
     return Contestant(
         name=name,
         kind=Kind.PEER,
@@ -190,7 +190,7 @@ def _nginx_command(place: Place) -> list[str]:
         NGINX_CONF.format(
             folder=place.folder,
             files=CONNECTIONS_MAX,
-            # Else its workers are nobody, who may not read a folder of root's.
+            # Otherwise its workers run as nobody, who may not read root's folder.
             user="user root;" if os.geteuid() == 0 else "",
             upstream=upstream if place.upstream_port else "",
             port=place.port,
@@ -214,7 +214,7 @@ NGINX = Contestant(
 
 
 def behind_nginx(contestant: Contestant) -> Contestant:
-    """nginx with keep-alive to the contestant."""
+    """nginx in front of the contestant, with keep-alive."""
     return Contestant(
         name=f"{contestant.name} {PROXY}",
         kind=Kind.PEER,

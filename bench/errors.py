@@ -1,5 +1,5 @@
-"""What keeps a benchmark from being made."""
+"""The error of a benchmark that cannot be run."""
 
 
 class BenchError(Exception):
-    """Something could not be measured; the message says what, and what to do."""
+    """Something could not be measured; the message says what it is, and what to do."""

@@ -9,7 +9,7 @@ from enum import Enum
 from typing import TypeVar
 
 Item = TypeVar("Item")
-Sample = dict[str, float]  # what one round gave, by the key of a metric
+Sample = dict[str, float]  # the figures of one round, by the key of a metric
 
 
 @dataclass(frozen=True)
@@ -44,9 +44,9 @@ class Direction(Enum):
 
 @dataclass(frozen=True)
 class Bar:
-    """`metric` of `who` is to be at least, above or at most `factor` times that of `of`.
+    """`metric` of `who` should be at least, above or at most `factor` times that of `of`.
 
-    Where `of` is none, `factor` is the figure itself, in the metric's unit.
+    If `of` is None, `factor` is the figure itself, in the metric's unit.
     """
 
     direction: Direction
@@ -70,7 +70,7 @@ class Bar:
         return Verdict(ratio, is_met, room)
 
     def is_far_missed(self, ratio: float) -> bool:
-        """Not even half of it, or more than twice what it allows."""
+        """Whether it reached less than half of the bar, or more than twice what the bar allows."""
         if self.direction is Direction.AT_MOST:
             return ratio > 2 * self.factor
         return ratio < self.factor / 2
@@ -78,7 +78,7 @@ class Bar:
 
 @dataclass(frozen=True)
 class Verdict:
-    """What became of a bar: by how much of itself it was met, less than 0 where it was missed."""
+    """The result of a bar: `room` is the part of it by which it was met, negative if missed."""
 
     ratio: float
     is_met: bool
@@ -94,7 +94,7 @@ def medians(samples: Sequence[Sample]) -> Sample:
 
 
 def spreads(samples: Sequence[Sample]) -> Sample:
-    """How far the rounds are apart, in parts of the median: `[9, 10, 11]` -> 0.2."""
+    """The range of the rounds relative to the median: `[9, 10, 11]` -> 0.2."""
     middle = medians(samples)
     return {
         key: (max(values) - min(values)) / middle[key] if middle[key] else 0.0
@@ -104,16 +104,17 @@ def spreads(samples: Sequence[Sample]) -> Sample:
 
 
 def percentile(values: Sequence[float], part: float) -> float:
-    """The smallest value that so great a part of the values does not exceed: 0.5, 0.99."""
+    """The smallest value that this part of the values (0.5, 0.99) does not exceed."""
     ordered = sorted(values)
     rank = max(0, -int(-part * len(ordered) // 1) - 1)  # rounded up
     return ordered[rank]
 
 
 def in_turn(items: Sequence[Item], rounds: int) -> list[Item]:
-    """Each item once a round, each round begun by the next: abc bca cab.
+    """Each item once a round, and each round begins with the next item: abc bca cab.
 
-    So what one leaves behind, a warm cache or a hot processor, does not always meet the same other.
+    So what one item leaves behind, a warm cache or a hot processor, does not always affect the same
+    other item.
     """
     turns: list[Item] = []
     for number in range(rounds if items else 0):

@@ -1,6 +1,6 @@
-"""What is measured of a process that has just been started: its time and its memory.
+"""Measurements of a process that has just started: its time and its memory.
 
-Memory that was once taken is seldom given back, so each round starts a process of its own.
+A process seldom gives memory back, so each round starts a new one.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ from bench.figures import Sample
 from bench.servers import Server, blamed, free_port, launched, resident_bytes, wait_for_port
 
 IDLE_CONNECTIONS = 10_000
-SPARE_DESCRIPTORS = 500  # for all that is no idle connection
-REST_S = 1.0  # what was begun for the first request, such as spare workers, is over by then
+SPARE_DESCRIPTORS = 500  # for everything except idle connections
+REST_S = 1.0  # work begun for the first request, such as spare workers, is done by then
 STARTS_MAX = 20  # in one round
 
 
 def start_up(contestant: Contestant, folder: Path, seconds: float) -> Sample:
-    """From the start of the process to its first answer, the median of as many as fit."""
+    """The time from the start of the process to its first answer: the median of as many as fit."""
     folder.mkdir(parents=True)
     contestant.prepare(folder)
     times_ms: list[float] = []
@@ -50,7 +50,7 @@ def _start(contestant: Contestant, folder: Path) -> float:
 
 
 def at_rest(contestant: Contestant, folder: Path, _: float) -> Sample:
-    """Memory of a runtime that has answered one request, and of the worker that did it."""
+    """Memory of a runtime that has answered one request, and of the worker that answered it."""
     with (
         contestant.serve(folder) as server,
         blamed(server.log),
@@ -66,13 +66,13 @@ def at_rest(contestant: Contestant, folder: Path, _: float) -> Sample:
 
 
 def idle_connections(contestant: Contestant, folder: Path, _: float) -> Sample:
-    """Memory of a connection that has been answered once and stays open."""
+    """Memory of a connection that has had one answer and stays open."""
     with (
         contestant.serve(folder) as server,
         blamed(server.log),
         contextlib.ExitStack() as clients,
     ):
-        with connected(server.port) as client:  # what the first connection costs is no connection's
+        with connected(server.port) as client:  # the first one has costs that later ones lack
             expect(client.get("/noop/"), b"ok")
         count = connections_allowed(server)
         before = server.resident_bytes()
@@ -82,7 +82,7 @@ def idle_connections(contestant: Contestant, folder: Path, _: float) -> Sample:
             expect(opened[-1].get("/noop/"), b"ok")
         grown = server.resident_bytes() - before
         for client in opened[0], opened[-1]:
-            expect(client.get("/noop/"), b"ok")  # it was not closed meanwhile
+            expect(client.get("/noop/"), b"ok")  # still open
         return {"kib_each": grown / count / 1024, "connections": count}
 
 
@@ -94,14 +94,14 @@ def connections_allowed(server: Server) -> int:
 
 
 def _told_limits(log: Path) -> Iterator[int]:
-    """How many connections Buntime has said that it can hold, but for one that asks for workers."""
+    """How many connections Buntime said that it can hold, minus the one that asks for workers."""
     for line in log.read_text("utf-8").splitlines():
         if '"runtime.connections_limited"' in line:
             yield json.loads(line)["connections"] - 1
 
 
 def raise_descriptor_limit() -> None:
-    """For this process and those that it starts, as far as it may."""
+    """For this process and those that it starts, as far as allowed."""
     wanted = CONNECTIONS_MAX + SPARE_DESCRIPTORS
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if hard != resource.RLIM_INFINITY and hard < wanted:

@@ -14,7 +14,7 @@ SPAWN = [sys.executable, "-I", "-S", "-c", "pass"]
 
 
 def spawn_rate(at_once: int, seconds: float) -> Sample:
-    """How many start and end in a second, and how long one takes, where so many run at a time."""
+    """How many start and end per second, and how long one takes, with `at_once` side by side."""
     begun = time.perf_counter()
     with ThreadPoolExecutor(at_once) as threads:
         rows = threads.map(lambda _: _spawn_for(seconds), range(at_once))
@@ -25,7 +25,7 @@ def spawn_rate(at_once: int, seconds: float) -> Sample:
 
 
 def _spawn_for(seconds: float) -> list[float]:
-    """Milliseconds that each took, one after the other; at least one."""
+    """The milliseconds of each, one after another; at least one."""
     times_ms: list[float] = []
     end = time.perf_counter() + seconds
     while not times_ms or time.perf_counter() < end:

@@ -1,8 +1,8 @@
--- What wrk sends, and how it tells of the answers: as one line of JSON behind "BENCH ".
+-- What wrk sends, and how it reports the answers: as one line of JSON after "BENCH ".
 --
 -- The first argument says what is sent:
 --   plain        the same GET each time
---   varied       a GET with another query each time
+--   varied       a GET with a new query each time
 --   post SIZE    a POST with that many bytes
 --   many COUNT   a GET of /app-000/ ... at random
 
@@ -31,7 +31,7 @@ function init(args)
     wrk.method = "POST"
     wrk.body = string.rep("x", tonumber(args[2]))
   elseif mode == "varied" then
-    request = varied() -- a global of wrk's; where it is not set, one request is made once
+    request = varied() -- a global of wrk; if it is not set, wrk makes one request and repeats it
   elseif mode == "many" then
     request = many(tonumber(args[2]))
   end

@@ -16,28 +16,28 @@ from bench.sites import MANY, static_bytes
 from bench.sizes import ECHO_BYTES
 from bench.wrk import run_wrk
 
-LOADED_S = 120.0  # 200 workers, on a machine that has other things to do
+LOADED_S = 120.0  # for 200 workers, on a machine that does other things too
 POLL_S = 0.1
 
 
 class Load(Protocol):
-    """Something that is asked of a server."""
+    """Requests for a server."""
 
     def check(self, server: Server) -> None:
-        """Raise BenchError where an answer is not what it has to be, status and bytes."""
+        """Raise BenchError if an answer does not have the expected status and bytes."""
 
     def measure(self, server: Server, seconds: float) -> Sample:
-        """One round."""
+        """Measure one round."""
 
 
 @dataclass(frozen=True)
 class Get:
-    """A GET by wrk, on so many connections."""
+    """A GET by wrk, on this many connections."""
 
     path: str = "/noop/"
     connections: int = 50
     body: bytes = b"ok"
-    mode: str = "plain"  # or "varied": another query each time
+    mode: str = "plain"  # or "varied": a new query each time
 
     def check(self, server: Server) -> None:
         with connected(server.port) as client:
@@ -62,7 +62,7 @@ def get_static(name: str, size: int, connections: int) -> Get:
 
 @dataclass(frozen=True)
 class Echo:
-    """A POST of 1 KiB by wrk, which comes back."""
+    """A POST of 1 KiB by wrk; the answer returns the body."""
 
     path: str = "/echo/"
     connections: int = 50
@@ -87,7 +87,7 @@ class Echo:
 
 @dataclass(frozen=True)
 class Calls:
-    """A GET of an app that calls a service, and answers how long each call took."""
+    """A GET of an app that calls a service, and answers with the time of each call."""
 
     path: str = "/calls/"
 
@@ -113,7 +113,7 @@ class Calls:
 
 @dataclass(frozen=True)
 class Many:
-    """A GET of one of so many apps at random, by wrk; the check has all of them loaded."""
+    """A GET of one of this many apps at random, by wrk; the check loads them all."""
 
     apps: int = MANY
     connections: int = 10
@@ -142,7 +142,7 @@ class Many:
 
 @dataclass(frozen=True)
 class Beside:
-    """A GET of the app `noop` by wrk, beside so many other apps, which the check has loaded."""
+    """A GET of the app `noop` by wrk, beside this many other apps, which the check loads."""
 
     apps: int
     connections: int = 10
@@ -162,7 +162,7 @@ class Beside:
 
 @dataclass(frozen=True)
 class Among:
-    """A GET by wrk of an app that has so many workers, of which as many work as connections."""
+    """A GET by wrk of an app that has this many workers, of which as many work as connections."""
 
     app: str
     workers: int
@@ -177,7 +177,7 @@ class Among:
 
     def measure(self, server: Server, seconds: float) -> Sample:
         sample = self._get().measure(server, seconds)
-        # Those that are at work may be replaced, since so many are to be ready.
+        # Busy ones may be replaced, because this many should be ready.
         most = self.workers + self.connections
         expect_workers(server, least=self.workers, most=most)
         return sample
@@ -187,7 +187,7 @@ class Among:
 
 
 def expect_workers(server: Server, *, least: int, most: int) -> None:
-    """Raise where fewer or more workers have an app."""
+    """Raise BenchError if too few or too many workers have an app."""
     with connected(server.port) as client:
         found = len(worker_pids(client))
     if not least <= found <= most:
@@ -196,7 +196,7 @@ def expect_workers(server: Server, *, least: int, most: int) -> None:
 
 @dataclass(frozen=True)
 class Paced:
-    """One request each 100 ms."""
+    """One request every 100 ms."""
 
     path: str
 

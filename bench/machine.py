@@ -1,4 +1,4 @@
-"""Names the machine, without which a figure says little."""
+"""Describes the machine, without which a figure means little."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ BUSY_LOAD = 1.0
 
 
 def describe() -> dict[str, str | int | float]:
-    """CPU, cores, kernel, Python, load average, and the versions of who is measured."""
+    """CPU, cores, kernel, Python, load average, and the versions of the contestants."""
     return {
         "cpu": cpu_model(Path("/proc/cpuinfo")),
         "cores": os.cpu_count() or 1,
@@ -28,7 +28,7 @@ def describe() -> dict[str, str | int | float]:
 
 
 def cpu_model(cpuinfo: Path) -> str:
-    """`"AMD EPYC 7B13"`; the architecture where the system does not tell."""
+    """`"AMD EPYC 7B13"`; the architecture if the system does not name the CPU."""
     if cpuinfo.exists():
         for line in cpuinfo.read_text().splitlines():
             if line.startswith(("model name", "Model")):
@@ -37,7 +37,7 @@ def cpu_model(cpuinfo: Path) -> str:
 
 
 def versions() -> str:
-    """`"wrk 4.1.0, nginx 1.22.1, h11 0.16.0, gunicorn ..."`, as far as they are there."""
+    """`"wrk 4.1.0, nginx 1.22.1, h11 0.16.0, gunicorn ..."`, as far as installed."""
     found = [first_line(["wrk", "--version"]).partition(" [")[0], first_line(["nginx", "-v"])]
     names = ["granian", "gunicorn", "uvicorn"]
     found.append(f"h11 {version('h11')}")
@@ -49,7 +49,7 @@ def versions() -> str:
 
 
 def first_line(command: list[str]) -> str:
-    """What a command says first, on either output; empty where there is no such command."""
+    """The first line that a command prints, on either output; empty if there is no such command."""
     try:
         done = subprocess.run(command, capture_output=True, text=True, check=False)
     except FileNotFoundError:

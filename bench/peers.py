@@ -1,6 +1,6 @@
-"""What the apps of apps/ do, for servers of WSGI and ASGI: `bench.peers:wsgi`, `bench.peers:asgi`.
+"""What the apps of apps/ do, for WSGI and ASGI servers: `bench.peers:wsgi`, `bench.peers:asgi`.
 
-The first segment of the path says which: /noop/ /wsgi/ /asgi/ /echo/ /slow/ /cpu/ /download/
+The first segment of the path says which app: /noop/ /wsgi/ /asgi/ /echo/ /slow/ /cpu/ /download/
 /upload/.
 """
 

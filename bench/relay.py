@@ -1,8 +1,8 @@
 """A limit: the same bytes over a plain socket and a plain socketpair, and nothing else.
 
-One process relays between a client's socket and a socketpair whose other end another process
-has, as a runtime does for its worker. Heads are read by their end and by their first letter, and
-not looked at: GET is a download, POST an upload. `python -m bench.relay PORT`.
+One process relays between a client's socket and a socketpair whose other end belongs to another
+process, as a runtime does for its worker. It looks only at a head's end and at its first letters:
+GET is a download, POST an upload. `python -m bench.relay PORT`.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ DOWNLOAD, UPLOAD = b"d", b"u"
 
 
 def work(pair: socket.socket) -> None:
-    """The worker's side: send the bytes, or take them and tell how many there were."""
+    """The worker's side: send the bytes, or take them and answer how many there were."""
     buffer = bytearray(len(PIECE))
     while command := pair.recv(1):
         if command == DOWNLOAD:
@@ -47,7 +47,7 @@ def relay(client: socket.socket, pair: socket.socket) -> None:
 
 
 def read_head(client: socket.socket) -> bytes:
-    """A head, byte by byte so that no body is taken; empty at the end."""
+    """A head, read byte by byte so that no body is taken; empty at the end."""
     head = b""
     while not head.endswith(b"\r\n\r\n"):
         byte = client.recv(1)

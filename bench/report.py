@@ -30,7 +30,7 @@ def verdict(bar: BarResult) -> str:
 
 
 def ratio(scenario: ScenarioResult, entry: EntryResult) -> str:
-    """The first entry's figure in parts of this one's."""
+    """The first entry's figure divided by this one's."""
     key, first = scenario["metrics"][0], scenario["entries"][0]
     other = entry["median"].get(key)
     return f"{first['median'][key] / other:.2f}" if other else ""
@@ -51,7 +51,7 @@ def rows(scenario: ScenarioResult) -> list[list[str]]:
 
 
 def aligned(table: Sequence[Sequence[str]]) -> list[str]:
-    """Columns of one width, the first one flush left."""
+    """Columns of equal width, the first one flush left."""
     widths = [max(map(len, column)) for column in zip(*table, strict=True)]
     return [
         "  ".join(
@@ -63,7 +63,7 @@ def aligned(table: Sequence[Sequence[str]]) -> list[str]:
 
 
 def scenario_text(scenario: ScenarioResult) -> str:
-    """For a terminal."""
+    """The text of a scenario for a terminal."""
     lines = ["", f"{scenario['name']}: {scenario['about']}"]
     lines += [f"  {line}" for line in aligned(rows(scenario))]
     lines += [f"  bar: {verdict(bar)}" for bar in scenario["bars"]]
@@ -94,7 +94,7 @@ def summary(results: Results) -> str:
 
 
 def markdown(results: Results) -> str:
-    """The part of docs/performance.md that is made of results."""
+    """The part of docs/performance.md that is made from results."""
     lines = [
         f"Measured {results['begun']}: {results['rounds']} rounds of {results['seconds']:g} s.",
         f"{machine_text(results)}.",

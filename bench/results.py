@@ -1,4 +1,4 @@
-"""What is kept of a run: bench/results.json. The report and the chart are made of it alone."""
+"""What a run keeps: bench/results.json. The report and the chart are made from it alone."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class EntryResult(TypedDict):
 
 
 class BarResult(TypedDict):
-    """One bar; `ratio` and what follows are none where one of the two was not measured."""
+    """One bar; `ratio` and the fields after it are None if one of the two was not measured."""
 
     text: str
     ratio: float | None

@@ -1,4 +1,4 @@
-"""Takes the measurements of a scenario: everyone once a round, to meet the same weather."""
+"""Takes the measurements of a scenario: everyone once a round, so that conditions are equal."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def run_scenario(
     seconds: float,
     say: Say,
 ) -> ScenarioResult:
-    """Start and check all entries, measure them in turn, end them. A failing one stays behind."""
+    """Start and check all entries, measure them in turn, end them. A failing one is skipped."""
     left_out = {entry.name: reason for entry in entries if (reason := entry.lacks())}
     ready: dict[str, Measure] = {}
     failed: dict[str, str] = {}

@@ -1,11 +1,12 @@
-"""How many pods so many requests a day take: a simulation of pods and of HPA's algorithm.
+"""How many pods a number of requests a day needs: a simulation of pods and of HPA's algorithm.
 
     arrivals ──> pods that are ready ──> CPU that they use ──> HPA, each 15 s ──> pods wanted
                         ^── a new one is ready after some time ──────────────────────┘
 
-What is made up is said in the page: the shape of a day, and what a request costs an app. What a
-request costs the runtime, its memory and its start are taken from results.json. A pod serves what
-its CPU allows and the rest waits, without an end: so `late` is what would be refused, or leave.
+The page says what is made up: the shape of a day, and what a request costs an app. What a request
+costs the runtime, its memory and its start come from results.json. A pod serves what its CPU allows
+and the rest waits, without a limit: so `late` counts requests that would be refused, or whose
+clients would leave.
 """
 
 from __future__ import annotations
@@ -25,19 +26,19 @@ PAGE = Path(__file__).resolve().parents[1] / "docs/scale.md"
 DAY_S, TICK_S = 86_400, 5
 PEAK_HOUR = 20.0
 BURST_EVERY_S, BURST_S = 6 * 3600, 300
-LATE_S = 1.0  # who waits longer has been late
+LATE_S = 1.0  # a request that waits longer is late
 
 
 class Hpa(NamedTuple):
-    """The controller's defaults (Kubernetes, autoscaling/v2), and the chart's aim and fewest."""
+    """The controller's defaults (Kubernetes, autoscaling/v2), and the chart's target and least."""
 
-    aim: float = 0.7  # used share of the CPU that a pod has
+    aim: float = 0.7  # target: the used share of a pod's CPU
     least: int = 2
     most: int = 1000
     period_s: int = 15
     tolerance: float = 0.1
     metrics_late_s: int = 30  # how old the shares are that it sees
-    calm_s: int = 300  # down to the most that it has wanted in that time
+    calm_s: int = 300  # it scales down only to the most that it wanted in this time
     ready_s: int = 25  # of a new pod: scheduling, image, start, probe, endpoint
 
 
@@ -45,11 +46,11 @@ class Day(NamedTuple):
     """How the requests of a day are spread over it."""
 
     swing: float = 0.65  # a wave from 35% of the mean in the morning to 165% at PEAK_HOUR
-    burst: float = 1.5  # a newsletter, a link: half as much again
+    burst: float = 1.5  # a newsletter, a link: half as many again
 
 
 class Load(NamedTuple):
-    """What comes, and what it takes."""
+    """The requests, and what they cost."""
 
     per_day: float
     request_s: float  # of CPU, with the runtime's part
@@ -57,7 +58,7 @@ class Load(NamedTuple):
 
 
 class Outcome(NamedTuple):
-    """Of one day."""
+    """The result of one day."""
 
     least: int
     mean: float
@@ -75,9 +76,9 @@ def arrivals(per_day: float, day: Day = Day()) -> Iterator[float]:  # noqa: B008
 
 
 def wanted(hpa: Hpa, ready: int, pods: int, used: float) -> int:
-    """How many pods the controller wants: `used` is the sum of the shares of those ready.
+    """How many pods the controller wants; `used` is the sum of the shares of the ready ones.
 
-    Pods that are not ready count as idle where more are wanted, as the algorithm has it.
+    When more pods are wanted, pods that are not ready count as idle, as in HPA's algorithm.
     """
     ratio = used / max(1, ready) / hpa.aim
     if abs(ratio - 1) <= hpa.tolerance:
@@ -89,12 +90,12 @@ def wanted(hpa: Hpa, ready: int, pods: int, used: float) -> int:
 
 
 def simulated(load: Load, hpa: Hpa = Hpa(), day: Day = Day()) -> Outcome:  # noqa: B008  # values
-    """The second of two like days: the first one brings the number of pods to where it belongs."""
+    """The second of two equal days; the first one brings the number of pods to its level."""
     rate = load.cores / load.request_s  # requests per second of a pod
     pods, starting = hpa.least, deque[int]()  # when each of the new ones is ready
     kept = hpa.metrics_late_s // TICK_S + 1
-    seen = deque([(0.0, pods)] * kept, kept)  # the share that was used, and by how many
-    lately = deque[tuple[int, int]]()  # what was wanted, and when
+    seen = deque([(0.0, pods)] * kept, kept)  # the used share, and the number of ready pods
+    lately = deque[tuple[int, int]]()  # when, and how many were wanted
     waiting = late = total = 0.0
     counts: list[int] = []
     now = 0
@@ -115,7 +116,7 @@ def simulated(load: Load, hpa: Hpa = Hpa(), day: Day = Day()) -> Outcome:  # noq
                 late += came if waiting > ready * rate * LATE_S else 0.0
             if now % hpa.period_s:
                 continue
-            share, by = seen[0][0], min(seen[0][1], pods)  # newer ones have told nothing yet
+            share, by = seen[0][0], min(seen[0][1], pods)  # newer pods have reported nothing yet
             aim = wanted(hpa, by, pods, share * by)
             lately.append((now, aim))
             while lately[0][0] <= now - hpa.calm_s:
@@ -148,7 +149,7 @@ _OTHERS: tuple[tuple[str, Day, Hpa], ...] = (
 
 
 def median(results: Results, scenario: str, entry: str, figure: str) -> float:
-    """What was measured: `median(results, "warm-noop", "buntime", "rate")`."""
+    """A measured median: `median(results, "warm-noop", "buntime", "rate")`."""
     found = next(each for each in results["scenarios"] if each["name"] == scenario)
     return float(next(e for e in found["entries"] if e["name"] == entry)["median"][figure])
 
@@ -188,7 +189,7 @@ def page_text(results: Results) -> str:
 
 
 def _other_days(own_ms: float) -> list[str]:
-    """How much the outcome depends on the day that was made up."""
+    """How much the outcome depends on the made-up day."""
     load = Load(_OTHERS_MILLIONS * 1e6, (_OTHERS_MS + own_ms) / 1000)
     about = f"{_OTHERS_MILLIONS} million requests of {_OTHERS_MS:.0f} ms, with"
     lines = [f"| {about} | pods: fewest, mean, most | wait longer than {LATE_S:.0f} s |"]

@@ -1,4 +1,4 @@
-"""What a scenario is made of: entries that are measured in turn."""
+"""The parts of a scenario: entries that are measured in turn."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from bench.fresh import start_up
 from bench.loads import Load
 from bench.servers import blamed
 
-Measure = Callable[[float], Sample]  # one round of so many seconds
+Measure = Callable[[float], Sample]  # one round of this many seconds
 
 
 @dataclass(frozen=True)
 class Entry:
-    """One line of a scenario; `ready` starts in a new folder what is measured, and checks it."""
+    """One line of a scenario; `ready` starts what is measured in a new folder, and checks it."""
 
     name: str
     kind: Kind
@@ -30,7 +30,7 @@ class Entry:
 
 @dataclass(frozen=True)
 class Scenario:
-    """Entries that are measured in turn. The first metric is the one that is drawn."""
+    """Entries that are measured in turn. The first metric is drawn in the chart."""
 
     name: str
     about: str
@@ -62,7 +62,7 @@ def served(contestant: Contestant, load: Load, name: str | None = None) -> Entry
 
 
 def fresh(contestant: Contestant, measure: Callable[[Contestant, Path, float], Sample]) -> Entry:
-    """A server that each round starts anew; once before, so that all have unpacked what they do."""
+    """A server that each round starts anew; it starts once before, so that all are unpacked."""
 
     @contextlib.contextmanager
     def ready(folder: Path) -> Iterator[Measure]:
@@ -78,5 +78,5 @@ def fresh(contestant: Contestant, measure: Callable[[Contestant, Path, float], S
 
 
 def computed(name: str, measure: Measure) -> Entry:
-    """A limit that is no server."""
+    """A limit that is not a server."""
     return Entry(name, Kind.LIMIT, lambda _: contextlib.nullcontext(measure))

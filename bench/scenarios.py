@@ -1,4 +1,4 @@
-"""What is measured, of whom, and the bars. Each scenario is one table of the report."""
+"""What is measured, of which contestants, and the bars. Each scenario is a table of the report."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ from bench.sizes import STATIC_LARGE_BYTES, STATIC_SMALL_BYTES
 
 
 def forms(app: str, load: Load) -> tuple[Entry, ...]:
-    """Buntime from the checkout, and from what has been built of it."""
+    """Buntime from the checkout, and from its built files."""
     return tuple(served(buntime(app, name=name, form=name), load) for name in FORMS)
 
 
@@ -63,18 +63,18 @@ def peers(load: Load, *contestants: Contestant) -> tuple[Entry, ...]:
 
 
 def beside(apps: str, count: int) -> Entry:
-    """The app `noop` beside so many apps, each with its worker."""
+    """The app `noop` beside this many apps, each with its worker."""
     contestant = buntime("noop", apps, name=f"buntime, {count} others")
     return served(contestant, Beside(count))
 
 
 def among(app: str, count: int) -> Entry:
-    """An app that has so many workers."""
+    """An app that has this many workers."""
     return served(buntime(app, name=f"buntime, {count} of its own"), Among(app, count))
 
 
 def among_folders(apps: str, count: int) -> Entry:
-    """The app `noop`, and so many folders in all; nobody asks for the others."""
+    """The app `noop` among this many folders in all; nobody asks for the others."""
     return served(buntime("noop", apps, name=f"buntime, {count} folders"), NOOP)
 
 
@@ -84,12 +84,12 @@ def kept(app: str) -> Load:
 
 
 def hooked(plugin: str) -> Entry:
-    """The app `noop`, with one hook in the way of each request."""
+    """The app `noop`, with one hook called for each request."""
     return served(buntime("noop", plugins=(plugin,)), NOOP_1)
 
 
 def equal_rate(who: str, of: str) -> Bar:
-    """Neither workers nor folders cost a request anything."""
+    """More workers or folders must not slow requests down."""
     return Bar(LEAST, 0.95, RATE, of, who=who)
 
 

@@ -1,4 +1,4 @@
-"""Starts the processes that are measured on free ports, and ends them."""
+"""Starts the measured processes on free ports, and ends them."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from pathlib import Path
 from bench.errors import BenchError
 
 HOST = "127.0.0.1"
-KEY = "the-key-of-the-bench"  # opens a Buntime's list of workers
+KEY = "the-key-of-the-bench"  # allows reading a Buntime's list of workers
 START_S = 30.0
 STOP_S = 20.0
 TAIL_LINES = 10
 ACCESS = '"event":"request.access"'  # in Buntime's lines for requests
 LOG_BEGINNING_BYTES = 64 << 10
-POLL_S = 0.001  # short beside the 15 ms of the fastest start
+POLL_S = 0.001  # short compared with the 15 ms of the fastest start
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,7 @@ class Server:
 
 @contextlib.contextmanager
 def blamed(log: Path) -> Iterator[None]:
-    """Add to an error what the process that it is about has logged of late."""
+    """Add the last lines of this log to an error."""
     try:
         yield
     except (BenchError, OSError) as error:
@@ -69,9 +69,9 @@ def started(
     env: Mapping[str, str],
     logs_pid: bool = False,
 ) -> Iterator[Server]:
-    """A process that listens; `folder` is where it runs and what it prints goes.
+    """A process that listens; it runs in `folder`, which also gets its output.
 
-    `logs_pid`: another process than the one that is started may serve, and tells so in its log.
+    With `logs_pid` another process than the started one may serve; its log has its pid.
     """
     log = folder / "log"
     with launched(name, command, folder=folder, env=env) as process:
@@ -112,7 +112,7 @@ def launched(
 
 
 def free_port() -> int:
-    """A port that nobody listens on now."""
+    """A port that nothing listens on now."""
     with socket.create_server((HOST, 0)) as sock:
         port = sock.getsockname()[1]
         assert isinstance(port, int)
@@ -120,7 +120,7 @@ def free_port() -> int:
 
 
 def wait_for_port(port: int, process: subprocess.Popen[bytes]) -> None:
-    """Return as soon as somebody accepts."""
+    """Return as soon as a process accepts connections."""
     deadline = time.monotonic() + START_S
     while True:
         try:
@@ -135,13 +135,13 @@ def wait_for_port(port: int, process: subprocess.Popen[bytes]) -> None:
 
 
 def tail(log: Path) -> str:
-    """The last lines that tell of something else than requests."""
+    """The last lines that are not about requests."""
     lines = log.read_text("utf-8", "backslashreplace").splitlines()
     return "\n".join([line for line in lines if ACCESS not in line][-TAIL_LINES:])
 
 
 def wait_for_pid(log: Path) -> int:
-    """The pid in the record of Buntime's start: behind its binary's loader it is another."""
+    """The pid in the record of Buntime's start, which differs if the binary's loader started it."""
     deadline = time.monotonic() + START_S
     while time.monotonic() < deadline:
         for line in log.read_bytes().splitlines(keepends=True):

@@ -1,4 +1,4 @@
-"""Lays out the apps of bench/apps, and what is made rather than kept, for one contestant."""
+"""Lays out the apps of bench/apps, and generated files, for one contestant."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ MANY = 200
 FOLDERS = 3000
 FEW = 5
 COPIES = {"many": MANY, "few": FEW, "pair": 2, "one": 1, "folders": FOLDERS - 1}
-# As many workers of one app, from the runtime's start on.
+# Apps with this many workers, from the runtime's start on.
 CROWDS = {"crowd": MANY, "handful": FEW}
 _CACHES = shutil.ignore_patterns("__pycache__")
 
 
 def lay_out(folder: Path, apps: tuple[str, ...], plugins: tuple[str, ...] = ()) -> Path:
-    """A folder with these apps; beside it lie the plugins, where Buntime looks for them.
+    """A folder with these apps; the plugins are beside it, where Buntime looks for them.
 
     `site` has the static files, `many` is app-000 to app-199, `few` app-000 to app-004 and so on.
-    `crowd` and `handful` are called so, and have many workers or few.
+    `crowd` and `handful` are single apps with many or few workers.
     """
     root = folder / "apps"
     for plugin in plugins:
@@ -51,5 +51,5 @@ def write_site(folder: Path) -> None:
 
 
 def static_bytes(size: int) -> bytes:
-    """The same bytes each time, which do not compress."""
+    """Random bytes, the same each time, which do not compress."""
     return random.Random(size).randbytes(size)

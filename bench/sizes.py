@@ -1,4 +1,4 @@
-"""What the bodies weigh, for both sides of a transfer."""
+"""The sizes of bodies, for both sides of a transfer."""
 
 PIECE = bytes(64 << 10)  # what is sent and read at a time
 TRANSFER_BYTES = 100 << 20

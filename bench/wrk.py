@@ -13,7 +13,7 @@ from bench.figures import Sample
 from bench.servers import HOST
 
 SCRIPT = Path(__file__).with_name("load.lua")
-ANSWER_S = 10  # wrk counts what takes longer, and that fails a measurement
+ANSWER_S = 10  # wrk counts slower answers, and they fail a measurement
 ERRORS = {
     "connect": "connections failed",
     "read": "answers were cut short",
@@ -30,10 +30,10 @@ def lacks_wrk() -> str | None:
 def run_wrk(
     port: int, path: str, *, connections: int, seconds: float, mode: str = "plain", least: int = 0
 ) -> Sample:
-    """Requests as fast as they are answered; `least` is how many bytes an answer has at least.
+    """Requests as fast as they are answered; `least` is the fewest bytes that an answer has.
 
-    wrk knows whole seconds only, so they are rounded up. One thread: it can send several times
-    what a contestant answers, and the two share few cores.
+    wrk knows only whole seconds, so they are rounded up. It has one thread, which can send several
+    times what a contestant answers; the two share few cores.
     """
     command = ["wrk", "--threads", "1", "--connections", str(connections)]
     command += ["--duration", f"{math.ceil(seconds)}s", "--timeout", f"{ANSWER_S}s"]
@@ -48,7 +48,7 @@ def run_wrk(
 
 
 def parse_wrk(output: str, *, least: int = 0) -> Sample:
-    """What wrk printed, as a sample; raises BenchError where any request failed."""
+    """What wrk printed, as a sample; raises BenchError if any request failed."""
     lines = [line for line in output.splitlines() if line.startswith("BENCH ")]
     if len(lines) != 1:
         raise BenchError(f"wrk printed no result: {output[-500:]}")

@@ -1,4 +1,4 @@
-"""Calls a service so often in a row, and tells what each call took, in ms."""
+"""Calls a service many times in a row, and answers with the time of each call, in ms."""
 
 from time import perf_counter
 

@@ -1,4 +1,4 @@
-"""Two bytes, after 1 ms of work for the processor, by an async function."""
+"""Two bytes, after 1 ms of processor time, by an async function."""
 
 from time import thread_time
 

@@ -1,4 +1,4 @@
-"""Two bytes, after 1 ms of work for the processor."""
+"""Two bytes, after 1 ms of processor time."""
 
 from time import thread_time
 

@@ -1,4 +1,4 @@
-"""100 MiB, in pieces of 64 KiB."""
+"""100 MiB, in parts of 64 KiB."""
 
 from itertools import repeat
 

@@ -1,4 +1,4 @@
-"""The body that came."""
+"""Answers with the request's body."""
 
 from buntime import Request, Response
 

@@ -1,4 +1,4 @@
-"""Two bytes, by a function. Each request has a new worker: there is no manifest."""
+"""Two bytes, by a function. Each request has a new worker, because there is no manifest."""
 
 from buntime import Request, Response
 

@@ -1,4 +1,4 @@
-"""Sets a value of 100 bytes and gets it, by sqlite3 in a file of the app's own."""
+"""Sets and gets a value of 100 bytes, with sqlite3 in a file of the app."""
 
 import os
 import sqlite3

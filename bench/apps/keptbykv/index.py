@@ -1,4 +1,4 @@
-"""Sets a value of 100 bytes and gets it, by the service `kv` of the plugin keyval."""
+"""Sets and gets a value of 100 bytes, with the service `kv` of the plugin keyval."""
 
 from itertools import count
 

@@ -1,4 +1,4 @@
-"""Two bytes, by a function. Each request has a new worker, which is loaded already."""
+"""Two bytes, by a function. Each request has a new worker, loaded in advance."""
 
 from buntime import Request, Response
 

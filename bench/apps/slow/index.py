@@ -1,4 +1,4 @@
-"""Two bytes, after 50 ms in which there is nothing to do."""
+"""Two bytes, after 50 ms of waiting."""
 
 import asyncio
 

@@ -1,4 +1,4 @@
-"""How many bytes came, read in pieces."""
+"""The number of bytes in the body, read in parts."""
 
 from buntime import Request, Response
 

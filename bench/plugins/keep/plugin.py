@@ -1,4 +1,4 @@
-"""The same, said once a minute."""
+"""Lets every request pass; each verdict counts for a minute."""
 
 from buntime.plugin import Continue, HookRequest
 

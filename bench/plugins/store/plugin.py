@@ -1,4 +1,4 @@
-"""A service that has the value at hand."""
+"""A service that answers with a constant."""
 
 from buntime.plugin import exposed
 
