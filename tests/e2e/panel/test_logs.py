@@ -1,4 +1,4 @@
-"""The log in a real browser: as fast as apps of a real runtime print, over a line that breaks."""
+"""The log in a real browser: as fast as real apps print, and over a connection that breaks."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tests.support.panel import findings, watched, with_panel
 
 pytestmark = [needs_chromium, pytest.mark.timeout(180)]
 
-# One worker may print 10,000 lines at once and 1,000 a second; so it takes several for more.
+# One worker may print 10,000 lines at once and 1,000 a second, so more takes several workers.
 APPS = ("one", "two", "three", "four")
 FLOOD = """
 import threading, time
@@ -42,7 +42,7 @@ def fetch(request):
     threading.Thread(target=flood, args=what, daemon=True).start()
     return Response("begun")
 """
-# Lines of these floods alone: what was printed before may come after the page is live.
+# Counts only lines of these floods: earlier lines may arrive after the page is live.
 COUNT = """(counts) => {
 const wanted = new RegExp(` of (${counts}) of a flood`);
 window.seen = {lines: 0, missing: 0, gaps: 0, seqs: new Set(), twice: 0};
@@ -111,9 +111,9 @@ def flood(runtime: Runtime, app: str, count: int, **more: int) -> None:
 
 
 def seen(page: Page, whole: int) -> dict[str, Any]:
-    """What has come, once all that was printed has been told of.
+    """What has arrived, once the page has accounted for everything that was printed.
 
-    On a machine that has no time for it some may be lost elsewhere; then a gap says so.
+    A machine that is too slow may lose lines elsewhere; then a gap says so.
     """
     deadline, had, since = time.monotonic() + 90, -1, time.monotonic()
     while True:
@@ -125,11 +125,11 @@ def seen(page: Page, whole: int) -> dict[str, Any]:
         elif told["gaps"] and time.monotonic() > since + 10:
             return told
         assert time.monotonic() < deadline, told
-        page.wait_for_timeout(200)  # the page has enough to do
+        page.wait_for_timeout(200)  # the page is busy enough
 
 
 def test_ten_thousand_lines_a_second(page: Page, runtime: Runtime) -> None:
-    """As many as four apps print leave the page at work: it has rows for those in sight alone."""
+    """The page keeps up with all that four apps can print: it has rows only for visible lines."""
     follow(page, f"{address_of(runtime)}/cpanel/logs", "8000")
     for name in APPS:
         flood(runtime, name, 8000, rate=4000)
@@ -143,13 +143,13 @@ def test_ten_thousand_lines_a_second(page: Page, runtime: Runtime) -> None:
     ends = shown(page, "the flood of 8000 lines has ended")
     expect(ends).not_to_have_count(0)
     seconds = [float(re.findall(r"after ([\d.]+) s", text)[0]) for text in ends.all_inner_texts()]
-    # 2 s and 16,000 a second where nobody else has the machine.
+    # 2 s and 16,000 a second if nothing else uses the machine.
     assert 32_000 / max(seconds) > 10_000, "so many a second were printed"
     assert told["lines"] / (told["last"] - told["first"]) * 1000 > 2_000, told
 
 
 def test_an_app_that_prints_too_much(page: Page, runtime: Runtime) -> None:
-    """What was left out of its output is a gap that one sees, however one searches."""
+    """Output that was left out is a visible gap, whatever the search."""
     follow(page, f"{address_of(runtime)}/cpanel/apps/one?view=log")
     flood(runtime, "one", 40_000)
     gap = page.locator("bt-lines .row.gap:visible").first
@@ -161,7 +161,7 @@ def test_an_app_that_prints_too_much(page: Page, runtime: Runtime) -> None:
 
 
 def test_a_page_that_is_too_slow(page: Page, runtime: Runtime) -> None:
-    """Lines that it could not take in time are told of in their place, with their number."""
+    """Lines that the page could not take in time are reported in their place, with their number."""
     follow(page, f"{address_of(runtime)}/cpanel/logs", "9000")
     held = "(ms) => { const end = performance.now() + ms; while (performance.now() < end); }"
     page.evaluate(f"setTimeout(() => ({held})(6000))")
@@ -175,7 +175,7 @@ def test_a_page_that_is_too_slow(page: Page, runtime: Runtime) -> None:
 
 
 def test_a_line_that_breaks(page: Page, runtime: Runtime) -> None:
-    """What was printed meanwhile comes when it is whole again: once each, without a gap."""
+    """What was printed meanwhile comes once the connection is back: once each, without a gap."""
     with cable_to(address_of(runtime)) as cable:
         follow(page, f"{cable.url}/cpanel/logs?app=four", "50|70|3000")
         flood(runtime, "four", 50)

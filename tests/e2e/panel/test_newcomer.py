@@ -1,4 +1,4 @@
-"""Somebody new starts the examples, opens / in a browser, and reads no page of the docs."""
+"""A newcomer starts the examples, opens / in a browser, and reads no page of the docs."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ EXAMPLES = ["chat", "clock", "guestbook", "hello", "mirror", "pulse", "site", "t
 
 @pytest.fixture(scope="module")
 def runtime(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Runtime]:
-    """As the README has it: `python3 build.py run`, or `buntime demo` with a file."""
+    """As the README says: `python3 build.py run`, or `buntime demo` with a packaged file."""
     kept = ("BUILD_ENVIRONMENTS", "PIP_INDEX_URL")
     env = {name: os.environ[name] for name in kept if name in os.environ}
     env |= {"RUNTIME_ENV": "development", **AS_ROOT, **PACKAGES}
     if UNDER_TEST:
-        # A file brings its examples along, which this walk breaks: it unpacks them for itself.
+        # A packaged file has its own examples, which this walk breaks: so it unpacks its own copy.
         env["XDG_CACHE_HOME"] = str(tmp_path_factory.mktemp("cache"))
         with running(env=env, start=[*command(), "demo"]) as runtime:
             yield runtime
@@ -38,7 +38,7 @@ def runtime(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Runtime]:
     apps = tmp_path_factory.mktemp("newcomer") / "apps"
     shutil.copytree(ROOT / "apps", apps, ignore=shutil.ignore_patterns("data", "__pycache__"))
     start = [sys.executable, str(ROOT / "build.py"), "run"]
-    # Its environment is made first, if it is not there: that takes longer than a start may.
+    # If its environment is missing, it is made first: that takes longer than a start may.
     subprocess.run([*start, "--help"], check=True, timeout=240, stdout=subprocess.DEVNULL)
     with running(apps, env=env, start=start) as runtime:
         yield runtime
@@ -65,25 +65,25 @@ def visit(page: Page) -> Page:
 
 
 def test_walk(page: Page, runtime: Runtime, tmp_path: Path) -> None:
-    """The panel has the examples; one is stopped, started, broken and mended, by what it says."""
+    """The panel shows the examples; one is stopped, started, broken, repaired by what it says."""
     page.goto(runtime.url)
     expect(page).to_have_url(f"{runtime.url}/cpanel/")
     expect(page.locator("main:not([aria-busy]) h1")).to_have_text(
         re.compile("All is well|attention")
     )
     expect(page.locator("tbody .name")).to_have_text(EXAMPLES)
-    # A busy machine may be told of too: it is not the newcomer's doing.
+    # The page may also report a busy machine: that is not the newcomer's fault.
     fault = page.locator(".notice.error")
     expect(fault).to_have_count(0)
 
-    # It is there, and serves.
+    # The app is there, and is served.
     page.get_by_role("link", name="todos").click()
     expect(page.get_by_role("heading", level=1)).to_have_text("todos")
     visitor = visit(page)
     expect(visitor.get_by_role("heading").first).to_be_visible()
     expect(page.locator(".head .state")).to_have_text("Serving")
 
-    # Stopped, and started: each says what it does before, and what was done after.
+    # Stopped, and started: the page says what each does before, and what was done after.
     page.get_by_role("button", name="Stop", exact=True).click()
     dialog = page.get_by_role("dialog")
     expect(dialog).to_contain_text("Visitors get a page with this message")
@@ -96,7 +96,7 @@ def test_walk(page: Page, runtime: Runtime, tmp_path: Path) -> None:
     visitor.reload()
     expect(visitor.get_by_role("heading").first).to_be_visible()
 
-    # Broken, in the folder that the page names: it says where, and so does the first page.
+    # Broken, in the folder that the page names: the page says where, and so does the first page.
     folder = Path(page.locator("main code", has_text="todos").first.inner_text())
     good = (folder / "index.py").read_text("utf-8")
     shutil.copytree(
@@ -117,14 +117,14 @@ def test_walk(page: Page, runtime: Runtime, tmp_path: Path) -> None:
     fault.get_by_role("link", name="Look at it").click()
     expect(page.get_by_role("heading", level=1)).to_have_text("todos")
 
-    # Mended where it was broken: the page says so by itself.
+    # Repaired where it was broken: the page notices by itself.
     (folder / "index.py").write_text(good, "utf-8")
     visitor.reload()
     expect(trouble).to_have_count(0)
     expect(page.locator(".head .state")).to_have_text("Serving")
     expect(visitor.get_by_role("heading").first).to_be_visible()
 
-    # Broken once more, and mended by dropping the folder that works.
+    # Broken once more, and repaired by dropping the working folder.
     (folder / "index.py").write_text("1 / 0\n", "utf-8")
     visitor.reload()
     expect(trouble).to_contain_text("ZeroDivisionError")

@@ -1,4 +1,4 @@
-"""The pages that tell of the runtime as a whole, and act on it, in a real browser."""
+"""The pages about the runtime as a whole, and their actions, in a real browser."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ PATHS = [
     *("workers", "plugins", "plugins/audit", "logs", "keys", "audit"),
     *("settings?set=1", "access?app=shop&path=/admin"),
 ]
-IN_THE_DARK = {"plugins/audit", "keys", "audit"}  # have all the parts that the others have
+IN_THE_DARK = {"plugins/audit", "keys", "audit"}  # have every part of the others
 AUDIT = "from buntime.plugin import plugin\n\n\ndef on_request(request):\n    return None\n"
 MANIFEST = """
 name: audit
@@ -109,7 +109,7 @@ def show(page: Page, url: str) -> None:
 
 
 def show_within(page: Page, name: str) -> None:
-    """By the menu, without loading the panel anew."""
+    """By the menu, without loading the panel again."""
     page.get_by_role("link", name=name, exact=True).click()
     expect(page.locator("main:not([aria-busy]) h1")).to_have_text(re.compile(name))
 
@@ -127,14 +127,14 @@ def row(page: Page, text: str) -> Locator:
 
 
 def a_key(runtime: Runtime, name: str) -> None:
-    """One that somebody has made."""
+    """Makes a key."""
     body = json.dumps({"name": name, "roles": ["viewer"]}).encode()
     headers = {"X-API-Key": str(runtime.operators_key), "Content-Type": "application/json"}
     assert fetch(runtime, "/api/keys", method="POST", headers=headers, body=body).status == 201
 
 
 def test_workers(page: Page, panel: str, runtime: Runtime) -> None:
-    """One is recycled, live; a search stays in the address; spares cannot be recycled."""
+    """A worker is recycled, live; a search stays in the address; spares cannot be recycled."""
     show(page, panel + "workers")
     page.get_by_role("searchbox").fill("shop")
     expect(page.locator("tbody tr")).to_have_count(1)
@@ -152,7 +152,7 @@ def test_workers(page: Page, panel: str, runtime: Runtime) -> None:
 
 
 def test_plugins(page: Page, panel: str, runtime: Runtime) -> None:
-    """A plugin is switched off with a word about what that means, and on again by the undo."""
+    """Disabling a plugin says what that means first; the undo enables it again."""
     show(page, panel + "plugins")
     expect(row(page, "audit").locator(".state")).to_have_text("serving")
     page.get_by_role("button", name="Disable audit").click()
@@ -168,7 +168,7 @@ def test_plugins(page: Page, panel: str, runtime: Runtime) -> None:
 
 
 def test_trusted_pages(page: Page, panel: str, runtime: Runtime) -> None:
-    """What an operator trusts is marked, with the line that says so; who only asks is not."""
+    """A page that an operator trusts is marked, with the line that says so; others are not."""
     show(page, panel + "plugins")
     expect(row(page, "granted").locator(".trusted")).to_have_text("trusted")
     expect(page.locator(".trusted")).to_have_count(1)
@@ -185,7 +185,8 @@ def test_trusted_pages(page: Page, panel: str, runtime: Runtime) -> None:
 
 
 def test_secrets_of_a_plugin(page: Page, panel: str) -> None:
-    """What it lacks is told and set on its page; it starts with it, and its value is not shown."""
+    """A missing secret is reported and set on the plugin's page; the plugin then starts, and the
+    value is not shown."""
     show(page, panel + "plugins/vault")
     expect(row(page, "VAULT_KEY")).to_contain_text("missing")
     expect(page.get_by_role("alert").first).to_contain_text("VAULT_KEY")
@@ -210,7 +211,7 @@ DROP = """
 
 
 def test_installing(page: Page, panel: str, runtime: Runtime) -> None:
-    """An archive that is dropped becomes a plugin; one that is none is refused in words."""
+    """A dropped archive becomes a plugin; anything else is refused with the reason."""
     show(page, panel + "plugins")
     expect(row(page, "audit")).to_be_visible()
     page.evaluate(DROP, ["greeter-1.0.0.tar.gz", list(b"no archive")])
@@ -231,7 +232,7 @@ def test_installing(page: Page, panel: str, runtime: Runtime) -> None:
 
 
 def test_menu_by_the_manifest_alone(page: Page, panel: str) -> None:
-    """A plugin of one's own, a manifest and a page, is in the menu once it is dropped."""
+    """A plugin of just a manifest and a page is in the menu once it is dropped."""
     show(page, panel + "plugins")
     entry = page.get_by_role("navigation").get_by_role("link", name="Our notes")
     expect(row(page, "audit")).to_be_visible()
@@ -256,7 +257,7 @@ def test_menu_by_the_manifest_alone(page: Page, panel: str) -> None:
 
 
 def test_options(page: Page, panel: str, runtime: Runtime) -> None:
-    """The form is the schema's; what is wrong is said in words, what is right holds."""
+    """The form follows the schema; faults are explained, and valid options take effect."""
     show(page, panel + "plugins/audit")
     expect(page.get_by_label("Level", exact=True)).to_have_value("low")
     page.get_by_role("button", name="Save").click()
@@ -315,7 +316,7 @@ def test_keys(page: Page, panel: str, runtime: Runtime) -> None:
 
 
 def test_audit(page: Page, panel: str, runtime: Runtime) -> None:
-    """What was done is there with before and after; filters stay in the address."""
+    """What was done is listed with before and after; filters stay in the address."""
     body = json.dumps({"message": "back at <b>noon</b>"}).encode()
     fetch(runtime, "/api/apps/site/maintenance", method="PUT", body=body)
     fetch(runtime, "/api/apps/site/maintenance", method="DELETE")
@@ -332,7 +333,7 @@ def test_audit(page: Page, panel: str, runtime: Runtime) -> None:
 
 
 def test_settings(page: Page, panel: str, folder: Path) -> None:
-    """Each has its value and origin; live ones are marked; what operators say of apps is there."""
+    """Each setting has its value and origin; live ones are marked; the rows for apps are shown."""
     show(page, panel + "settings")
     name = re.compile("^RUNTIME_POOL_SIZE$")
     pool_size = page.locator("tbody tr", has=page.locator("th > code", has_text=name))
@@ -347,7 +348,7 @@ def test_settings(page: Page, panel: str, folder: Path) -> None:
 
 
 def test_access(page: Page, panel: str) -> None:
-    """The check that decides is marked, and the rules are there in their order."""
+    """The deciding check is marked, and the rules are listed in order."""
     show(page, panel + "access")
     page.get_by_label("App", exact=True).fill("site")
     page.get_by_label("Path").fill("/admin/users")
@@ -373,7 +374,7 @@ def test_access(page: Page, panel: str) -> None:
 
 
 def test_logs(page: Page, panel: str, runtime: Runtime) -> None:
-    """Lines come live; a line leads to all that is of its request."""
+    """Lines come live; a line leads to all lines of its request."""
     show(page, panel + "logs?app=nothing-of-it")
     expect(page.locator(".nothing")).to_contain_text("No lines here yet")
     show(page, panel + "logs?app=chatty")
@@ -392,7 +393,8 @@ def test_logs(page: Page, panel: str, runtime: Runtime) -> None:
     expect(page.locator("main code").filter(has_text=f"--request {request}")).to_be_visible()
 
 
-# Ten lines a millisecond for three seconds, by the clock: a page that is held up gets more at once.
+# Ten lines a millisecond for three seconds, by the clock: a page that is held up then gets more of
+# them at once.
 FLOOD = """
 const RATE = 10, LAST = 30000;
 const plain = window.fetch;
@@ -442,9 +444,9 @@ document.querySelector("bt-lines").add(Array.from({length: 5000}, (_, n) => (
 
 
 def test_very_many_lines(page: Page, panel: str) -> None:
-    """10,000 lines a second for three seconds: none is lost, the page stays at work, its memory
-    bounded, and who reads is left in peace."""
-    show(page, panel + "logs")  # so that the element is known
+    """10,000 lines a second for three seconds: none is lost, the page keeps responding, its memory
+    is bounded, and a reader is not disturbed."""
+    show(page, panel + "logs")  # so that the element is defined
     show_within(page, "Access")
     page.evaluate(FLOOD)
     page.get_by_role("link", name="Logs").click()
@@ -456,7 +458,7 @@ def test_very_many_lines(page: Page, panel: str) -> None:
     told = page.evaluate("seen")
     assert (told["lines"], told["unordered"]) == (30_000, 0)
     assert told["longest"] < 1000, "of a frame, in milliseconds"
-    # They came in three seconds; what comes later is what the page could not keep up with.
+    # They came in three seconds; a later end means that the page could not keep up.
     assert 2_990 <= told["ended"] - told["begun"] < 4_000, told
     page.locator("bt-lines .view").hover()
     page.mouse.wheel(0, -2000)
@@ -481,7 +483,7 @@ PAGES = ["workers", "plugins", "plugins/audit", "keys", "audit", "settings", "ac
 
 
 def test_hostile_answers(page: Page, panel: str, runtime: Runtime) -> None:
-    """Whatever stands in names, values, origins, reasons and links is text, and leads nowhere."""
+    """Names, values, origins, reasons and links are text, whatever they hold, and lead nowhere."""
     a_key(runtime, "spoilt")
     evil = itertools.cycle(EVIL)
 
@@ -503,7 +505,7 @@ def test_hostile_answers(page: Page, panel: str, runtime: Runtime) -> None:
 
 
 def test_german(browser: Browser, panel: str) -> None:
-    """Each page has its German words; none is left as a key."""
+    """Each page is in German, with no key left untranslated."""
     with watched(browser, locale="de-DE") as page:
         show(page, panel + "workers")
         catalogue = "import('/cpanel/js/lang/en.js').then((en) => Object.keys(en.default))"
@@ -519,7 +521,7 @@ def test_german(browser: Browser, panel: str) -> None:
 def test_accessible(page: Page, panel: str, runtime: Runtime) -> None:
     """axe finds nothing, light and dark, wide and narrow; a phone does not scroll sideways.
 
-    The pages have all that the tests before it have done.
+    The pages contain what the tests before this one did.
     """
     a_key(runtime, "accessible")
     fetch(runtime, "/api/apps/site/maintenance", method="DELETE")  # for a link to an app

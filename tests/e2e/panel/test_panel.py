@@ -58,7 +58,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def state() -> Iterator[Path]:
-    """The state folder, which users of apps pass through."""
+    """The state folder; the users of apps may pass through it."""
     with tempfile.TemporaryDirectory(prefix="state-") as state:
         Path(state).chmod(0o711)
         yield Path(state)
@@ -88,7 +88,7 @@ def panel(runtime: Runtime) -> str:
 
 
 def is_shown(page: Page, url: str) -> None:
-    """All of the page is there: it has said what it is."""
+    """Waits until the whole page is there, with its heading."""
     page.goto(url)
     expect(page.locator("main:not([aria-busy]) h1")).to_be_visible()
 
@@ -98,7 +98,7 @@ def dialog(page: Page) -> Locator:
 
 
 def agree(page: Page) -> None:
-    """Do what the dialog asks about."""
+    """Confirms the dialog."""
     dialog(page).locator("[type=submit]").click()
 
 
@@ -107,14 +107,14 @@ def row(page: Page, text: str) -> Locator:
 
 
 def test_newcomer(page: Page, runtime: Runtime) -> None:
-    """Who opens / in development sees the panel with the apps, and needs no key."""
+    """A newcomer who opens / in development sees the panel with the apps, and needs no key."""
     page.goto(runtime.url + "/")
     expect(page).to_have_url(f"{runtime.url}/cpanel/")
     expect(page.locator("tbody .name")).to_have_text(["hello", "shop", "site", "till"])
 
 
 def test_first_paint(page: Page, panel: str) -> None:
-    """The page and its style sheet are all that comes before something is painted."""
+    """Only the page and its style sheet are loaded before something is painted."""
     is_shown(page, panel)
     blocking = page.evaluate(
         "performance.getEntriesByType('resource')"
@@ -127,7 +127,7 @@ def test_first_paint(page: Page, panel: str) -> None:
 
 @pytest.mark.parametrize("language", ["en-GB", "de-DE"])
 def test_size_of_the_first_page(browser: Browser, panel: str, language: str) -> None:
-    """All that a browser fetches for it, with the answers of the API and the fields, in 120 KB."""
+    """All that a browser fetches for it, API answers and header fields too, is below 120 KB."""
     with watched(browser, locale=language) as page:
         is_shown(page, panel)
         expect(page.locator("tbody .name")).to_have_text(["hello", "shop", "site", "till"])
@@ -141,7 +141,7 @@ def test_size_of_the_first_page(browser: Browser, panel: str, language: str) -> 
 
 
 def test_signing_in(page: Page, panel: str, runtime: Runtime) -> None:
-    """Out, a wrong key in words, and in again where one was."""
+    """Sign out, get a reason for a wrong key, and sign in to the same page again."""
     is_shown(page, panel + "apps/shop")
     page.get_by_role("button", name="Sign out").click()
     expect(page.get_by_role("heading", name="Sign in")).to_be_visible()
@@ -170,7 +170,7 @@ def test_opened_by_a_link(browser: Browser, runtime: Runtime, state: Path) -> No
 
 
 def test_stop_and_start(page: Page, panel: str, runtime: Runtime) -> None:
-    """Visitors of a stopped app read the message; the undo beside it starts it again."""
+    """Visitors of a stopped app read the message; the undo beside it starts the app again."""
     is_shown(page, panel + "apps/shop")
     opened = page.get_by_role("link", name="Open")
     expect(opened).to_have_attribute("href", f"{runtime.url}/shop/")
@@ -188,7 +188,7 @@ def test_stop_and_start(page: Page, panel: str, runtime: Runtime) -> None:
 
 
 def test_break_and_mend(page: Page, panel: str, runtime: Runtime, folder: Path) -> None:
-    """Code that does not load is shown with its stack as it happens, and so is its mend."""
+    """Code that does not load is shown with its stack as it happens, and so is its repair."""
     app = folder / "apps/brittle"
     write_app(app, {"app.py": "import no_such_module\n"}, ttl=600)
     assert fetch(runtime, "/brittle/").status == 500
@@ -250,7 +250,7 @@ def test_deploy_by_dropping(page: Page, panel: str, runtime: Runtime) -> None:
 
 
 def test_drop_a_folder(page: Page, panel: str, runtime: Runtime, tmp_path: Path) -> None:
-    """A folder of the operator's own machine, with folders in it, is dropped and deployed whole."""
+    """A folder with folders, from the operator's own machine, is dropped and deployed whole."""
     files = {"app.py": HELLO, "lib/deep/words.txt": "deep", ".git/config": "x", "venv/a.py": "x"}
     folder = write_app(tmp_path / "fallen", files, ttl=600)
     is_shown(page, panel + "apps")
@@ -270,7 +270,7 @@ def test_drop_a_folder(page: Page, panel: str, runtime: Runtime, tmp_path: Path)
 
 
 def test_versions(page: Page, panel: str, runtime: Runtime) -> None:
-    """Another version is made active, its undo brings back what served, and one is removed."""
+    """Another version is activated, its undo brings back the former one, and one is removed."""
     is_shown(page, panel + "apps/hello?view=versions")
     page.get_by_role("button", name="Activate 1.0.0").click()
     expect(dialog(page).locator("code")).to_have_text("buntime activate hello@1.0.0")
@@ -294,7 +294,7 @@ def test_versions(page: Page, panel: str, runtime: Runtime) -> None:
 
 
 def test_deploy_a_zip_and_remove_the_app(page: Page, panel: str, runtime: Runtime) -> None:
-    """An archive that is chosen goes as it is; an app that deploys have made is removed whole."""
+    """A chosen archive is sent unchanged; an app that came by deploys is removed entirely."""
     archive = io.BytesIO()
     with zipfile.ZipFile(archive, "w") as packing:
         packing.writestr("app.py", HELLO.replace("VERSION", "zipped"))
@@ -321,7 +321,7 @@ def test_deploy_a_zip_and_remove_the_app(page: Page, panel: str, runtime: Runtim
 
 
 def test_lines_of_the_last_hour(page: Page, panel: str, runtime: Runtime) -> None:
-    """They are the runtime's own: who opens the page later, or loads it again, has them too."""
+    """The curves are the runtime's own: a page opened later, or loaded again, has them too."""
     for _ in range(50):
         fetch(runtime, "/site/")
     told = lambda: fetch(runtime, "/api/history?step=30").json()["total"]["requests"]  # noqa: E731
@@ -338,7 +338,7 @@ def test_lines_of_the_last_hour(page: Page, panel: str, runtime: Runtime) -> Non
 
 
 def test_motion(page: Page, panel: str) -> None:
-    """Where the system wants no motion nothing moves; else what is at work does."""
+    """If the system asks for reduced motion, nothing moves; otherwise what is at work does."""
     for wanted, most in (("reduce", 0), ("no-preference", 10)):
         page.emulate_media(reduced_motion="reduce" if wanted == "reduce" else "no-preference")
         is_shown(page, panel + "apps/site")
@@ -368,7 +368,7 @@ def test_log(page: Page, panel: str, runtime: Runtime) -> None:
 
 
 def test_all_apps(page: Page, panel: str, runtime: Runtime) -> None:
-    """Found by name and by state, which stay in the address, with what each does and takes."""
+    """Apps are found by name and state, which stay in the address; each has its load and memory."""
     is_shown(page, panel + "apps")
     page.get_by_role("searchbox", name="Search apps").fill("SHO")
     expect(page.locator("tbody .name")).to_have_text(["shop"])
@@ -390,7 +390,7 @@ def test_all_apps(page: Page, panel: str, runtime: Runtime) -> None:
 
 
 def test_what_a_start_costs_and_lines_to_try(page: Page, panel: str, runtime: Runtime) -> None:
-    """An app's page has what it is, the bill of its last start, and lines that work as they are."""
+    """An app's page shows what it is, what its last start cost, and commands that work as shown."""
     fetch(runtime, "/shop/")
     is_shown(page, panel + "apps/shop")
     main = page.locator("main")
@@ -406,7 +406,7 @@ def test_what_a_start_costs_and_lines_to_try(page: Page, panel: str, runtime: Ru
 
 
 def test_many_lines(page: Page, panel: str) -> None:
-    """Fifty thousand lines have as many elements as are seen, and the oldest go."""
+    """Fifty thousand lines need elements only for those in sight, and the oldest are dropped."""
     is_shown(page, panel + "apps/shop?view=log")
     rows, count, took_ms = page.evaluate(
         """async () => {
@@ -425,7 +425,7 @@ def test_many_lines(page: Page, panel: str) -> None:
 
 
 def test_errors(page: Page, panel: str, runtime: Runtime) -> None:
-    """The last error is shown with its stack, the app's own lines before all."""
+    """The last error is shown with its stack, the app's own lines first."""
     assert fetch(runtime, "/shop/fail").status == 500
     is_shown(page, panel + "apps/shop?view=errors")
     expect(page.locator("main")).to_contain_text("KeyError: 'count'")
@@ -433,7 +433,7 @@ def test_errors(page: Page, panel: str, runtime: Runtime) -> None:
 
 
 def test_autopsies(page: Page, panel: str, runtime: Runtime) -> None:
-    """A worker that died is shown as it dies, with what there is to say of it."""
+    """The death of a worker is shown as it happens, with what is known about it."""
     fetch(runtime, "/shop/")
     is_shown(page, panel + "apps/shop?view=errors")
     os.kill(int(fetch(runtime, "/shop/pid").body), signal.SIGKILL)
@@ -444,7 +444,7 @@ def test_autopsies(page: Page, panel: str, runtime: Runtime) -> None:
 
 
 def test_secrets(page: Page, panel: str, runtime: Runtime) -> None:
-    """What lacks is said where it hurts, is set there, and never shown again."""
+    """A missing secret is reported where it hurts, set there, and never shown again."""
     assert fetch(runtime, "/till/").status == 500
     is_shown(page, panel + "apps/till?view=settings")
     page.get_by_role("alert").get_by_role("button", name="Set PAYMENT_KEY").click()
@@ -460,7 +460,7 @@ def test_secrets(page: Page, panel: str, runtime: Runtime) -> None:
 
 
 def test_jobs(page: Page, panel: str, runtime: Runtime) -> None:
-    """A job is run now, and its end told."""
+    """A job is run now, and its result shown."""
     is_shown(page, panel + "apps/till?view=settings")
     page.get_by_role("button", name="Run tidy now").click()
     agree(page)
@@ -486,7 +486,7 @@ def test_workers(page: Page, panel: str, runtime: Runtime) -> None:
 
 
 def test_two_operators(browser: Browser, page: Page, panel: str) -> None:
-    """What one does the other sees, without a reload."""
+    """What one operator does the other sees, without a reload."""
     is_shown(page, panel + "apps/site")
     with watched(browser) as other:
         is_shown(other, panel + "apps")
@@ -500,7 +500,7 @@ def test_two_operators(browser: Browser, page: Page, panel: str) -> None:
 
 
 def test_lost_connection(page: Page, panel: str) -> None:
-    """It says that it lost the runtime, an action says so too, and both come back."""
+    """The page says that it lost the runtime, an action says so too, and both recover."""
     is_shown(page, panel + "apps/shop")
     page.context.set_offline(True)
     lost = page.locator(".lost")
@@ -515,7 +515,7 @@ def test_lost_connection(page: Page, panel: str) -> None:
 
 
 def test_nobody_is_there(browser: Browser, panel: str) -> None:
-    """A page that is left alone says so with what it asks by itself; a touch ends that."""
+    """A page left alone marks its own requests as such; a touch ends that."""
     with watched(browser) as page:
         page.clock.install()
         is_shown(page, panel)
@@ -537,7 +537,7 @@ def test_nobody_is_there(browser: Browser, panel: str) -> None:
 
 
 def test_keyboard(page: Page, panel: str) -> None:
-    """All can be done by keys; a dialog holds the focus, and gives it back."""
+    """Everything works by keyboard; a dialog holds the focus, and gives it back."""
     is_shown(page, panel + "apps")
     page.keyboard.press("Tab")
     focused = page.locator(":focus")
@@ -566,7 +566,7 @@ def test_keyboard(page: Page, panel: str) -> None:
 
 
 def test_languages_and_themes(browser: Browser, panel: str) -> None:
-    """A browser's language is spoken, another one and a theme are kept."""
+    """The panel speaks the browser's language; another choice, and a theme, are kept."""
     with watched(browser, locale="de-DE") as page:
         is_shown(page, panel)
         expect(page.locator("html")).to_have_attribute("lang", "de")
@@ -581,7 +581,7 @@ def test_languages_and_themes(browser: Browser, panel: str) -> None:
 
 
 def test_hostile_texts(page: Page, panel: str, runtime: Runtime) -> None:
-    """What apps print and raise, and clients send, is text; no script of it runs."""
+    """What apps print and raise, and clients send, is text; no script in it runs."""
     for text in EVIL:
         fetch(
             runtime,
@@ -634,7 +634,7 @@ def test_hostile_answers(page: Page, panel: str) -> None:
 
 
 def test_hostile_answers_of_one_app(page: Page, panel: str, runtime: Runtime) -> None:
-    """Its errors, autopsies, settings, secrets, jobs, data, and what plugins put into the menu."""
+    """So are an app's errors, autopsies, settings, secrets, jobs, data, and menu entries."""
     fetch(runtime, "/shop/fail")
     os.kill(int(fetch(runtime, "/shop/pid").body), signal.SIGKILL)
     wait_until(lambda: fetch(runtime, "/api/apps/shop/autopsies").json()["autopsies"], 20)
@@ -663,7 +663,7 @@ def test_hostile_answers_of_one_app(page: Page, panel: str, runtime: Runtime) ->
 
 
 def test_hostile_deploy(page: Page, panel: str) -> None:
-    """What a deploy says of itself, step by step, and why it failed, is text."""
+    """What a deploy reports, step by step, and why it failed, is text."""
     told = [
         {"step": EVIL[0], "entrypoint": EVIL[1], "warnings": EVIL},
         {"line": EVIL[2]},
@@ -690,7 +690,7 @@ def test_hostile_deploy(page: Page, panel: str) -> None:
 def test_accessible(page: Page, panel: str) -> None:
     """axe finds nothing, light and dark, wide and narrow; a phone does not scroll sideways.
 
-    The pages have all that the tests before it have done.
+    The pages contain what the tests before this one did.
     """
     for path in PATHS:
         page.emulate_media(color_scheme="light")
@@ -699,6 +699,6 @@ def test_accessible(page: Page, panel: str) -> None:
         found = [findings(page)]
         page.emulate_media(color_scheme="dark")
         page.set_viewport_size(NARROW)
-        # What a theme and a width can spoil; all of it once, with the menu that is folded there.
+        # What a theme or a width can spoil; everything once, with the menu that is folded there.
         found.append(findings(page, *([] if path == "apps" else IN_A_THEME)))
         assert (path, found, overflow(page)) == (path, [{}, {}], 0)

@@ -37,7 +37,7 @@ def runtime(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Runtime]:
 
 @pytest.fixture(scope="module")
 def with_authn(runtime: Runtime) -> Runtime:
-    """Its packages are installed as it is switched on."""
+    """Enables authn, which installs its packages."""
     headers = {"X-API-Key": str(runtime.operators_key)}
     assert fetch(runtime, "/api/plugins/authn/enable", method="POST", headers=headers).status == 202
     is_there = lambda: httpx.get(f"{runtime.url}{AUTH}/me").status_code == 401  # noqa: E731
@@ -84,7 +84,7 @@ def row(page: Page, text: str) -> Locator:
 
 
 def added(runtime: Runtime, name: str, **said: object) -> str:
-    """A user, by the API; gives the token of the invitation."""
+    """Adds a user by the API; returns the token of the invitation."""
     body = json.dumps({"name": name, **said}).encode()
     headers = {"X-API-Key": str(runtime.operators_key), "Content-Type": "application/json"}
     answer = fetch(runtime, "/api/users", method="POST", headers=headers, body=body)
@@ -99,7 +99,7 @@ def take(runtime: Runtime, token: str) -> None:
 
 @pytest.fixture
 def sign_in(with_authn: Runtime) -> Iterator[SignIn]:
-    """Signs a user in, by the password."""
+    """Signs a user in with the password."""
     with contextlib.ExitStack() as clients:
 
         def begin(name: str) -> httpx.Client:
@@ -118,7 +118,7 @@ def is_in(client: httpx.Client) -> bool:
 
 
 def test_without_a_plugin_that_signs_people_in(page: Page, panel: str) -> None:
-    """The menu has no users; who goes there reads how to have some."""
+    """The menu has no users; their page says how to get some."""
     show(page, panel + "keys")
     expect(page.get_by_role("link", name="Overview")).to_be_visible()
     expect(page.get_by_role("link", name="Users")).to_be_hidden()
@@ -127,7 +127,7 @@ def test_without_a_plugin_that_signs_people_in(page: Page, panel: str) -> None:
 
 
 def test_it_comes_with_its_plugin(page: Page, panel: str, runtime: Runtime) -> None:
-    """Switching it on brings the entry into the menu that is open."""
+    """Enabling the plugin brings the entry into the open menu."""
     show(page, panel)
     expect(page.get_by_role("link", name="Overview")).to_be_visible()
     expect(page.get_by_role("link", name="Users")).to_be_hidden()
@@ -137,7 +137,7 @@ def test_it_comes_with_its_plugin(page: Page, panel: str, runtime: Runtime) -> N
 
 
 def test_inviting(page: Page, panel: str, with_authn: Runtime) -> None:
-    """A link, shown once, by which the user sets a password; what is wrong is said in words."""
+    """An invitation is a link, shown once, to set a password with; faults are explained."""
     show(page, panel + "users")
     press(page, "Invite a user")
     form = dialog(page)
@@ -163,7 +163,7 @@ def test_inviting(page: Page, panel: str, with_authn: Runtime) -> None:
 
 
 def test_one_user(page: Page, panel: str, with_authn: Runtime, sign_in: SignIn) -> None:
-    """Changed, signed out, disabled and back by the undo: apps know it at once."""
+    """A user is changed, signed out, disabled, and back by the undo: apps see it at once."""
     take(with_authn, added(with_authn, "bob", roles=["editor"]))
     client = sign_in("bob")
     show(page, panel + "users/bob")
@@ -196,7 +196,7 @@ def test_one_user(page: Page, panel: str, with_authn: Runtime, sign_in: SignIn) 
 def test_second_factor_and_password(
     page: Page, panel: str, with_authn: Runtime, sign_in: SignIn
 ) -> None:
-    """Who has lost the phone gets in again by an operator; and by a link with another password."""
+    """An operator lets a user in who lost the phone, and gives a link for a new password."""
     take(with_authn, added(with_authn, "cleo"))
     client = sign_in("cleo")
     own = {"Origin": with_authn.url, "Sec-Fetch-Site": "same-origin"}
@@ -220,7 +220,7 @@ def test_second_factor_and_password(
 
 
 def test_removing(page: Page, panel: str, with_authn: Runtime, sign_in: SignIn) -> None:
-    """He is out at once, and no longer in the list."""
+    """The user is signed out at once, and gone from the list."""
     take(with_authn, added(with_authn, "dan"))
     client = sign_in("dan")
     show(page, panel + "users/dan")
@@ -234,7 +234,7 @@ def test_removing(page: Page, panel: str, with_authn: Runtime, sign_in: SignIn) 
 
 
 def test_hostile_texts(page: Page, panel: str, with_authn: Runtime) -> None:
-    """Names, roles and groups that somebody has made up are text."""
+    """Invented names, roles and groups are text."""
     added(with_authn, "eve", fullName=EVIL[0], roles=EVIL[1:2], groups=EVIL[2:])
     for path in ("users", "users/eve"):
         show(page, panel + path)
@@ -256,7 +256,7 @@ def test_accessible(page: Page, panel: str, with_authn: Runtime, sign_in: SignIn
 
 
 def test_pages_for_users_are_accessible(page: Page, with_authn: Runtime) -> None:
-    """So are those by which users sign in: an invitation, the form, what is wrong, the account."""
+    """The same for the pages of users: an invitation, the form, its faults, the account."""
 
     def look(what: str) -> None:
         for scheme, size in (("light", WIDE), ("dark", NARROW)):
@@ -298,7 +298,7 @@ def test_german(browser: Browser, panel: str, with_authn: Runtime) -> None:
 
 
 def test_what_a_key_may_not_see(browser: Browser, panel: str, with_authn: Runtime) -> None:
-    """The menu has those pages alone that the key opens."""
+    """The menu has only those pages that the key opens."""
     headers = {"X-API-Key": str(with_authn.operators_key), "Content-Type": "application/json"}
     made = {"name": "part", "roles": ["viewer"], "apps": ["mem*"]}
     answer = fetch(
