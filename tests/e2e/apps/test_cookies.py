@@ -1,4 +1,4 @@
-"""What a client gets of an app's cookies: in answers of each kind, in handshakes, with a pin."""
+"""How clients get an app's cookies: in answers of each kind, in handshakes, with a pin."""
 
 from __future__ import annotations
 
@@ -62,13 +62,13 @@ def cookies(runtime: Runtime, path: str, **headers: str) -> list[str]:
 
 @pytest.mark.parametrize("rest", ["", "stream"])
 def test_answers(runtime: Runtime, rest: str) -> None:
-    """A whole answer and one in pieces have their cookies at the base."""
+    """Cookies of a whole answer and of one in pieces get the app's base as their path."""
     found = cookies(runtime, f"/shop/{rest}?set=a=b;Path=/&set=c=d&set=e=;Max-Age=0;Path=/x")
     assert found == ["a=b; Path=/shop", "c=d; Path=/shop", "e=; Path=/shop/x;Max-Age=0"]
 
 
 def test_frameworks(runtime: Runtime) -> None:
-    """So have those of WSGI and ASGI."""
+    """So do those of WSGI and ASGI."""
     assert cookies(runtime, "/wsgi/") == ["a=b; Path=/wsgi", "c=d; Path=/wsgi"]
     assert cookies(runtime, "/asgi/") == ["a=b; Path=/asgi", "c=d; Path=/asgi/blog"]
 
@@ -84,12 +84,12 @@ def test_pins_scopes_and_prefixes(runtime: Runtime) -> None:
 
 
 def test_as_is(runtime: Runtime) -> None:
-    """With `cookiePath: as-is` they pass."""
+    """With `cookiePath: as-is` they are not changed."""
     assert cookies(runtime, "/shared/?set=a=b;Path=/&set=c=d") == ["a=b;Path=/", "c=d"]
 
 
 def test_for_the_host(runtime: Runtime) -> None:
-    """A `__Host-` cookie passes, and is told once."""
+    """A `__Host-` cookie is not changed, which is logged once."""
     for _ in range(3):
         [value] = cookies(runtime, "/host/?set=__Host-a=b;Secure;Path=/")
         assert value == "__Host-a=b;Secure;Path=/"
@@ -100,7 +100,7 @@ def test_for_the_host(runtime: Runtime) -> None:
 
 @pytest.mark.parametrize("app", ["shop", "shared"])
 def test_the_runtimes_own(runtime: Runtime, app: str) -> None:
-    """No app sets the cookie of affinity, at its own place or another one's; it is told once."""
+    """No app sets the cookie of affinity, its own or another app's; it is logged once."""
     path = f"/{app}/?set=bt-affinity=x;Path=/shop&set=%20%3Dbt-affinity=x;Path=/&set=a=b"
     for _ in range(2):
         [value] = cookies(runtime, path)
@@ -111,7 +111,7 @@ def test_the_runtimes_own(runtime: Runtime, app: str) -> None:
 
 
 def test_a_handshake(runtime: Runtime) -> None:
-    """An accepted handshake's cookies lie at the base, too."""
+    """The cookies of an accepted handshake get the base, too."""
     key = base64.b64encode(bytes(16)).decode()
     with runtime.connect() as sock:
         sock.sendall(

@@ -1,4 +1,4 @@
-"""The folders that apps and plugins with `data: true` get for what is to stay."""
+"""The folders that apps and plugins with `data: true` get for data that lasts."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from tests.support.fence import needs_sandbox
 from tests.support.harness import Runtime, running, write_app
 from tests.support.pluginfolders import write_plugin
 
-# Notes each load in its data folder, and runs what it is posted.
+# Notes each load in its data folder, and runs the posted code.
 RUNS = """
 import json, os
 from buntime import Response
@@ -91,8 +91,8 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
     ],
 )
 def test_an_app_keeps_data(place: Place, app: str, folder: str) -> None:
-    """At each level, with each kind of worker and of Python it can write there, from its load on;
-    the folder is closed to other users.
+    """At each sandbox level, with each kind of worker and of Python, the app can write there, from
+    its load on; the folder is closed to other users.
     """
     code = """
     with open(f"{DATA}/kept", "a") as file:
@@ -123,7 +123,7 @@ def test_versions_share_it(place: Place) -> None:
 
 
 def test_without(place: Place) -> None:
-    """Who has not asked for a folder has none, and gets no path."""
+    """An app that has not asked for a folder has none, and gets no path."""
     assert place.run("without", "result = DATA") is None
     assert not (place.data / "without").exists()
 
@@ -147,11 +147,11 @@ OTHERS = {
 @pytest.mark.parametrize("other", ["off", "plugin+kept"])
 @pytest.mark.parametrize("app", ["standard", "strict", "@acme/once", "own", "without", "kept"])
 def test_others_data(place: Place, app: str, other: str) -> None:
-    """No app gets at another one's data, nor at a plugin's, in any way."""
+    """No app gets at the data of another app or a plugin, in any way."""
     if app == "kept" and other == "plugin+kept":
         other = "standard"
     for name in ("off", "kept", "standard"):
-        place.run(name, "result = 1")  # all of them are there
+        place.run(name, "result = 1")  # so that all folders exist
     found = {}
     for what, attack in OTHERS.items():
         code = f"""
@@ -172,7 +172,7 @@ def test_others_data(place: Place, app: str, other: str) -> None:
 
 
 def test_it_is_taken_away(tmp_path: Path) -> None:
-    """Without `data: true` an app has no way to what it kept, which is there when it has again."""
+    """Without `data: true` an app cannot reach its data, which is there again once it has it."""
     folder = write_app(tmp_path / "apps/shop", {"app.py": RUNS}, data=True, ttl=3600)
     with running(tmp_path / "apps", env={"RUNTIME_STATE_DIR": str(tmp_path / "s")}) as runtime:
         place = Place(tmp_path, runtime)
@@ -188,7 +188,7 @@ def test_it_is_taken_away(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("manifest", [{"ttl": 3600}, {}, {"prewarm": 1}])
 def test_no_folder_can_be_made(tmp_path: Path, manifest: dict[str, Any]) -> None:
-    """The app is answered for with 500, the log says what to do, and other apps run on."""
+    """The app's requests get 500, the log says what to do, and other apps still run."""
     folder = write_app(tmp_path / "apps/shop", {"app.py": RUNS}, data=True, **manifest)
     write_app(tmp_path / "apps/blog", {"app.py": RUNS}, ttl=3600)
     (tmp_path / "s").mkdir(mode=0o711)
@@ -221,13 +221,13 @@ def test_a_plugin_without_a_folder(tmp_path: Path) -> None:
 @pytest.mark.parametrize("sandbox", ["standard", "off"])
 @pytest.mark.parametrize("is_own", [False, True])
 def test_of_a_user(sandbox: str, is_own: bool) -> None:
-    """The folder of an app with a user is that user's, who can write there."""
+    """The folder of an app with a user belongs to that user, who can write there."""
     # Not in pytest's folder, which is closed to other users.
     with tempfile.TemporaryDirectory(prefix="buntime-data-") as name:
         root = Path(name).resolve()
         root.chmod(0o711)
         shop = write_app(root / "apps/shop", {"app.py": RUNS}, data=True, ttl=3600, sandbox=sandbox)
-        if is_own:  # root starts nothing of it
+        if is_own:  # root starts nothing in it
             subprocess.run(
                 [SYSTEM_PYTHON, "-m", "venv", "--without-pip", shop / ".venv"], check=True
             )

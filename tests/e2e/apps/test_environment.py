@@ -1,4 +1,4 @@
-"""What an app's worker finds in its environment, and what never gets there, nor into the log."""
+"""What an app's worker finds in its environment, and what never gets there, or into the log."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ OPERATORS = {
     "LANG": "C.UTF-8",
     "TZ": "Asia/Tokyo",
     "RUNTIME_ENV": "production",
-    "RUNTIME_COLOUR": "blue",  # what starts with RUNTIME_ goes to apps
+    "RUNTIME_COLOUR": "blue",  # other names with RUNTIME_ are passed to apps
 }
 NOT_FOR_APPS = {
     "LC_ALL": "C.UTF-8",
@@ -45,7 +45,7 @@ NOT_FOR_APPS = {
     "PYTHONSTARTUP": "/nowhere",
     "SOMETHING": "else",
     "runtime_colour": "red",
-    "NODE_ENV": "staging",  # RUNTIME_ENV wins, and tells apps
+    "NODE_ENV": "staging",  # RUNTIME_ENV wins, and apps get it
 }
 SECRETS = {
     "RUNTIME_MASTER_KEY": MASTER_KEY,
@@ -106,7 +106,7 @@ def parsed(block: object) -> dict[str, str]:
 
 
 def test_environment_is_exactly_what_is_allowed(runtime: Runtime) -> None:
-    """An app finds its own variables, the few that are inherited, and no other."""
+    """An app finds its own variables, the few inherited ones, and no others."""
     environ = dump(runtime, "plain")["environ"]
     assert isinstance(environ, dict)
     folder = environ.pop("APP_DIR")
@@ -146,7 +146,7 @@ def test_environment_has_what_the_manifest_adds(runtime: Runtime) -> None:
 
 
 def test_time_zone_is_in_effect(runtime: Runtime) -> None:
-    """The worker keeps the time of TZ, also one that was started as a spare."""
+    """A worker uses the time zone of TZ, even if it was started as a spare."""
     assert dump(runtime, "plain")["zone"] == "JST"
 
 
@@ -170,7 +170,7 @@ def test_no_secret_is_anywhere_in_a_worker(runtime: Runtime, app: str) -> None:
 
 
 def test_blocked_names_are_logged(runtime: Runtime) -> None:
-    """What is kept from an app is told by name, once for each app."""
+    """The names of variables that are kept from an app are logged, once for each app."""
     for _ in range(2):
         dump(runtime, "plain")
         dump(runtime, "configured")
@@ -195,7 +195,7 @@ def test_blocked_names_are_logged(runtime: Runtime) -> None:
 def test_key_of_a_request_stays_with_the_runtime(
     runtime: Runtime, app: str, headers: dict[str, str]
 ) -> None:
-    """The runtime's key does not reach an app as a header, be the app protected or not."""
+    """The runtime's key does not reach an app as a header, whether or not the app is protected."""
     answer = fetch(runtime, f"/{app}/", headers={**headers, "X-Other": "other"})
     assert answer.status == 200
     assert SECRET.encode() not in answer.body
@@ -203,7 +203,7 @@ def test_key_of_a_request_stays_with_the_runtime(
 
 
 def test_keys_of_the_app_reach_it(runtime: Runtime) -> None:
-    """Keys that are not the runtime's are the app's own affair and reach it."""
+    """Keys that are not the runtime's are the app's own, and reach it."""
     headers = {"X-API-Key": "of the app", "Authorization": "Bearer of-the-app"}
     told = fetch(runtime, "/plain/", headers=headers).json()["headers"]
     assert ["x-api-key", "of the app"] in told
@@ -211,7 +211,7 @@ def test_keys_of_the_app_reach_it(runtime: Runtime) -> None:
 
 
 def test_no_secret_is_in_any_log(runtime: Runtime) -> None:
-    """Neither variables nor keys nor queries get into the log, whatever happens to a request."""
+    """No variable, key or query gets into the log, whatever happens to a request."""
     key = {"X-API-Key": MASTER_KEY}
     query = f"?token={SECRET}"
     for path in ("/plain/", "/plain/fail", "/locked/", "/no-such-app/", "/api/workers", "/api/x"):

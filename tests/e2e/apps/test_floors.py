@@ -1,4 +1,4 @@
-"""What operators say of apps in the config file holds over what manifests say, from a SIGHUP on."""
+"""What operators set for apps in the config file overrides manifests, and changes on SIGHUP."""
 
 from __future__ import annotations
 
@@ -31,8 +31,8 @@ def write_config(path: Path, apps: dict[str, Any]) -> None:
 
 
 def test_rows_hold_and_change_by_a_rollout(tmp_path: Path) -> None:
-    """Each answer comes of the old rows or of the new ones; hosts and access move at once; a file
-    with a fault changes nothing."""
+    """Each answer follows either the old rows or the new ones; hosts and access change at once; a
+    file with a fault changes nothing."""
     apps, config = tmp_path / "apps", tmp_path / "config.yaml"
     write_app(apps / "blog-1", {"app.py": APP}, ttl=600, nice=1, env={"MODE": "own"})
     write_app(apps / "shop", {"app.py": APP}, ttl=600, nice=1, hosts=["a.example"])
@@ -66,7 +66,8 @@ def test_rows_hold_and_change_by_a_rollout(tmp_path: Path) -> None:
 
 @needs_sandbox
 def test_what_came_by_the_api_is_in_a_sandbox(tmp_path: Path) -> None:
-    """Also where its manifest wants none, unless an operator says so."""
+    """Apps that came by the API run in a sandbox, even if their manifest wants none, unless an
+    operator allows that."""
     apps, config = tmp_path / "apps", tmp_path / "config.yaml"
     for name in ("shop", "free"):
         release = apps / f".releases/{name}/1.0.0-abc"
@@ -83,8 +84,8 @@ def test_what_came_by_the_api_is_in_a_sandbox(tmp_path: Path) -> None:
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="root alone runs apps as others")
 def test_what_came_by_the_api_is_not_root_s(tmp_path: Path) -> None:
-    """Neither where nobody names a user, nor where its manifest names root; what was copied by
-    hand is as before."""
+    """Such apps do not run as root, with no user named nor with root in the manifest; folders
+    copied by hand are as before."""
     apps = tmp_path / "apps"
     for name, manifest in (("none", {}), ("root", {"user": "root"}), ("zero", {"user": "0:0"})):
         release = write_app(apps / f".releases/{name}/1.0.0-abc", {"app.py": APP}, **manifest)
@@ -100,7 +101,7 @@ def test_what_came_by_the_api_is_not_root_s(tmp_path: Path) -> None:
 
 
 def test_who_tells_of_it(tmp_path: Path) -> None:
-    """`check`, `config check` and `config show` tell what a row changed, and where it stands."""
+    """`check`, `config check` and `config show` say what a row changed, and where the row is."""
     write_app(tmp_path / "apps/shop", {"app.py": APP}, ttl=600, sandbox="off")
     (tmp_path / "config.yaml").write_text(
         "apps:\n  shop:\n    sandbox: strict\n    env: {MODE: hunter2}\n"

@@ -121,13 +121,13 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
 
 
 def test_the_example_of_the_docs(place: Place) -> None:
-    """It runs as it stands there."""
+    """The example runs exactly as written."""
     assert fetch(place.runtime, "/example/").body == b"a key of 7 characters"
 
 
 @pytest.mark.parametrize("app", ["shop", "once", "strict"])
 def test_an_app_gets_what_was_granted(place: Place, app: str) -> None:
-    """From its import on, in os.environ and by `secret`; a hidden one by `secret` alone."""
+    """It has them from its import on, in os.environ and by `secret`; hidden ones only by that."""
     assert place.run("result = AT_IMPORT", app) == [SHOWN, HIDDEN, SHOWN, None]
     code = "import subprocess; result = subprocess.check_output('env', text=True)"
     inherited = place.run(code, app)
@@ -136,15 +136,15 @@ def test_an_app_gets_what_was_granted(place: Place, app: str) -> None:
 
 
 def test_one_that_was_not_granted(place: Place) -> None:
-    """Is an error that says what to do."""
+    """A secret that was not granted raises an error that says what to do."""
     code = "try:\n secret('OTHER')\nexcept LookupError as exc:\n result = str(exc)"
     assert "name it in `secrets` of its manifest" in place.run(code)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="Linux alone has /proc")
 def test_the_process_does_not_show_them(place: Place) -> None:
-    """Neither the environment that a worker was started with, nor its command line; and the
-    manifest that it is told has names alone."""
+    """They are neither in the environment that a worker was started with nor in its command line;
+    and the manifest that it gets has only their names."""
     pid = place.run("result = os.getpid()")
     for name in ("environ", "cmdline"):
         data = Path(f"/proc/{pid}/{name}").read_bytes()
@@ -158,7 +158,7 @@ def test_the_process_does_not_show_them(place: Place) -> None:
 @pytest.mark.skipif(sys.platform != "linux", reason="Linux alone has /proc")
 @needs_sandbox
 def test_another_app_does_not_find_them(place: Place) -> None:
-    """Neither in files, nor in the processes of others."""
+    """Another app finds them neither in files nor in others' processes."""
     worker = place.run("result = os.getpid()")
     paths = [str(path) for path in (place.root / "state/secrets").rglob("*") if path.is_file()]
     assert len(paths) >= 10
@@ -168,7 +168,7 @@ def test_another_app_does_not_find_them(place: Place) -> None:
 
 
 def test_no_frame_of_a_worker_has_them(place: Place) -> None:
-    """A traceback that shows the locals of each frame, as debug pages do, shows none."""
+    """A traceback with the locals of each frame, as debug pages show, contains none."""
     code = """
 import sys
 OWN = ("AT_IMPORT", "scope", "result")
@@ -184,7 +184,7 @@ for frame in sys._current_frames().values():
 
 
 def test_what_an_app_lacks_is_told(place: Place) -> None:
-    """Its boot error names it and the command, on the page of development and in the log alike."""
+    """The boot error names a missing secret and the command, on the page and in the log."""
     answer = fetch(place.runtime, "/lacks/")
     words = "the secret LACKING is not set; set it by: buntime secrets set lacks LACKING"
     assert answer.status == 500
@@ -194,7 +194,7 @@ def test_what_an_app_lacks_is_told(place: Place) -> None:
 
 
 def test_a_change_loads_the_app_anew(place: Place) -> None:
-    """What is set while the runtime runs holds without a visit to it."""
+    """A secret that is set while the runtime runs takes effect without a request to the app."""
     write_app(
         place.root / "apps/changing",
         {"app.py": 'from buntime import Response, secret\nV = secret("KEY")\n'
@@ -221,7 +221,7 @@ def put(place: Place, path: str, value: object, method: str = "PUT") -> Answer:
 
 
 def test_the_api(place: Place) -> None:
-    """Sets, lists and removes, without a value in any answer; an app gets what was set."""
+    """Secrets are set, listed and removed, and no answer has a value; an app gets what was set."""
     set_to = put(place, "apps/@acme/api/secrets/KEY", SHOWN)
     assert (set_to.status, set_to.json()) == (
         200,
@@ -272,7 +272,7 @@ def test_the_api(place: Place) -> None:
     ],
 )
 def test_what_the_api_refuses(place: Place, path: str, value: object, code: str) -> None:
-    """Bad names and values, and those that are kept elsewhere; the error tells no value."""
+    """Bad names and values, and secrets kept elsewhere, are refused, with no value in the error."""
     (place.root / "mounted/mounted.KEY").write_text("theirs")
     if code == "secret_mounted":
         place.runtime.process.send_signal(signal.SIGHUP)
@@ -283,7 +283,7 @@ def test_what_the_api_refuses(place: Place, path: str, value: object, code: str)
 
 
 def test_nothing_tells_a_value(place: Place) -> None:
-    """No log, no error page, no API answer, no metric; nor `buntime config show`."""
+    """No log, error page, API answer or metric contains a value; nor does `buntime config show`."""
     key = {"X-API-Key": str(place.runtime.operators_key)}
     told: list[Answer] = [
         fetch(place.runtime, path, headers=key)
@@ -316,7 +316,7 @@ def test_nothing_tells_a_value(place: Place) -> None:
 
 @pytest.mark.skipif(sys.platform != "linux", reason="Linux alone has such a call")
 def test_a_worker_with_secrets_is_closed(place: Place) -> None:
-    """To others of its user, and to dumps of its memory; what it starts is not."""
+    """A worker is closed to others of its user, and to memory dumps; what it starts is not."""
     code = """
 import ctypes, resource, subprocess, sys
 dumpable = "import ctypes; print(ctypes.CDLL(None).prctl(3, 0, 0, 0, 0))"
@@ -336,8 +336,8 @@ def fetch(request): return Response(VALUE)
 
 
 def test_what_serves_serves_on(tmp_path: Path) -> None:
-    """In production a value that an app cannot load with, or one that is gone, stops nothing; the
-    next right one takes over, though nobody asks for the app meanwhile."""
+    """In production a value that an app cannot load with, or a removed one, stops nothing; the next
+    good one is used, even without a request."""
     write_app(tmp_path / "apps/shop", {"app.py": PICKY}, ttl=600, secrets=["KEY"])
     (tmp_path / "mounted").mkdir()
     file = tmp_path / "mounted/shop.KEY"
@@ -373,7 +373,7 @@ os.abort()
 @pytest.mark.skipif(sys.platform != "linux", reason="Linux alone has such a call")
 @pytest.mark.parametrize("closes", [False, True])
 def test_a_core_dump(tmp_path: Path, closes: bool) -> None:
-    """The kernel writes none of a process that has closed itself, whatever its limit is."""
+    """The kernel dumps no process that has closed itself, whatever its limit is."""
     if resource.getrlimit(resource.RLIMIT_CORE)[1] == 0:
         pytest.skip("nothing leaves dumps here")
     if Path("/proc/sys/kernel/core_pattern").read_text().strip() != "core":

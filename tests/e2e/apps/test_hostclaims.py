@@ -21,7 +21,7 @@ def answer(runtime: Runtime) -> str:
 
 
 def test_a_host_stays(tmp_path: Path) -> None:
-    """Nobody gets it by naming it while its app is away."""
+    """No other app gets it by naming it while its app is away."""
     apps, config = tmp_path / "apps", tmp_path / "config.yaml"
     (tmp_path / "state").mkdir()
     config.write_text("")
@@ -47,8 +47,9 @@ def test_a_host_stays(tmp_path: Path) -> None:
 
 
 def test_operators_move_hosts(tmp_path: Path) -> None:
-    """They see who has which, since when, by which file, and who else wants it; a move holds over a
-    restart. Nobody gets what he does not name, or what the config file has given."""
+    """Operators see which app has a host, since when, by which file, and which others want it; a
+    move outlives a restart. No app gets a host that it does not name, or that the config file has
+    given away."""
     apps, config = tmp_path / "apps", tmp_path / "config.yaml"
     (tmp_path / "state").mkdir()
     config.write_text(json.dumps({"apps": {"given": {"hosts": ["given.example.com"]}}}))

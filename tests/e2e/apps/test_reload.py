@@ -64,7 +64,7 @@ FILES = {
 
 
 class Served(NamedTuple):
-    """A runtime, its folder of apps, and the gates that they stand at."""
+    """A runtime, its folder of apps, and the gates that they wait at."""
 
     runtime: Runtime
     apps: Path
@@ -97,14 +97,14 @@ def production(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
 
 
 def new_app(served: Served, name: str, **manifest: object) -> Path:
-    """A new app, once it is served: a new folder may take a second to be seen."""
+    """Adds an app, and waits until it is served: a new folder may take a second to be seen."""
     folder = served.write(name, **manifest)
     wait_until(lambda: fetch(served.runtime, f"/{name}/").status == 200, what=f"/{name}/")
     return folder
 
 
 def replace(path: Path, old: str, new: str) -> None:
-    """Change a file as an editor does."""
+    """Changes a file as an editor does."""
     text = path.read_text("utf-8")
     assert old in text
     path.write_text(text.replace(old, new), "utf-8")
@@ -125,7 +125,7 @@ def replace(path: Path, old: str, new: str) -> None:
 def test_change_is_served_by_the_next_request(
     development: Served, ttl: int, file: str, key: str, old: str, new: str
 ) -> None:
-    """What is changed in an entrypoint, an imported module or a template is served at once."""
+    """A change in an entrypoint, an imported module or a template is served at once."""
     name = f"changed-{key}-{ttl}"
     folder = new_app(development, name, ttl=ttl)
     assert development.ask(name)[key] == old
@@ -146,7 +146,7 @@ def test_change_within_a_second_is_served(development: Served) -> None:
 
 
 def test_new_and_removed_files_count(development: Served) -> None:
-    """A new module is found, and one that was taken away is missed."""
+    """A new module is found, and a removed one is missing."""
     folder = new_app(development, "files", ttl=600)
     (folder / "extra.py").write_text("NAME = 'from extra'\n")
     replace(folder / "app.py", "from parts import part", "import extra as part")
@@ -158,7 +158,7 @@ def test_new_and_removed_files_count(development: Served) -> None:
 
 
 def test_change_of_the_manifest_counts(development: Served) -> None:
-    """A changed manifest holds from the next request on."""
+    """A changed manifest applies from the next request on."""
     folder = new_app(development, "manifest", ttl=600)
     env = {**development.gates.env, "GREETING": "hello"}
     (folder / "buntime.yaml").write_text(json.dumps({"ttl": 600, "env": env}))
@@ -172,7 +172,7 @@ def test_change_of_the_manifest_counts(development: Served) -> None:
 
 
 def test_request_in_hand_is_finished_by_the_old_code(development: Served) -> None:
-    """A request under way at a change gets its answer from the code that it began with."""
+    """A request in progress at a change gets its answer from the code that it began with."""
     runtime, _, gates = development
     folder = new_app(development, "in-hand", ttl=600)
     with ThreadPoolExecutor() as threads:
@@ -196,7 +196,7 @@ def test_changes_under_load_lose_no_request(development: Served) -> None:
             answers[number * 16].result()
         parts = {each.result()["part"] for each in answers}
     assert len(parts) > 1
-    # Not the very next one: on a machine so busy the watch may rest for a moment.
+    # Not the very next one: on a machine this busy the watch may rest for a moment.
     wait_until(lambda: development.ask("load")["part"] == "part xxxxx")
 
 
@@ -235,7 +235,7 @@ def test_what_tools_and_apps_write_does_not_count(development: Served, path: str
 
 
 def test_the_log_names_the_file(development: Served) -> None:
-    """Who wonders why an app was loaded again is told what has changed; `watch` adds files."""
+    """The log says which file had an app loaded again; `watch` adds files."""
     folder = new_app(development, "named", ttl=600, watch=["rates.json"])
     before = development.ask("named")["pid"]
     (folder / "rates.json").write_text("{}")
@@ -247,7 +247,7 @@ def test_the_log_names_the_file(development: Served) -> None:
 
 
 def test_what_a_loader_has_imported_counts(development: Served) -> None:
-    """A file is code where a worker has imported it, whatever its name is."""
+    """A file that a worker has imported is code, whatever its name."""
     folder = new_app(development, "loader", ttl=600)
     (folder / "rules.dsl").write_text("NAME = 'by rules'\n")
     (folder / "app.py").write_text(LOADER)
@@ -265,7 +265,7 @@ def test_own_imports_do_not_count(development: Served) -> None:
 
 @pytest.mark.parametrize("ttl", [0, 600])
 def test_broken_change_tells_why_and_mended_one_works(development: Served, ttl: int) -> None:
-    """A change that cannot be loaded gives its trace each time; a mended one works at once."""
+    """A change that cannot load gives its traceback each time; a repaired one works at once."""
     name = f"broken-{ttl}"
     folder = new_app(development, name, ttl=ttl)
     replace(folder / "app.py", '"one"', '"one" +')
@@ -281,7 +281,7 @@ def test_broken_change_tells_why_and_mended_one_works(development: Served, ttl: 
 
 
 def test_prewarmed_workers_are_made_anew(development: Served) -> None:
-    """A worker that was loaded ahead of a change does not serve after it."""
+    """A worker that was loaded before a change does not serve after it."""
     folder = new_app(development, "warm", prewarm=1)
     wait_until(lambda: workers_of(development.runtime, "warm", status="idle"))
     replace(folder / "app.py", "one", "two, longer")
@@ -292,8 +292,8 @@ def test_prewarmed_workers_are_made_anew(development: Served) -> None:
 
 
 def test_production_vets_code_that_is_changed_in_place(production: Served) -> None:
-    """In production a changed file is loaded once the folder is quiet; without any request, and
-    beside what serves: what cannot be loaded is told of, and no visitor sees it."""
+    """In production a changed file is loaded once the folder is quiet, without any request, beside
+    the worker that serves: code that cannot load is reported, and no visitor sees it."""
     folder = new_app(production, "edited", ttl=600)
     before = production.ask("edited")
     replace(folder / "app.py", '"one"', '"one" +')
@@ -307,20 +307,20 @@ def test_production_vets_code_that_is_changed_in_place(production: Served) -> No
 
 
 def test_production_keeps_what_is_no_code(production: Served) -> None:
-    """Data, and files that have come since, have nothing loaded."""
+    """Data, and new files, cause no reload."""
     folder = new_app(production, "kept", ttl=600)
     before = production.ask("kept")
     (folder / "state.json").write_text("{}")
     (folder / "uploads").mkdir()
     (folder / "uploads/evil.py").write_text("")
     other = new_app(production, "beside", ttl=600)
-    replace(other / "app.py", "one", "two, longer")  # what is noticed later
+    replace(other / "app.py", "one", "two, longer")  # a change that is noticed later
     production.runtime.wait_for_record("app.changed", app="beside")
     assert production.ask("kept") == before
 
 
 def test_production_notices_deploys_without_a_visitor(production: Served) -> None:
-    """Within two seconds: a new app that wants to be ready, a manifest that is broken."""
+    """Within two seconds a new app with `prewarm` has its worker, a broken manifest is logged."""
     folder = production.write("unvisited", prewarm=1)
     wait_until(lambda: workers_of(production.runtime, "unvisited"), timeout_s=5)
     (folder / "buntime.yaml").write_text("ttl: [")
@@ -329,7 +329,7 @@ def test_production_notices_deploys_without_a_visitor(production: Served) -> Non
 
 
 def test_production_takes_a_changed_manifest(production: Served) -> None:
-    """In production a changed manifest is picked up within two seconds, without a restart."""
+    """In production a changed manifest is used within two seconds, without a restart."""
     folder = new_app(production, "manifest", ttl=600)
     env = {**production.gates.env, "GREETING": "hello"}
     (folder / "buntime.yaml").write_text(json.dumps({"ttl": 600, "env": env}))

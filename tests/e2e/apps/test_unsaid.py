@@ -1,4 +1,4 @@
-"""The values of secrets are in nothing that goes out while deploys, jobs and requests fail."""
+"""The values of secrets are in no output while deploys, jobs and requests fail."""
 
 from __future__ import annotations
 
@@ -32,8 +32,8 @@ DAILY = {"schedule": "59 23 * * *"}
 
 
 def test_values(tmp_path: Path) -> None:
-    """Neither in what a collector gets, nor a deploy's lines, stack and log, a job's result, an
-    error page, the log, the audit trail; in a backup where it was asked for alone."""
+    """Not in what a collector gets, a deploy's lines, stack and log, a job's result, an error page,
+    the log or the audit trail; in a backup only if it was asked for."""
     jobs = [{**DAILY, "path": "/fails"}, {**DAILY, "name": "dies", "run": ["python", "dies.py"]}]
     whole = {"app.py": BOOTS, "dies.py": FAILS}
     write_app(tmp_path / "apps/shop@1.0.0", whole, cron=jobs, **WANTS)
