@@ -37,7 +37,7 @@ def runtime(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Runtime]:
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    # As on a desktop, where what is in a sandbox has a process of its own.
+    # As on a desktop, where a sandboxed frame has a process of its own.
     with launched("--site-per-process") as browser:
         yield browser
 
@@ -51,14 +51,14 @@ def desk(browser: Browser, runtime: Runtime) -> Iterator[Desk]:
 
 
 def test_web_assembly_in_a_worker(desk: Desk) -> None:
-    """The example of the page: a worker from a Blob, which loads its code and computes."""
+    """The docs' example: a worker from a Blob, which loads its code and computes."""
     desk.open("/sums/")
     shown = desk.page.frame_locator("bt-frame iframe")
     expect(shown.locator("output")).to_have_text("42")
 
 
 def test_what_does_not_go(desk: Desk) -> None:
-    """A worker by its address, and memory that is shared: the page has no origin."""
+    """A worker by its address, and shared memory, are not possible: the page has no origin."""
     frame = desk.show("/raw/")
     assert frame.evaluate(BY_ADDRESS) == "SecurityError"
     assert frame.evaluate("self.crossOriginIsolated") is False
@@ -66,7 +66,7 @@ def test_what_does_not_go(desk: Desk) -> None:
 
 
 def test_page_that_stands_still(desk: Desk) -> None:
-    """One that computes without an end holds its own frame; the shell goes on, and ends it."""
+    """A page that computes without end blocks only its frame; the shell runs on, and ends it."""
     frame = desk.show("/raw/")
     frame.evaluate("void setTimeout(() => { for (;;); })")
     desk.page.evaluate("void view.call('any').catch((error) => { window.why = error.message; })")

@@ -1,4 +1,4 @@
-"""The examples of docs/micro-frontends.md, as they stand there, in a real browser."""
+"""The examples of docs/micro-frontends.md, exactly as written there, in a real browser."""
 
 from __future__ import annotations
 

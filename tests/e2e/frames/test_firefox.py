@@ -1,4 +1,4 @@
-"""Pages in the shell's frames, in Firefox: a smoke test of what differs from browser to browser."""
+"""Pages in the shell's frames, in Firefox: a smoke test of what differs between browsers."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tests.support.framing import TALK, with_desk
 from tests.support.harness import wait_until
 
 FIREFOX = next(filter(None, map(shutil.which, ("firefox-esr", "firefox"))), None)
-TIMEOUT_S = 60.0  # its start, on a machine that others use
+TIMEOUT_S = 60.0  # its start, on a shared machine
 
 
 class Marionette:
@@ -27,7 +27,7 @@ class Marionette:
         self._socket = socket.create_connection(("127.0.0.1", port), timeout=TIMEOUT_S)
         self._file = self._socket.makefile("rb")
         self._number = 0
-        self._receive()  # who it is
+        self._receive()  # its greeting
         self.ask("WebDriver:NewSession", capabilities={"alwaysMatch": {}})
 
     def ask(self, command: str, **params: Any) -> Any:
@@ -39,7 +39,7 @@ class Marionette:
         return value
 
     def run(self, script: str) -> Any:
-        """What `return ...` gives; a promise is waited for."""
+        """What `return ...` returns; a promise is awaited."""
         return self.ask("WebDriver:ExecuteScript", script=script, args=[])["value"]
 
     def wait_for(self, script: str) -> None:
@@ -110,7 +110,7 @@ def test_frames_in_firefox(tmp_path: Path) -> None:
         browser.enter_frame()
         assert browser.run("return self.origin") == "null"
         assert browser.run("return document.getElementById('path').textContent") == "/queues"
-        browser.click("#link")  # as a person does: else it would be no step of the history
+        browser.click("#link")  # like a user: otherwise it would be no step of the history
         browser.leave_frame()
         browser.wait_for("location.pathname === '/desk/talk/linked'")
         assert browser.run("return window.view.path") == "/linked?x=1#here"

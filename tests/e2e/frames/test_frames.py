@@ -40,7 +40,7 @@ def runtime(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Runtime]:
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    # A name that is not localhost, where browsers tell less, and have less.
+    # A name other than localhost, for which browsers send fewer fields and offer fewer features.
     with launched("--host-resolver-rules=MAP apps.example 127.0.0.1") as browser:
         yield browser
 
@@ -54,7 +54,7 @@ def desk(request: pytest.FixtureRequest, browser: Browser, runtime: Runtime) -> 
 
 
 def test_box(desk: Desk) -> None:
-    """A page has no origin, no storage, no cookie and no way to the shell's document."""
+    """A page has no origin, no storage, no cookie and no access to the shell's document."""
     frame = desk.show()
     assert frame.evaluate(FACTS) == {
         "origin": "null",
@@ -66,7 +66,7 @@ def test_box(desk: Desk) -> None:
 
 
 def test_talk(desk: Desk) -> None:
-    """Props, theme, events, calls and what is to be shown get to the other side."""
+    """Props, theme, events, calls and what is to be shown reach the other side."""
     frame = desk.show("/talk/queues?x=1")
     assert frame.evaluate(
         "[frame.isAlone, frame.props, frame.language, frame.base, frame.path]"
@@ -91,7 +91,7 @@ def test_talk(desk: Desk) -> None:
 
 
 def test_calls_that_fail(desk: Desk) -> None:
-    """A function that fails, or is not there, is told to who called it."""
+    """The caller learns that a function has failed, or does not exist."""
     frame = desk.show()
     told = "(name) => frame.call(name).catch((error) => error.message)"
     assert frame.evaluate(told, "fail") == "no"
@@ -102,7 +102,7 @@ def test_calls_that_fail(desk: Desk) -> None:
 
 
 def test_tokens(desk: Desk) -> None:
-    """A token is asked for when it is needed, kept while it is good, and is for this plugin."""
+    """A token is fetched when it is needed, kept while it is valid, and is for this plugin only."""
     frame = desk.show()
     assert frame.evaluate("Promise.all([frame.token(), frame.token()])") == ["t0ken", "t0ken"]
     assert frame.evaluate("frame.token()") == "t0ken"
@@ -137,11 +137,11 @@ def test_navigation(desk: Desk) -> None:
     assert len(desk.seen("navigate")) == 3
     told = ["/", "/linked?x=1#here", "/two", "/three", "/linked?x=1", "/", "/linked?x=1", "/three"]
     assert frame.evaluate("told") == told
-    assert len(desk.seen("ready")) == 1  # one frame all the time
+    assert len(desk.seen("ready")) == 1  # the same frame all the time
 
 
 def test_crossing(desk: Desk) -> None:
-    """Where both go elsewhere at a time, they are at one place in the end."""
+    """If both sides navigate at once, they end up at one place."""
     frame = desk.show()
     desk.page.evaluate("view.navigate('/shell')")
     frame.evaluate("frame.navigate('/page')")
@@ -150,7 +150,7 @@ def test_crossing(desk: Desk) -> None:
 
 
 def test_reload(desk: Desk) -> None:
-    """A page that loads itself anew gets a frame and a port of its own, where it was."""
+    """A page that reloads itself gets a new frame and port, at the place where it was."""
     frame = desk.show()
     frame.evaluate("frame.state = {draft: 'x'}; frame.navigate('/deep')")
     desk.wait_for("navigate")
@@ -163,7 +163,7 @@ def test_reload(desk: Desk) -> None:
 
 
 def test_second_hello(desk: Desk) -> None:
-    """A page that greets twice loses its port, and is loaded anew."""
+    """A page that greets twice loses its port, and is loaded again."""
     frame = desk.show()
     frame.evaluate("parent.postMessage({buntime: 'HELLO', version: 1, path: '/talk/else'}, '*')")
     desk.wait_for("ready", 2)
@@ -172,7 +172,7 @@ def test_second_hello(desk: Desk) -> None:
 
 
 def test_dispose(desk: Desk) -> None:
-    """A page that ends has a moment, and what it kept is there when it is shown again."""
+    """A page gets a moment to keep its state when it is disposed of, and gets it back later."""
     desk.show()
     desk.page.evaluate("view.dispose()")
     assert desk.page.locator("iframe").count() == 0
@@ -182,7 +182,7 @@ def test_dispose(desk: Desk) -> None:
 
 
 def test_pages_that_load(desk: Desk) -> None:
-    """Of a page that shows each path by loading it, links, back and forward work too."""
+    """For a page that loads each of its paths, links, back and forward work too."""
     frame = desk.show("/many/")
     frame.locator("#next").click()
     desk.wait_for("ready", 2)
@@ -220,14 +220,14 @@ def test_alone(desk: Desk) -> None:
 
 
 def test_alias_alone(desk: Desk) -> None:
-    """What the shell loads has no origin either where somebody opens it in a window."""
+    """The frame's address has no origin either if somebody opens it in a window."""
     desk.page.goto(f"{desk.url}/.well-known/buntime/frame/talk/")
     expect(desk.page.locator("body")).to_have_attribute("data-ready", "alone")
     assert desk.page.evaluate(FACTS)["origin"] == "null"
 
 
 def test_scripts(runtime: Runtime) -> None:
-    """The scripts are small, for pages without an origin, and kept by their tag."""
+    """The scripts are small, allowed for pages without an origin, and cached by their ETag."""
     for name in ("frame.js", "bt-frame.js", "bt-talk.js", "frame.d.ts", "bt-frame.d.ts"):
         answer = fetch(runtime, f"/.well-known/buntime/{name}")
         assert answer.status == 200
@@ -243,7 +243,7 @@ def test_scripts(runtime: Runtime) -> None:
 
 
 def test_alias_of_nothing(runtime: Runtime) -> None:
-    """The alias is of pages alone: of no app, of no path of the runtime's."""
+    """The alias serves pages only: no app, and no path of the runtime's own."""
     for path in (
         "desk/",
         "none/",

@@ -1,4 +1,4 @@
-"""A page in a frame that wants out, or the shell down. It stays in its box, or is ended."""
+"""A page in a frame that tries to get out, or to crash the shell: it stays inside, or is ended."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def desk(browser: Browser, runtime: Runtime) -> Iterator[Desk]:
     desk = Desk(browser, runtime.url)
     yield desk
     desk.close()
-    assert desk.faults == []  # nothing that a page says raises an error in the shell
+    assert desk.faults == []  # nothing that a page sends raises an error in the shell
 
 
 @pytest.fixture
@@ -51,14 +51,14 @@ def frame(desk: Desk) -> Frame:
 
 
 def settle(desk: Desk, frame: Frame) -> None:
-    """Until the shell has read all that the page has said."""
+    """Waits until the shell has read all that the page has sent."""
     count = len(desk.seen("event"))
     frame.evaluate(SAY, {"type": "EVENT", "name": "settled"})
     desk.wait_for("event", count + 1)
 
 
 def is_ended(desk: Desk, why: str) -> None:
-    """The page is gone, and the shell lives."""
+    """The page is gone, and the shell still runs."""
     desk.page.wait_for_function("seen.some(([name, told]) => name === 'error' && told.isFatal)")
     assert [told["text"] for told in desk.seen("error") if told.get("isFatal")] == [why]
     assert desk.page.locator("iframe").count() == 0
@@ -67,46 +67,46 @@ def is_ended(desk: Desk, why: str) -> None:
 
 
 def test_flood_of_the_port(desk: Desk, frame: Frame) -> None:
-    """Who says too much is ended, and most of it is never looked at."""
+    """A page that sends too much is ended, and most of it is never read."""
     frame.evaluate("for (let n = 0; n < 20000; n++) say({type: 'EVENT', name: 'x', detail: n})")
     is_ended(desk, "it sends too much")
     assert len(desk.seen("event")) < 2000
 
 
 def test_flood_of_the_window(desk: Desk, frame: Frame) -> None:
-    """The same beside the port."""
+    """The same for messages to the window instead of the port."""
     frame.evaluate("for (let n = 0; n < 20000; n++) parent.postMessage({n}, '*')")
     is_ended(desk, "it sends too much")
 
 
 def test_flood_of_large_messages(desk: Desk, frame: Frame) -> None:
-    """What is large counts more."""
+    """Large messages count for more."""
     frame.evaluate("for (let n = 0; n < 40; n++) say({type: 'EVENT', name: 'x'.repeat(60000)})")
     is_ended(desk, "it sends too much")
 
 
 @pytest.mark.parametrize("message", ["'x'.repeat(70000)", "'[' + '1,'.repeat(9e6) + '1]'", "{}"])
 def test_unfit_messages(desk: Desk, frame: Frame, message: str) -> None:
-    """What is longer than a message may be, or no text, is not read."""
+    """A message that is too long, or not text, is not read."""
     frame.evaluate(f"port.postMessage({message})")
     is_ended(desk, "it sent too long a message")
 
 
 def test_reload_loop(desk: Desk) -> None:
-    """A page that loads itself again and again is ended."""
+    """A page that reloads itself again and again is ended."""
     desk.open("/loop/")
     is_ended(desk, "it is loaded again and again")
 
 
 def test_page_that_does_not_come(desk: Desk, frame: Frame) -> None:
-    """Its app takes the request and never answers: the shell waits for so long, and says so."""
+    """If its app takes the request and never answers, the shell waits for a while, and says so."""
     desk.page.evaluate("view.setAttribute('patience', '1')")
     desk.page.evaluate("view.setAttribute('src', '/never/')")
     is_ended(desk, "it does not answer")
 
 
 def test_nonsense(desk: Desk, frame: Frame) -> None:
-    """What is no message of the protocol is passed over."""
+    """Anything that is not a message of the protocol is ignored."""
     for text in ("", "{", "null", "1", '"x"', "[]", "{}", '{"type": 1}', '{"type": {}}'):
         frame.evaluate("(text) => port.postMessage(text)", text)
     for kind in ("constructor", "__proto__", "toString", "say", "fail", "INIT", "HELLO", "PROPS"):
@@ -123,7 +123,7 @@ def test_nonsense(desk: Desk, frame: Frame) -> None:
 
 
 def test_markup(desk: Desk, frame: Frame) -> None:
-    """Titles and toasts are text, of a line, and not too long."""
+    """Titles and toasts are plain text, on one line, and of limited length."""
     frame.evaluate(SAY, {"type": "TOAST", "text": HOSTILE, "kind": HOSTILE})
     desk.wait_for("toast")
     expect(desk.page.locator("#toast")).to_have_text(HOSTILE)
@@ -139,7 +139,7 @@ def test_markup(desk: Desk, frame: Frame) -> None:
     [(1e308, 20000), (-5, 0), ("9999px", 0), (None, 0), ([1], 0), (640.5, 640.5)],
 )
 def test_height(desk: Desk, frame: Frame, height: object, pixels: float) -> None:
-    """A page gets as much room as there may be."""
+    """A page gets as much height as is allowed."""
     desk.page.evaluate("view.setAttribute('autosize', '')")
     frame.evaluate(SAY, {"type": "RESIZE", "height": height})
     desk.wait_for("resize")
@@ -154,17 +154,17 @@ def test_height(desk: Desk, frame: Frame, height: object, pixels: float) -> None
     ],
 )
 def test_paths(desk: Desk, frame: Frame, path: str) -> None:
-    """A page goes to paths of its own alone."""
+    """A page navigates only to its own paths."""
     frame.evaluate(SAY, {"type": "NAVIGATE", "path": path, "turn": 0, "load": False})
     frame.evaluate("(path) => parent.postMessage({buntime: 'SHELL', path}, '*')", path)
-    desk.wait_for("ready", 2)  # SHELL has it loaded anew
+    desk.wait_for("ready", 2)  # SHELL makes the shell load it again
     assert desk.seen("navigate") == []
     assert desk.path == "/raw/"
 
 
 def test_history(desk: Desk, frame: Frame) -> None:
-    """Without a click the way back grows no longer."""
-    # As Playwright does what it does in the name of a user.
+    """Without a click the history does not grow any more."""
+    # Playwright's actions count as the user's.
     idle = "Object.defineProperty(navigator, 'userActivation', {value: {isActive: false}})"
     desk.page.evaluate(f"() => {{ {idle} }}")
     before = desk.page.evaluate("history.length")
@@ -176,7 +176,7 @@ def test_history(desk: Desk, frame: Frame) -> None:
 
 
 def test_calls(desk: Desk, frame: Frame) -> None:
-    """Functions that the shell has named, and so many at a time."""
+    """A page can call only functions that the shell has named, and only so many at a time."""
     for number, name in enumerate(("constructor", "__proto__", "toString", "hasOwnProperty", None)):
         frame.evaluate(SAY, {"type": "CALL", "id": number, "name": name, "args": []})
     for number in range(5, 45):
@@ -190,7 +190,7 @@ def test_calls(desk: Desk, frame: Frame) -> None:
 
 
 def test_state(desk: Desk, frame: Frame) -> None:
-    """The shell keeps a little, and nothing in the place of what is too large."""
+    """The shell keeps a little state, and ignores one that is too large."""
     frame.evaluate(SAY, {"type": "STATE", "value": {"a": 1}})
     frame.evaluate("say({type: 'STATE', value: 'x'.repeat(20000)})")
     settle(desk, frame)
@@ -198,7 +198,7 @@ def test_state(desk: Desk, frame: Frame) -> None:
 
 
 def test_tokens_of_others(desk: Desk, frame: Frame) -> None:
-    """Tokens are asked for the plugin that the shell shows, whatever the page says."""
+    """Tokens are fetched for the plugin that the shell shows, whatever the page says."""
     frame.evaluate(SAY, {"type": "TOKEN", "id": 1, "plugin": "talk", "base": "/talk"})
     frame.evaluate(SAY, {"type": "TOKEN", "id": 2, "path": "/../talk/api/x", "plugin": "talk"})
     frame.wait_for_function("told.length >= 2")
@@ -209,7 +209,7 @@ def test_tokens_of_others(desk: Desk, frame: Frame) -> None:
 
 
 def test_greeting_of_another_window(desk: Desk, frame: Frame) -> None:
-    """A frame in the frame, which says that it is somebody else, gets no port."""
+    """A frame inside the frame, which claims to be another, gets no port."""
     hello = "{buntime: 'HELLO', version: 1, path: '/talk/', origin: 'x'}"
     inner = f"parent.parent.postMessage({hello}, '*')"
     frame.evaluate(
@@ -228,14 +228,14 @@ def test_greeting_of_another_window(desk: Desk, frame: Frame) -> None:
 
 
 def test_init_has_no_secret(frame: Frame) -> None:
-    """What a page is told without asking."""
+    """All that a page is told without asking, and none of it is secret."""
     [told] = frame.evaluate("heard")
     names = {"version", "base", "path", "state", "props", "language", "theme"}
     assert told.keys() == names
 
 
 def test_other_frames(desk: Desk, frame: Frame) -> None:
-    """Neither the shell's window nor another frame's is to be looked into."""
+    """A page can look into neither the shell's window nor another frame's."""
     desk.page.evaluate(
         """() => new Promise((done) => {
           const other = view.cloneNode(false);
@@ -257,7 +257,7 @@ def test_other_frames(desk: Desk, frame: Frame) -> None:
 
 
 def test_top_navigation(desk: Desk, frame: Frame) -> None:
-    """The window stays where it is."""
+    """A page cannot navigate the window."""
     for text in (
         *("top.location = '/desk/talk/'", "top.location.replace('/desk/talk/')"),
         *("top.location.href = 'https://evil.example/'", "window.open('/desk/talk/', '_top')"),

@@ -23,7 +23,7 @@ CONNECT = """(url) => new Promise((done) => {
     socket.onmessage = (event) => done(event.data);
     socket.onerror = () => done("error");
 })"""
-# The first of the events, while more are to come.
+# The first of the events, while more are still to come.
 LISTEN = """frame.fetch("api/events").then(async ({headers, body}) => {
     const reader = body.getReader();
     const {value} = await reader.read();
@@ -63,7 +63,7 @@ def browser() -> Iterator[Browser]:
 
 @pytest.fixture
 def page(browser: Browser, runtime: Runtime) -> Iterator[Page]:
-    """Signed in; what a page complains of fails the test."""
+    """Signed in; an error on the page fails the test."""
     url, operator = address_of(runtime), signed_in(runtime)
     context = browser.new_context(locale="en", color_scheme="dark", base_url=url)
     [(name, value)] = operator.cookies.items()
@@ -100,7 +100,7 @@ def test_keyval(page: Page) -> None:
 
 
 def test_deep_address(page: Page) -> None:
-    """An address inside of a page is opened as it is, and reloaded as it is."""
+    """An address inside a page is opened and reloaded as it is."""
     page.goto("/talk/queues?x=1")
     shown = page.frame_locator("bt-frame iframe")
     expect(shown.locator("#path")).to_have_text("/queues?x=1")
@@ -123,7 +123,7 @@ def test_theme(page: Page) -> None:
 
 
 def test_fetch(page: Page) -> None:
-    """The page's code is reached by a token, which no message bears before it is asked for."""
+    """The page reaches its code with a token, which no message contains before it is asked for."""
     page.goto("/talk/")
     expect(page.frame_locator("bt-frame iframe").locator("body")).to_have_attribute(
         "data-ready", "framed"
@@ -141,7 +141,7 @@ def test_fetch(page: Page) -> None:
 
 
 def test_streams_images_and_downloads(page: Page) -> None:
-    """Events are read as they come, by a token; an image and a file by an address for once."""
+    """Events are read as they come, with a token; an image and a file, by a one-time address."""
     page.goto("/talk/")
     expect(page.frame_locator("bt-frame iframe").locator("body")).to_have_attribute(
         "data-ready", "framed"
@@ -161,7 +161,7 @@ def test_streams_images_and_downloads(page: Page) -> None:
 
 
 def test_session_that_ends(page: Page, runtime: Runtime) -> None:
-    """Who is signed out while a page is open signs in where he is, and the page goes on."""
+    """A user who is signed out while a page is open signs in there, and the page continues."""
     page.goto("/talk/queues?x=1")
     shown = page.frame_locator("bt-frame iframe")
     expect(shown.locator("body")).to_have_attribute("data-ready", "framed")
@@ -174,7 +174,7 @@ def test_session_that_ends(page: Page, runtime: Runtime) -> None:
     operator.look()
     assert operator.ask("DELETE", "/api/session").status == 204
     expect(page.get_by_role("heading", name="Sign in")).to_be_visible()
-    expect(page.locator("bt-frame")).to_have_count(0)  # nobody goes on with what has ended
+    expect(page.locator("bt-frame")).to_have_count(0)  # the frame of the ended session is gone
     page.locator("#key").fill(OPERATORS_KEY)
     page.get_by_role("button", name="Sign in").click()
     expect(shown.locator("#path")).to_have_text("/queues?x=1")
@@ -183,7 +183,7 @@ def test_session_that_ends(page: Page, runtime: Runtime) -> None:
 
 
 def test_socket(page: Page) -> None:
-    """A WebSocket of the page is opened by an address for once, and by none without it."""
+    """A WebSocket of the page opens by a one-time address, and not without it."""
     page.goto("/talk/")
     expect(page.frame_locator("bt-frame iframe").locator("body")).to_have_attribute(
         "data-ready", "framed"
@@ -211,7 +211,7 @@ def test_nested_shell(page: Page) -> None:
 
 
 def test_menu_is_live(page: Page, runtime: Runtime) -> None:
-    """A plugin that is switched off goes from the menu, and comes back."""
+    """A disabled plugin leaves the menu, and comes back when it is enabled."""
     page.goto("/cpanel/")
     entry = page.get_by_role("link", name="Talk")
     expect(entry).to_be_visible()
@@ -223,7 +223,7 @@ def test_menu_is_live(page: Page, runtime: Runtime) -> None:
 
 
 def test_popup(page: Page) -> None:
-    """What a page opens in a window of its own is in its sandbox: nobody is signed in there."""
+    """A window that a page opens is in its sandbox: nobody is signed in there."""
     page.goto("/talk/")
     expect(page.frame_locator("bt-frame iframe").locator("body")).to_have_attribute(
         "data-ready", "framed"
@@ -237,11 +237,11 @@ def test_popup(page: Page) -> None:
 
 
 def test_page_by_itself(page: Page) -> None:
-    """A plugin's page that is no part of the shell is in a sandbox at the operators' address."""
+    """A plugin's page outside the shell is in a sandbox at the operators' address."""
     page.goto("/.well-known/buntime/frame/talk/")
     expect(page.locator("body")).to_have_attribute("data-ready", "alone")
     attempt = "() => { try { return document.cookie; } catch (error) { return error.name; } }"
     assert page.evaluate(attempt) == "SecurityError"
     assert page.evaluate("fetch('/api/session').then(() => 'open', () => 'closed')") == "closed"
-    page.evaluate("frame.navigate('/elsewhere')")  # the address cannot follow, the page does
+    page.evaluate("frame.navigate('/elsewhere')")  # the address cannot follow, but the page does
     expect(page.locator("#path")).to_have_text("/elsewhere")

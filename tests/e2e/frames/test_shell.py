@@ -1,4 +1,4 @@
-"""Who gets the shell, who the page, and what a page may be at the operators' address."""
+"""Which requests get the shell, which the page, and what pages may do at the operators' address."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def title(answer: Answer) -> str:
     ],
 )
 def test_main_address(runtime: Runtime, path: str, fields: Mapping[str, str], shown: str) -> None:
-    """Windows get the shell that RUNTIME_SHELL names around pages that are shown in it."""
+    """Windows get the shell that RUNTIME_SHELL names, around the pages that are shown in it."""
     answer = fetch(runtime, path, headers=fields)
     assert title(answer) == shown
     depends = "Sec-Fetch-Dest" in answer.headers.get("vary", "")
@@ -100,7 +100,7 @@ def test_main_address(runtime: Runtime, path: str, fields: Mapping[str, str], sh
 def test_operators_address(
     runtime: Runtime, path: str, fields: Mapping[str, str], shown: str, *, is_sandbox: bool
 ) -> None:
-    """The panel is the shell there, and a plugin's pages are no part of its origin."""
+    """The panel is the shell there, and a plugin's pages are not part of its origin."""
     answer = Operator(address_of(runtime)).ask("GET", path, None, fields)
     assert title(answer) == shown
     said = answer.headers.get_all("content-security-policy") or []

@@ -1,4 +1,4 @@
-"""A page in a frame that needs somebody who has signed in: the shell has it done."""
+"""A page in a frame that needs a signed-in user: the shell leads to the sign-in."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def fetch(request):
     who = request.headers.get("x-identity", "nobody")
     return Response.html(f"<!doctype html><title>Inner</title><output>{who}</output>")
 """
-# Who presses its button is Ann from then on.
+# Whoever presses its button is Ann from then on.
 PEOPLE = """
 from buntime.plugin import Continue, Response
 
@@ -38,7 +38,7 @@ def fetch(request):
     return Response.html(form, headers=[policy])
 """
 SIGN_IN = "/.well-known/buntime/auth/sign-in?to="
-# As Playwright does what it does in the name of a user.
+# Playwright's actions count as the user's.
 IDLE = """() => {
     Object.defineProperty(navigator, "userActivation", {value: {isActive: false}});
 }"""
@@ -63,7 +63,7 @@ def runtime(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Runtime]:
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    # Of this name no browser says what it loads for.
+    # For this name browsers do not send what a request is for.
     with launched("--host-resolver-rules=MAP apps.test 127.0.0.1") as browser:
         yield browser
 
@@ -77,7 +77,7 @@ def desk(browser: Browser, runtime: Runtime, request: pytest.FixtureRequest) -> 
 
 
 def test_a_page_is_there_after_the_sign_in(desk: Desk) -> None:
-    """One click leads the window to where one signs in, and back to the page, in its frame."""
+    """One click leads the window to the sign-in, and back to the page, in its frame."""
     desk.open("/inner/x?a=1")
     inner = desk.page.frame_locator("bt-frame iframe")
     inner.get_by_role("link", name="Sign in").click()
@@ -91,7 +91,7 @@ def test_a_page_is_there_after_the_sign_in(desk: Desk) -> None:
 
 
 def test_a_sign_in_that_ends(desk: Desk) -> None:
-    """Who is signed out meanwhile is asked at the next page, and one click is enough again."""
+    """A user who is signed out meanwhile is asked at the next page; one click is enough again."""
     desk.context.add_cookies([{"name": "me", "value": "ann", "url": desk.url}])
     desk.open("/inner/")
     inner = desk.page.frame_locator("bt-frame iframe")
@@ -105,7 +105,7 @@ def test_a_sign_in_that_ends(desk: Desk) -> None:
 
 
 def test_a_shell_that_signs_in_by_itself(desk: Desk) -> None:
-    """It stays where it is, and the page is loaded anew when it says so."""
+    """The shell stays where it is, and loads the page again when the sign-in is done."""
     desk.open("/inner/")
     desk.page.evaluate(
         """() => view.addEventListener("bt-signin", async (event) => {
@@ -122,7 +122,7 @@ def test_a_shell_that_signs_in_by_itself(desk: Desk) -> None:
 
 
 def test_only_for_a_click(desk: Desk) -> None:
-    """A page that asks for a sign-in by itself does not move the window."""
+    """A page that asks for a sign-in without a click does not move the window."""
     frame = desk.show("/raw/")
     desk.page.evaluate(IDLE)
     frame.evaluate("for (let n = 0; n < 5; n++) parent.postMessage({ buntime: 'SIGN_IN' }, '*')")
@@ -133,7 +133,7 @@ def test_only_for_a_click(desk: Desk) -> None:
 
 @pytest.mark.parametrize("desk", ["127.0.0.1"], indirect=True)
 def test_a_page_in_a_frame_without_a_shell(desk: Desk) -> None:
-    """Where nobody answers, the link opens a window."""
+    """If no shell answers, the link opens a window."""
     desk.page.goto(f"{desk.url}/around/")
     with desk.page.expect_popup() as opened:
         desk.page.frame_locator("iframe").get_by_role("link", name="Sign in").click()
@@ -141,7 +141,7 @@ def test_a_page_in_a_frame_without_a_shell(desk: Desk) -> None:
 
 
 def test_what_runs_in_the_page(runtime: Runtime) -> None:
-    """Its policy lets its own script run, and nothing else."""
+    """The page's policy lets only its own script run."""
     asked = {"Sec-Fetch-Dest": "iframe", "Accept": "text/html"}
     answer = fetch(runtime, "/inner/", headers=asked)
     assert answer.status == 401

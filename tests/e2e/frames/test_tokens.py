@@ -1,4 +1,4 @@
-"""What opens a plugin's routes to its page in a frame: preflights, tokens, addresses for once."""
+"""What opens a plugin's routes to its page in a frame: preflights, tokens, one-time addresses."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def runtime(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Runtime]:
 
 @pytest.fixture
 def ann(runtime: Runtime) -> Operator:
-    """Signed in."""
+    """A signed-in operator."""
     return signed_in(runtime)
 
 
@@ -56,7 +56,7 @@ def url_of(operator: Operator, path: str, plugin: str = "talk") -> str:
 
 
 def fetch(page: Operator, path: str, token: str = "", method: str = "GET") -> Answer:
-    """As frame.fetch asks."""
+    """Asks as frame.fetch does."""
     fields: Mapping[str, str | None] = {
         "Origin": "null",
         "Sec-Fetch-Site": "cross-site",
@@ -66,7 +66,7 @@ def fetch(page: Operator, path: str, token: str = "", method: str = "GET") -> An
 
 
 def test_files_need_no_sign_in(page: Operator) -> None:
-    """What a frame loads of a page is for any origin, and what its code answers is for none."""
+    """The files of a page may be read from any origin, the answers of its code from none."""
     answer = page.ask("GET", "/talk/talk.js", None, {"Origin": "null"})
     assert (answer.status, answer.headers["access-control-allow-origin"]) == (200, "*")
     answer = page.ask("GET", "/talk/api/x", None, {"Origin": "null"})
@@ -74,7 +74,7 @@ def test_files_need_no_sign_in(page: Operator) -> None:
 
 
 def test_preflight(page: Operator) -> None:
-    """A page without an origin may send a token; for credentials nobody is told so."""
+    """A page without an origin may send a token, but no credentials."""
     answer = page.ask("OPTIONS", "/talk/api/x", None, PREFLIGHT)
     assert answer.status == 204
     assert answer.headers["access-control-allow-origin"] == "*"
@@ -90,7 +90,7 @@ def test_preflight(page: Operator) -> None:
 
 @pytest.mark.parametrize("method", ["GET", "PUT", "DELETE"])
 def test_token(ann: Operator, page: Operator, method: str) -> None:
-    """It opens the routes of its plugin, which sees none of it."""
+    """A token opens the routes of its plugin, which does not see it."""
     token = token_of(ann)
     answer = fetch(page, "/talk/api/x", token, method)
     assert answer.status == 200
@@ -104,7 +104,7 @@ def test_token(ann: Operator, page: Operator, method: str) -> None:
 
 @pytest.mark.parametrize("plugin", ["other", "open"])
 def test_token_of_another_plugin(ann: Operator, page: Operator, plugin: str) -> None:
-    """It is worth nothing there, and the page may know."""
+    """It opens no other plugin, and the page may read the error."""
     answer = fetch(page, f"/{plugin}/api/x", token_of(ann))
     assert (answer.status, answer.error["code"]) == (401, "frame_token")
     assert answer.headers["access-control-allow-origin"] == "*"
@@ -118,14 +118,14 @@ def test_token_opens_nothing_else(ann: Operator, page: Operator) -> None:
 
 
 def test_wrong_token(page: Operator) -> None:
-    """One that nobody has given out is 401, at an open plugin too."""
+    """A made-up token is 401, at an open plugin too."""
     for path in ("/talk/api/x", "/open/api/x"):
         answer = fetch(page, path, "bf_" + "x" * 43)
         assert (answer.status, answer.error["code"]) == (401, "frame_token")
 
 
 def test_sign_out(runtime: Runtime, ann: Operator, page: Operator) -> None:
-    """A token ends with the session that it was asked for in."""
+    """A token ends with the session that it was fetched in."""
     token = token_of(ann)
     url = url_of(ann, "/api/x")
     assert fetch(page, "/talk/api/x", token).status == 200
@@ -135,7 +135,7 @@ def test_sign_out(runtime: Runtime, ann: Operator, page: Operator) -> None:
 
 
 def test_url(ann: Operator, page: Operator) -> None:
-    """It opens one target, once, by GET alone; what opens it is taken out."""
+    """It opens one target, once, by GET only; the plugin does not see the ticket."""
     url = url_of(ann, "/api/report.csv?month=11")
     assert page.ask("POST", url).status == 401
     answer = page.ask("GET", url, None, {"Sec-Fetch-Site": "cross-site"})
@@ -145,11 +145,11 @@ def test_url(ann: Operator, page: Operator) -> None:
     assert page.ask("GET", url).status == 401
     url = url_of(ann, "/api/report.csv?month=11")
     assert page.ask("GET", url.replace("month=11", "month=12")).status == 401
-    assert page.ask("GET", url).status == 401  # it was tried elsewhere
+    assert page.ask("GET", url).status == 401  # used up by the attempt elsewhere
 
 
 def test_url_of_another_place(ann: Operator, page: Operator) -> None:
-    """Neither for another plugin, nor for a path that can be read in two ways."""
+    """It opens no other plugin, and none is made for an ambiguous path."""
     url = url_of(ann, "/api/x")
     assert page.ask("GET", url.replace("/talk/", "/other/")).status == 401
     for path in ("/../other/api/x", "api/x", "/a%2f..%2fb", "/a#b", "//x", "/a b"):
@@ -158,7 +158,7 @@ def test_url_of_another_place(ann: Operator, page: Operator) -> None:
 
 
 def test_who_may_ask(runtime: Runtime, ann: Operator, page: Operator) -> None:
-    """Who is signed in, by the shell's own page, for a plugin with a page."""
+    """Tokens are for signed-in users, on the shell's own page, and for plugins with a page."""
     asked = {"plugin": "talk"}
     assert page.ask("POST", "/api/frames/tokens", asked).status == 401
     for change in ({"X-Buntime-Csrf": None}, {"Origin": "null"}, {"Sec-Fetch-Site": "cross-site"}):
@@ -190,7 +190,7 @@ def test_menus(runtime: Runtime, ann: Operator, page: Operator) -> None:
 
 
 def test_menus_by_rights(runtime: Runtime, ann: Operator) -> None:
-    """Who may not open plugins is shown no entries, and gets no token; a key's end is a token's."""
+    """A key without rights to plugins sees no entries and gets no token; tokens end with keys."""
     operators = {}
     for name, roles in (("reads", ["apps:read"]), ("views", ["viewer"])):
         made = ann.ask("POST", "/api/keys", {"name": name, "roles": roles, "apps": ["*"]})
@@ -207,7 +207,7 @@ def test_menus_by_rights(runtime: Runtime, ann: Operator) -> None:
 
 
 def test_menus_are_live(runtime: Runtime, ann: Operator) -> None:
-    """A plugin that is switched off is gone from the menu."""
+    """The entries of a disabled plugin are gone from the menu."""
     assert ann.ask("POST", "/api/plugins/open/disable").status == 202
     assert "open" not in [entry["plugin"] for entry in menu_of(ann)]
     assert ann.ask("POST", "/api/plugins/open/enable").status == 202
