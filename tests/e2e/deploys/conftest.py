@@ -13,13 +13,13 @@ from tests.support.harness import Runtime
 
 @pytest.fixture(scope="module")
 def apps(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The worker folder that is deployed into."""
+    """The worker folder that deploys go to."""
     return tmp_path_factory.mktemp("apps")
 
 
 @pytest.fixture(scope="module")
 def operator(runtime: Runtime) -> Iterator[Operator]:
-    """Who deploys."""
+    """The operator who deploys."""
     operator = Operator(runtime)
     with operator.http:
         yield operator

@@ -25,11 +25,11 @@ from buntime import Response
 def fetch(request):
     return Response("{version}")
 """
-LIMIT_BYTES = 300_000  # that the proxy takes
+LIMIT_BYTES = 300_000  # the proxy's limit of bodies
 
 
 class Host(NamedTuple):
-    """A runtime, the URL of the proxy before it, and what a laptop has in its environment."""
+    """A runtime, the URL of the proxy in front of it, and a laptop's environment."""
 
     runtime: Runtime
     url: str
@@ -97,7 +97,7 @@ def host(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Host]:
 
 
 def test_through_a_proxy(host: Host) -> None:
-    """A deploy, one that fails, the next, and back: each tells what it did, and what serves."""
+    """A deploy, a failed one, the next, and a rollback: each says what it did, and what serves."""
     host.write(APP.format(version="first"))
     done = host.ran("deploy")
     assert (done.returncode, done.stderr) == (0, "")
@@ -140,7 +140,7 @@ def test_through_a_proxy(host: Host) -> None:
 
 
 def test_removing_all(host: Host) -> None:
-    """With `--all` the active version goes too; a version and `--all` are two things."""
+    """With `--all` the active version goes too; a version and `--all` exclude each other."""
     host.write(APP.format(version="gone"))
     for version in ("1.0.0", "1.1.0"):
         host.write(APP.format(version=version))
@@ -179,7 +179,7 @@ def test_refusals(host: Host) -> None:
 
 
 def test_on_the_host(host: Host) -> None:
-    """By the control socket it wants no key, and tries without changing anything."""
+    """By the control socket it needs no key, and a dry run changes nothing."""
     host.write(APP.format(version="here"))
     env = {"HOME": str(host.home)}
     words = ("--app", "@acme/local", "--state-dir", host.state)
@@ -193,7 +193,7 @@ def test_on_the_host(host: Host) -> None:
 
 
 def test_a_preview(host: Host) -> None:
-    """It is told with the link that opens it, and what serves stays."""
+    """A preview is reported with the link that opens it, and what serves stays."""
     host.write(APP.format(version="live"))
     assert host.ran("deploy", "--app", "looked-at").returncode == 0
     host.write(APP.format(version="coming"))

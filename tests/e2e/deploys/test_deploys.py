@@ -22,7 +22,7 @@ def runtime(apps: Path) -> Iterator[Runtime]:
 
 
 def names(apps: Path, *below: str) -> list[str]:
-    """What is in a folder, but turns, which are nobody's."""
+    """What is in a folder, except for files named `turn`."""
     return sorted(each for each in os.listdir(apps.joinpath(*below)) if each != "turn")
 
 
@@ -58,7 +58,7 @@ def test_the_first_deploy(operator: Operator, apps: Path, runtime: Runtime) -> N
 
 
 def test_the_next_one_rolled_back(operator: Operator) -> None:
-    """A rollback goes to what was active before; ranges leave out what it left."""
+    """A rollback goes to what was active before; ranges skip the version that it left."""
     for version in ("1.0.0", "1.1.0"):
         assert operator.put("next", version, app(version)).status_code == 201
         assert operator.said("/next/").split()[0] == version
@@ -91,7 +91,7 @@ def test_the_next_one_rolled_back(operator: Operator) -> None:
 
 
 def test_lines(operator: Operator) -> None:
-    """Who asks for NDJSON gets a line for each step, with its time."""
+    """A client that accepts NDJSON gets a line for each step, with its time."""
     lines = operator.lines("lines", "1.0.0", app("1"))
     assert [each["step"] for each in lines] == [
         *("received", "unpacked", "checked", "booted", "active")
@@ -115,7 +115,7 @@ def test_lines(operator: Operator) -> None:
 def test_a_broken_one(
     operator: Operator, apps: Path, archive: bytes, failed: str, code: str
 ) -> None:
-    """It fails at its step, leaves nothing, and what served serves on."""
+    """It fails at its step, leaves nothing, and what served still serves."""
     operator.put("broken", "1.0.0", app("1"))
     served = operator.said("/broken/")
     before = of_broken(apps)
@@ -133,13 +133,13 @@ def test_a_broken_one(
 
 
 def of_broken(apps: Path) -> list[Path]:
-    """All that is there of the app, but bytecode."""
+    """All files of the app, except for bytecode."""
     found = [*apps.glob("broken*"), *(apps / ".releases" / "broken").rglob("*")]
     return sorted(each for each in found if "__pycache__" not in each.parts)
 
 
 def test_a_dry_run(operator: Operator, apps: Path) -> None:
-    """It checks all that needs no code of the app, and changes nothing."""
+    """It checks everything that needs no code of the app, and changes nothing."""
     before = names(apps)
     answer = operator.put("dry", "1.0.0", app("1", code="import nothing_like_that"), dryRun=1)
     assert (answer.status_code, answer.json()["step"]) == (200, "tried")
@@ -148,7 +148,7 @@ def test_a_dry_run(operator: Operator, apps: Path) -> None:
 
 
 def test_other_archives(operator: Operator) -> None:
-    """A zip, one with a folder at its top, a static site, a scope."""
+    """A zip, an archive with a folder at its top, a static site, and a scope work."""
     site = zipped(("site-1.0/index.html", b"<h1>hello</h1>"), ("site-1.0/a.txt", b"a"))
     assert operator.put("site", "1.0.0", site).status_code == 201
     assert operator.said("/site/a.txt") == "a"
@@ -164,7 +164,7 @@ def test_an_app_for_each_request(operator: Operator, runtime: Runtime) -> None:
 
 
 def test_an_app_that_is_a_folder(operator: Operator, apps: Path) -> None:
-    """Its deploys stand beside it; rolled back, it serves itself again."""
+    """Deploys of such an app are kept beside its folder; after a rollback the folder serves."""
     write_app(apps / "flat", {"app.py": f"VERSION = 'flat'\n{APP}"}, ttl=600)
     assert operator.put("flat", "1.0.0", app("1.0.0")).status_code == 201
     assert operator.said("/flat/").split()[0] == "1.0.0"
@@ -175,7 +175,7 @@ def test_an_app_that_is_a_folder(operator: Operator, apps: Path) -> None:
 
 
 def test_refused_by_the_head(operator: Operator, apps: Path) -> None:
-    """What is wrong with a name, the room or a digest is told before anything is sent."""
+    """A fault in the name, the room or a digest is reported before the body is sent."""
     assert fault(operator.put("shop", "latest", b"x")) == (400, "bad_version")
     assert fault(operator.put("shop", "1.2", b"x")) == (400, "bad_version")
     assert fault(operator.put("shop", "9.0.0", b"")) == (400, "archive_missing")
@@ -193,7 +193,7 @@ def test_refused_by_the_head(operator: Operator, apps: Path) -> None:
 
 
 def test_the_archive_again(operator: Operator, tmp_path: Path) -> None:
-    """It has what the deploy has brought, and can be deployed as another version."""
+    """The archive has the files of the deploy, and can be deployed as another version."""
     archive = packed({"app.py": f"VERSION = 'x'\n{APP}", "a/b.txt": "b"}, ttl=600)
     assert operator.put("packed", "1.0.0", archive).status_code == 201
     operator.said("/packed/")
@@ -208,7 +208,7 @@ def test_the_archive_again(operator: Operator, tmp_path: Path) -> None:
 
 
 def test_all_versions_removed(operator: Operator, apps: Path) -> None:
-    """The active one goes too; folders copied by hand stay."""
+    """The active version goes too; folders copied by hand stay."""
     for version in ("1.0.0", "1.1.0"):
         assert operator.put("gone", version, app(version)).status_code == 201
     write_app(apps / "gone" / "0.1.0", {"app.py": f"VERSION = 'hand'\n{APP}"}, ttl=600)
@@ -222,7 +222,7 @@ def test_all_versions_removed(operator: Operator, apps: Path) -> None:
 
 
 def test_files_that_stay_behind(operator: Operator, apps: Path) -> None:
-    """What an app has written into its folder is told of by name when the next version comes."""
+    """Files that an app has written into its folder are named when the next version comes."""
     assert operator.put("writes", "1.0.0", app("1")).status_code == 201
     operator.said("/writes/")
     (apps / "writes" / "1.0.0" / "shop.sqlite").touch()
@@ -232,7 +232,7 @@ def test_files_that_stay_behind(operator: Operator, apps: Path) -> None:
 
 
 def test_a_form(operator: Operator) -> None:
-    """As a browser sends a file: the archive is its one part."""
+    """As a browser sends a file: the archive is the form's only part."""
     path = "/api/apps/form/versions/1.0.0"
     archive = app("1")
     told = operator.http.put(path, files={"archive": ("shop.tar.gz", archive)})
@@ -250,7 +250,7 @@ def test_a_form(operator: Operator) -> None:
 
 
 def test_what_is_tidied_stands_in_line(operator: Operator, apps: Path) -> None:
-    """A deploy waits while what an earlier one has left is removed, and that for the deploy."""
+    """A deploy waits while an earlier one's remains are removed, and the removal for the deploy."""
     assert operator.put("busy", "1.0.0", app("1")).status_code == 201
     orphan = apps / ".releases" / "busy" / "0.9.0-0123456789ab"
     for number in range(2000):  # so many that it takes longer than a deploy

@@ -1,5 +1,5 @@
-"""Deploys that are cut short, meet with a full disk, come two at a time, or are large: what served
-serves on, and nothing is left."""
+"""Deploys that are interrupted, meet a full disk, come two at a time, or are large: what served
+still serves, and nothing is left behind."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def fetch(request):
 
 
 def whole(version: str, **files: str | bytes) -> bytes:
-    """An app whose deploy has each step but the installation of packages."""
+    """An app whose deploy has every step except the installation of packages."""
     return packed(
         {"app.py": f"VERSION = {version!r}\n{ALL_STEPS}", "migrate.py": "", **files},
         ttl=600,
@@ -44,7 +44,7 @@ def whole(version: str, **files: str | bytes) -> bytes:
 
 
 def seen(apps: Path) -> set[str]:
-    """All that is there, links with where they lead; but bytecode, and turns, nobody's."""
+    """All that is there, links with their targets; without bytecode and the turn files."""
     return {
         f"{path.relative_to(apps)}{' -> ' + os.readlink(path) if path.is_symlink() else ''}"
         for path in apps.rglob("*")
@@ -54,7 +54,7 @@ def seen(apps: Path) -> set[str]:
 
 @contextlib.contextmanager
 def traffic(runtime: Runtime, path: str) -> Iterator[list[str]]:
-    """Ask all the time; the answers, none of which may be anything but 200."""
+    """Asks all the time; yields the answers, which must all be 200."""
     done = threading.Event()
     answers: list[str] = []
     failures: list[str] = []
@@ -87,8 +87,8 @@ def traffic(runtime: Runtime, path: str) -> Iterator[list[str]]:
     "step", ["upload", "received", "unpacked", "checked", "releasing", "booted", "probed"]
 )
 def test_killed(step: str, tmp_path: Path) -> None:
-    """Killed as soon as it has come to a step: the next start serves what served, or all of the new
-    where that was quicker, and has removed the rest."""
+    """Killed as soon as it has reached a step: the next start serves what served, or all of the new
+    version if that was quicker, and has removed the rest."""
     with running(tmp_path, env=PRODUCTION) as runtime, Operator(runtime).http as http:
         operator = Operator(runtime)
         with operator.http:
@@ -126,7 +126,7 @@ def test_killed(step: str, tmp_path: Path) -> None:
 
 
 def with_packages(version: str, size_bytes: int, *, links: str = "wheels") -> bytes:
-    """An app with a package of that size, which comes with it; pip looks for it at `links` too."""
+    """An app with a package of that size in its archive; pip looks for packages at `links` too."""
     files = {
         "app.py": f"VERSION = {version!r}\nimport tiny\n{ALL_STEPS}",
         **package("tiny", size_bytes, links=links),
@@ -136,7 +136,7 @@ def with_packages(version: str, size_bytes: int, *, links: str = "wheels") -> by
 
 def test_killed_while_it_installs(tmp_path: Path) -> None:
     """Killed when pip waits for an index: the next start has removed the release with its
-    environment, and the same deploy makes both anew."""
+    environment, and the same deploy makes both again."""
     with (
         socket.create_server(("127.0.0.1", 0)) as index,
         running(tmp_path, env=PRODUCTION) as runtime,
@@ -191,8 +191,8 @@ def test_a_full_disk_while_it_installs(tmp_path: Path) -> None:
 
 
 def test_a_full_disk(tmp_path: Path) -> None:
-    """With room for one file more at each try, it fails at one step after the other; what served
-    serves on all the time, and nothing is left of each."""
+    """With room for one more file at each try, it fails at one step after another; what served
+    serves all the time, and nothing is left of each try."""
     with (
         small_disk(tmp_path / "apps", size="8m", inodes=200) as apps,
         running(apps, env=PRODUCTION) as runtime,
@@ -230,8 +230,8 @@ def fill(place):
 
 
 def test_a_disk_that_a_step_fills(tmp_path: Path) -> None:
-    """What a version's own program, its import or its check writes there goes with it; where they
-    have left no room for its link, it does not become active."""
+    """What a version's own program, its import or its check writes there is removed with it; if
+    they have left no room for its link, it does not become active."""
     with (
         small_disk(tmp_path / "apps", size="8m", inodes=400) as apps,
         running(apps, env=PRODUCTION) as runtime,
@@ -256,8 +256,8 @@ def test_a_disk_that_a_step_fills(tmp_path: Path) -> None:
 
 
 def test_a_full_disk_of_the_state(tmp_path: Path) -> None:
-    """Where state.db has no room left within a deploy, the deploy goes on: it is told, and what is
-    not kept is in the log. With room again the next one is kept."""
+    """If state.db runs out of room during a deploy, the deploy goes on: that is reported, and what
+    is not kept is in the log. With room again the next one is kept."""
     apps = tmp_path / "apps"
     apps.mkdir()
     with small_disk(tmp_path / "disk", size="8m", inodes=60) as disk:
@@ -266,8 +266,8 @@ def test_a_full_disk_of_the_state(tmp_path: Path) -> None:
 
         def body() -> Iterator[bytes]:
             yield archive[:100]
-            # Within the state, which no sandbox lets apps see: the kernel keeps a removed file, and
-            # its room, while a rule of a worker's sandbox names it.
+            # In the state folder, which sandboxed apps cannot see: the kernel keeps a removed file,
+            # and its room, while a rule of a worker's sandbox names it.
             fill(disk / "state")
             yield archive[100:]
 
@@ -294,13 +294,13 @@ def test_a_full_disk_of_the_state(tmp_path: Path) -> None:
 
 
 def _streamed(archive: bytes) -> Iterator[bytes]:
-    """Without a length, so that the room is not looked at before."""
+    """Without a length, so that the room is not checked first."""
     for start in range(0, len(archive), 60_000):
         yield archive[start : start + 60_000]
 
 
 def _fill_up(operator: Operator, apps: Path) -> set[str]:
-    """Deploy with ever more room; the steps at which it has failed."""
+    """Deploys with more and more room; returns the steps at which it failed."""
     failed = set()
     before = seen(apps)
     for room in range(30):
@@ -331,7 +331,7 @@ def runtime(apps: Path) -> Iterator[Runtime]:
 
 
 def test_several_at_once(operator: Operator, runtime: Runtime, apps: Path) -> None:
-    """Deploys of one app come to their ends one after the other, and no request fails."""
+    """Deploys of one app finish one after another, and no request fails."""
     assert operator.put("busy", "1.0.0", app("1.0.0")).status_code == 201
     versions = [f"1.{number}.0" for number in range(1, 6)]
     told: list[int] = []
@@ -357,7 +357,7 @@ def test_several_at_once(operator: Operator, runtime: Runtime, apps: Path) -> No
 
 
 def test_what_fails_beside_traffic(operator: Operator, runtime: Runtime, apps: Path) -> None:
-    """A deploy fails at any step, one is gone back from, one is removed: no request fails."""
+    """A deploy fails at any step, one is rolled back, one is removed: no request fails."""
     plain = f"VERSION = '2'\n{ALL_STEPS}"
     ways = {
         "checked": packed({"app.py": "", "buntime.yaml": "ttl: soon"}),
@@ -389,7 +389,7 @@ def test_what_fails_beside_traffic(operator: Operator, runtime: Runtime, apps: P
 
 
 def test_a_rollback_takes_no_time(operator: Operator, runtime: Runtime) -> None:
-    """Where a worker has loaded the version before, it takes what switching a link takes."""
+    """If the former version has a loaded worker, a rollback takes as long as switching a link."""
     for version in ("1.0.0", "2.0.0"):
         assert operator.put("quick", version, app(version)).status_code == 201
     operator.said("/quick@1.0.0/")
@@ -402,7 +402,7 @@ def test_a_rollback_takes_no_time(operator: Operator, runtime: Runtime) -> None:
 
 
 def test_its_client_leaves(operator: Operator, runtime: Runtime) -> None:
-    """Once the archive has come it goes on; before, nothing is left."""
+    """Once the archive has come the deploy goes on; before that, nothing is left."""
     archive = packed(
         {"app.py": "from buntime import Response\ndef fetch(r): return Response('2')"}, ttl=600
     )
@@ -423,7 +423,7 @@ def test_its_client_leaves(operator: Operator, runtime: Runtime) -> None:
 
 
 def test_a_large_one(operator: Operator, runtime: Runtime) -> None:
-    """The runtime's memory stays what it is while an archive comes and is unpacked."""
+    """The runtime's memory does not grow while an archive comes and is unpacked."""
     megabytes = int(os.environ.get("LARGE_MB", "40"))
     archive = zipped(
         ("app.py", f"VERSION = '1'\n{ALL_STEPS}".encode()),
@@ -439,7 +439,7 @@ def test_a_large_one(operator: Operator, runtime: Runtime) -> None:
 
 
 def test_half_a_gigabyte(operator: Operator, runtime: Runtime, apps: Path) -> None:
-    """The same where that much comes of an archive that is just not suspicious."""
+    """The same for that much from an archive that is just not suspicious."""
     block = noise(24_000).ljust(1 << 20, b"\0")
     archive = io.BytesIO()
     with tarfile.open(fileobj=archive, mode="w:gz", compresslevel=1) as tar:
@@ -453,7 +453,7 @@ def test_half_a_gigabyte(operator: Operator, runtime: Runtime, apps: Path) -> No
     assert told.status_code == 201, told.text
     assert _peak_kb(runtime.pid) - before < 16_000
     assert (apps / "half" / "1.0.0" / "a.bin").stat().st_size == 500 << 20
-    (apps / "half" / "1.0.0" / "a.bin").write_bytes(b"")  # the disk has more to do
+    (apps / "half" / "1.0.0" / "a.bin").write_bytes(b"")  # frees the disk's space
 
 
 class Repeated(io.RawIOBase):
@@ -472,7 +472,7 @@ def _peak_kb(pid: int) -> int:
 
 
 def test_a_runtime_that_ends(tmp_path: Path) -> None:
-    """It waits for no deploy: its client is told at once, and nothing is left at the next start."""
+    """It waits for no deploy: the client learns at once, and the next start leaves no remains."""
     with running(tmp_path, env=PRODUCTION) as runtime:
         operator = Operator(runtime)
         slow = packed(

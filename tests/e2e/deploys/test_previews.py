@@ -46,7 +46,7 @@ def visitor(runtime: Runtime) -> httpx.Client:
 
 
 def test_a_preview(operator: Operator, runtime: Runtime, apps: Path) -> None:
-    """It has a link, data of its own, and is nobody's default; without the link it is not there."""
+    """It has a link and data of its own, and is never the default; without the link it is 404."""
     first = operator.put("shop", "1.0.0", app("1", code=CODE, data=True))
     assert first.status_code == 201, first.text
     assert operator.said("/shop/").startswith("1 1 ")
@@ -72,7 +72,7 @@ def test_a_preview(operator: Operator, runtime: Runtime, apps: Path) -> None:
 
 
 def test_deployed_again(operator: Operator, runtime: Runtime) -> None:
-    """Links that were given out open what was deployed since; the same content too."""
+    """Links given out earlier open what was deployed since, also if the content is the same."""
     archives = [app("a", code=CODE, data=True), app("b", code=CODE, data=True)]
     urls = [
         operator.put("again", VERSION, archive).json()["url"]
@@ -98,7 +98,7 @@ def test_its_time_comes(operator: Operator, apps: Path, state: Path, runtime: Ru
 
 
 def test_refused(operator: Operator) -> None:
-    """Names and times that cannot be a preview's."""
+    """Names and times that a preview cannot have are refused."""
     assert fault(operator.put("shop", "1.0.0", b"x", preview="a/b")) == (400, "bad_preview_name")
     assert fault(operator.put("shop", "1.0.0", b"x", preview="a", ttl="soon")) == (400, "bad_ttl")
     assert fault(operator.put("shop", "1.0.0", b"x", preview="a", ttl="91d")) == (400, "bad_ttl")
@@ -106,8 +106,8 @@ def test_refused(operator: Operator) -> None:
 
 
 def test_after_a_restart(tmp_path: Path) -> None:
-    """Links open their previews still, those whose time has passed meanwhile are gone, and the
-    deploys are told of."""
+    """Links still open their previews, those whose time has passed are gone, and the list of
+    deploys is complete."""
     (tmp_path / "apps").mkdir()
     state = tmp_path / "state"
     state.mkdir(0o711)
@@ -130,8 +130,8 @@ def test_after_a_restart(tmp_path: Path) -> None:
 
 
 def test_its_hosts(operator: Operator, runtime: Runtime) -> None:
-    """A preview has none, whatever its manifest says: they stay with who serves there, and what is
-    new of them belongs to nobody."""
+    """A preview has no hosts, whatever its manifest says: they stay with the app that has them, and
+    new ones belong to none."""
     taken, new = "www.example.com", "new.example.com"
     assert operator.put("held", "1.0.0", app("1", hosts=[taken])).status_code == 201
     wanted = {"hosts": [taken, new, "*.example.net"]}

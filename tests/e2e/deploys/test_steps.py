@@ -1,4 +1,4 @@
-"""What a manifest wants of its deploys: `release`, `check`, `replace: after`, `keepVersions`."""
+"""What a manifest sets for its deploys: `release`, `check`, `replace: after`, `keepVersions`."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def fetch(request):
         return Response(STATUS_TEXT, STATUS)
     return Response(VERSION)
 """
-# Holds a file as long as it runs, and refuses to load while another one does.
+# Holds a file as long as it runs, and refuses to load while another instance does.
 ALONE = """
 import fcntl, os
 from buntime import Response
@@ -40,8 +40,8 @@ def runtime(apps: Path) -> Iterator[Runtime]:
 
 
 def test_release(operator: Operator, apps: Path) -> None:
-    """The program runs before the version serves, with its output as lines; its failure is the
-    deploy's."""
+    """The program runs before the version serves, its output comes as lines, and its failure is
+    that of the deploy."""
     code = "print('migrated', flush=True)"
     files = {"app.py": "from buntime import Response\ndef fetch(r): return Response('1')"}
     good = packed({**files, "migrate.py": code}, ttl=600, release="python migrate.py")
@@ -61,7 +61,7 @@ def test_release(operator: Operator, apps: Path) -> None:
 
 
 def test_check(operator: Operator, apps: Path) -> None:
-    """What its worker answers at `check` decides; the worker that was asked serves."""
+    """The answer of its worker at `check` decides; the worker that was asked serves."""
 
     def answering(status: int) -> bytes:
         code = f"STATUS, STATUS_TEXT = {status}, 'x'\n{CHECKED}"
@@ -78,9 +78,9 @@ def test_check(operator: Operator, apps: Path) -> None:
 
 
 def test_replace_after(operator: Operator, runtime: Runtime) -> None:
-    """An app that must run once is ended before the next one loads, also where clients have
-    sessions with it; requests wait, and none fails. Where the next one cannot be loaded the one
-    before is started again. So it is when it goes back, and forth."""
+    """An app that must run only once ends before the next version loads, even if clients have
+    sessions with it; requests wait, and none fails. If the next version cannot load, the former one
+    starts again. The same holds for a rollback and its reversal."""
     manifest = {"replace": "after", "data": True, "ttl": 600, "affinity": "cookie"}
     assert operator.put("alone", "1.0.0", app("1", code=ALONE, **manifest)).status_code == 201
     done, answers = threading.Event(), set()
@@ -118,7 +118,7 @@ def test_replace_after(operator: Operator, runtime: Runtime) -> None:
 
 
 def test_replace_after_in_a_folder(operator: Operator, apps: Path) -> None:
-    """A version ends before the app's own folder is gone back to."""
+    """A version ends before a rollback starts the app's own folder."""
     manifest = {"replace": "after", "data": True, "ttl": 600}
     write_app(apps / "own", {"app.py": f"VERSION = 'own'\n{ALONE}"}, **manifest)
     told = operator.put("own", "1.0.0", app("1", code=ALONE, **manifest))
@@ -129,7 +129,7 @@ def test_replace_after_in_a_folder(operator: Operator, apps: Path) -> None:
 
 
 def test_versions_that_are_kept(operator: Operator, apps: Path) -> None:
-    """The oldest go, with their files."""
+    """The oldest versions are removed, with their files."""
     for patch in range(4):
         site = packed({"index.html": f"{patch}"}, keepVersions=2)
         assert operator.put("kept", f"1.0.{patch}", site).status_code == 201
@@ -141,7 +141,7 @@ def test_versions_that_are_kept(operator: Operator, apps: Path) -> None:
 
 
 def test_how_many_versions_are_kept(operator: Operator, apps: Path) -> None:
-    """Five, where the manifest does not say."""
+    """Five are kept, unless the manifest says otherwise."""
     for patch in range(7):
         site = packed({"index.html": f"{patch}"})
         assert operator.put("usual", f"1.0.{patch}", site).status_code == 201
@@ -150,7 +150,7 @@ def test_how_many_versions_are_kept(operator: Operator, apps: Path) -> None:
 
 
 def test_jobs_of_what_has_just_come(operator: Operator) -> None:
-    """They are listed, and can be run, when the deploy is done, also the first that there are."""
+    """Jobs are listed and can be run once the deploy is done, even the very first ones."""
     for number in range(3):
         job = {"name": "tidy", "schedule": "0 3 * * *", "path": f"/{number}"}
         told = operator.put(f"jobs{number}", "1.0.0", app("1", cron=[job]))
@@ -163,7 +163,7 @@ def test_jobs_of_what_has_just_come(operator: Operator) -> None:
 
 
 def test_the_first_jobs(tmp_path: Path) -> None:
-    """So it is in a runtime whose apps had none, where deploys go to a folder of their own."""
+    """The same in a runtime whose apps had none, and whose deploys go to a folder of their own."""
     folders = tmp_path / "apps", tmp_path / "deploys"
     for each in folders:
         each.mkdir()
@@ -178,7 +178,7 @@ def test_the_first_jobs(tmp_path: Path) -> None:
 
 
 def test_packages(operator: Operator) -> None:
-    """What cannot be installed fails the deploy at that step."""
+    """Packages that cannot be installed fail the deploy at that step."""
     code = "from buntime import Response\nimport sys\ndef fetch(r): return Response(sys.prefix)"
     bad = packed({"app.py": code, "requirements.lock": "no such thing\n"}, autoInstall=True)
     failed = operator.lines("packages", "1.0.0", bad)[-1]
