@@ -1,4 +1,4 @@
-"""Mistakes of who asks the API, and with plugins: what is wrong, where, and what to do."""
+"""Mistakes in API calls, and with plugins: what is wrong, where, and what to do."""
 
 from __future__ import annotations
 
@@ -119,7 +119,7 @@ def test_api(mistake: str, runtime: Runtime) -> None:
 
 
 def test_a_session_that_has_ended(runtime: Runtime) -> None:
-    """Who has none is told how to begin one."""
+    """A client without a session is told how to begin one."""
     answer = Operator(address_of(runtime)).ask("GET", "/api/session")
     assert answer.status == 401
     for piece in Told("nobody is signed in", "here", "buntime open"):
@@ -135,7 +135,7 @@ def test_logs_of_an_app_that_is_not_there(runtime: Runtime, tmp_path: Path) -> N
         assert piece in done.stderr
 
 
-# Plugins: by their names, the manifest and the code, the event of the log, and what is told.
+# Plugins by name: the manifest and the code, the event of the log, and what is said.
 PLUGINS: Mapping[str, tuple[Mapping[str, object], str, str, Told]] = {
     "odd": (
         {"dependancies": []},
@@ -220,11 +220,11 @@ def plugins(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Plugins]:
 
 @pytest.mark.parametrize("name", PLUGINS)
 def test_plugins(name: str, plugins: Plugins) -> None:
-    """A plugin that does not run: in the terminal, the log and the panel."""
+    """A plugin that does not run is reported in the terminal, the log and the panel."""
     *_, event, told = PLUGINS[name]
     record = plugins.runtime.wait_for_record(event, plugin=name)
     texts = {"log": f"{record['error']} {record.get('hint')}", "panel": plugins.panel[name]}
-    if event != "plugin.start_failed":  # the check starts none
+    if event != "plugin.start_failed":  # `check` starts no plugin
         texts["terminal"] = plugins.terminal
     for place, text in texts.items():
         for piece in told:
@@ -232,7 +232,7 @@ def test_plugins(name: str, plugins: Plugins) -> None:
 
 
 def test_a_closed_runtime(plugins: Plugins) -> None:
-    """A plugin that cannot be read closes all apps; the page says how to find which one."""
+    """A plugin that cannot be read closes all apps; the page says how to find out which."""
     answer = fetch(plugins.runtime, "/shop/")
     assert answer.status == 503
     text = f"{answer.error['message']} {answer.error['hint']}"

@@ -1,4 +1,4 @@
-"""Each mistake with an app is told: what is wrong, where, and what to do, in the terminal, the
+"""Each mistake with an app is reported: what is wrong, where, and what to do, in the terminal, the
 log, the page and the panel alike."""
 
 from __future__ import annotations
@@ -26,11 +26,11 @@ from tests.support.mistakes import (
 )
 from tests.support.runs import run
 
-LATE = "loads-for-ever"  # has a runtime of its own, as all others may take long to load
+LATE = "loads-for-ever"  # has a runtime of its own, in which nothing else may take long to load
 
 
 class Seen(NamedTuple):
-    """A runtime with all these apps, and what is told of them elsewhere."""
+    """A runtime with all these apps, and what is said about them elsewhere."""
 
     runtime: Runtime
     apps: Path
@@ -47,7 +47,7 @@ class Seen(NamedTuple):
         return (self.pages if place == "page" else self.panel)[app]
 
     def log(self, app: str, event: str) -> str:
-        """The record as people read it, with those of another app left out."""
+        """The record as people read it, without those of other apps."""
         record = next(
             each
             for each in [*self.runtime.records]
@@ -56,14 +56,14 @@ class Seen(NamedTuple):
         return shown(record)
 
     def check(self, text: str, told: Told, app: str = "") -> None:
-        """All of it is told."""
+        """All parts of the message are there."""
         for piece in told:
             wanted = piece.format(folder=self.apps / app, app=app, apps=self.apps)
             assert wanted in text, f"{wanted!r} is not in:\n{text}"
 
 
 def shown(record: Mapping[str, Any]) -> str:
-    """A record as people read it, but for the quotes around values with blanks."""
+    """A record as people read it, without the quotes around values with blanks."""
     values = " ".join(f"{key}={value}" for key, value in record.items())
     return f"{pretty_line(record, False)}\n{values}"
 
@@ -94,7 +94,7 @@ def late(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Seen]:
 
 
 def look(runtime: Runtime, apps: Path, terminal: str, names: Iterable[str]) -> Seen:
-    """Ask for each of these apps, and for what needs attention then."""
+    """Requests each of these apps, and then asks what needs attention."""
     pages = {}
     for name in names:
         answer = fetch(runtime, f"/{name}/", headers={"Accept": "text/html"})
@@ -141,12 +141,12 @@ def test_apps(app: str, place: str, request: pytest.FixtureRequest) -> None:
 @pytest.mark.parametrize("place", PLACES)
 @pytest.mark.parametrize("app", UNSTARTED)
 def test_apps_that_cannot_be_started(app: str, place: str, seen: Seen) -> None:
-    """An app for which there is no worker: the same."""
+    """An app that can get no worker: the same."""
     seen.check(seen.text(place, app, UNSTARTED[app].event), UNSTARTED[app].told, app)
 
 
 def test_commands_that_tell_of_it(seen: Seen, tmp_path: Path) -> None:
-    """`buntime list` and `status` say of an app without workers why there are none."""
+    """`buntime list` and `status` say why an app without workers has none."""
     env = {"HOME": str(tmp_path), "BUNTIME_KEY": str(seen.runtime.operators_key)}
     listed = run("list", "--to", seen.runtime.url, "--json", cwd=tmp_path, env=env)
     assert listed.returncode == 0, listed.stdout
@@ -160,7 +160,7 @@ def test_commands_that_tell_of_it(seen: Seen, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("app", REQUESTS)
 def test_requests(app: str, seen: Seen) -> None:
-    """A request that goes wrong: the page and the log tell the same."""
+    """A request that goes wrong: the page and the log say the same."""
     asked = REQUESTS[app]
     answer = fetch(
         seen.runtime,
@@ -178,7 +178,7 @@ def test_requests(app: str, seen: Seen) -> None:
 
 @pytest.mark.parametrize("mistake", FOLDERS)
 def test_folders(mistake: str, seen: Seen) -> None:
-    """A folder that is passed by, or of which something is: the log tells."""
+    """The log reports a folder that is skipped as a whole or in part."""
     _, event, told = FOLDERS[mistake]
     text = "\n".join(shown(each) for each in seen.runtime.records if each["event"] == event)
     seen._replace(apps=seen.apps.parent / "apps").check(text, told)
@@ -186,12 +186,12 @@ def test_folders(mistake: str, seen: Seen) -> None:
 
 @pytest.mark.parametrize("app", WELL)
 def test_no_mistakes(app: str, seen: Seen) -> None:
-    """What people fear to be one, and is none."""
+    """What people fear to be a mistake, and is none."""
     assert fetch(seen.runtime, f"/{app}/").body == b"hello"
 
 
 def test_the_runtime_itself(seen: Seen) -> None:
-    """A plugin that the config file names wrong, a proxy that is not trusted, no such app."""
+    """A misspelled plugin in the config file, an untrusted proxy, and an unknown app."""
     record = seen.runtime.wait_for_record("config.unknown_plugin")
     seen.check(shown(record), Told("no plugin cpanle", "config.yaml:1", "did you mean cpanel?"))
     fetch(seen.runtime, "/windows/", headers={"X-Forwarded-For": "203.0.113.7"})

@@ -23,7 +23,7 @@ class Place(NamedTuple):
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
-    """A folder with files that are wrong, and two ports."""
+    """A folder with faulty files, and two ports."""
     folder = tmp_path_factory.mktemp("lines")
     write_app(folder / "apps/shop", {"app.py": "def fetch(request): ...\n"})
     (folder / "empty").mkdir()
@@ -40,7 +40,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
 
 @pytest.mark.parametrize("mistake", LINES)
 def test_lines(mistake: str, place: Place) -> None:
-    """One line, with all three parts, and an exit code that says that it failed."""
+    """One line, with all three parts, and an exit code that shows the failure."""
     line = LINES[mistake]
     env = {
         "HOME": str(place.cwd),
@@ -61,6 +61,6 @@ def test_lines(mistake: str, place: Place) -> None:
 
 
 def test_there_are_many() -> None:
-    """Each has three parts."""
+    """There are at least thirty lines, and each has three parts."""
     assert len(LINES) >= 30
     assert all(all(line.told) for line in LINES.values())

@@ -21,7 +21,7 @@ from tests.support.harness import (
 )
 from tests.support.pythons import make_venv, search_path, wanted
 
-# The oldest that is served, and a newer one than that of most runtimes.
+# The oldest supported one, and one newer than most runtimes have.
 VERSIONS = ("3.9", "3.10", "3.12", "3.13")
 
 APP = """
@@ -56,7 +56,7 @@ async def app(scope, receive, send):
         version = repr(sys.version_info[:2]).encode()
         await send({"type": "http.response.body", "body": version + body})
 """
-# Tries to import each name of `?try=`, and tells whose module came.
+# Tries to import each name of `?try=`, and says where its module came from.
 IMPORTS = """
 import importlib, os, sys
 from buntime import Response
@@ -77,7 +77,7 @@ def fetch(request):
         "path": sys.path,
     })
 """
-# Names that the checkout, the runtime, its tests or its packages have too.
+# Names that the checkout, the runtime, its tests or its packages use too.
 TAKEN_NAMES = (
     "plugins", "tests", "apps", "core", "server", "worker", "wire", "message", "launch", "build",
     "bench", "docs", "deploy", "requirements", "h11", "yaml", "semantic_version",
@@ -148,7 +148,7 @@ def test_python_of_the_manifest_runs_the_app(runtime: Runtime, kind: str, versio
 
 
 def test_app_runs_on_the_runtimes_python_by_default(runtime: Runtime) -> None:
-    """Without a `python` and a .venv an app has the interpreter of the runtime."""
+    """Without a `python` and a .venv an app runs on the interpreter of the runtime."""
     told = imports(runtime, "plain", "json")
     carried = (look_into(runtime.pid) / "exe").resolve().parents[1]
     assert told["prefix"] == (str(carried) if IS_BINARY else sys.prefix)
@@ -164,7 +164,7 @@ def test_app_runs_on_the_runtimes_python_by_default(runtime: Runtime) -> None:
     ],
 )
 def test_python_that_cannot_be_had(runtime: Runtime, app: str, why: str) -> None:
-    """An app whose interpreter cannot be had is answered 500, and log and answer say why."""
+    """An app whose interpreter is missing is answered 500, and log and answer say why."""
     answer = fetch(runtime, f"/{app}/")
     assert (answer.status, answer.error["code"]) == (500, "app_misconfigured")
     assert why.replace('"', "") in str(answer.error).replace('"', "").replace("'", "")
@@ -175,7 +175,7 @@ def test_python_that_cannot_be_had(runtime: Runtime, app: str, why: str) -> None
 
 
 def test_app_imports_neither_runtime_nor_checkout(runtime: Runtime) -> None:
-    """Of the runtime an app can import what `buntime` offers apps, and nothing else."""
+    """Of the runtime an app can import only what `buntime` offers apps."""
     told = imports(runtime, "plain", *OF_THE_RUNTIME)
     assert set(told["found"].values()) == {"missing"}
     assert str(ROOT) not in told["path"]
@@ -190,7 +190,7 @@ def test_apps_own_modules_win(runtime: Runtime, app: str) -> None:
 
 
 def test_vendor_folder_is_importable(runtime: Runtime) -> None:
-    """What `vendor` holds is importable, behind the app's own and before installed packages."""
+    """Packages in `vendor` can be imported, after the app's own and before installed packages."""
     found = imports(runtime, "vendored", "dependency", "both", "yaml")["found"]
     assert found == {"dependency": "vendor", "both": "app", "yaml": "vendor"}
 
@@ -217,7 +217,7 @@ def test_venv_of_an_app_is_used(runtime: Runtime, apps: Path) -> None:
 
 
 def test_venv_of_another_python(runtime: Runtime, apps: Path) -> None:
-    """The interpreter of an app's .venv runs it, also if it is an older one."""
+    """The interpreter of an app's .venv runs it, even if it is an older one."""
     python = wanted("3.9")
     folder = write_app(apps / "env-3.9", {"app.py": IMPORTS}, ttl=60)
     (make_venv(folder, python) / "dropped.py").write_text("WHOSE = 'venv'")
@@ -237,7 +237,7 @@ def test_venv_that_is_made_later_is_used(runtime: Runtime, apps: Path, ttl: int)
 
 
 def test_venv_that_is_made_later_is_used_in_production(tmp_path: Path) -> None:
-    """In production, too, an app that could not be loaded is tried with its new .venv."""
+    """In production, too, an app that could not load is tried with its new .venv."""
     folder = write_app(tmp_path / "later", {"app.py": f"import lacking\n{IMPORTS}"}, ttl=60)
     with running(tmp_path, env={"RUNTIME_ENV": "production"}) as runtime:
         assert fetch(runtime, "/later/?try=sys").status == 500

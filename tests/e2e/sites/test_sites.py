@@ -36,13 +36,13 @@ BROWSER = ("Accept: text/html,*/*;q=0.8", "Sec-Fetch-Mode: navigate")
 
 @cache
 def big_bytes() -> bytes:
-    """Bytes of which no two places look alike."""
+    """Bytes in which no two places look alike."""
     return array("Q", range(BIG_SIZE // 8)).tobytes()
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Two versions of a site, and one full of what nobody may see."""
+    """Two versions of a site, and one full of what clients must not see."""
     apps = tmp_path_factory.mktemp("apps")
     for version in ("1.0.0", "2.0.0"):
         write_app(
@@ -136,8 +136,8 @@ def test_folders_get_their_slash(client: RawClient, target: str, location: str) 
 
 
 def test_navigations_and_parts(client: RawClient) -> None:
-    """Someone who goes to an unknown path gets the page; a script that is missing is a 404, as
-    JSON to programs and as a page to people."""
+    """A navigation to an unknown path gets the page; a missing script is a 404, as JSON for
+    programs and as a page for people."""
     assert b"page of 2.0.0" in client.get("/site/users/1", *BROWSER).body
     assert client.get("/site/users/1").code == "not_found"
     reply = client.get("/site/missing.js", "Accept: text/html")
@@ -160,7 +160,7 @@ def test_head(client: RawClient) -> None:
 
 
 def test_other_methods(client: RawClient) -> None:
-    """What a site does not answer is a 405 that says what it does; the connection goes on."""
+    """A method that a site does not answer is a 405 that lists the others; the client may go on."""
     client.send(request("DELETE /site/app.js"))
     reply = client.read()
     assert (reply.status, reply.get("allow")) == (405, "GET, HEAD")
@@ -168,7 +168,7 @@ def test_other_methods(client: RawClient) -> None:
 
 
 def test_packed_files(client: RawClient) -> None:
-    """A .gz beside the file is sent to whom it is for, and caches are told."""
+    """A .gz beside the file is sent to clients that accept it, and caches are told."""
     packed = client.get("/site/app.js", "Accept-Encoding: gzip, br;q=0.1")
     plain = client.get("/site/app.js")
     assert packed.get("content-encoding") == "gzip"
@@ -183,8 +183,8 @@ def test_packed_files(client: RawClient) -> None:
 
 @pytest.mark.parametrize("name", ["", "app.js", "big.bin"])
 def test_what_a_client_has_is_not_sent_again(client: RawClient, name: str) -> None:
-    """304 to a client that has the file, by ETag or by time, without a body; the connection
-    goes on."""
+    """304 to a client that has the file, by ETag or by time, without a body; the connection then
+    stays open."""
     first = client.get(f"/site/{name}")
     for field in (
         f"If-None-Match: {first.get('etag')}",
@@ -200,7 +200,7 @@ def test_what_a_client_has_is_not_sent_again(client: RawClient, name: str) -> No
 
 
 def test_a_changed_file_is_sent_anew(runtime: Runtime, folder: Path, client: RawClient) -> None:
-    """What changes on the disk is served, with another ETag, to who has the old one too."""
+    """A file changed on the disk is served, with another ETag, to clients with the old one too."""
     path = folder / "site" / "2.0.0" / "changing.txt"
     path.write_text("old")
     first = client.get("/site/changing.txt")
@@ -249,7 +249,7 @@ def test_several_ranges(client: RawClient, name: str) -> None:
 
 
 def test_ranges_that_cannot_be(client: RawClient) -> None:
-    """A range behind the end is a 416 that tells the size; one that is no range is passed over."""
+    """A range beyond the end is a 416 that gives the size; an invalid one is ignored."""
     reply = client.get("/site/app.js", "Range: bytes=700-")
     assert (reply.status, reply.get("content-range")) == (416, "bytes */700")
     for asked in ("bytes=5-3", "lines=1-2", "bytes=a-b"):
@@ -257,7 +257,7 @@ def test_ranges_that_cannot_be(client: RawClient) -> None:
 
 
 def test_if_range(client: RawClient) -> None:
-    """A part is sent to who has the rest of this very file, else all of it."""
+    """A client that has the rest of this very file gets a part, any other client gets all of it."""
     etag = client.get("/site/big.bin", "Range: bytes=0-0").get("etag")
     asked = "Range: bytes=5-9"
     assert client.get("/site/big.bin", asked, f"If-Range: {etag}").status == 206
@@ -268,7 +268,7 @@ def test_if_range(client: RawClient) -> None:
 
 
 def test_a_big_file(runtime: Runtime, client: RawClient) -> None:
-    """20 MB come as they are, are logged in full, and others behind them in order."""
+    """20 MB arrive unchanged, are logged in full, and later requests are answered in order."""
     client.send(
         request("GET /site/big.bin", "X-Request-ID: the-first-big-one")
         + request("GET /site/app.js")
@@ -284,7 +284,7 @@ def test_a_big_file(runtime: Runtime, client: RawClient) -> None:
 
 @pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="open files are read from /proc")
 def test_a_client_that_leaves_mid_file(runtime: Runtime) -> None:
-    """A file is closed when its client is gone, as when it has been sent."""
+    """A file is closed when its client is gone, just as after it has been sent."""
     before = open_files(runtime)
     for _ in range(5):
         with slow_client(runtime) as client:
@@ -309,7 +309,7 @@ def open_files(runtime: Runtime) -> list[str]:
 
 @contextlib.contextmanager
 def slow_client(runtime: Runtime) -> Iterator[RawClient]:
-    """A client whose kernel takes little before it reads."""
+    """A client whose kernel holds little before it reads."""
     with socket.socket() as sock:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 64 * 1024)
         sock.settimeout(15)
@@ -318,7 +318,7 @@ def slow_client(runtime: Runtime) -> Iterator[RawClient]:
 
 
 def test_a_file_that_shrinks_while_it_is_sent(runtime: Runtime, folder: Path) -> None:
-    """What was promised and is not there any more ends the connection: it never looks whole."""
+    """A file that shrinks ends the connection: the answer never looks complete."""
     path = folder / "site" / "2.0.0" / "shrinking.bin"
     path.write_bytes(big_bytes())
     with slow_client(runtime) as client:
@@ -335,7 +335,7 @@ def test_a_file_that_shrinks_while_it_is_sent(runtime: Runtime, folder: Path) ->
 
 
 def test_stalled_downloads_do_not_slow_the_others(runtime: Runtime, client: RawClient) -> None:
-    """Thirty clients that do not take their file cost the others no time."""
+    """Thirty clients that do not read their file cost the others no time."""
     before_s = typical_s(client)
     with contextlib.ExitStack() as stack:
         stalled = [stack.enter_context(slow_client(runtime)) for _ in range(30)]
@@ -344,7 +344,7 @@ def test_stalled_downloads_do_not_slow_the_others(runtime: Runtime, client: RawC
         for each in stalled:
             each.sock.recv(1)  # it has begun
         assert typical_s(client) < 3 * before_s + 0.003
-        for each in stalled[:2]:  # and they get all of it when they do
+        for each in stalled[:2]:  # and they get all of it when they read
             taken = 1
             while taken < BIG_SIZE:
                 taken += len(each.receive())
@@ -368,17 +368,17 @@ def test_a_site_has_no_worker(runtime: Runtime, client: RawClient) -> None:
     assert all(worker["app"] is None for worker in workers)
 
 
-# What nobody may see
+# What clients must not see
 
 
 def paths_and_bases() -> list[str]:
-    """Each path of the corpus below the site, below a version of it, and as it stands."""
+    """Each path of the corpus below the site, below a version of it, and as it is."""
     return [base + path for path in corpus_paths() for base in ("/hostile", "/hostile@latest", "")]
 
 
 def test_traversal(runtime: Runtime) -> None:
-    """No path leads out of a site or to what is hidden in it, whatever a client sends: it is a
-    404, or no request at all, and to a person at most the page."""
+    """No path leads out of a site or to its hidden files, whatever a client sends: it is a 404, or
+    no request at all, and for a person at most the page."""
     with client_of(runtime) as client:
         page = client.get("/hostile/").body
         assert client.get("/hostile/docs/guide.html").status == 200
@@ -409,7 +409,7 @@ def test_what_the_corpus_is_after_is_there(folder: Path) -> None:
 
 
 def test_files_of_an_app(client: RawClient) -> None:
-    """The runtime serves them itself, also what is large; all else is the app's."""
+    """The runtime serves them itself, large ones too; everything else goes to the app."""
     got = client.get("/django/static/css/a.css")
     assert (got.status, got.body, got.get("content-type")) == (
         200,
@@ -430,7 +430,7 @@ def test_files_of_an_app(client: RawClient) -> None:
      "/static/..%2fapp.py", "/static/%5c../app.py", "/static//css/a.css", "/static/.hidden"],
 )  # fmt: skip
 def test_what_no_file_of_an_app_is(client: RawClient, path: str) -> None:
-    """Links away, code, and paths that climb: a 404, or the app's own to answer."""
+    """Links away, code, and paths that climb are 404, or left to the app."""
     got = client.get(f"/django{path}")
     assert got.status in (400, 404) or got.body.startswith(b"app GET"), got.body
     assert b"root:" not in got.body
@@ -439,7 +439,7 @@ def test_what_no_file_of_an_app_is(client: RawClient, path: str) -> None:
 
 
 def test_files_of_an_app_that_needs_a_key(client: RawClient) -> None:
-    """What keeps others out of the app keeps them out of its files, but for public routes."""
+    """What keeps others out of the app keeps them out of its files, except for public routes."""
     assert client.get("/shut/static/a.css").status == 401
     assert client.get("/shut/static/open/../a.css").status in (400, 401)
     assert client.get("/shut/static/open/%2e%2e/a.css").status == 401

@@ -78,7 +78,7 @@ class Following:
         self.last = last
 
     def read(self) -> dict[str, Any] | None:
-        """The next line; None where the stream has ended."""
+        """The next line; None at the end of the stream."""
         while line := self.response.readline():
             if self._media == EVENTS:
                 name, _, value = line.strip().partition(b": ")
@@ -93,7 +93,7 @@ class Following:
         return None
 
     def read_to(self, message: str) -> list[str]:
-        """What apps printed, up to a line that is this one."""
+        """What apps printed, up to this line."""
         found: list[str] = []
         while message not in found[-1:]:
             line = self.read()
@@ -119,7 +119,7 @@ def following(
 
 
 def test_pages(runtime: Runtime) -> None:
-    """The last lines, and all of them page by page, of one app, by level and by request."""
+    """The last lines, and all of them page by page, by app, by level and by request."""
     answer = fetch(runtime, "/shop/25/paged")
     fetch(runtime, "/blog/1/other")
     wait_until(lambda: "paged 24" in messages(page(runtime, "app=shop")["lines"]))
@@ -156,7 +156,7 @@ def test_wrong_questions(runtime: Runtime, query: str) -> None:
 
 @pytest.mark.parametrize("media", [NDJSON, EVENTS])
 def test_follow(runtime: Runtime, media: str) -> None:
-    """Lines come as they are printed, after those that were there, of that app alone."""
+    """Lines come as they are printed, after the earlier ones, for that app only."""
     fetch(runtime, "/shop/2/before")
     wait_until(lambda: "before 1" in messages(page(runtime, "app=shop")["lines"]))
     with following(runtime, "app=shop&follow=1&limit=5", media) as client:
@@ -180,7 +180,7 @@ def test_stream_that_ends(runtime: Runtime) -> None:
 
 
 def test_restart(apps: Path, tmp_path: Path) -> None:
-    """Who comes back after a restart gets all lines, and none twice."""
+    """A client that comes back after a restart gets all lines, and none twice."""
     with running(apps, env=env_of(tmp_path)) as first:
         with following(first, "app=shop&follow=1", EVENTS) as client:
             fetch(first, "/shop/3/one")
@@ -195,7 +195,7 @@ def test_restart(apps: Path, tmp_path: Path) -> None:
 
 
 def test_command(apps: Path, tmp_path: Path) -> None:
-    """`buntime logs -f` shows lines as they come, also of a runtime that was started anew."""
+    """`buntime logs -f` shows lines as they come, also after a restart of the runtime."""
     state = tmp_path / "state"
     line = [*command(), "logs", "-f", "shop", "--state-dir", str(state)]
     with contextlib.ExitStack() as stack:

@@ -90,7 +90,7 @@ def access_of(runtime: Runtime, request_id: str) -> dict[str, Any]:
 
 
 def test_lines_of_an_app_say_where_they_come_from(runtime: Runtime) -> None:
-    """A line that an app prints bears its app, version, worker and stream."""
+    """A line that an app prints is logged with its app, version, worker and stream."""
     fetch(runtime, "/app/print")
     [worker] = workers_of(runtime, "app")
     origin = {"app": "app", "version": "1.2.0", "worker": worker["id"]}
@@ -124,7 +124,7 @@ def test_bytes_that_are_no_text_are_escaped(runtime: Runtime) -> None:
 
 
 def test_long_lines_come_in_pieces(runtime: Runtime) -> None:
-    """A line of 40,000 characters is cut into pieces, of which none is lost."""
+    """A line of 40,000 characters is split into pieces, and none is lost."""
     fetch(runtime, "/other/long")
 
     def is_whole() -> bool:
@@ -135,7 +135,7 @@ def test_long_lines_come_in_pieces(runtime: Runtime) -> None:
 
 
 def test_last_line_of_a_dying_worker_is_kept(runtime: Runtime) -> None:
-    """What a worker wrote last is logged, also without a newline."""
+    """A worker's last output is logged, also without a newline."""
     assert fetch(runtime, "/once/unended", method="POST").status == 502
     runtime.wait_for_line("no newline", app="once")
 
@@ -156,7 +156,7 @@ def test_flood_of_lines_harms_nobody_else(runtime: Runtime) -> None:
 
 
 def test_access_line_has_its_fields(runtime: Runtime) -> None:
-    """Each request gives one line with all that there is to know of it, but not its query."""
+    """Each request gives one line with everything known about it, except for its query."""
     answer = fetch(runtime, "/app@1.2.0/some/path?secret=x", method="POST", body=b"1234")
     record = access_of(runtime, answer.headers["x-request-id"])
     assert list(record) == [
@@ -190,7 +190,7 @@ def test_access_line_has_its_fields(runtime: Runtime) -> None:
 def test_access_line_of(
     runtime: Runtime, method: str, path: str, expected: dict[str, object]
 ) -> None:
-    """What a request did not come to is null; bytes are those of the body, without framing."""
+    """Fields that a request did not get to are null; bytes are the body's, without framing."""
     answer = fetch(runtime, path, method=method)
     record = access_of(runtime, answer.headers["x-request-id"])
     assert {name: record[name] for name in expected} == expected
@@ -235,7 +235,7 @@ def test_request_id_of_the_client_is_kept(runtime: Runtime) -> None:
 
 
 def test_level_decides_what_is_logged(apps: Path) -> None:
-    """With level info there are access lines and an app's lines, and nothing for debugging."""
+    """At level info there are access lines and an app's lines, and nothing for debugging."""
     with running(apps, env={"RUNTIME_LOG_LEVEL": "info"}) as runtime:
         answer = fetch(runtime, "/app/print")
         access_of(runtime, answer.headers["x-request-id"])
@@ -247,7 +247,7 @@ def test_level_decides_what_is_logged(apps: Path) -> None:
 
 
 def test_log_file_is_rotated(apps: Path, tmp_path: Path) -> None:
-    """A log file that grows above its size is put aside; so many older ones are kept."""
+    """A log file that grows above its size is rotated; a limited number of older ones is kept."""
     log = tmp_path / "logs" / "buntime.log"
     log.parent.mkdir()
     env = {
@@ -301,7 +301,7 @@ def started(folder: Path, env: dict[str, str]) -> Iterator[Any]:
 
 
 def test_pretty_lines(apps: Path) -> None:
-    """Pretty lines are for people: one a record, a trace below, no colour but on a terminal."""
+    """Pretty lines are for people: one per record, a traceback below, colour only on a terminal."""
     env = {"RUNTIME_LOG_FORMAT": "pretty", "RUNTIME_LOG_LEVEL": "debug"}
     with started(apps, env) as process:
         lines = iter(process.popen.stdout.readline, b"")
@@ -328,8 +328,8 @@ def test_pretty_lines(apps: Path) -> None:
 
 
 def test_reader_that_does_not_read_stops_nobody(apps: Path, tmp_path: Path) -> None:
-    """A runtime whose log nobody takes serves on, and ends when it is told to."""
-    # The pipe takes 64 KiB, some 200 lines.
+    """A runtime whose log is not read still serves, and stops on request."""
+    # The pipe holds 64 KiB, some 200 lines.
     with started(apps, {"RUNTIME_LOG_FORMAT": "json"}) as process:
         listening = next(line for line in process.popen.stdout if b"runtime.listening" in line)
         port = json.loads(listening)["url"].rpartition(":")[2]
@@ -345,7 +345,7 @@ def test_reader_that_does_not_read_stops_nobody(apps: Path, tmp_path: Path) -> N
 
 
 def test_files_of_apps(apps: Path, tmp_path: Path) -> None:
-    """Each app has a file in the state folder that is held; a second runtime writes none."""
+    """Each app has a file in the state folder of the first runtime; a second one writes none."""
     state = tmp_path / "state"
     env = {"RUNTIME_ENV": "production", "RUNTIME_STATE_DIR": str(state)}
     with running(apps, env=env) as first, running(apps, env=env) as second:
@@ -355,13 +355,13 @@ def test_files_of_apps(apps: Path, tmp_path: Path) -> None:
         second.wait_for_line("to stdout ", app="other")
         first.wait_for_record("request.access", app="other")
     files = {path.name: path.read_text() for path in (state / "logs").iterdir()}
-    files.pop("plugin%3Akeyval.log", None)  # which comes with what users carry away
+    files.pop("plugin%3Akeyval.log", None)  # part of packaged forms
     assert set(files) == {"+runtime.log", "app.log", "other.log"}
     records = {
         name: [json.loads(line) for line in text.splitlines()] for name, text in files.items()
     }
     assert {record["app"] for record in records["app.log"]} == {"app"}
     assert "to stdout " in [record["message"] for record in records["app.log"]]
-    # What the second has printed is in its memory alone, as the first holds the folder.
+    # What the second has printed is only in its memory, as the first holds the folder.
     assert "to stdout " not in [record["message"] for record in records["other.log"]]
     assert "runtime.stopped" in [record["event"] for record in records["+runtime.log"]]

@@ -29,7 +29,7 @@ def fetch(request):
 
 
 class Taken:
-    """What a collector has got."""
+    """What a collector has received."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -83,7 +83,7 @@ def traced(apps: Path) -> Iterator[tuple[Runtime, Taken]]:
 
 
 def seen(runtime: Runtime, **fields: str) -> tuple[dict[str, str], str]:
-    """What the app saw of a request's header fields, and the request's id."""
+    """The header fields of a request as the app saw them, and the request's id."""
     headers = {name.replace("_", "-"): value for name, value in fields.items()}
     told = fetch(runtime, "/shop/cart?token=secret", headers=headers)
     return json.loads(told.body), told.headers["x-request-id"]
@@ -132,7 +132,7 @@ def test_collector_that_is_away(apps: Path) -> None:
 
 
 def test_without_collector(apps: Path) -> None:
-    """What a client says of traces reaches the app as it came; nothing is added."""
+    """A client's trace fields reach the app unchanged; nothing is added."""
     with running(apps, env={"OTEL_SERVICE_NAME": "shops"}) as runtime:
         for parent in ("nonsense", f"00-{TRACE}-{PARENT}-00"):
             told, _ = seen(runtime, traceparent=parent, tracestate="a=1")

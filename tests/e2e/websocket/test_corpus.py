@@ -11,7 +11,7 @@ from tests.support.harness import Runtime, running, wait_until, write_app
 from tests.support.rawclient import client_of
 from tests.support.rawsocket import CLOSE, TEXT, socket_of, switched, write_frame
 
-# Codes by which a client of the corpus closes in order.
+# Codes by which a client of the corpus closes cleanly.
 ENDINGS = "1000 1001 1005 1014 3000 4999".split()
 APP = """
 from buntime import Response
@@ -39,8 +39,8 @@ def runtime(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Runtime]:
 @pytest.mark.parametrize("slowly", [False, True], ids=["whole", "bytes"])
 @pytest.mark.parametrize("case", load_cases("handshake"), ids=str)
 def test_handshakes(runtime: Runtime, case: Case, slowly: bool) -> None:
-    """A handshake is answered with its status, a malformed one by a plain HTTP answer and an
-    orderly end; 426 says what to ask for."""
+    """A handshake is answered with its status, a malformed one by a plain HTTP answer and a clean
+    close; 426 says what to ask for."""
     with client_of(runtime) as client:
         (client.send_slowly if slowly else client.send)(case.data)
         status = int(case.expected[0])
@@ -61,8 +61,8 @@ def test_handshakes(runtime: Runtime, case: Case, slowly: bool) -> None:
 @pytest.mark.parametrize("slowly", [False, True], ids=["whole", "bytes"])
 @pytest.mark.parametrize("case", load_cases("frames"), ids=str)
 def test_frames(runtime: Runtime, case: Case, slowly: bool) -> None:
-    """The code that closes is that of the case, and the connection ends in order; what came
-    before is answered, what stands behind it is not."""
+    """The close code is that of the case, and the connection ends cleanly; what came before is
+    answered, what comes after is not."""
     code, _, offer = case.expected[0].partition(" ")
     fields = [f"Sec-WebSocket-Extensions: {offer}"] if offer else []
     with socket_of(runtime, "/ws/", *fields) as ws:
@@ -78,13 +78,13 @@ def test_frames(runtime: Runtime, case: Case, slowly: bool) -> None:
         assert frame.opcode == CLOSE
         assert frame.payload[:2] == (b"" if code == "1005" else int(code).to_bytes(2, "big"))
         ws.expect_end()
-        # A client that closes by itself waits for no answers any more.
+        # A client that closes by itself does not wait for answers any more.
         if code not in ENDINGS:
             assert answered == (2 if case.name == "continuation_after_message" else 1)
 
 
 def test_no_case_harmed_the_worker(runtime: Runtime) -> None:
-    """After all of it the one worker is still there, with nothing in hand."""
+    """After the whole corpus its one worker is still there, with nothing in hand."""
 
     def workers() -> list[tuple[int, str]]:
         with client_of(runtime) as client:

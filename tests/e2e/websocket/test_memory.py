@@ -22,7 +22,7 @@ async def websocket(ws):
     async for message in ws:
         await ws.send(str(len(message)))
 """
-MOST = 30  # of forty: some may stay, with what is their share
+MOST = 30  # of forty: some may stay, with their share
 BOUND = 200 * MB  # 128 MB, the worker itself, and what the allocator keeps
 
 pytestmark = pytest.mark.skipif(
@@ -38,7 +38,7 @@ def runtime(tmp_path: Path) -> Iterator[Runtime]:
 
 
 def frame(opcode: int, payload: bytes) -> bytes:
-    """The first frame of a message that goes on, compressed and masked."""
+    """The first frame of an unfinished message, compressed and masked."""
     mask = os.urandom(4)
     masked = bytes(byte ^ mask[i % 4] for i, byte in enumerate(payload))
     return bytes((0x40 | opcode, 0x80 | 126)) + struct.pack(">H", len(payload)) + mask + masked

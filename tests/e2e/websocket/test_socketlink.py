@@ -18,7 +18,7 @@ from tests.support.pressure import (
 )
 from tests.support.rawsocket import PING, TEXT, handshake, socket_of, switched, write_frame
 
-BAD_FRAME = write_frame(3)  # an opcode without a meaning, RFC 6455 5.2
+BAD_FRAME = write_frame(3)  # an undefined opcode, RFC 6455 5.2
 
 ECHO = """
 import asyncio
@@ -46,8 +46,8 @@ def runtime(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Runtime]:
 
 @pytest.mark.parametrize("app", ["a", "s"])
 def test_what_came_before_a_bad_frame_is_answered(runtime: Runtime, app: str) -> None:
-    """The app's answers to messages before a bad frame go out before the closing frame, also
-    those that take a while; what came behind it is not read."""
+    """The app's answers to messages before a bad frame go out before the closing frame, even slow
+    ones; what came after the frame is not read."""
     with socket_of(runtime, f"/{app}/bad") as ws:
         sent = ["a", "b", "slowly", "d"]
         ws.send(b"".join(write_frame(TEXT, text.encode()) for text in sent))
@@ -59,7 +59,7 @@ def test_what_came_before_a_bad_frame_is_answered(runtime: Runtime, app: str) ->
 
 @pytest.mark.parametrize("app", ["a", "s"])
 def test_an_app_that_does_not_end_is_not_waited_for(runtime: Runtime, app: str) -> None:
-    """A client that broke the protocol is told so within two seconds, whatever the app does."""
+    """A client that broke the protocol learns it within two seconds, whatever the app does."""
     with socket_of(runtime, f"/{app}/") as ws:
         ws.send_text("never")
         begun = time.monotonic()
@@ -70,8 +70,8 @@ def test_an_app_that_does_not_end_is_not_waited_for(runtime: Runtime, app: str) 
 
 @has_proc
 def test_pongs_do_not_heap_up(runtime: Runtime) -> None:
-    """A client that pings and does not read is not read any more: it can send what the kernels
-    keep and no more."""
+    """The runtime stops reading from a client that pings and does not read: it can send only what
+    the kernels hold."""
     pings = memoryview(write_frame(PING, b"x" * 125) * (40 * MB // 131))
     with small_client(runtime) as client:
         client.send(handshake("/a/"))
