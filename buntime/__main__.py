@@ -1,4 +1,4 @@
-"""The one entry: `python -m buntime`, `buntime` of a wheel, `buntime.py`, the .pyz and the binary.
+"""The only entry point: of `python -m buntime`, a wheel's `buntime`, `buntime.py`, .pyz and binary.
 
 The last two unpack this package, and the packages it needs, before they start it; see artifacts/.
 """
@@ -7,29 +7,30 @@ import gc
 import os
 import sys
 
-if sys.version_info < (3, 11):  # noqa: UP036  # said before anything newer is imported
+if sys.version_info < (3, 11):  # noqa: UP036  # before an import needs a newer Python
     sys.exit("buntime: error: Python 3.11 or newer is needed, this is " + sys.version.split()[0])
 if sys.platform == "win32":
     sys.exit("buntime: error: Windows is not supported: workers need Unix sockets and signals")
 
-gc.disable()  # what imports make stays
+gc.disable()  # nothing that imports create is garbage
 
-if sys.argv[1:2] == ["--names"]:  # for a shell's Tab, which has no time for the other imports
+if sys.argv[1:2] == ["--names"]:  # a shell completes a word: the other imports would be too slow
     from buntime.commands.names import print_names
 
     print_names(sys.argv[2:], os.environ)
     raise SystemExit(0)
 
-from buntime.commands.cli import main as run_command  # noqa: E402  # behind the line above
+from buntime.commands.cli import main as run_command  # noqa: E402  # after the check above
 from buntime.core.settings.setting import Mode  # noqa: E402  # the same
 
-_CARRIED = os.path.join(os.path.dirname(__file__), "carried")  # of a wheel, see pyproject.toml
+_CARRIED = os.path.join(os.path.dirname(__file__), "carried")  # only in a wheel, see pyproject.toml
 
 
 def main(mode: Mode | None = None) -> int:
-    """Run the command line; returns the exit code. `mode` is told by what started this, if it can.
+    """Run the command line; returns the exit code.
 
-    Python itself and the script that pip makes for a wheel say nothing.
+    `buntime.py`, the .pyz and the binary pass their `mode`; `python -m buntime` and the script that
+    pip makes pass none.
     """
     gc.enable()
     is_installed = os.path.isdir(_CARRIED)

@@ -1,15 +1,18 @@
-"""Gives up rights, for good and for all that this thread starts: Landlock, seccomp, capabilities.
+"""Gives up rights of this thread and of everything it starts: Landlock, seccomp, capabilities.
 
-What is given up, the runtime decides, see core/sandbox/order.py. Who gives up:
+They cannot be regained. The runtime decides which ones, see core/sandbox/order.py. They are given
+up by
 
-- a worker, at INIT: when it has become its user and before any code of the app, while its thread is
-  the only one, as others would keep the rights that they have. What is the same for all apps it has
-  done by then, as a spare: the filter of system calls, and rules that are not in force yet;
-- a thread of the runtime, which then starts one program and ends: the rights are a thread's, and
-  what it starts gets them with its exec.
+- a worker, at INIT: after it has become its user and before it runs any code of the app, while it
+  has only one thread, because other threads would keep their rights. As a spare it has already
+  done what is the same for all apps: installed the filter of system calls, and made a ruleset that
+  is not in force yet;
+- a thread of the runtime, which then starts one program and ends. Rights belong to a thread, and
+  the program inherits them at its exec.
 
-The standard library has no such calls, so they are made by `_ctypes`: loading it takes 1.1 million
-instructions, where all of `ctypes` takes 16. Numbers go as C's int, bytes as their address.
+The standard library has no functions for these system calls, so `_ctypes` makes them: loading it
+takes 1.1 million instructions, all of `ctypes` 16 million. Numbers are passed as C's int, bytes as
+their address.
 """
 
 from __future__ import annotations
@@ -24,7 +27,7 @@ if TYPE_CHECKING:
 
     from buntime.wire import Message
 
-_CREATE_RULESET, _ADD_RULE, _RESTRICT_SELF = 444, 445, 446  # alike on all machines
+_CREATE_RULESET, _ADD_RULE, _RESTRICT_SELF = 444, 445, 446  # the same on every architecture
 _PATH_BENEATH, _NET_PORT = 1, 2
 _BIND_TCP = 1
 _SET_DUMPABLE = 4
@@ -33,30 +36,30 @@ _BY_FILTER = 2
 _INSTRUCTION_BYTES = 8
 _CAPABILITY_VERSION = 0x20080522
 _OWN_STATUS = "/proc/thread-self/status"
-_PATH_ONLY = getattr(posix, "O_PATH", 0) | posix.O_NOFOLLOW | posix.O_CLOEXEC  # no macOS has it
+_PATH_ONLY = getattr(posix, "O_PATH", 0) | posix.O_NOFOLLOW | posix.O_CLOEXEC  # macOS has no O_PATH
 
-# Of <errno.h>, alike on all machines: nothing of a path, but of what this machine has left.
+# From <errno.h>, the same on every architecture: this machine lacks memory or descriptors.
 _ENOMEM, _EINVAL, _ENFILE, _EMFILE = 12, 22, 23, 24
 _SHORTAGES = (_ENOMEM, _ENFILE, _EMFILE)
 
-_ctypes: Any  # and what is made of it by _get_ready
+_ctypes: Any  # _get_ready sets this and the names below
 _function: Any
-_text: Any = None  # the last of it
+_text: Any = None  # set last
 _library: Any
 _syscall: Callable[..., int]
 _prctl: Callable[..., int]
 
 
 class NotConfined(Exception):
-    """The rights cannot be given up; says why, and what to do."""
+    """The rights cannot be given up. The message says why, and what to do."""
 
-    errno = 0  # of the call that failed, where it was one
+    errno = 0  # of the system call that failed, if one did
 
 
 def shed(order: Message) -> None:
-    """Have no program that is started from now on get certain capabilities.
+    """Keep certain capabilities from all programs that are started from now on.
 
-    Before a worker becomes its user, who may not do it. Raises NotConfined like `restrict`.
+    A worker does it before it becomes its user, who may not. Raises NotConfined like `restrict`.
     """
     _get_ready()
     for capability in order["capabilities"]:
@@ -64,9 +67,9 @@ def shed(order: Message) -> None:
 
 
 def prepare(order: Message) -> int:
-    """Do what PREPARE tells; returns the descriptor of its rules, which are not in force yet.
+    """Do what PREPARE says; returns the descriptor of its ruleset, which is not in force yet.
 
-    Raises NotConfined where that fails; then nothing was done.
+    Raises NotConfined if that fails; then nothing has changed.
     """
     _get_ready()
     rules = _make_rules(order)
@@ -79,9 +82,9 @@ def prepare(order: Message) -> int:
 
 
 def restrict(order: Message, prepared: int | None = None) -> None:
-    """Give up all that an app is not to have. Raises NotConfined where that fails.
+    """Give up every right that the app must not have. Raises NotConfined if that fails.
 
-    `prepared` is what `prepare` has returned, and is closed.
+    `prepared` is the descriptor that `prepare` returned; it is closed.
     """
     if order["own"] and posix.geteuid() == 0:
         _drop_own(order["own"])
@@ -98,21 +101,21 @@ def restrict(order: Message, prepared: int | None = None) -> None:
 
 
 def close_process() -> None:
-    """Have the kernel keep other processes of this user out of this one, and dump it nowhere.
+    """Have the kernel close this process to others of its user, and write no core dump of it.
 
-    A process that takes on another user is closed anyway, and an exec opens it. Raises NotConfined.
+    A process that changes to another user is closed anyway; an exec opens it. Raises NotConfined.
     """
     _get_ready()
     _checked(_prctl(_SET_DUMPABLE, 0, 0, 0, 0), "PR_SET_DUMPABLE")
 
 
 def _get_ready() -> None:
-    """Load what the sandbox takes, once."""
+    """Load what the sandbox needs, once."""
     global _ctypes, _syscall, _prctl, _function, _text, _library  # noqa: PLW0603  # once
     if _text is not None:
         return
     try:
-        import _ctypes  # not every worker is to have a sandbox
+        import _ctypes  # here, because not every worker has a sandbox
     except ImportError as exc:
         raise NotConfined(
             f"the sandbox needs _ctypes, which {sys.executable} cannot load ({exc}); if it was "
@@ -121,14 +124,14 @@ def _get_ready() -> None:
     except OSError as exc:
         raise _failed(exc.errno, "_ctypes") from exc
     flags = _ctypes.FUNCFLAG_CDECL | _ctypes.FUNCFLAG_USE_ERRNO
-    _function = type("function", (_ctypes.CFuncPtr,), {"_flags_": flags})  # gives C's int
+    _function = type("function", (_ctypes.CFuncPtr,), {"_flags_": flags})  # returns C's int
     _library = _ctypes.dlopen(None, 0)
     _syscall, _prctl = _load("syscall"), _load("prctl")
     _text = type("text", (_ctypes._SimpleCData,), {"_type_": "z"})
 
 
 def _make_rules(order: Message, rules: int | None = None) -> int:
-    """Add the rules to these, or to none; returns their descriptor. Closes it where that fails."""
+    """Add the rules to a ruleset or a new one; returns its descriptor. Closes it on failure."""
     if rules is None:
         attributes = bytes.fromhex(order["ruleset"])
         rules = _checked(_syscall(_CREATE_RULESET, attributes, len(attributes), 0), "Landlock")
@@ -145,14 +148,14 @@ def _make_rules(order: Message, rules: int | None = None) -> int:
 
 
 def _allow(rules: int, access: int, paths: list[str], of_files: int) -> None:
-    """Add a rule for what there is at each path now; none for a link, nor for what cannot be got
-    at: there is nothing, its user may not go there, its disk has gone.
+    """Add a rule for the file or folder at each path.
 
-    Where no descriptor or no memory is left, that tells nothing of the path, and the app would lack
-    a right: NotConfined.
+    Links get none, nor do paths that cannot be opened: nothing is there, the user may not go there,
+    or the disk has gone. Raises NotConfined if descriptors or memory have run out, because then the
+    app would lack a right.
     """
     allowed = access.to_bytes(8, sys.byteorder)
-    # Looked up once, as there may be hundreds of paths.
+    # Looked up once: there may be hundreds of paths.
     call, opened, close, flags = _syscall, posix.open, posix.close, _PATH_ONLY
     for path in paths:
         try:
@@ -164,7 +167,7 @@ def _allow(rules: int, access: int, paths: list[str], of_files: int) -> None:
         rule = allowed + beneath.to_bytes(4, sys.byteorder)
         try:
             if call(_ADD_RULE, rules, _PATH_BENEATH, rule, 0):
-                if _ctypes.get_errno() == _EINVAL:  # it is no folder
+                if _ctypes.get_errno() == _EINVAL:  # not a folder
                     rule = (access & of_files).to_bytes(8, sys.byteorder) + rule[8:]
                 _checked(call(_ADD_RULE, rules, _PATH_BENEATH, rule, 0), path)
         finally:
@@ -172,12 +175,12 @@ def _allow(rules: int, access: int, paths: list[str], of_files: int) -> None:
 
 
 def _renounce() -> None:
-    """Have no program that is started get more rights; else the kernel allows no sandbox."""
+    """Let no program that is started gain rights; without that the kernel allows no sandbox."""
     _checked(_prctl(_SET_NO_NEW_PRIVS, 1, 0, 0, 0), "no_new_privs")
 
 
 def _filter_calls(encoded: str) -> None:
-    """Have the kernel ask a program about each system call from now on; empty: none."""
+    """Have the kernel run this filter at each system call from now on; none if it is empty."""
     if not encoded:
         return
     _renounce()
@@ -189,7 +192,7 @@ def _filter_calls(encoded: str) -> None:
 
 
 def _drop_own(capabilities: list[int]) -> None:
-    """Take capabilities from this thread, which is root's."""
+    """Take capabilities from this thread, which runs as root."""
     try:
         status = posix.open(_OWN_STATUS, posix.O_RDONLY | posix.O_CLOEXEC)
     except OSError as exc:
@@ -199,13 +202,13 @@ def _drop_own(capabilities: list[int]) -> None:
     kept = int(found.split()[0], 16) & ~sum([1 << capability for capability in capabilities])
     header = _CAPABILITY_VERSION.to_bytes(4, sys.byteorder) + bytes(4)
     words = [kept & 0xFFFFFFFF, kept >> 32]
-    # Effective, permitted, inheritable: of each set the lower word, then of each the higher one.
+    # The lower words of the sets effective, permitted and inheritable, then their higher words.
     sets = b"".join([word.to_bytes(4, sys.byteorder) * 2 + bytes(4) for word in words])
     _checked(_load("capset")(header, sets), "capset")
 
 
 def _load(name: str) -> Callable[..., int]:
-    return _function(_ctypes.dlsym(_library, name))  # type: ignore[no-any-return]  # made above
+    return _function(_ctypes.dlsym(_library, name))  # type: ignore[no-any-return]  # see _get_ready
 
 
 def _words(*numbers: int) -> bytes:
@@ -213,7 +216,7 @@ def _words(*numbers: int) -> bytes:
 
 
 def _checked(result: int, what: str) -> int:
-    """A call's result. Raises NotConfined where it failed."""
+    """Returns the result of a call. Raises NotConfined if it failed."""
     if result < 0:
         raise _failed(_ctypes.get_errno(), what)
     return result

@@ -1,4 +1,4 @@
-"""Keys and values, and queues, of the plugin keyval: `from buntime.keyval import keyval`."""
+"""Keys, values and queues of the plugin keyval: `from buntime.keyval import keyval`."""
 
 from buntime.sdk.keyval import (
     AsyncKeyValue,

@@ -1,4 +1,4 @@
-"""Keys that are tuples, in an order that holds: `from buntime.tuples import encode, decode`."""
+"""Tuples as keys, sorted like the tuples: `from buntime.tuples import encode, decode`."""
 
 from buntime.sdk.tuples import KEY_MAX_BYTES, decode, encode, span
 

@@ -1,13 +1,13 @@
 """The channel between runtime and worker: JSON lines, each with an optional raw payload.
 
-A message is one line of UTF-8 JSON ending in "\\n"; where it has a `size` above zero, so many raw
+A message is one line of UTF-8 JSON ending in "\\n"; if it has a `size` above zero, that many raw
 bytes follow the line. Both sides use this module; it does no I/O.
 
     INIT       R->W  type name version dir entrypoint base config env path prefix development
                      worker concurrency user (null, or uid gid groups to become) sandbox (null,
-                     or what to do to itself, see core/sandbox/order.py) tells_busy tells_files
+                     or the rights to give up, see core/sandbox/order.py) tells_busy tells_files
                      [tells_framework] [tells_imports] [uses] [plugin] [secrets] [program]
-    PREPARE    R->W  type, and what to do to itself before INIT, see the same
+    PREPARE    R->W  type, and the part of the sandbox to set up before INIT, see the same module
     UP         W->R  type
     READY      W->R  type kind concurrency is_async boot_ms [files] [framework] [imports]
                      [hooks services]
@@ -38,77 +38,78 @@ bytes follow the line. Both sides use this module; it does no I/O.
 Credit keeps one slow body from stopping the others on the same channel: a side may send at most
 `UPLOAD_WINDOW` (runtime to worker) or `DOWNLOAD_WINDOW` (worker to runtime) body bytes of a
 request, counted from its first message on, until a WINDOW grants more. The runtime widens the
-window of an answer, to at most `DOWNLOAD_WINDOW_MAX`, while its client takes all at once. A worker
-that sends more than its credit has broken the protocol, and is ended.
+window of an answer, to at most `DOWNLOAD_WINDOW_MAX`, while its client reads at once. A worker that
+sends more than its credit has broken the protocol, and is ended.
 
-WAITS tells that the app has read so many bytes of a request's body, and does nothing but wait for
-more: so the runtime can tell a client that is slow from an app that hangs. There is none at the end
-of a body, and one at most between two BODY.
+WAITS says that the app has read this many bytes of a request's body and does nothing but wait for
+more. It lets the runtime distinguish a slow client from an app that hangs. It is not sent at the
+end of a body, and at most once between two BODY.
 
-INIT of an app with secrets has `secrets`: their values by name, and the names of those that are
-hidden, in no environment.
+INIT of an app with secrets has `secrets`: their values by name, and the names of the hidden ones,
+which are in no environment.
 
 A WebSocket is a REQUEST with `upgrade`: the worker sends ACCEPT, or a RESPONSE that denies it. With
-`open_ended` it does not count for the worker's concurrency any more, having no thread there. A
+`open_ended` it no longer counts towards the worker's concurrency, because it has no thread there. A
 MESSAGE carries a piece of one WebSocket message, the last one with `end`, and costs its size and
-MESSAGE_OVERHEAD of the same credit. CLOSE of the runtime: nothing more comes, with `end` nothing
-more goes out; CLOSE of the worker: the app has closed, and with `end` its handler is over.
+MESSAGE_OVERHEAD of the same credit. A CLOSE from the runtime says that nothing more comes, and with
+`end` that nothing more can be sent. A CLOSE from the worker says that the app has closed, and with
+`end` that its handler has returned.
 
-BUSY tells, from 0 to 1, for what share of the last tenth of a second the worker was busy: its event
-loop or, of a sync app, its processor. With `tells_busy` it comes every tenth of a second while the
-worker has something in hand, and a last time when all has become quiet.
+BUSY reports, from 0 to 1, for what share of the last tenth of a second the worker was busy: its
+event loop, or for a sync app its processor. With `tells_busy` it is sent every tenth of a second
+while the worker has work, and once more when it has become idle.
 
-Every REQUEST is ended by exactly one RESPONSE or BODY of the worker with `end` true, or by one
-CLOSE of it with `end` true, or by one ERROR that bears its id; also after a CANCEL.
+Every REQUEST is ended by exactly one RESPONSE, BODY or CLOSE from the worker with `end` true, or by
+one ERROR with its id; this holds after a CANCEL, too.
 
-Programs. Where INIT has `program`, a list of words, the worker becomes that program by exec, and
-the channel ends.
+Programs. If INIT has `program`, a list of words, the worker becomes that program by exec, and the
+channel ends.
 
-Plugins. INIT has `plugin` for the process of one: name, config (its options), runtime (version,
-api, environment), uses; for an app that calls services it has `uses`, their names. READY tells
-which `hooks` the module has, and its `services`: {name: [exposed methods]}.
+Plugins. INIT has `plugin` for a plugin's process: name, config (its options), runtime (version,
+api, environment), uses. For an app that calls services it has `uses`, their names. READY names the
+`hooks` of the module, and its `services`: {name: [exposed methods]}.
 
-HOOK asks a plugin, `id` being of the counter of REQUEST. `hook` is on_request, on_response,
-on_server_start or on_shutdown; on_init runs before READY, unasked, and its failure is an ERROR of
-the start. `request` has method, path (below the base, decoded), query, headers, client, scheme,
-host, app, version, base, identity, isPublic, isWebSocket, requestId, of which query, client, app,
-version, identity and what is false may be missing; for on_response `response` has status and
-headers. A body, where the manifest asks for it, is the payload, and with `end`
-false goes on in BODY as that of a REQUEST does. CANCEL with the id gives a hook up.
-Each HOOK is ended by exactly one VERDICT, or by the last BODY behind one; `action` is
+HOOK asks a plugin; its `id` is from the same counter as those of REQUEST. `hook` is on_request,
+on_response, on_server_start or on_shutdown. on_init runs before READY without a HOOK, and its
+failure is an ERROR of the start. `request` has method, path (below the base, decoded), query,
+headers, client, scheme, host, app, version, base, identity, isPublic, isWebSocket, requestId;
+query, client, app, version, identity and whatever is false may be missing. For on_response,
+`response` has status and headers. A body, if the manifest asks for it, is the payload, and with
+`end` false continues in BODY as that of a REQUEST does. A CANCEL with the id abandons a hook.
+Each HOOK is ended by exactly one VERDICT, or by the last BODY after one; `action` is
 
-    continue   headers {name: value, or null to take it out}, path, app, identity (an object),
+    continue   headers {name: value, or null to remove it}, path, app, identity (an object),
                cacheS, vary, anyPath, tags, until (seconds since 1970); each may be missing
     respond    status, headers [[name, value]...], end: a response with its body, as in RESPONSE
-    change     on_response: status and all headers, in the place of those that it saw
+    change     on_response: status and all headers, which replace those that it was shown
     done       on_server_start, on_shutdown
-    failed     error, traceback: it raised, or returned what is no verdict
+    failed     error, traceback: it raised, or returned something that is not a verdict
 
-NOTICE tells a plugin of what has happened, and is not answered; `dropped` counts those left out
-before it. By `notice`, `data` is
+NOTICE informs a plugin of an event, and is not answered; `dropped` counts the notices that were
+left out before it. `data` depends on `notice`:
 
     on_worker_spawn      worker ("w3") pid app plugin (names; one is null) version (or null)
                          ephemeral (ttl 0)
-    on_worker_terminate  the same, how ("exit code 3") expected (it was told to end)
-    on_apps_changed      [{name version}...], all that there are, of at most 1,000
-    on_plugins_changed   [{name version state base services}...], the same
+    on_worker_terminate  the same, how ("exit code 3") expected (the runtime ended it)
+    on_apps_changed      [{name version}...], all apps, at most 1,000
+    on_plugins_changed   [{name version state base services}...], all plugins, at most 1,000
 
-A plugin gets those for which READY named a hook, none before its on_server_start is over. NOTICE
-of a plugin: `forget`, with the `tag` of verdicts that are to be dropped.
+A plugin gets the notices for which READY named a hook, and none before its on_server_start has
+returned. A plugin sends the NOTICE `forget`, with the `tag` of verdicts to drop.
 
-CALL calls a method of a service; who is called answers RESULT. A worker numbers its calls -1, -2
-and so on, the runtime its own by the counter of REQUEST, so of ITEM, WINDOW and CANCEL the sign
-tells whose call it is. The runtime sets `caller`. `args`, `kwargs` and `value` are JSON, in which
-{"$bytes": n} stands for n bytes of the payload, in their order; an object whose one key is that,
-with any number of $ in front, gets a $ more. Where the JSON or the bytes are above MAX_PAYLOAD
-they follow by ITEM: `text` is the JSON's size, `total` that and of all bytes, in as many payloads
-as it takes, each of MAX_PAYLOAD but the last. RESULT with `stream` begins a stream: each value by
-ITEM, the first message of it with `text` and `total`, and an ITEM with `end` at last, which has an
-`error` where it broke off. An error is {code, message}. ITEM costs its size and MESSAGE_OVERHEAD
-of credit, and nothing where it has no payload: CALL_WINDOW to begin with, for each direction of
-each call, and WINDOW for more.
-CANCEL of who calls: it waits no more, and gets no more; a RESULT, or the end of its stream, of who
-is called comes all the same.
+CALL calls a method of a service; the callee answers with RESULT. A worker numbers its calls -1, -2
+and so on, and the runtime takes numbers from the counter of REQUEST, so the sign of the id in ITEM,
+WINDOW and CANCEL says whose call it is. The runtime sets `caller`. `args`, `kwargs` and `value` are
+JSON, in which {"$bytes": n} represents the next n bytes of the payload; an object whose only key is
+$bytes, with any number of further $ in front, gets one more $. If the JSON or the bytes are above
+MAX_PAYLOAD, they follow in ITEMs: `text` is the size of the JSON, `total` that of JSON and bytes,
+in as many payloads as it takes, each of MAX_PAYLOAD except the last. RESULT with `stream` begins a
+stream: each value is sent in ITEMs, the first of which has `text` and `total`; an ITEM with `end`
+ends the stream, and has an `error` if it broke off. An error is {code, message}. An ITEM with a
+payload costs its size and MESSAGE_OVERHEAD of credit: each direction of each call begins with
+CALL_WINDOW, and WINDOW grants more.
+A CANCEL from the caller says that it no longer waits and takes nothing more. The callee still sends
+its RESULT, or the end of its stream.
 """
 
 from __future__ import annotations
@@ -116,7 +117,7 @@ from __future__ import annotations
 import sys
 
 # json.decoder imports re and with it enum: 8 of the 20 ms of CPU that a worker's start took. The
-# accelerator below json is all that is needed here, and has had this form since 3.6.
+# C module below json is enough here, and its interface is the same since 3.6.
 from _json import encode_basestring_ascii, make_encoder, make_scanner
 
 TYPE_CHECKING = False  # typing costs 11 ms at a worker's start
@@ -155,27 +156,28 @@ ITEM = "ITEM"
 IDLE = "IDLE"
 TERMINATE = "TERMINATE"
 
-# bytes. A line carries a head, never a body: 64 KiB of header fields escaped six-fold still fit.
+# bytes. A line carries a head, never a body; it has room for 64 KiB of header fields, which
+# escapes may make six times as long.
 MAX_LINE = 1024 * 1024
-# bytes of one payload: large enough that a line's cost vanishes, small enough to share a channel.
+# bytes of one payload: so many that a line's cost is negligible, so few that a channel is shared.
 MAX_PAYLOAD = 64 * 1024
 # bytes of credit before the first WINDOW. The worker's first WINDOW of an upload, sent when the
 # app starts to read, adds another UPLOAD_WINDOW. Half as much made an upload half as fast.
 UPLOAD_WINDOW = 128 * 1024
-# bytes of credit that a worker has out at most; the runtime takes no more for granted.
+# bytes: the most credit that a worker has granted at any time; the runtime counts no more.
 UPLOAD_WINDOW_MAX = 2 * UPLOAD_WINDOW
 DOWNLOAD_WINDOW = 128 * 1024
-# bytes of credit that are out at most; the runtime widens the window of who takes all at once.
+# bytes: the most credit for an answer; the runtime widens the window of a client that reads fast.
 DOWNLOAD_WINDOW_MAX = 512 * 1024
-# bytes of credit that a MESSAGE costs beside its payload: empty ones take memory too.
+# bytes of credit that a MESSAGE costs besides its payload: empty ones take memory too.
 MESSAGE_OVERHEAD = 64
-# bytes of credit that each direction of a call begins with.
+# bytes of credit with which each direction of a call begins.
 CALL_WINDOW = 128 * 1024
-# bytes of one argument list, result or item of a stream: who gets it holds all of it at once.
+# bytes of one argument list, result or item of a stream: its receiver holds all of it at once.
 CONTENT_MAX = 16 * 1024 * 1024
 
-# By these the runtime asks a worker for its stacks, see worker/stacks: real-time signals that
-# hardly any program uses (the last is valgrind's), or what macOS, which has none, has instead.
+# The runtime asks a worker for its stacks with these signals, see worker/stacks: real-time signals
+# that hardly any program uses (the last is valgrind's). macOS has none, so others serve there.
 STACKS_SIGNALS: tuple[int, int]
 if sys.platform == "darwin":
     STACKS_SIGNALS = (int(signal.SIGINFO), int(signal.SIGUSR2))
@@ -183,18 +185,18 @@ else:
     STACKS_SIGNALS = (int(signal.SIGRTMAX) - 1, int(signal.SIGRTMAX) - 2)
 STACKS_END = b"\0"
 
-# The limit by which the runtime knows what a worker has started: RLIMIT_LOCKS. Linux has not
-# enforced it since 2.4.25, and who is not root cannot raise it.
+# RLIMIT_LOCKS marks a worker and everything it starts, so that the runtime recognises them. Linux
+# has not enforced this limit since 2.4.25, and only root can raise it.
 MARK_LIMIT = 10
 _MARK_TOP = 1 << 40
 
 
 def mark_ceiling(hard: int) -> int:
-    """What a worker's number is taken from, given the limit of the runtime, -1 for none."""
+    """The number from which workers' marks are counted down; `hard` is our limit, -1 for none."""
     return _MARK_TOP if hard < 0 else hard
 
 
-# Pieces of one message that are kept before they are joined; each takes 34 bytes beside its own.
+# The most pieces of a message that are kept unjoined; each takes 34 bytes besides its content.
 _PIECES_MAX = 1024
 
 
@@ -203,7 +205,7 @@ class WireError(Exception):
 
 
 class _Context:
-    """What json.JSONDecoder tells its scanner, by default."""
+    """The defaults that json.JSONDecoder gives to its scanner."""
 
     strict = True
     object_hook = None
@@ -211,7 +213,7 @@ class _Context:
     parse_float = float
     parse_int = int
     parse_constant = float  # NaN and Infinity: never sent, and harmless
-    memo: dict[str, str] = {}  # noqa: RUF012  # the scanner's own
+    memo: dict[str, str] = {}  # noqa: RUF012  # only the scanner uses it
 
 
 def _refuse(value: object) -> object:
@@ -225,11 +227,11 @@ _make_chunks = make_encoder(
 )
 
 
-quote = encode_basestring_ascii  # a string as JSON, for lines that are written by hand
+quote = encode_basestring_ascii  # a string as JSON, for code that writes lines itself
 
 
 def encode(message: Message) -> bytes:
-    """The line of a message, newline included; its payload is sent behind it, unchanged.
+    """The line of a message, newline included; its payload is sent after it, unchanged.
 
     >>> encode({"type": "WINDOW", "id": 7, "credit": 65536})
     b'{"type":"WINDOW","id":7,"credit":65536}\\n'
@@ -238,12 +240,12 @@ def encode(message: Message) -> bytes:
 
 
 def to_json(value: object) -> bytes:
-    """What `encode` makes of a part of a message. Raises TypeError or ValueError."""
+    """Encode a part of a message as `encode` does. Raises TypeError or ValueError."""
     return "".join(_make_chunks(value, 0)).encode("ascii")
 
 
 def from_json(data: bytes) -> Any:
-    """Read what `to_json` has made. Raises ValueError."""
+    """Decode the result of `to_json`. Raises ValueError."""
     try:
         text = data.decode("utf-8")
         value, end = _scan(text, 0)
@@ -258,17 +260,17 @@ class Decoder:
     """Turns the bytes of one direction of a channel into messages."""
 
     def __init__(self) -> None:
-        self.has_more = False  # the last `feed` has left out complete messages
-        self._pieces: list[bytes] = []  # what does not make a whole message yet
-        self._held = 0  # bytes of them
+        self.has_more = False  # the last `feed` left complete messages for the next one
+        self._pieces: list[bytes] = []  # the beginning of an incomplete message
+        self._held = 0  # bytes of the pieces
         self._head: Message | None = None  # a parsed line whose payload is still incomplete
 
     def feed(self, data: bytes, most: int = sys.maxsize) -> list[Received]:
         """The messages that `data` completes, each with its payload (b"" where it has none).
 
-        At most so many at once; with `has_more`, `feed(b"")` gives the next ones.
-        Raises WireError for a line that is too long, not JSON, no object or without a type, and
-        for a `size` that is no whole number from 0 to MAX_PAYLOAD.
+        Returns at most `most`; if `has_more` is set then, `feed(b"")` returns the next ones.
+        Raises WireError for a line that is too long, not JSON, not an object or without a type, and
+        for a `size` that is not a whole number from 0 to MAX_PAYLOAD.
         """
         if self._pieces:
             if data:
@@ -307,7 +309,7 @@ class Decoder:
         return messages
 
     def _may_complete(self, data: bytes) -> bool:
-        """Whether a message can be complete now: so what comes in bits is not joined at each.
+        """Whether a message may be complete now. If not, the pieces need not be joined yet.
 
         Raises WireError for a line that is too long.
         """
