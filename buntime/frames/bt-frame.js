@@ -1,4 +1,4 @@
-// A shell's end, <bt-frame>: see docs/micro-frontends.md.
+// The shell's side, <bt-frame>: see docs/micro-frontends.md.
 import { Budget, Talk, keep, kept, signIn, words } from "./bt-talk.js";
 
 export { isFramed } from "./bt-talk.js";
@@ -72,7 +72,7 @@ export class BtFrame extends HTMLElement {
     const { buntime, path } = data ?? {};
     if (buntime === "SIGN_IN") return signIn(this, source, PREFIX, () => this.#make());
     if ((buntime !== "HELLO" && buntime !== "SHELL") || typeof path !== "string") return;
-    // Else it is what the shell has loaded.
+    // Otherwise it is the page that the shell loaded.
     if (path.startsWith(`${this.base}/`)) this.#move(path.slice(this.base.length), true);
     if (this.#talk || buntime === "SHELL") this.#make();
     else this.#greet();
@@ -97,7 +97,7 @@ export class BtFrame extends HTMLElement {
     frame.title = this.getAttribute("label") ?? this.base;
     frame.src = `${HOME}frame${this.base.slice(PREFIX.length)}${this.path}`;
     this.#loads = 0;
-    // Another page is there; its HELLO may come late.
+    // Another page was loaded; its HELLO may come later.
     const renew = () => this.#frame === frame && this.#make();
     frame.onload = () => ++this.#loads > 1 && this.#talk && setTimeout(renew, HELLO_MS);
     const giveUp = () => this.#frame === frame && !this.#loads && !this.#talk && this.#take.fail("it does not answer");
@@ -119,7 +119,7 @@ export class BtFrame extends HTMLElement {
     const path = this.#below(to);
     if (path === null || path === this.path) return;
     this.path = path;
-    // Only users make the way back longer.
+    // Only what a user does adds an entry to the history.
     const isOwn = navigator.userActivation?.isActive === false;
     this.#take.say("navigate", { path, replace: isOwn || !!replace });
   }
@@ -133,7 +133,7 @@ export class BtFrame extends HTMLElement {
       this.#take.say("error", { text, isFatal: true });
     },
     NAVIGATE: ({ path, replace, turn, load }) => {
-      if (turn !== this.#turn) return; // the shell has gone elsewhere meanwhile
+      if (turn !== this.#turn) return; // the shell has navigated meanwhile
       this.#move(path, replace);
       if (load) this.#make();
     },

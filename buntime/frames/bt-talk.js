@@ -1,5 +1,5 @@
-// A shell's end of the port that one page has, for bt-frame.js. A page may be hostile: what it says
-// is bounded, counted, and never markup.
+// The shell's end of the port to one page, for bt-frame.js. A page may be hostile: its messages are
+// limited in size and number, and never used as markup.
 const MESSAGE_MAX = 65536; // characters of JSON
 const ANSWER_MS = 5000;
 const CALLS = 32; // at a time
@@ -15,7 +15,7 @@ export function words(text, max) {
 
 const number = (value, max) => (Number.isFinite(value) ? Math.min(Math.max(value, 0), max) : 0);
 
-// What a page says for the shell to show: each becomes an event, `bt-title`, with this detail.
+// Messages that the shell shows: each becomes an event such as `bt-title`, with this detail.
 const SAID = {
   __proto__: null,
   READY: ({ title }) => ({ title: words(title, 120) }),
@@ -42,8 +42,8 @@ export function isFramed() {
 }
 
 /**
- * A page wants somebody to sign in. The window goes there, if it was for a click, and comes back; a
- * shell that does otherwise prevents it, and has the page loaded anew by `done()`.
+ * A page asks for a sign-in. If it was for a click, the window goes to the sign-in page and comes back.
+ * A shell that signs in otherwise prevents that, and reloads the page with `done()`.
  */
 export function signIn(view, page, prefix, done) {
   if (navigator.userActivation?.isActive === false) return;
@@ -77,7 +77,7 @@ export class Talk {
   #budget;
   #asked = new Map(); // number -> [resolve, reject, timer]
   #count = 0;
-  #calls = 0; // that are being answered
+  #calls = 0; // being answered now
 
   /** `take` has `say(name, detail)`, `fail(why)`, and a function for each other type of message. */
   constructor(port, budget, take) {
@@ -137,6 +137,6 @@ function parsed(text) {
   try {
     return JSON.parse(text);
   } catch {
-    return null; // no frame.js says that
+    return null; // frame.js never sends that
   }
 }

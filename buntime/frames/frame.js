@@ -1,4 +1,4 @@
-// A page's end of the talk with its shell, see docs/micro-frontends.md.
+// The page's side of the connection to its shell, see docs/micro-frontends.md.
 const MESSAGE_MAX = 65536;
 const ANSWER_MS = 5000;
 const SHELL_MS = 3000;
@@ -8,7 +8,7 @@ const functions = new Map();
 const asked = new Map(); // number -> [resolve, reject, timer]
 let port, begin, kept, pass;
 let count = 0;
-let turn = 0; // of the shell's last NAVIGATE
+let turn = 0; // the number of the shell's last NAVIGATE
 
 const all = (name) => (handlers[name] ??= new Set());
 const happens = (name, value) => all(name).forEach((handler) => handler(value));
@@ -40,7 +40,7 @@ function ask(type, body) {
   });
 }
 
-// Without a handler a page shows where it was loaded.
+// Without a handler a page stays at the address where it was loaded.
 function go(path, load) {
   frame.path = path;
   if (all("navigate").size) happens("navigate", path);
@@ -101,7 +101,7 @@ export const frame = {
     const path = below(inside(to));
     if (path === frame.path) return;
     if (!frame.isAlone) send("NAVIGATE", { path, replace, turn, load: !all("navigate").size });
-    // Alone in a sandbox no address follows.
+    // Alone in a sandbox, a page cannot change its address.
     else if (self.origin !== "null") history[replace ? "replaceState" : "pushState"](0, "", inside(to));
     go(path, () => frame.isAlone && location.reload());
   },

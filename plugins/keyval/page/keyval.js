@@ -1,13 +1,13 @@
-// The page of keyval: in a frame with the shell's token, alone with an operator's key. Values of
-// apps are shown by textContent, never as HTML.
+// The page of keyval: in a frame it uses the shell's token, otherwise an operator's key. Values of apps
+// are shown by textContent, never as HTML.
 import { frame } from "/.well-known/buntime/frame.js";
 
 const find = (id) => document.getElementById(id);
-let operatorsKey = ""; // in memory alone: other pages of this origin can read what is stored
+let operatorsKey = ""; // only in memory: other pages of this origin can read stored data
 let space = "";
-let lastKey = ""; // of the entries that are shown
+let lastKey = ""; // the last key that is shown
 let queue = { name: "", dead: false, last: 0 };
-let opened = null; // what the editor has: its version, 0 for a new one
+let opened = null; // the version of the entry in the editor, 0 for a new one
 
 async function ask(method, path, query = {}, options = {}) {
   const headers = { ...(operatorsKey && { "x-api-key": operatorsKey }), ...options.headers };
@@ -82,7 +82,7 @@ async function showSpaces() {
   if (!spaces.length) say("No app or plugin has written anything yet.");
 }
 
-// What the path says: "/" the spaces, "/?space=app:shop" one of them too.
+// Shows what the address names: "/" all spaces, "/?space=app:shop" also the entries of one.
 async function show() {
   space = new URLSearchParams(frame.path.replace(/^[^?]*/, "").replace(/#.*/, "")).get("space") ?? "";
   frame.title(space ? `${space} · Key-value store` : "Key-value store");
@@ -161,7 +161,7 @@ async function save() {
   await closeEditor("Saved.");
 }
 
-// A frame has no dialogs of the browser's.
+// A sandboxed frame may not open the browser's dialogs.
 async function remove() {
   const asks = find("entry-delete");
   if (!asks.dataset.isSure) {
@@ -224,7 +224,7 @@ async function decide(method, id) {
   await Promise.all([showSpaces(), showQueues(), showQueue(queue.name, queue.dead)]);
 }
 
-// What a person does
+// Events
 
 find("sign-in").addEventListener("submit", doing(async () => {
   operatorsKey = find("operator-key").value.trim();
@@ -233,7 +233,7 @@ find("sign-in").addEventListener("submit", doing(async () => {
 }));
 frame.on("navigate", () => doing(show)());
 frame.ready.then(() => {
-  find("sign-in").hidden = !frame.isAlone; // in the shell somebody has signed in
+  find("sign-in").hidden = !frame.isAlone; // the shell has signed somebody in
   if (!frame.isAlone) doing(show)();
 });
 find("filter").addEventListener("submit", doing(() => showEntries()));

@@ -30,8 +30,8 @@ export function address(path, query = {}) {
 // Segments of a path: "@acme/shop" has two.
 export const name = (text) => text.split("/").map(encodeURIComponent).join("/").replaceAll("%40", "@");
 
-// Returns the Response of a 2xx answer; raises ApiError otherwise. `type` is for a body that is not
-// JSON, `accept` for such an answer.
+// Returns the Response of a 2xx answer; raises ApiError otherwise. `type` and `accept` are for a body
+// and an answer that are not JSON.
 export async function send(method, path, { query, body, dryRun, etag, accept, type, signal } = {}) {
   const headers = { accept: accept ?? "application/json" };
   if (method !== "GET") headers["x-buntime-csrf"] = csrf;
@@ -52,7 +52,7 @@ export async function send(method, path, { query, body, dryRun, etag, accept, ty
   throw new ApiError(code ?? "unknown", message ?? `${method} ${path}: ${answer.status}`, requestId, answer.status);
 }
 
-// What has an ETag has it as `etag`, which is no key of its own.
+// An answer's ETag becomes `etag`, a property that is not enumerated.
 async function json(method, path, options) {
   const answer = await send(method, path, options);
   if (answer.status === 204) return null;
@@ -64,7 +64,7 @@ export const put = (path, options) => json("PUT", path, options);
 export const patch = (path, options) => json("PATCH", path, options);
 export const del = (path, options) => json("DELETE", path, options);
 
-// Who is signed in, or null. If the API has a prefix, it is found here, once.
+// The signed-in operator, or null. Finds out, once, whether the API has a prefix.
 export async function session() {
   try {
     return opened(await get("/api/session"));
@@ -84,7 +84,7 @@ function opened(found) {
   return found;
 }
 
-// Reads lines of JSON; `take` gets those that came together.
+// Reads lines of JSON; `take` gets the lines that arrived together.
 export async function lines(method, path, options, take) {
   const answer = await send(method, path, { accept: "application/x-ndjson", ...options });
   options.opened?.();
@@ -99,11 +99,11 @@ export async function lines(method, path, options, take) {
   }
 }
 
-// Waits that grow from 1 s to 30 s, a little apart so that not all tabs come back at once.
+// Waits grow from 1 s to 30 s, with some jitter so that not all tabs reconnect at once.
 const pause = (failures) => Math.min(30, 2 ** failures) * (0.75 + Math.random() / 2);
 
-// Follows lines while the page is seen, and comes back by itself. `query()` is asked at each
-// attempt, `state` told "live", "lost" or "paused". Gives what ends it.
+// Follows lines while the page is visible, and reconnects by itself. Calls `query()` at each attempt,
+// and `state` with "live", "lost" or "paused". Returns a function that ends it.
 export function follow(path, { query, take, state = () => {} }) {
   let failures = 0;
   let timer = 0;
@@ -136,7 +136,7 @@ export function follow(path, { query, take, state = () => {} }) {
   };
 }
 
-// One EventSource for all that listen, open while somebody does and the page is seen.
+// One EventSource for all listeners, open while there are some and the page is visible.
 const KINDS = ["stats", "apps", "workers", "plugins", "deploys", "menus", "attention"];
 const listeners = new Set();
 let source = null;
@@ -144,9 +144,10 @@ let failures = 0;
 let timer = 0;
 let watch = 0;
 let wasOpen = false;
-const SILENT_MS = 15_000; // `stats` come each two seconds
+const SILENT_MS = 15_000; // `stats` come every two seconds
 
-// `handlers` by kind: {apps(value) {}, open(isAgain) {}, lost(seconds) {}}. Gives what ends it.
+// `handlers` by kind: {apps(value) {}, open(isAgain) {}, lost(seconds) {}}. Returns a function that
+// ends it.
 export function events(handlers) {
   listeners.add(handlers);
   connect();
@@ -162,13 +163,13 @@ export function reconnect() {
   connect();
 }
 
-// A lost network gives no error, so the stream does not either.
+// Without a network the stream reports no error.
 function hear() {
   clearTimeout(watch);
   watch = setTimeout(lose, SILENT_MS);
 }
 
-// What a listener cannot request now it requests when the connection is back.
+// A request that fails now is repeated when the connection is back.
 function tell(kind, value) {
   for (const handlers of [...listeners]) Promise.resolve(handlers[kind]?.(value)).catch(() => {});
 }

@@ -1,4 +1,4 @@
-// What several pages show of apps, and do to one.
+// What several pages show about apps, and actions on one.
 import * as api from "./api.js";
 import { h } from "./dom.js";
 import { bytes, ms, number, rate } from "./format.js";
@@ -14,7 +14,7 @@ export const appLink = (app) => h("a.name", { href: appHref(app) }, app);
 export const quoted = (text) => (/^[\w@%+=:,./-]+$/.test(text) ? text : `'${text.replaceAll("'", "'\\''")}'`);
 export const noApps = () => nothing(t("apps.none"), h("p", t("apps.teach")), command("buntime deploy"));
 
-// An app's state, as a word of the catalogue; `row` is an entry of /api/apps.
+// An app's state, as a key of the catalogue; `row` is an entry of /api/apps.
 const KINDS = { stopped: "off", broken: "bad", waiting: "warn", ready: "off", serving: "good" };
 export const STATES = Object.keys(KINDS);
 export function appWord(row) {
@@ -25,7 +25,7 @@ export function appWord(row) {
 }
 export const appState = (row) => state(KINDS[appWord(row)], t(`state.${appWord(row)}`));
 
-// A table of apps. `fits(row)` chooses; `load` and `stats` are for the events.
+// A table of apps, filtered by `fits(row)`; the events call `load` and `stats`.
 export function appTable({ empty, fits = () => true }) {
   let apps = [];
   let stats = {};
@@ -66,14 +66,14 @@ export function appTable({ empty, fits = () => true }) {
   });
 }
 
-// Stopped: visitors get a page with a message, and workers that are idle end.
+// A stopped app: visitors get a page with a message, and its idle workers end.
 export const stop = (app) => act("stop", { app }, {
   fields: [{ name: "message", label: t("stop.message"), value: t("stop.default"), required: true }],
   command: ({ message }) => `buntime maintenance on ${app} --message ${quoted(message)} && buntime sleep ${app}`,
   undo: () => start(app),
   run: async (body) => {
     await api.put(`/api/apps/${api.name(app)}/maintenance`, { body });
-    await api.post(`/api/apps/${api.name(app)}/sleep`).catch(() => {}); // one that does not load has nothing to end
+    await api.post(`/api/apps/${api.name(app)}/sleep`).catch(() => {}); // an app that does not load has no workers
   },
 });
 

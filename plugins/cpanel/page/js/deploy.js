@@ -1,5 +1,5 @@
-// Deploys an archive, or a folder that is packed here, and shows the steps as they are reached. A
-// deploy goes on when the page is left.
+// Deploys an archive, or a folder that is packed here, and shows each step. A deploy continues when
+// the page is left.
 import * as api from "./api.js";
 import { appHref, quoted } from "./apps.js";
 import { button, doing, fill, h, nextId } from "./dom.js";
@@ -21,7 +21,8 @@ function after(versions) {
 // "My Shop@2" -> "my-shop"
 const named = (text) => text.replace(/@[^@]*$/, "").toLowerCase().replace(/[^a-z0-9_-]+/g, "-").replace(/^-+|-+$/g, "");
 
-// The dialog: what, as which app and version, then the steps. `items` are entries of a drop.
+// The dialog asks what to deploy, as which app and version, then shows the steps. `items` are the
+// dropped entries.
 export async function deploy({ app = "", versions = [], items = null }) {
   let what = null;
   const input = (value, props) => h("input", { id: nextId("deploy"), value, required: true, spellcheck: "false", autocomplete: "off", ...props });
@@ -81,7 +82,7 @@ export async function deploy({ app = "", versions = [], items = null }) {
   if (items) choose(await dropped(items));
 }
 
-// Sends what makes a deploy and shows its steps in `place`. Gives the last line, or null.
+// Sends the request for a deploy and shows its steps in `place`. Returns the last line, or null.
 export async function carry(place, app, { method, path, query = {}, content = null, again = null, leave }) {
   const now = h("li", state("busy", t(content ? "deploy.sending" : "deploy.working")));
   const output = h("pre.stack", { hidden: true, tabindex: "0" });

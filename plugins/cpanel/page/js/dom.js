@@ -1,5 +1,5 @@
-// Elements are made by h() alone, from text nodes and attributes: what an app, a client or an
-// operator has written is never read as HTML.
+// Only h() makes elements, from text nodes and attributes: text from an app, a client or an operator
+// is never parsed as HTML.
 
 const SVG = "http://www.w3.org/2000/svg";
 const SVG_TAGS = new Set(["svg", "path", "line", "rect", "circle", "g"]);
@@ -42,7 +42,7 @@ export function fill(element, ...children) {
   return element;
 }
 
-// Changes a text only if it differs, so that nothing is announced or selected again.
+// Changes a text only if it differs, so that nothing is announced again and no selection is lost.
 export function say(element, text) {
   if (element.textContent !== text) element.textContent = text;
 }
@@ -52,7 +52,7 @@ export const nextId = (name) => `${name}-${++ids}`;
 
 export const button = (text, onclick, props = {}) => h("button", { type: "button", onclick, ...props }, text);
 
-// A button that cannot be pressed again until what it does has ended.
+// A button that is disabled until its action has ended.
 export function doing(work) {
   return async ({ currentTarget: pressed }) => {
     if (pressed.getAttribute("aria-busy")) return;

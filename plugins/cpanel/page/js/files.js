@@ -1,5 +1,5 @@
-// What is dropped or picked, as files with paths below one folder: without what nobody would want
-// in an archive, and what looks like a secret, as `buntime deploy` has it.
+// Dropped or picked files with their paths below one folder. Caches and what looks like a secret are
+// left out, as by `buntime deploy`.
 
 import { attempt } from "./components/parts.js";
 
@@ -11,7 +11,7 @@ const ARCHIVE = /\.(zip|tar\.gz|tgz)$/i;
 const isWanted = (name) => !LEFT_OUT.test(name) && (!SECRET.test(name) || NO_SECRET.test(name));
 const asked = (work) => new Promise(work);
 
-// Entries of a drop: {name, archive}, or {name, files: [{path, file}], leftOut}.
+// The entries of a drop: {name, archive}, or {name, files: [{path, file}], leftOut}.
 export async function dropped(entries) {
   const [first] = entries;
   if (entries.length === 1 && first.isFile && ARCHIVE.test(first.name)) {
@@ -33,14 +33,14 @@ export async function dropped(entries) {
 async function children(folder) {
   const reader = folder.createReader();
   const found = [];
-  for (;;) { // some at a time
+  for (;;) { // the browser returns some at a time
     const some = await asked((resolve, reject) => reader.readEntries(resolve, reject));
     if (!some.length) return found;
     found.push(...some);
   }
 }
 
-// The same of an input's files.
+// The same for the files of an input.
 export function picked(files) {
   if (!files[0].webkitRelativePath) return archived(files[0]);
   const all = [...files].map((file) => ({ file, parts: file.webkitRelativePath.split("/") }));
@@ -55,10 +55,10 @@ export function picked(files) {
 const archived = (file) => ({ name: file.name.replace(ARCHIVE, ""), archive: file });
 export const sizeOf = ({ archive, files }) => archive?.size ?? files.reduce((sum, { file }) => sum + file.size, 0);
 
-// Items without a file, such as a picture of another page.
+// Items that are not files, such as a picture of another page.
 const entryOf = (file) => ({ name: file.name, isFile: true, file: (resolve) => resolve(file) });
 
-// Has an element take drops of files, as entries; gives what ends that.
+// Lets files be dropped on an element, as entries; returns a function that ends that.
 export function takesDrops(element, work) {
   const over = (isOver) => (event) => {
     if (!event.dataTransfer.types.includes("Files")) return false;
@@ -80,5 +80,5 @@ export function takesDrops(element, work) {
   };
 }
 
-// The dialog that deploys, see deploy.js: most visits do without it.
+// The dialog that deploys, see deploy.js; it is loaded at its first use.
 export const deploy = (what) => attempt(async () => (await import("./deploy.js")).deploy(what));

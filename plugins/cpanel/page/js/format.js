@@ -1,11 +1,11 @@
-// Figures as people read them, in the language that was chosen.
+// Numbers, sizes and times for people, in the chosen language.
 import { current, number, t } from "./i18n.js";
 
 export { number };
 
 const UNITS = [["d", 86400], ["h", 3600], ["min", 60], ["s", 1]];
 
-// 1536 -> "1.5 KB", as of 1024
+// 1536 -> "1.5 KB", in steps of 1024
 export function bytes(value) {
   if (value === null || value === undefined) return "–";
   let unit = 0;

@@ -12,7 +12,7 @@ export function kept(key) {
   try {
     return localStorage.getItem(key);
   } catch {
-    return null; // a browser that keeps nothing
+    return null; // the browser blocks storage
   }
 }
 
@@ -21,14 +21,14 @@ export function keep(key, value) {
     if (value === null) localStorage.removeItem(key);
     else localStorage.setItem(key, value);
   } catch {
-    // the choice lasts as long as the page
+    // the choice is lost with the page
   }
 }
 
 export async function load(wanted = kept(KEPT)) {
   const asked = [wanted, ...navigator.languages].map((tag) => (tag ?? "").slice(0, 2).toLowerCase());
   language = asked.find((tag) => tag in LANGUAGES) ?? "en";
-  catalogue = (await import(`./lang/${language}.js`)).default; // each has all words: a test holds that
+  catalogue = (await import(`./lang/${language}.js`)).default; // a test checks that each has all words
   document.documentElement.lang = language;
 }
 

@@ -1,4 +1,4 @@
-// Finds out who is there; then draws the frame with its pages, or the form to sign in.
+// Finds out who is signed in, then draws the frame with its pages, or the form to sign in.
 import * as api from "./api.js";
 import { fill, h } from "./dom.js";
 import * as i18n from "./i18n.js";
@@ -63,7 +63,7 @@ function enter(session) {
     shell.menus(entries);
     shell.mark(router.current());
   }
-  // A plugin keeps users, where one is there that signs people in.
+  // There are users only if a plugin signs people in.
   async function users() {
     if (!can("users:read", "*")) return;
     const { code } = await api.get("/api/users", { query: { limit: 1 } }).catch((error) => error);
@@ -85,6 +85,6 @@ if (parent === self) {
   await i18n.load();
   await begin();
 } else {
-  // The shell around this frame shows what was asked for.
+  // The shell around this frame shows the page instead.
   (await import("/.well-known/buntime/bt-frame.js")).isFramed();
 }

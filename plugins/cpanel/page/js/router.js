@@ -1,6 +1,6 @@
 // Pages by URL, below the base of the panel. A page is a module below pages/ that exports `title`,
-// a key of the catalogue or a function of the params, and `render(root, params, context)`, which
-// may give a function that ends what it has begun.
+// a key of the catalogue or a function of the params, and `render(root, params, context)`, which may
+// return a function that ends what it began.
 import { fill, h, say } from "./dom.js";
 import { t } from "./i18n.js";
 import { problem } from "./components/parts.js";
@@ -22,7 +22,7 @@ const ROUTES = [
   ["access", "access"],
 ].map(([path, page, param]) => ({ pattern: new RegExp(`^${path}/?$`), page, param }));
 
-export const base = new URL("../", import.meta.url).pathname; // "/cpanel/", whatever page is open
+export const base = new URL("../", import.meta.url).pathname; // "/cpanel/" on every page
 let root = null;
 let context = {};
 let dispose = null;
@@ -31,11 +31,11 @@ let shown = { page: null, params: {} };
 let onShown = () => {};
 
 export const current = () => shown;
-// Whose page is at a path that is none of the panel's: "/keyval", "/@acme/shop".
+// The base of the plugin or app at a path outside of the panel: "/keyval", "/@acme/shop".
 export const baseOf = (pathname) => (pathname.startsWith(base) ? null : /^\/(?:@[^/]+\/)?[^/]+/.exec(pathname)?.[0] ?? null);
 export const href = (path = "") => base + path;
 
-// What a path of the panel shows: {page, params}, or null where it is none of its pages.
+// The page at a path of the panel: {page, params}, or null if there is none.
 export function match(pathname) {
   if (!pathname.startsWith(base)) return null;
   const path = decodeURIComponent(pathname.slice(base.length));
@@ -68,7 +68,7 @@ export function go(path, { replace = false } = {}) {
   return show();
 }
 
-// Changes the query of what is shown, without drawing it anew.
+// Changes the query of the current page, without drawing it again.
 export function query(values) {
   const url = new URL(location.href);
   for (const [name, value] of Object.entries(values)) {

@@ -7,7 +7,7 @@ import { theme, themes, wear } from "./theme.js";
 import { attempt } from "./components/parts.js";
 import "./components/toasts.js";
 
-// Path, page, what one must be allowed to do, and for all apps where it is of the runtime as a whole.
+// Path, page, the right that it needs, and whether it needs it for all apps.
 const GROUPS = [
   [["", "overview"], ["apps", "apps"], ["workers", "workers"], ["plugins", "plugins", "plugins:read", "*"], ["logs", "logs", "logs:read"]],
   [["users", "users", "users:read", "*"], ["keys", "keys", "keys:read"], ["audit", "audit", "audit:read", "*"], ["settings", "settings", "config:read", "*"], ["access", "access"]],
@@ -19,7 +19,7 @@ export function draw(body, session, { can, language, out }) {
   const entry = (path, page) => {
     const link = h("a", { href: href(path) }, t(`${page}.title`));
     links.set(page, link);
-    return h("li", { hidden: page === "users" }, link); // till it is known that somebody keeps them
+    return h("li", { hidden: page === "users" }, link); // until a plugin is known to have some
   };
   const others = h("ul", { hidden: true, "aria-label": t("nav.plugins") });
   const nav = h("nav", { id: "nav", "aria-label": t("nav.label") },
@@ -63,7 +63,7 @@ export function draw(body, session, { can, language, out }) {
   return {
     place,
     end,
-    // Marks where one is.
+    // Marks the current page.
     mark({ page }) {
       open(false);
       const mine = links.get(page === "app" ? "apps" : page);
@@ -74,7 +74,7 @@ export function draw(body, session, { can, language, out }) {
       }
     },
     show: (page, isThere) => { links.get(page).parentNode.hidden = !isThere; },
-    // Plugins' entries: [{title, icon, href, items: [...]}].
+    // The entries of plugins: [{title, icon, href, items: [...]}].
     menus(entries) {
       others.hidden = !entries.length;
       const one = ({ title, icon, href: to, items = [] }) =>

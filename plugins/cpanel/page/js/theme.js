@@ -1,4 +1,4 @@
-// Light or dark: as the system has it, or as was chosen.
+// Light or dark: the system's choice, or the operator's.
 import { keep, kept } from "./i18n.js";
 
 const KEPT = "buntime.theme";

@@ -1,4 +1,4 @@
-// Packs files into a zip, stored as they are: [{path, file}] -> Blob.
+// Packs files into a zip, uncompressed: [{path, file}] -> Blob.
 
 const TABLE = Uint32Array.from({ length: 256 }, (_, n) => {
   for (let bit = 0; bit < 8; bit++) n = n & 1 ? 0xedb88320 ^ (n >>> 1) : n >>> 1;
@@ -11,7 +11,7 @@ export function crc32(bytes, crc = 0) {
   return ~crc >>> 0;
 }
 
-// Fields of 2 or 4 bytes, the lowest first: [[2, 20], [4, 0x04034b50]]
+// Fields of 2 or 4 bytes, lowest byte first: [[2, 20], [4, 0x04034b50]]
 function fields(...sizes) {
   const view = new DataView(new ArrayBuffer(sizes.reduce((sum, [size]) => sum + size, 0)));
   let at = 0;

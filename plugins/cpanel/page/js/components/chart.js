@@ -1,5 +1,5 @@
 // A line over the last hour, as SVG. `series`: [{name, values: [number or null], kind}]; `step` in
-// seconds, `end` the time of the last point. Arrow keys and the pointer tell a point's values.
+// seconds, `end` the time of the last point. Arrow keys and the pointer show a point's values.
 import * as api from "../api.js";
 import { fill, h, say } from "../dom.js";
 import { bytes, clock, ms, rate } from "../format.js";
@@ -10,7 +10,7 @@ const HEIGHT = 80;
 
 class Chart extends HTMLElement {
   #series = [];
-  #at = null; // the point that is pointed at
+  #at = null; // the index of the point whose values are shown
   #count = 0;
   #most = 0;
   #plot = h("div.plot", { tabindex: "0", role: "img" });
@@ -90,15 +90,15 @@ const FIGURES = [
   ["memory", "memoryBytes", bytes],
 ];
 
-// Figures with their lines, from /api/history and the event `stats`: {element, load, now, end}.
-// `of(hour)` is what of an hour is shown. The lines go on each half minute.
+// Figures with their charts, from /api/history and the event `stats`: {element, load, now, end}.
+// `of(hour)` chooses what is shown of an hour. The charts advance every half minute.
 export function hourly(of, query) {
   const figures = FIGURES.map(([name, key, format]) => {
     const value = h("strong", "–");
     const chart = Object.assign(h("bt-chart"), { format });
     return { name, key, chart, element: h("div.figure", h("h2", t(`figure.${name}`)), value, chart), now: (told) => say(value, format(told)) };
   });
-  let isLive = false; // till then the last point is the best that is known
+  let isLive = false; // until then the last point is the newest value
   async function load() {
     const hour = await api.get("/api/history", { query: { ...query, step: 30 } });
     const { requests = [], errors = [], p95Ms = [], p50Ms = [], memoryBytes = [] } = of(hour) ?? {};

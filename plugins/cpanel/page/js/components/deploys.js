@@ -1,4 +1,4 @@
-// The last deploys, with what went wrong: of one app, or of all on the overview.
+// The last deploys and their errors: of one app, or of all apps on the overview.
 import { fill, h } from "../dom.js";
 import { t } from "../i18n.js";
 import { ago, nothing, stack, state } from "./parts.js";

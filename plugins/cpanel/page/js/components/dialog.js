@@ -1,5 +1,5 @@
-// Questions before something is done. A dialog of the browser's own: it holds the focus, Escape
-// leaves, and the focus goes back to where it was.
+// Asks before an action. Uses the browser's own dialog: it keeps the focus, Escape closes it, and the
+// focus returns to where it was.
 import { button, fill, h, nextId } from "../dom.js";
 import { t } from "../i18n.js";
 import { same, words } from "./parts.js";
@@ -8,7 +8,7 @@ import { toast } from "./toasts.js";
 class Dialog extends HTMLElement {}
 customElements.define("bt-dialog", Dialog);
 
-// Opens a dialog with a body; gives what closes it. `onclose` runs once, however it ends.
+// Opens a dialog with a body; returns a function that closes it. `onclose` runs once, however it ends.
 export function open({ title, body, onclose = () => {}, wide = false, hasClose = false }) {
   const id = nextId("dialog");
   const close = () => dialog.close();
@@ -24,10 +24,10 @@ export function open({ title, body, onclose = () => {}, wide = false, hasClose =
   return close;
 }
 
-// Asks, and does it: `run(values)` while the dialog stands, so that what goes wrong is said there.
-// `fields`: [{name, label, help, and what an input has}], type select has `options`, multiline is
-// one too. `command` is a line of the command line, or makes one of the values. Gives what `run`
-// gave, without it the values; null where the dialog was left.
+// Asks, then calls `run(values)` while the dialog is open, so that errors are shown in it. `fields`:
+// [{name, label, help, and attributes of an input}]; type select has `options`, and multiline is a type
+// too. `command` is a line of the command line, or a function that makes one of the values. Returns the
+// result of `run`, or the values without it; null if the dialog was cancelled.
 export function confirm({ title, text, command = null, danger = false, yes = title, fields = [], run = (values) => values }) {
   return new Promise((resolve) => {
     let answer = null;
@@ -62,8 +62,8 @@ export function confirm({ title, text, command = null, danger = false, yes = tit
   });
 }
 
-// The same with the words of a key: "recycle" has recycle.title, .text, .do and .done, the last of
-// which is told with `values` and what `run` gave. `undo` is offered beside it.
+// The same with the words of a key: "recycle" has recycle.title, .text, .do and .done. The last one is
+// filled in with `values` and the result of `run`, and shown with `undo`.
 export async function act(key, values, { undo = null, count = () => 1, ...more }) {
   const done = await confirm({ title: t(`${key}.title`, values), text: t(`${key}.text`, values), yes: t(`${key}.do`), ...more });
   if (done) toast(t(`${key}.done`, { ...values, ...done, n: count(done) }), { action: undo && { label: t("do.undo"), run: undo } });

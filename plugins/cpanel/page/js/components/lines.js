@@ -1,7 +1,7 @@
-// A list of very many lines, of which those that are seen have elements. What comes is drawn once
-// for each frame of the screen, however many lines it was; of more than `most` the oldest go. The
-// end is followed until one scrolls up. `render(line)` gives nodes, `kind(line)` the row's class,
-// `onpick(line)` is told of one.
+// A list of very many lines; only visible ones have elements. New lines are drawn once per frame of
+// the screen, however many there are; above `most` the oldest are dropped. The list follows its end
+// until somebody scrolls up. `render(line)` returns nodes, `kind(line)` the row's class, and
+// `onpick(line)` is called with a chosen line.
 import { button, fill, h, say } from "../dom.js";
 import { t } from "../i18n.js";
 
@@ -42,7 +42,7 @@ class Lines extends HTMLElement {
     new ResizeObserver(() => this.#later()).observe(this.#view);
   }
 
-  // Up and down choose a line, Enter opens it, End goes to the newest.
+  // The arrow keys choose a line, Enter opens it, End goes to the newest.
   #key(event) {
     if (event.key === "End") return this.end();
     if (event.key === "Enter") return this.#shown[this.#picked] && this.onpick(this.#shown[this.#picked]);
@@ -73,7 +73,7 @@ class Lines extends HTMLElement {
     this.#later();
   }
 
-  // Only lines of which `fits(line)` holds are shown.
+  // Shows only lines for which `fits(line)` is true.
   filter(fits) {
     this.#fits = fits;
     this.#shown = this.#lines.filter(fits);

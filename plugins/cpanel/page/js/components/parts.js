@@ -4,7 +4,7 @@ import { moment, relative } from "../format.js";
 import { t } from "../i18n.js";
 import { toast } from "./toasts.js";
 
-// What went wrong, in words: our sentence for known codes, else the runtime's.
+// The text of an error: the catalogue's for known codes, otherwise the runtime's.
 export function words(error) {
   const known = t(`error.${error.code}`);
   const text = known === `error.${error.code}` ? error.message || String(error) : known;
@@ -17,14 +17,14 @@ export function problem(error, again) {
     again ? button(t("do.again"), doing(again)) : null);
 }
 
-// Does several things at once; what goes wrong with one is said in `place`, and keeps up no other.
+// Does several things at once; an error of one is shown in `place`, and does not stop the others.
 export async function together(place, ...works) {
   const ended = await Promise.allSettled(works.map((work) => work()));
   const failed = ended.find(({ status }) => status === "rejected");
   fill(place, failed ? problem(failed.reason, () => together(place, ...works)) : null);
 }
 
-// A line of the command line that does the same, with a button that copies it.
+// The same action as a line of the command line, with a button that copies it.
 export function command(text) {
   const copy = button(t("do.copy"), async () => {
     try {
@@ -46,7 +46,7 @@ export const same = (text) => [h("p.faint.small", t("command.same")), command(te
 // "online" -> a dot and a word. Kinds: good, warn, bad, off, busy.
 export const state = (kind, text) => h("span.state", { class: kind }, text);
 
-// The text of an empty list, and what would fill it.
+// The text of an empty list, and how to fill it.
 export const nothing = (title, ...hints) => h("div.nothing", h("p.lead", title), ...hints);
 
 export function section(title, ...children) {
@@ -74,7 +74,7 @@ setInterval(() => {
   }
 }, 10_000);
 
-// A stack as one reads it: frames of the app's own code stand out.
+// A readable stack, in which the frames of the app's own code stand out.
 export function stack(text) {
   const lines = String(text ?? "").replace(/\n+$/, "").split("\n");
   const isOwn = (line) => /^\s*File "/.test(line) && !/site-packages|lib\/python|buntime\/(worker|sdk)|<frozen/.test(line);

@@ -1,7 +1,7 @@
 // A form made from options: [{name, type, label, description, default, required, min, max, options,
-// note}], of type string, number, boolean, enum, password, array or multiline. `values` by name, in
-// and out, `changes` those that are others than were given, `faults` words by name. A password
-// that is left empty is not among the values, as none is ever told.
+// note}], of type string, number, boolean, enum, password, array or multiline. `values` can be set and
+// read, by name; `changes` has the changed ones, `faults` texts by name. A password is never shown, and
+// is among the values only if one was typed.
 import { fill, h, nextId } from "../dom.js";
 import { t } from "../i18n.js";
 

@@ -1,4 +1,4 @@
-// Secrets by name, of an app or a plugin: which are missing, set, or of nobody's use. No value is ever shown.
+// Secrets by name, of an app or a plugin: which are missing, set or unused. Values are never shown.
 import * as api from "../api.js";
 import { button, doing, h } from "../dom.js";
 import { t } from "../i18n.js";
@@ -6,7 +6,7 @@ import { act } from "./dialog.js";
 import { ago, nothing, state } from "./parts.js";
 import { table } from "./table.js";
 
-// `path` is of the API, "/api/apps/shop"; `holder` of the command line, "shop" or "plugin:login".
+// `path` is for the API, "/api/apps/shop", `holder` for the command line, "shop" or "plugin:login".
 export const setSecret = (path, holder, name = "") => act("secret", { name }, {
   title: t(name ? "secret.one" : "secret.title", { name }),
   fields: [

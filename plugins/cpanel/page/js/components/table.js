@@ -1,5 +1,5 @@
-// A table that changes in place: rows keep their elements by key, so that focus, selection and
-// scrolling outlive each change. Columns: {key, title or away (for screen readers alone),
+// A table that is updated in place: a row keeps its element by its key, so that updates do not lose
+// focus, selection or scroll position. Columns: {key, title or away (for screen readers alone),
 // cell(row) -> nodes or text, sort(row), number: true, wide: true (not on narrow screens)}.
 import { fill, h } from "../dom.js";
 
@@ -16,7 +16,7 @@ class Table extends HTMLElement {
   #table = h("table", h("thead", this.#head), this.#body);
   #none = h("div");
   rowKey = (row) => row.name;
-  empty = () => null; // makes what is shown where there are no rows
+  empty = () => null; // returns what is shown if there are no rows
   label = "";
 
   connectedCallback() {
@@ -69,7 +69,7 @@ class Table extends HTMLElement {
       line.remove();
       this.#lines.delete(key);
     }
-    let place = this.#body.firstChild; // a line that is moved would lose the focus
+    let place = this.#body.firstChild; // an element that is moved loses the focus
     for (const row of this.#inOrder()) {
       const line = this.#line(row);
       if (line === place) place = place.nextSibling;

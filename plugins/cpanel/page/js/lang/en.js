@@ -1,4 +1,4 @@
-// Words by key. A list is [one, many]. Keys start with the page, or with what is shared.
+// Words by key. A list is [one, many]. A key begins with its page or part.
 export default {
   "nav.label": "Pages", "nav.menu": "Menu", "nav.skip": "To the content", "nav.plugins": "Pages of plugins",
   "overview.title": "Overview", "overview.well": "All is well", "overview.needs": ["{n} thing needs attention", "{n} things need attention"],

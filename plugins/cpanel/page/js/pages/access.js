@@ -1,4 +1,4 @@
-// "May key X GET /shop/admin?": each check in its order, and the one that decides.
+// "May key X GET /shop/admin?": each check in order, and the one that decides.
 import * as api from "../api.js";
 import { quoted } from "../apps.js";
 import { doing, fill, h, nextId } from "../dom.js";
@@ -45,7 +45,7 @@ export async function render(root, params, { query, can, session }) {
   if (query.get("app")) await ask();
 }
 
-// The last check that lets nobody pass decides; where none does, all pass.
+// The last check that refuses decides; if none does, the request is allowed.
 function verdict({ isLetIn, checks }, { app, path, method, key, right }) {
   const request = right ? t("access.may", { key, right, app }) : `${method} /${app}${path}`;
   const decides = isLetIn ? null : checks.findLast(({ passes }) => passes === false) ?? checks.at(-1);

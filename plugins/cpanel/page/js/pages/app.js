@@ -1,4 +1,4 @@
-// One app: its state, what can be done to it, and its views.
+// One app: its state, its actions and its views.
 import * as api from "../api.js";
 import { appHref, appState, start, stop } from "../apps.js";
 import { button, doing, fill, h } from "../dom.js";
@@ -51,7 +51,7 @@ export async function render(root, { app }, context) {
   }
   const drop = (event, items = null) => deploy({ app, versions: known.versions.map(({ version }) => version), items });
 
-  // What keeps it from serving, and the way out.
+  // Why it does not serve, and how to fix that.
   function trouble(active) {
     const told = active?.error ?? active?.bootError;
     if (!told) return null;
@@ -76,7 +76,7 @@ export async function render(root, { app }, context) {
   if (!(await load())) return null;
   const { render: renderView } = await import(`./app/${view}.js`);
   const inner = await renderView(place, { ...context, app, known: () => known, reload: load });
-  let due = 0; // several events at once are one reason to look
+  let due = 0; // several events at once lead to one request
   const soon = (told) => {
     if (told.app && told.app !== app) return;
     clearTimeout(due);
@@ -91,5 +91,5 @@ export async function render(root, { app }, context) {
   return () => ends.forEach((end) => end?.());
 }
 
-// The version that serves; of one that is nowhere active, the first.
+// The active version; the first one if none is active.
 export const current = (known) => known.versions.find(({ active }) => active) ?? known.versions[0];

@@ -1,4 +1,4 @@
-// Who has changed what, the newest first, with what was before and after.
+// Who changed what, newest first, with the values before and after.
 import * as api from "../api.js";
 import { appLink, quoted } from "../apps.js";
 import { button, doing, fill, h } from "../dom.js";
@@ -53,7 +53,7 @@ function entry(each) {
   return h("li.audit", h("div", head), by, hasMore ? h("details", h("summary.small", t("audit.changes")), changes(each.before, each.after)) : null);
 }
 
-// What has changed: a row for each key.
+// The changes: a row for each key.
 function changes(before, after) {
   const isPlain = (value) => value !== null && typeof value === "object" && !Array.isArray(value);
   const [was, is] = [isPlain(before) ? before : { "": before }, isPlain(after) ? after : { "": after }];

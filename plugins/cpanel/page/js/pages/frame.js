@@ -21,7 +21,7 @@ export async function render(root, { base }, { session, title: name, pluginAt })
   view.setAttribute("pathname", path());
   view.setAttribute("plugin", await pluginAt(base));
   view.api = (asked, body) => {
-    if (navigator.userActivation?.isActive) api.touch(); // what is pressed in a frame is seen by this alone
+    if (navigator.userActivation?.isActive) api.touch(); // the only sign of activity within a frame
     return asked.endsWith("/urls") ? api.post("/api/frames/urls", { body }) : api.post("/api/frames/tokens", { body });
   };
 

@@ -1,4 +1,4 @@
-// Keys of operators: made, shown once, and revoked.
+// Operators' keys: create one, which is shown once, or revoke one.
 import * as api from "../api.js";
 import { quoted } from "../apps.js";
 import { button, doing, fill, h } from "../dom.js";

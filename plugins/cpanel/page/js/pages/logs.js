@@ -1,4 +1,4 @@
-// The log of all apps as it comes, or all that is known of one request.
+// The live log of all apps, or everything known about one request.
 import * as api from "../api.js";
 import { button, fill, h, nextId, say } from "../dom.js";
 import { clock } from "../format.js";
@@ -19,7 +19,7 @@ export function render(root, params, { query }) {
   return logView(place, query);
 }
 
-// The log itself: of the app `of` alone, or of those that are asked for. Gives what ends it.
+// The log itself, of the app `of` or of those in the query. Returns a function that ends it.
 export async function logView(root, query, of = "") {
   const lines = h("bt-lines.tall", { label: t("logs.title") });
   lines.render = (line) => [...cells(line), of ? null : h("span.faint", whose(line))];
@@ -37,11 +37,11 @@ export async function logView(root, query, of = "") {
   const line = h("div");
   let end = null;
   let last = 0;
-  let isBack = false; // the next lines are the first after a break
+  let isBack = false; // the next lines are the first after an interruption
   const asked = () => ({ app: app.value.trim(), level: level.value, request: request.value.trim(), since: since.value });
   const take = (batch) => {
-    const fresh = batch.filter(({ seq }) => !(seq <= last)); // what tells of lost lines has no number
-    // The end of the log is asked for again: where it begins behind what is here, some is missing.
+    const fresh = batch.filter(({ seq }) => !(seq <= last)); // a report of lost lines has no number
+    // This is the end of the log again: if it begins after the last line here, lines are missing.
     if (isBack && fresh.length === batch.length) lines.add([{ time: fresh[0].time, level: "warn", event: GAP, message: t("logs.away") }]);
     isBack = false;
     last = Math.max(last, ...fresh.map(({ seq }) => seq ?? 0));
@@ -51,7 +51,7 @@ export async function logView(root, query, of = "") {
   const none = nothing(t("logs.none"), h("p", t("logs.teach")));
   const look = () => { none.hidden = lines.count > 0; };
   function begin() {
-    // Of one request all that was is of interest; else the end, and what comes.
+    // For one request everything is shown; otherwise the end of the log, and new lines.
     const isWhole = Boolean(request.value.trim());
     end = api.follow("/api/logs", {
       query: () => ({ ...asked(), since: isWhole && !since.value ? "14d" : since.value, follow: true, limit: last ? 2000 : isWhole || since.value ? 5000 : 500 }),
@@ -114,12 +114,12 @@ export async function logView(root, query, of = "") {
 
 const whose = ({ app, plugin, worker }) => [app ?? (plugin && `plugin:${plugin}`) ?? "runtime", worker].filter(Boolean).join(" ");
 
-// Where lines were lost: on the way here, by an app that prints too fast, or by the log itself.
+// Where lines were lost: by the connection, by an app that prints too much, or by the log.
 const GAP = "log.gap";
 const GAPS = new Set([GAP, "log.skipped", "log.dropped", "app.output_dropped"]);
 const isGap = ({ event }) => GAPS.has(event);
 
-// What a line says, in one row: a request as "GET /path 200 3 ms".
+// The text of a line in one row: a request as "GET /path 200 3 ms".
 export function textOf(line) {
   if (line.event === "request.access") return `${line.method} ${line.path} ${line.status} ${line.ms} ms`;
   return [isGap(line) && line.lines && t("logs.lost", { n: line.lines }), line.message, line.error].filter(Boolean).join(": ");
@@ -127,7 +127,7 @@ export function textOf(line) {
 
 export const cells = (line) => [h("span.faint", clock(line.time)), h("span.level", line.level), h("span", textOf(line))];
 
-// Where all of a request is, some of which was at `time`: nothing older than ten minutes is read.
+// A link to all lines of a request that has one at `time`; nothing older than ten minutes is read.
 export const requestHref = (id, time) =>
   href(`logs?request=${encodeURIComponent(id)}&since=${new Date(new Date(time) - 600_000).toISOString().slice(0, 19)}Z`);
 

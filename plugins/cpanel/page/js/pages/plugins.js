@@ -1,4 +1,4 @@
-// Plugins: the state of each, and what can be done to it; each has its own page.
+// Plugins: the state and actions of each; each has its own page.
 import * as api from "../api.js";
 import { fill, h } from "../dom.js";
 import { number } from "../format.js";

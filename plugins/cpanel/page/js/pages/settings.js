@@ -7,7 +7,7 @@ import { command, header, nothing, section } from "../components/parts.js";
 import { table } from "../components/table.js";
 
 export const title = "settings.title";
-// What stands between backticks is code.
+// Text between backticks is code.
 const marked = (text) => text.split("`").map((part, at) => (at % 2 ? h("code", part) : part));
 const told = (value) => (value === null || value === undefined ? "–" : typeof value === "string" ? value : Array.isArray(value) ? value.join(", ") || "–" : JSON.stringify(value));
 

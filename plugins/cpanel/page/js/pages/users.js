@@ -1,4 +1,4 @@
-// Users, who sign in to apps by password: the plugin that signs people in keeps them.
+// Users who sign in to apps by password; the plugin that signs people in has them.
 import * as api from "../api.js";
 import { quoted } from "../apps.js";
 import { button, doing, fill, h } from "../dom.js";
@@ -15,7 +15,7 @@ export const pathOf = (user, what = "") => `/api/users/${api.name(user)}${what}`
 export const standing = (user) =>
   user.disabled ? state("off", t("user.disabled")) : user.hasPassword ? state("good", t("user.active")) : state("warn", t("user.invited"));
 
-// What a user is said to be: fields of a form, the body that they make, and the flags that say the same.
+// A user's details: fields of a form, the body of the request, and flags of the command line.
 export const fields = (user = {}) => [
   { name: "email", label: t("users.email"), value: user.email, type: "email" },
   { name: "fullName", label: t("users.fullName"), value: user.fullName, maxlength: "200" },
@@ -28,7 +28,7 @@ export function flags({ email, fullName, roles, groups }) {
   return given.filter(([, value]) => value).map(([name, value]) => ` --${name} ${quoted(value)}`).join("");
 }
 
-// A link by which a user sets a password: it is shown this once.
+// The link with which a user sets a password; it is shown only once.
 export const showLink = ({ user, link, expiresAt }, onclose) => open({
   title: t("users.link", user), hasClose: true, onclose,
   body: h("div.steps", h("p", t("users.send"), " ", t("keys.expires"), ": ", ago(expiresAt)), command(link)),

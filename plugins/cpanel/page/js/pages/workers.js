@@ -1,4 +1,4 @@
-// All worker processes: whose each is, what it does, and a fresh one in its place.
+// All worker processes: the app and state of each, and a button that replaces it.
 import * as api from "../api.js";
 import { appLink } from "../apps.js";
 import { button, doing, fill, h, say } from "../dom.js";
@@ -51,7 +51,7 @@ export async function render(root, params, { can, query }) {
   return api.events({ open: (isAgain) => { if (isAgain) load(); }, workers: load, stats: load });
 }
 
-// A plugin's are "plugin:NAME"; spares have no app yet.
+// A plugin's worker has "plugin:NAME"; spares have no app yet.
 function whose({ app }) {
   if (!app) return h("span.faint", t("workers.spare"));
   const plugin = /^plugin:(.+)/.exec(app)?.[1];

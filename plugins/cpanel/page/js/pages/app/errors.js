@@ -1,4 +1,4 @@
-// What went wrong in an app, by its kind, and why its workers ended: with stacks one can read.
+// An app's errors by kind, and why its workers ended, with readable stacks.
 import * as api from "../../api.js";
 import { fill, h } from "../../dom.js";
 import { duration } from "../../format.js";
@@ -10,9 +10,9 @@ export async function render(root, { app }) {
   const errors = h("div");
   const autopsies = h("div");
   fill(root, section(t("errors.title"), errors), section(t("autopsies.title"), autopsies));
-  const open = new Set(); // what is unfolded stays so
+  const open = new Set(); // keys of unfolded entries, which stay unfolded
 
-  // One that can be unfolded: its key, what is said in a line, and below.
+  // An entry that can be unfolded: its key, its summary and its content.
   function entry(key, isFirst, line, ...below) {
     if (isFirst && !open.size) open.add(key);
     return h("details.entry", { open: open.has(key), ontoggle: (event) => open[event.target.open ? "add" : "delete"](key) }, h("summary", line), below);

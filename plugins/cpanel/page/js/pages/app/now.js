@@ -1,4 +1,4 @@
-// An app now: the last hour, its workers, its start-up cost, and commands to try.
+// The current state of an app: the last hour, its workers, its start-up cost, and useful commands.
 import * as api from "../../api.js";
 import { quoted } from "../../apps.js";
 import { button, doing, fill, h } from "../../dom.js";

@@ -1,4 +1,4 @@
-// What an app is set to, and keeps: secrets by name, jobs, data, and its manifest in effect.
+// An app's settings and data: names of its secrets, its jobs, its data, and the manifest in effect.
 import * as api from "../../api.js";
 import { button, doing, fill, h } from "../../dom.js";
 import { bytes, duration, number } from "../../format.js";

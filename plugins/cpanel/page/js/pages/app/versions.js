@@ -1,4 +1,4 @@
-// The versions of an app: which one serves, and how to have another one do so.
+// The versions of an app: which one is active, and how to activate another one.
 import * as api from "../../api.js";
 import { appState } from "../../apps.js";
 import { carry } from "../../deploy.js";
@@ -46,7 +46,7 @@ export async function render(root, { app, can, known, reload }) {
     return switchTo("rollback", "", `${base}/rollback`, `buntime rollback ${app}`);
   }
 
-  // Its steps are shown as a deploy's are; the undo is to activate what served before.
+  // Its steps are shown like those of a deploy; undo activates the previous version again.
   async function switchTo(key, version, path, command) {
     const served = known().active;
     const title = t(`${key}.title`, { version, app });
@@ -75,5 +75,5 @@ export async function render(root, { app, can, known, reload }) {
   return { update: load };
 }
 
-// Has a deploy made it? What lies in a folder of apps is not the runtime's to remove.
+// Was it deployed? The runtime does not remove folders that somebody else put into a folder of apps.
 const isReleased = ({ version, folder }) => version && folder.includes("/.releases/");

@@ -1,4 +1,4 @@
-// What is done to a plugin, wherever it is shown.
+// Actions on a plugin, for all pages that show one.
 import * as api from "../../api.js";
 import { button, doing } from "../../dom.js";
 import { t } from "../../i18n.js";
@@ -11,12 +11,12 @@ export const standing = (row) => state(KINDS[row.state] ?? "warn", t(`plugin.${r
 
 const POSSIBLE = {
   enable: (row) => !row.enabled,
-  disable: (row) => row.enabled && base !== `${row.base}/`, // who would switch the panel on again?
+  disable: (row) => row.enabled && base !== `${row.base}/`, // without the panel nobody could enable it here again
   reload: (row) => ["serving", "away", "failed"].includes(row.state) && row.generation !== null,
   reset: (row) => Boolean(row.switched),
 };
 
-// Buttons for those of `names` that can be done now; `load` is called when one was.
+// Buttons for those actions in `names` that are possible now; `load` is called after one.
 export function actions(row, load, names = Object.keys(POSSIBLE)) {
   const { name } = row;
   const undo = { enable: "disable", disable: "enable" };

@@ -1,4 +1,4 @@
-// A plugin's archive, dropped or chosen, is installed, or takes the place of one of its name.
+// Installs a dropped or chosen archive of a plugin, or replaces the plugin of that name.
 import * as api from "../../api.js";
 import { button, h } from "../../dom.js";
 import { dropped, picked, takesDrops } from "../../files.js";
@@ -20,7 +20,7 @@ async function install({ name, archive }, load) {
   return load();
 }
 
-// A button for it: {element, end}; `place` takes drops until the end.
+// A button for that: {element, end}; files can be dropped on `place` until `end` is called.
 export function installs(place, load) {
   const file = h("input", { type: "file", hidden: true, accept: ".zip,.gz,.tgz", "aria-label": t("install.title"), onchange: () => {
     if (file.files.length) install(picked(file.files), load);

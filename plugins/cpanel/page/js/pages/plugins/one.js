@@ -1,4 +1,4 @@
-// One plugin: its state and why, its hooks, and a form for its options.
+// One plugin: its state and the reason, its hooks, and a form for its options.
 import * as api from "../../api.js";
 import { button, doing, fill, h } from "../../dom.js";
 import { ms, number } from "../../format.js";
@@ -51,7 +51,7 @@ export async function render(root, plugin, { can }) {
     await secrets.load();
   }
 
-  // Values that somebody is typing are left alone.
+  // Does not overwrite values that somebody is typing.
   function drawOptions({ options: known, etag }) {
     if (form && (Object.keys(form.changes).length || JSON.stringify(known) === edited)) return;
     edited = JSON.stringify(known);
@@ -93,7 +93,7 @@ export async function render(root, plugin, { can }) {
 
 const counts = (by) => Object.entries(by ?? {}).filter(([, count]) => count).map(([name, count]) => `${name} ${number(count)}`).join(", ");
 
-// Whether its pages may do what the operator may: an operator says so, a manifest can only ask.
+// Whether its pages have the operator's rights: an operator decides, a manifest can only ask.
 const frame = ({ trusted, asked, origin }) => [
   trusted && origin ? h("span.tag.trusted", t("plugins.trusted")) : null, trusted && origin ? " " : null,
   t(trusted ? "plugins.trustedWhy" : "plugins.sandboxed"), origin ? [" ", h("code.small", origin)] : null,

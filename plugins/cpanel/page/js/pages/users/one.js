@@ -1,4 +1,4 @@
-// One user: what apps are told, where the user has signed in, and what operators may do.
+// One user: what apps learn, the user's sessions, and actions of operators.
 import * as api from "../../api.js";
 import { quoted } from "../../apps.js";
 import { button, doing, fill, h } from "../../dom.js";
