@@ -179,7 +179,7 @@ def test_an_operator_on_the_host(served: Served) -> None:
 
 
 def test_no_app_answers_there(served: Served) -> None:
-    """It serves the runtime's own paths only, no app."""
+    """The control socket serves the runtime's own paths only, no app."""
     assert ask(served.socket, "/free/")[0] == 404
     assert ask(served.socket, "/")[0] == 404
 
@@ -307,7 +307,7 @@ def test_a_long_path(tmp_path: Path) -> None:
 
 
 def test_a_second_runtime(served: Served) -> None:
-    """Without the state folder it has no control socket, and leaves the other's alone."""
+    """A second runtime of the same state folder has no control socket, and leaves the other's."""
     env = {"RUNTIME_ENV": "production", "RUNTIME_STATE_DIR": str(served.state)}
     with running(served.folder / "apps", env=env) as other:
         other.wait_for_record("state.unavailable")
@@ -316,7 +316,7 @@ def test_a_second_runtime(served: Served) -> None:
 
 
 def test_a_runtime_that_takes_over(tmp_path: Path) -> None:
-    """It has the socket once it has the state folder, and keys that were made before are valid."""
+    """It gets the socket with the state folder, and keys that were made before are valid."""
     write_app(tmp_path / "apps/free", {"app.py": APP}, ttl=600)
     state = tmp_path / "state"
     env = {"RUNTIME_ENV": "production", "RUNTIME_MASTER_KEY": "", "RUNTIME_STATE_DIR": str(state)}

@@ -128,7 +128,7 @@ def from_address(runtime: Runtime, source: str, path: str, key: str) -> bytes:
 
 @pytest.mark.parametrize("path", ["/api/workers", "/metrics", "/locked/"])
 def test_wrong_keys_are_slowed_down(keyed: Runtime, path: str) -> None:
-    """After some wrong keys none from there is checked for a while; from elsewhere it works."""
+    """After some wrong keys, no key from that address is checked for a while; others' still are."""
     wrong = [fetch(keyed, path, headers={"X-API-Key": f"guess-{n}"}) for n in range(15)]
     assert [answer.status for answer in wrong] == [401] * 10 + [429] * 5
     assert int(wrong[-1].headers["Retry-After"]) in range(1, 6)

@@ -68,7 +68,7 @@ def test_answers(runtime: Runtime, rest: str) -> None:
 
 
 def test_frameworks(runtime: Runtime) -> None:
-    """So do those of WSGI and ASGI."""
+    """Cookies of WSGI and ASGI apps get the base, too."""
     assert cookies(runtime, "/wsgi/") == ["a=b; Path=/wsgi", "c=d; Path=/wsgi"]
     assert cookies(runtime, "/asgi/") == ["a=b; Path=/asgi", "c=d; Path=/asgi/blog"]
 

@@ -172,7 +172,7 @@ def test_others_data(place: Place, app: str, other: str) -> None:
 
 
 def test_it_is_taken_away(tmp_path: Path) -> None:
-    """Without `data: true` an app cannot reach its data, which is there again once it has it."""
+    """Without `data: true` an app cannot reach its data; with it again, the data is still there."""
     folder = write_app(tmp_path / "apps/shop", {"app.py": RUNS}, data=True, ttl=3600)
     with running(tmp_path / "apps", env={"RUNTIME_STATE_DIR": str(tmp_path / "s")}) as runtime:
         place = Place(tmp_path, runtime)

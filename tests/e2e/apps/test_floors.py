@@ -84,8 +84,8 @@ def test_what_came_by_the_api_is_in_a_sandbox(tmp_path: Path) -> None:
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="root alone runs apps as others")
 def test_what_came_by_the_api_is_not_root_s(tmp_path: Path) -> None:
-    """Such apps do not run as root, with no user named nor with root in the manifest; folders
-    copied by hand are as before."""
+    """Apps that came by the API do not run as root, whether their manifest names no user or root;
+    folders copied by hand are as before."""
     apps = tmp_path / "apps"
     for name, manifest in (("none", {}), ("root", {"user": "root"}), ("zero", {"user": "0:0"})):
         release = write_app(apps / f".releases/{name}/1.0.0-abc", {"app.py": APP}, **manifest)

@@ -127,7 +127,8 @@ def test_the_example_of_the_docs(place: Place) -> None:
 
 @pytest.mark.parametrize("app", ["shop", "once", "strict"])
 def test_an_app_gets_what_was_granted(place: Place, app: str) -> None:
-    """It has them from its import on, in os.environ and by `secret`; hidden ones only by that."""
+    """Secrets are in os.environ and in `secret` from the import on, hidden ones only in
+    `secret`."""
     assert place.run("result = AT_IMPORT", app) == [SHOWN, HIDDEN, SHOWN, None]
     code = "import subprocess; result = subprocess.check_output('env', text=True)"
     inherited = place.run(code, app)
@@ -143,8 +144,8 @@ def test_one_that_was_not_granted(place: Place) -> None:
 
 @pytest.mark.skipif(sys.platform != "linux", reason="Linux alone has /proc")
 def test_the_process_does_not_show_them(place: Place) -> None:
-    """They are neither in the environment that a worker was started with nor in its command line;
-    and the manifest that it gets has only their names."""
+    """Secrets are neither in the environment that a worker was started with nor in its command
+    line; and the manifest that it gets has only their names."""
     pid = place.run("result = os.getpid()")
     for name in ("environ", "cmdline"):
         data = Path(f"/proc/{pid}/{name}").read_bytes()

@@ -32,8 +32,8 @@ DAILY = {"schedule": "59 23 * * *"}
 
 
 def test_values(tmp_path: Path) -> None:
-    """Not in what a collector gets, a deploy's lines, stack and log, a job's result, an error page,
-    the log or the audit trail; in a backup only if it was asked for."""
+    """No value is in what a collector gets, a deploy's lines, stack and log, a job's result, an
+    error page, the log or the audit trail; a backup has them only if asked for."""
     jobs = [{**DAILY, "path": "/fails"}, {**DAILY, "name": "dies", "run": ["python", "dies.py"]}]
     whole = {"app.py": BOOTS, "dies.py": FAILS}
     write_app(tmp_path / "apps/shop@1.0.0", whole, cron=jobs, **WANTS)

@@ -27,7 +27,7 @@ def names(apps: Path, *below: str) -> list[str]:
 
 
 def test_the_first_deploy(operator: Operator, apps: Path, runtime: Runtime) -> None:
-    """It serves when the answer comes, by the worker that was tried."""
+    """A first deploy serves when its answer comes, by the worker that was tried."""
     archive = app("1.0.0")
     digest = {"Content-Digest": digest_field(archive)}
     answer = operator.put("shop", "1.0.0", archive, headers=digest)
@@ -115,7 +115,7 @@ def test_lines(operator: Operator) -> None:
 def test_a_broken_one(
     operator: Operator, apps: Path, archive: bytes, failed: str, code: str
 ) -> None:
-    """It fails at its step, leaves nothing, and what served still serves."""
+    """A broken deploy fails at its step, leaves nothing, and what served still serves."""
     operator.put("broken", "1.0.0", app("1"))
     served = operator.said("/broken/")
     before = of_broken(apps)
@@ -139,7 +139,7 @@ def of_broken(apps: Path) -> list[Path]:
 
 
 def test_a_dry_run(operator: Operator, apps: Path) -> None:
-    """It checks everything that needs no code of the app, and changes nothing."""
+    """A dry run checks everything that needs no code of the app, and changes nothing."""
     before = names(apps)
     answer = operator.put("dry", "1.0.0", app("1", code="import nothing_like_that"), dryRun=1)
     assert (answer.status_code, answer.json()["step"]) == (200, "tried")

@@ -294,7 +294,7 @@ def test_a_full_disk_of_the_state(tmp_path: Path) -> None:
 
 
 def _streamed(archive: bytes) -> Iterator[bytes]:
-    """Without a length, so that the room is not checked first."""
+    """Sends the archive without a length, so that the room is not checked first."""
     for start in range(0, len(archive), 60_000):
         yield archive[start : start + 60_000]
 
@@ -472,7 +472,8 @@ def _peak_kb(pid: int) -> int:
 
 
 def test_a_runtime_that_ends(tmp_path: Path) -> None:
-    """It waits for no deploy: the client learns at once, and the next start leaves no remains."""
+    """A runtime that stops waits for no deploy: the client gets an answer at once, and the next
+    start removes what is left."""
     with running(tmp_path, env=PRODUCTION) as runtime:
         operator = Operator(runtime)
         slow = packed(

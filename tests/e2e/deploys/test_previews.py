@@ -46,7 +46,7 @@ def visitor(runtime: Runtime) -> httpx.Client:
 
 
 def test_a_preview(operator: Operator, runtime: Runtime, apps: Path) -> None:
-    """It has a link and data of its own, and is never the default; without the link it is 404."""
+    """A preview has a link and data of its own, and is never the default; without the link: 404."""
     first = operator.put("shop", "1.0.0", app("1", code=CODE, data=True))
     assert first.status_code == 201, first.text
     assert operator.said("/shop/").startswith("1 1 ")
@@ -86,7 +86,7 @@ def test_deployed_again(operator: Operator, runtime: Runtime) -> None:
 
 
 def test_its_time_comes(operator: Operator, apps: Path, state: Path, runtime: Runtime) -> None:
-    """With it go its worker, its files and its data."""
+    """When its time is over, its worker, files and data go with it."""
     told = operator.put("brief", "1.0.0", app("x", code=CODE, data=True), preview="a", ttl="1s")
     url = told.json()["url"]
     with visitor(runtime) as http:

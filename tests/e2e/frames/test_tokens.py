@@ -104,14 +104,14 @@ def test_token(ann: Operator, page: Operator, method: str) -> None:
 
 @pytest.mark.parametrize("plugin", ["other", "open"])
 def test_token_of_another_plugin(ann: Operator, page: Operator, plugin: str) -> None:
-    """It opens no other plugin, and the page may read the error."""
+    """A token opens no other plugin, and the page may read the error."""
     answer = fetch(page, f"/{plugin}/api/x", token_of(ann))
     assert (answer.status, answer.error["code"]) == (401, "frame_token")
     assert answer.headers["access-control-allow-origin"] == "*"
 
 
 def test_token_opens_nothing_else(ann: Operator, page: Operator) -> None:
-    """Neither the API, nor a page to ask for more."""
+    """A token opens neither the API nor the way to more tokens."""
     token = token_of(ann)
     assert fetch(page, "/api/apps", token).status == 401
     assert fetch(page, "/api/frames/tokens", token, "POST").status == 403  # of another site
@@ -135,7 +135,7 @@ def test_sign_out(runtime: Runtime, ann: Operator, page: Operator) -> None:
 
 
 def test_url(ann: Operator, page: Operator) -> None:
-    """It opens one target, once, by GET only; the plugin does not see the ticket."""
+    """An address opens one target, once, by GET only; the plugin does not see its ticket."""
     url = url_of(ann, "/api/report.csv?month=11")
     assert page.ask("POST", url).status == 401
     answer = page.ask("GET", url, None, {"Sec-Fetch-Site": "cross-site"})
@@ -149,7 +149,7 @@ def test_url(ann: Operator, page: Operator) -> None:
 
 
 def test_url_of_another_place(ann: Operator, page: Operator) -> None:
-    """It opens no other plugin, and none is made for an ambiguous path."""
+    """An address opens no other plugin, and none is made for an ambiguous path."""
     url = url_of(ann, "/api/x")
     assert page.ask("GET", url.replace("/talk/", "/other/")).status == 401
     for path in ("/../other/api/x", "api/x", "/a%2f..%2fb", "/a#b", "//x", "/a b"):

@@ -343,7 +343,7 @@ def test_a_chunked_upload_reaches_the_app(client: RawClient) -> None:
 
 @pytest.mark.parametrize("app", ["w", "once"])
 def test_a_chunked_upload_reaches_wsgi(runtime: Runtime, app: str) -> None:
-    """It has a length there, as WSGI knows no other body; it may be as large as the app allows."""
+    """A chunked body gets a length for WSGI, which knows no other; the app's limit still holds."""
     head = request(f"POST /{app}/body", "Transfer-Encoding: chunked")
     with client_of(runtime) as client:
         for pieces in ((b"hello", b" ", b"world"), (b"x" * 65536,) * 12):

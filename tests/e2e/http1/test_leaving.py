@@ -157,7 +157,7 @@ def test_in_the_middle_of_an_upload(runtime: Runtime, app: str, how: str) -> Non
 @pytest.mark.parametrize("how", ["closed", "reset"])
 @pytest.mark.parametrize("app", SOCKETS)
 def test_in_the_middle_of_messages(runtime: Runtime, app: str, how: str) -> None:
-    """So does an app that takes no messages from its WebSocket."""
+    """The same for an app that takes no messages from its WebSocket."""
     messages = write_frame(BINARY, bytes(MB)) * 8
     with small_client(runtime) as client:
         client.send(handshake(f"/{app}/?name={how}"))

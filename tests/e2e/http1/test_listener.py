@@ -220,7 +220,7 @@ def test_a_socket_whose_backlog_is_full(apps: Path, tmp_path: Path) -> None:
 
 @pytest.mark.skipif(not Path("/proc/net/if_inet6").exists(), reason="this machine has no IPv6")
 def test_ipv6(apps: Path) -> None:
-    """It listens on an IPv6 address, which is in brackets in the URL."""
+    """The runtime listens on an IPv6 address, which is in brackets in its URL."""
     with started(apps, "::1") as runtime:
         assert runtime.url == f"http://[::1]:{runtime.port}"
         with socket.create_connection(("::1", runtime.port), timeout=15) as sock:

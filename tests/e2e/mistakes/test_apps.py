@@ -26,7 +26,7 @@ from tests.support.mistakes import (
 )
 from tests.support.runs import run
 
-LATE = "loads-for-ever"  # has a runtime of its own, in which nothing else may take long to load
+LATE = "loads-for-ever"  # has a runtime of its own, since all others may take long to load
 
 
 class Seen(NamedTuple):

@@ -176,7 +176,7 @@ def test_nowhere_to_write(tmp_path: Path) -> None:
 
 
 def test_packages_of_apps(tmp_path: Path) -> None:
-    """Its Python has no packages: the runtime's own are not for apps."""
+    """The binary's Python has no packages: the runtime's own are not for apps."""
     app = "from importlib.util import find_spec\nfrom buntime import Response\n"
     app += "def fetch(request):\n    names = ('h11', 'yaml', 'wsproto', 'pip', 'json')\n"
     app += "    return Response(' '.join(name for name in names if find_spec(name)))\n"

@@ -39,8 +39,8 @@ async def prices(last):
 """
 
 
-# Records what the page says from now on. A state lasts a second, so looking once in a while may
-# miss it.
+# Records what the page says from now on. A state lasts only a second, so a test that looks once in
+# a while may miss it.
 KEEP_STATES = """
 window.states = [];
 const state = document.querySelector("#state");

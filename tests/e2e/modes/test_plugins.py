@@ -33,7 +33,7 @@ def fetch(request):
 
 
 def test_a_plugin(tmp_path: Path) -> None:
-    """It takes part in requests to apps, and answers its own."""
+    """A plugin takes part in requests to apps, and answers its own."""
     folder = write_plugin(
         tmp_path / "plugins", "all", CODE, stage="identity", base="/all", visibility="public",
         entrypoint="page.html", routes=["/api/**"],

@@ -136,7 +136,7 @@ def test_wrong_key(browser: Browser, runtime: Runtime) -> None:
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_schemes(browser: Browser, runtime: Runtime, scheme: Literal["light", "dark"]) -> None:
-    """It is light or dark as the system is."""
+    """The page is light or dark as the system is."""
     page = browser.new_page(color_scheme=scheme)
     page.goto(f"{runtime.url}/keyval/")
     back = page.evaluate("getComputedStyle(document.body).backgroundColor")

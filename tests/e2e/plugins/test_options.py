@@ -107,7 +107,7 @@ def test_set_and_taken_back(operator: PluginOperator, folder: Path) -> None:
 def test_values_with_which_it_does_not_serve(
     operator: PluginOperator, folder: Path, plugin: str
 ) -> None:
-    """They are refused with the reason; the plugin serves with the former ones, which are kept."""
+    """Such values are refused with the reason; the former ones serve on, and are kept."""
     operator.run("options", plugin, "days=12")
     told = operator.run("options", plugin, "mode=broken", "days=13", code=1)
     assert f"{plugin} does not serve with these options, and does with those before" in told

@@ -72,7 +72,7 @@ def test_the_oldest_python(tmp_path: Path, async_: str) -> None:
 
 
 def test_an_environment_of_its_own(tmp_path: Path) -> None:
-    """It has the packages of its .venv, which the runtime and apps do not have."""
+    """A plugin has the packages of its .venv, which the runtime and apps do not have."""
     source = PLUGIN.format(imports="import dropped", async_="", word="dropped.WORD")
     folder = write_plugin(tmp_path / "plugins", "words", source, **MANIFEST)
     python = wanted("3.12")

@@ -315,7 +315,7 @@ def test_a_lazy_plugin(tmp_path: Path) -> None:
 
 
 def test_a_lazy_plugin_starts_with_who_uses_it(tmp_path: Path) -> None:
-    """It starts with a worker of an app that may call it, not with one of an app that may not."""
+    """A worker of an app that may call the plugin starts it, one that may not does not."""
     write_plugin(
         tmp_path / "plugins", "store", STORE, provides={"kv": {"to": ["app:user"]}}, start="lazy"
     )
@@ -393,7 +393,7 @@ def test_a_caller_that_says_who_it_is(tmp_path: Path) -> None:
 
 
 def test_a_lazy_plugin_that_dies(tmp_path: Path) -> None:
-    """It starts again at a call, once the back-off after its death is over."""
+    """A lazy plugin starts again at a call, once the back-off after its death is over."""
     write_plugin(tmp_path / "plugins", "store", STORE, provides={"kv": {"to": "all"}}, start="lazy")
     with serving(tmp_path, store=None) as runtime:
         assert call(runtime, "die")["code"] == "away"
@@ -402,7 +402,7 @@ def test_a_lazy_plugin_that_dies(tmp_path: Path) -> None:
 
 
 def test_a_lazy_plugin_that_fails_to_start(tmp_path: Path) -> None:
-    """It is tried again at a call, once the back-off after its failure is over."""
+    """A lazy plugin is tried again at a call, once the back-off after its failure is over."""
     source = (
         f"import os\nif not os.path.exists({str(tmp_path / 'disk')!r}): raise OSError('full')\n"
     )

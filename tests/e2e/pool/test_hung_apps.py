@@ -230,7 +230,7 @@ def test_a_client_that_takes_slowly_hides_no_hung_app(runtime: Runtime, path: st
 
 
 def test_a_client_that_takes_nothing_is_blamed_itself(runtime: Runtime) -> None:
-    """If the app has sent all it may, the client is cut off at its own limit; the app is fine."""
+    """If the app has sent all it may, its client is cut off at its own limit, the app not late."""
     be_ready(runtime, "/fetch/")
     with socket.socket() as sock:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2048)

@@ -70,7 +70,7 @@ def test_the_boot_has_no_more_time(tmp_path: Path) -> None:
 
 
 def test_the_request_has_no_more_time(tmp_path: Path) -> None:
-    """So does the answer to a request whose time is over before that."""
+    """The answer to a request whose time is over before that says so, too."""
     write_all(tmp_path, "2s")
     with running(tmp_path) as runtime:
         for name, where in WHERE.items():

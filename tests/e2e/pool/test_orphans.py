@@ -180,7 +180,7 @@ def test_no_worker_survives_the_kill_of_the_runtime(tmp_path: Path) -> None:
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can change to another user")
 @pytest.mark.skipif(not SYSTEM_PYTHON, reason="there is no Python that every user can read")
 def test_no_worker_of_another_user_survives_the_kill_of_the_runtime() -> None:
-    """So does a worker that has dropped root's rights, and its child that has left its group."""
+    """A worker without root's rights ends too, and so does its child that has left its group."""
     with tempfile.TemporaryDirectory(prefix="buntime-orphans-") as folder:
         apps = Path(folder)
         apps.chmod(0o755)  # pytest's own are private

@@ -36,7 +36,7 @@ def asked(runtime: Runtime, path: str) -> float:
 
 @pytest.mark.parametrize("path", ["/slow/", "/stays/"])
 def test_the_next_request_does_not_wait(runtime: Runtime, path: str) -> None:
-    """Neither a slow hook nor `atexit` delays it: another process serves, and the bound holds."""
+    """Neither a slow hook nor `atexit` delays a request: another process serves, within bounds."""
     assert asked(runtime, "/calm/") < PROMPT_S
     assert asked(runtime, path) < PROMPT_S
     assert asked(runtime, path) < PROMPT_S

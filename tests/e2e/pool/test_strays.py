@@ -82,7 +82,7 @@ def test_a_daemon_ends_with_its_worker(runtime: Runtime) -> None:
 
 
 def test_a_double_fork_ends_with_its_worker(runtime: Runtime) -> None:
-    """So is a copy of the worker itself, which its lifeline kills."""
+    """A copy of the worker itself ends too: its lifeline kills it."""
     pid = int(fetch(runtime, "/once/forks").body)
     wait_until(lambda: not Path(f"/proc/{pid}").exists(), what=f"the end of {pid}, reaped")
 
@@ -149,7 +149,7 @@ def flown(runtime: Runtime, app: str, query: str = "") -> int:
 
 @pytest.mark.parametrize("name", ["", "w1", "w999"])
 def test_without_its_environment(tmp_path: Path, name: str) -> None:
-    """It is known without WORKER_ID, and under any name, and ends with its own worker."""
+    """A daemon is known without WORKER_ID, and under any name, and ends with its own worker."""
     write_app(tmp_path / "once", {"app.py": FLEES})
     write_app(tmp_path / "stays", {"app.py": FLEES}, ttl=600)
     with running(tmp_path) as runtime:

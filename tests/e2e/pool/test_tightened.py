@@ -116,7 +116,7 @@ def test_a_manifest_that_cannot_be_read(served: Served) -> None:
 
 
 def test_a_new_version_that_keeps_out(served: Served) -> None:
-    """Its rules hold while the old version answers, also once its manifest is unreadable."""
+    """A new version's rules hold while the old one answers, also once its manifest breaks."""
     served.begin("shop@1.0.0")
     served.change("shop@2.0.0", visibility="protected")
     served.wait_for(401)

@@ -148,7 +148,7 @@ def test_pages(runtime: Runtime) -> None:
     ["follow=1", "since=yesterday", "level=loud", "cursor=x", "limit=0", "request=", "who=me"],
 )
 def test_wrong_questions(runtime: Runtime, query: str) -> None:
-    """They are 400, and say what is wrong."""
+    """Wrong queries get 400, and the answer says what is wrong."""
     answer = fetch(runtime, f"/api/logs?{query}", headers={"X-API-Key": KEY})
     assert answer.status == 400
     assert json.loads(answer.body)["error"]["code"] in ("bad_query", "bad_cursor")
