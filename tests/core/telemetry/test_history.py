@@ -151,7 +151,7 @@ def test_a_track_is_small() -> None:
 
 
 def test_quantile() -> None:
-    """A quantile is within its bucket, above the last bound it is that bound, and can be None."""
+    """A quantile is within its bucket, at most the last bound, and None without data."""
     assert quantile(DURATION_BOUNDS, NOTHING.counts, 0.95) is None
     assert quantile(DURATION_BOUNDS, grown(10).counts, 0.5) == pytest.approx(0.0025)
     assert quantile(DURATION_BOUNDS, grown(1, bucket=BUCKETS - 1).counts, 0.5) == 60.0

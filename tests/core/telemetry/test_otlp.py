@@ -102,7 +102,7 @@ def test_span_that_failed() -> None:
 
 
 def test_span_of_no_app() -> None:
-    """It is named by its method alone, and unknown methods share a name: paths are endless."""
+    """Without an app a span is named by its method alone; unknown methods share one name."""
     entry = ENTRY._replace(app=None, version=None, worker=None, method="BREW")
     span = span_of(ENDED._replace(entry=entry, base="", queue_s=None, boot_ms=None, job=""))
     assert span["name"] == "HTTP"
