@@ -23,13 +23,13 @@ def test_defaults() -> None:
 
 
 def test_all_attributes() -> None:
-    """Every attribute stands in the line."""
+    """Every attribute appears in the header."""
     line = cookie("a", "b", 60, "/x", "example.com", secure=True, same_site="none")
     assert line == ("a=b; Max-Age=60; Domain=example.com; Path=/x; Secure; HttpOnly; SameSite=None")
 
 
 def test_no_attributes() -> None:
-    """Every attribute can be left out."""
+    """Every attribute can be omitted."""
     assert cookie("a", "", path=None, http_only=False, same_site=None) == "a="
 
 
@@ -42,7 +42,7 @@ def test_cookies_repeat_in_order() -> None:
 
 
 def test_delete_cookie() -> None:
-    """A cookie is deleted by one of age 0 with the same path and domain."""
+    """A cookie is deleted by setting one with age 0 and the same path and domain."""
     response = Response()
     response.delete_cookie("sid", path="/x", domain="example.com", secure=True)
     assert response.headers["set-cookie"] == (
@@ -61,7 +61,7 @@ def test_bad_names(name: str) -> None:
 
 @pytest.mark.parametrize("value", ["a b", "a;b", "a,b", 'a"b', "a\\b", "é", "a\r\nb", "\x7f"])
 def test_bad_values(value: str) -> None:
-    """A value with what no cookie can carry is refused, with a way out."""
+    """A value that no cookie can carry is refused, with a way around it."""
     with pytest.raises(ValueError, match=r"cookie 'sid'.*urllib\.parse\.quote"):
         cookie("sid", value)
 
@@ -107,12 +107,12 @@ def test_values_are_text() -> None:
     ],
 )
 def test_parse_cookies(lines: list[str], expected: dict[str, str]) -> None:
-    """Cookies are read leniently: the first of a name wins, what is no pair is skipped."""
+    """Cookies are parsed leniently: the first of a name wins, and what is no pair is skipped."""
     assert parse_cookies(lines) == expected
 
 
 @given(st.dictionaries(TOKENS, st.text(alphabet=OCTETS)))
 def test_round_trip(cookies: dict[str, str]) -> None:
-    """What set_cookie takes comes back as it was."""
+    """What set_cookie accepts reads back unchanged."""
     pairs = [cookie(name, value).partition(";")[0] for name, value in cookies.items()]
     assert parse_cookies(["; ".join(pairs)]) == cookies

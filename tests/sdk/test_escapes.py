@@ -1,4 +1,4 @@
-"""Long percent-encoded bytes are decoded as short ones are, in linear time."""
+"""Long percent-encoded bytes are decoded like short ones, in linear time."""
 
 import time
 
@@ -17,13 +17,13 @@ _PIECES = st.sampled_from(
 
 @given(st.lists(_PIECES, max_size=40).map(b"".join))
 def test_like_short_ones(raw: bytes) -> None:
-    """Both ways to decode agree, also on what is malformed."""
+    """Both ways to decode agree, even on malformed input."""
     assert unquote_long(raw) == unquote(raw)
 
 
 @pytest.mark.parametrize("piece", ["%", "%4", "%41", "a%", "%zz", "%41a", "+", "%%41", "="])
 def test_no_form_is_slow(piece: str) -> None:
-    """A form of two megabytes takes a part of a second, whatever it says."""
+    """A form of two megabytes takes a fraction of a second, whatever it contains."""
     data = (piece * (2_000_000 // len(piece))).encode()
     started = time.process_time()
     form = parse_form(data, "application/x-www-form-urlencoded")

@@ -35,7 +35,7 @@ lines = st.text(st.characters(exclude_characters="\r\n\0", exclude_categories=["
 
 @given(st.text(st.characters(exclude_categories=["Cs"])), lines, lines)
 def test_comes_back(data: str, event: str, last_id: str) -> None:
-    """Whatever the text, the browser gets it, its line ends as "\\n"."""
+    """The browser gets any text unchanged, except that its line ends become "\\n"."""
     sent = Event(data, event=event, id=last_id).encode()
     expected = data.replace("\r\n", "\n").replace("\r", "\n")
     assert parsed(sent) == [{"data": expected, "event": event, "id": last_id}]
@@ -57,7 +57,7 @@ def test_comes_back(data: str, event: str, last_id: str) -> None:
     ],
 )
 def test_encoding(event: str | dict[str, object] | Event, sent: bytes) -> None:
-    """Text goes by lines, all else as JSON; fields have one order."""
+    """Text is sent by lines, everything else as JSON; fields have a fixed order."""
     assert encode_event(event) == sent
 
 
@@ -82,13 +82,13 @@ def test_refused(fields: dict[str, object]) -> None:
 
 @pytest.mark.parametrize("event", [b"bytes", 1, None, ["list"]])
 def test_no_event(event: object) -> None:
-    """What is no event is named by its type."""
+    """The error for anything that is not an event names its type."""
     with pytest.raises(TypeError, match=r"an event is str, dict or buntime.Event, not "):
         encode_event(event)  # type: ignore[arg-type]  # on purpose
 
 
 def test_response() -> None:
-    """A response of events tells proxies and caches to keep off, unless it says otherwise."""
+    """By default a response of events tells proxies and caches not to buffer or store it."""
     response = Response.events(["a", {"b": 1}])
     assert response.status == 200
     assert response.headers.items() == [
@@ -117,13 +117,13 @@ def test_async_response() -> None:
 
 @pytest.mark.parametrize("source", ["text", b"bytes", {"a": 1}, 1, None])
 def test_no_source(source: object) -> None:
-    """One event is no iterable of events."""
+    """A single event is not an iterable of events."""
     with pytest.raises(TypeError, match="an iterable or async iterable"):
         Response.events(source)  # type: ignore[arg-type]  # on purpose
 
 
 @pytest.mark.parametrize("heartbeat", [0, -1])
 def test_bad_heartbeat(heartbeat: float) -> None:
-    """A heartbeat takes some time; None is for none."""
+    """A heartbeat must be positive; None turns it off."""
     with pytest.raises(ValueError, match="heartbeat"):
         Response.events([], heartbeat=heartbeat)

@@ -1,4 +1,4 @@
-"""What apps and plugins can meet has a name that they can import."""
+"""Everything that apps and plugins may meet has a name that they can import."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 MODULES = ("buntime", "buntime.plugin", "buntime.keyval", "buntime.tuples")
-# Of the sdk, but never in the hands of an app: how calls and bodies get here, and parts of others.
+# Parts of the sdk that an app never gets: how calls and bodies arrive, and building blocks.
 INNER = {
     *("Source", "AsyncSource", "Waiter", "State", "Link", "AsyncLink", "AsyncCall", "Head"),
     *("EventStream", "AsyncEventStream", "FileBody", "Pieces", "AsyncPieces", "Generic"),
@@ -34,7 +34,7 @@ def exported() -> set[str]:
 
 @pytest.mark.parametrize("module", MODULES)
 def test_all(module: str) -> None:
-    """Each name that a module says it has is there, sorted, and `dir` knows it."""
+    """Each name in a module's `__all__` exists, in sorted order, and `dir` lists it."""
     loaded = importlib.import_module(module)
     assert sorted(loaded.__all__) == loaded.__all__
     assert set(loaded.__all__) <= set(dir(loaded))
@@ -44,7 +44,7 @@ def test_all(module: str) -> None:
 
 
 def test_exceptions() -> None:
-    """Each exception of the sdk can be named by who wants to catch it."""
+    """Each exception of the sdk can be imported in order to catch it."""
     raised = {
         name
         for name, node in classes().items()
@@ -58,7 +58,7 @@ KINDS = ("Error", "Exception", "BadBody")
 
 
 def test_what_is_handed_out() -> None:
-    """What methods of exported classes return, and attributes hold, is exported too."""
+    """What methods of exported classes return, and what attributes hold, is exported too."""
     known, names = classes(), exported()
     told = {
         word
@@ -75,7 +75,7 @@ def test_what_is_handed_out() -> None:
 
 
 def test_nothing_more_is_loaded() -> None:
-    """An app that says hello loads what it names, and no module of what it does not."""
+    """An app that only says hello loads just the modules that it names."""
     code = "import sys; from buntime import Request, Response, Form, Query, BadBody, ClientGone;"
     code += "print(*sorted(name for name in sys.modules if name.startswith('buntime')))"
     done = subprocess.run(

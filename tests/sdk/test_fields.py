@@ -8,7 +8,7 @@ from buntime.sdk.fields import URI, Fields, File, Headers, Query, quote, unquote
 
 TCHARS = "!#$%&'*+-.^_`|~0123456789abcxyzABCXYZ"
 NAMES = st.text(alphabet=TCHARS, min_size=1, max_size=6)
-# Few names, so that they meet often, in more than one case.
+# A few names in several cases, so that they often collide.
 CLOSE_NAMES = st.sampled_from(["a", "A", "b", "B", "x-y", "X-Y"])
 VALUES = st.text(
     alphabet=st.characters(min_codepoint=0x20, max_codepoint=0xFF, exclude_characters="\x7f")
@@ -17,13 +17,13 @@ PAIRS = st.lists(st.tuples(CLOSE_NAMES, VALUES), max_size=8)
 
 
 def test_first_and_all() -> None:
-    """Of a repeated name [] and get give the first value, getall gives all in order."""
+    """For a repeated name [] and get give the first value, and getall gives all in order."""
     fields = Fields([("a", "1"), ("b", "2"), ("a", "3")])
     assert (fields["a"], fields.get("a"), fields.getall("a")) == ("1", "1", ["1", "3"])
 
 
 def test_missing() -> None:
-    """A missing name is a KeyError for [], the default for get and nothing for getall."""
+    """For a missing name [] raises KeyError, get gives the default and getall nothing."""
     fields = Fields([("a", "1")])
     assert (fields.get("b"), fields.get("b", "x"), fields.getall("b")) == (None, "x", [])
     with pytest.raises(KeyError, match="b"):
@@ -31,7 +31,7 @@ def test_missing() -> None:
 
 
 def test_names_of_fields_have_a_case() -> None:
-    """The names of query and form are compared as they are."""
+    """The names in a query or form are case-sensitive."""
     fields = Query([("a", "1")])
     assert "a" in fields
     assert "A" not in fields
@@ -40,7 +40,7 @@ def test_names_of_fields_have_a_case() -> None:
 
 @given(PAIRS)
 def test_pairs_are_told_of_everywhere(pairs: list[tuple[str, str]]) -> None:
-    """items(), keys(), iteration and len speak of the same pairs, repeats included."""
+    """items(), keys(), iteration and len agree on the pairs, including repeats."""
     fields = Fields(pairs)
     assert fields.items() == pairs
     assert fields.keys() == list(fields) == [name for name, _ in pairs]
@@ -55,7 +55,7 @@ def test_a_dict_holds_first_values(pairs: list[tuple[str, str]]) -> None:
 
 
 def test_equality_knows_the_class() -> None:
-    """Fields are equal where class and pairs are; they are not hashable."""
+    """Fields are equal if their class and pairs are; they are not hashable."""
     assert Query([("a", "1")]) == Query([("a", "1")])
     assert Query([("a", "1")]) != Fields([("a", "1")])
     assert Query([("a", "1")]) != [("a", "1")]
@@ -64,13 +64,13 @@ def test_equality_knows_the_class() -> None:
 
 
 def test_repr() -> None:
-    """The repr shows class and pairs, and of a file its size instead of its bytes."""
+    """The repr shows class and pairs, and for a file its size instead of its bytes."""
     assert repr(Query([("a", "1")])) == "Query([('a', '1')])"
     assert repr(File("a.txt", "text/plain", b"abc")) == "File('a.txt', 'text/plain', 3 bytes)"
 
 
 def test_files_are_values() -> None:
-    """Two files are equal where name, type and bytes are."""
+    """Two files are equal if their name, type and bytes are."""
     assert File("a", "b", b"c") == File("a", "b", b"c")
     assert len({File("a", "b", b"c"), File("a", "b", b"c"), File("a", "b", b"d")}) == 2
     assert File("a", "b", b"c") != ("a", "b", b"c")
@@ -78,7 +78,7 @@ def test_files_are_values() -> None:
 
 @given(PAIRS)
 def test_headers_keep_order_and_repeats(pairs: list[tuple[str, str]]) -> None:
-    """Headers give back what they were made of, the names in lower case."""
+    """Headers give back what they were made of, with names in lower case."""
     headers = Headers(pairs)
     assert headers.items() == [(name.lower(), value) for name, value in pairs]
     assert Headers(headers) == Headers(headers.items()) == headers
@@ -95,7 +95,7 @@ def test_header_names_have_no_case(pairs: list[tuple[str, str]], name: str) -> N
 
 @given(PAIRS, CLOSE_NAMES, VALUES)
 def test_set_leaves_one(pairs: list[tuple[str, str]], name: str, value: str) -> None:
-    """After set a name has this one value, in the place of the first; the others stay."""
+    """After set a name has one value, in the place of the first; all others stay."""
     headers = Headers(pairs)
     headers[name] = value
     assert headers.getall(name) == [value]
@@ -108,7 +108,7 @@ def test_set_leaves_one(pairs: list[tuple[str, str]], name: str, value: str) -> 
 
 @given(PAIRS, CLOSE_NAMES, VALUES)
 def test_add_appends_and_remove_drops(pairs: list[tuple[str, str]], name: str, value: str) -> None:
-    """add puts a pair at the end, remove drops all of a name and no other."""
+    """add appends a pair, remove drops all pairs with a name and no others."""
     headers = Headers(pairs)
     headers.add(name, value)
     assert headers.items() == [*Headers(pairs).items(), (name.lower(), value)]
@@ -117,14 +117,14 @@ def test_add_appends_and_remove_drops(pairs: list[tuple[str, str]], name: str, v
 
 
 def test_headers_of_a_mapping() -> None:
-    """Headers are made of a mapping, of pairs, of Headers or of nothing."""
+    """Headers can be made from a mapping, from pairs, from Headers or from nothing."""
     assert Headers({"Accept": "*/*"}).items() == [("accept", "*/*")]
     assert Headers([("a", "1"), ("a", "2")]).items() == [("a", "1"), ("a", "2")]
     assert not Headers()
 
 
 def test_copies_are_apart() -> None:
-    """Headers made of Headers do not change with them."""
+    """Headers made from other Headers do not change with them."""
     one = Headers({"a": "1"})
     two = Headers(one)
     two.add("b", "2")
@@ -132,7 +132,7 @@ def test_copies_are_apart() -> None:
 
 
 def test_trusted_pairs_become_tuples() -> None:
-    """Pairs of the channel, which JSON makes lists, come out as tuples."""
+    """Pairs from the channel, which JSON turns into lists, become tuples."""
     assert Headers.trusted([["a", "1"]]).items() == [("a", "1")]
 
 
@@ -150,7 +150,7 @@ def test_tabs_and_latin_1_may_stand() -> None:
 
 
 def test_characters_no_header_can_carry() -> None:
-    """A character above U+00FF is refused, as it has no byte."""
+    """A character above U+00FF is refused, since no byte encodes it."""
     with pytest.raises(ValueError, match=r"header 'x-name': the value holds '€'"):
         Headers({"x-name": "10 €"})
 
@@ -170,7 +170,7 @@ def test_names_are_tokens(name: str) -> None:
 
 @given(NAMES)
 def test_tokens_are_names(name: str) -> None:
-    """Every token is taken as a name."""
+    """Every token is accepted as a name."""
     assert Headers({name: "x"}).keys() == [name.lower()]
 
 
@@ -184,34 +184,34 @@ def test_names_and_values_are_text(pair: tuple[str, str]) -> None:
 
 @given(st.lists(st.sampled_from([b"%", b"2", b"f", b"F", b"%2", b"%41", b"x", b"\xff", b"+"])))
 def test_unquote(pieces: list[bytes]) -> None:
-    """Percent-encoding is decoded as urllib does, the malformed left as it is."""
+    """Percent-encoding is decoded as by urllib, and malformed input stays as it is."""
     raw = b"".join(pieces)
     assert unquote(raw) == urllib.parse.unquote_to_bytes(raw)
 
 
 @given(st.text())
 def test_quote(text: str) -> None:
-    """Text is percent-encoded as urllib does, and what is encoded comes back."""
+    """Text is percent-encoded as by urllib, and decodes back to the same."""
     assert quote(text, URI) == urllib.parse.quote(text, safe=URI)
     assert unquote(quote(text, "az").encode()).decode() == text
 
 
 @given(st.text(alphabet="a1&=+%2B;é ").map(lambda text: text.encode()))
 def test_urlencoded_pairs(raw: bytes) -> None:
-    """Pairs are decoded as urllib does, blank values kept."""
+    """Pairs are decoded as by urllib, with blank values kept."""
     expected = urllib.parse.parse_qsl(raw.decode(), keep_blank_values=True, separator="&")
     assert urlencoded_pairs(raw, "replace") == expected
 
 
 def test_what_is_not_utf_8_in_pairs() -> None:
-    """Bytes that are not UTF-8 are replaced or refused, as the caller says."""
+    """Bytes that are not UTF-8 are replaced or refused, as the caller chooses."""
     assert urlencoded_pairs(b"a=%ff", "replace") == [("a", "\ufffd")]
     with pytest.raises(UnicodeDecodeError):
         urlencoded_pairs(b"a=%ff", "strict")
 
 
 def test_del() -> None:
-    """A field can be taken out as an item; one that is not there is an error, as in a dict."""
+    """A field can be deleted as an item; deleting a missing one is an error, as in a dict."""
     headers = Headers({"A": "1", "B": "2"})
     del headers["a"]
     assert [*headers.items()] == [("b", "2")]

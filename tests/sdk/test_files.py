@@ -36,7 +36,7 @@ def test_file(tmp_path: Path) -> None:
 
 
 def test_headers_of_the_app_win(tmp_path: Path) -> None:
-    """A header that the app gives stands instead of the file's own."""
+    """A header that the app sets replaces the file's own."""
     path = tmp_path / "a.png"
     path.write_bytes(b"x")
     response = Response.file(path, 203, {"ETag": '"mine"', "x-a": "b"}, content_type="image/x")
@@ -47,7 +47,7 @@ def test_headers_of_the_app_win(tmp_path: Path) -> None:
 
 
 def test_deleted_after_it_was_opened(tmp_path: Path) -> None:
-    """A file that is deleted before it is sent is sent nevertheless."""
+    """A file that is deleted before it is sent is still sent."""
     path = tmp_path / "a"
     path.write_bytes(b"abc")
     response = Response.file(path)
@@ -56,7 +56,7 @@ def test_deleted_after_it_was_opened(tmp_path: Path) -> None:
 
 
 def test_sent_again(tmp_path: Path) -> None:
-    """One Response sends its file any number of times, also after it was closed."""
+    """A Response can send its file any number of times, even after it was closed."""
     path = tmp_path / "a"
     path.write_bytes(b"abc")
     response = Response.file(path)
@@ -67,7 +67,7 @@ def test_sent_again(tmp_path: Path) -> None:
 
 
 def test_grown_and_shrunk(tmp_path: Path) -> None:
-    """As many bytes are sent as the length says; too few are an error, not a short body."""
+    """Exactly as many bytes as announced are sent; too few are an error, not a short body."""
     path = tmp_path / "a"
     path.write_bytes(b"abc")
     response = Response.file(path)
@@ -79,7 +79,7 @@ def test_grown_and_shrunk(tmp_path: Path) -> None:
 
 
 def test_missing_at_once(tmp_path: Path) -> None:
-    """A file that is missing, or a folder, is an error where the Response is made."""
+    """A missing file, or a folder, raises as soon as the Response is made."""
     with pytest.raises(FileNotFoundError):
         Response.file(tmp_path / "nothing")
     with pytest.raises(IsADirectoryError):
@@ -87,7 +87,7 @@ def test_missing_at_once(tmp_path: Path) -> None:
 
 
 def test_not_regular() -> None:
-    """What is no regular file has no length and is refused."""
+    """Anything but a regular file has no length and is refused."""
     with pytest.raises(ValueError, match="not a regular file"):
         FileBody(os.devnull)
 
@@ -125,7 +125,7 @@ def test_closed_where_refused(
     ],
 )
 def test_type_of(path: str, expected: str) -> None:
-    """The type comes from the extension in any case; text says that it is UTF-8."""
+    """The type comes from the extension, in any case; text types have charset UTF-8."""
     assert type_of(path) == expected
 
 
@@ -139,7 +139,7 @@ def test_type_of(path: str, expected: str) -> None:
     ],
 )
 def test_disposition(filename: str, expected: str) -> None:
-    """A download has a name that every client reads, and the whole one where they differ."""
+    """A download has a name that every client reads, and the full one if they differ."""
     assert disposition(filename) == expected
 
 
@@ -154,5 +154,5 @@ def test_download(tmp_path: Path) -> None:
 
 @given(st.integers(min_value=0, max_value=253402300799))
 def test_http_date(seconds: int) -> None:
-    """Dates are those of email.utils, in the form of RFC 9110 5.6.7."""
+    """Dates are formatted as by email.utils, in the form of RFC 9110 5.6.7."""
     assert http_date(seconds) == email.utils.formatdate(seconds, usegmt=True)

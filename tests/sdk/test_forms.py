@@ -24,7 +24,7 @@ Pairs = list[tuple[str, str | File]]
 
 
 def by_browser(name: str) -> str:
-    """Escape a name as the HTML standard has it."""
+    """Escape a name as the HTML standard requires."""
     return name.replace('"', "%22").replace("\r", "%0D").replace("\n", "%0A")
 
 
@@ -48,21 +48,21 @@ def encode(pairs: Pairs, boundary: str, escape: Callable[[str], str] = by_browse
 
 
 def part(head: str, content: bytes = b"x") -> bytes:
-    """Write a form of one part with this head."""
+    """Write a form with one part that has this head."""
     return b"--b\r\n" + head.encode() + b"\r\n\r\n" + content + b"\r\n--b--\r\n"
 
 
 def fits(boundary: str, content: bytes) -> bool:
-    """Tell whether the boundary is nowhere in the content, as who writes a form makes sure."""
+    """Tell whether the boundary is nowhere in the content, as the writer of a form must ensure."""
     delimiter = f"\r\n--{boundary}".encode()
     return (b"\r\n" + content + delimiter).find(delimiter) == len(content) + 2
 
 
-# What can stand in a quoted name: no control characters, which no browser leaves in.
+# Characters allowed in a quoted name: no control characters, since browsers remove them.
 LETTERS = st.characters(exclude_categories=("Cs", "Cc"), exclude_characters='%\\"')
 BROWSER_NAMES = st.text(alphabet=LETTERS | st.sampled_from('"\r\n'), max_size=8)
 BACKSLASH_NAMES = st.text(alphabet=LETTERS | st.sampled_from('"\\;='), max_size=8)
-# Content that comes as close to a boundary as may be.
+# Content that is as close to a boundary as possible.
 NEARLY = st.lists(
     st.sampled_from([b"\r", b"\n", b"\r\n", b"-", b"--", b"\r\n--", BOUNDARY[:-1].encode(), b"\0"])
 ).map(b"".join)
@@ -79,13 +79,13 @@ def forms(names: st.SearchStrategy[str]) -> st.SearchStrategy[Pairs]:
 
 @given(forms(BROWSER_NAMES))
 def test_round_trip_of_browsers(pairs: Pairs) -> None:
-    """What a browser sends comes back, whatever its bytes and names."""
+    """What a browser sends is read back, whatever its bytes and names are."""
     assert parse_multipart(encode(pairs, BOUNDARY), BOUNDARY) == Form(pairs)
 
 
 @given(forms(BACKSLASH_NAMES))
 def test_round_trip_of_quoted_strings(pairs: Pairs) -> None:
-    """What other clients send, with names escaped by backslashes, comes back too."""
+    """What other clients send, with names escaped by backslashes, is read back too."""
     assert parse_multipart(encode(pairs, BOUNDARY, by_backslash), BOUNDARY) == Form(pairs)
 
 
@@ -122,7 +122,7 @@ def test_no_part_of_a_form_is_a_form(pairs: Pairs, data: st.DataObject) -> None:
     | st.binary()
 )
 def test_garbage(body: bytes) -> None:
-    """Anything is a form or a BadForm, and nothing else."""
+    """Any bytes give a form or a BadForm, and nothing else."""
     try:
         parse_multipart(body, "b")
     except BadForm as error:
@@ -131,7 +131,7 @@ def test_garbage(body: bytes) -> None:
 
 @given(st.text())
 def test_garbage_in_parameters(value: str) -> None:
-    """Any header is split, or is a BadForm."""
+    """Any header is split, or gives a BadForm."""
     try:
         kind, _ = parse_parameters(value)
     except BadForm:
@@ -140,7 +140,7 @@ def test_garbage_in_parameters(value: str) -> None:
 
 
 def test_preamble_epilogue_and_padding() -> None:
-    """What stands around the parts, and whitespace after a boundary, is skipped (RFC 2046)."""
+    """Text around the parts, and whitespace after a boundary, is skipped (RFC 2046)."""
     body = (
         b"This is a form.\r\n--b \t\r\n"
         b"content-disposition:form-data;name=a\r\n\r\n1\r\n--b-- \r\nThe end.\r\n--b\r\n"
@@ -154,7 +154,7 @@ def test_empty_forms() -> None:
 
 
 def test_parts_without_content() -> None:
-    """A part may end with its headers (RFC 2046: the CRLF belongs to the boundary)."""
+    """A part may end after its headers (RFC 2046: the CRLF belongs to the boundary)."""
     head = b'--b\r\nContent-Disposition: form-data; name="a"\r\n\r\n'
     assert parse_multipart(head + b"--b--", "b") == Form([("a", "")])
     assert parse_multipart(head + b"\r\n--b--", "b") == Form([("a", "")])
@@ -178,7 +178,7 @@ def test_file_names(sent: str, name: str) -> None:
 
 
 def test_charsets_of_parts() -> None:
-    """Text is decoded by the part's charset; a file's bytes stay as they are."""
+    """Text is decoded with the part's charset; a file's bytes stay as they are."""
     head = 'Content-Disposition: form-data; name="a"\r\nContent-Type: text/plain; charset=latin-1'
     assert parse_multipart(part(head, b"\xe9"), "b") == Form([("a", "é")])
     head = head.replace('"a"', '"a"; filename="f"')
@@ -254,7 +254,7 @@ QUOTED_WORD = "=?UTF-8?Q?na=C3=AFve_=E2=82=AC.txt?="
 @pytest.mark.parametrize(
     ("disposition", "name", "filename"),
     [
-        # .NET's MultipartFormDataContent, with a name in ASCII and with another.
+        # .NET's MultipartFormDataContent, with an ASCII name and with another one.
         ("form-data; name=f; filename=a.txt; filename*=utf-8''a.txt", "f", "a.txt"),
         (
             f"form-data; name=f; filename=\"{BASE64_WORD}\"; filename*=utf-8''{EXT}",
@@ -280,19 +280,19 @@ QUOTED_WORD = "=?UTF-8?Q?na=C3=AFve_=E2=82=AC.txt?="
         (f"form-data; name=f; filename=\"na_ve _.txt\"; filename*=UTF-8'en'{EXT}", "f", NAIVE),
         ("form-data; name=f; filename*=iso-8859-1''%E4", "f", "\u00e4"),
         ("form-data; name=f; filename=\"\"; filename*=UTF-8''", "f", ""),
-        # What nobody can take for something else stays as it is.
+        # What cannot be mistaken for an encoding stays as it is.
         ('form-data; name=f; filename="=?utf-8?B?w6Q=?="', "f", "=?utf-8?B?w6Q=?="),
     ],
 )
 def test_names_as_they_are_sent(disposition: str, name: str, filename: str) -> None:
-    """Each sender's way to write a name that is not ASCII is read, also beside another one."""
+    """Non-ASCII names are read in the form of each sender, even with two forms side by side."""
     ((got, file),) = parse_multipart(part(f"Content-Disposition: {disposition}"), "b").items()
     assert isinstance(file, File)
     assert (got, file.filename) == (name, filename)
 
 
 def test_plain_transfer_encodings() -> None:
-    """A transfer encoding that changes nothing is taken."""
+    """A transfer encoding that changes nothing is accepted."""
     head = GOOD + "\r\nContent-Transfer-Encoding: Binary"
     assert parse_multipart(part(head), "b")["a"] == "x"
 
@@ -306,14 +306,14 @@ def test_bad_boundaries(boundary: str) -> None:
 
 
 def test_the_longest_boundary() -> None:
-    """A boundary may have 70 characters, spaces within."""
+    """A boundary may have 70 characters, including spaces inside."""
     boundary = "a b" + "'()+_,-./:=?" * 5 + "1234567"
     assert len(boundary) == 70
     assert parse_multipart(encode([("a", "1")], boundary), boundary) == Form([("a", "1")])
 
 
 def test_most_parts() -> None:
-    """A thousand parts are taken, one more is not."""
+    """A thousand parts are accepted, one more is not."""
     pairs: Pairs = [("a", "1")] * MAX_FIELDS
     assert len(parse_multipart(encode(pairs, "b"), "b")) == MAX_FIELDS
     with pytest.raises(BadForm, match="more than 1000 parts"):
@@ -338,7 +338,7 @@ def test_longest_head() -> None:
     ],
 )
 def test_heads_take_linear_time(head: str) -> None:
-    """A head that is made to be slow is not: quadratic time would be over a second."""
+    """A head that is built to be slow takes linear time; quadratic time would exceed a second."""
     started = time.process_time()
     with pytest.raises(BadForm):
         parse_multipart(part(head), "b")
@@ -350,12 +350,12 @@ def test_heads_take_linear_time(head: str) -> None:
 
 @given(st.lists(st.tuples(st.text(min_size=1), st.text()), max_size=5))
 def test_round_trip_of_urlencoded(pairs: list[tuple[str, str]]) -> None:
-    """What urllib encodes comes back."""
+    """What urllib encodes is read back."""
     assert parse_urlencoded(urllib.parse.urlencode(pairs).encode()) == Form(pairs)
 
 
 def test_urlencoded_limits() -> None:
-    """A thousand fields are taken, one more is not, nor what is not UTF-8."""
+    """A thousand fields are accepted, but not one more, and not what is not UTF-8."""
     assert len(parse_urlencoded(b"&".join([b"a=1"] * MAX_FIELDS))) == MAX_FIELDS
     with pytest.raises(BadForm, match="more than 1000 fields"):
         parse_urlencoded(b"&".join([b"a=1"] * (MAX_FIELDS + 1)))
@@ -367,7 +367,7 @@ def test_urlencoded_limits() -> None:
 
 
 def test_parse_form() -> None:
-    """The content type, in any case, says how a form is read."""
+    """The content type, in any case, decides how a form is read."""
     assert parse_form(b"a=1", "Application/X-WWW-Form-URLEncoded; charset=utf-8")["a"] == "1"
     body = encode([("a", "1")], "x y")
     assert parse_form(body, 'multipart/form-data; boundary="x y"')["a"] == "1"
@@ -410,6 +410,6 @@ def test_parse_parameters(value: str, expected: tuple[str, dict[str, str]]) -> N
     "charset", ["idna", "punycode", "unicode_escape", "Raw-Unicode-Escape", "undefined", "zip"]
 )
 def test_codecs_that_are_no_charsets(charset: str) -> None:
-    """A codec of Python that is no charset is unknown to clients."""
+    """A Python codec that is not a charset is refused."""
     with pytest.raises(BadBody, match="is unknown; send UTF-8"):
         decode_text(b"a", f"text/plain; charset={charset}")

@@ -1,4 +1,4 @@
-"""Names of header fields are found in any case, however what has them was made."""
+"""Names of header fields are found in any case, in every class that has them."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ MADE: dict[str, Callable[[Any], Any]] = {
 @pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize("kind", MADE)
 def test_any_case(kind: str, form: str) -> None:
-    """Each form of headers is taken by each class, and each case finds a name."""
+    """Each class accepts each form of headers, and finds a name in any case."""
     given = iter([("X-Name", "ann"), ("Cookie", "Sid=7")]) if form == "generator" else FORMS[form]
     made = MADE[kind](given)
     headers = made if kind == "Headers" else made.headers
@@ -59,14 +59,14 @@ def test_checked(kind: str) -> None:
 
 
 def test_a_request_by_hand() -> None:
-    """A Request of a test needs no more than what the test is about."""
+    """A Request made in a test needs only what the test is about."""
     assert (Request().method, Request().path, Request().text()) == ("GET", "/", "")
     made = Request("POST", "/todos?n=1", headers={"Content-Type": "application/json"}, body=b"[1]")
     assert (made.path, made.query["n"], made.json()) == ("/todos", "1", [1])
 
 
 def test_an_answer_of_the_runtime() -> None:
-    """A hook finds fields that the runtime wrote in another case, and what stays is no change."""
+    """A hook finds fields that the runtime wrote in another case; unchanged ones count as such."""
     told = {"status": 401, "headers": [["WWW-Authenticate", "Bearer"], ["content-type", "a/b"]]}
     message = {"hook": "on_response", "request": {"path": "/", "method": "GET", "headers": []}}
     question = Question({**message, "response": told}, AnyPlugin())  # type: ignore[arg-type]

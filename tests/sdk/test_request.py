@@ -14,12 +14,12 @@ from buntime import AsyncRequest, File, Request
 from buntime.sdk.request import BadBody
 
 ROOT = Path(__file__).resolve().parents[2]
-# Neither of them may be loaded by an app that only says hello: each costs more than all of ours.
+# An app that only says hello must load none of these: each costs more than all of ours.
 HEAVY = {"re", "json", "typing", "functools", "urllib.parse", "os", "mimetypes", "asyncio"}
 
 
 class Source:
-    """A body that comes in pieces, as the worker has it."""
+    """A body that arrives in pieces, as in the worker."""
 
     def __init__(self, *pieces: bytes) -> None:
         self.pieces = list(pieces)
@@ -40,7 +40,7 @@ class AsyncSource(Source):
 
 
 class Broken:
-    """A body whose client leaves."""
+    """A body whose client disconnects."""
 
     def read(self, limit: int) -> bytes:
         raise ConnectionError("the client left")
@@ -74,12 +74,12 @@ def post(content: bytes, content_type: str = "") -> Request:
     ],
 )
 def test_path(target: str, base: str, path: str) -> None:
-    """The path is what follows the base, decoded, without the query, from "/" on."""
+    """The path is what follows the base, decoded, without the query, starting with "/"."""
     assert request(target, base).path == path
 
 
 def test_query() -> None:
-    """The query is decoded, in order, with repeats and blanks."""
+    """The query is decoded, in order, with repeats and blank values."""
     query = request("/shop?a=1&b=x+y%26&a=2&c&d=?").query
     assert query.items() == [("a", "1"), ("b", "x y&"), ("a", "2"), ("c", ""), ("d", "?")]
     assert (query["a"], query.getall("a"), query.get("z")) == ("1", ["1", "2"], None)
@@ -87,7 +87,7 @@ def test_query() -> None:
 
 
 def test_query_that_is_not_utf_8() -> None:
-    """A query of other bytes is readable: it is not the app's to refuse a link."""
+    """A query with other bytes is still readable, since an app does not choose its links."""
     assert request("/shop?a=%ff").query["a"] == "\ufffd"
 
 
@@ -99,7 +99,7 @@ def test_headers_and_cookies() -> None:
 
 
 def test_computed_once() -> None:
-    """What is computed from the line and the headers is computed once."""
+    """What is computed from the line and the headers is computed only once."""
     asked = request("/shop/a?b=c")
     assert asked.headers is asked.headers
     assert asked.query is asked.query
@@ -108,7 +108,7 @@ def test_computed_once() -> None:
 
 
 def test_addresses() -> None:
-    """client is a tuple, though the channel has lists, or None behind a unix socket."""
+    """client is a tuple, though the channel sends lists, or None behind a unix socket."""
     assert request(client=["10.0.0.1", 5000]).client == ("10.0.0.1", 5000)
     assert request().client is None
 
@@ -124,14 +124,14 @@ def test_addresses() -> None:
     ],
 )
 def test_url(headers: list[tuple[str, str]], scheme: str, server: Any, url: str) -> None:
-    """The URL has the host that the client named, else the server's address."""
+    """The URL has the host that the client named, otherwise the server's address."""
     asked = request("/shop?x", headers=headers, scheme=scheme, server=server)
     assert asked.url == url
     assert asked.host == url.split("/")[2]
 
 
 def test_plain_attributes() -> None:
-    """The rest stands as it was given, with no params until a route fills them."""
+    """All other attributes are as given, with no params until a route fills them."""
     asked = request("/shop", id="r1", scheme="https")
     assert (asked.method, asked.base, asked.id, asked.scheme) == ("GET", "/shop", "r1", "https")
     assert asked.params == {}
@@ -142,7 +142,7 @@ def test_plain_attributes() -> None:
 
 
 def test_no_body() -> None:
-    """Without a body there is nothing to read, any number of times."""
+    """Without a body there is nothing to read, however often one tries."""
     asked = request()
     assert [asked.bytes(), asked.text(), list(asked.stream()), list(asked.stream())] == [
         b"",
@@ -164,7 +164,7 @@ FORM_TYPE = "application/x-www-form-urlencoded"
 
 @given(st.lists(st.sampled_from(sorted(READERS)), min_size=1))
 def test_any_order(names: list[str]) -> None:
-    """Once the body is kept, it can be read in any order and form, twice too."""
+    """Once the body is kept, it can be read in any order and form, and repeatedly."""
     expected = {
         "bytes": b"12",
         "text": "12",
@@ -187,13 +187,13 @@ def test_after_the_stream(name: str) -> None:
 
 
 def test_large_pieces() -> None:
-    """A stream asks for no more than 64 KiB at once."""
+    """A stream asks for at most 64 KiB at once."""
     pieces = list(post(b"x" * 150_000).stream())
     assert [len(piece) for piece in pieces] == [65536, 65536, 18928]
 
 
 def test_failed_reading_is_not_a_short_body() -> None:
-    """After a read that failed, the rest is not given as if it were whole."""
+    """After a failed read, the rest is not returned as if it were the whole."""
     asked = Request("POST", "/", "", [], body=Broken())
     with pytest.raises(ConnectionError):
         asked.bytes()
@@ -211,7 +211,7 @@ def test_failed_reading_is_not_a_short_body() -> None:
     ],
 )
 def test_text(content: bytes, content_type: str, text: str) -> None:
-    """Text is decoded by its charset, UTF-8 by default."""
+    """Text is decoded with its charset, UTF-8 by default."""
     assert post(content, content_type).text() == text
 
 
@@ -232,7 +232,7 @@ def test_bad_text(content: bytes, content_type: str, says: str) -> None:
 
 
 def test_json() -> None:
-    """JSON is read whatever the content type says, in any encoding of Unicode."""
+    """JSON is read whatever the content type is, in any encoding of Unicode."""
     assert post(b'{"a": [1, null]}').json() == {"a": [1, None]}
     assert post('"é"'.encode("utf-16")).json() == "é"
 
@@ -256,7 +256,7 @@ def test_form() -> None:
 
 
 def test_async_readers() -> None:
-    """In an async request the same names are awaited, in any order and twice."""
+    """An async request has the same names to await, in any order and repeatedly."""
 
     async def read() -> list[Any]:
         body = AsyncSource(b"1", b"2")
@@ -275,7 +275,7 @@ def test_async_readers() -> None:
 
 
 def test_async_stream() -> None:
-    """An async stream gives the pieces as they come, once."""
+    """An async stream gives the pieces as they arrive, once."""
 
     async def read() -> list[bytes]:
         asked = AsyncRequest("POST", "/", "", [], body=AsyncSource(b"a", b"b"))
@@ -300,7 +300,7 @@ def test_async_without_body() -> None:
 
 
 def test_async_errors() -> None:
-    """What is the client's fault is so in an async request too."""
+    """A client's fault is also one in an async request."""
 
     async def read() -> None:
         await AsyncRequest("POST", "/", "", [], body=AsyncSource(b"{")).json()
@@ -343,11 +343,11 @@ print("fine")
 
 
 def interpreters() -> list[str]:
-    """Our own interpreter, and the oldest that apps may have where it is installed."""
+    """Our own interpreter, and the oldest supported one if it is installed."""
     of_pyenv = Path.home().glob(".pyenv/versions/3.9.*/bin/python3.9")
     candidates = filter(None, [*map(str, of_pyenv), shutil.which("python3.9")])
     for python in candidates:
-        # pyenv leaves a python3.9 on the PATH that is none: it has to answer.
+        # pyenv's python3.9 on the PATH may be a stub that fails, so it has to run.
         if not subprocess.run([python, "-c", ""], capture_output=True, check=False).returncode:
             return [sys.executable, python]
     return [sys.executable]
@@ -355,7 +355,7 @@ def interpreters() -> list[str]:
 
 @pytest.mark.parametrize("python", interpreters())
 def test_light_and_old(python: str) -> None:
-    """Apps start without a heavy module of the library, on Python 3.9 too."""
+    """Apps start without heavy standard library modules, also on Python 3.9."""
     options = ["-I", "-S", "-B", "-W", "error"]
     command = [python, *options, "-c", MAIN_PATHS, str(ROOT), ",".join(HEAVY)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)

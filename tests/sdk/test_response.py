@@ -26,7 +26,7 @@ def test_text() -> None:
 
 
 def test_binary() -> None:
-    """Bytes, whatever holds them, are sent as octets."""
+    """Bytes of any type are sent as octets."""
     for body in (b"a\xff", bytearray(b"a\xff"), memoryview(b"a\xff")):
         response = Response(body)
         assert response.body == b"a\xff"
@@ -39,7 +39,7 @@ def test_empty() -> None:
 
 
 def test_content_type_of_the_app_wins() -> None:
-    """The argument goes before the default, the header before both."""
+    """The argument wins over the default, and a header wins over both."""
     assert Response("x", content_type="a/b").headers.items() == [("content-type", "a/b")]
     headers = {"Content-Type": "c/d"}
     assert Response("x", headers=headers, content_type="a/b").headers.items() == [
@@ -56,7 +56,7 @@ def test_headers_are_copied() -> None:
 
 
 def test_headers_are_checked() -> None:
-    """A header that cannot be sent is refused where the Response is made."""
+    """A header that cannot be sent is refused when the Response is made."""
     with pytest.raises(ValueError, match="header 'x-a'"):
         Response("x", 200, {"x-a": "a\r\nset-cookie: b"})
     with pytest.raises(ValueError, match="header 'content-type'"):
@@ -65,7 +65,7 @@ def test_headers_are_checked() -> None:
 
 @pytest.mark.parametrize("status", [100, 199, 600, -1, 0, "200", 200.0, True, None])
 def test_bad_status(status: Any) -> None:
-    """A status that is no int from 200 to 599 is refused, and shown."""
+    """A status that is not an int from 200 to 599 is refused, and shown."""
     with pytest.raises(ValueError, match="from 200 to 599, not") as caught:
         Response("x", status)
     assert repr(status) in str(caught.value)
@@ -80,7 +80,7 @@ def test_status_of_any_int() -> None:
 
 @pytest.mark.parametrize("status", [204, 205, 304])
 def test_statuses_without_body(status: int) -> None:
-    """A body is refused where the status has none; an empty one is none."""
+    """A body is refused if the status has none; an empty one does not count."""
     assert Response("", status).headers.items() == []
     with pytest.raises(ValueError, match=f"status {status} has no body"):
         Response("x", status)
@@ -89,14 +89,14 @@ def test_statuses_without_body(status: int) -> None:
 
 
 def test_lists_are_joined() -> None:
-    """A list is whole already, so it is joined, and a wrong piece shows at once."""
+    """A list is complete already, so it is joined, and a wrong piece raises at once."""
     assert Response(["a", b"b", bytearray(b"c"), memoryview(b"d")]).body == b"abcd"
     with pytest.raises(TypeError, match="piece of type int"):
         Response(["a", 1])  # type: ignore[list-item]  # the error is the point
 
 
 def test_generators() -> None:
-    """A generator is read piece by piece, text encoded, and closed with the Response."""
+    """A generator is read piece by piece, with text encoded, and is closed with the Response."""
     log = []
 
     def body() -> Iterator[str | bytes]:
@@ -116,13 +116,13 @@ def test_generators() -> None:
 
 
 def test_wrong_pieces() -> None:
-    """A generator that gives something else fails with the type that came."""
+    """A generator that yields anything else fails with an error that names the type."""
     with pytest.raises(TypeError, match="piece of type dict"):
         collect(Response(iter([{}])))  # type: ignore[arg-type]  # the error is the point
 
 
 def test_open_files_go_in_pieces() -> None:
-    """An open file is read by 64 KiB, not by lines, and closed with the Response."""
+    """An open file is read in pieces of 64 KiB, not lines, and is closed with the Response."""
     file = io.BytesIO(b"a\n" * 50_000)
     response = Response(file)
     assert [len(piece) for piece in pieces(response)] == [65536, 34464]
@@ -132,7 +132,7 @@ def test_open_files_go_in_pieces() -> None:
 
 
 def test_iterables_are_read_again() -> None:
-    """What can be iterated again is, as a Response in a table of routes answers often."""
+    """An iterable is iterated again for each answer, as a table of routes reuses a Response."""
 
     class Count:
         def __iter__(self) -> Iterator[str]:
@@ -169,7 +169,7 @@ def test_async_iterables() -> None:
 
 
 def test_aclose_of_a_sync_body() -> None:
-    """aclose closes a sync body too, so an async handler needs no case for it."""
+    """aclose closes a sync body too, so an async handler needs no special case."""
     file = io.BytesIO(b"a")
     asyncio.run(Response(file).aclose())
     assert file.closed
@@ -186,14 +186,14 @@ def test_aclose_of_a_sync_body() -> None:
     ],
 )
 def test_bad_bodies(body: Any, says: str) -> None:
-    """Another body is a TypeError that says what came and what is allowed."""
+    """Any other body is a TypeError that names its type and what is allowed."""
     with pytest.raises(TypeError, match="is str, bytes, an iterable or async iterable") as caught:
         Response(body)
     assert str(caught.value).endswith(says)
 
 
 def test_forgotten_await() -> None:
-    """A coroutine as a body is told as what it is."""
+    """The error for a coroutine as a body says to await it."""
 
     async def text() -> str:
         return "x"
@@ -212,7 +212,7 @@ def test_json() -> None:
 
 
 def test_what_json_cannot_say() -> None:
-    """A value that JSON has no form for is an error here, not at the client."""
+    """A value that JSON cannot express is an error here, not at the client."""
     with pytest.raises(TypeError, match="object is not JSON serializable"):
         Response.json(object())
     with pytest.raises(ValueError, match="JSON"):
@@ -238,21 +238,21 @@ def test_html() -> None:
     ],
 )
 def test_redirect(location: str, expected: str) -> None:
-    """A location is a URL: what cannot stand in one is percent-encoded, the rest is kept."""
+    """A location is a URL: invalid characters are percent-encoded, the rest is kept."""
     response = Response.redirect(location)
     assert (response.status, response.body) == (302, None)
     assert response.headers.items() == [("location", expected)]
 
 
 def test_redirect_status() -> None:
-    """Only a status that redirects is taken."""
+    """Only a redirect status is accepted."""
     assert Response.redirect("/", 308, {"x-a": "b"}).status == 308
     with pytest.raises(ValueError, match="200 does not redirect"):
         Response.redirect("/", 200)
 
 
 def test_subclasses_make_their_own() -> None:
-    """The makers of a subclass give that subclass."""
+    """The class methods of a subclass make that subclass."""
 
     class Mine(Response):
         pass

@@ -1,4 +1,4 @@
-"""Keys as bytes, in the order of the tuples."""
+"""Keys as bytes, which sort like the tuples."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ RANKS = [bytes, str, int, float, bool]
 
 
 def order(key: tuple[Any, ...]) -> list[tuple[int, Any]]:
-    """By type, then by value."""
+    """The sort key: by type, then by value."""
     return [(RANKS.index(type(element)), element) for element in key]
 
 
@@ -35,14 +35,14 @@ def order(key: tuple[Any, ...]) -> list[tuple[int, Any]]:
 @example((-(2**63),), (-(2**63) + 1,))
 @example((math.inf,), (-math.inf,))
 def test_order(one: tuple[Any, ...], other: tuple[Any, ...]) -> None:
-    """The order of the bytes is that of the tuples, and equal tuples have equal bytes."""
+    """The bytes sort like the tuples, and equal tuples have equal bytes."""
     assert (encode(one) < encode(other)) == (order(one) < order(other))
     assert (encode(one) == encode(other)) == (order(one) == order(other))
 
 
 @given(KEYS)
 def test_round_trip(key: tuple[Any, ...]) -> None:
-    """What was encoded comes back, with the same types."""
+    """What was encoded decodes to the same values and types."""
     assert order(decode(encode(key))) == order(key)
 
 
@@ -51,7 +51,7 @@ def test_round_trip(key: tuple[Any, ...]) -> None:
 @example(("a",), ("a\0",))
 @example((b"a",), (b"a\0\xff",))
 def test_prefix(prefix: tuple[Any, ...], key: tuple[Any, ...]) -> None:
-    """In the span of a prefix lie the keys that begin with its elements and have more, no other."""
+    """The span of a prefix covers exactly the longer keys that begin with its elements."""
     start, end = span(prefix)
     is_below = len(key) > len(prefix) and order(key[: len(prefix)]) == order(prefix)
     assert (start <= encode(key) < end) == is_below
@@ -60,7 +60,7 @@ def test_prefix(prefix: tuple[Any, ...], key: tuple[Any, ...]) -> None:
 
 @given(st.binary(max_size=30))
 def test_garbage(raw: bytes) -> None:
-    """Bytes are a key, and then the only ones that it has, or a ValueError."""
+    """Any bytes are the only encoding of a key, or give a ValueError."""
     try:
         key = decode(raw)
     except ValueError:
@@ -82,12 +82,12 @@ def test_garbage(raw: bytes) -> None:
     ],
 )
 def test_layout(key: tuple[Any, ...], encoded: bytes) -> None:
-    """The bytes are those of FoundationDB's specification."""
+    """The bytes follow FoundationDB's specification."""
     assert encode(key) == encoded
 
 
 def test_negative_zero() -> None:
-    """-0.0 and 0.0 are one key."""
+    """-0.0 and 0.0 are the same key."""
     assert encode((-0.0,)) == encode((0.0,))
 
 
@@ -105,7 +105,7 @@ def test_negative_zero() -> None:
     ],
 )
 def test_refused(key: Any, kind: type[Exception], word: str) -> None:
-    """What no key can hold is refused with a word on why."""
+    """What no key can hold is refused, with the reason."""
     with pytest.raises(kind, match=word):
         encode(key)
 

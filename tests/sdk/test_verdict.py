@@ -1,4 +1,4 @@
-"""Continue: what it takes, and what it refuses where it is made."""
+"""Continue: what it accepts, and what it refuses when it is made."""
 
 import datetime
 from typing import Any
@@ -69,19 +69,19 @@ BAD: list[dict[str, Any]] = [
 
 @pytest.mark.parametrize(("said", "message"), GOOD)
 def test_what_is_sent(said: dict[str, Any], message: dict[str, Any]) -> None:
-    """A Continue says what it was given, in the names of the channel, and nothing else."""
+    """A Continue sends exactly what it was given, under the names of the channel."""
     assert Continue(**said).message == message
 
 
 @pytest.mark.parametrize(("said", "_message"), GOOD)
 def test_the_runtime_takes_it(said: dict[str, Any], _message: dict[str, Any]) -> None:
-    """What can be made is no bad verdict, where its stage may say so."""
+    """The runtime accepts every Continue that can be made, in a stage that may send it."""
     verdict = {"type": "VERDICT", "id": 1, "action": "continue", **Continue(**said).message}
     read_verdict(verdict, Question("on_request", stage="route"))
 
 
 @pytest.mark.parametrize("said", BAD)
 def test_what_is_refused(said: dict[str, Any]) -> None:
-    """What the runtime would not take is an error where it is made."""
+    """What the runtime would refuse is an error when the Continue is made."""
     with pytest.raises((ValueError, TypeError)):
         Continue(**said)
