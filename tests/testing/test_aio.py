@@ -25,7 +25,7 @@ async def websocket(ws: AsyncWebSocket) -> None:
 
 
 def test_all_of_it() -> None:
-    """Requests beside each other, a stream that does not end, and a WebSocket."""
+    """Parallel requests, an endless stream, and a WebSocket."""
 
     async def run() -> None:
         async with AsyncClient(fetch, websocket=websocket) as client:

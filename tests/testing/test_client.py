@@ -27,7 +27,7 @@ EXAMPLES = Path(__file__).resolve().parents[2] / "apps"
 
 
 def echo(request: Request) -> Response:
-    """Tells what came."""
+    """Answers with what it received."""
     told = {
         "method": request.method,
         "path": request.path,
@@ -40,7 +40,7 @@ def echo(request: Request) -> Response:
 
 
 def asked(request: Request) -> Response:
-    """Fails in the ways that its path names."""
+    """Fails in the way that its path names."""
     if request.path == "/key":
         return Response(str({}["missing"]))
     if request.path == "/exit":
@@ -51,7 +51,7 @@ def asked(request: Request) -> Response:
 
 
 def test_fetch() -> None:
-    """A fetch function gets what a client sends, and the client what it answers."""
+    """A fetch function gets what a client sends, and the client gets its answer."""
     with Client(echo, base="/shop") as client:
         answer = client.post("/a b?x=1", params={"y": ["2", "3"]}, json={"n": 1})
     told = answer.json()
@@ -67,7 +67,7 @@ def test_fetch() -> None:
 
 
 def test_headers_in_any_case() -> None:
-    """Names are found in any case on both sides; what a call says replaces what the client has."""
+    """Names are found in any case on both sides; headers of a call replace those of the client."""
 
     def fetch(request: Request) -> Response:
         return Response("", headers={"X-Seen": request.headers["x-user"]})
@@ -79,7 +79,7 @@ def test_headers_in_any_case() -> None:
 
 
 def test_async_fetch_shares_a_loop() -> None:
-    """Handlers of an async app run beside each other, on a loop of their own."""
+    """Handlers of an async app run in parallel, on a loop of their own."""
     waiting = asyncio.Event()
 
     async def fetch(request: AsyncRequest) -> Response:
@@ -124,12 +124,12 @@ def flask_app() -> Flask:
     def boom() -> str:
         raise LookupError("no such thing")
 
-    app.testing = True  # or Flask answers a 500 by itself
+    app.testing = True  # otherwise Flask answers with a 500 itself
     return app
 
 
 def test_flask() -> None:
-    """A WSGI app keeps its session by the client's cookies, and redirects are followed if asked."""
+    """A WSGI app keeps its session in the client's cookies; redirects are followed on request."""
     with Client(flask_app()) as client:
         assert client.get("/whoami").text == "nobody"
         assert client.get("/login").status == 303
@@ -186,7 +186,7 @@ def test_forms_and_files() -> None:
 
 
 def test_errors() -> None:
-    """What an app raises is raised where it was asked, or is a 500; a BadBody is the app's 400."""
+    """An app's exception is raised at the call, or becomes a 500; a BadBody is the app's 400."""
     with Client(asked) as client:
         with pytest.raises(KeyError, match="missing"):
             client.get("/key")
@@ -198,11 +198,11 @@ def test_errors() -> None:
         answer = client.get("/key")
         assert answer.status == 500
         assert answer.json()["error"]["code"] == "app_error"
-        assert "stack" not in answer.json()["error"]  # which is for who develops
+        assert "stack" not in answer.json()["error"]  # it is for developers only
 
 
 def test_an_app_that_does_not_answer() -> None:
-    """Waiting ends, with what was asked in the message; the app hears that nobody waits."""
+    """Waiting ends, with the request in the message, and the app is told that the client left."""
     left = threading.Event()
 
     def fetch(request: Request) -> Response:
@@ -219,7 +219,7 @@ def test_an_app_that_does_not_answer() -> None:
 
 
 def test_streams() -> None:
-    """Pieces come as they are made, and who leaves ends the generator."""
+    """Pieces arrive as they are made, and leaving ends the generator."""
     ended = threading.Event()
 
     def numbers() -> Iterator[bytes]:
@@ -242,7 +242,7 @@ def test_streams() -> None:
 
 
 def test_an_answer_that_breaks_off() -> None:
-    """What a generator raises reaches who reads it."""
+    """An exception of a generator reaches the reader."""
 
     def pieces() -> Iterator[bytes]:
         yield b"a"
@@ -254,7 +254,7 @@ def test_an_answer_that_breaks_off() -> None:
 
 
 def test_large_bodies() -> None:
-    """Bodies larger than all windows go both ways, also where the app reads nothing."""
+    """Bodies larger than all windows go both ways, even if the app reads nothing."""
 
     def fetch(request: Request) -> Response:
         return Response("" if request.path == "/unread" else request.bytes())
@@ -282,7 +282,7 @@ async def async_chat(ws: AsyncWebSocket) -> None:
 
 
 def test_websocket() -> None:
-    """Messages go both ways, of each kind and size; the app's close tells why."""
+    """Messages of each kind and size go both ways; the app's close gives its reason."""
     with Client(None, websocket=chat) as client:
         assert client.get("/").status == 426
         with client.websocket("/chat") as ws:
@@ -300,7 +300,7 @@ def test_websocket() -> None:
 
 
 def test_async_websocket_and_its_error() -> None:
-    """What an async handler raises is raised where the test is."""
+    """An exception of an async handler is raised in the test."""
     with Client(None, websocket=async_chat) as client:
         with client.websocket("/") as ws:
             ws.send("a")
@@ -311,7 +311,7 @@ def test_async_websocket_and_its_error() -> None:
 
 
 def test_a_websocket_that_is_denied() -> None:
-    """The answer of an app that denies a WebSocket comes with the exception."""
+    """If an app denies a WebSocket, its answer comes with the exception."""
 
     def deny(_ws: WebSocket) -> Response:
         return Response("members only", status=403)
@@ -323,7 +323,7 @@ def test_a_websocket_that_is_denied() -> None:
 
 
 def test_a_folder(tmp_path: Path) -> None:
-    """A folder's app has its manifest, environment, modules and base; all goes with the client."""
+    """A folder's app has its manifest, environment, modules and base, all removed at the end."""
     folder = tmp_path / "shop"
     folder.mkdir()
     (folder / "buntime.yaml").write_text("env:\n  COLOR: green\n")
@@ -361,7 +361,7 @@ def test_a_folder(tmp_path: Path) -> None:
     ],
 )
 def test_folders_that_are_no_app(tmp_path: Path, files: dict[str, str], error: str) -> None:
-    """What is wrong is said as the runtime says it."""
+    """The error is the same as the runtime's."""
     folder = tmp_path / "faulty"
     folder.mkdir()
     for name, text in files.items():
@@ -373,7 +373,7 @@ def test_folders_that_are_no_app(tmp_path: Path, files: dict[str, str], error: s
 
 
 def test_an_exception_at_import(tmp_path: Path) -> None:
-    """What the module raises is raised as it is, and nothing of it stays."""
+    """The module's exception is raised unchanged, and nothing of the module stays."""
     folder = tmp_path / "broken"
     folder.mkdir()
     (folder / "app.py").write_text("raise OSError('no database')\n")
@@ -384,7 +384,7 @@ def test_an_exception_at_import(tmp_path: Path) -> None:
 
 
 def test_a_site(tmp_path: Path) -> None:
-    """A static site's files, its redirects, and what it does not have."""
+    """A static site serves its files and redirects, and answers 404 for what it does not have."""
     folder = tmp_path / "pages"
     (folder / "docs").mkdir(parents=True)
     (folder / "index.html").write_text("<head></head>home")
@@ -397,7 +397,7 @@ def test_a_site(tmp_path: Path) -> None:
 
 
 def test_a_mounted_folder(tmp_path: Path) -> None:
-    """Folders of `static` are answered as the runtime does, all else by the app."""
+    """Folders of `static` are served as by the runtime, everything else by the app."""
     folder = tmp_path / "mixed"
     (folder / "assets").mkdir(parents=True)
     (folder / "assets" / "a.css").write_text("a{}")
@@ -412,7 +412,7 @@ def test_a_mounted_folder(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", sorted(path.name for path in EXAMPLES.iterdir() if path.is_dir()))
 def test_the_examples(name: str) -> None:
-    """Each example of the project can be called so."""
+    """Each example of the project can be called this way."""
     folder = EXAMPLES / name
     versions = sorted(path for path in folder.iterdir() if path.is_dir() and path.name[0].isdigit())
     with Client(versions[-1] if versions else folder, base=f"/{name}") as client:
@@ -420,7 +420,7 @@ def test_the_examples(name: str) -> None:
 
 
 def test_hooks_of_the_end() -> None:
-    """on_terminate runs when the client is closed, and a client may be used again."""
+    """on_terminate runs when the client is closed, and the client can be used again."""
     module = ModuleType("hooked")
     ended: list[int] = []
     module.fetch = echo  # type: ignore[attr-defined]  # an app's module
@@ -437,13 +437,13 @@ def test_hooks_of_the_end() -> None:
 
 @pytest.mark.parametrize("given", [3, None, [], "no such folder at all"])
 def test_what_is_no_app(given: Any) -> None:
-    """What cannot be called is refused, and says what can."""
+    """What cannot be called is refused, with what can."""
     with pytest.raises(AppNotLoaded):
         Client(given)
 
 
 def test_nothing_is_left() -> None:
-    """Neither threads nor descriptors stay behind."""
+    """Neither threads nor descriptors are left behind."""
 
     async def fetch(_request: AsyncRequest) -> Response:
         return Response("x")
@@ -462,7 +462,7 @@ def test_nothing_is_left() -> None:
 
 
 def test_one_that_is_not_closed() -> None:
-    """A client that goes out of use ends its app, hooks included."""
+    """A client that is garbage collected ends its app, including its hooks."""
     module = ModuleType("hooked")
     ended: list[int] = []
     module.fetch = echo  # type: ignore[attr-defined]  # an app's module
@@ -474,7 +474,7 @@ def test_one_that_is_not_closed() -> None:
 
 
 def test_answers() -> None:
-    """An answer that is no JSON says what it is instead."""
+    """The error for an answer that is not JSON says what it is."""
     with Client(asked) as client:
         answer = client.get("/")
     assert isinstance(answer, Answer)

@@ -1,4 +1,4 @@
-"""Apps of folders in one process: each has its place while it is asked, and gives it back."""
+"""Several apps from folders in one process: each runs in its own environment for a call."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ FILES = {"index.py": APP, "late.py": "", "note": "read"}
 
 @pytest.fixture
 def before() -> Iterator[None]:
-    """What a client must leave as it was."""
+    """Checks that a client leaves everything as it was."""
 
     def now() -> tuple[object, ...]:
         variables = {**os.environ, "PYTEST_CURRENT_TEST": ""}
@@ -60,7 +60,7 @@ def before() -> Iterator[None]:
 
 @pytest.mark.usefixtures("before")
 def test_two_at_once(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    """Two apps with modules and variables of the same names do not meet, whoever is asked."""
+    """Two apps with modules and variables of the same names do not affect each other."""
     one = {**FILES, "helper.py": "NAME = 'a'"}
     shop = write_app(tmp_path / "shop", one, env={"COLOUR": "blue"}, ttl=60)
     two = {**FILES, "helper.py": "NAME = 'b'"}
@@ -79,7 +79,7 @@ def test_two_at_once(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
 
 @pytest.mark.usefixtures("before")
 def test_names_of_the_standard_library(tmp_path: Path) -> None:
-    """A file called token.py is the app's, and the library's is everybody else's."""
+    """A file called token.py is the app's, while everyone else gets the library's."""
     code = "import token, tokenize, queue\nfrom buntime import Response\n"
     code += "def fetch(request):\n    return Response(token.NAME + queue.Queue.__module__)\n"
     app = write_app(tmp_path / "shop", {"app.py": code, "token.py": "NAME = 'ours, '"})
@@ -88,7 +88,7 @@ def test_names_of_the_standard_library(tmp_path: Path) -> None:
 
 
 def test_versions(tmp_path: Path) -> None:
-    """Of an app with versions the newest answers, and each by its own folder."""
+    """An app with versions answers with the newest, and each version from its own folder."""
     for version in ("1.0.0", "2.0.0"):
         code = f"from buntime import Response\nfetch = lambda request: Response('{version}')"
         write_app(tmp_path / "@acme/shop" / version, {"app.py": code})
@@ -99,7 +99,7 @@ def test_versions(tmp_path: Path) -> None:
 
 
 def test_no_folder(tmp_path: Path) -> None:
-    """The error says where was looked, as a path may be meant from elsewhere."""
+    """The error says where the folder was looked for, since its path may be relative."""
     with pytest.raises(AppNotLoaded, match=f"nowhere: there is no such folder in {os.getcwd()}"):
         Client("nowhere")
     with pytest.raises(AppNotLoaded, match="colour"):
@@ -107,7 +107,7 @@ def test_no_folder(tmp_path: Path) -> None:
 
 
 def test_threads_are_seen(tmp_path: Path) -> None:
-    """The threads of an app's handlers are Python's, which debuggers and coverage can follow."""
+    """The threads of an app's handlers are visible to debuggers and coverage."""
     code = "import threading, time\nfrom buntime import Response\n"
     code += "def fetch(request):\n    time.sleep(0.05)\n"
     code += "    return Response(type(threading.current_thread()).__name__)\n"
@@ -125,7 +125,7 @@ def test_threads_are_seen(tmp_path: Path) -> None:
 
 
 def test_echo_of_a_large_body() -> None:
-    """A body larger than all windows goes in while it comes out."""
+    """A body larger than all windows can be sent while the answer is received."""
     body = os.urandom(3_000_000)
 
     def fetch(request: Request) -> Response:
@@ -136,7 +136,7 @@ def test_echo_of_a_large_body() -> None:
 
 
 def test_many_messages() -> None:
-    """Messages of a WebSocket cost credit, empty ones too, which is given back."""
+    """Messages of a WebSocket cost credit, even empty ones, and the credit is given back."""
 
     def websocket(ws: WebSocket) -> None:
         for _ in range(3000):
@@ -148,7 +148,7 @@ def test_many_messages() -> None:
 
 
 def test_messages_that_meet() -> None:
-    """No message is lost that comes while a large one is sent."""
+    """No message is lost that arrives while a large one is sent."""
 
     def websocket(ws: WebSocket) -> None:
         for message in ws:

@@ -1,4 +1,4 @@
-"""An app sees, and a client gets, the same of `buntime.testing` as of a runtime."""
+"""With `buntime.testing` an app sees, and a client gets, the same as with a runtime."""
 
 from __future__ import annotations
 
@@ -115,7 +115,7 @@ MANIFESTS: dict[str, dict[str, object]] = {
 
 
 class Case(NamedTuple):
-    """A request."""
+    """A request to compare."""
 
     method: str
     path: str
@@ -163,7 +163,7 @@ CASES = [
     Case("GET", "/missing.css"),
     Case("POST", "/style.css", body=b"x"),
 ]
-# Of the connection, and of the moment.
+# These depend on the connection and the time.
 NOT_COMPARED = {"date", "last-modified", "connection", "keep-alive"}
 Seen = tuple[int, list[tuple[str, str]], Any]
 
@@ -184,11 +184,11 @@ def runtime(folder: Path) -> Iterator[Runtime]:
 
 @pytest.mark.parametrize("name", APPS)
 def test_the_same(name: str, folder: Path, runtime: Runtime) -> None:
-    """Each request leads to the same answer: status, fields and body, and so to the same app."""
+    """Each request gets the same answer: status, fields and body, from an app that saw the same."""
     different = []
     with Client(folder / name, raise_errors=False) as client:
         for number, case in enumerate(CASES):
-            client.cookies.clear()  # of which the runtime's client keeps none
+            client.cookies.clear()  # the runtime's client keeps none
             id_ = f"parity-{number:04}"
             ours, theirs = of_client(client, case, id_), of_runtime(runtime, name, case, id_)
             if ours != theirs:
