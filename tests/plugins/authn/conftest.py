@@ -1,4 +1,4 @@
-"""authn for a test."""
+"""authn for tests."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ import pytest
 from authn import passwords
 from tests.support.signingin import Signing
 
-_LOG2_N = 8  # scrypt in half a millisecond
+_LOG2_N = 8  # makes scrypt take half a millisecond
 
 
 @pytest.fixture
 def made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Signing]]:
-    """Makes authn with options."""
+    """Makes authn with the given options."""
     monkeypatch.setattr(passwords, "_LOG2_N", _LOG2_N)
     all_of_them: list[Signing] = []
 

@@ -21,7 +21,7 @@ ACCOUNT = f"{HERE}{BASE}/account"
 
 
 def ask(signing: Signing, method: str, path: str = "", body: Any = None, **query: str) -> Any:
-    """What operators are answered: the status and the JSON."""
+    """The answer to an operator: the status and the JSON."""
     content = None if body is None else Body(json.dumps(body).encode())
     more = "&".join(f"{name}={value}" for name, value in query.items())
     target = f"/api/users{path}" + (f"?{more}" if more else "")
@@ -43,7 +43,7 @@ def is_in(browser: Browser) -> bool:
 
 
 def test_from_an_invitation_to_a_session(made: Make) -> None:
-    """The link is good for once, and for a week."""
+    """An invitation link works once, and for a week."""
     signing = made()
     status, told = ask(signing, "POST", body={"name": "Ann", "roles": ["admin"]})
     assert (status, told["user"]["name"], told["user"]["hasPassword"]) == (201, "ann", False)
@@ -81,7 +81,7 @@ def test_a_reset_ends_what_was_there(made: Make) -> None:
 
 
 def test_what_operators_see_and_change(made: Make) -> None:
-    """Roles hold at once, and somebody who is disabled is out at once."""
+    """Role changes apply at once, and a disabled user is signed out at once."""
     signing = made()
     signing.add(email="ann@example.com")
     browser = signed_in(signing)
@@ -184,7 +184,7 @@ def test_a_change_of_the_password_ends_all_sessions(made: Make) -> None:
 
 
 def test_guesses_by_who_has_a_session_are_slowed(made: Make) -> None:
-    """Who finds an open browser does not learn the password by trying."""
+    """Someone with an open browser cannot find out the password by trying."""
     signing = made()
     signing.add()
     browser = signed_in(signing)

@@ -1,4 +1,4 @@
-"""Signing in at a provider: what is believed of what it and the browser say."""
+"""Signing in at a provider: which of its and the browser's claims are believed."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def signing_of(made: Make, provider: Provider, **more: Any) -> Signing:
 
 
 def go(browser: Browser) -> str:
-    """To the provider: the URL there."""
+    """Starts a sign-in; returns the URL at the provider."""
     led = browser.ask("GET", f"{HERE}{BASE}/sign-in?to=/shop/").headers["location"]
     assert led == f"{BASE}/with/corp", "there is no other way"
     return str(browser.ask("GET", f"{HERE}{led}").headers["location"])
@@ -98,7 +98,7 @@ def test_signing_out_is_at_the_provider_too(made: Make, provider: Provider) -> N
 def test_a_token_that_is_not_as_it_should_be(
     made: Make, provider: Provider, claims: dict[str, Any]
 ) -> None:
-    """Nobody is signed in, the page says that much, and the log says why."""
+    """No one is signed in; the page says so, and the log says why."""
     signing = signing_of(made, provider)
     provider.claims.update(claims)
     page = sign_in(Browser(signing), provider)
@@ -123,7 +123,7 @@ def test_tokens_that_were_not_signed_by_the_provider(made: Make, provider: Provi
 
 
 def test_keys_that_have_changed(made: Make, provider: Provider) -> None:
-    """A token with a key that is not known yet has the keys asked for anew, not each time."""
+    """An unknown key in a token makes the keys reload, but not each time."""
     signing = signing_of(made, provider)
     assert sign_in(Browser(signing), provider).url == f"{HERE}/shop/"
     provider.key = new_key("two")
@@ -136,7 +136,7 @@ def test_keys_that_have_changed(made: Make, provider: Provider) -> None:
 
 
 def test_the_browser_cannot_lie(made: Make, provider: Provider) -> None:
-    """Another one's answer, another state, another issuer, and an answer twice lead nowhere."""
+    """An answer for another browser, with a wrong state or issuer, or used twice, is refused."""
     signing = signing_of(made, provider)
     browser, attacker = Browser(signing), Browser(signing)
     lure = provider.authorize(go(attacker))
@@ -194,7 +194,7 @@ def test_a_provider_that_answers_nonsense(made: Make, provider: Provider, raw: b
 
 
 def test_oauth2_by_the_user_endpoint(made: Make, provider: Provider) -> None:
-    """As GitHub has it: no ID token, a user with a login."""
+    """As with GitHub: no ID token, and a user with a login."""
     said = {
         "kind": "oauth2",
         "clientId": CLIENT,
@@ -213,7 +213,7 @@ def test_oauth2_by_the_user_endpoint(made: Make, provider: Provider) -> None:
 
 
 def test_several_providers(made: Make, provider: Provider) -> None:
-    """The page offers each, by its label, beside the password; each signs in by itself."""
+    """The page offers each by its label beside the password, and each works on its own."""
     with oidc_provider() as other:
         said = {
             "corp": {"issuer": provider.url, "clientId": CLIENT},
@@ -261,7 +261,7 @@ def test_a_user_who_was_disabled_does_not_come_in_by_a_provider(
     ],
 )
 def test_options_with_faults(said: dict[str, Any], secrets: str | None, why: str) -> None:
-    """The sentence says which, and never has the secret."""
+    """The message names the faulty option, and never shows the secret."""
     with pytest.raises(BadProvider, match=why) as caught:
         providers_of(said, secrets)
     assert "secret" not in str(caught.value).replace("clientSecrets", "")

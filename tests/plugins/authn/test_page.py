@@ -1,4 +1,4 @@
-"""docs/authn.md tells every option, every key of a provider, and every page."""
+"""docs/authn.md describes every option, every key of a provider, and every page."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def test_keys_of_a_provider() -> None:
 
 
 def test_it_is_off_and_hides_its_cookies(manifest: PluginManifest) -> None:
-    """Nobody's requests change before an operator says so, and no app sees a session."""
+    """No request changes until an operator enables it, and no app sees a session."""
     assert not manifest.enabled
     names = {f"{prefix}{name}" for prefix in ("", "__Host-") for name in ("bt-user", "bt-flow")}
     assert {*manifest.cookies} == names

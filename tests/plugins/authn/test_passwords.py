@@ -1,4 +1,4 @@
-"""Passwords, tokens and the slowing of guesses."""
+"""Passwords, tokens and the slowing down of guesses."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def test_weak_ones(password: str, why: str) -> None:
 
 
 def test_guesses_from_one_address_are_slowed() -> None:
-    """After some free ones each takes twice as long, up to a bound; a right one begins anew."""
+    """After some free guesses each wait doubles, up to a limit; a right one resets it."""
     throttle, now = Throttle(), 1000.0
     for _ in range(FREE_OF_ADDRESS):
         assert throttle.wait_s("a", "x", now) == 0

@@ -1,4 +1,4 @@
-"""Signing in by password: sessions, hosts, cookies, second factors; and who tries otherwise."""
+"""Signing in by password: sessions, hosts, cookies, second factors, and attacks."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def test_wrong_ones_are_told_the_same(made: Make, name: str, password: str) -> N
 
 
 def test_too_many_wrong_ones_wait(made: Make) -> None:
-    """Also the right one, then; another address does not."""
+    """After too many wrong passwords even the right one waits; another address does not."""
     signing = made()
     signing.add()
     browser = Browser(signing)
@@ -66,8 +66,7 @@ def test_too_many_wrong_ones_wait(made: Make) -> None:
 
 
 def test_each_sign_in_has_a_token_of_its_own(made: Make) -> None:
-    """A token that somebody has put into the browser before opens nothing, and the one before is
-    gone."""
+    """A token planted in the browser opens nothing, and a new sign-in ends the token before it."""
     signing = made()
     signing.add()
     browser = Browser(signing)
@@ -94,7 +93,7 @@ def test_a_session_is_of_one_host(made: Make) -> None:
 
 
 def test_the_cookie_over_tls(made: Make) -> None:
-    """No other host can set it: `__Host-`, Secure. The browser of the test checks its form."""
+    """`__Host-` and Secure keep other hosts from setting it. The test's browser checks its form."""
     signing = made()
     signing.add()
     browser = Browser(signing)
@@ -104,7 +103,7 @@ def test_the_cookie_over_tls(made: Make) -> None:
 
 
 def test_a_browser_without_cookies_is_told_once(made: Make) -> None:
-    """No loop: where the cookie did not come back it is said, and nobody is led on."""
+    """If the cookie does not come back, the page says so instead of redirecting in a loop."""
     signing = made()
     signing.add()
     browser = Browser(signing)
@@ -138,7 +137,7 @@ def test_nobody_is_led_to_another_site(made: Make, to: str | None, safe: str) ->
 
 
 def test_a_form_of_another_site_signs_nobody_in(made: Make) -> None:
-    """Nor one without the cookie of the page that it should be of."""
+    """A form from another site signs no one in, nor one without the cookie of its own page."""
     signing = made()
     signing.add()
     browser = Browser(signing)
@@ -176,7 +175,7 @@ def test_old_pages_are_told_so(made: Make) -> None:
 
 
 def test_sessions_end(made: Make) -> None:
-    """Who does nothing is out after a day, who does something after ten; who signs out at once."""
+    """A session ends after a day idle, after ten days in use, and at once on signing out."""
     signing = made()
     signing.add()
     browser = Browser(signing)
@@ -202,7 +201,7 @@ def test_sessions_end(made: Make) -> None:
 
 
 def test_the_second_factor(made: Make) -> None:
-    """A code is good for once, of now, and wrong ones are slowed."""
+    """A code works once and only for its time, and wrong ones are slowed down."""
     signing = made()
     signing.add()
     secret = pyotp.random_base32()
@@ -239,7 +238,7 @@ def across(made: Make, **more: object) -> Signing:
 
 
 def sign_in_across(browser: Browser, at: str) -> Page:
-    """At the one host where people sign in, on the way to another."""
+    """Signs in at the central sign-in host, on the way to another one."""
     page = browser.get(f"{at}{BASE}/sign-in?to=/cart")
     if page.title != "Sign in":
         return page
@@ -248,7 +247,7 @@ def sign_in_across(browser: Browser, at: str) -> Page:
 
 
 def test_two_hosts_and_one_sign_in(made: Make) -> None:
-    """The second host is entered without a question, and signing out of one is out of both."""
+    """The second host needs no further sign-in, and signing out of one signs out of both."""
     signing, browser = across(made), None
     browser = Browser(signing)
     shop, wiki = "https://shop.example.com", "https://wiki.apps.example.com"
@@ -260,7 +259,7 @@ def test_two_hosts_and_one_sign_in(made: Make) -> None:
 
 
 def test_the_form_may_lead_to_the_other_host(made: Make) -> None:
-    """Browsers hold redirects behind a form to its page's `form-action`."""
+    """Browsers apply a page's `form-action` to the redirects after its form, too."""
     browser = Browser(across(made))
     page = browser.get(f"https://shop.example.com{BASE}/sign-in")
     policy = page.headers["content-security-policy"]
@@ -275,7 +274,7 @@ def test_no_code_goes_to_a_host_that_is_not_named(made: Make, host: str) -> None
 
 
 def test_a_code_opens_nothing_in_another_browser(made: Make) -> None:
-    """Nor twice, nor late, nor once its user has signed out."""
+    """A code opens nothing in another browser, when used twice, too late, or after a sign-out."""
     signing = across(made)
     shop, browser = "https://shop.example.com", Browser(signing)
 
@@ -300,7 +299,7 @@ def test_a_code_opens_nothing_in_another_browser(made: Make) -> None:
 
 
 def test_a_handle_opens_nothing_by_itself(made: Make) -> None:
-    """Who lures somebody to sign in for a host of his own choice gets no session of his."""
+    """An attacker who lures someone to sign in for the attacker's flow gets no session."""
     signing = across(made)
     attacker, victim = Browser(signing), Browser(signing)
     lure = attacker.get(f"https://shop.example.com{BASE}/sign-in?to=/").url
@@ -321,7 +320,7 @@ def test_pages_that_are_not_there(made: Make) -> None:
 
 
 def test_markup_stays_text(made: Make) -> None:
-    """What comes from outside is escaped wherever it is shown."""
+    """All outside input is escaped wherever it is shown."""
     signing = made()
     evil = '"><script>alert(1)</script>'
     page = sign_in(Browser(signing), name=evil, password="x")

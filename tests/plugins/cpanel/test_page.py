@@ -1,4 +1,4 @@
-"""The files of the control panel: their size, words, and what they call."""
+"""The files of the control panel: their size, texts, and API calls."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def catalogue(language: str) -> dict[str, str]:
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda path: path.name)
 def test_size(page: Path) -> None:
-    """What a browser loads for a page, unpacked, with all that it imports and the longest words."""
+    """What a browser loads for a page, uncompressed, with all imports and the largest language."""
     words = max((PAGE / "js/lang").iterdir(), key=lambda path: path.stat().st_size)
     files = {PAGE / "index.html", PAGE / "style.css", PAGE / "icon.svg", words}
     above = [
@@ -52,14 +52,14 @@ def test_size(page: Path) -> None:
 
 
 def test_size_of_all() -> None:
-    """All that one browser could ever load: it loads one language."""
+    """Everything that one browser could ever load, which includes only one language."""
     sizes = {path: path.stat().st_size for path in PAGE.rglob("*") if path.is_file()}
     languages = sorted(size for path, size in sizes.items() if path.parent.name == "lang")
     assert sum(sizes.values()) - sum(languages[:-1]) <= MOST_BYTES, sizes
 
 
 def imported(script: Path, known: set[Path]) -> set[Path]:
-    """A module and what it imports, but for what it may import later."""
+    """A module and its imports, except those that it may load later."""
     if script in known:
         return known
     known.add(script)
@@ -69,7 +69,7 @@ def imported(script: Path, known: set[Path]) -> set[Path]:
 
 
 def test_catalogues_have_the_same_words() -> None:
-    """Each key has a text in each language, with the same places for values."""
+    """Each key has a text in each language, with the same placeholders."""
     english, german = catalogue("en"), catalogue("de")
     assert english.keys() == german.keys()
     for key, text in english.items():
@@ -78,14 +78,14 @@ def test_catalogues_have_the_same_words() -> None:
 
 @pytest.mark.parametrize("script", SCRIPTS, ids=lambda path: path.name)
 def test_words_are_known(script: Path) -> None:
-    """What a page says is in the catalogue."""
+    """Each text that a page shows is in the catalogue."""
     used = re.findall(r'\bt\("([^"]+)"', script.read_text("utf-8"))
     assert set(used) <= catalogue("en").keys()
 
 
 @pytest.mark.parametrize("script", SCRIPTS, ids=lambda path: path.name)
 def test_imports(script: Path) -> None:
-    """What a module imports is there, and exported."""
+    """Each imported name exists, and is exported."""
     text = script.read_text("utf-8")
     for names, source in re.findall(r'^import \{([^}]+)\} from "([^"]+)";', text, re.M):
         exporting = (script.parent / source).read_text("utf-8")
@@ -100,14 +100,14 @@ def test_imports(script: Path) -> None:
 
 @pytest.mark.parametrize("script", SCRIPTS, ids=lambda path: path.name)
 def test_nothing_is_read_as_html(script: Path) -> None:
-    """No text of an app, a client or an operator can become markup or code."""
+    """No text from an app, a client or an operator can become markup or code."""
     text = script.read_text("utf-8")
     assert not re.search(r"innerHTML|outerHTML|insertAdjacentHTML|document\.write|\beval\b", text)
     assert not re.search(r"new Function|DOMParser|srcdoc|createContextualFragment", text)
 
 
 def test_calls_are_of_the_api() -> None:
-    """Whatever the panel asks for is in the table of routes."""
+    """Everything that the panel requests is in the table of routes."""
     calls = [
         (METHODS.get(kind) or method or "GET", path)
         for script in SCRIPTS
@@ -123,7 +123,7 @@ def is_there(method: str, path: str) -> bool:
 
 
 SHOWN = re.compile(r"""(?<=")buntime [^"`$]*|(?<=`)buntime [^`\n]*""")
-# What stands for a value in a line of the panel, and what it may be there; others are a name.
+# Placeholders in the panel's command lines, and their possible values; all others are a name.
 VALUES = {
     "action": ("enable", "disable", "reload", "reset"),
     "app}@${version": ("shop@1.0.0",),
@@ -133,8 +133,8 @@ VALUES = {
 
 
 def test_its_lines_are_of_the_command_line(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """Each line that the panel shows is one that `buntime` takes, with its flags."""
-    monkeypatch.chdir(tmp_path)  # where no folder bears a command's name
+    """Each command line that the panel shows is valid for `buntime`, including its flags."""
+    monkeypatch.chdir(tmp_path)  # where no folder has the name of a command
     lines = [
         line
         for script in SCRIPTS

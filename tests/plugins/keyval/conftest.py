@@ -1,4 +1,4 @@
-"""A store for a test."""
+"""A store for tests."""
 
 from __future__ import annotations
 

@@ -11,7 +11,7 @@ from tests.support.keyvalstore import Kept
 
 
 def test_all_or_nothing(kept: Kept) -> None:
-    """Where one mutation fails none is made; where all pass they have one version."""
+    """If one mutation fails none is made; otherwise all have the same version."""
     kv = kept.client()
     kv.set(("name",), "Ann")
     before = kept.size()
@@ -53,7 +53,7 @@ def test_checks(kept: Kept) -> None:
     ],
 )
 def test_mutations(kept: Kept, there: Any, word: str, given: Any, result: Any) -> None:
-    """Each makes a new value of the one that is there."""
+    """Each mutation makes a new value from the existing one."""
     kv = kept.client()
     if there is not None:
         kv.set(("a",), there, ttl_s=60)
@@ -80,7 +80,7 @@ def test_mutations(kept: Kept, there: Any, word: str, given: Any, result: Any) -
     ],
 )
 def test_mutations_that_cannot_be(kept: Kept, there: Any, word: str, given: Any) -> None:
-    """What a value cannot take is refused, and the value stays."""
+    """A mutation that the value does not allow is refused, and the value stays."""
     kv = kept.client()
     version = kv.set(("a",), there)
     with pytest.raises(ServiceError) as caught:
@@ -90,7 +90,7 @@ def test_mutations_that_cannot_be(kept: Kept, there: Any, word: str, given: Any)
 
 
 def test_several_of_one_key(kept: Kept) -> None:
-    """A mutation sees what those before it have made."""
+    """A mutation sees the results of those before it."""
     kv = kept.client()
     kv.atomic().sum(("a",), 1).sum(("a",), 2).max(("a",), 10).commit()
     assert kv.get(("a",)) == 10
@@ -98,7 +98,7 @@ def test_several_of_one_key(kept: Kept) -> None:
 
 
 def test_outbox(kept: Kept) -> None:
-    """A message is put into a queue with the change that it is about."""
+    """A message can be enqueued together with the change that it is about."""
     kv = kept.client()
     kv.atomic().set(("order", 1), "new").enqueue("mails", {"order": 1}, delay_s=5).commit()
     assert kv.take("mails") is None

@@ -1,4 +1,4 @@
-"""The file: killed at any statement, full, of another version, open elsewhere."""
+"""The file: killed at any statement, full, from another version, open elsewhere."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from keyval.schema import MIGRATIONS
 from tests.support.harness import ROOT
 from tests.support.keyvalstore import Kept
 
-# Writes pairs that belong together, and tells of each that was committed.
+# Writes pairs that belong together, and prints each one that was committed.
 WRITER = """
 import sys
 from pathlib import Path
@@ -49,7 +49,7 @@ def writer(folder: Path, source: str = WRITER, **options: object) -> subprocess.
 
 
 def test_killed_while_writing(tmp_path: Path) -> None:
-    """What was committed is there after a SIGKILL, what was not is not, and nothing by half."""
+    """After a SIGKILL everything committed is there, and nothing else, not even half of a pair."""
     chance = random.Random(1)
     for _ in range(4):
         process = writer(tmp_path)
@@ -77,7 +77,7 @@ def test_killed_while_writing(tmp_path: Path) -> None:
 
 
 def test_a_file_that_may_not_grow(tmp_path: Path) -> None:
-    """At its bound writes are refused in clear words, reads go on, deleting makes room."""
+    """At its limit writes are refused with a clear message, reads work, and deleting makes room."""
     kept = Kept(tmp_path, file_bytes=1 << 20)
     kv = kept.client()
     kv.set(("first",), "kept")
@@ -93,7 +93,7 @@ def test_a_file_that_may_not_grow(tmp_path: Path) -> None:
     kept.close()
 
 
-# The disk takes no more than 300 kB of any file: what a full one does, without root.
+# Files are limited to 300 kB, which acts like a full disk and needs no root.
 FULL = """
 import resource, sys
 from pathlib import Path
@@ -117,7 +117,7 @@ print(kv.get(("next",)))
 
 
 def test_a_full_disk(tmp_path: Path) -> None:
-    """A write that the disk does not take is told, reads go on, and later writes when it does."""
+    """A write that the disk refuses is reported, reads go on, and so do later writes that fit."""
     assert resource.RLIMIT_FSIZE
     process = writer(tmp_path, FULL)
     told, _ = process.communicate(timeout=30)
@@ -127,7 +127,7 @@ def test_a_full_disk(tmp_path: Path) -> None:
 
 
 def test_one_writer(tmp_path: Path) -> None:
-    """A second process is refused while the first has the file, and let in afterwards."""
+    """A second process is refused while the first has the file open, and accepted afterwards."""
     process = writer(tmp_path)
     assert process.stdout is not None
     process.stdout.readline()
@@ -140,7 +140,7 @@ def test_one_writer(tmp_path: Path) -> None:
 
 
 def test_a_reader_beside(tmp_path: Path) -> None:
-    """A backup reads while the plugin writes, by SQLite's means."""
+    """A backup can read while the plugin writes, by SQLite's own means."""
     kept = Kept(tmp_path)
     kept.client().set(("a",), 1)
     other = sqlite3.connect(tmp_path / "keyval.db")
@@ -154,7 +154,7 @@ def test_a_reader_beside(tmp_path: Path) -> None:
 
 
 def test_a_newer_version(tmp_path: Path) -> None:
-    """A file that a newer keyval has written is refused, and left as it is."""
+    """A file from a newer keyval is refused, and not changed."""
     Database(tmp_path / "keyval.db").close()
     newer = sqlite3.connect(tmp_path / "keyval.db")
     newer.execute("PRAGMA user_version = 99")
@@ -167,7 +167,7 @@ def test_a_newer_version(tmp_path: Path) -> None:
 
 
 def test_migrations(tmp_path: Path) -> None:
-    """A file of each older version becomes one of today's, with what was in it."""
+    """A file of each older version is migrated to the current one, with its contents."""
     for version in range(len(MIGRATIONS) + 1):
         path = tmp_path / f"{version}.db"
         older = sqlite3.connect(path)
@@ -183,7 +183,7 @@ def test_migrations(tmp_path: Path) -> None:
 
 
 def test_no_database(tmp_path: Path) -> None:
-    """A file that is something else is refused with its name."""
+    """A file that is not a database is refused, with its name."""
     (tmp_path / "keyval.db").write_bytes(b"no database at all" * 1000)
     with pytest.raises(ServiceError, match=r"cannot open .*keyval\.db: file is not a database"):
         Database(tmp_path / "keyval.db")
@@ -193,7 +193,7 @@ def test_no_database(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("sync", "number"), [("normal", 1), ("full", 2)])
 def test_pragmas(tmp_path: Path, sync: str, number: int) -> None:
-    """The log is written ahead, and to the disk as the option says."""
+    """The database uses a write-ahead log, and syncs to disk as the option says."""
     database = Database(tmp_path / "keyval.db", sync=sync)
     assert database.row("PRAGMA journal_mode") == ("wal",)
     assert database.row("PRAGMA synchronous") == (number,)

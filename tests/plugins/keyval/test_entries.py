@@ -1,4 +1,4 @@
-"""Keys and values, by the client and the service, on a store whose clock stands."""
+"""Keys and values, by the client and the service, with a stopped clock."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ VALUES = [None, 0, 1.5, "ä\ud83d", [1, [2]], {"a": {"$bytes": 3}}, b"", b"\0\xf
 
 @pytest.mark.parametrize("value", VALUES, ids=range(len(VALUES)))
 def test_values(kept: Kept, value: Any) -> None:
-    """JSON and bytes come back as they were."""
+    """JSON and bytes read back unchanged."""
     kv = kept.client()
     kv.set(("a",), value)
     assert kv.get(("a",), "none") == value
 
 
 def test_nothing(kept: Kept) -> None:
-    """Where nothing is there is the default, and nothing is written to find it out."""
+    """A missing key gives the default, and looking it up writes nothing."""
     kv = kept.client()
     assert kv.get(("a",)) is None
     assert kv.get(("a",), 7) == 7
@@ -35,7 +35,7 @@ def test_nothing(kept: Kept) -> None:
 
 
 def test_spaces(kept: Kept) -> None:
-    """Each caller has its own."""
+    """Each caller has its own space."""
     kept.client("app:shop").set(("a",), 1)
     kept.client("plugin:audit").set(("a",), 2)
     assert kept.client("app:shop").get(("a",)) == 1
@@ -43,7 +43,7 @@ def test_spaces(kept: Kept) -> None:
 
 
 def test_only_if(kept: Kept) -> None:
-    """A write can depend on the version that is there, or on nothing being there."""
+    """A write can depend on the current version, or on the absence of the key."""
     kv = kept.client()
     first = kv.set(("a",), 1, only_if=0)
     with pytest.raises(ServiceError, match="version 1 is there, not 0") as caught:
@@ -66,7 +66,7 @@ def test_versions_never_come_twice(kept: Kept) -> None:
 
 
 def test_ttl(kept: Kept) -> None:
-    """What has expired is there for nobody, before it is deleted and after."""
+    """An expired entry is invisible, both before and after it is deleted."""
     kv = kept.client()
     version = kv.set(("a",), 1, ttl_s=10)
     kv.set(("b",), 2)
@@ -83,7 +83,7 @@ def test_ttl(kept: Kept) -> None:
 
 
 def test_sweeps_by_parts(kept: Kept) -> None:
-    """Much that has expired is deleted some at a time."""
+    """Many expired entries are deleted in batches."""
     kv = kept.client()
     for number in range(501):
         kv.set((number,), number, ttl_s=1)
@@ -94,7 +94,7 @@ def test_sweeps_by_parts(kept: Kept) -> None:
 
 
 def test_list(kept: Kept) -> None:
-    """Entries come in the order of their keys, below a prefix or in a range, and reversed."""
+    """Entries come in the order of their keys, by prefix or range, and also reversed."""
     kv = kept.client()
     for key in [("b", 1), ("a",), ("a", 10), ("a", 2), ("ab", 1), ("a", "x"), ("a", -1)]:
         kv.set(key, None)
@@ -107,7 +107,7 @@ def test_list(kept: Kept) -> None:
 
 
 def test_pages_are_short(kept: Kept) -> None:
-    """A page of large values ends before it has as many entries as it may."""
+    """A page of large values ends before its maximum number of entries."""
     kv = kept.client()
     for number in range(20):
         kv.set((number,), b"x" * 65536)
@@ -118,7 +118,7 @@ def test_pages_are_short(kept: Kept) -> None:
 
 
 def test_get_many(kept: Kept) -> None:
-    """Several at once, with None where nothing is."""
+    """Several keys at once, with None for each missing one."""
     kv = kept.client()
     kv.set(("a",), 1)
     found = kv.get_many([("a",), ("b",)])
@@ -134,7 +134,7 @@ def test_get_many(kept: Kept) -> None:
     )
 )
 def test_counts(kept: Kept, steps: list[tuple[str, int, bytes]]) -> None:
-    """What is counted of a space is what is in it, after any steps."""
+    """The counts of a space match its contents, after any steps."""
     kv = kept.client()
     for step, number, data in steps:
         if step == "s":
@@ -152,11 +152,11 @@ def test_counts(kept: Kept, steps: list[tuple[str, int, bytes]]) -> None:
         assert kept.size() == (size, len(rows), 0)
 
 
-# What is refused
+# Refusals
 
 
 def test_a_full_space(tmp_path: Path) -> None:
-    """A space that is full takes nothing more, and what makes it smaller; others go on."""
+    """A full space refuses writes except those that make it smaller; other spaces go on."""
     kept = Kept(tmp_path, space_bytes=1000)
     kv = kept.client()
     kv.set(("a",), b"x" * 800)
@@ -171,7 +171,7 @@ def test_a_full_space(tmp_path: Path) -> None:
 
 
 def test_a_space_that_holds_too_much_already(tmp_path: Path) -> None:
-    """A bound that was lowered keeps nobody from deleting."""
+    """Deleting still works after the limit was lowered."""
     kept = Kept(tmp_path)
     kept.client().set(("a",), b"x" * 800)
     kept.client().set(("b",), b"x" * 800)
@@ -182,7 +182,7 @@ def test_a_space_that_holds_too_much_already(tmp_path: Path) -> None:
 
 
 def test_too_many_spaces(tmp_path: Path) -> None:
-    """There are so many callers with something, then no more."""
+    """The number of callers with entries is limited."""
     kept = Kept(tmp_path, spaces=1)
     kept.client("app:a").set(("a",), 1)
     with pytest.raises(ServiceError, match="raise `spaces`"):
@@ -230,7 +230,7 @@ BAD: dict[str, tuple[str, list[Any]]] = {
 
 @pytest.mark.parametrize("name", BAD)
 def test_invalid(kept: Kept, name: str) -> None:
-    """What no client sends is refused as such, and changes nothing."""
+    """What no client sends is refused as invalid, and changes nothing."""
     method, arguments = BAD[name]
     with pytest.raises(ServiceError) as caught:
         getattr(kept.direct(), method)(*arguments)

@@ -1,4 +1,4 @@
-"""Queues, on a clock that the test sets."""
+"""Queues, with a clock that the test sets."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tests.support.keyvalstore import Kept
 
 
 def test_order(kept: Kept) -> None:
-    """The one that is ready the longest comes first; each is given to one taker."""
+    """The message that has been ready longest comes first; each is given to one taker."""
     kv = kept.client()
     for value in "abc":
         kv.enqueue("jobs", value, delay_s=2 if value == "a" else 0)
@@ -22,7 +22,7 @@ def test_order(kept: Kept) -> None:
 
 
 def test_ack(kept: Kept) -> None:
-    """What was acknowledged is gone, and can be acknowledged once."""
+    """An acknowledged message is gone, and cannot be acknowledged again."""
     kv = kept.client()
     kv.enqueue("jobs", b"x")
     message = kv.take("jobs")
@@ -35,7 +35,7 @@ def test_ack(kept: Kept) -> None:
 
 
 def test_visibility(kept: Kept) -> None:
-    """What is not acknowledged in time comes again, and the old receipt is worth nothing."""
+    """A message not acknowledged in time comes again, and its old receipt is invalid."""
     kv = kept.client()
     kv.enqueue("jobs", 1)
     first = kv.take("jobs", visibility_s=10)
@@ -51,7 +51,7 @@ def test_visibility(kept: Kept) -> None:
 
 
 def test_nack(kept: Kept) -> None:
-    """What was given back comes again after its delay, at once where there is none."""
+    """A returned message comes again after its delay, or at once without one."""
     kv = kept.client()
     kv.enqueue("jobs", 1)
     kv.take("jobs").nack("no mail server", 5)
@@ -87,7 +87,7 @@ def test_dead_letters(kept: Kept, how: str) -> None:
 
 
 def test_of_others(kept: Kept) -> None:
-    """Nobody reaches the messages of another space, by any id."""
+    """No id gives access to the messages of another space."""
     kv, other = kept.client(), kept.client("app:other")
     number = kv.enqueue("jobs", 1, attempts=1)
     assert other.take("jobs") is None
@@ -102,7 +102,7 @@ def test_of_others(kept: Kept) -> None:
 
 
 def test_a_receipt_of_nobody(kept: Kept) -> None:
-    """A message that nobody has taken cannot be acknowledged."""
+    """A message that was not taken cannot be acknowledged."""
     kv = kept.client()
     number = kv.enqueue("jobs", 1)
     with pytest.raises(ServiceError):
@@ -110,7 +110,7 @@ def test_a_receipt_of_nobody(kept: Kept) -> None:
 
 
 def test_too_many(tmp_path: Path) -> None:
-    """The queues of a space hold so many messages, dead ones too."""
+    """The number of messages in a space's queues is limited, including dead ones."""
     kept = Kept(tmp_path, queue_entries=2)
     kv = kept.client()
     kv.enqueue("a", 1, attempts=1)
@@ -125,7 +125,7 @@ def test_too_many(tmp_path: Path) -> None:
 
 
 def test_next_ready(kept: Kept) -> None:
-    """It is known when there is something to take, so that nobody has to ask all the time."""
+    """The time of the next message is known, so that callers need not poll."""
     kv = kept.client()
     assert kept.queues.next_ready_s("app:shop", "jobs") is None
     kv.enqueue("jobs", 1, delay_s=5)
@@ -137,7 +137,7 @@ def test_next_ready(kept: Kept) -> None:
 
 
 def test_tallies(kept: Kept) -> None:
-    """Each queue is counted: ready, later, dead."""
+    """Each queue has its counts: ready, later, dead."""
     kv = kept.client()
     for delay_s in (0, 0, 9):
         kv.enqueue("jobs", 1, delay_s=delay_s, attempts=1)

@@ -1,4 +1,4 @@
-"""What one caller can take of the thread that serves all of them."""
+"""How much one caller can use of the thread that serves all of them."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tests.support.keyvalstore import Kept
 
 
 class Busy:
-    """A service whose one method takes more than a share."""
+    """A service whose only method uses more than a share."""
 
     def __init__(self) -> None:
         self.turns = Turns()
@@ -34,7 +34,7 @@ class Busy:
 
 
 def test_one_caller_does_not_keep_up_others() -> None:
-    """Who has 30 calls under way has one of them done each turn, and another caller comes next."""
+    """Of a caller with 30 calls in progress, one is done per turn, and another caller is next."""
     busy = Busy()
 
     async def all_of_them() -> list[Any]:
@@ -52,7 +52,7 @@ def test_one_caller_does_not_keep_up_others() -> None:
 
 
 def test_a_transaction_reads_large_values_again_within_a_bound(kept: Kept) -> None:
-    """A hundred items for a list of 64 KiB took a second, in which nobody else was served."""
+    """Otherwise a hundred appends to a list of 64 KiB would take a second and block all others."""
     kv = kept.client()
     kv.set(("list",), ["x" * 50_000])
     change = kv.atomic()
@@ -67,7 +67,7 @@ def test_a_transaction_reads_large_values_again_within_a_bound(kept: Kept) -> No
 
 
 def test_one_take_buries_a_bounded_number(kept: Kept) -> None:
-    """Thousands of messages that were never acknowledged are not buried by one call."""
+    """One call does not bury all of thousands of messages that were never acknowledged."""
     count = BURIED_MAX + 5
     with kept.store.change("app:shop") as change:
         for _ in range(count):
@@ -77,7 +77,7 @@ def test_one_take_buries_a_bounded_number(kept: Kept) -> None:
     assert direct.take("mails") is None
     [tally] = kept.queues.tallies("app:shop")
     assert (tally.dead, tally.ready) == (BURIED_MAX, 5)
-    assert kept.queues.next_ready_s("app:shop", "mails") == 0.0  # who waits for a hint gets one
+    assert kept.queues.next_ready_s("app:shop", "mails") == 0.0  # so waiting callers get a hint
     assert direct.take("mails") is None
     [tally] = kept.queues.tallies("app:shop")
     assert (tally.dead, tally.ready) == (count, 0)

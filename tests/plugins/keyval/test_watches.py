@@ -1,4 +1,4 @@
-"""Watches and hints, on the loop of the test."""
+"""Watches and hints, on the event loop of the test."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from keyval import queues
 from keyval.watches import Hints, Watch
 from tests.support.keyvalstore import Kept
 
-RUNNERS: list[asyncio.Runner] = []  # the one of a test: what waits is bound to its loop
+RUNNERS: list[asyncio.Runner] = []  # the current test's: whatever waits is bound to its loop
 
 
 @pytest.fixture(autouse=True)
@@ -38,7 +38,7 @@ def put(kept: Kept, key: tuple[Any, ...], data: bytes = b"1", space: str = "app:
 
 
 def taken(stream: Any, count: int) -> list[Any]:
-    """So many items that are there already."""
+    """So many items that are already there."""
 
     async def take() -> list[Any]:
         return [await asyncio.wait_for(anext(stream), 1) for _ in range(count)]
@@ -47,7 +47,7 @@ def taken(stream: Any, count: int) -> list[Any]:
 
 
 def is_quiet(stream: Any) -> bool:
-    """Whether it has nothing to say now."""
+    """Whether it has nothing to deliver now."""
 
     async def ask() -> bool:
         task = asyncio.ensure_future(anext(stream))
@@ -61,7 +61,7 @@ def is_quiet(stream: Any) -> bool:
 
 
 def test_changes(kept: Kept) -> None:
-    """A watch gets the entries that change below its prefix, deleted and expired ones too."""
+    """A watch gets the entries that change below its prefix, including deleted and expired ones."""
     found = watch(kept, ("a",))
     put(kept, ("a", 1))
     put(kept, ("b", 1))
@@ -78,7 +78,7 @@ def test_changes(kept: Kept) -> None:
 
 
 def test_a_change_that_failed(kept: Kept) -> None:
-    """What was rolled back is told to nobody."""
+    """A change that was rolled back is not reported."""
     found = watch(kept)
     with pytest.raises(RuntimeError), kept.store.change("app:shop") as change:
         change.put(encode(("a",)), 0, b"1")
@@ -87,7 +87,7 @@ def test_a_change_that_failed(kept: Kept) -> None:
 
 
 def test_a_slow_watcher(kept: Kept) -> None:
-    """It gets the newest of each key once; where it has missed some it is told so."""
+    """A slow watcher gets the newest value of each key once, and is told if it missed some."""
     found = watch(kept)
     for number in range(5):
         put(kept, ("a",), b"%d" % number)
@@ -100,7 +100,7 @@ def test_a_slow_watcher(kept: Kept) -> None:
 
 
 def test_too_many(tmp_path: Path) -> None:
-    """A caller has so many; those that have ended are not counted."""
+    """The number of watches per caller is limited; those that have ended do not count."""
     kept = Kept(tmp_path, watches=2)
     held = [watch(kept), Hints(kept.queues, "app:shop", "jobs")]
     kept.watchers.add(held[1])  # type: ignore[arg-type]  # one of the two that it takes
@@ -117,7 +117,7 @@ def test_too_many(tmp_path: Path) -> None:
 
 
 def test_hints(kept: Kept) -> None:
-    """Who waits for a queue is told when there is something, once until it has found nothing."""
+    """A waiting caller gets one hint when the queue has something, until it has found it empty."""
     hints = Hints(kept.queues, "app:shop", "jobs")
     kept.watchers.add(hints)
     kv = kept.client()
@@ -139,7 +139,7 @@ def test_hints(kept: Kept) -> None:
 
 
 def test_hints_of_what_comes_later(kept: Kept) -> None:
-    """A delay that is over wakes who waits, and so does a message that comes before."""
+    """A waiting caller is woken when a delay ends, and when a message comes before that."""
     hints = Hints(kept.queues, "app:shop", "jobs")
     kept.watchers.add(hints)
     kept.client().enqueue("jobs", 1, delay_s=0.01)
@@ -166,7 +166,7 @@ def test_hints_of_what_comes_later(kept: Kept) -> None:
 
 
 def test_by_the_service(kept: Kept) -> None:
-    """A watch stands before the call returns, so nothing that follows is missed."""
+    """A watch is active before the call returns, so no later change is missed."""
 
     async def run() -> Any:
         CALLER.set("app:shop")

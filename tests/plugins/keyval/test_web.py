@@ -51,7 +51,7 @@ KEYS: dict[str, tuple[Any, ...]] = {
 
 @pytest.mark.parametrize("text", KEYS)
 def test_keys_as_text(text: str) -> None:
-    """A key can be written by people, and comes back as it was, types too."""
+    """A key can be written by people, and reads back the same, including types."""
     assert key_of(text) == encode(KEYS[text])
     assert text_of(key_of(text)) == text
 
@@ -60,14 +60,14 @@ def test_keys_as_text(text: str) -> None:
     "text", ["", "7", "[", "[]", "[null]", "[[1]]", '[{"$bytes": "0"}]', '["\\ud800"]', "[NaN]"]
 )
 def test_no_keys(text: str) -> None:
-    """What no key is is refused as such."""
+    """An invalid key is refused as such."""
     with pytest.raises(ServiceError) as caught:
         key_of(text)
     assert caught.value.code == "invalid"
 
 
 def test_values(kept: Kept) -> None:
-    """A value is put as the body, and got as it; its version is the ETag."""
+    """A value is sent and received as the body; its version is the ETag."""
     put = ask(kept, "PUT", "entry", '{"name": "Ä"}'.encode(), JSON, ttl=60, **HERE)
     assert told(put) == {"version": 1}
     got = ask(kept, "GET", "entry", **HERE)
@@ -82,13 +82,13 @@ def test_values(kept: Kept) -> None:
 
 
 def test_what_no_text_holds(kept: Kept) -> None:
-    """Half a letter comes as JSON escapes it."""
+    """A lone surrogate is sent as a JSON escape."""
     kept.client().set(("user", 7), "\ud800")
     assert ask(kept, "GET", "entry", **HERE).body == b'"\\ud800"'
 
 
 def test_conditions(kept: Kept) -> None:
-    """If-Match and If-None-Match keep from overwriting what somebody else has written."""
+    """If-Match and If-None-Match prevent overwriting what others have written."""
     new = [*JSON, ("if-none-match", "*")]
     assert ask(kept, "PUT", "entry", b"1", new, **HERE).status == 200
     assert ask(kept, "PUT", "entry", b"2", new, **HERE).status == 412
@@ -98,7 +98,7 @@ def test_conditions(kept: Kept) -> None:
 
 
 def test_entries(kept: Kept) -> None:
-    """Entries are listed by pages, below a prefix, with the beginning of their values."""
+    """Entries are listed in pages, by prefix, with the beginning of their values."""
     kv = kept.client()
     for number in range(5):
         kv.set(("n", number), "x" * 1000)
@@ -115,7 +115,7 @@ def test_entries(kept: Kept) -> None:
 
 
 def test_spaces(kept: Kept) -> None:
-    """Each space is listed with what it holds, and emptied by parts."""
+    """Each space is listed with its size, and emptied in parts."""
     kv = kept.client()
     for number in range(600):
         kv.set((number,), 1)
@@ -129,7 +129,7 @@ def test_spaces(kept: Kept) -> None:
 
 
 def test_queues(kept: Kept) -> None:
-    """Queues and their messages are looked at; dead ones are revived or deleted."""
+    """Queues and their messages can be viewed; dead ones can be revived or deleted."""
     here = {"space": "app:shop", "queue": "jobs"}
     ids = [told(ask(kept, "POST", "messages", b'{"a": 1}', JSON, **here))["id"] for _ in range(2)]
     for _ in range(10):
@@ -169,7 +169,7 @@ def test_queues(kept: Kept) -> None:
     ],
 )
 def test_refused(kept: Kept, method: str, path: str, query: dict[str, str], status: int) -> None:
-    """What cannot be answered is told as JSON, and changes nothing."""
+    """A request that cannot be answered gets a JSON error, and changes nothing."""
     answer = ask(kept, method, path, b"{" if "ttl" not in query else b"1", JSON, **query)
     assert answer.status == status
     assert told(answer)["error"]["requestId"] == "r1"
@@ -177,7 +177,7 @@ def test_refused(kept: Kept, method: str, path: str, query: dict[str, str], stat
 
 
 def test_never_a_page(kept: Kept) -> None:
-    """What an app has written is never a page, whatever it looks like."""
+    """An app's value is never served as a page, whatever it contains."""
     kept.client().set(("user", 7), b"<script>alert(1)</script>")
     kept.client().set(("<script>",), "<script>")
     for answer in (ask(kept, "GET", "entry", **HERE), ask(kept, "GET", "spaces")):
