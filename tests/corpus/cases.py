@@ -1,4 +1,4 @@
-"""Reads the corpus; README.md beside this file tells its form."""
+"""Reads the corpus; README.md beside this file describes its format."""
 
 from __future__ import annotations
 
