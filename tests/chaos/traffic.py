@@ -157,7 +157,7 @@ class Question:
         return self.app.name == SITE or self.wanted.startswith(body)
 
     def check(self, reply: Reply, started_s: float) -> None:
-        """The answer is right, or it is Odd."""
+        """Raises Odd unless the answer is right."""
         if reply.status != 200:
             raise _odd(reply)
         if reply.body != self.wanted:

@@ -63,6 +63,6 @@ def objects(values: Values, **options: Any) -> list[Object]:
 
 
 def parse(text: str) -> list[Object]:
-    """The objects of a stream of YAML."""
+    """The objects in a stream of YAML documents."""
     loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
     return [each for each in yaml.load_all(text, loader) if each]

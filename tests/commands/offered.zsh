@@ -1,6 +1,6 @@
-# offered.zsh FOLDER LINE: what zsh offers when Tab is pressed behind LINE, one a line, each as
-# "WORD" or "WORD -- MEANING". FOLDER holds the completion, `_buntime`. A zsh of its own on a
-# pseudo-terminal takes the keys: there is no other way to have zsh complete.
+# offered.zsh FOLDER LINE: prints what zsh offers when Tab is pressed after LINE, one word in each
+# line, as "WORD" or "WORD -- MEANING". FOLDER has the completion, `_buntime`. Another zsh on a
+# pseudo-terminal takes the keys: there is no other way to make zsh complete.
 zmodload zsh/zpty || exit 1
 zpty shell zsh -f -i
 zpty -w shell "source ${0:A:h}/offering.zsh ${(q)1}"

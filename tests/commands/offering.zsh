@@ -1,14 +1,14 @@
-# Sourced by the zsh that offered.zsh starts: FOLDER, its argument, holds the completion. From
-# here on Tab offers nothing to the eye, but prints what it would offer.
+# Sourced by the zsh that offered.zsh starts; its argument FOLDER has the completion. From here on
+# Tab shows no offers, but prints them.
 fpath=($1 $fpath)
 autoload -Uz compinit && compinit -u -d "$1/.zcompdump"
 setopt no_list_beep no_beep
 COLUMNS=200  # meanings are cut to the width of the terminal
 
-# All that completion functions find goes through compadd.
+# Everything that completion functions find goes through compadd.
 compadd() {
   local given="${(j: :)argv[1,(i)--]}"
-  if [[ " $given" == *' -'[OAD]' '* ]]; then  # only a question, nothing is added
+  if [[ " $given" == *' -'[OAD]' '* ]]; then  # only asks, adds nothing
     builtin compadd "$@"
     return
   fi

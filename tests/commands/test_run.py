@@ -157,7 +157,7 @@ os.execv(sys.argv[1], sys.argv[1:])
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root may become another user")
 @pytest.mark.skipif(not SYSTEM_PYTHON, reason="there is no Python that every user can read")
 def test_its_first_process_is_killed() -> None:
-    """What ends with its parent, as all that the binary starts, does so as another user too."""
+    """A program that ends with its parent, as the binary's do, does so as another user too."""
     with tempfile.TemporaryDirectory(prefix="buntime-run-") as name:
         root = Path(name)
         root.chmod(0o755)

@@ -101,7 +101,7 @@ def test_process_one(tmp_path: Path) -> None:
 
 
 def orphans_below(pid: int) -> list[int]:
-    """What LEAVES started and nobody has reaped, ended or not; workers have other names."""
+    """Unreaped processes that LEAVES started, ended or not; workers have other names."""
     children = [*children_of(pid), *children_of(pid, are_zombies=True)]
     found = [child for child in children if name_of(child) in {"sh", "setsid", "env", "sleep"}]
     return found + [orphan for child in children for orphan in orphans_below(child)]

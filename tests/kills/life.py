@@ -36,9 +36,7 @@ from buntime.server.state.statefolder import StateFolder
 from tests.kills import dying
 from tests.kills.deeds import Direct, Parts, fill_up
 
-Tables = dict[
-    str, list[tuple[Any, ...]]
-]  # rows by table, and more that tells one file from another
+Tables = dict[str, list[tuple[Any, ...]]]  # rows by table, and whatever else differs between files
 
 
 class Wrong(Exception):

@@ -1,5 +1,5 @@
-# Asks SERVER:${PORT:-80} for REQUEST_PATH, AT_A_TIME requests at a time, until there is a file /tmp/end (or END).
-# Each of them says at the end: answered N lost M. By bash alone, as the image has no curl.
+# Requests REQUEST_PATH from SERVER:${PORT:-80}, AT_A_TIME at a time, until the file /tmp/end (or END) exists.
+# Each of these loops prints at its end: answered N lost M. It needs only bash, because the image has no curl.
 end=${END:-/tmp/end}
 
 ask() {

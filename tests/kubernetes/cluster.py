@@ -1,6 +1,6 @@
 """helm and kubectl as functions, in one namespace that enforces `restricted`.
 
-KUBECONFIG       the cluster; all that is made there lies in the namespace and is deleted
+KUBECONFIG       the cluster; everything made there is in the namespace, which is deleted
 BUNTIME_IMAGE    the image, as the nodes find it: NAME:TAG; default: that of the chart
 INGRESS          the Service of the Ingress controller, NAMESPACE/NAME:PORT; default: k3s's
 INGRESS_CLASS    its class; default: traefik

@@ -1,4 +1,4 @@
-"""The load of many_streams.py in small."""
+"""A small form of the load of many_streams.py."""
 
 from __future__ import annotations
 

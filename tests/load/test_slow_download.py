@@ -1,4 +1,4 @@
-"""The download of slow_download.py in small."""
+"""A small form of the download of slow_download.py."""
 
 from __future__ import annotations
 

@@ -167,7 +167,7 @@ def slow_hook(port: int) -> None:
     time.sleep(3600)
 
 
-# One client, much at once
+# One client, many things at once
 
 
 @attack
@@ -239,7 +239,7 @@ def large_heads(port: int) -> None:
                 sock.sendall(b"GET /calm/ HTTP/1.1\r\nHost: a\r\n" + fields + long + b"\r\n")
 
 
-# Many clients, little at once
+# Many clients, little from each
 
 
 @attack

@@ -23,7 +23,7 @@ from buntime.server.loop import TimeoutQueue
 
 
 class FakeLoop:
-    """Time that stands still, and work that is done at once."""
+    """Time that stands still, and work that is done immediately."""
 
     def __init__(self) -> None:
         self.now = 1000.0

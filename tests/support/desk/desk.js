@@ -1,4 +1,4 @@
-// A shell of the tests: shows /desk/NAME/PATH as the page of NAME at PATH, and keeps what it says.
+// The tests' shell: shows the page of NAME at PATH for /desk/NAME/PATH, and keeps what it says.
 import { BtFrame, isFramed } from "/.well-known/buntime/bt-frame.js";
 
 const NAMES = ["ready", "title", "navigate", "event", "toast", "error", "resize"];

@@ -1,4 +1,4 @@
-// A page of the tests: shows its path, and keeps what it is told.
+// The tests' page: shows its path, and keeps the messages that it gets.
 import { frame } from "/.well-known/buntime/frame.js";
 window.frame = frame;
 window.told = [];
