@@ -5,7 +5,7 @@ Each task makes the environment it needs, once, under `.venv/` beside this file,
 that BUILD_ENVIRONMENTS names, for checkouts that share them. To add a task, write a function that
 takes its arguments and enter it in TASKS; its docstring is its help.
 
-Any Python 3 can read this file, so that an old one gets a sentence instead of a SyntaxError.
+Any Python 3 can parse this file, so an old one prints a sentence instead of a SyntaxError.
 """
 
 import sys
@@ -32,8 +32,8 @@ from typing import NoReturn
 from artifacts.environments import BuildError, environment, say, site_packages
 
 ROOT = Path(__file__).resolve().parent
-# What a browser sees, by `test --browser`. `test` without arguments leaves these out, as they take
-# as long as a quarter of all others.
+# Tests with a browser, for `test --browser`. `test` without arguments leaves them out, because they
+# take a quarter of the time of all others.
 BROWSER = (
     "tests/e2e/panel",
     "tests/e2e/frames",
@@ -47,7 +47,7 @@ BROWSER = (
 def run(args: list[str]) -> int:
     """Start the runtime on apps/, or on the folders in ARGS: run /srv/apps --port 9000"""
     python = environment("runtime")
-    # A default, not an argument: folders among ARGS win over it, so does the caller's own value.
+    # A default, not an argument: folders among ARGS override it, and so does the caller's value.
     os.environ.setdefault("RUNTIME_WORKER_DIRS", str(ROOT / "apps"))
     become([str(python), str(ROOT / "buntime.py"), *args])
 
@@ -73,28 +73,28 @@ def test(args: list[str]) -> int:
         args, paths = [*BROWSER, *args[1:]] if args[1:] else [], [*BROWSER]
     if args:
         become([str(python), "-m", "pytest", *args])
-    # Few that fail are run once more: tests/suite.py.
+    # Runs a few failed files again: tests/suite.py.
     become([str(python), "-m", "tests.suite", *paths, *spread(), "--no-loadscope-reorder"])
 
 
 def test_artifact(args: list[str]) -> None:
-    """Have the end-to-end tests use a file: `["dist/buntime.pyz"]`."""
+    """Let the end-to-end tests use a file: `["dist/buntime.pyz"]`."""
     if not args or not os.access(args[0], os.X_OK):
         raise BuildError("--artifact needs a file to test: dist/buntime.pyz or dist/buntime")
     os.environ["BUNTIME_UNDER_TEST"] = os.path.abspath(args[0])
 
 
 def test_apps(args: list[str]) -> list[str]:
-    """Give tests/apps their packages: `["light", "-k", "dash"]` -> the arguments of pytest."""
+    """Install the packages of tests/apps: `["light", "-k", "dash"]` -> the arguments of pytest."""
     kind, args = ("apps-light", args[1:]) if args[:1] == ["light"] else ("apps", args)
     os.environ["APPS_PYTHON"] = str(environment(kind))
     return ["tests/apps", *args] if args else []
 
 
 def spread() -> list[str]:
-    """The suite runs on all cores, a file's tests in one process: they share a runtime.
+    """Use all cores, and one process for the tests of a file: they share a runtime.
 
-    Four processes more than cores, as many tests wait for a time to pass.
+    Four processes more than cores, because many tests wait for a time to pass.
     """
     return ["-n", str((os.cpu_count() or 2) + 4), "--dist", "loadfile"]
 
@@ -105,17 +105,17 @@ def chaos(args: list[str]) -> int:
 
 
 def soak(args: list[str]) -> int:
-    """See that much recycling leaves nothing behind: soak --requests 200000"""
+    """Check that much recycling leaves nothing behind: soak --requests 200000"""
     module("tests.chaos.soak", args)
 
 
 def kills(args: list[str]) -> int:
-    """Kill what writes state.db a thousand times, look at what is left: kills --seed 1"""
+    """Kill processes that write state.db a thousand times, check what is left: kills --seed 1"""
     module("tests.kills", args)
 
 
 def siege(args: list[str]) -> int:
-    """Attack by one client or app, and time the others: siege empty-pings --rounds 5"""
+    """Attack from one client or app, and time the others: siege empty-pings --rounds 5"""
     module("tests.siege", args)
 
 
@@ -125,7 +125,7 @@ def fuzz(args: list[str]) -> int:
 
 
 def bench(args: list[str]) -> int:
-    """Measure Buntime beside others: bench warm-noop --rounds 5; --short for CI, --list, --help"""
+    """Measure Buntime and its rivals: bench warm-noop --rounds 5; --short for CI, --list, --help"""
     python = environment("runtime")
     os.chdir(ROOT)
     if not {"--short", "--report", "--scale", "--list", "--help", "-h"} & {*args}:
@@ -142,7 +142,7 @@ def check(args: list[str]) -> int:
         [python, "-m", "ruff", "format", "--check", "."],
         [python, "-m", "ruff", "check", "."],
         [python, "-m", "mypy"],
-        # Here buntime.py is the module `buntime`, so what imports the package is not judged again.
+        # Here buntime.py is the module `buntime`, so the package is not checked again.
         [python, "-m", "mypy", "--follow-imports=silent", "buntime.py", "build.py"],
         [python, "-m", "mypy", "--follow-imports=silent", "-p", "artifacts"],
         [python, "-m", "mypy", "--follow-imports=silent", "-p", "bench"],
@@ -156,7 +156,7 @@ def check(args: list[str]) -> int:
 
 
 def lock(args: list[str]) -> int:
-    """Write requirements/*.txt from pyproject.toml; lock --upgrade takes the newest versions"""
+    """Write requirements/*.txt from pyproject.toml; lock --upgrade uses the newest versions"""
     uv = [str(environment("lock")), "-m", "uv", "pip", "compile", "--quiet", "--no-config"]
     # --universal: one file for all platforms and every Python from 3.11 on, told apart by markers.
     uv += ["--universal", "--python-version", "3.11", "--generate-hashes"]
@@ -180,7 +180,7 @@ def lock(args: list[str]) -> int:
 
 
 def chart(args: list[str]) -> int:
-    """Write what is made of tables in the Helm chart: values, schema, questions; --check alone"""
+    """Write the Helm chart's values, schema and questions from tables; --check only compares"""
     if args not in ([], ["--check"]):
         raise BuildError(f"chart takes --check or nothing, got {shlex.join(args)}")
     os.chdir(ROOT)
@@ -188,7 +188,7 @@ def chart(args: list[str]) -> int:
 
 
 def pyz(args: list[str]) -> int:
-    """Make dist/buntime.pyz, which needs nothing but Python 3.11 or newer"""
+    """Make dist/buntime.pyz, which needs only Python 3.11 or newer"""
     if args:
         raise BuildError(f"pyz takes no arguments, got {shlex.join(args)}")
     from artifacts.pyz import build
@@ -200,7 +200,7 @@ def pyz(args: list[str]) -> int:
 
 
 def wheel(args: list[str]) -> int:
-    """Make dist/buntime-VERSION-py3-none-any.whl, which pip installs, and the sdist beside it"""
+    """Make dist/buntime-VERSION-py3-none-any.whl, for pip install, and the sdist"""
     if args:
         raise BuildError(f"wheel takes no arguments, got {shlex.join(args)}")
     from artifacts.wheel import build
@@ -211,7 +211,7 @@ def wheel(args: list[str]) -> int:
 
 
 def installed(args: list[str]) -> int:
-    """Install the wheel with each Python from 3.11 on, and try what users do first"""
+    """Install the wheel with each Python from 3.11 on, and try the first steps of a user"""
     if args:
         raise BuildError(f"installed takes no arguments, got {shlex.join(args)}")
     from artifacts.pythons import examine
@@ -222,7 +222,7 @@ def installed(args: list[str]) -> int:
 
 
 def binary(args: list[str]) -> int:
-    """Make dist/buntime, which needs no Python: it carries the one that runs this"""
+    """Make dist/buntime, which needs no Python: it contains the one that runs this"""
     if args:
         raise BuildError(f"binary takes no arguments, got {shlex.join(args)}")
     missing = [name for name in ("ldd", "objcopy", "objdump", "strip") if not shutil.which(name)]
@@ -237,7 +237,7 @@ def binary(args: list[str]) -> int:
 
 
 def image(args: list[str]) -> int:
-    """Build the container image and run it, where buildah is; says so where it is skipped"""
+    """Build the container image and run it, where buildah is; says so if it is skipped"""
     if args:
         raise BuildError(f"image takes no arguments, got {shlex.join(args)}")
     from artifacts.image import examine
@@ -246,7 +246,7 @@ def image(args: list[str]) -> int:
 
 
 def newcomer(args: list[str]) -> int:
-    """Do what docs/operating.md tells of the first half hour, with dist/buntime in a bare Debian"""
+    """Follow the first half hour of docs/operating.md, with dist/buntime in a bare Debian"""
     if args:
         raise BuildError(f"newcomer takes no arguments, got {shlex.join(args)}")
     target = ROOT / "dist/buntime"
@@ -258,7 +258,7 @@ def newcomer(args: list[str]) -> int:
 
 
 def examined(name: str, steps: Callable[[], Iterable[str]]) -> int:
-    """Print the lines of an examination; 1 where it finds a fault, 0 where it had to be skipped."""
+    """Print the lines of an examination; returns 1 if it finds a fault, 0 if it was skipped."""
     from artifacts.image import Faulty, Skipped
 
     try:
@@ -273,7 +273,7 @@ def examined(name: str, steps: Callable[[], Iterable[str]]) -> int:
 
 
 def tutorial(args: list[str]) -> int:
-    """Do what the README and docs/tutorial.md tell, in a bare Debian, in a quarter of an hour"""
+    """Follow the README and docs/tutorial.md in a bare Debian, within a quarter of an hour"""
     if args:
         raise BuildError(f"tutorial takes no arguments, got {shlex.join(args)}")
     from artifacts.tutorial import walk
@@ -282,14 +282,14 @@ def tutorial(args: list[str]) -> int:
 
 
 def pictures(args: list[str]) -> int:
-    """Take the pictures of the control panel in docs/, and measure what its first page costs"""
+    """Take the pictures of the control panel for docs/, and measure its first page"""
     if args:
         raise BuildError(f"pictures takes no arguments, got {shlex.join(args)}")
     module("tests.pictures", args)
 
 
 def figures(args: list[str]) -> int:
-    """Make both files, and measure size, start-up and latency beside the checkout's"""
+    """Make both files, and compare size, start-up and latency with the checkout"""
     if pyz(args) or binary(args):
         return 1
     from artifacts.figures import table
@@ -344,7 +344,7 @@ def tell_of(target: Path) -> None:
 
 
 def show_and_run(command: list[str]) -> int:
-    """Run a command, whose line is shown before; returns its exit code."""
+    """Print a command line and run it; returns its exit code."""
     print(f"+ {shlex.join(command[2:])}", flush=True)
     return subprocess.run(command, cwd=ROOT, check=False).returncode
 
@@ -356,7 +356,7 @@ def usage() -> str:
 
 
 def main(argv: list[str]) -> int:
-    """Run one task; the exit code is its own, or 2 where it could not be started."""
+    """Run one task; returns its exit code, or 2 if it could not be started."""
     if not argv or argv[0] in ("-h", "--help", "help"):
         print(usage())
         return 0 if argv else 2

@@ -2,9 +2,9 @@
 
     http://localhost:8000/chat/
 
-What a browser sends is text that is said in the room. What it gets is JSON:
-`{"kind": "said", "name": "Ada", "text": "Hello", "time": "2024-05-17T09:30:00+00:00"}`, and the
-same of kind `joined` and `left`, with the `members` of the room in place of a text.
+A browser sends what a member says, as text. It receives JSON:
+`{"kind": "said", "name": "Ada", "text": "Hello", "time": "2024-05-17T09:30:00+00:00"}`. The kinds
+`joined` and `left` have the `members` of the room instead of a text.
 
     curl http://localhost:8000/chat/rooms
 """
@@ -19,15 +19,15 @@ from pathlib import Path
 from buntime import AsyncWebSocket, Request, Response, WebSocketClosed
 
 PAGE = (Path(__file__).parent / "page.html").read_text("utf-8")
-HISTORY = 50  # messages of a room that one who joins gets to see
+HISTORY = 50  # messages of a room that a new member gets
 MAX_NAME = 40  # characters
 MAX_TEXT = 2000
-MAX_UNSENT = 100  # messages that may wait for a member who does not read
+MAX_UNSENT = 100  # messages queued for a member who does not read
 UNSUPPORTED, TOO_LARGE, TOO_SLOW = 1003, 1009, 1013  # close codes, RFC 6455 7.4.1 and IANA
 
 
 class Member:
-    """Somebody in a room. What is said waits in a queue, so that one who is slow stops nobody."""
+    """A member of a room. Messages wait in a queue, so that a slow member does not delay others."""
 
     def __init__(self, name: str, ws: AsyncWebSocket) -> None:
         self.name = name
@@ -35,12 +35,12 @@ class Member:
         self._unsent: asyncio.Queue[str] = asyncio.Queue(MAX_UNSENT)
 
     async def write(self) -> None:
-        """Send what waits, for as long as the WebSocket is open."""
+        """Send queued messages as long as the WebSocket is open."""
         try:
             while True:
                 await self._ws.send(await self._unsent.get())
         except WebSocketClosed:
-            return  # the handler hears of it too, and sees to the rest
+            return  # the handler notices it too, and cleans up
 
     async def tell(self, message: str) -> None:
         try:
@@ -50,7 +50,7 @@ class Member:
 
 
 class Room:
-    """Who is there, and what was said."""
+    """The members of a room, and its last messages."""
 
     def __init__(self) -> None:
         self.members: list[Member] = []

@@ -1,11 +1,11 @@
-"""Tells the time once a second: an async app whose answer is sent while it is being made.
+"""Sends the time once a second: an async app that streams its answer.
 
     curl -N http://localhost:8000/clock/
     curl -N http://localhost:8000/clock/?count=3
     curl -N http://localhost:8000/clock/events
 
 Browsers get a page that listens to /clock/events. One worker serves many such clients at once,
-since a coroutine that sleeps takes no thread.
+because a sleeping coroutine takes no thread.
 """
 
 import asyncio
@@ -38,7 +38,7 @@ async def fetch(request: Request) -> Response:
 
 
 async def ticks(count: int) -> AsyncIterator[str]:
-    """The time, `count` times, one second apart; ends early when the client leaves."""
+    """Yield the time `count` times, one second apart; ends early if the client leaves."""
     for tick in range(count):
         if tick:
             await asyncio.sleep(1)

@@ -63,7 +63,7 @@ def application(environ: Environ, start_response: StartResponse) -> Iterable[byt
 
 
 def sign(environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
-    """Add what the form holds, then send the browser back to the page."""
+    """Add the entry in the form, then send the browser back to the page."""
     body = environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
     form = parse_qs(body.decode("utf-8", "replace"))
     name, message = (form.get(field, [""])[0].strip() for field in ("name", "message"))

@@ -15,7 +15,7 @@ Message = dict[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 
-# A page of another app on the same host could read these here, so they are named, not shown.
+# Another app's page on the same host could read their values here, so only their names are shown.
 HIDDEN = {b"authorization", b"cookie", b"x-api-key"}
 
 # Set when the worker starts; a worker serves many requests until its ttl ends.
@@ -32,7 +32,7 @@ async def app(scope: Message, receive: Receive, send: Send) -> None:
 
 
 async def lifespan(receive: Receive, send: Send) -> None:
-    """What is done once per worker: before its first request, and after its last."""
+    """Runs once per worker: begins before its first request, and ends after its last."""
     await receive()
     worker["started"] = datetime.now(UTC).isoformat(timespec="seconds")
     await send({"type": "lifespan.startup.complete"})
@@ -66,7 +66,7 @@ def shown(name: bytes, value: bytes) -> tuple[str, str]:
 
 
 async def count_body(receive: Receive) -> int:
-    """Read the body piece by piece; only its length is kept."""
+    """Read the body piece by piece, and keep only its length."""
     size = 0
     while True:
         message = await receive()

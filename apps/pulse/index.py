@@ -1,4 +1,4 @@
-"""Shows when its job has run: the runtime asks for /beat each quarter of an hour.
+"""Shows when its job ran: the runtime requests /beat every quarter of an hour.
 
 curl http://localhost:8000/pulse/
 buntime cron list
@@ -15,7 +15,7 @@ beats: deque[str] = deque(maxlen=60)
 
 def fetch(request: Request) -> Response:
     if request.path == "/beat":
-        # No client can send this field, so it tells for sure who asks.
+        # No client can send this field, so the request comes from the runtime.
         job = request.headers.get("x-buntime-cron", "")
         beats.append(f"{datetime.now(UTC):%H:%M:%S} {job}")
         return Response(status=204)

@@ -1,4 +1,4 @@
-"""A program of the app: what it prints is in the app's log."""
+"""A program of the app: its output is in the app's log."""
 
 import os
 import sys

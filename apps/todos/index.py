@@ -24,7 +24,7 @@ MAX_TITLE = 200
 
 @contextmanager
 def database() -> Iterator[sqlite3.Connection]:
-    """One transaction. Handlers run in threads, and a connection belongs to one of them."""
+    """One transaction. Handlers run in threads, and each connection belongs to one thread."""
     with closing(sqlite3.connect(DATABASE)) as connection, connection:
         connection.row_factory = sqlite3.Row
         yield connection
@@ -69,8 +69,8 @@ def remove_todo(request: Request) -> Response:
 
 
 def fields_of(request: Request) -> dict[str, object]:
-    """The members of the JSON object that was sent; none where it is a list, a number or so."""
-    value = request.json()  # what is not JSON is answered with 400
+    """The members of the JSON object in the body; empty if it is a list or another value."""
+    value = request.json()  # if it is not JSON, the client gets 400
     return value if isinstance(value, dict) else {}
 
 

@@ -1,9 +1,9 @@
-"""Greets whoever asks: one function from a Request to a Response is a whole app.
+"""Greets its visitors: one function from a Request to a Response is a whole app.
 
     curl http://localhost:8000/hello@1/
     curl http://localhost:8000/hello@1/?name=Ada
 
-A newer version stands in the folder beside; /hello/ is the newest, /hello@1/ stays with this one.
+There is a newer version in the folder next to this one: /hello/ is the newest, /hello@1/ this one.
 """
 
 from buntime import Request, Response

@@ -1,4 +1,4 @@
-"""Greets whoever asks, browsers with a page and programs with JSON.
+"""Greets its visitors: browsers with a page, programs with JSON.
 
 curl http://localhost:8000/hello/
 curl http://localhost:8000/hello/?name=Ada

@@ -1,4 +1,4 @@
-# One request, by bash alone, as the image has no curl: METHOD, SERVER, PORT, REQUEST_HOST, REQUEST_PATH, TIMEOUT in
+# Sends one request with bash alone, because the image has no curl: METHOD, SERVER, PORT, REQUEST_HOST, REQUEST_PATH, TIMEOUT in
 # seconds, SUCCESS (a pattern of the status), KEY_FILE or nothing.
 set -euo pipefail
 key=""

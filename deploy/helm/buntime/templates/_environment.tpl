@@ -1,4 +1,4 @@
-{{/* The variables of the runtime: settings, and what the chart decides. */}}
+{{/* The variables of the runtime: settings, and those that the chart sets. */}}
 
 {{- define "buntime.environment" -}}
 {{- $names := .Files.Get "files/names.yaml" | fromYaml -}}
@@ -76,7 +76,7 @@
 {{- end -}}
 {{- end -}}
 
-{{/* The content of the config file as YAML: `config` with what the plugins' values say; "" where they say nothing. */}}
+{{/* The content of the config file as YAML: `config` and the values of plugins; "" if both are empty. */}}
 {{- define "buntime.config" -}}
 {{- $names := .Files.Get "files/names.yaml" | fromYaml -}}
 {{- $secret := dict -}}

@@ -10,7 +10,7 @@
 {{- end -}}
 {{- end -}}
 
-{{/* What a selector says: never changed, as a StatefulSet and a Deployment cannot change theirs. */}}
+{{/* The labels of selectors. They never change, because a StatefulSet or Deployment cannot change its selector. */}}
 {{- define "buntime.selector" -}}
 app.kubernetes.io/name: {{ default .Chart.Name .Values.nameOverride | trunc 63 | trimSuffix "-" | toJson }}
 app.kubernetes.io/instance: {{ .Release.Name | toJson }}
@@ -59,7 +59,7 @@ annotations:
 {{- end -}}
 {{- end -}}
 
-{{/* "true" or "": whether uid and group are the cluster's to choose. */}}
+{{/* "true" or "": whether the cluster chooses uid and group. */}}
 {{- define "buntime.isOpenShift" -}}
 {{- if or (eq .Values.platform "openshift") (and (eq .Values.platform "auto") (.Capabilities.APIVersions.Has "route.openshift.io/v1")) -}}
 true

@@ -1,4 +1,4 @@
-{{/* The rest of a pod's spec that asks the Service once, see files/request.sh. */}}
+{{/* Part of the spec of a pod that sends one request to the Service, see files/request.sh. */}}
 {{- define "buntime.request" -}}
 {{- $service := printf "%s.%s.svc" (include "buntime.fullname" .root) .root.Release.Namespace -}}
 serviceAccountName: {{ include "buntime.serviceAccount" .root | toJson }}
