@@ -134,7 +134,7 @@ def test_the_next_folder(unpack: ModuleType, tmp_path: Path) -> None:
     with pytest.raises(unpack.Unusable) as caught:
         make(unpack, *bad)
     first, second = str(caught.value).split("; ")
-    assert first == f"{tmp_path}/file: File exists"
+    assert first == f"{tmp_path}/file: not a folder"
     assert second == f"{tmp_path}/open can be written by other users"
 
 
