@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 import build
+from artifacts.tutorial import REPOSITORY
 from buntime.commands.cli import COMMANDS, parse_command
 from buntime.core.admin.routes import ROUTES
 from buntime.core.errors import UsageError
@@ -95,6 +96,17 @@ def test_inline_commands(page: Path) -> None:
     ]
     words = {match[1] for match in told if match}
     assert words - COMMANDS.keys() - {"apps", "command"} == set()
+
+
+@each_page
+def test_addresses(page: Path) -> None:
+    """The repository's address is not written down, as it is not known; no index has Buntime."""
+    text = page.read_text("utf-8")
+    assert set(re.findall(r"\bgit clone .+", text)) <= {
+        f"git clone {REPOSITORY} buntime && cd buntime"
+    }
+    assert "github.com/buntime" not in text
+    assert re.findall(r"\bpipx? install (?:[^\n`]* )?buntime\b", text) == []
 
 
 @each_page

@@ -16,6 +16,8 @@ import pytest
 from artifacts.installed import find_python
 from artifacts.pyz import SIZE_MAX_BYTES, build
 from tests.support.harness import ROOT, running, write_app
+from tests.test_testing_docs import PAGE as TESTING_PAGE
+from tests.test_testing_docs import check_example
 
 SITE_PACKAGES = Path(h11.__file__).parents[1]  # here they are pinned by requirements/dev.txt
 SOURCES = ("LICENSE", "requirements/runtime.txt", "buntime", "apps", "plugins", "artifacts")
@@ -52,6 +54,13 @@ def test_the_same_elsewhere(pyz: Path, tmp_path: Path) -> None:
     environ = {"PYTHONHASHSEED": "7", "TZ": "Asia/Tokyo"}
     subprocess.run([sys.executable, "-c", code], cwd=tmp_path, check=True, env=environ)
     assert (tmp_path / "dist/other.pyz").read_bytes() == pyz.read_bytes()
+
+
+def test_imports(pyz: Path, tmp_path: Path) -> None:
+    """Tests of apps import `buntime.testing` from it, as docs/testing.md says."""
+    shutil.copy(pyz, tmp_path)
+    assert "`PYTHONPATH=./buntime.pyz/content pytest`" in TESTING_PAGE.read_text("utf-8")
+    check_example(tmp_path, "./buntime.pyz/content")
 
 
 @pytest.mark.parametrize("version", ["3.11", "3.12", "3.13", "3.14"])
