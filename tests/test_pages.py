@@ -74,6 +74,18 @@ def test_headings(page: Path) -> None:
         assert sorted({each for each in found if found.count(each) > 1}) == []
 
 
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_inline_code(page: Path) -> None:
+    """No paragraph has code that begins or ends with a blank, or that is never closed."""
+    text = re.sub(r"(`{2,}).+?\1", "", prose(page.read_text("utf-8")))
+    broken = []
+    for paragraph in re.split(r"\n\s*\n|\n(?=[|#]|- )", text):
+        *pairs, rest = re.split(r"`([^`]*)`", paragraph)
+        broken += [code for code in pairs[1::2] if code != code.strip()]
+        broken += [paragraph] if "`" in rest else []
+    assert broken == []
+
+
 def test_index() -> None:
     """docs/README.md has each page of docs/ and of the top folder once, with a sentence."""
     rows = re.findall(r"^\| \[([^\]]+)\]\(([^)]+)\) \| (.+) \|$", INDEX.read_text("utf-8"), re.M)
