@@ -37,6 +37,11 @@ def test_each_is_driven() -> None:
     assert set(re.findall(r"mark\.app\(\"([\w-]+)\"\)", tests)) == RECIPES.keys()
 
 
+def test_number() -> None:
+    """The README says how many recipes there are."""
+    assert f"{len(RECIPES)} frameworks and applications" in (ROOT / "README.md").read_text("utf-8")
+
+
 def test_light_is_a_part() -> None:
     """All packages of the light group are in the full group too."""
     groups = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["dependency-groups"]
