@@ -88,6 +88,21 @@ def test_commands(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
 
 
 @each_page
+def test_other_shells(page: Path) -> None:
+    """No word of a command is a pattern that zsh refuses where it matches no file."""
+    patterns = []
+    for block in _BLOCK.findall(page.read_text("utf-8")):
+        typed = re.sub(r"<<'?(\w+)'?.*?^\1$", "", block, flags=re.DOTALL | re.MULTILINE)
+        typed = re.sub(r"\\.|'[^']*'|\"[^\"]*\"", "", typed)
+        lines = typed.splitlines()
+        if any(line.startswith("$ ") for line in lines):
+            lines = [line for line in lines if line.startswith("$ ")]
+        words = " ".join(re.sub(r"(^| )#.*", "", line) for line in lines).split()
+        patterns += [word for word in words if re.search(r"[?*[]", word) and "dist/" not in word]
+    assert patterns == []
+
+
+@each_page
 def test_inline_commands(page: Path) -> None:
     """`buntime WORD` in a sentence is a command, a folder or a config file."""
     told = [

@@ -16,7 +16,7 @@ def test_the_readme() -> None:
     assert lines[0].startswith(f"git clone {REPOSITORY} buntime")
     servers = [line for line in lines if line.endswith("&")]
     assert ["my-apps" in line for line in servers] == [False, True]
-    assert lines[-1].startswith("curl http://localhost:8000/greet/")
+    assert lines[-1].startswith("curl 'http://localhost:8000/greet/")
 
 
 def test_the_page() -> None:
