@@ -35,7 +35,7 @@ def main() -> None:
     temporary: str = sys._MEIPASS  # type: ignore[attr-defined]  # set by the bootloader
     with open(f"{temporary}/{INDEX}", encoding="utf-8") as file:
         index = unpack.Index(file.read())
-    folders = unpack.cache_folders(os.environ, for_all_users=True)
+    folders = unpack.cache_folders(os.environ, is_root=os.geteuid() == 0)
     try:
         python = unpack.unpacked(
             index, lambda: payload(temporary, index), folders, has_programs=True

@@ -20,7 +20,7 @@ def locate(archive: str) -> str:
     """The folder to import the runtime from: unpacked, or else in the archive itself."""
     loader = zipimport.zipimporter(archive)
     index = unpack.Index(loader.get_data("index.txt").decode())
-    folders = unpack.cache_folders(os.environ, for_all_users=False)
+    folders = unpack.cache_folders(os.environ, is_root=os.geteuid() == 0)
     paths = ["content/" + path for path, _, _ in index.files]
     try:
         return str(unpack.unpacked(index, lambda: map(loader.get_data, paths), folders))

@@ -72,12 +72,12 @@ def unpacked(
     raise Unusable("; ".join(reasons) or "there is no folder for temporary files")
 
 
-def cache_folders(environ: Mapping[str, str], *, for_all_users: bool) -> list[str]:
-    """Where to unpack to, best first. `for_all_users`: root prefers folders that each user can
-    read."""
+def cache_folders(environ: Mapping[str, str], *, is_root: bool) -> list[str]:
+    """Where to unpack to, best first. Root prefers a folder that each user can read: its plugins,
+    and workers of the binary, may run as other users."""
     own = cachefolder.cache_folder(environ)
     found = [own] if own is not None else []
-    if for_all_users and os.geteuid() == 0 and "XDG_CACHE_HOME" not in environ:
+    if is_root and "XDG_CACHE_HOME" not in environ:
         found.insert(0, cachefolder.SHARED)
     states = [environ.get(name, "").partition(":")[0] for name in _STATES]
     found += [f"{state}/cache" for state in states if state.startswith("/")]

@@ -153,5 +153,12 @@ def test_the_next_folder(unpack: ModuleType, tmp_path: Path) -> None:
 @pytest.mark.skipif(sys.platform != "linux", reason="folders are those of Linux")
 def test_where(unpack: ModuleType, environ: dict[str, str], first: str) -> None:
     """The user's cache comes first, then a service's, then temporary folders."""
-    assert unpack.cache_folders(environ, for_all_users=False)[0] == first
-    assert f"/tmp/buntime-{os.geteuid()}" in unpack.cache_folders(environ, for_all_users=False)
+    assert unpack.cache_folders(environ, is_root=False)[0] == first
+    assert f"/tmp/buntime-{os.geteuid()}" in unpack.cache_folders(environ, is_root=False)
+
+
+def test_where_root_unpacks(unpack: ModuleType) -> None:
+    """Root prefers a folder that all users can read, unless another one is named."""
+    found = unpack.cache_folders({"HOME": "/root"}, is_root=True)
+    assert found[:2] == ["/var/cache/buntime", "/root/.cache/buntime"]
+    assert unpack.cache_folders({"XDG_CACHE_HOME": "/x"}, is_root=True)[0] == "/x/buntime"
