@@ -50,8 +50,8 @@ def run(command: Command, mode: Mode) -> int:
     if not target.socket:
         raise CommandError(
             "socket_only",
-            f"a sign-in link is made on the host of {target.name} itself: run buntime open "
-            "there, or sign in with a key",
+            f"a sign-in link is made on the host of {target.name} itself: run "
+            "buntime open --to local there, or sign in with a key",
         )
     if command.args["sign_out"]:
         Api(target).delete("/api/session", all=True)

@@ -35,6 +35,8 @@ def run_install(command: Command, api: Api, words: Sequence[str]) -> int:
     if len(words) > 2:
         raise UsageError("plugins install takes a folder or an archive, and a name at the most")
     path = words[0]
+    if not os.path.exists(path):
+        raise UsageError(f"{path} cannot be read: there is no such folder or archive")
     name = words[1] if len(words) > 1 else _name_of(path)
     if not is_app_name(name):
         raise UsageError(

@@ -132,7 +132,7 @@ def _lines_of(version: dict[str, Any]) -> Iterator[str]:
         for each in cold["imports"]:
             yield f"    {each['ms']:8.1f} ms  {each['name']} ({each['modules']} modules)"
     if version.get("bootFailures"):
-        yield f"  failed to load {version['bootFailures']} times in a row"
+        yield f"  failed to load {counted(version['bootFailures'], 'time')} in a row"
     if error := version["lastError"]:
         request = f", request {error['requestId']}" if error["requestId"] else ""
         when = f"{moment(error['at'])} at a {error['kind']}{request}"

@@ -122,6 +122,7 @@ def test_show(place: Place) -> None:
     assert rows["PORT"] == "9000  (flag --port)"
     assert rows["RUNTIME_POOL_SIZE"] == "7  (RUNTIME_POOL_SIZE in .env)"
     assert rows["RUNTIME_MASTER_KEY"] == "********  (RUNTIME_MASTER_KEY in .env)"
+    assert rows["OTEL_EXPORTER_OTLP_HEADERS"] == "none  (default)"
     assert rows["RUNTIME_STATE_DIR"].endswith("/state  (env RUNTIME_STATE_DIR)")
     assert rows["RUNTIME_BOOT_TIMEOUT"] == "30s  (default)"
     assert rows["RUNTIME_BODY_SIZE_MAX"] == "100mb  (default)"

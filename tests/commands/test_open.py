@@ -59,7 +59,8 @@ def test_another_host(
     """A link can only be made on the host itself."""
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
     assert main(["open", "--to", "https://apps.example.com"], mode="checkout") == 1
-    assert "on the host of https://apps.example.com itself" in capsys.readouterr().err
+    told = capsys.readouterr().err
+    assert "on the host of https://apps.example.com itself: run buntime open --to local" in told
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 from buntime.core.pool.workforce import CRASH_LOOP
 from buntime.core.values.tuples import NamedTuple
+from buntime.core.values.wording import counted
 
 LEVELS = ("error", "warning", "info")
 ITEMS_MAX = 200  # listed at once
@@ -55,7 +56,7 @@ def of_boot(app: Mapping[str, Any], missing: Iterable[str] = ()) -> Item:
             "error", "secrets_missing", name, text, "It loads once it has them.", command, href
         )
     if failures >= CRASH_LOOP:
-        text = f"{name} has failed to load {failures} times in a row: {said}"
+        text = f"{name} has failed to load {counted(failures, 'time')} in a row: {said}"
         hint = "Visitors get 503. It is tried again by itself, at most a minute apart."
         return Item("error", "app_crash_loop", name, text, hint, f"buntime show {name}", href)
     text = f"{name} does not load: {said}"
@@ -243,7 +244,7 @@ def of_standstills(count: int, longest_s: float) -> Item:
         "warning" if longest_s >= _STANDSTILL_S else "info",
         "slow_turns",
         "",
-        f"The runtime stood still {count} times in the last ten minutes, for up to "
+        f"The runtime stood still {counted(count, 'time')} in the last ten minutes, for up to "
         f"{longest_s:.1f} s.",
         "Nobody is answered meanwhile. The log says what it did: loop.slow_turn.",
         "buntime logs --level warn",

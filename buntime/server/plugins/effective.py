@@ -47,7 +47,7 @@ def effective_json(settings: Settings, roster: Roster) -> dict[str, Any]:
 
 def _held(row: Setting, settings: Settings) -> Held:
     value = getattr(settings, row.field)
-    if row.secret and value is not None:
+    if row.secret and value:
         value = _HIDDEN
     return Held(_plain(value), settings.origins.get(row.field, "default"))
 

@@ -37,8 +37,16 @@ def test_boots() -> None:
     """Missing secrets are reported first, then whether the app is in a crash loop."""
     app = {"app": "shop", "bootFailures": 1, "bootError": "KeyError: 'X'\n  File ..."}
     assert items.of_boot(app).text == "shop does not load: KeyError: 'X'"
-    assert items.of_boot(app | {"bootFailures": 5}).code == "app_crash_loop"
+    crashing = items.of_boot(app | {"bootFailures": 5})
+    assert crashing.code == "app_crash_loop"
+    assert crashing.text == "shop has failed to load 5 times in a row: KeyError: 'X'"
     assert items.of_boot(app, ["A", "B"]).command == "buntime secrets set shop A"
+
+
+def test_standstills() -> None:
+    """One standstill is told in the singular."""
+    assert "stood still 1 time in" in items.of_standstills(1, 0.2).text
+    assert "stood still 2 times in" in items.of_standstills(2, 0.2).text
 
 
 def test_order_and_bounds() -> None:

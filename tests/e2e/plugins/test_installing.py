@@ -142,6 +142,8 @@ def test_installed_replaced_removed(operator: PluginOperator, folder: Path) -> N
         entries = operator.audited("plugins.install")
         assert [each["result"] for each in entries] == ["failed: plugin_failed", "done", "done"]
         assert [each["after"]["version"] for each in entries] == ["1.1.0", "1.1.0", "1.0.0"]
+        told = operator.run("install", str(folder / "missing"), code=2)
+        assert f"{folder}/missing cannot be read: there is no such" in told
         told = operator.run("install", str(mine / "audit"), "--dry-run")
         assert told.splitlines()[-1].endswith("tried")
         operator.run("options", "audit")
