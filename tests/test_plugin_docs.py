@@ -3,23 +3,52 @@
 from __future__ import annotations
 
 import inspect
+import json
+import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from buntime.core.apps.key import Key
 from buntime.core.plugins.manifest import PLUGIN_KEYS, STAGES, parse_plugin_manifest
+from buntime.core.plugins.schema import TYPES, OptionKind
 from buntime.plugin import Continue
 from buntime.worker.plugin import HOOKS
 from tests.test_docs import examples, rows
 
-PAGE = (Path(__file__).parents[1] / "docs/plugins.md").read_text("utf-8")
+ROOT = Path(__file__).parents[1]
+PAGE = (ROOT / "docs/plugins.md").read_text("utf-8")
 
 
 @pytest.mark.parametrize("key", PLUGIN_KEYS, ids=lambda key: key.name)
 def test_keys(key: Key) -> None:
     """There is a row for each key: name, kind, default and meaning."""
     assert [f"`{key.name}`", key.kind, key.default_text, key.meaning] in rows(PAGE)
+
+
+def test_keys_of_options() -> None:
+    """Each key that an option may have has a row, and each type of option is named."""
+    told = {name for row in rows(PAGE) for name in re.findall(r"`(\w+)`", row[0])}
+    assert {name for name in OptionKind._fields if name != "name"} <= told
+    assert all(f"`{name}`" in PAGE for name in TYPES)
+
+
+BUNDLED = [
+    (path.parent.name, name, option)
+    for path in sorted((ROOT / "plugins").glob("*/buntime.yaml"))
+    for name, option in json.loads(path.read_text("utf-8")).get("config", {}).items()
+]
+
+
+@pytest.mark.parametrize(("plugin", "name", "option"), BUNDLED, ids=lambda value: str(value)[:20])
+def test_options_of_bundled_plugins(plugin: str, name: str, option: dict[str, Any]) -> None:
+    """A plugin that comes with Buntime has a page with a row for each option and its variable."""
+    page = (ROOT / f"docs/{plugin}.md").read_text("utf-8")
+    [row] = [found for found in rows(page) if found[0] == f"`{name}`"]
+    default = option.get("default") or "none"
+    assert row[1] == ("true" if default is True else str(default))
+    assert row[2] == (f"`{option['env']}`" if "env" in option else "none")
 
 
 def test_hooks() -> None:
