@@ -12,9 +12,9 @@ _PASSES = {True: "yes", False: "no", None: "-"}
 def parser() -> Parser:
     made = Parser(
         "buntime access explain APP [PATH] [--FLAG VALUE...] | rules",
-        "Tell which checks a request to an app goes through, and what each of them finds; or "
-        "whether a key has a right at the app. Exit code 1 if it is not let in. `rules` lists "
-        "the rules of the config file in their order.",
+        "Show which checks a request to an app goes through and what each of them decides, or "
+        "whether a key has a right at the app. Exit code 1 if access is refused. `rules` "
+        "lists the rules of the config file in their order.",
         examples=(
             "buntime access explain shop",
             "buntime access explain shop /admin --key forge",
@@ -24,14 +24,14 @@ def parser() -> Parser:
         ),
     )
     made.add_words("WORD", "explain or rules; an app, and a path below its base")
-    made.add_argument("--key", metavar="NAME", help="the key that the request has [none]")
-    made.add_argument("--user", metavar="NAME", help="who has signed in [nobody]")
-    made.add_argument("--roles", metavar="A,B", help="the roles of who has signed in")
-    made.add_argument("--groups", metavar="A,B", help="the groups of who has signed in")
+    made.add_argument("--key", metavar="NAME", help="the key that the request carries [none]")
+    made.add_argument("--user", metavar="NAME", help="the user who has signed in [nobody]")
+    made.add_argument("--roles", metavar="A,B", help="the roles of that user")
+    made.add_argument("--groups", metavar="A,B", help="the groups of that user")
     made.add_argument("--address", metavar="IP", help="where the request comes from [unknown]")
     made.add_argument("--method", metavar="METHOD", help="the method of the request [GET]")
     made.add_argument(
-        "--right", metavar="RIGHT", help="ask instead whether the key has this right at the app"
+        "--right", metavar="RIGHT", help="check only whether the key has this right at the app"
     )
     made.add_json()
     made.add_target()
@@ -43,9 +43,7 @@ def run(command: Command, mode: Mode) -> int:
     if action == "rules" and not rest:
         return _list_rules(command, mode)
     if action != "explain" or len(rest) not in (1, 2):
-        raise UsageError(
-            "write access rules, or access explain APP [PATH] (see buntime access --help)"
-        )
+        raise UsageError("access needs rules, or explain APP [PATH] (see buntime access --help)")
     args = command.args
     told = connect(command, mode).get(
         "/api/access/explain",

@@ -11,13 +11,15 @@ from buntime.core.errors import CommandError
 _SHOWN_CHARS = 2000  # of another's message
 # Answers that are not Buntime's own. A proxy before it gives these.
 _PROXIES = {
-    401: "wants a password of its own before Buntime is asked: have the proxy let the API through",
-    413: "has a proxy that takes no body of this size: raise its limit (nginx: "
+    401: "is behind a proxy that asks for a password of its own: have the proxy let the API "
+    "through",
+    413: "is behind a proxy that does not accept a body of this size: raise its limit (nginx: "
     "client_max_body_size 500m)",
-    502: "has a proxy, but no Buntime answers it: look on the host (systemctl status buntime)",
-    503: "has a proxy that finds no Buntime: look on the host (systemctl status buntime)",
-    504: "has a proxy that did not wait for the answer; what was begun goes on, look before you "
-    "try again (nginx: proxy_read_timeout 900s)",
+    502: "is behind a proxy that gets no answer from Buntime: check the host (systemctl "
+    "status buntime)",
+    503: "is behind a proxy that cannot find Buntime: check the host (systemctl status buntime)",
+    504: "is behind a proxy that did not wait for the answer; the request may still be "
+    "under way, so check before you try again (nginx: proxy_read_timeout 900s)",
 }
 
 
@@ -83,8 +85,8 @@ def _how_to_get_a_key(target: Target) -> str:
 def foreign(target: Target, status: int, what: str) -> ApiError:
     """An answer that is not from Buntime: from a proxy in front of it, or from another server."""
     said = _PROXIES.get(status) or (
-        f"is not a Buntime, as {what} answers with {status}: is the URL right, with the path that "
-        "Buntime stands below?"
+        f"is not a Buntime: {what} is answered with {status}; check the URL and the path in it "
+        "that Buntime is served below"
     )
     code = "proxy" if status in _PROXIES else "not_a_buntime"
     message = f"{target.name} {said}"
@@ -95,8 +97,8 @@ def redirected(target: Target, status: int, place: str) -> ApiError:
     """A key is only for the host that it was issued for."""
     return ApiError(
         "redirected",
-        f"{target.name} points to {place[:_SHOWN_CHARS]}, and no key is sent after a redirect; if "
-        "that is the host, name it: buntime login URL, or --to URL",
+        f"{target.name} redirects to {place[:_SHOWN_CHARS]}, and a key is not sent after a "
+        "redirect; if that is the right host, name it: buntime login URL, or --to URL",
         status=status,
         exit_code=EXIT_UNREACHABLE,
     )
@@ -107,13 +109,16 @@ def cut(target: Target, exc: Exception) -> ApiError:
     what = "does not answer in time"
     if not isinstance(exc, TimeoutError):
         what = "ended the connection before its answer was complete"
-    message = f"{target.name} {what}; what was begun there goes on, look before you try again"
+    message = (
+        f"{target.name} {what}; the request may still be under way there, so check before "
+        "you try again"
+    )
     return ApiError("cut", message, exit_code=EXIT_UNREACHABLE)
 
 
 def too_large(target: Target, size_max_bytes: int) -> ApiError:
     """An answer that no command expects."""
-    message = f"{target.name} answers with more than {size_max_bytes >> 20} MB"
+    message = f"{target.name} answered with more than {size_max_bytes >> 20} MB"
     return ApiError("answer_too_large", message, exit_code=EXIT_UNREACHABLE)
 
 
@@ -121,7 +126,8 @@ def not_json(target: Target) -> ApiError:
     """An answer, or a line of one, that cannot be read."""
     return ApiError(
         "not_json",
-        f"{target.name} answers with what is not JSON; a proxy may stand before it",
+        f"{target.name} answered with something that is not JSON; there may be a proxy in "
+        "front of it",
         exit_code=EXIT_UNREACHABLE,
     )
 
@@ -130,8 +136,9 @@ def untrusted(target: Target, exc: ssl.SSLCertVerificationError) -> ApiError:
     """Its certificate is from an unknown authority, has expired, or is for another host."""
     return ApiError(
         "untrusted_certificate",
-        f"{target.name} has a certificate that is not trusted here ({exc.verify_message}); if an "
-        "authority of your own has made it, name that one's: SSL_CERT_FILE=ca.pem",
+        f"{target.name} has a certificate that is not trusted here ({exc.verify_message}); if "
+        "an authority of your own issued it, name that authority's certificate: "
+        "SSL_CERT_FILE=ca.pem",
         exit_code=EXIT_UNREACHABLE,
     )
 
@@ -141,8 +148,8 @@ def unreachable(target: Target, exc: OSError) -> ApiError:
     if target.socket and isinstance(exc, PermissionError):
         return ApiError(
             "forbidden",
-            f"{target.name} is another user's: ask as that one or as root (sudo buntime ...), or "
-            "with a key (buntime login URL)",
+            f"{target.name} belongs to another user: run this as that user or as root (sudo "
+            "buntime ...), or use a key (buntime login URL)",
             exit_code=EXIT_REFUSED,
         )
     reason = exc.strerror or str(exc)

@@ -24,8 +24,8 @@ def check_folders(folders: Sequence[str]) -> None:
         if holds_app(Path(folder)) and not _holds_apps(Path(folder)):
             above = os.path.normpath(os.path.join(folder, os.pardir))
             raise UsageError(
-                f"{folder} is an app itself, and no folder of apps; name the folder that it is in, "
-                f"{above}, as DIR or in RUNTIME_WORKER_DIRS: {pasted(above)}"
+                f"{folder} is an app itself, not a folder of apps; name the folder that it is "
+                f"in, {above}, as DIR or in RUNTIME_WORKER_DIRS: {pasted(above)}"
             )
 
 

@@ -86,10 +86,10 @@ class Parser(argparse.ArgumentParser):
             add_help=False,
             allow_abbrev=False,
         )
-        self.add_argument("-h", "--help", action="store_true", help="print this and end")
+        self.add_argument("-h", "--help", action="store_true", help="print this help and exit")
         names = ("-V", "--version") if has_version else ("-V",)
         self.add_argument(
-            *names, dest="version", action="store_true", help="print the version and end"
+            *names, dest="version", action="store_true", help="print the version and exit"
         )
 
     def error(self, message: str) -> NoReturn:
@@ -104,11 +104,13 @@ class Parser(argparse.ArgumentParser):
         group = self.add_argument_group(
             "which runtime",
             "--to, else --state-dir, else BUNTIME_TO, else the last login, else the runtime of "
-            "this machine. Its key is that of the login, or BUNTIME_KEY.",
+            "this machine. The key comes from BUNTIME_KEY or the login.",
         )
         group.add_argument("--to", metavar="WHERE", help="a URL, a login's name, or local")
         group.add_argument(
-            "--state-dir", metavar="DIR", help="that of this machine with this state folder"
+            "--state-dir",
+            metavar="DIR",
+            help="the runtime of this machine that has this state folder",
         )
         group.add_argument(
             "--insecure", action="store_true", help="send the key over http:// unencrypted"
@@ -116,7 +118,7 @@ class Parser(argparse.ArgumentParser):
 
     def add_json(self) -> None:
         """`--json`: what the API answers, as it is."""
-        self.add_argument("--json", action="store_true", help="print the answer of the API as JSON")
+        self.add_argument("--json", action="store_true", help="print the API's answer as JSON")
 
     def format_help(self) -> str:
         text = super().format_help()

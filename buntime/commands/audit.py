@@ -19,9 +19,9 @@ _SHOWN = 50
 def parser() -> Parser:
     made = Parser(
         "buntime audit [--app APP] [--actor NAME] [--action A] [--verify] [--to WHERE]",
-        "Show who has changed what, the newest first. --verify checks the whole trail and says "
-        "whether an entry was changed, removed or inserted, and prints the hash of the newest "
-        "one: note it elsewhere, because whoever can write the state folder can compute all "
+        "Show who changed what, newest first. --verify checks the whole trail, says whether "
+        "an entry was changed, removed or inserted, and prints the hash of the newest one: "
+        "note it elsewhere, because anybody who can write to the state folder can compute all "
         "hashes again.",
         examples=(
             "buntime audit --app shop",
@@ -29,10 +29,12 @@ def parser() -> Parser:
             "buntime audit --verify",
         ),
     )
-    made.add_argument("--app", metavar="APP", help="only what concerns this app")
-    made.add_argument("--actor", metavar="NAME", help="only what this key has done")
-    made.add_argument("--action", metavar="ACTION", help="only this action; plugins.* for all")
-    made.add_argument("--limit", metavar="COUNT", help=f"so many entries ({_SHOWN})")
+    made.add_argument("--app", metavar="APP", help="only entries about this app")
+    made.add_argument("--actor", metavar="NAME", help="only entries of this key")
+    made.add_argument(
+        "--action", metavar="ACTION", help="only this action; plugins.* for all of plugins"
+    )
+    made.add_argument("--limit", metavar="COUNT", help=f"the number of entries ({_SHOWN})")
     made.add_argument("--cursor", metavar="CURSOR", help="`next` of an earlier page")
     made.add_argument("--verify", action="store_true", help="check that the trail is complete")
     made.add_json()
@@ -42,7 +44,9 @@ def parser() -> Parser:
 
 def run(command: Command, mode: Mode) -> int:
     if command.words:
-        raise UsageError("audit takes no words; --app, --actor and --action choose entries")
+        raise UsageError(
+            "audit takes no arguments; choose entries with --app, --actor and --action"
+        )
     api = connect(command, mode)
     if command.args["verify"]:
         return _verify(command, api)
@@ -66,7 +70,7 @@ def _limit(text: str | None) -> int:
     if text is None:
         return _SHOWN
     if not (text.isascii() and text.isdigit() and 1 <= int(text) <= _PAGE):
-        raise UsageError(f"--limit is a number from 1 to {_PAGE}")
+        raise UsageError(f"--limit must be a number from 1 to {_PAGE}")
     return int(text)
 
 
@@ -86,7 +90,7 @@ def _row(entry: Mapping[str, Any]) -> list[object]:
 def _verify(command: Command, api: Api) -> int:
     for name in ("app", "actor", "action", "limit", "cursor"):
         if command.args[name] is not None:
-            raise UsageError(f"--verify takes all entries; leave out --{name}")
+            raise UsageError(f"--verify checks all entries; leave out --{name}")
     walk, removed, fault = Walk(), None, ""
     try:
         for page in _pages(api):
@@ -101,10 +105,10 @@ def _verify(command: Command, api: Api) -> int:
         told = {"entries": walk.count, "number": number, "hash": newest, "removed": removed}
         print_json({"ok": not fault, "fault": fault or None, **told})
     elif fault:
-        say(f"the audit trail is not whole: {fault}")
+        say(f"the audit trail is not intact: {fault}")
     else:
         whole = counted(walk.count, "entry is", "entries are")
-        say(f"{whole} whole; the newest is {number}, with the hash {newest}")
+        say(f"{whole} intact; the newest is {number}, with the hash {newest}")
     return 1 if fault else 0
 
 

@@ -13,9 +13,10 @@ _ACTIONS = ("list", "purge")
 def parser() -> Parser:
     made = Parser(
         "buntime caches list | purge [CACHE...] [--dry-run] [--to WHERE]",
-        "List the caches of a runtime, with what a purge would remove; or purge all of them, or "
-        "those that are named: verdicts of plugins, what interpreters told of themselves, and "
-        "environments of versions that are gone. Nothing that serves is ended by it.",
+        "List the caches of a runtime and what a purge would remove, or purge all of them or "
+        "those that are named: verdicts of plugins, what interpreters reported about "
+        "themselves, and environments of versions that are gone. A purge ends nothing that "
+        "serves.",
         examples=(
             "buntime caches list",
             "buntime caches purge --dry-run",
@@ -24,7 +25,7 @@ def parser() -> Parser:
     )
     made.add_words("WORD", "list, or purge and the names of caches")
     made.add_argument(
-        "--dry-run", action="store_true", help="tell what would go, and change nothing"
+        "--dry-run", action="store_true", help="show what would go, and change nothing"
     )
     made.add_json()
     made.add_target()

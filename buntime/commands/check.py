@@ -47,7 +47,9 @@ _FLUSH_S = 2.0
 _DOUBTFUL_SHOWN = 5
 _APP_CHARS = 256 * 1024  # of what an app prints, and of the log about it
 _RECORD_CHARS = 100  # that an empty line counts as
-_CLOSED = "auth: no plugin is enabled that signs people in, so all but publicRoutes is 503"
+_CLOSED = (
+    "auth: no plugin is enabled that signs people in, so all but publicRoutes is answered with 503"
+)
 # The results report the same.
 _IN_VERDICTS = frozenset(
     ("app.boot_failed", "app.boot_timeout", "app.variables_missed", "worker.stacks")
@@ -101,7 +103,7 @@ def parser() -> Parser:
         examples=("buntime check apps",),
     )
     made.add_words("DIR", folders_meaning())
-    made.add_argument("--json", action="store_true", help="print what comes of each as JSON")
+    made.add_argument("--json", action="store_true", help="print the result of each as JSON")
     made.add_settings()
     return made
 
@@ -186,8 +188,8 @@ class Doubts:
         return cls(
             closed=app.manifest.auth != "none" and not signs_in,
             services=tuple(
-                f"uses: no plugin that is enabled offers the service {shown(service)}"
-                f"{suggestion(service, offered)}; its calls fail"
+                "uses: no enabled plugin offers the service "
+                f"{shown(service)}{suggestion(service, offered)}; calls to it fail"
                 for service in app.manifest.uses
                 if service not in offered
             ),
@@ -306,13 +308,13 @@ def lines_of(verdict: Verdict, seen: Seen) -> Iterator[Line]:
 def _of_site(verdict: Verdict, app: App) -> Iterator[Line]:
     _, doubtful = verdict.published or (0, ())
     for path in doubtful[:_DOUBTFUL_SHOWN]:
-        text = f"everybody can read {path}; move it out of the site"
+        text = f"anybody can read {path}; move it out of the site"
         yield Line("WARNING", text, advice.of_exposed(app.dir, path))
     if len(doubtful) > _DOUBTFUL_SHOWN:
         yield Line("WARNING", f"and {len(doubtful) - _DOUBTFUL_SHOWN} like these", "")
     for path in verdict.links_away[:1]:
         text = (
-            f"the page asks for {path}, which is outside of the app; build it with a relative base "
-            "(Vite: base: './'), or give it a host"
+            f"the page asks for {path}, which is outside the app; build it with a relative base "
+            "(Vite: base: './'), or give the app a host"
         )
         yield Line("WARNING", text, advice.of_link(app.dir, app.entrypoint, path))

@@ -22,13 +22,13 @@ EXIT_INTERRUPTED = 130  # as in shells: 128 + SIGINT
 EXIT_UNREAD = 141  # the same for SIGPIPE: the reader of the output has exited
 
 COMMANDS: Mapping[str, str] = {
-    "serve": "serve the apps in DIR...; what is done where no command is named",
+    "serve": "serve the apps in DIR...; the default command",
     "demo": "serve the example apps that Buntime comes with",
     "new": "write a first app",
-    "check": "load every app once and tell what is wrong, for CI",
+    "check": "load every app once and report what is wrong, for CI",
     "plugins": "list and check plugins, and operate those of a runtime",
-    "config": "check the config file, or show what holds and where it comes from",
-    "doctor": "tell what Buntime finds here, and what will hurt",
+    "config": "check the config file, or show settings and where each comes from",
+    "doctor": "report what Buntime finds here, and what will cause trouble",
     "health": "ask a runtime whether it takes requests, for health checks",
     "import": "write manifests for apps of Unit, uWSGI, Heroku, Dokku and piku",
     "completions": "print completions for bash, zsh or fish",
@@ -36,24 +36,24 @@ COMMANDS: Mapping[str, str] = {
     "login": "keep the address of a runtime and a key for it",
     "logout": "forget them",
     "open": "sign in to the panel, in a browser on this host",
-    "access": "tell why a request is let in, or is not",
-    "users": "invite who signs in to apps, change, list or remove users",
-    "keys": "make a key for who operates a runtime, list keys, or revoke one",
+    "access": "explain why a request is let in or refused",
+    "users": "invite, list, change or remove the users who sign in to apps",
+    "keys": "make, list or revoke the keys for operating a runtime",
     "deploy": "pack a folder and deploy it to a runtime",
-    "rollback": "make the version active again that was so before",
+    "rollback": "make the previous version active again",
     "activate": "make a version of an app the active one",
     "remove": "remove a version of an app",
-    "status": "tell what needs attention at a runtime, and how busy it is",
+    "status": "show what needs attention in a runtime, and how busy it is",
     "list": "list the apps of a runtime",
-    "show": "tell of one app: versions, manifest, workers, the last error",
-    "logs": "show what apps print, and their requests; -f goes on",
-    "audit": "show who has changed what, or verify that nothing was changed in it",
+    "show": "show one app: versions, manifest, workers, the last error",
+    "logs": "show what apps print, and their requests; -f follows",
+    "audit": "show who changed what, or verify that the record itself is intact",
     "data": "back up apps, their data and the state, or restore them",
-    "caches": "list what a runtime keeps to be quick, or purge it",
-    "recycle": "replace the workers of an app by fresh ones",
+    "caches": "list the caches of a runtime, or purge them",
+    "recycle": "replace the workers of an app with fresh ones",
     "cron": "list the jobs of apps, or run one now",
-    "run": "run a program of an app, as its workers run",
-    "secrets": "give an app a secret, tell which it has, or take one from it",
+    "run": "run a program of an app in the environment of its workers",
+    "secrets": "set, list or remove the secrets of an app",
     "sleep": "end the idle workers of an app",
     "hosts": "list the hosts of apps, or move one to another app",
     "maintenance": "close an app for a while, or open it again",
@@ -134,7 +134,7 @@ def help_text(name: str = "serve") -> str:
         return text
     width = max(map(len, COMMANDS))
     lines = [f"  {each:{width}}  {meaning}" for each, meaning in COMMANDS.items()]
-    more = "`buntime COMMAND --help` tells of one."
+    more = "`buntime COMMAND --help` describes one."
     return "\n".join([text.rstrip(), "", "Commands:", *lines, "", more, ""])
 
 

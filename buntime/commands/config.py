@@ -39,8 +39,9 @@ _FLUSH_S = 2.0
 def parser() -> Parser:
     made = Parser(
         "buntime config check|show [FILE] [--FLAG VALUE...]",
-        "Check a config file, or show all settings and options of plugins with where each comes "
-        "from; passwords and keys are not shown. Exit code of check 1 if something is at fault.",
+        "Check a config file, or show all settings and options of plugins and where each "
+        "comes from; passwords and keys are not shown. check exits with code 1 if it finds a "
+        "fault.",
         examples=(
             "buntime config check /etc/buntime/buntime.config.yaml",
             "buntime config show --json",
@@ -56,7 +57,7 @@ def run(command: Command, mode: Mode) -> int:
     action, *files = command.words or ("",)
     if action not in _ACTIONS or len(files) > 1:
         raise UsageError(
-            f"config {shown(action)}: there are check [FILE] and show (see buntime config --help)"
+            f"config {shown(action)}: write check [FILE] or show (see buntime config --help)"
         )
     environ = take_environ()
     line = Command(command.name, {**command.args, **({"config": files[0]} if files else {})})
@@ -75,7 +76,9 @@ def _check(settings: Settings) -> int:
     try:
         config = reader.read(settings)
         if not config.path:
-            raise ConfigError([f"{path}: there is no such file; RUNTIME_CONFIG names another one"])
+            raise ConfigError(
+                [f"{path}: there is no such file; name another one in RUNTIME_CONFIG"]
+            )
         faults, warnings = _looked_through(config, _find(settings, config))
     except ConfigError as exc:
         faults, warnings = list(exc.faults), []
@@ -108,8 +111,8 @@ def _looked_through(config: ConfigFile, roster: Roster) -> tuple[list[str], list
         secrets += effect.options.secrets
     if secrets and is_open_to_all(config.path):
         warnings.append(
-            f"{secrets[0]}: every user of this machine can read this password; chmod 600 the file, "
-            "or have a variable say it"
+            f"{secrets[0]}: every user of this machine can read this password; chmod 600 the "
+            "file, or put the password into a variable"
         )
     return sorted(faults, key=_line_of), warnings
 

@@ -15,8 +15,8 @@ _HEAD = ("APP", "JOB", "SCHEDULE", "NEXT", "LAST", "TOOK")
 def parser() -> Parser:
     made = Parser(
         "buntime cron list [APP] | run APP JOB [--to WHERE]",
-        "List the jobs of apps, with when each is due next and how it went last; or run one now, "
-        "and wait for it. Exit code 1 where it failed.",
+        "List the jobs of apps, when each is due next and how its last run went; or run one "
+        "now, and wait for it. Exit code 1 if it failed.",
         examples=(
             "buntime cron list",
             "buntime cron list shop --json",
@@ -80,5 +80,5 @@ def _run(command: Command, mode: Mode, app: str, job: str) -> int:
             print_json(line)
     run = last.get("run")
     if not command.args["json"]:
-        say(f"{app}: {job}: {_told(run) if run else 'the runtime has left it'}")
+        say(f"{app}: {job}: {_told(run) if run else 'the runtime did not say how it ended'}")
     return 0 if run and run["result"] == "ok" else 1

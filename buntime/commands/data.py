@@ -39,9 +39,10 @@ _OURS = ("only", "secrets", "dir", "plugin_dirs", "json")
 def parser() -> Parser:
     made = Parser(
         "buntime data list|backup FILE|restore FILE [--only KIND] [--to WHERE]",
-        "List the data of apps, back up apps, plugins, their data and the state into one tar.gz,"
-        " or restore one on this host, into an empty state folder and empty folders of apps. It "
-        "contains values of secrets only with --secrets: whoever has the file has them then.",
+        "List the data of apps, back up apps, plugins, their data and the state into one "
+        "tar.gz, or restore one on this host, into an empty state folder and empty folders of "
+        "apps. A backup contains values of secrets only with --secrets: then anybody who has "
+        "the file has them.",
         examples=(
             "buntime data list",
             "buntime data backup monday.tar.gz",
@@ -53,7 +54,7 @@ def parser() -> Parser:
     made.add_argument("--only", metavar="KIND", help=f"one of {', '.join(KINDS)}")
     made.add_argument("--secrets", action="store_true", help="with the values of secrets")
     made.add_argument(
-        "--dir", metavar="DIR", help="folders of apps, with colons between [RUNTIME_WORKER_DIRS]"
+        "--dir", metavar="DIR", help="folders of apps, separated by colons [RUNTIME_WORKER_DIRS]"
     )
     made.add_argument(
         "--plugin-dirs", metavar="DIR", help="folders of plugins [RUNTIME_PLUGIN_DIRS]"
@@ -67,7 +68,9 @@ def run(command: Command, mode: Mode) -> int:
     action, *words = command.words or ("",)
     check_action(command, action, _ACTIONS)
     if len(words) != _ACTIONS[action]:
-        raise UsageError(f"data {action} takes {'a FILE' if _ACTIONS[action] else 'no more words'}")
+        raise UsageError(
+            f"data {action} takes {'a FILE' if _ACTIONS[action] else 'no more arguments'}"
+        )
     only = command.args["only"]
     if only is not None and only not in KINDS:
         raise UsageError(f"--only {shown(only)}: there are {', '.join(KINDS)}")

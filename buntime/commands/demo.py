@@ -29,7 +29,8 @@ _WRITTEN = shutil.ignore_patterns("data", "__pycache__")  # by examples that ran
 def parser() -> Parser:
     made = Parser(
         "buntime demo [--FLAG VALUE...]",
-        "Serve the example apps that Buntime comes with, for development unless --env says else.",
+        "Serve the example apps that Buntime comes with, for development unless --env says "
+        "otherwise.",
         examples=("buntime demo --port 8080",),
     )
     made.add_settings()

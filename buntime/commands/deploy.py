@@ -40,11 +40,11 @@ class Named(NamedTuple):
 def parser() -> Parser:
     made = Parser(
         "buntime deploy [DIR] [--app NAME] [--version VERSION] [--to WHERE]",
-        "Pack the folder DIR, the working folder without one, and deploy it: the new version "
-        "serves once a worker has loaded it; if it does not load, what served before goes on. "
-        "What .gitignore and .buntimeignore name is left out, and so are environments, history, "
-        "and files that look like secrets. Exit code 1 if the deploy fails, 3 if no runtime is "
-        "reached, 4 if not allowed.",
+        "Pack the folder DIR, or the working folder, and deploy it: the new version serves "
+        "once a worker has loaded it; if it does not load, the version before it goes on "
+        "serving. Files that .gitignore and .buntimeignore name are left out, and so are "
+        "environments, history, and files that look like secrets. Exit code 1 if the deploy "
+        "fails, 3 if no runtime can be reached, 4 if it is not allowed.",
         examples=(
             "buntime deploy",
             "buntime deploy apps/shop --version 1.2.0 --to prod",
@@ -54,10 +54,10 @@ def parser() -> Parser:
         has_version=False,
     )
     made.add_words("DIR", "the folder of the app [.]")
-    made.add_argument("--app", metavar="WORD", help="its name [as the folder's]")
+    made.add_argument("--app", metavar="WORD", help="its name [that of the folder]")
     made.add_argument(
         "--version", dest="release", metavar="VERSION",
-        help="its version [as the folder's, else the highest one there and one more]",
+        help="its version [that of the folder, else the one after the highest at the runtime]",
     )  # fmt: skip
     made.add_argument("--preview", metavar="WORD", help="a version that is never active: pr-12")
     made.add_argument("--ttl", metavar="DURATION", help="how long a preview stays")
@@ -77,7 +77,7 @@ def run(command: Command, mode: Mode) -> int:
     folder = command.words[0] if command.words else "."
     if not os.path.isdir(folder):
         raise UsageError(
-            f"there is no folder {folder}; name that of the app: buntime deploy apps/shop"
+            f"there is no folder {folder}; name the folder of the app: buntime deploy apps/shop"
         )
     named = _named(command, folder)
     api = connect(command, mode)
@@ -126,7 +126,9 @@ def _named(command: Command, folder: str) -> Named:
         version = version or (by_folder.version if app in (None, by_folder.app) else None)
         app = app or by_folder.app
     if not is_app_name(app):
-        raise UsageError(f"{shown(app)} is not an app's name; give one by --app, such as shop")
+        raise UsageError(
+            f"{shown(app)} is not a name for an app; give one with --app, such as shop"
+        )
     if preview := command.args["preview"]:
         if command.args["release"]:
             raise UsageError("--version and --preview: a preview is a version of its own; give one")
@@ -169,11 +171,12 @@ def _tell_of_left_out(plan: Plan) -> None:
     """On stderr, because stdout is also read by programs."""
     if plan.secrets:
         _note(
-            f"left out, as they look like secrets: {_some(plan.secrets)}; buntime secrets set "
-            "gives an app one, and a line !NAME in .buntimeignore takes a file in nevertheless"
+            f"left out because they look like secrets: {_some(plan.secrets)}; give an app a "
+            "secret with buntime secrets set, or include a file by a line !NAME in "
+            ".buntimeignore"
         )
     if plan.others:
-        _note(f"left out, as they are not files: {_some(plan.others)}")
+        _note(f"left out because they are not regular files: {_some(plan.others)}")
     if plan.size_bytes > _LARGE_BYTES:
         sizes = (f"{entry.name} {rounded(entry.size)}" for entry in plan.largest(3))
         _note(f"{rounded(plan.size_bytes)} in all; the largest: {', '.join(sizes)}")

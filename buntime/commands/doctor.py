@@ -80,12 +80,12 @@ Findings = Iterator[Finding]
 def parser() -> Parser:
     made = Parser(
         "buntime doctor [DIR...] [--FLAG VALUE...]",
-        "Tell what Buntime finds here: version, Python, settings, folders, limits; and what will "
-        "hurt when it serves. Exit code 1 if something keeps it from starting.",
+        "Report what Buntime finds here (version, Python, settings, folders, limits) and what "
+        "will cause trouble when it serves. Exit code 1 if something keeps it from starting.",
         examples=("buntime doctor /srv/apps",),
     )
     made.add_words("DIR", folders_meaning())
-    made.add_argument("--json", action="store_true", help="print what is found as JSON")
+    made.add_argument("--json", action="store_true", help="print the findings as JSON")
     made.add_settings()
     return made
 
@@ -141,7 +141,10 @@ def _user() -> Findings:
         name = "without a name"
     yield Finding("user", f"{name} ({uid})")
     if uid == 0:
-        text = "apps without a `user` run as root; set RUNTIME_APP_USERS, or start this as another"
+        text = (
+            "apps without a `user` run as root; set RUNTIME_APP_USERS, or start Buntime as "
+            "another user"
+        )
         yield Finding("user", text, "warning", export("RUNTIME_APP_USERS", "*=nobody"))
 
 
@@ -150,8 +153,8 @@ def _sandbox() -> Findings:
     kernel = find_kernel()
     if not kernel.is_fit:
         text = (
-            f"apps run without one: it takes Landlock of ABI {LEAST_ABI} (Linux 6.2) or later, "
-            f"and here is {f'ABI {kernel.abi}' if kernel.abi else 'none'}"
+            f"apps run without one: it needs Landlock ABI {LEAST_ABI} (Linux 6.2) or later, and "
+            f"this kernel has {f'ABI {kernel.abi}' if kernel.abi else 'none'}"
         )
         yield Finding("sandbox", text, "warning", "uname -r")
         return
@@ -160,7 +163,10 @@ def _sandbox() -> Findings:
         "sandbox", f"Landlock ABI {kernel.abi}: {', '.join(acts(kernel, filters=filters))}"
     )
     if not filters:
-        text = f"system calls are not filtered, on {kernel.machine} or without seccomp"
+        text = (
+            "system calls are not filtered: this kernel has no seccomp, or there is no list "
+            f"for {kernel.machine}"
+        )
         yield Finding("sandbox", text, "warning", "grep -i seccomp /proc/self/status")
 
 
@@ -255,7 +261,7 @@ def _places(settings: Settings) -> Findings:
     has_key = settings.master_key is not None or settings.keys_file is not None
     if not has_key and (is_open or not settings.is_development):
         text = "RUNTIME_MASTER_KEY is not set: protected apps let nobody in, and the operator's "
-        closed = f"pages want the key in {os.path.join(settings.state_dir, LOCAL_KEY)}"
+        closed = f"pages need the key in {os.path.join(settings.state_dir, LOCAL_KEY)}"
         if not settings.is_development:
             closed = "pages (/api/workers, /metrics) are closed"
         yield Finding("access", text + closed, "warning", _NEW_KEY)
@@ -349,7 +355,7 @@ def _groups(settings: Settings) -> Finding:
     """Whether limits of control groups apply, as far as can be seen from here."""
     place = find_place(settings.cgroup)
     if not place.controllers:
-        text = f"memoryMax, cpuMax and pidsMax have no effect from here: {place.reason}"
+        text = f"memoryMax, cpuMax and pidsMax have no effect here: {place.reason}"
         return Finding("cgroup", text)
     lacking = [name for name in CONTROLLERS if name not in place.controllers]
     text = f"{place.folder}: {', '.join(place.controllers)}"
@@ -368,11 +374,11 @@ def _stateless(settings: Settings, found: Iterable[App | Fault]) -> Findings:
         if not isinstance(app, App):
             continue
         if app.manifest.data:
-            text = f"{app.key} wants `data: true`, which is kept nowhere: it does not load"
+            text = f"{app.key} has `data: true`, but no place for data: it does not load"
             yield Finding("state", text, "warning", "unset RUNTIME_STATE")
         if app.manifest.cron:
             jobs = ", ".join(job.name for job in app.manifest.cron)
-            text = f"jobs of {app.key} run when asked for alone, by a CronJob with a key: {jobs}"
+            text = f"jobs of {app.key} run only when asked for, by a CronJob with a key: {jobs}"
             yield Finding("state", text)
         if app.manifest.processes:
             text = f"processes of {app.key} do not run: give them a runtime with state"

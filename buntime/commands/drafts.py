@@ -69,7 +69,7 @@ class Draft:
                 self.manifest.setdefault("secrets", []).append(name)
                 self.leave(
                     name,
-                    f"its value is not written down; give it by: buntime secrets set {self.name} "
+                    f"its value is not written down; set it with: buntime secrets set {self.name} "
                     f"{name}",
                 )
             else:
@@ -80,9 +80,11 @@ class Draft:
         below = self.below(path)
         prefix = "/" + prefix.strip("/")
         if below is None or below == ".":
-            self.leave(f"{prefix} from {path}", "only a folder within the app's is served by it")
+            self.leave(
+                f"{prefix} from {path}", "only a folder inside the app's folder can be served"
+            )
         elif prefix == "/":
-            self.leave(f"/ from {path}", "the root of an app is the app's own")
+            self.leave(f"/ from {path}", "the app itself answers at its root")
         else:
             self.manifest.setdefault("static", {})[prefix] = below
 
@@ -98,7 +100,8 @@ class Draft:
         below = self.below(path)
         if below is None:
             self.leave(
-                f"the import path {path}", "only folders within the app's can be; move it there"
+                f"the import path {path}",
+                "only folders inside the app's folder can be; move it there",
             )
         elif below != "." and below not in self.manifest.get("path", ()):
             self.manifest.setdefault("path", []).append(below)

@@ -81,7 +81,7 @@ _PLUGIN = '''\
 
 from buntime.plugin import Response, plugin
 
-counts = {}  # the plugin has one process, so this is there as long as that is
+counts = {}  # the plugin has one process, so this lives as long as it does
 
 
 def on_request(request):

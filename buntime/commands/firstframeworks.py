@@ -60,7 +60,7 @@ app = Starlette(routes=[Route("/", home), Route("/hello/{name}", greet)])
 '''
 
 _DJANGO = '''\
-"""A first app with Django. A project has `entrypoint: mysite.wsgi:application` in its place."""
+"""A first app with Django. A project has `entrypoint: mysite.wsgi:application` instead."""
 
 from django.conf import settings
 from django.core.wsgi import get_wsgi_application
@@ -69,9 +69,9 @@ from django.urls import path, reverse
 from django.utils.html import escape
 
 settings.configure(
-    ALLOWED_HOSTS=["*"],  # the hosts that may ask, once it is to be reached by others
+    ALLOWED_HOSTS=["*"],  # name its hosts here before others can reach it
     ROOT_URLCONF=__name__,
-    SECRET_KEY="none yet",  # what is signed needs one of its own, from a file
+    SECRET_KEY="none yet",  # signing needs a key of its own, from a file
 )
 
 
@@ -88,7 +88,7 @@ application = get_wsgi_application()
 '''
 
 _DASH = '''\
-"""A first app with Dash, which wants to know its base while it loads."""
+"""A first app with Dash, which needs to know its base while it loads."""
 
 import os
 

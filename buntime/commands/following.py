@@ -41,7 +41,7 @@ def follow(api: Api, answer: Streamed, what: str, *, as_json: bool) -> int:
         _tell_of_failure(end, what)
         return 1
     if end.get("step") not in _ENDS:
-        raise ApiError("cut", f"{api.target.name} has not told how the {what} ended", exit_code=3)
+        raise ApiError("cut", f"{api.target.name} did not say how the {what} ended", exit_code=3)
     return 0
 
 
@@ -94,7 +94,7 @@ def _tell_of_failure(end: Line, what: str) -> None:
     error = end.get("error") or {}
     lines = [str(each) for each in (end.get("stack") or "").splitlines()[-_STACK_LINES:]]
     if log := end.get("log"):
-        lines += ["", "The last lines that it has printed:", *map(str, log[-_LOG_LINES:])]
+        lines += ["", "The last lines that it printed:", *map(str, log[-_LOG_LINES:])]
     sys.stdout.flush()
     for line in lines:
         sys.stderr.write(f"{escape(line)}\n")

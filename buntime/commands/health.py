@@ -29,7 +29,7 @@ def parser() -> Parser:
     made = Parser(
         "buntime health [URL] [--FLAG VALUE...]",
         "Ask a runtime whether it takes requests. Exit code 0 if so, else 1.",
-        "Without URL it is asked where these settings say that it listens.",
+        "Without URL the address comes from these settings.",
         examples=(
             "buntime health",
             "buntime health http://127.0.0.1:8000",
@@ -49,7 +49,7 @@ def run(command: Command, mode: Mode) -> int:
     except OSError as exc:
         reason = "no answer in time" if isinstance(exc, TimeoutError) else exc.strerror or str(exc)
         sys.stderr.write(
-            f"buntime: cannot reach {endpoint}: {reason}; does it run, and listen there?\n"
+            f"buntime: cannot reach {endpoint}: {reason}; is it running and listening there?\n"
         )
         return 1
     if status == 200:

@@ -17,15 +17,15 @@ def parser() -> Parser:
     made = Parser(
         "buntime hosts [move HOST APP] [--to WHERE]",
         "List the hosts that apps name: which app has each, since when, and which other apps "
-        "name it too. A host belongs to the app that had it first, even while that is away; move"
-        " gives it to another app whose manifest names it.",
+        "name it too. A host belongs to the app that had it first, even while that app is "
+        "away; move gives it to another app whose manifest names it.",
         examples=(
             "buntime hosts",
             "buntime hosts move shop.example.com new-shop",
             "buntime hosts move '*.shops.example.com' new-shop --dry-run",
         ),
     )
-    made.add_words("WORD", "move, a host, and the app that is to have it")
+    made.add_words("WORD", "move, a host, and the app that gets it")
     made.add_argument("--dry-run", action="store_true", help="check it, and change nothing")
     made.add_json()
     made.add_target()
@@ -61,7 +61,7 @@ def _list(command: Command, api: Api) -> int:
 
 
 def _row(host: dict[str, Any]) -> tuple[object, ...]:
-    note = "" if host["isNamed"] else "kept for it, as it does not name it now"
+    note = "" if host["isNamed"] else "kept for the app, which does not name it now"
     if host["isGiven"]:
         note = "by the config file"
     return host["host"], host["app"], host["since"] or "-", ", ".join(host["wantedBy"]), note

@@ -31,8 +31,8 @@ def parser() -> Parser:
     made = Parser(
         "buntime import FILE... [--into DIR] [--dry-run] [--force]",
         "Write manifests for the apps of other servers: of NGINX Unit (unit.json), uWSGI "
-        "(NAME.ini), Heroku, Dokku and piku (Procfile, ENV). They go into the apps' folders, or "
-        "below --into, and what could not be carried over is told.",
+        "(NAME.ini), Heroku, Dokku and piku (Procfile, ENV). They go into the apps' folders, "
+        "or below --into; what could not be carried over is listed.",
         examples=(
             "buntime import /etc/uwsgi/vassals/shop.ini --dry-run",
             "buntime import shop/Procfile shop/ENV",
@@ -84,7 +84,8 @@ def _drafts(words: tuple[str, ...]) -> Iterator[Draft]:
             yield from read_unit(text, word)
         else:
             raise UsageError(
-                f"{word}: its name tells no kind; there are unit.json, NAME.ini, Procfile and ENV"
+                f"{word}: its name does not say what it is; files are named unit.json, "
+                "NAME.ini, Procfile or ENV"
             )
     for folder, env in envs.items():
         draft = procfiles.setdefault(folder, Draft(os.path.basename(folder), folder, _ENV))
@@ -123,8 +124,8 @@ def _check(command: Command, places: Mapping[str, str]) -> None:
         folder = os.path.dirname(place)
         if command.args["into"] is None and not os.path.isdir(folder):
             raise UsageError(
-                f"the app's folder {folder} is not here; say where to write by --into DIR, or look "
-                "at it by --dry-run"
+                f"the app's folder {folder} is not here; name a folder to write to with --into "
+                "DIR, or only look with --dry-run"
             )
         there = [each for each in MANIFEST_NAMES if os.path.lexists(os.path.join(folder, each))]
         if there and not command.args["force"]:

@@ -39,7 +39,7 @@ def read_procfile(text: str, source: str, folder: str) -> Draft:
     lines = [line.strip() for line in text.splitlines()]
     found = [_LINE.fullmatch(line) for line in lines if line and not line.startswith("#")]
     if not found or None in found:
-        raise UsageError(f"{source} is not a Procfile: each line is to be NAME: COMMAND")
+        raise UsageError(f"{source} is not a Procfile: each line must be NAME: COMMAND")
     for match in filter(None, found):
         _take(draft, match[1], match[2].strip())
     if "entrypoint" not in draft.manifest and not any("web" in each for each in draft.left):
@@ -61,7 +61,7 @@ def _take(draft: Draft, name: str, command: str) -> None:
         else:
             draft.job(name, " ".join(match[1].split()), match[2])
     elif name in ("php", "jwsgi", "rwsgi", "preflight"):
-        draft.leave(f"{name}: {command}", "there is nothing like it")
+        draft.leave(f"{name}: {command}", "Buntime has nothing like it")
     else:
         draft.process(name, command)
 
@@ -90,12 +90,14 @@ def _web(draft: Draft, command: str) -> None:
     for each in before:
         if each.startswith("cd "):
             draft.import_from(each[3:].strip())
-            draft.leave(each, "the app's working folder is its own folder; its modules are found")
+            draft.leave(
+                each, "an app's working folder is its own folder, and its modules are found there"
+            )
         elif _MIGRATES.search(each):
             done = draft.manifest.get("release")
             draft.manifest["release"] = words_of(f"{_shell(done)} && {each}" if done else each)
         else:
-            draft.leave(each, "nothing runs before an app but `release`, once for a deploy")
+            draft.leave(each, "only `release` runs before an app, once per deploy")
     try:
         words = shlex.split(last)
     except ValueError:
@@ -108,7 +110,7 @@ def _web(draft: Draft, command: str) -> None:
     if kind is None:
         draft.leave(
             f"web: {last}",
-            "a server of its own; the runtime loads the app itself: write `entrypoint`",
+            "it starts a server of its own; the runtime loads the app itself: write `entrypoint`",
         )
     else:
         _server(draft, kind, words[1:])
@@ -177,7 +179,7 @@ def _take_flag(draft: Draft, kind: str, flag: str, value: str) -> None:
         try:
             number = make(value)
         except ValueError:
-            draft.leave(f"{flag} {value}", "the environment says it; write the value")
+            draft.leave(f"{flag} {value}", "it comes from the environment; write the value")
             return
         if name == "concurrency" and kind == _ASGI and flag == "--threads":
             draft.leave(f"{flag} {value}", "an ASGI app runs on its loop")
@@ -191,7 +193,7 @@ def _take_flag(draft: Draft, kind: str, flag: str, value: str) -> None:
         name, _, said = value.partition("=")
         draft.environment({name: said})
     elif not _OF_SERVERS.fullmatch(flag):
-        draft.leave(f"{flag} {value}".strip(), "there is nothing like it")
+        draft.leave(f"{flag} {value}".strip(), "Buntime has nothing like it")
 
 
 # ENV
@@ -235,7 +237,7 @@ def take_env(draft: Draft, env: Mapping[str, str]) -> None:
         elif name in _OF_PIKU:
             draft.leave(f"{name}={value}", _OF_PIKU[name])
         elif name.startswith(("PIKU_", "UWSGI_", "NGINX_", "NODE_", "ACME_")):
-            draft.leave(f"{name}={value}", "there is nothing like it")
+            draft.leave(f"{name}={value}", "Buntime has nothing like it")
         else:
             own[name] = value
     draft.environment(own)
@@ -251,9 +253,9 @@ _OF_PIKU = {
     "PORT": _LISTEN,
     "BIND_ADDRESS": _LISTEN,
     "DISABLE_IPV6": _LISTEN,
-    "PYTHON_VERSION": "`python` in the manifest says which one, as 3.12",
-    "NGINX_HTTPS_ONLY": "a proxy before the runtime does it",
-    "NGINX_CLOUDFLARE_ACL": "a proxy before the runtime does it",
+    "PYTHON_VERSION": "`python` in the manifest names the version, such as 3.12",
+    "NGINX_HTTPS_ONLY": "a proxy in front of the runtime does this",
+    "NGINX_CLOUDFLARE_ACL": "a proxy in front of the runtime does this",
     "UWSGI_ENABLE_THREADS": "`concurrency` says how many requests a worker has at once",
     "UWSGI_INCLUDE_FILE": "import that file too",
 }

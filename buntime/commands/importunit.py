@@ -53,20 +53,20 @@ def _draft(name: str, app: Mapping[str, Any], source: str) -> Draft:
     if isinstance(env, dict):
         draft.environment({str(key): str(value) for key, value in env.items()})
     for key in app.keys() - _KNOWN:
-        draft.leave(f"{key}: {json.dumps(app[key])}", _WHY.get(key, "there is nothing like it"))
+        draft.leave(f"{key}: {json.dumps(app[key])}", _WHY.get(key, "Buntime has nothing like it"))
     return draft
 
 
 _WHY = {
     **dict.fromkeys(
         ("user", "group"),
-        "apps run as the runtime's user; where that is root, `user` in the manifest says whose",
+        "apps run as the runtime's user; if that is root, `user` in the manifest names another",
     ),
     "isolation": "see `sandbox` in the manifest",
     "stdout": "what an app prints is in its log: buntime logs",
     "stderr": "what an app prints is in its log: buntime logs",
-    "targets": "serve each by an app of its own",
-    "prefix": "an app is below its name, or at hosts of its own (`hosts`)",
+    "targets": "serve each with an app of its own",
+    "prefix": "an app is served below its name, or at hosts of its own (`hosts`)",
 }
 
 
@@ -101,7 +101,7 @@ def _processes(draft: Draft, app: Mapping[str, Any]) -> None:
         elif key == "timeout":
             manifest["timeout"] = f"{value}s"
         else:
-            draft.leave(f"limits.{key}", "there is nothing like it")
+            draft.leave(f"limits.{key}", "Buntime has nothing like it")
 
 
 # What leads to an application
@@ -128,7 +128,7 @@ def _rest_of(config: Mapping[str, Any], draft: Draft) -> None:
 def _listener(draft: Draft, place: str, listener: Mapping[str, Any]) -> None:
     draft.leave(f"listens at {place}", "where the runtime listens is a setting: RUNTIME_LISTEN")
     if "tls" in listener:
-        draft.leave(f"tls at {place}", "a proxy before the runtime has the certificates")
+        draft.leave(f"tls at {place}", "a proxy in front of the runtime has the certificates")
     forwarded = listener.get("forwarded") or listener.get("client_ip")
     if isinstance(forwarded, dict):
         sources = " ".join(_texts(forwarded.get("source")))
@@ -180,7 +180,10 @@ def _match(draft: Draft, match: Mapping[str, Any], uris: list[str]) -> None:
         if uri not in ("/*", "*"):
             draft.leave(f"uri {uri}", f"the app answers below /{draft.name}, or at `hosts`")
     for key in match.keys() - {"host", "uri"}:
-        draft.leave(f"match.{key}", "an app gets what is for it, whatever else a request has")
+        draft.leave(
+            f"match.{key}",
+            "an app gets all requests for its path or host, whatever else is in them",
+        )
 
 
 def _texts(value: object) -> list[str]:

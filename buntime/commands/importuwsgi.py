@@ -24,16 +24,16 @@ _LISTENS = frozenset(
     "socket http http-socket https https-socket fastcgi-socket shared-socket".split()
 )
 _WHY = {
-    "uid": "apps run as the runtime's user; where that is root, `user` in the manifest says whose",
-    "gid": "apps run as the runtime's user; where that is root, `user` in the manifest says whose",
+    "uid": "apps run as the runtime's user; if that is root, `user` in the manifest names another",
+    "gid": "apps run as the runtime's user; if that is root, `user` in the manifest names another",
     "gevent": "an app has threads, or a loop if it is ASGI; `concurrency` says how many at once",
     "asyncio": "an app has threads, or a loop if it is ASGI; `concurrency` says how many at once",
     "mule": "write the program below `processes`",
     "spooler": "write a program that reads the folder below `processes`",
-    "cheaper": "workers come as they are wanted, up to `workers`",
-    "cheaper-initial": "workers come as they are wanted, up to `workers`",
-    "if-env": "what follows was taken as it stands",
-    "endif": "what stands before was taken as it stands",
+    "cheaper": "workers start when they are needed, up to `workers`",
+    "cheaper-initial": "workers start when they are needed, up to `workers`",
+    "if-env": "the lines after it were taken as they are",
+    "endif": "the lines before it were taken as they are",
     "ini": "import that file too",
     "include": "import that file too",
 }
@@ -140,9 +140,9 @@ def _entrypoint(draft: Draft, given: Mapping[str, str]) -> None:
 
 def _take(draft: Draft, key: str, value: str, own: Collection[str]) -> None:
     """What one option becomes; `own` are options that occur in values of others."""
-    where = "environment says" if "$(" in value else "file does not say" if "%(" in value else ""
-    if where and key not in ("env", *_OF_UWSGI):
-        draft.leave(f"{key} = {value}", f"the {where} it; write the value")
+    place = "from the environment" if "$(" in value else "not in the file" if "%(" in value else ""
+    if place and key not in ("env", *_OF_UWSGI):
+        draft.leave(f"{key} = {value}", f"it is {place}; write the value")
     elif key in _VALUES:
         name, make = _VALUES[key]
         try:
@@ -156,7 +156,7 @@ def _take(draft: Draft, key: str, value: str, own: Collection[str]) -> None:
     elif key in _WHY:
         draft.leave(f"{key} = {value}", _WHY[key])
     elif not (key in own or key in _USUAL or key in _OF_UWSGI or key in _READ):
-        draft.leave(f"{key} = {value}", "there is nothing like it")
+        draft.leave(f"{key} = {value}", "Buntime has nothing like it")
 
 
 # Names that other lines of the file use, `base = /srv`, even if none does any more.

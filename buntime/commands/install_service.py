@@ -28,7 +28,7 @@ def parser() -> Parser:
     made = Parser(
         "buntime install-service [DIR...] [--FLAG VALUE...]",
         "Write units for systemd that start this Buntime with the apps in the folders DIR, and a "
-        "file for its settings. What is there is not overwritten without --force.",
+        "file for its settings. Units that are there already are not overwritten without --force.",
         examples=("buntime install-service /srv/apps --listen 127.0.0.1:8000",),
     )
     made.add_words("DIR", f"folders of apps [{_DEFAULT.folders[0]}]")
@@ -70,7 +70,7 @@ def run(command: Command, mode: Mode) -> int:
         sys.stdout.writelines(_difference(path, texts[path]))
     if differing and not command.args["force"]:
         names = ", ".join(map(str, differing))
-        sys.stdout.write(f"\nnothing was written: {names} would change; --force has it so\n")
+        sys.stdout.write(f"\nnothing was written: {names} would change; --force overwrites\n")
         return 1
     for path, text in texts.items():
         _write(path, text)
@@ -140,7 +140,7 @@ def _write(path: Path, text: str, mode: int = 0o644) -> None:
         fresh.replace(path)
     except OSError as exc:
         raise UsageError(f"{exc.filename} cannot be written: {exc.strerror}; run it as root, or "
-                         "name other places by --units and --settings") from exc  # fmt: skip
+                         "name other places with --units and --settings") from exc  # fmt: skip
     sys.stdout.write(f"wrote {path}\n")
 
 
@@ -151,7 +151,7 @@ def _warnings(service: Service) -> list[str]:
         for path in _below(_TEMPORARY, paths)
     ]
     found += [
-        f"{path} is in a home; user {service.user} must be able to read it"
+        f"{path} is in a home folder; user {service.user} must be able to read it"
         for path in _below(_HOMES, paths)
     ]
     found += [f"{path} is not there yet" for path in service.folders if not os.path.isdir(path)]

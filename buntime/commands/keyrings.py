@@ -55,7 +55,7 @@ def get(url: str, name: str) -> str:
     except Exception as exc:  # of any backend: reported with what to do
         raise _unavailable(url, name, f": {exc}") from exc
     if not isinstance(key, str) or not key:
-        raise _unavailable(url, name, "" if backend is None else ", and it has none")
+        raise _unavailable(url, name, "" if backend is None else ", or no longer has it")
     return key
 
 
@@ -74,6 +74,6 @@ def remove(url: str, name: str) -> None:
 def _unavailable(url: str, name: str, why: str) -> CommandError:
     return CommandError(
         "keyring_unavailable",
-        f"the key of {name} ({url}) lies in the system's keyring, which cannot be asked now{why}: "
+        f"the key of {name} ({url}) is in the system's keyring, which cannot be read now{why}: "
         "unlock it, or set BUNTIME_KEY, or log in again with --no-keyring",
     )

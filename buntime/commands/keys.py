@@ -32,9 +32,9 @@ def parser() -> Parser:
     made = Parser(
         "buntime keys add|list|make|revoke [NAME] [--role ROLE] [--apps GLOB] ...",
         "Make a key for somebody or something that operates this runtime, list the keys, or "
-        "revoke one. A key is printed once, and cannot make a stronger one than itself. `make` "
-        "asks no runtime: it prints a key, and to stderr what to write into the file of "
-        "RUNTIME_KEYS_FILE. Roles are viewer, deployer, operator and admin.",
+        "revoke one. A key is printed only once, and cannot make one that is stronger than "
+        "itself. `make` needs no runtime: it prints a key, and on stderr what to write into "
+        "the file of RUNTIME_KEYS_FILE. Roles are viewer, deployer, operator and admin.",
         examples=(
             "buntime keys add laptop --role admin",
             "buntime keys add forge --role deployer --apps 'blog-*' --expires 90d > key.txt",
@@ -46,10 +46,13 @@ def parser() -> Parser:
     )
     made.add_words("WORD", "add, list, make or revoke; the name of a key")
     made.add_argument(
-        "--role", action="append", metavar="ROLE", help="a role or a single right; several may be"
+        "--role",
+        action="append",
+        metavar="ROLE",
+        help="a role or a single right; may be given several times",
     )
     made.add_argument(
-        "--apps", action="append", metavar="GLOB", help="at these apps, as blog-* [all]"
+        "--apps", action="append", metavar="GLOB", help="for these apps, such as blog-* [all]"
     )
     made.add_argument("--expires", metavar="WHEN", help="90d, or 2027-01-31T12:00:00Z [never]")
     made.add_argument("--dry-run", action="store_true", help="check it, and make nothing")
@@ -105,7 +108,7 @@ def _add(api: Api, command: Command, name: str) -> None:
     about = f"the key {name} {done} {', '.join(told['roles'])} at {', '.join(told['apps'])} {until}"
     sys.stderr.write(escape(about) + "\n")
     if told["key"] is not None:
-        sys.stderr.write("it is shown this once:\n")
+        sys.stderr.write("it is shown only once:\n")
         sys.stderr.flush()
         say(told["key"])
 

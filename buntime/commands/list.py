@@ -18,8 +18,8 @@ _NOTE_CHARS = 80
 def parser() -> Parser:
     made = Parser(
         "buntime list [--to WHERE]",
-        "List the apps of a runtime: the active version, how many there are, and how the workers "
-        "stand.",
+        "List the apps of a runtime: the active version, the number of versions, and the "
+        "state of the workers.",
         examples=("buntime list", "buntime list --to prod --json"),
     )
     made.add_json()
@@ -29,7 +29,7 @@ def parser() -> Parser:
 
 def run(command: Command, mode: Mode) -> int:
     if command.words:
-        raise UsageError("list takes no words; `buntime show APP` tells of one app")
+        raise UsageError("list takes no arguments; `buntime show APP` shows one app")
     apps = list(all_apps(connect(command, mode)))
     if command.args["json"]:
         print_json({"apps": apps})

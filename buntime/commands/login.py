@@ -28,10 +28,11 @@ _TRIED = "/api/workers"  # any page that needs a key
 def parser() -> Parser:
     made = Parser(
         "buntime login [URL] [--name NAME] [--no-keyring] [--insecure]",
-        "Keep the address of a runtime and a key for it, and use it from now on unless another "
-        "one is named. The key comes from BUNTIME_KEY, from stdin, or from a prompt; it is "
-        "tried, and kept in the system's keyring, where Python's keyring is installed and has "
-        "one, else in a file that only you can read. Without URL the logins are listed.",
+        "Keep the address of a runtime and a key for it, and use it from now on unless "
+        "another one is named. The key comes from BUNTIME_KEY, from stdin, or from a prompt. "
+        "It is tried first, and then kept in the system's keyring if Python's keyring is "
+        "installed and finds one, else in a file that only you can read. Without URL the "
+        "logins are listed.",
         examples=(
             "buntime login https://apps.example.com --name prod",
             "buntime login https://apps.example.com < key.txt",
@@ -54,7 +55,7 @@ def run(command: Command, mode: Mode) -> int:
     text = f"{url.scheme}://{url.netloc.lower()}{url.path.rstrip('/')}"
     name = command.args["name"] or url.netloc.lower()
     if name == LOCAL or "/" in name or not name.isprintable() or " " in name:
-        raise UsageError(f"{shown(name)} is not a name for a host; give another one by --name")
+        raise UsageError(f"{shown(name)} is not a name for a host; give another one with --name")
     logins = read_logins(os.environ)
     is_insecure = bool(command.args["insecure"])
     # Before asking for the key, because this may fail.
@@ -72,8 +73,8 @@ def run(command: Command, mode: Mode) -> int:
     else:
         place = f"{keyring}, the host in {path}" if keyring else path
         say(
-            f"logged in to {text} as {name}; it is asked where --to names no other (kept in "
-            f"{place})"
+            f"logged in to {text} as {name}; commands use it unless --to names another one "
+            f"(kept in {place})"
         )
     return 0
 
@@ -83,7 +84,9 @@ def _forget(name: str, login: Login) -> None:
     try:
         keyrings.remove(login.url, name)
     except CommandError as exc:
-        sys.stderr.write(f"buntime: warning: the key before is there still: {exc.message}\n")
+        sys.stderr.write(
+            f"buntime: warning: the previous key is still in the keyring: {exc.message}\n"
+        )
 
 
 def _try(login: Login) -> None:

@@ -84,7 +84,7 @@ def read_logins(environ: Mapping[str, str]) -> Logins:
     except OSError as exc:
         raise UsageError(f"{path} cannot be read: {exc.strerror}") from exc
     if stat.S_IMODE(mode) & 0o077:
-        raise UsageError(f"{path} has keys, and other users may open it; chmod 600 {path}")
+        raise UsageError(f"{path} contains keys, and other users may open it; chmod 600 {path}")
     try:
         told = json.loads(data)
         hosts = {str(name): _login(each) for name, each in told["hosts"].items()}

@@ -40,7 +40,7 @@ def parser() -> Parser:
     )
     made.add_words("APP", "the app, with its version or without; all where none is named")
     made.add_argument(
-        "-f", "--follow", action="store_true", help="go on with new lines as they come"
+        "-f", "--follow", action="store_true", help="follow: print new lines as they come"
     )
     made.add_argument(
         "--level", metavar="LEVEL", help="this level and above: " + ", ".join(_LEVELS)
@@ -53,7 +53,7 @@ def parser() -> Parser:
         "-n",
         "--lines",
         metavar="COUNT",
-        help=f"so many lines [{LINES_DEFAULT}; with --since all, where not --follow]",
+        help=f"the number of lines [{LINES_DEFAULT}; all with --since but without --follow]",
     )
     made.add_json()
     made.add_target()
@@ -96,14 +96,14 @@ def _query(command: Command) -> dict[str, Query]:
         raise UsageError("logs takes one app at most (see buntime logs --help)")
     app, at, version = _split(command.words[0]) if command.words else ("", "", "")
     if at and not version:
-        raise UsageError(f"{command.words[0]} has no version behind its @")
+        raise UsageError(f"{command.words[0]} has no version after its @")
     level, count = command.args["level"], command.args["lines"]
     if level is not None and level.lower() not in _LEVELS:
         raise UsageError(f"--level is one of {', '.join(_LEVELS)}")
     if count is not None and not (
         re.fullmatch("[0-9]{1,6}", count) and 0 < int(count) <= LINES_MAX
     ):
-        raise UsageError(f"--lines is a number from 1 to {LINES_MAX}")
+        raise UsageError(f"--lines must be a number from 1 to {LINES_MAX}")
     return {
         "app": app or None,
         "version": version or None,
@@ -151,6 +151,6 @@ def _follow(api: Api, query: dict[str, Query]) -> Iterator[dict[str, Any]]:
             if exc.exit_code != EXIT_UNREACHABLE and exc.status != 503:
                 raise
         if tries == 0:
-            sys.stderr.write(f"buntime: {api.target.name} has ended the stream; trying again\n")
+            sys.stderr.write(f"buntime: {api.target.name} ended the stream; trying again\n")
         time.sleep(_PAUSES_S[min(tries, len(_PAUSES_S) - 1)])
         tries += 1

@@ -12,14 +12,14 @@ def parser() -> Parser:
     made = Parser(
         "buntime maintenance on|off APP [--message TEXT] [--retry-after TIME] [--to WHERE]",
         "Close an app for a while, also across restarts: visitors get 503 with a message and "
-        "Retry-After. What is under way is finished, and WebSockets stay open.",
+        "Retry-After. Requests under way are finished, and WebSockets stay open.",
         examples=(
             'buntime maintenance on shop --message "back at noon" --retry-after 1h',
             "buntime maintenance off shop",
         ),
     )
     made.add_words("on|off", "on or off, then the name of an app")
-    made.add_argument("--message", metavar="TEXT", help="what visitors are told")
+    made.add_argument("--message", metavar="TEXT", help="the message for visitors")
     made.add_argument(
         "--retry-after", metavar="DURATION", help="when they may come again, 1s to 7d [5m]"
     )

@@ -107,7 +107,7 @@ def _write(folder: Path, files: Mapping[str, str]) -> None:
 
 def _check_plugin(name: str) -> None:
     if "@" in name[1:]:
-        raise UsageError(f"{shown(name)}: a plugin's version is told by its manifest; leave it out")
+        raise UsageError(f"{shown(name)}: a plugin's version is in its manifest; leave it out")
     base = name.rpartition("/")[2]
     if base.lower() in RESERVED:
         raise UsageError(f"/{base} is the runtime's own path; choose another name")

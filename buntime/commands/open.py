@@ -45,7 +45,7 @@ def parser() -> Parser:
 
 def run(command: Command, mode: Mode) -> int:
     if command.words:
-        raise UsageError("open takes no words (see buntime open --help)")
+        raise UsageError("open takes no arguments (see buntime open --help)")
     target = find_target(command, mode, os.environ)
     if not target.socket:
         raise CommandError(
@@ -67,9 +67,9 @@ def run(command: Command, mode: Mode) -> int:
     place = urlsplit(url)
     if os.environ.get("SSH_CONNECTION") and names_this_machine(place.netloc):
         there = f"{place.port}:{place.hostname}:{place.port}"
-        say(f"From another machine by way of: ssh -L {there} {socket.gethostname()}")
+        say(f"From another machine, open a tunnel first: ssh -L {there} {socket.gethostname()}")
     elif not command.args["no_browser"] and has_display(os.environ, sys.platform) and _open(url):
-        say("It is opened in a browser.")
+        say("Opened in a browser.")
     return 0
 
 

@@ -123,8 +123,8 @@ def _link(root: str, path: str) -> str:
     )
     if not is_inside or os.path.isabs(told):
         raise UsageError(
-            f"{path} is a link to {told}, which is not in the folder: have a copy in its place, or "
-            "leave it out by a line in .buntimeignore"
+            f"{path} is a link to {told}, which is not in the folder: replace it with a copy, "
+            "or leave it out by a line in .buntimeignore"
         )
     return os.path.relpath(target, here)
 
@@ -171,5 +171,5 @@ def _add(tar: tarfile.TarFile, entry: Entry) -> None:
             with open(entry.path, "rb") as file:
                 tar.addfile(info, file)
         except OSError as exc:  # also for a file that became shorter meanwhile
-            reason = exc.strerror or "it changes while it is packed"
+            reason = exc.strerror or "it changed while it was packed"
             raise UsageError(f"{entry.path} cannot be packed: {reason}") from exc

@@ -136,7 +136,7 @@ def _switch(command: Command, api: Api, action: str, name: str) -> int:
         print_json({key: told.get(key) for key in ("name", "state", "why")})
     else:
         why = f": {told['why']}" if told["why"] else ""
-        say(f"{name}: {'would be changed, it is ' if is_dry else ''}{told['state']}{why}")
+        say(f"{name}: {'would be changed; it is ' if is_dry else ''}{told['state']}{why}")
     return 0 if is_up else 1
 
 
@@ -171,7 +171,9 @@ def _reset(command: Command, mode: Mode, names: Sequence[str]) -> int:
     if api is not None:
         told = [_reset_there(api, name, is_dry=is_dry) for name in names]
     elif is_dry:
-        raise UsageError("plugins reset --dry-run asks a runtime, and none of this machine answers")
+        raise UsageError(
+            "plugins reset --dry-run needs a runtime, and none on this machine answers"
+        )
     else:
         switched = reset_here(command, mode, names)
         told = [_taken_back(name, is_switched=name in switched) for name in names]

@@ -33,14 +33,14 @@ _PIECE_BYTES = 1 << 20
 def run_install(command: Command, api: Api, words: Sequence[str]) -> int:
     """Raises UsageError, ApiError."""
     if len(words) > 2:
-        raise UsageError("plugins install takes a folder or an archive, and a name at the most")
+        raise UsageError("plugins install takes a folder or an archive, and at most one name")
     path = words[0]
     if not os.path.exists(path):
         raise UsageError(f"{path} cannot be read: there is no such folder or archive")
     name = words[1] if len(words) > 1 else _name_of(path)
     if not is_app_name(name):
         raise UsageError(
-            f"{shown(name)} is not the name of a plugin; give it behind the folder or archive"
+            f"{shown(name)} is not a name for a plugin; give one after the folder or archive"
         )
     archive = _packed(path) if os.path.isdir(path) else _opened(path)
     with archive.file:
@@ -82,7 +82,7 @@ def _packed(folder: str) -> Archive:
     plan = plan_archive(folder)
     if plan.secrets:
         names = ", ".join(plan.secrets[:10])
-        text = f"buntime: left out, as they look like secrets: {names}"
+        text = f"buntime: left out because they look like secrets: {names}"
         sys.stderr.write(f"{escape(text)}\n")
     return pack(plan)
 

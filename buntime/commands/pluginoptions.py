@@ -83,8 +83,9 @@ def _read(name: str, known: Mapping[str, _Told], key: str, text: str) -> object:
         text = _ask(name, key)
     elif option["isSecret"]:
         raise UsageError(
-            f"{key} is a password, and a word of a command is seen by every process of this "
-            f"machine: write {key}=- and type it or pipe it in; change it where it comes from"
+            f"{key} is a password, and every process on this machine can see the arguments of a "
+            f"command: write {key}=- and type it or pipe it in; change it where it comes from, "
+            "because it may have been seen"
         )
     schema = option["schema"]
     kind = OptionKind(key, str(schema.get("type")), options=tuple(schema.get("options", ())))

@@ -20,14 +20,15 @@ def parser() -> Parser:
         "       buntime plugins show|enable|disable|reload|reset|remove NAME...\n"
         "       buntime plugins options NAME [KEY=VALUE...]\n"
         "       buntime plugins install DIR|ARCHIVE [NAME]",
-        "List the plugins in the folders DIR in the order of their start, or check them: their "
-        "manifests, options, files and dependencies. Or ask a runtime, that of --to or the login: "
-        "list its plugins (with --to), show one, switch it on or off for good, load its code anew, "
-        "take back what operators have switched, or set options, with which it is loaded anew; "
-        "KEY=- reads a value from stdin, as passwords have to be. Install one from a folder or "
-        "an archive, a tar.gz or zip, in the place of one that was installed before, or remove it; "
-        "if it does not serve, all stays as it was. Exit code 1 if check finds a fault, or if a "
-        "plugin does not serve after it was enabled, reloaded or installed.",
+        "List the plugins in the folders DIR in the order of their start, or check their "
+        "manifests, options, files and dependencies. The other actions ask the runtime of "
+        "--to or of the login: list its plugins (with --to), show one, switch it on or off "
+        "for good, reload its code, take back what operators have switched, or set options, "
+        "which reloads it; KEY=- reads a value from stdin, which passwords require. install "
+        "takes a folder or an archive (tar.gz or zip) and replaces a plugin of the same name "
+        "that was installed before; if the new one does not serve, all stays as it was. "
+        "remove removes an installed one. Exit code 1 if check finds a fault, or if a plugin "
+        "does not serve after it was enabled, reloaded or installed.",
         examples=(
             "buntime plugins list",
             "buntime plugins check plugins",
@@ -44,18 +45,23 @@ def parser() -> Parser:
         ),
     )
     made.add_words("PLUGIN", "what to do, then folders of plugins [RUNTIME_PLUGIN_DIRS], or names")
-    made.add_argument("--yes", action="store_true", help="disable or remove a guard unasked")
+    made.add_argument("--yes", action="store_true", help="disable or remove a guard without asking")
     made.add_argument(
         "--disabled", action="store_true", help="install it switched off, to set options first"
     )
     made.add_argument(
-        "--unset", metavar="KEY", action="append", help="have the config file decide of an option"
+        "--unset",
+        metavar="KEY",
+        action="append",
+        help="let the config file decide this option again",
     )
     made.add_argument("--dry-run", action="store_true", help="check it, and change nothing")
-    made.add_argument("--json", action="store_true", help="print what is told as JSON")
+    made.add_argument("--json", action="store_true", help="print the result as JSON")
     group = made.add_argument_group("which runtime", "As for other commands, see --to there.")
     group.add_argument("--to", metavar="WHERE", help="a URL, a login's name, or local")
-    group.add_argument("--insecure", action="store_true", help="send the key over http:// in plain")
+    group.add_argument(
+        "--insecure", action="store_true", help="send the key over http:// unencrypted"
+    )
     made.add_settings()
     return made
 
@@ -64,7 +70,7 @@ def run(command: Command, mode: Mode) -> int:
     action, *words = command.words or ("",)
     check_action(command, action, ACTIONS)
     if action == "check" and command.args["to"]:
-        raise UsageError("plugins check looks at folders of this machine; leave --to out")
+        raise UsageError("plugins check looks at folders on this machine; leave out --to")
     if action == "check" or (action == "list" and not command.args["to"]):
         return pluginfolders.run_in_folders(command, mode)
     return pluginasking.run_by_api(command, mode, action, words)

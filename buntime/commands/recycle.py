@@ -9,8 +9,8 @@ from buntime.core.settings.setting import Mode
 def parser() -> Parser:
     made = Parser(
         "buntime recycle APP[@VERSION] [--worker] [--to WHERE]",
-        "Replace the workers of an app, of all its versions or of one, by fresh ones. What they "
-        "have in hand is finished, and no request waits.",
+        "Replace the workers of an app, of all its versions or of one, with fresh ones. The "
+        "old workers finish their requests, and no request waits.",
         examples=(
             "buntime recycle shop",
             "buntime recycle shop@1.2.0",
@@ -18,7 +18,7 @@ def parser() -> Parser:
         ),
     )
     made.add_words("APP", "the name of an app, with its version or without")
-    made.add_argument("--worker", action="store_true", help="the word is a worker's id")
+    made.add_argument("--worker", action="store_true", help="the argument is a worker's id")
     made.add_json()
     made.add_target()
     return made

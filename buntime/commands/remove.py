@@ -14,9 +14,9 @@ from buntime.core.telemetry.records import escape
 def parser() -> Parser:
     made = Parser(
         "buntime remove APP@VERSION | APP --all [--yes] [--to WHERE]",
-        "Remove a version of an app from a runtime, if a deploy has made it and it is not the "
-        "active one; or all versions that deploys have made. The app's data and secrets stay. On a "
-        "terminal it asks first; elsewhere it wants --yes.",
+        "Remove a version of an app from a runtime, if a deploy made it and it is not the "
+        "active one; or all versions that deploys made. The app's data and secrets stay. On a "
+        "terminal it asks first; elsewhere it needs --yes.",
         examples=(
             "buntime remove shop@1.2.0",
             "buntime remove shop 1.2.0 --yes --to prod",
@@ -25,7 +25,7 @@ def parser() -> Parser:
     )
     made.add_words("APP", "the name of an app and its version")
     made.add_argument(
-        "--all", action="store_true", help="all versions that deploys have made, the active one too"
+        "--all", action="store_true", help="all versions that deploys made, the active one too"
     )
     made.add_argument("--yes", action="store_true", help="do not ask")
     made.add_argument("--dry-run", action="store_true", help="check it, and change nothing")

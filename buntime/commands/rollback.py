@@ -11,10 +11,10 @@ from buntime.core.settings.setting import Mode
 def parser() -> Parser:
     made = Parser(
         "buntime rollback APP [--to WHERE]",
-        "Make the version active again that was active before this one, once a worker has loaded"
-        " it. Requests for a range do not get the version that was rolled back from. The command"
-        " first prints what is active now; if somebody else changes that meanwhile, nothing is "
-        "done.",
+        "Make the version that was active before this one active again, once a worker has "
+        "loaded it. Requests for a range do not get the version that was rolled back from. "
+        "The command first prints which version is active now; if somebody else changes that "
+        "meanwhile, nothing is done.",
         examples=("buntime rollback shop",),
     )
     made.add_words("APP", "the name of an app")
@@ -29,7 +29,7 @@ def run(command: Command, mode: Mode) -> int:
     api, path = connect(command, mode), f"/api/apps/{name_in_path(name)}/rollback"
     active, tag = active_version(api, name)
     if active and not command.args["json"]:
-        say(f"{name}: {active} is active, and is rolled back from")
+        say(f"{name}: rolling back from {active}")
     lines = api.matching(tag).lines("POST", path, dryRun=command.args["dry_run"] or None)
     what = f"the rollback of {name}"
     return follow(api, Streamed("", lines), what, as_json=bool(command.args["json"]))

@@ -65,15 +65,15 @@ def parser() -> Parser:
         "buntime run APP [--dir DIR] [--FLAG VALUE...] -- PROGRAM [ARGUMENT...]",
         "Run a program of an app on this host, as the app's user, in its folder, sandbox and "
         "environment, with its Python, packages, secrets and data. The exit code is the "
-        "program's; 127 where it cannot be run.",
+        "program's; 127 if it cannot be run.",
         examples=(
             "buntime run shop --dir /srv/apps -- python manage.py createsuperuser",
             "buntime run shop@1.2.0 -- sh",
         ),
     )
-    made.add_words("WORD", "the app, and behind -- the program with its arguments")
+    made.add_words("WORD", "the app, then -- and the program with its arguments")
     made.add_argument(
-        "--dir", metavar="DIR", help="folders of apps, with colons between [RUNTIME_WORKER_DIRS]"
+        "--dir", metavar="DIR", help="folders of apps, separated by colons [RUNTIME_WORKER_DIRS]"
     )
     made.add_settings()
     return made
@@ -179,7 +179,9 @@ def _become(ready: _Ready) -> NoReturn:
     # It stays open until the worker has become the program, because it writes to it; nobody reads.
     line = encode({**ready.init, "closes": [ours.fileno()]})
     if ours.send(line) != len(line):
-        raise OSError("what it is to be told is too long for a socket; see net.core.wmem_max")
+        raise OSError(
+            "the worker's start message is too long for a socket; raise net.core.wmem_max"
+        )
     stacks = os.open(os.devnull, os.O_WRONLY)
     for descriptor in (ours.fileno(), theirs.fileno(), stacks):
         os.set_inheritable(descriptor, True)

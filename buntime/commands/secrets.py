@@ -38,9 +38,9 @@ _Told = dict[str, Any]
 def parser() -> Parser:
     made = Parser(
         "buntime secrets set|list|remove APP [NAME] [--to WHERE]",
-        "Give an app a secret, tell which it has, or take one from it. The app's manifest names it "
-        "in `secrets`. A value is typed at a prompt, or piped in; it is shown nowhere. A change "
-        "loads the app anew. On the host this works without a runtime too.",
+        "Set, list or remove the secrets of an app. The app's manifest names them in "
+        "`secrets`. A value is typed at a prompt, or piped in; it is never shown. A change "
+        "reloads the app. On the host this works without a runtime too.",
         examples=(
             "buntime secrets set shop DATABASE_URL",
             "buntime secrets set shop STRIPE_KEY < key.txt",
@@ -105,9 +105,9 @@ def _read(command: Command) -> _Asked:
     wanted = 1 if action == "list" else 2
     if action == "set" and (len(rest) > wanted or any("=" in each for each in rest)):
         raise UsageError(
-            "a value on the command line is seen by every process of this machine and kept by the "
-            "shell; pipe it in or type it at the prompt: buntime secrets set APP NAME. What was "
-            "typed may have been seen: change that value where it comes from"
+            "every process on this machine can see a value on the command line, and the shell "
+            "keeps it; pipe it in or type it at the prompt: buntime secrets set APP NAME. This "
+            "value may have been seen: change it where it comes from"
         )
     if len(rest) != wanted:
         name = "" if action == "list" else " and the NAME of a secret"
@@ -224,7 +224,7 @@ def _show(holder: str, told: _Told) -> None:
 
 def _say_done(asked: _Asked, told: _Told) -> None:
     done = "removed" if asked.action == "remove" else "set"
-    again = " in the place of the value before" if told.get("replaced") else ""
+    again = ", in place of the previous value" if told.get("replaced") else ""
     say(f"{asked.name} of {asked.holder} is {done}{again}")
     if asked.action == "remove":
         if told.get("isUsed"):

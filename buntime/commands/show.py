@@ -25,8 +25,8 @@ _SECONDS = ("ttl", "timeout", "idleTimeout")
 def parser() -> Parser:
     made = Parser(
         "buntime show APP [--to WHERE]",
-        "Tell of one app: each version with its folder, what its manifest says, how its workers "
-        "stand, and the last error with its stack.",
+        "Show one app: each version with its folder, its manifest, the state of its workers, "
+        "and the last error with its stack.",
         examples=(
             "buntime show shop",
             "buntime show @acme/shop --json",
@@ -41,7 +41,7 @@ def parser() -> Parser:
         "--autopsies", action="store_true", help="why its workers have ended, with stacks"
     )
     made.add_argument(
-        "--settings", action="store_true", help="each key of its manifest, and where it is from"
+        "--settings", action="store_true", help="each key of its manifest, and where it comes from"
     )
     made.add_json()
     made.add_target()
@@ -52,7 +52,7 @@ def run(command: Command, mode: Mode) -> int:
     name = one_word(command, "the name of an app")
     asked = [what for what in _VIEWS if command.args[what]]
     if len(asked) > 1:
-        raise UsageError(f"--{asked[0]} and --{asked[1]} do not go together")
+        raise UsageError(f"--{asked[0]} and --{asked[1]} cannot be combined")
     page = f"/{asked[0]}" if asked else ""
     told = connect(command, mode).get(f"/api/apps/{name_in_path(name)}{page}")
     if command.args["json"]:

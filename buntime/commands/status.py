@@ -18,8 +18,8 @@ _MARKS = {"error": "ERROR", "warning": "warn", "info": "info"}
 def parser() -> Parser:
     made = Parser(
         "buntime status [--to WHERE]",
-        "Tell what needs attention at a runtime, and how busy its apps were in the last five "
-        "minutes. Exit code 1 where there is an error.",
+        "Show what needs attention in a runtime, and how busy its apps were in the last five "
+        "minutes. Exit code 1 if there is an error.",
         examples=("buntime status", "buntime status --to prod --json"),
     )
     made.add_json()
@@ -29,7 +29,7 @@ def parser() -> Parser:
 
 def run(command: Command, mode: Mode) -> int:
     if command.words:
-        raise UsageError("status takes no words; `buntime show APP` tells of one app")
+        raise UsageError("status takes no arguments; `buntime show APP` shows one app")
     api = connect(command, mode)
     items = api.get("/api/attention")["items"]
     history = api.get("/api/history", step=_STEP_S)

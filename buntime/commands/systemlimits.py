@@ -40,7 +40,7 @@ def limits(settings: Settings, *, beside: int) -> Iterator[Told]:
 
 def _descriptors(settings: Settings, beside: int) -> Iterator[Told]:
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    yield "open files", f"{_shown(soft)}, can be raised to {_shown(hard)}", "", ""
+    yield "open files", f"{_shown(soft)}; can be raised to {_shown(hard)}", "", ""
     try:
         possible = fit(settings, beside=beside)
     except UsageError as exc:
@@ -56,7 +56,7 @@ def _descriptors(settings: Settings, beside: int) -> Iterator[Told]:
         ("RUNTIME_POOL_SIZE", "workers", possible.pool_size, settings.pool_size),
     ):
         if allowed < wanted:
-            text = f"they allow {allowed} {what}, not {wanted}; raise the limit"
+            text = f"the limit allows only {allowed} {what}, not {wanted}; raise the limit"
             wants = needed(settings, beside=beside)
             command = f"ulimit -n {wants}" if wants <= _FILES_MAX else f"export {name}={allowed}"
             yield "open files", text, "warning", command
@@ -73,7 +73,10 @@ def _processes(settings: Settings) -> Iterator[Told]:
     # Threads count too: a worker has some, depending on how many requests it handles at once.
     wanted = 10 * (settings.pool_size + settings.ephemeral_concurrency + settings.spare_workers)
     if most != resource.RLIM_INFINITY and most < wanted:
-        text = f"a full pool may want {wanted} processes and threads; raise the limit (ulimit -u, "
+        text = (
+            f"a full pool may want {wanted} processes and threads, more than the limit allows; "
+            "raise the limit (ulimit -u, "
+        )
         yield (
             "processes",
             text + "TasksMax=, pids_limit) or lower RUNTIME_POOL_SIZE",

@@ -59,7 +59,7 @@ def find_target(command: Command, mode: Mode, environ: Mapping[str, str]) -> Tar
     """Find it by the rule above. Raises UsageError, and CommandError if there is none."""
     to, folder = command.args.get("to"), command.args.get("state_dir")
     if to and folder:
-        raise UsageError("--to and --state-dir are two places to ask; give one")
+        raise UsageError("--to and --state-dir name different runtimes; give one")
     if to != LOCAL and not folder:
         logins = read_logins(environ)
         where = to or environ.get("BUNTIME_TO") or logins.default
@@ -125,7 +125,7 @@ def _is_url(where: str) -> bool:
 def _kept(name: str, login: Login, environ: Mapping[str, str]) -> Target:
     key = _key_of(environ) or login.key
     if not key and login.in_keyring:
-        key = checked_key(keyrings.get(login.url, name), "what the keyring has")
+        key = checked_key(keyrings.get(login.url, name), "the value in the keyring")
     return remote(Login(login.url, key, login.is_insecure), name)
 
 
@@ -153,7 +153,7 @@ def _local(settings: Settings) -> Target:
         return Target(name=name, host=host, port=endpoint.port, key=key, is_local=True)
     raise CommandError(
         "unreachable",
-        f"no runtime of this machine has the state folder {settings.state_dir}: start one "
+        f"no runtime on this machine uses the state folder {settings.state_dir}: start one "
         "(buntime DIR), name its folder (--state-dir DIR), or log in to a host (buntime login URL)",
         exit_code=EXIT_UNREACHABLE,
     )

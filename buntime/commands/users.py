@@ -17,10 +17,10 @@ _PAGE = 1000  # of a list, at once
 def parser() -> Parser:
     made = Parser(
         "buntime users list | show|invite|set|reset|sign-out|remove NAME [--FLAG VALUE...]",
-        "List who may sign in to apps by password, invite somebody, change a user's roles, "
-        "groups and more, have a password set again, sign a user out everywhere, or remove one. "
-        "An invitation and a reset print a link, once: send it to the user. Needs the plugin "
-        "authn.",
+        "List the users who may sign in to apps by password, invite one, change a user's "
+        "roles, groups and more, have the user set a new password, sign a user out "
+        "everywhere, or remove one. An invitation and a reset print a link, once: send it to "
+        "the user. Needs the plugin authn.",
         examples=(
             "buntime users list",
             "buntime users invite ann --email ann@example.com --role admin",
@@ -100,7 +100,7 @@ def _one(api: Api, command: Command, action: str, name: str, said: dict[str, Any
     elif action == "sign-out":
         say(f"{counted(told['ended'], 'session')} of {name} {would or 'are '}ended")
     elif "link" in told:
-        say(f"until {told['expiresAt']} {told['user']['name']} sets a password at")
+        say(f"until {told['expiresAt']}, {told['user']['name']} can set a password at")
         say(told["link"])
     else:
         print_rows(_HEAD, [_row(told["user"])])

@@ -225,7 +225,7 @@ def test_an_app_in_the_place_of_a_folder_of_apps(
     (shop / "app.py").write_text("")
     assert run(served, "apps/shop") == 2
     above = tmp_path / "apps"
-    told = "apps/shop is an app itself, and no folder of apps; name the folder that it is in, "
+    told = "apps/shop is an app itself, not a folder of apps; name the folder that it is in, "
     assert f"{told}{above}," in capsys.readouterr().err
     assert run(served, "apps") == 7
     (shop / "inner/1.0.0").mkdir(parents=True)

@@ -97,19 +97,19 @@ HTML = answer(b"<h1>no</h1>", 404, {"Content-Type": "text/html"})
             answer({}, 301, {"Location": "https://x/api"}),
             "redirected",
             3,
-            "points to https://x/api",
+            "redirects to https://x/api",
         ),
         (answer(b"<html>", 413), "proxy", 3, "client_max_body_size"),
-        (answer(b"<html>", 502), "proxy", 3, "no Buntime answers it"),
-        (answer(b"<html>", 504), "proxy", 3, "goes on"),
+        (answer(b"<html>", 502), "proxy", 3, "gets no answer from Buntime"),
+        (answer(b"<html>", 504), "proxy", 3, "may still be under way"),
         (answer(b"<html>", 401), "proxy", 3, "a password of its own"),
-        (answer({"error": "x"}, 418), "not_a_buntime", 3, "/api/apps answers with 418"),
+        (answer({"error": "x"}, 418), "not_a_buntime", 3, "/api/apps is answered with 418"),
         (answer(b"[1", 200), "not_json", 3, "not JSON"),
         (answer(b"[" * 100_000, 200), "not_json", 3, "not JSON"),
         (CUT, "cut", 3, "before its answer was complete"),
         (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\n{", "cut", 3, "complete"),
         (b"SSH-2.0-OpenSSH\r\n", "cut", 3, "complete"),
-        (b"", "cut", 3, "look before you try again"),
+        (b"", "cut", 3, "check before you try again"),
     ],
 )
 def test_errors(reply: bytes, code: str, exit_code: int, says: str) -> None:
@@ -148,7 +148,7 @@ def test_what_is_no_buntime(reply: bytes, code: str) -> None:
     assert error.code == code
     assert server.asked() == []
     assert all("x-api-key" not in request.fields for request in server.requests)
-    assert code != "redirected" or "points to https://x," in error.message
+    assert code != "redirected" or "redirects to https://x," in error.message
 
 
 @pytest.mark.parametrize(

@@ -111,7 +111,7 @@ def test_check_of_another_file(place: Place, tmp_path: Path) -> None:
     place.file.unlink()
     code, out = place.run("check")
     assert code == 1
-    assert "there is no such file; RUNTIME_CONFIG names another one" in out
+    assert "there is no such file; name another one in RUNTIME_CONFIG" in out
 
 
 def test_show(place: Place) -> None:

@@ -32,7 +32,7 @@ EXAMPLES = {
     "todos",
 }
 
-ASKS = "does it run, and listen there?"
+ASKS = "is it running and listening there?"
 
 
 @contextlib.contextmanager

@@ -170,7 +170,7 @@ def test_a_deploy_that_fails(
     failed = "the deploy of shop@1.2.0 failed at booted: the app does not load"
     assert capsys.readouterr().err.splitlines() == [
         "Traceback", "  File x", "ValueError: no luck", "",
-        "The last lines that it has printed:", "starting", "about to fail",
+        "The last lines that it printed:", "starting", "about to fail",
         f"buntime: error: {failed}; what served before goes on serving",
     ]  # fmt: skip
 
@@ -249,7 +249,7 @@ def test_an_end_that_nobody_tells(server: Server, runtime: Runtime) -> None:
         (("a", "b"), "deploy takes one folder"),
         (("nowhere",), "there is no folder nowhere"),
         (("--ttl", "1d"), "--ttl is for a preview"),
-        (("--app", "../x"), "is not an app's name"),
+        (("--app", "../x"), "is not a name for an app"),
         (("--version", "soon"), "is not a version"),
         (("--preview", "a_b"), "is not a version"),
         (("--preview", "a", "--version", "1.0.0"), "give one"),
@@ -270,7 +270,7 @@ def test_secrets_are_named(
     """Files that look like secrets are left out and named."""
     (tmp_path / "shop/.env").write_text("KEY=1")
     assert ran("deploy", "--version", "1.2.0") == 0
-    assert "left out, as they look like secrets: .env; " in capsys.readouterr().err
+    assert "left out because they look like secrets: .env; " in capsys.readouterr().err
 
 
 def test_over_tls(

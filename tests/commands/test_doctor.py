@@ -1,4 +1,4 @@
-"""`buntime doctor` says what is there, warns of what will hurt, and fails if nothing can start."""
+"""`buntime doctor` says what is there, warns of trouble, and fails if nothing can start."""
 
 from __future__ import annotations
 
@@ -181,7 +181,7 @@ def test_control_groups_are_told(tmp_path: Path) -> None:
     folder.mkdir()
     _, text = told(tmp_path, "--cgroup", str(folder))
     lacking = f"{folder}/cgroup.controllers: No such file or directory"
-    assert f"cgroup      memoryMax, cpuMax and pidsMax have no effect from here: {lacking}" in text
+    assert f"cgroup      memoryMax, cpuMax and pidsMax have no effect here: {lacking}" in text
     (folder / "cgroup.controllers").write_text("cpu io memory\n")
     _, text = told(tmp_path, "--cgroup", str(folder))
     assert f"cgroup      {folder}: memory, cpu, but not pids\n" in text
@@ -205,4 +205,4 @@ def allowed(tmp_path: Path, limit: int) -> int:
     text = subprocess.run(
         started, cwd=tmp_path, env=environ(), capture_output=True, text=True, check=True
     ).stdout
-    return int(re.findall("they allow ([0-9]+) connections, not 1000", text)[0])
+    return int(re.findall("the limit allows only ([0-9]+) connections, not 1000", text)[0])

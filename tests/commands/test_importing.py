@@ -222,7 +222,7 @@ def test_uwsgi_with_values_from_elsewhere() -> None:
     """Values from the environment or from other files are left to the reader to write."""
     text = "[uwsgi]\nmodule = a\nprocesses = $(WORKERS)\nini = base.ini\nthreads = many\n%\n= 1\n"
     [draft] = read_uwsgi(text, "a.ini", "/etc/a.ini")
-    assert "processes = $(WORKERS): the environment says it" in left(draft)
+    assert "processes = $(WORKERS): it is from the environment" in left(draft)
     assert "ini = base.ini: import that file too" in left(draft)
     assert "threads = many: it is not a number" in left(draft)
     with pytest.raises(UsageError, match=r"no section \[uwsgi\]"):
@@ -440,7 +440,7 @@ def test_apps_of_another_machine(shop: Path, capsys: pytest.CaptureFixture[str])
     """Manifests of apps whose folder does not exist here go where --into says: all or none."""
     (shop.parent / "unit.json").write_text(json.dumps(UNIT))
     assert ran("unit.json") == 2
-    assert "is not here; say where to write by --into DIR" in capsys.readouterr().err
+    assert "is not here; name a folder to write to with --into DIR" in capsys.readouterr().err
     assert ran("unit.json", "--into", "apps") == 0
     assert sorted(os.listdir(shop.parent / "apps")) == ["events", "inventory"]
     assert "blog: no manifest\n" in capsys.readouterr().out
@@ -452,7 +452,7 @@ def test_apps_of_another_machine(shop: Path, capsys: pytest.CaptureFixture[str])
         ((), 2, "import needs files"),
         (("none.ini",), 2, "none.ini cannot be read"),
         (("shop",), 2, "shop cannot be read"),
-        (("odd.toml",), 2, "its name tells no kind"),
+        (("odd.toml",), 2, "its name does not say what it is"),
         (("php.json",), 1, "no app was found"),
     ],
 )

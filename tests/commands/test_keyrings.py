@@ -160,7 +160,7 @@ def test_locked(user: User) -> None:
         assert "--no-keyring" in told
     assert user.run("list", key=KEY)
     keyring.set_keyring(NoKeyring())  # as in a session without a desktop
-    assert "cannot be asked now" in user.run("list", code=1)
+    assert "cannot be read now" in user.run("list", code=1)
     assert json.loads(user.file.read_text())["default"] == "prod"
 
 

@@ -173,7 +173,7 @@ def test_nothing_is_overwritten(tmp_path: Path) -> None:
         (["a b"], "'a b' is not an app name"),
         ([".."], "'..' is not an app name"),
         (["shop@x"], "'x' is not a version"),
-        (["audit@1.0.0", "--kind", "plugin"], "a plugin's version is told by its manifest"),
+        (["audit@1.0.0", "--kind", "plugin"], "a plugin's version is in its manifest"),
         (["plugins/api", "--kind", "plugin"], "/api is the runtime's own path"),
         (["shop", "--kind", "cgi"], "argument --kind: invalid choice: 'cgi'"),
     ],
@@ -325,7 +325,7 @@ def test_what_a_site_publishes(tmp_path: Path) -> None:
         0,
         [
             "site: ok (static, publishes 3 files)",
-            "site: WARNING: everybody can read users.db; move it out of the site",
+            "site: WARNING: anybody can read users.db; move it out of the site",
             "    run: mv apps/site/users.db apps/",
             "1 app, none at fault",
         ],
@@ -354,8 +354,8 @@ def test_a_service_that_nobody_offers(tmp_path: Path) -> None:
     write_app(tmp_path / "apps/well", {"app.py": "def fetch(request): ..."}, uses=["kv"])
     done = run("check", "apps", cwd=tmp_path)
     [warning] = [line for line in done.stdout.splitlines() if "WARNING" in line]
-    assert warning.startswith("shop: WARNING: uses: no plugin that is enabled offers the service")
-    assert "'kv2'; did you mean kv?; its calls fail" in warning
+    assert warning.startswith("shop: WARNING: uses: no enabled plugin offers the service")
+    assert "'kv2'; did you mean kv?; calls to it fail" in warning
     told = json.loads(run("check", "apps", "--json", cwd=tmp_path).stdout)["apps"]
     assert [len(each["services"]) for each in told] == [1, 0]
 

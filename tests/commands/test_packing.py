@@ -171,7 +171,7 @@ def test_a_file_that_becomes_shorter(tmp_path: Path) -> None:
     write(tmp_path, "a.txt")
     plan = plan_archive(str(tmp_path))
     (tmp_path / "a.txt").write_text("")
-    with pytest.raises(UsageError, match="it changes while it is packed"):
+    with pytest.raises(UsageError, match="it changed while it was packed"):
         pack(plan)
 
 

@@ -65,7 +65,7 @@ def test_without_a_runtime(shell: Shell) -> None:
     assert file.read_text() == VALUE
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
     told = shell.run("set", "@acme/shop", "KEY", stdin=f"{VALUE}2".encode())
-    assert told == "KEY of @acme/shop is set in the place of the value before"
+    assert told == "KEY of @acme/shop is set, in place of the previous value"
     head, row = shell.run("list", "@acme/shop").splitlines()
     assert head.split() == ["NAME", "FROM", "SET"]
     assert row.split()[:2] == ["KEY", "state"]
@@ -101,8 +101,8 @@ def test_a_state_folder_that_is_held(shell: Shell) -> None:
 def test_a_value_on_the_line(shell: Shell, words: tuple[str, ...]) -> None:
     """A value on the line is refused, with the reason, and a warning that others may know it."""
     told = shell.run("set", *words, code=2)
-    assert "is seen by every process of this machine" in told
-    assert "change that value where it comes from" in told
+    assert "every process on this machine can see" in told
+    assert "change it where it comes from" in told
     assert not shell.state.exists()
 
 
@@ -157,7 +157,7 @@ def test_the_runtime_of_this_machine(shell: Shell, tmp_path: Path) -> None:
         assert shell.run("set", "shop", "KEY", stdin=VALUE.encode()) == "KEY of shop is set"
         wait_until(lambda: fetch(runtime, "/shop/").body == str(len(VALUE)).encode())
         told = shell.run("set", "shop", "KEY", stdin=VALUE.encode())
-        assert told == "KEY of shop is set in the place of the value before"
+        assert told == "KEY of shop is set, in place of the previous value"
         told = shell.run("remove", "shop", "NONE", code=1)
         assert "has no secret NONE" in told
     assert shell.run("list", "shop").splitlines()[1].split()[0] == "KEY"

@@ -108,12 +108,12 @@ LINES: Mapping[str, LineMistake] = {
     ),
     "no runtime here": LineMistake(
         "list --state-dir s2",
-        Told("no runtime of this machine", "{cwd}/s2", "start one (buntime DIR)"),
+        Told("no runtime on this machine", "{cwd}/s2", "start one (buntime DIR)"),
         3,
     ),
     "health of a runtime that is down": LineMistake(
         "health --port {down} --host 127.0.0.1",
-        Told("Connection refused", "port {down}", "does it run, and listen there?"),
+        Told("Connection refused", "port {down}", "is it running and listening there?"),
         1,
     ),
     "no such login": LineMistake(
@@ -132,7 +132,11 @@ LINES: Mapping[str, LineMistake] = {
     ),
     "a secret on the command line": LineMistake(
         "secrets set shop KEY=hunter2",
-        Told("is seen by every process", "on the command line", "buntime secrets set APP NAME"),
+        Told(
+            "every process on this machine can see",
+            "on the command line",
+            "buntime secrets set APP NAME",
+        ),
     ),
     "no folder of plugins": LineMistake(
         "plugins check nowhere", Told("there is no folder", "nowhere", "name one with plugins")

@@ -63,7 +63,7 @@ def test_the_trail(tmp_path: Path) -> None:
         post(runtime, "/api/plugins/other/enable")
         hash_ = runtime.wait_for_record("audit.changed")["hash"]
         code, out = audit(runtime, "--verify")
-        assert (code, out) == (0, f"7 entries are whole; the newest is 7, with the hash {hash_}\n")
+        assert (code, out) == (0, f"7 entries are intact; the newest is 7, with the hash {hash_}\n")
         code, out = audit(runtime, "--action", "plugins.*", "--json")
         assert [each["number"] for each in json.loads(out)["entries"]] == [7, 6, 4, 3]
         code, out = audit(runtime)

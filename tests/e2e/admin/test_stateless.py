@@ -157,8 +157,8 @@ def test_operators_are_told(replica: Replica) -> None:
     )
     done = run("doctor", cwd=replica.root, env=replica.env | {"PORT": "0"})
     assert "RUNTIME_STATE is none: nothing is kept here" in done.stdout
-    assert "notes wants `data: true`" in done.stdout
-    assert "jobs of shop@1.0.0 run when asked for alone" in done.stdout
+    assert "notes has `data: true`" in done.stdout
+    assert "jobs of shop@1.0.0 run only when asked for" in done.stdout
     done = run("keys", "add", "forge", "--role", "viewer", cwd=replica.root, env=replica.env)
     assert done.returncode == 1
     assert "write the keys into the file of RUNTIME_KEYS_FILE" in done.stderr

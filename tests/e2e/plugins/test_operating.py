@@ -83,12 +83,12 @@ def test_commands(operator: PluginOperator) -> None:
     assert "did you mean show?" in operator.run("shows", "audit", code=2)
     assert "say which" in operator.run("enable", code=2)
     assert "takes no folders" in operator.run("list", "x", "--to", "local", code=2)
-    assert "leave --to out" in operator.run("check", "--to", "local", code=2)
+    assert "leave out --to" in operator.run("check", "--to", "local", code=2)
 
 
 def test_switching(operator: PluginOperator) -> None:
     """A plugin is disabled, enabled and reset; a dry run says what would change."""
-    assert operator.run("disable", "audit", "--dry-run") == "audit: would be changed, it is serving"
+    assert operator.run("disable", "audit", "--dry-run") == "audit: would be changed; it is serving"
     assert operator.show("audit")["enabled"]
     assert operator.run("disable", "audit") == "audit: disabled"
     assert fetch(operator.runtime, "/audit").status == 404
