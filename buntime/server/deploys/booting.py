@@ -74,7 +74,7 @@ def probe(
         raise ServerFault(
             502,
             "check_failed",
-            f"{path} {told}, and the manifest's `check` wants a status from 200 to 299",
+            f"{path} {told}, but the manifest's `check` needs a status from 200 to 299",
         )
     return status
 
@@ -106,6 +106,6 @@ def release(
 
     code: int = yield ask
     if code:
-        how = f"was ended by signal {-code}" if code < 0 else f"has ended with {code}"
+        how = f"was ended by signal {-code}" if code < 0 else f"ended with {code}"
         command = " ".join(app.manifest.release)[:200]
         raise ServerFault(500, "release_failed", f"`release` ({command}) {how}")

@@ -45,7 +45,9 @@ if TYPE_CHECKING:
     from buntime.server.deploys.upload import Upload
 
 _WATCH_S = 0.25
-_DRAINING = ServerFault(503, "draining", "the runtime is shutting down; deploy again then")
+_DRAINING = ServerFault(
+    503, "draining", "the runtime is shutting down; deploy again once it is back"
+)
 _OURS = ServerFault(500, "internal", "the runtime failed; its log says more")
 _WITH_CODE = (Step.BOOTED, Step.PROBED)  # steps at which workers run code of the app
 UNPACKED_FACTOR = 4  # size of an unpacked archive, in multiples of the largest archive
@@ -328,7 +330,7 @@ class Carrier:
         deploy.fail(error, stack=stack, log=printed)
         self._log.error(
             "deploy.failed",
-            "deploy failed; what served before serves on",
+            "deploy failed; what was served before is still served",
             **_fields(deploy),
             step=deploy.doing.value,
             error=error.message,
@@ -361,7 +363,7 @@ def _words_of(left: list[str]) -> str:
     names = ", ".join(left)
     return (
         f"the active version's folder has files that its archive did not have: {names}; the new "
-        "version does not get them, so keep what is to last in APP_DATA_DIR (`data: true`)"
+        "version does not get them, so keep lasting files in APP_DATA_DIR (`data: true`)"
     )
 
 
@@ -369,7 +371,7 @@ def _app_of(folder: AppFolder) -> App:
     found = folder.found
     if isinstance(found, App):
         return found
-    error = "the folder has gone" if found is None else found.error
+    error = "the folder is gone" if found is None else found.error
     raise ClientFault(422, "app_invalid", error)
 
 

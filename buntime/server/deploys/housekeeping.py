@@ -95,7 +95,7 @@ class Housekeeping:
                 raise ClientFault(
                     409,
                     "nothing_before",
-                    f"no version of {app} was active before the one that is now",
+                    f"no version of {app} was active before the current one",
                 )
             return before or "", active
 

@@ -143,7 +143,7 @@ class Loading:
         while any(each.state.workers for each in others):
             if self._loop.now > latest_s:
                 raise ServerFault(
-                    503, "still_running", "the version before does not end; recycle its workers"
+                    503, "still_running", "the previous version does not stop; recycle its workers"
                 )
             yield after(self._loop, 0.01)
         return active

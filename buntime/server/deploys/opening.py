@@ -11,10 +11,10 @@ from buntime.server.deploys.store import Store
 from buntime.server.telemetry.logs import Log
 
 _DROP_IN = (
-    "a service of systemd may write there by a drop-in: systemctl edit buntime, "
+    "to let a systemd service write there, add a drop-in: systemctl edit buntime, "
     "[Service] ReadWritePaths={folder}"
 )
-_NOT_THERE = "is not there"
+_NOT_THERE = "does not exist"
 
 
 class DeployPlace:
@@ -67,7 +67,7 @@ def find_store(worker_dirs: Sequence[str], deploy_dir: str | None) -> tuple[Stor
     if deploy_dir is not None and deploy_dir not in worker_dirs:
         return None, (
             f"RUNTIME_DEPLOY_DIR {deploy_dir} is not a worker folder, so nothing in it is served; "
-            "add it to RUNTIME_WORKER_DIRS, or name one of these"
+            "add it to RUNTIME_WORKER_DIRS, or name a folder from there"
         )
     wanted = [deploy_dir] if deploy_dir is not None else [*worker_dirs]
     troubles = []
@@ -86,7 +86,7 @@ def trouble_of(folder: str) -> str:
     if not why:
         return ""
     if why == _NOT_THERE:
-        return f"the worker folder {folder} {why}; make it"
+        return f"the worker folder {folder} {why}; create it"
     return (
         f"the worker folder {folder} {why}; give it to the runtime's user, or set "
         f"RUNTIME_DEPLOY_DIR; {_DROP_IN.format(folder=folder)}"
@@ -100,7 +100,7 @@ def unwritable(folder: str) -> str:
     try:
         is_read_only = bool(os.statvfs(folder).f_flag & os.ST_RDONLY)
     except OSError as exc:
-        return f"cannot be looked at: {exc.strerror}"
+        return f"cannot be examined: {exc.strerror}"
     if is_read_only:
         return "is mounted read-only"
-    return "" if os.access(folder, os.W_OK | os.X_OK) else "cannot be written by the runtime"
+    return "" if os.access(folder, os.W_OK | os.X_OK) else "is not writable by the runtime"

@@ -66,15 +66,14 @@ class Places:
             raise ClientFault(
                 409,
                 "version_exists",
-                f"{mine} is a folder that no deploy has made; choose another version, or move it "
-                "away",
+                f"{mine} was not made by a deploy; choose another version, or move it away",
             )
         if os.path.lexists(mine) and not replaces:
             raise ClientFault(
                 409,
                 "version_exists",
-                f"{app}@{version} is there with other content; choose another version, or replace "
-                "it by ?replace=1",
+                f"{app}@{version} already exists with other content; choose another version, or "
+                "replace it with ?replace=1",
             )
         hiding = [
             each for each in self._named(app, version) if each != mine and os.path.lexists(each)
@@ -89,8 +88,8 @@ class Places:
             raise ClientFault(
                 409,
                 "latest_is_folder",
-                f"{mine} is a folder and no link, so it is what serves; rename it to its version, "
-                f"and {os.path.dirname(mine)} can have deploys",
+                f"{mine} is a folder, not a link, and is served as it is; rename it to its "
+                f"version, so that {os.path.dirname(mine)} can have deploys",
             )
         hiding = [
             each for each in self._named(app, LATEST) if each != mine and os.path.lexists(each)
@@ -108,5 +107,5 @@ class Places:
 
 def _hidden(other: str, mine: str) -> ClientFault:
     return ClientFault(
-        409, "version_hidden", f"{other} would be served in the place of {mine}; move it away"
+        409, "version_hidden", f"{other} would be served instead of {mine}; move it away"
     )

@@ -51,8 +51,8 @@ class Stream:
         if self._left < 0:
             raise ArchiveFault(
                 "archive_ratio",
-                "the archive unpacks to far more than its size; leave out what compresses so well, "
-                "or make it on the host",
+                "the archive unpacks to far more than its size; leave out files that compress so "
+                "well, or make them on the host",
             )
         self.is_end = len(data) == BLOCK_BYTES and not any(data)
         return data
@@ -63,7 +63,7 @@ class Stream:
     def seek(self, place: int) -> int:
         """Skip forward to `place`. Raises ArchiveFault if it lies behind."""
         if place < self._place:
-            raise ArchiveFault("archive_damaged", "a header of the archive leads back")
+            raise ArchiveFault("archive_damaged", "a header of the archive points backwards")
         while self._place < place and self.read(min(PIECE_BYTES, place - self._place)):
             pass
         return self._place
@@ -87,7 +87,7 @@ def members(archive: IO[bytes], most_bytes: int) -> Iterator[tuple[Member, Itera
             yield _member(info), _content(stream, info)
     if not stream.is_end:
         raise ArchiveFault(
-            "archive_damaged", "the archive is cut off, or one of its headers broken"
+            "archive_damaged", "the archive is cut off, or one of its headers is broken"
         )
     stream.drain()
 

@@ -98,7 +98,9 @@ class Upload:
         self._write_on()
 
     def on_lost(self, fault: ClientFault | None) -> None:
-        cut = ClientFault(400, "upload_cut", "the archive has not come to its end")
+        cut = ClientFault(
+            400, "upload_cut", "the upload ended before the whole archive had arrived"
+        )
         self._end(fault or cut)
 
     def _write_on(self) -> None:

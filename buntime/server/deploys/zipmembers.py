@@ -97,7 +97,7 @@ def _check(info: zipfile.ZipInfo) -> None:
         raise ArchiveFault("archive_encrypted", f"{shown} is encrypted; pack it without a password")
     if info.compress_type not in _METHODS:
         raise ArchiveFault(
-            "archive_method", f"{shown} is packed by another method than deflate; use that one"
+            "archive_method", f"{shown} is not packed by the method deflate; use that one"
         )
 
 
@@ -125,5 +125,5 @@ def _content(opened: zipfile.ZipFile, info: zipfile.ZipInfo) -> Iterator[bytes]:
             yield piece
     if left:
         raise ArchiveFault(
-            "archive_damaged", f"{info.filename[:100]!r} has another size than it says"
+            "archive_damaged", f"{info.filename[:100]!r} is shorter than the archive says"
         )

@@ -164,7 +164,9 @@ def test_refusals(host: Host) -> None:
     assert host.ran("deploy", "--app", "refused", "--version", "1.0.0").returncode == 0
     host.write(APP.format(version="other"))
     done = host.ran("deploy", "--app", "refused", "--version", "1.0.0")
-    assert (done.returncode, "there with other content" in done.stderr) == (1, True), done.stderr
+    assert (done.returncode, "already exists with other content" in done.stderr) == (1, True), (
+        done.stderr
+    )
     large = host.home / "shop/large"
     large.write_bytes(os.urandom(LIMIT_BYTES * 8))
     done = host.ran("deploy", "--app", "refused", "--version", "1.1.0")

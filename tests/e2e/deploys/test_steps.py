@@ -54,7 +54,7 @@ def test_release(operator: Operator, apps: Path) -> None:
     bad = packed(files, release="python migrate.py")
     failed = operator.lines("released", "2.0.0", bad)[-1]
     assert (failed["failed"], failed["error"]["code"]) == ("releasing", "release_failed")
-    assert "has ended with 3" in failed["error"]["message"]
+    assert "ended with 3" in failed["error"]["message"]
     assert failed["log"] == ["migrated"]
     assert operator.said("/released/") == "1"
     assert not os.path.lexists(apps / "released" / "2.0.0")

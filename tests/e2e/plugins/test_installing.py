@@ -280,7 +280,7 @@ def test_nowhere_to_go(tmp_path: Path) -> None:
     with plugged(tmp_path) as runtime:
         answer = put(runtime, "audit", audit("one"))
         assert refused(answer) == (403, "plugins_off")
-        assert f"{tmp_path}/plugins is not there" in answer.error["message"]
+        assert f"{tmp_path}/plugins does not exist" in answer.error["message"]
         assert "RUNTIME_PLUGIN_DIRS" in answer.error["message"]
 
 

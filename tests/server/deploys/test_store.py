@@ -127,7 +127,7 @@ def test_folders_copied_by_hand(store: Store) -> None:
     deployed(store, release_of("shop", "1.0.0"))
     store.activate("shop", "0.9.0", leaves="1.0.0", now_s=1.0)
     assert store.active("shop") == "0.9.0"
-    assert "shop/0.9.0 is a folder" in refused(
+    assert "shop/0.9.0 was not made by a deploy" in refused(
         store, release_of("shop", "0.9.0"), "version_exists", replaces=True
     )
 
