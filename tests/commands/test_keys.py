@@ -132,4 +132,4 @@ def test_why_a_key_opens_an_app(ask: Ask, state: Path, capsys: pytest.CaptureFix
     assert (code, "has not the right apps:deploy: 403" in told) == (1, True)
     assert "there is no key nobody" in explain("shop", "--key", "nobody")[1]
     assert "there is no app /none" in explain("none")[1]
-    assert "right is about a key" in explain("shop", "--right", "apps:read")[1]
+    assert "to ask about a right, name a key" in explain("shop", "--right", "apps:read")[1]

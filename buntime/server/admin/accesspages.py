@@ -73,7 +73,7 @@ class AccessPages:
         app = self._catalog.find(name, None, call.now)
         if call.query["right"] is not None:
             if key is None:
-                raise ClientFault(400, "bad_query", "right is about a key: name one by key")
+                raise ClientFault(400, "bad_query", "to ask about a right, name a key")
             checks = [of_right(key, call.query["right"], name, now)]
         else:
             checks = explain(self._situation(call, app, key, now))
@@ -118,8 +118,8 @@ class AccessPages:
         record = self._keys.ring.by_name.get(name)
         if "keys:read" not in call.caller.verbs or (record and excess(record, call.caller)):
             raise ClientFault(
-                403, "not_allowed", f"to ask about the key {name[:200]} takes the right keys:read, "
-                "and one's own key must be as strong"
+                403, "not_allowed", f"asking about the key {name[:200]} needs the right keys:read, "
+                "and a key that is at least as strong"
             )  # fmt: skip
         if record is None:
             raise ClientFault(404, "key_not_found", f"there is no key {name[:200]}")

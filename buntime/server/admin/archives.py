@@ -84,7 +84,7 @@ class Archives:
                 fault = ClientFault(
                     400,
                     "digest_mismatch",
-                    "the archive is not the one that Content-Digest tells of",
+                    "the archive does not match its Content-Digest",
                 )
             if fault is not None:
                 upload.close()

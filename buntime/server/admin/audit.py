@@ -265,8 +265,8 @@ class Audit:
         for entry in result if isinstance(result, list) else ():
             self._log.warn(
                 "audit.unknown",
-                "a change was begun, and nobody knows how it ended: the process was killed; look "
-                "at what it was about",
+                "a change was begun, but its result is unknown, as the process was killed; check "
+                "what it was changing",
                 **_fields(entry),
             )
 
@@ -284,7 +284,7 @@ class Audit:
                 return
             entries, faults, is_there = result
             if faults:
-                lines = counted(faults, "line is not a change", "lines are not changes")
+                lines = counted(faults, "line cannot be read", "lines cannot be read")
                 self._warn_of_spool(spool, lines)
             for entry in entries:
                 self.tell(entry)
@@ -301,7 +301,7 @@ class Audit:
     def _warn_of_spool(self, spool: AuditSpool, why: str) -> None:
         self._log.warn(
             "audit.spool_unreadable",
-            "what commands have changed without a runtime is not, or not all, in the audit trail",
+            "the audit trail lacks changes that commands made while no runtime was running",
             file=spool.path,
             error=why,
         )
@@ -311,9 +311,9 @@ class Audit:
     def tell(self, entry: Entry) -> None:
         """Write it to the log once the transaction is done; on the loop's thread."""
         if entry["result"] == BEGUN:
-            self._log.info("audit.begun", "an operator changes something", **_fields(entry))
+            self._log.info("audit.begun", "an operator began a change", **_fields(entry))
         else:
-            self._log.info("audit.changed", "an operator has changed something", **_fields(entry))
+            self._log.info("audit.changed", "an operator made a change", **_fields(entry))
 
     def _kept(self, change: Change, result: Entry | BaseException) -> None:
         if not isinstance(result, BaseException):
@@ -325,7 +325,7 @@ class Audit:
         told = _bare(change)
         self._log.warn(
             "audit.not_kept",
-            "something was changed, and could not be put into the audit trail",
+            "a change could not be written to the audit trail",
             error=str(result),
             **_fields(told),
         )

@@ -23,9 +23,9 @@ from buntime.server.pythons.environments import Environments, all_environments, 
 from buntime.server.state.datasize import size_of
 
 _MEANINGS = {
-    "verdicts": "verdicts of plugins' hooks that hold for a while",
-    "interpreters": "what Pythons of apps have told of themselves",
-    "environments": "packages of versions of apps that are gone",
+    "verdicts": "verdicts of plugins' hooks that are kept for a while",
+    "interpreters": "what the Pythons of apps have reported about themselves",
+    "environments": "packages of app versions that no longer exist",
 }
 
 
@@ -144,7 +144,7 @@ class CachePages:
     ) -> None:
         troubles = _unless_fault(told)
         if troubles:
-            raise ServerFault(500, "not_removed", f"not all could be removed: {troubles[0]}")
+            raise ServerFault(500, "not_removed", f"some could not be removed: {troubles[0]}")
         self._end(call, begun, wanted)
 
     def _end(self, call: Call, begun: Begun, wanted: Mapping[str, Held]) -> None:

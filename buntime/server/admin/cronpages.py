@@ -62,7 +62,7 @@ class CronPages:
         if self._cron.find(key) is None:
             raise _no_job(key)
         if not self._cron.run_now(key, telling.on_end):
-            raise ClientFault(409, "job_runs", f"{key.name} of {key.app} runs already")
+            raise ClientFault(409, "job_runs", f"{key.name} of {key.app} is already running")
         begun.end()
         if call.accepts(NDJSON):
             telling.begin()

@@ -87,7 +87,9 @@ class DataPages:
                 "values of secrets are never sent over a network: take the backup on the host",
             )
         if self._is_busy:
-            raise ClientFault(409, "backup_running", "there is a backup under way; wait for it")
+            raise ClientFault(
+                409, "backup_running", "a backup is under way; try again when it is done"
+            )
         if self._db.trouble and call.query["only"] in (None, "state"):
             raise StateFault(self._db.trouble)
         # Imports tarfile, gzip and tempfile: 15 ms, which few starts need.
@@ -106,13 +108,13 @@ class DataPages:
         kind = call.query["only"] or "all"
         if isinstance(told, BaseException):
             sending.stream.cut()
-            why = "its client has left" if isinstance(told, _Left) else str(told)
-            self._log.warn("data.backup_failed", "a backup has failed", only=kind, error=why)
+            why = "the client left" if isinstance(told, _Left) else str(told)
+            self._log.warn("data.backup_failed", "backup failed", only=kind, error=why)
             self._audit.record(call, call.route.name, kind, result="backup_failed")
             return
         sending.finish()
         tells = {"files": told.files, "sizeBytes": told.size_bytes}
-        self._log.info("data.backed_up", "a backup was taken", only=kind, **tells)
+        self._log.info("data.backed_up", "backup taken", only=kind, **tells)
         self._audit.record(call, call.route.name, kind, after=tells)
 
     def _source(self, call: Call | None = None) -> Source:

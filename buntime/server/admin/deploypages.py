@@ -97,7 +97,9 @@ class DeployPages:
         replaces, ttl = bool(call.query["replace"]), call.query["ttl"]
         if not is_preview(version):
             if ttl is not None:
-                raise ClientFault(400, "bad_ttl", "ttl is for previews; name one by ?preview=pr-12")
+                raise ClientFault(
+                    400, "bad_ttl", "ttl is for previews; name one, as in ?preview=pr-12"
+                )
             return self._wish(call, self._urls.of(call, app), replaces=replaces)
         try:
             ttl_s = float(duration()(ttl or _PREVIEW_TTL))

@@ -47,7 +47,7 @@ class DeployViews:
                 call.answer(told)
                 return
         raise ClientFault(
-            404, "deploy_not_found", f"there is no deploy {number[:100]}; {KEPT} are kept"
+            404, "deploy_not_found", f"there is no deploy {number[:100]}; the last {KEPT} are kept"
         )
 
     def _archive(self, call: Call) -> None:

@@ -57,7 +57,7 @@ def access_step(
         if decision.does == "deny":
             if decision.may_sign_in:
                 return _ask_to_sign_in(exchange, signs_in=signs_in)
-            raise ClientFault(403, "not_allowed", "access to this is denied")
+            raise ClientFault(403, "not_allowed", "access is denied")
         if decision.does is None and not public_routes.cover(method, rest):
             if auth != "none" and not signs_in:
                 raise _no_sign_in()
@@ -129,7 +129,7 @@ def _ask_to_sign_in(exchange: Exchange, *, signs_in: bool) -> bool:
         raise ClientFault(
             401,
             "sign_in_needed",
-            f"you have to sign in for this: a browser does so at {url}",
+            f"you must sign in first: open {url} in a browser",
             headers=(_challenge(),),
         )
     return True
@@ -144,7 +144,7 @@ def _no_sign_in() -> ServerFault:
         503,
         "sign_in_unavailable",
         "you have to sign in for this, and no plugin is enabled that signs people in",
-        hint="enable one, such as by: buntime plugins enable authn",
+        hint="enable one, for example with: buntime plugins enable authn",
     )
 
 
@@ -154,5 +154,5 @@ def _key_needed() -> ClientFault:
         "unauthorized",
         "this app needs a key: send it as X-API-Key or as Authorization: Bearer",
         headers=(_challenge(),),
-        hint="make one by: buntime keys add NAME --role apps:open; a wrong key counts as none",
+        hint="make one with: buntime keys add NAME --role apps:open; a wrong key counts as none",
     )

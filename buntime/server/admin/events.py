@@ -66,11 +66,13 @@ class EventPages:
         wanted = frozenset(kinds.split(",")) if kinds else frozenset(KINDS)
         if unknown := sorted(wanted - {*KINDS}):
             raise ClientFault(
-                400, "bad_query", f"kinds: there is no {unknown[0]!r}; there are {', '.join(KINDS)}"
+                400, "bad_query", f"kinds: {unknown[0]!r} is none of {', '.join(KINDS)}"
             )
         if len(self.listeners) >= LISTENERS_MAX:
             raise ServerFault(
-                503, "too_many_listeners", f"{LISTENERS_MAX} clients listen to events already"
+                503,
+                "too_many_listeners",
+                f"{LISTENERS_MAX} clients are already listening to events",
             )
         if not self.listeners:
             self._begin()

@@ -46,7 +46,7 @@ class _Collector(Collector):
         self._info = info
 
     def collect(self) -> Iterator[Metric]:
-        info = InfoMetricFamily("buntime", "what this runtime is")
+        info = InfoMetricFamily("buntime", "version and platform of this runtime")
         info.add_metric([], self._info)
         yield info
         for family in FAMILIES:

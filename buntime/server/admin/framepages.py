@@ -118,6 +118,6 @@ class FramePages:
         """Read it from the folder, or from the archive that the runtime runs in."""
         data = get_data("buntime", f"frames/{name}")
         if data is None:
-            raise AssertionError(f"{name} does not come along")
+            raise AssertionError(f"{name} is not in the package")
         self._scripts[name] = data
         return data

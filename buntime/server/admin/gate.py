@@ -155,7 +155,7 @@ class Gate:
             own, sign_in = self._local_key.value, SignIn(_LOCAL, b"", "local")
             own = own if self._is_direct(exchange) else None
         if not self._admit(exchange, own, fields) or own is None:
-            raise ClientFault(401, "unauthorized", "this key opens nothing here")
+            raise ClientFault(401, "unauthorized", "this key is not valid here")
         return sign_in._replace(stands_on=secret_of(own))
 
     def local_sign_in(self, exchange: Exchange) -> SignIn | None:
@@ -181,8 +181,7 @@ class Gate:
             raise ClientFault(
                 403,
                 "not_allowed",
-                f"the key {caller.name} does not open this app: that takes the right apps:open "
-                "here",
+                f"the key {caller.name} does not open this app: it needs the right apps:open here",
             )
         return True
 
@@ -225,7 +224,7 @@ class Gate:
         raise ClientFault(
             401,
             "unauthorized",
-            f"the key {record.name} is {standing}: have another one made",
+            f"the key {record.name} is {standing}: ask for a new one",
             headers=_ASK_FOR_KEY,
         )
 

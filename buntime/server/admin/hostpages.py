@@ -66,7 +66,8 @@ class HostPages:
             raise ClientFault(
                 409,
                 "hosts_not_kept",
-                "in development hosts go by the order of apps; take it out of the other manifest",
+                "in development the first app that names a host has it; take it out of the other "
+                "manifest",
             )
         if call.is_dry_run or app == found.app:
             told = {**self._told(call, found), "app": app}
@@ -101,7 +102,7 @@ class HostPages:
             raise ClientFault(
                 409,
                 "host_given",
-                f"{found.app} has {host} by the config file (`apps`), which counts; change that",
+                f"the config file (`apps`) gives {host} to {found.app}; change it there",
             )
 
     def _found(self, call: Call) -> dict[str, Standing]:

@@ -29,7 +29,7 @@ def read_json(body: bytes, schema: Schema) -> Any:
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     told = dict(pairs)
     if len(told) < len(pairs):
-        raise BadValue("a key is there twice in one object")
+        raise BadValue("an object has the same key twice")
     return told
 
 

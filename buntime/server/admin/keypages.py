@@ -80,7 +80,7 @@ class KeyPages:
         if call.is_dry_run:
             before = self._store.ring.by_name.get(record.name)
             if before is not None and before.revoked_at is None:
-                raise ClientFault(409, "key_exists", f"there is a key {record.name} already")
+                raise ClientFault(409, "key_exists", f"there is already a key {record.name}")
             call.answer({**key_json(record, now), "hint": "bt_", "key": None})
             return
         told = key_json(record, now)
@@ -175,7 +175,7 @@ def _check_strength(record: KeyRecord, call: Call) -> None:
         raise _stronger(f"it would have {more}")
     if outlives(record, call.caller):
         until = iso_moment(call.caller.expires_at or 0.0)
-        raise _stronger(f"it would be good beyond {until}, when the key {call.caller.name} ends")
+        raise _stronger(f"it would outlive the key {call.caller.name}, which expires at {until}")
 
 
 def _stronger(why: str) -> ClientFault:

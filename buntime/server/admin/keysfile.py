@@ -48,7 +48,7 @@ def distrust_file(state: os.stat_result) -> str:
         return f"it belongs to the user {state.st_uid}; give it to root, or to the runtime's user"
     if state.st_mode & _OTHERS_WRITE:
         mode = stat.S_IMODE(state.st_mode)
-        return f"others can write it (mode {mode:04o}); take that from them: chmod go-w"
+        return f"others can write it (mode {mode:04o}); take that right away: chmod go-w"
     return ""
 
 
@@ -111,7 +111,7 @@ class KeysFile:
             raise found
         if self._trouble:
             self._trouble = ""
-            self._log.info("keys.file_valid", "the file of keys is in order again", file=path)
+            self._log.info("keys.file_valid", "keys file can be used again", file=path)
         before, self._keys = self._keys, found
         if _said(before) != _said(found):
             self._take(found)
@@ -123,7 +123,7 @@ class KeysFile:
             self._trouble = text
             self._log.error(
                 "keys.file_invalid",
-                "the file of keys cannot be used; the keys that it had before hold",
+                "keys file cannot be used; the keys read from it before stay in effect",
                 error=text,
                 faults=list(fault.faults[:20]),
             )

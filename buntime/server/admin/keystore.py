@@ -111,7 +111,9 @@ class KeyStore:
         record = self.ring.find(headers) if self.ring else None
         if record is None and not self.is_known:
             if bears_form(headers):
-                raise StateFault(self._db.trouble or "it is being read; ask again in a second")
+                raise StateFault(
+                    self._db.trouble or "the keys are being read; try again in a second"
+                )
             return None
         if record is not None:
             self._note_use(record)
@@ -258,7 +260,7 @@ def _record_of(row: tuple[object, ...]) -> KeyRecord:
 
 def _taken(name: str) -> ClientFault:
     return ClientFault(
-        409, "key_exists", f"there is a key {name} already: revoke it, or choose another name"
+        409, "key_exists", f"there is already a key {name}: revoke it, or choose another name"
     )
 
 

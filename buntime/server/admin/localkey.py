@@ -53,7 +53,9 @@ class LocalKey:
             if not trouble:
                 key = _read(path) or _make(path)
                 self._log.info(
-                    "operators.local_key", "the operator's pages want the key in a file", file=path
+                    "operators.local_key",
+                    "the operator's pages need the key in this file",
+                    file=path,
                 )
                 return key
         except OSError as exc:

@@ -78,7 +78,7 @@ class LogPages:
         if call.accepts(EVENTS) or call.accepts(NDJSON):
             if call.query["follow"] and len(self.followers) >= FOLLOWERS_MAX:
                 raise ServerFault(
-                    503, "too_many_followers", f"{FOLLOWERS_MAX} clients follow logs already"
+                    503, "too_many_followers", f"{FOLLOWERS_MAX} clients are already following logs"
                 )
             _LogStream(self, call, question, after).begin()
             return
@@ -191,7 +191,7 @@ class _LogStream:
 
     def _lost(self, count: int) -> bytes:
         """A line in place of those that were lost; it has no number."""
-        text = "lines are missing here that came faster than they were read"
+        text = "lines are missing here: they came faster than they were read"
         record = Record(self._pages.clock(), WARN, "log.skipped", text, {"lines": count})
         return format_json(record).encode("ascii") + b"\n"
 
@@ -260,6 +260,8 @@ def _place(call: Call) -> int | None:
         return None
     if not told.isdecimal() or not told.isascii() or len(told) > 18:
         raise ClientFault(
-            400, "bad_cursor", "that is not a place in the log; take `next` or `last` of a page"
+            400,
+            "bad_cursor",
+            "the cursor is not a place in the log; take `next` or `last` of a page",
         )
     return int(told)

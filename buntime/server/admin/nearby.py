@@ -57,7 +57,7 @@ class Nearby:
             return "its connection cannot be seen in /proc/net/tcp"
         for end in ends:
             if is_ours and end.uid not in (self._uid, 0):
-                return "it is of another user"
+                return "it belongs to another user"
             if self._uid not in (0, end.uid):
                 continue  # apps run as our own user, unless we are root
             why = self._held_by_app(end.inode)
@@ -85,9 +85,9 @@ class Nearby:
                     return "an app has started it"
                 is_hidden |= held is None
         else:
-            return "apps start processes all the time"
+            return "apps keep starting processes"
         if is_hidden and not any(self._is_seen_with(pid, wanted) for pid in others):
-            return "an app may have started it: one has processes that cannot be seen"
+            return "an app may have started it: some processes of apps cannot be seen"
         return ""
 
     def _is_seen_with(self, pid: int, wanted: str) -> bool:

@@ -127,7 +127,7 @@ class OperatorSessions:
         """
         client, peer, place = exchange.client, exchange.client.peer, exchange.client.address
         if peer is None or place is None:
-            then("it does not come by TCP")
+            then("it did not come over TCP")
             return
 
         def take(why: str | BaseException) -> None:
@@ -140,7 +140,7 @@ class OperatorSessions:
             if why:
                 self._log.warn(
                     "session.refused",
-                    "who comes by the loopback has no session",
+                    "refused a session to a client on the loopback",
                     client=exchange.client.peer_text,
                     reason=why,
                     request_id=exchange.id,
@@ -204,14 +204,14 @@ class OperatorSessions:
             raise ClientFault(
                 403,
                 "cross_site",
-                "a session is for pages of this address alone: Origin must be it, and "
-                "Sec-Fetch-Site same-origin",
+                "a session works only on pages of this address: Origin must be this address, "
+                "and Sec-Fetch-Site same-origin",
             )
         if is_write and not bears_csrf(head.headers, token):
             raise ClientFault(
                 403,
                 "csrf",
-                "a change by a session needs the header X-Buntime-Csrf, with the `csrf` of "
+                "a change made in a session needs the header X-Buntime-Csrf, with the `csrf` of "
                 "GET /api/session",
             )
 
@@ -225,7 +225,9 @@ class OperatorSessions:
         """The caller now, and the secret that the session must be based on."""
         if session.source == "key":
             if not self._keys.is_known:
-                raise StateFault(self._db.trouble or "it is being read; ask again in a second")
+                raise StateFault(
+                    self._db.trouble or "the keys are being read; try again in a second"
+                )
             record = self._keys.ring.by_name.get(session.name)
             if record is None or record.standing(self._clock()) != "active":
                 return None

@@ -64,7 +64,7 @@ class Peers:
         if uid == 0 != self._uid:
             return peer, ""
         if uid != self._uid:
-            return peer, "it is of another user"
+            return peer, "it belongs to another user"
         handle = _handle_of(sock)
         try:
             return peer, self._judge(pid) or ("" if _lives(handle) else "it has ended")

@@ -180,7 +180,7 @@ def _value(told: dict[str, Any]) -> str:
     """The value; error messages quote none of it. Raises ClientFault."""
     value = told["value"]
     if not isinstance(value, str):
-        raise ClientFault(400, "bad_value", "the value is not a text")
+        raise ClientFault(400, "bad_value", "the value is not text")
     try:
         return parse_value(value.encode("utf-8"))
     except BadValue as exc:

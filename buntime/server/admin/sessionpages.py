@@ -146,7 +146,7 @@ class SessionPages:
             raise ClientFault(
                 403,
                 "socket_only",
-                "a sign-in link is made at the control socket only: run buntime open on the host",
+                "sign-in links are made at the control socket only: run buntime open on the host",
             )
         if not self._urls:
             raise ClientFault(
@@ -171,7 +171,7 @@ class SessionPages:
             raise ClientFault(
                 403,
                 "link_used",
-                "this link was used already, or has expired: get another one by buntime open",
+                "this link has been used or has expired: get another one with buntime open",
             )
         call.caller = _LINK
         self._replace(call)
@@ -193,7 +193,7 @@ class SessionPages:
         """Refuse pages of other sites: they may not begin a session."""
         head = call.exchange.head
         if is_foreign(head.headers, host=call.exchange.sender.host or head.host):
-            raise ClientFault(403, "cross_site", "a page of another site asks for this")
+            raise ClientFault(403, "cross_site", "this request came from a page of another site")
 
     def _told(self, caller: Caller, found: Found | None = None) -> dict[str, object]:
         ends_at = caller.expires_at if found is None else found.session.ends_at
@@ -212,7 +212,7 @@ class SessionPages:
 
 def _nobody() -> ClientFault:
     return ClientFault(
-        401, "unauthorized", "nobody is signed in here: sign in with a key, or by buntime open"
+        401, "unauthorized", "nobody is signed in here: sign in with a key, or with buntime open"
     )
 
 

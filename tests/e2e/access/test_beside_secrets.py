@@ -123,7 +123,7 @@ def test_who_can_be_seen(scene: Scene) -> None:
         assert fetch(scene.runtime, f"/shop/?by=child&port={scene.runtime.port}").status == 200
         assert scene.asked(url, "plain") == "200 True"
         assert scene.asked(url, "hidden") == "401 False"
-    why = "an app may have started it: one has processes that cannot be seen"
+    why = "an app may have started it: some processes of apps cannot be seen"
     scene.runtime.wait_for_record("session.refused", reason=why)
 
 

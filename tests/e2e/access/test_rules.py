@@ -165,7 +165,7 @@ def test_rules(runtime: Runtime, target: str, user: str, status: int) -> None:
     answer = get(runtime, target, user=user)
     assert answer.status == status, answer.body
     if status == 403:
-        assert answer.json()["error"]["message"] == "access to this is denied"
+        assert answer.json()["error"]["message"] == "access is denied"
 
 
 def test_a_rule_by_address_goes_by_what_a_trusted_proxy_says(runtime: Runtime) -> None:

@@ -366,7 +366,7 @@ def test_access(page: Page, panel: str) -> None:
     expect(page.get_by_role("heading", name="Yes: GET /site/ is let in")).to_be_visible()
     page.get_by_label("May it do this").select_option("apps:deploy")
     page.get_by_role("button", name="Explain", exact=True).click()
-    expect(page.get_by_role("alert")).to_contain_text("right is about a key")
+    expect(page.get_by_role("alert")).to_contain_text("to ask about a right, name a key")
     page.get_by_label("May it do this").select_option("")
     page.get_by_label("App", exact=True).fill("nobody")
     page.keyboard.press("Enter")

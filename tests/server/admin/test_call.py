@@ -121,7 +121,7 @@ def test_a_sink_of_a_body_that_is_too_large() -> None:
         (b"1" * 5000, "it is not JSON"),
         (b'"\\ud800"', "it is not JSON"),
         (b'{"a": NaN}', "NaN is not a number"),
-        (b'{"a": 1, "a": 2}', "a key is there twice"),
+        (b'{"a": 1, "a": 2}', "the same key twice"),
         (b'{"a": "x"}', "a: 'x' is not an integer"),
     ],
 )

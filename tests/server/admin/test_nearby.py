@@ -84,7 +84,7 @@ if sys.argv[3] == "hidden":
 sock = socket.create_connection((sys.argv[1], int(sys.argv[2])))
 sys.stdin.read()
 """
-HIDDEN = "an app may have started it: one has processes that cannot be seen"
+HIDDEN = "an app may have started it: some processes of apps cannot be seen"
 IS_ROOT = sys.platform == "linux" and os.geteuid() == 0
 # The tests' own interpreter may be closed to other users.
 PYTHON = (IS_ROOT and shutil.which("python3", path="/usr/bin:/usr/local/bin")) or sys.executable
