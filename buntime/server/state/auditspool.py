@@ -48,7 +48,9 @@ class AuditSpool:
                 raise OSError(errno.EINVAL, "is not a file; move it away", self.path)
             size = os.fstat(file).st_size
             if size + len(line) > MAX_BYTES:
-                raise OSError(errno.EFBIG, "is full: a start of the runtime empties it", self.path)
+                raise OSError(
+                    errno.EFBIG, "is full; start the runtime, which empties it", self.path
+                )
             # A line cut short by a full disk or a kill is completed here.
             is_cut = size > 0 and os.pread(file, 1, size - 1) != b"\n"
             os.write(file, b"\n" + line if is_cut else line)

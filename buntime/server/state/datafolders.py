@@ -23,7 +23,7 @@ _PASSABLE = 0o711
 _PRIVATE = 0o700
 _OF_OTHERS = 0o077
 _ELSEWHERE = (
-    "keep what has to stay in a database that all replicas share, without `data: true`; or run it "
+    "keep lasting data in a database that all replicas share, without `data: true`; or run the app "
     "with RUNTIME_STATE=folder, in one replica"
 )
 
@@ -64,8 +64,8 @@ class DataFolders:
             _check(folder, os.geteuid() if user is None else user.uid)
         except OSError as exc:
             raise NoData(
-                f"{exc.filename or folder}: {exc.strerror or exc}; mend that, or set "
-                "RUNTIME_STATE_DIR to a folder that can be written"
+                f"{exc.filename or folder}: {exc.strerror or exc}; correct that, or "
+                "set RUNTIME_STATE_DIR to a writable folder"
             ) from exc
         return folder
 
@@ -104,7 +104,7 @@ def _is_empty(folder: str) -> bool:
 def _check(folder: str, uid: int) -> None:
     state = os.lstat(folder)
     if not stat.S_ISDIR(state.st_mode):
-        raise NoData(f"{folder} is not a folder; move it away (a mount may stand there, no link)")
+        raise NoData(f"{folder} is not a folder; move it away (a mount is fine, a link is not)")
     if state.st_uid != uid:
         raise NoData(
             f"{folder} belongs to the user {state.st_uid}, and the app runs as {uid}; give it to "
@@ -113,4 +113,4 @@ def _check(folder: str, uid: int) -> None:
     if state.st_mode & _OF_OTHERS:
         os.chmod(folder, _PRIVATE)
     if os.statvfs(folder).f_flag & os.ST_RDONLY:
-        raise NoData(f"{folder} is on a file system that can only be read; mount it for writing")
+        raise NoData(f"{folder} is on a read-only file system; mount that for writing")

@@ -76,7 +76,7 @@ class HostClaims:
             if host in self.holders:
                 self._tell(
                     "host.moved",
-                    "a host has another app than before",
+                    "a host now belongs to another app",
                     host=host,
                     app=app,
                     before=self.holders[host],

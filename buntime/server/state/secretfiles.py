@@ -76,7 +76,7 @@ class SecretFiles:
         for _ in range(_SWAPS_MAX):
             with contextlib.suppress(_Swapped):
                 return self._read(mounted)
-        raise OSError(errno.EAGAIN, "changes all the time", mounted)
+        raise OSError(errno.EAGAIN, "keeps changing", mounted)
 
     def _read(self, mounted: str | None) -> Found:
         found: dict[str, dict[str, Stored]] = {}
@@ -143,7 +143,7 @@ def not_set(holder: str, missing: Mapping[str, str], *, in_files_alone: bool = F
         place = f"{folder_of(holder)}/{names[0]}"
         text += f"set; put {it} into {MOUNTED}, as {place} (RUNTIME_STATE is none)"
     else:
-        text += f"set; set {it} by: {command_to_set(holder, names[0])}"
+        text += f"set; set {it} with: {command_to_set(holder, names[0])}"
     faults = [f"{name}: {why}" for name, why in missing.items() if why]
     return "; ".join([text, *faults])
 

@@ -68,7 +68,7 @@ class Secrets:
         values = {name: self.found[holder][name].value for name in grants}
         if sum(len(value.encode("utf-8")) for value in values.values()) > VALUES_MAX_BYTES:
             most = format_size(VALUES_MAX_BYTES)
-            raise NoSecrets(f"the values of {holder}'s secrets are longer than {most} together")
+            raise NoSecrets(f"the values of {holder}'s secrets are longer than {most} in total")
         return {"values": values, "hidden": [name for name in grants if not grants[name]]}
 
     def not_set(self, holder: str, missing: Mapping[str, str]) -> str:
@@ -260,7 +260,7 @@ class SecretStore(Secrets):
             self._told.add(text)
             self._warn(
                 "secret.unreadable",
-                "a folder of secrets cannot be read; what was read before holds",
+                "a folder of secrets cannot be read; the secrets read before stay in effect",
                 error=text,
             )
 
@@ -271,7 +271,7 @@ class SecretStore(Secrets):
                     self._told.add(stored.fault)
                     self._warn(
                         "secret.invalid",
-                        "a secret has no value that an app can get",
+                        "the value of a secret cannot be given to an app",
                         holder=holder,
                         name=name,
                         error=stored.fault,

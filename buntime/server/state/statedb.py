@@ -138,7 +138,7 @@ class StateDb:
             trouble = "the runtime is stopping"
         with self._wake:
             if not trouble and len(self._asked) >= ASKED_MAX:
-                trouble = f"{ASKED_MAX} others wait for {self.path} already; look at that disk"
+                trouble = f"{ASKED_MAX} others already wait for {self.path}; check that disk"
             if not trouble:
                 self._asked.append(asked)
                 self._wake.notify()
@@ -198,8 +198,8 @@ class StateDb:
         if kind:
             self._warn(
                 "state.remote",
-                "the state folder is on a file system of a network; its database is slower there, "
-                "and only as safe as that one's locks: set RUNTIME_STATE_DIR to a local disk",
+                "state folder is on a network file system; its database is slower there, and only "
+                "as safe as the locks of that file system: set RUNTIME_STATE_DIR to a local disk",
                 folder=self._folder.path,
                 kind=kind,
             )
@@ -247,7 +247,7 @@ class StateDb:
         if text != self._trouble:
             self._trouble = text
             if isinstance(trouble, StateDamage):
-                self._error("state.damaged", "state.db is damaged; apps run on", error=text)
+                self._error("state.damaged", "state.db is damaged; apps keep running", error=text)
             else:
                 self._warn("state.db_unavailable", "state.db cannot be used", error=text)
 

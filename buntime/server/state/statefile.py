@@ -95,15 +95,15 @@ def copy_file(connection: "Connection", path: str) -> None:
 def trouble_of(exc: Exception, path: str) -> StateTrouble:
     """What is wrong with the file, judging by the error of SQLite or the system."""
     if isinstance(exc, OSError):
-        return StateTrouble(f"{exc.filename or path}: {exc.strerror or exc}; mend that")
+        return StateTrouble(f"{exc.filename or path}: {exc.strerror or exc}; correct that")
     code = _code(exc)
     if code in _DAMAGED:
         return damage(path, str(exc))
     if code == _FULL:
         return DiskFull(f"{path}: {exc}; make room on that disk")
     if code == _BUSY:
-        return StateTrouble(f"{path} is in use by another program ({exc}); end that one")
-    return StateTrouble(f"{path}: {exc}; mend the disk, or the folder's rights")
+        return StateTrouble(f"{path} is in use by another program ({exc}); stop that one")
+    return StateTrouble(f"{path}: {exc}; check the disk, and the folder's rights")
 
 
 def damage(path: str, what: str) -> StateDamage:
@@ -129,7 +129,7 @@ def _library() -> ModuleType:
         import sqlite3
     except ImportError as exc:
         raise StateTrouble(
-            f"the Python that runs buntime has no sqlite3 ({exc}); use one that has, or the binary"
+            f"the Python that runs buntime has no sqlite3 ({exc}); use one that does, or the binary"
         ) from exc
     return sqlite3
 
@@ -171,7 +171,7 @@ def _refuse_foreign(connection: "Connection", path: str) -> None:
         raise StateTrouble(
             f"{path} was written by buntime {row[0] if row else 'of a newer version'} (tables "
             f"{version}), and this is {__version__} (tables {len(SCRIPTS)}); run that version, or "
-            f"restore a backup of this one's by {RESTORE}"
+            f"restore a backup of this version with {RESTORE}"
         )
 
 
@@ -187,7 +187,7 @@ def _check(connection: "Connection", path: str, within_s: float) -> None:
     finally:
         connection.set_progress_handler(None, 0)
     if rows != [("ok",)]:
-        raise damage(path, str(rows[0][0]) if rows else "no word of the check")
+        raise damage(path, str(rows[0][0]) if rows else "the check gave no result")
 
 
 def _migrate(connection: "Connection") -> None:

@@ -116,8 +116,8 @@ def _hold(lock: int, folder: str) -> str:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         holder = os.pread(lock, _PID_MAX_BYTES, 0).strip().decode("ascii", "replace")
-        who = f"process {holder}" if holder.isdecimal() else "whose process is not known"
-        return f"another runtime, {who}, holds {folder}; end that one, or {_ADVICE}"
+        who = f"process {holder}" if holder.isdecimal() else "whose process is unknown"
+        return f"another runtime, {who}, holds {folder}; stop that one, or {_ADVICE}"
     except OSError as exc:
         return (
             f"{folder} is on a file system without locks ({exc.strerror}); "
@@ -158,7 +158,7 @@ class StateWatch:
             self._tell(
                 "state.off",
                 "running without state, as RUNTIME_STATE says: keys, secrets and the config come "
-                "from files alone, and what a replica would keep for itself is refused",
+                "from files alone, and whatever a replica would keep for itself is refused",
             )
         elif self._state.trouble:
             self._warn(

@@ -131,7 +131,7 @@ def test_a_state_folder_that_others_can_write(folders: DataFolders, state: Path)
 
 def test_a_folder_that_cannot_be_made(state: Path) -> None:
     """The system's reason is given, with the path."""
-    with pytest.raises(NoData, match=r"^/proc/state: .*; mend that, or set RUNTIME_STATE_DIR"):
+    with pytest.raises(NoData, match=r"^/proc/state: .*; correct that, or set RUNTIME_STATE_DIR"):
         DataFolders(StateFolder("/proc/state")).ready("shop", None)
 
 
@@ -148,7 +148,7 @@ def test_a_full_disk(disk: Path) -> None:
     """If there is no space for a folder the error says so; existing folders can be used."""
     folders = DataFolders(StateFolder(str(disk)))
     folders.ready("shop", None)
-    with pytest.raises(NoData, match=rf"^{disk}/data/app\d: No space left on device; mend that"):
+    with pytest.raises(NoData, match=rf"^{disk}/data/app\d: No space left on device; correct that"):
         for number in range(9):
             folders.ready(f"app{number}", None)
     assert folders.ready("shop", None)

@@ -111,7 +111,7 @@ def test_writes_that_fail(start: Start) -> None:
     with small_files(100_000):
         fault = subject.sql("INSERT INTO t VALUES (zeroblob(300000))")
         assert type(fault) is StateFault
-        assert "mend the disk" in fault.message
+        assert "check the disk" in fault.message
     wait_until_well(subject)
     assert subject.sql("SELECT a FROM t") == []
     assert subject.sql("INSERT INTO t VALUES (1)") == []
@@ -164,7 +164,7 @@ def test_rights(monkeypatch: pytest.MonkeyPatch) -> None:
         folder.chmod(0o555)
         subject = Subject(folder, retry_s=0.01)
         subject.db.start()
-        assert "mend the disk, or the folder's rights" in subject.sql("DELETE FROM t").message
+        assert "check the disk, and the folder's rights" in subject.sql("DELETE FROM t").message
         folder.chmod(0o711)
         wait_until_well(subject)
         assert subject.sql("DELETE FROM t") == []

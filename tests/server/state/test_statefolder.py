@@ -44,7 +44,7 @@ def test_one_holds_it(folder: Path) -> None:
     first.take()
     assert first.trouble == ""
     assert taken(folder).trouble == (
-        f"another runtime, process {os.getpid()}, holds {folder}; end that one, or set "
+        f"another runtime, process {os.getpid()}, holds {folder}; stop that one, or set "
         "RUNTIME_STATE_DIR to a folder of its own"
     )
     assert [path.name for path in folder.iterdir()] == [LOCK]
