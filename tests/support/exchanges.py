@@ -111,6 +111,7 @@ class FakeClient:
         self.peer = (peer, 5000)
         self.address: tuple[str, int] | None = ("10.0.0.2", 80)
         self.pending_bytes = 0
+        self.kernel_bytes = 0  # sent, but not received by the client
         self.holds = False  # does written data stay pending?
         self.is_gone = False
         self.written = b""
@@ -130,6 +131,10 @@ class FakeClient:
     def begin(self, head: Head) -> Exchange:
         self.exchange = Exchange(self, head, "id", Sender(("10.0.0.1", 5000)))
         return self.exchange
+
+    @property
+    def untaken_bytes(self) -> int:
+        return self.pending_bytes + self.kernel_bytes
 
     def write(self, data: bytes) -> None:
         if self.is_gone:

@@ -52,7 +52,7 @@ class Told:
     def on_open_ended(self, worker: Worker) -> None:
         self.events.append(("open-ended", None))
 
-    def on_stalled(self, worker: Worker, *, is_stalled: bool) -> None:
+    def on_stalled(self, worker: Worker, exchange: Exchange, *, is_stalled: bool) -> None:
         self.events.append(("stalled", is_stalled))
 
     def on_overdue(self, worker: Worker) -> None:

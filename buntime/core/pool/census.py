@@ -256,6 +256,10 @@ class Census:
         limits = self.limits
         return self.once - min(self.stalled, limits.lent) < limits.ephemeral_concurrency
 
+    def beyond_lent(self) -> int:
+        """How many workers wait for their clients and still take a slot each."""
+        return max(0, self.stalled - self.limits.lent)
+
     def may_boot(self) -> bool:
         """May one more boot begin that no request waits for?"""
         return not self.is_short and self.booting < self.limits.boots_at_once

@@ -38,6 +38,13 @@ class Room:
         if app.tried_at_s is None:
             self.line.pop(app, None)
 
+    def held_up(self) -> int:
+        """How many requests, or apps, wait only because workers wait for their clients."""
+        census = self._census
+        by_slots = min(sum(len(app.queue) for app in self.turns), census.beyond_lent())
+        by_room = 0 if census.has_room() or self.is_promised() else len(self.line)
+        return min(census.stalled, max(by_slots, by_room))
+
     def is_promised(self) -> bool:
         """Will a worker end any moment for each app in the line?
 

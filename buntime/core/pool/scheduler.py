@@ -136,8 +136,7 @@ class Scheduler:
     def opened(self, worker_id: int, now: float) -> list[Decision]:
         """A request of the worker may go on forever and costs it little: it gives up its place.
 
-        The worker still has it in hand, so it is neither idle nor drained before the request has
-        ended.
+        The worker still has it in hand: it is neither idle nor drained before the request ends.
         """
         worker = self.workers[worker_id]
         app = worker.app
@@ -148,8 +147,7 @@ class Scheduler:
         return decisions + self._dispatch.pump(app, now) if app.queue else decisions
 
     def stalled(self, worker_id: int, now: float) -> list[Decision]:
-        """The worker of one request only waits for its client: others may use its slot, if they are
-        few."""
+        """The worker of one request only waits for its client: a few such slots are lent."""
         self._census.set_stalled(self.workers[worker_id], True)
         return self._dispatch.take_turns(now)
 
@@ -237,8 +235,7 @@ class Scheduler:
         self._census.set_failed(self.workers[worker_id], why)
 
     def has_no_means(self) -> None:
-        """This machine has just been unable to start a process: none is started before the next
-        tick."""
+        """This machine cannot start a process just now: none is started before the next tick."""
         self._census.is_short = True
 
     def never_started(self, worker_id: int, now: float) -> list[Decision]:
@@ -268,8 +265,7 @@ class Scheduler:
         return self._spreading.told(worker, app, share, now)
 
     def replace(self, worker_id: int, now: float) -> list[Decision]:
-        """Replace the worker, by a successor if it has traffic; for example because it has grown
-        too large."""
+        """Replace the worker, by a successor if it has traffic, say because it is too large."""
         return self._lifetimes.replace(self.workers[worker_id], now)
 
     def recycle(self, worker_id: int, now: float) -> list[Decision]:
@@ -363,6 +359,10 @@ class Scheduler:
     def slots_taken(self) -> int:
         """Requests that have a worker of their own."""
         return self._census.once
+
+    def reclaimable(self) -> int:
+        """How many requests wait only because workers of one request wait for their clients."""
+        return self._room.held_up()
 
     def crowded(self) -> Iterator[AppState]:
         """The apps whose requests wait for a place in workers that stay."""

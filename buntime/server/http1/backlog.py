@@ -40,12 +40,11 @@ class _Release:
 class Backlog(deque[memoryview | _File | _Release]):
     """A queue of output, true while it is not empty. `size_bytes` are still to be sent."""
 
-    __slots__ = ("sent_bytes", "size_bytes")
+    __slots__ = ("size_bytes",)
 
     def __init__(self) -> None:
         super().__init__()
         self.size_bytes = 0
-        self.sent_bytes = 0  # since the connection began
 
     @property
     def is_clogged(self) -> bool:
@@ -114,7 +113,6 @@ class Backlog(deque[memoryview | _File | _Release]):
             buffers.append(item)
         sent = sock.sendmsg(buffers)
         self.size_bytes -= sent
-        self.sent_bytes += sent
         for buffer in buffers:
             if sent < len(buffer):
                 self[0] = buffer[sent:]
@@ -130,7 +128,6 @@ class Backlog(deque[memoryview | _File | _Release]):
         part.offset += sent
         part.left -= sent
         self.size_bytes -= sent
-        self.sent_bytes += sent
         if part.left:
             return False
         self.popleft()

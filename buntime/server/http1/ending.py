@@ -5,11 +5,14 @@ import select
 import socket
 import sys
 import termios
+from contextlib import suppress
 from enum import Enum, auto
 
 # Linux reports a FIN even behind unread bytes; elsewhere only a connection's full end shows.
 _HALF = getattr(select, "POLLRDHUP", 0)
 _GONE = select.POLLHUP | select.POLLERR | select.POLLNVAL
+# macOS: the option SO_NWRITE has what Linux has as an ioctl.
+_MACOS_NWRITE = 0x1024
 _RESET = socket.SO_LINGER, b"\1\0\0\0\0\0\0\0"  # on, 0 s: close sends RST
 
 
@@ -33,6 +36,16 @@ def ending_of(sock: socket.socket) -> Ending:
 def unread_bytes(sock: socket.socket) -> int:
     """How many bytes have arrived and were not read."""
     told = fcntl.ioctl(sock, termios.FIONREAD, b"\0\0\0\0")
+    return int.from_bytes(told, sys.byteorder)
+
+
+def unacknowledged_bytes(sock: socket.socket) -> int:
+    """How many bytes the kernel has taken from us that the other side has not received."""
+    if sys.platform == "darwin":
+        with suppress(OSError):
+            return sock.getsockopt(socket.SOL_SOCKET, _MACOS_NWRITE)
+        return 0
+    told = fcntl.ioctl(sock, termios.TIOCOUTQ, b"\0\0\0\0")
     return int.from_bytes(told, sys.byteorder)
 
 

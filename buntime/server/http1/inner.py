@@ -29,7 +29,7 @@ class InnerClient:
         self.peer_text = PEER
         self.peer = None
         self.address: tuple[str, int] | None = None
-        self.pending_bytes = 0
+        self.pending_bytes = self.untaken_bytes = 0
         self.exchange: Exchange | None = None
         self._then: Callable[[int], None] | None = then
 

@@ -117,6 +117,10 @@ class Client(Protocol):
     def pending_bytes(self) -> int:
         """How many bytes were written and are not sent yet."""
 
+    @property
+    def untaken_bytes(self) -> int:
+        """The same and those that the kernel holds, until the client's side has received them."""
+
     def write(self, data: bytes) -> None: ...
     def write_all(self, buffers: Sequence[bytes]) -> None: ...
     def write_file(self, fd: int, offset: int, length: int) -> None: ...

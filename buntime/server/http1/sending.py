@@ -4,6 +4,7 @@ import socket
 from collections.abc import Sequence
 
 from buntime.server.http1.backlog import Backlog
+from buntime.server.http1.ending import unacknowledged_bytes
 from buntime.server.http1.parties import Resource
 
 _JOIN_BYTES = 8 * 1024  # copying less than this costs less than a vectored write
@@ -35,9 +36,13 @@ class SendingHalf:
         return 0 if self._pending is None else self._pending.size_bytes
 
     @property
-    def taken_bytes(self) -> int:
-        """How many bytes the client has taken of all that had to wait for it."""
-        return 0 if self._pending is None else self._pending.sent_bytes
+    def untaken_bytes(self) -> int:
+        """How many bytes the client has not taken, including those that the kernel holds for it.
+
+        The kernel takes megabytes at a time and then, from a slow client's connection, nothing for
+        seconds. So the client's own pace is known from this number alone.
+        """
+        return self.pending_bytes + unacknowledged_bytes(self._sock)
 
     def write(self, data: bytes) -> None:
         """Send, or keep until the client can take it."""

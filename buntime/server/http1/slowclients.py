@@ -8,16 +8,15 @@ from collections.abc import Callable, Iterator
 from itertools import islice
 from typing import cast
 
-from buntime.core.http1.connection import too_slow
 from buntime.core.http1.leastrate import LeastRates, Shortage
 from buntime.core.telemetry.meters import Slow
 from buntime.server.http1.connection import Connection
 from buntime.server.http1.exchange import Exchange
 from buntime.server.http1.service import Service
+from buntime.server.http1.slowtally import SlowTally
 
 _LOOK_S = 1.0
 _PER_TURN = 200  # connections; about 0.3 ms
-_TELL_S = 10.0  # at most one log line in this time
 
 
 class SlowClients:
@@ -27,9 +26,10 @@ class SlowClients:
         self._service = service
         self._shortage = shortage
         self._rates = LeastRates()
-        # for the log
-        self._counts = dict.fromkeys(Slow, 0)  # since the last log line
-        self._told_s = float("-inf")
+        self._tally = SlowTally(
+            service.log,
+            "connections, slots or places in workers are short: ended the slowest clients",
+        )
 
     def __repr__(self) -> str:
         return f"SlowClients({self._rates!r})"
@@ -39,7 +39,7 @@ class SlowClients:
 
     def look(self) -> None:
         """Find the clients that are too slow, if anything is short; check again later."""
-        self._tell()
+        self._tally.tell(self._service.loop.now)
         shortage = self._shortage()
         if any(shortage):
             connections = cast("set[Connection]", self._service.connections)  # no other kind
@@ -64,36 +64,22 @@ class SlowClients:
         if not holds_answer and not _counts(exchange, shortage):
             return
         now = self._service.loop.now
+        who: tuple[Connection | Exchange, Slow]
         if exchange is not None and exchange.wants_body:
             who = (connection, Slow.BODY)
             if self._rates.is_too_slow(who, exchange.body_come_bytes, now):
-                self._count(exchange, Slow.BODY)
-                exchange.fail(too_slow("body"))
+                self._tally.end(exchange)
         elif connection.pending_bytes:
-            who = (connection, Slow.ANSWER)
-            if self._rates.is_too_slow(who, connection.taken_bytes, now):
-                self._count(exchange, Slow.ANSWER)
+            # Another exchange counts anew, since its bytes do.
+            who = (exchange or connection, Slow.ANSWER)
+            sent_bytes = 0 if exchange is None else exchange.sent_bytes
+            if self._rates.is_too_slow(who, sent_bytes - connection.untaken_bytes, now):
                 if exchange is not None:
-                    exchange.cut()
+                    self._tally.end(exchange)
                 else:
+                    self._service.meters.of_none.slow[Slow.ANSWER] += 1
+                    self._tally.count(Slow.ANSWER)
                     connection.abort()
-
-    def _count(self, exchange: Exchange | None, what: Slow) -> None:
-        meter = self._service.meters.of_none if exchange is None else exchange.meter
-        meter.slow[what] += 1
-        self._counts[what] += 1
-
-    def _tell(self) -> None:
-        now = self._service.loop.now
-        if any(self._counts.values()) and now - self._told_s >= _TELL_S:
-            self._told_s = now
-            self._service.log.warn(
-                "client.too_slow",
-                "connections, slots or places in workers are short: ended the slowest clients",
-                bodies=self._counts[Slow.BODY],
-                answers=self._counts[Slow.ANSWER],
-            )
-            self._counts = dict.fromkeys(Slow, 0)
 
 
 def _counts(exchange: Exchange | None, shortage: Shortage) -> bool:

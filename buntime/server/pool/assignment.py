@@ -17,7 +17,7 @@ _LIVE = State.LIVE  # a member of an Enum costs more to look up than a call
 class Holder(Protocol):
     """The worker that has it in hand."""
 
-    def on_stalled(self, *, is_stalled: bool) -> None:
+    def on_stalled(self, assignment: "Assignment", *, is_stalled: bool) -> None:
         """Only its client is waited for, or no longer."""
 
     def on_let_go(self, assignment: "Assignment") -> None:
@@ -109,7 +109,7 @@ class Assignment:
     def on_stalled(self) -> None:
         if not self._is_stalled:
             self._is_stalled = True
-            self._holder.on_stalled(is_stalled=True)
+            self._holder.on_stalled(self, is_stalled=True)
 
     def on_taken(self, size_bytes: int) -> None:
         self._go_on()
@@ -125,7 +125,7 @@ class Assignment:
     def _go_on(self) -> None:
         if self._is_stalled:
             self._is_stalled = False
-            self._holder.on_stalled(is_stalled=False)
+            self._holder.on_stalled(self, is_stalled=False)
 
     def _post_close(self, *, end: bool) -> None:
         link = self.exchange.link

@@ -25,6 +25,7 @@ from buntime.server.pool.deployment import ColdStart, Deployment
 from buntime.server.pool.deployments import Deployments
 from buntime.server.pool.onlooker import Onlooker
 from buntime.server.pool.process import describe_exit
+from buntime.server.pool.reclaiming import Reclaiming
 from buntime.server.pool.stats import PoolStats
 from buntime.server.pool.supervisor import Supervisor
 from buntime.server.pool.worker import Worker
@@ -77,6 +78,7 @@ class Reactions:
         self._deployments = deployments
         self._stats = stats
         self._acts = acts
+        self._reclaiming = Reclaiming(loop, log, scheduler)
         self.onlooker: Onlooker | None = None
 
     # WorkerEvents: what workers tell
@@ -220,11 +222,12 @@ class Reactions:
     def on_open_ended(self, worker: Worker) -> None:
         self._acts.carry_out(self._scheduler.opened(worker.number, self._loop.now))
 
-    def on_stalled(self, worker: Worker, *, is_stalled: bool) -> None:
-        if is_stalled:
-            self._acts.carry_out(self._scheduler.stalled(worker.number, self._loop.now))
-        else:
+    def on_stalled(self, worker: Worker, exchange: Exchange, *, is_stalled: bool) -> None:
+        self._reclaiming.on_stalled(exchange, is_stalled=is_stalled)
+        if not is_stalled:
             self._scheduler.goes_on(worker.number)
+            return
+        self._acts.carry_out(self._scheduler.stalled(worker.number, self._loop.now))
 
     def on_overdue(self, worker: Worker) -> None:
         self._acts.carry_out(self._scheduler.overdue(worker.number, self._loop.now))
@@ -375,8 +378,7 @@ class Reactions:
     def _on_worker_lost(
         self, exchange: Exchange, deployment: Deployment | None, *, may_retry: bool, is_broken: bool
     ) -> None:
-        """A request was in the hands of a worker that died, perhaps because its app cannot be
-        loaded."""
+        """A worker died with this request in hand, perhaps because its app cannot be loaded."""
         if deployment is not None and may_retry:
             exchange.meter.retries += 1
             # What it requests now: its session may have been with a worker of an older version.

@@ -123,8 +123,8 @@ class Worker:
 
     # Holder: calls from assignments
 
-    def on_stalled(self, *, is_stalled: bool) -> None:
-        self._events.on_stalled(self, is_stalled=is_stalled)
+    def on_stalled(self, assignment: Assignment, *, is_stalled: bool) -> None:
+        self._events.on_stalled(self, assignment.exchange, is_stalled=is_stalled)
 
     def on_let_go(self, assignment: Assignment) -> None:
         """The worker may take some time to stop, but not for ever."""

@@ -40,7 +40,7 @@ class JobRequest:
     peer = None
     address = None
     pending_bytes = 0
-    taken_bytes = 0
+    untaken_bytes = 0
 
     def __init__(
         self, service: Service, app: App, job: CronJob, on_end: Callable[[int], None]

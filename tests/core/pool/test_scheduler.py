@@ -222,6 +222,48 @@ def test_few_slots_are_lent() -> None:
     assert pool.submit(app, "r", 0) == []
 
 
+def test_who_waits_because_of_slow_clients() -> None:
+    """Those beyond the lent slots, and no more than there are requests that wait."""
+    pool = scheduler(pool_size=8, ephemeral_concurrency=2)
+    app = AppState("a", policy(ttl_s=0.0))
+    workers = []
+    for number in range(4):
+        workers.append(worker_of(pool.submit(app, number, 0)))
+        pool.stalled(workers[-1], 0)
+    assert pool.reclaimable() == 0
+    pool.submit(app, "r1", 0)
+    assert pool.reclaimable() == 1
+    pool.submit(AppState("b", policy(ttl_s=0.0)), "r2", 0)
+    pool.submit(app, "r3", 0)
+    assert pool.reclaimable() == 2
+    pool.goes_on(workers[0])
+    assert pool.reclaimable() == 1
+
+
+def test_slots_that_apps_take_are_not_reclaimed() -> None:
+    """Nobody who waits for them waits for a client."""
+    pool = scheduler(pool_size=8, ephemeral_concurrency=2)
+    app = AppState("a", policy(ttl_s=0.0))
+    pool.submit(app, "r1", 0)
+    pool.submit(app, "r2", 0)
+    pool.submit(app, "r3", 0)
+    assert pool.reclaimable() == 0
+
+
+def test_room_that_slow_clients_take_is_reclaimed() -> None:
+    """Where the pool is smaller than the slots and what is lent of them."""
+    pool = scheduler(pool_size=2, ephemeral_concurrency=4)
+    app = AppState("a", policy(ttl_s=0.0))
+    first = worker_of(pool.submit(app, "r1", 0))
+    pool.submit(app, "r2", 0)
+    pool.submit(AppState("b", policy()), "r3", 0)
+    assert pool.reclaimable() == 0
+    pool.stalled(first, 0)
+    assert pool.reclaimable() == 1
+    assert kinds(pool.finished(first, 1)) == ["End"]
+    assert pool.reclaimable() == 0
+
+
 def test_a_full_pool_ends_the_worker_that_was_idle_longest() -> None:
     """The least recently used idle worker makes room, which is used when it has gone."""
     pool = scheduler(pool_size=2)

@@ -40,6 +40,7 @@ def app(environ, start_response):
     return [str(len(environ["wsgi.input"].read())).encode()]
 """
 SLOTS = 4
+MOST = SLOTS + 1  # with what is lent: all the room that the pool has
 PROMPT_S = 2.0  # far less than a period
 ENDED_S = 12.0  # a period, the time between two looks, and a slow machine
 CHUNKED = b"POST /stays/ HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n800000\r\n"
@@ -55,6 +56,7 @@ def runtime(tmp_path: Path) -> Iterator[Runtime]:
     )
     env = {
         "RUNTIME_EPHEMERAL_CONCURRENCY": str(SLOTS),
+        "RUNTIME_POOL_SIZE": str(MOST),
         "RUNTIME_SEND_TIMEOUT": "60s",
         "RUNTIME_BODY_TIMEOUT": "60s",
         "RUNTIME_SHUTDOWN_TIMEOUT": "1",
@@ -142,6 +144,31 @@ def test_who_waits_for_slow_clients_lends_its_slot(runtime: Runtime, first: byte
         begun = time.monotonic()
         assert fetch(runtime, "/once/").body == b"fine"
         assert time.monotonic() - begun < PROMPT_S
+    assert not [each for each in runtime.records if each["event"] == "client.too_slow"]
+
+
+@pytest.mark.parametrize("first", [get("/large"), LARGE], ids=["answers", "bodies"])
+def test_others_wait_for_a_moment(runtime: Runtime, first: bytes) -> None:
+    """Slow clients take all slots, those that are lent, and the room in the pool."""
+    with slow(runtime, MOST, first):
+        begun = time.monotonic()
+        assert fetch(runtime, "/once/").body == b"fine"
+        assert fetch(runtime, "/stays/").body == b"0"
+        assert time.monotonic() - begun < 2 * PROMPT_S
+    assert runtime.wait_for_record("client.too_slow")
+
+
+def test_who_keeps_the_rate_is_left_alone(runtime: Runtime) -> None:
+    """Though the kernel takes what is sent in large pieces, with many seconds between them."""
+    with contextlib.ExitStack() as stack:
+        socks = [stack.enter_context(connect(runtime)) for _ in range(SLOTS)]
+        for sock in socks:
+            sock.sendall(get("/large"))
+        until = time.monotonic() + 9  # a period, and looks
+        while time.monotonic() < until:
+            for sock in socks:
+                assert sock.recv(3000)
+            time.sleep(0.1)  # the pace of the slow ones
     assert not [each for each in runtime.records if each["event"] == "client.too_slow"]
 
 

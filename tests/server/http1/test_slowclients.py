@@ -51,6 +51,7 @@ class FakeSlot:
         self.holds_slot = True
         self.wants_body = True
         self.body_come_bytes = 0
+        self.sent_bytes = 0
         self.app_key = "shop"
         self.errors: list[HttpError] = []
         self.cuts = 0
@@ -70,7 +71,7 @@ class FakeConnection:
     def __init__(self, exchange: FakeSlot | None, pending_bytes: int = 0) -> None:
         self.exchange = exchange
         self.pending_bytes = pending_bytes
-        self.taken_bytes = 0
+        self.untaken_bytes = pending_bytes
         self.aborts = 0
 
     def abort(self) -> None:
@@ -156,8 +157,25 @@ def test_who_is_fast_enough_is_left_alone(world: World) -> None:
         world.look()
         world.loop.now += 1
         exchange_of(body).body_come_bytes += LEAST_BYTES_PER_S
-        answer.taken_bytes += LEAST_BYTES_PER_S
+        exchange_of(answer).sent_bytes += LEAST_BYTES_PER_S
     assert (exchange_of(body).errors, exchange_of(answer).cuts) == ([], 0)
+
+
+def test_what_the_kernel_holds_is_not_taken(world: World) -> None:
+    """It takes a megabyte at once, and then nothing for as long as a slow client needs for that."""
+    steady = world.connect(pending_bytes=10, wants_body=False)
+    feigned = world.connect(pending_bytes=10, wants_body=False)
+    for each in (steady, feigned):
+        each.untaken_bytes += 1_000_000
+        exchange_of(each).sent_bytes += 1_000_000
+    for _ in range(10):
+        world.look()
+        world.loop.now += 1
+        steady.untaken_bytes -= LEAST_BYTES_PER_S
+        for each in (steady, feigned):
+            each.untaken_bytes += 50_000
+            exchange_of(each).sent_bytes += 50_000
+    assert (exchange_of(steady).cuts, exchange_of(feigned).cuts) == (0, 1)
 
 
 @pytest.mark.parametrize(

@@ -27,7 +27,7 @@ class Side:
     def post(self, message: Message, payload: bytes = b"") -> None:
         self.posted.append((message, payload))
 
-    def on_stalled(self, *, is_stalled: bool) -> None:
+    def on_stalled(self, assignment: Assignment, *, is_stalled: bool) -> None:
         self.told.append("stalled" if is_stalled else "goes on")
 
     def on_let_go(self, assignment: Assignment) -> None:
