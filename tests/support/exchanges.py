@@ -111,6 +111,8 @@ class FakeClient:
         self.peer = (peer, 5000)
         self.address: tuple[str, int] | None = ("10.0.0.2", 80)
         self.pending_bytes = 0
+        self.spooled_bytes = 0
+        self.spools = 0
         self.kernel_bytes = 0  # sent, but not received by the client
         self.holds = False  # does written data stay pending?
         self.is_gone = False
@@ -146,6 +148,9 @@ class FakeClient:
 
     def write_all(self, buffers: Sequence[bytes]) -> None:
         self.write(b"".join(buffers))
+
+    def spool(self) -> None:
+        self.spools += 1
 
     def write_file(self, fd: int, offset: int, length: int) -> None:
         self.write(b"\0" * length)

@@ -71,12 +71,13 @@ class DownloadWindow:
             raise ValueError(f"{over} bytes beyond its credit")
         self._untaken_bytes = untaken_bytes
 
-    def on_taken(self, pending_bytes: int) -> int | None:
+    def on_taken(self, pending_bytes: int, spooled_bytes: int = 0) -> int | None:
         """The client has taken all but `pending_bytes`: returns the credit to return, maybe 0.
 
-        None where it has taken too little since the last time.
+        Those of them that wait on disk count as taken, but by a client that does not keep up. None
+        where it has taken too little since the last time.
         """
-        taken = self._untaken_bytes - pending_bytes
+        taken = self._untaken_bytes - pending_bytes + spooled_bytes
         if taken < _CREDIT_STEP:
             return None
         if pending_bytes:

@@ -64,6 +64,7 @@ class Settings:
     keepalive_timeout_s: float
     websocket_ping_s: float
     websocket_message_max_bytes: int
+    spool_max_bytes: int
     connections_max: int
     connections_per_address: int
     master_key: str | None = field(repr=False)

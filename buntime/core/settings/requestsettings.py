@@ -98,6 +98,16 @@ REQUESTS = (
         live=True,
     ),
     Setting(
+        "spool_max_bytes",
+        "RUNTIME_SPOOL_MAX",
+        "--spool-max",
+        plain("SIZE", size(0)),
+        "256mb",
+        "how much of answers may wait on disk for slow clients, so that workers of apps with "
+        "`ttl: 0` can end; 0: nothing",
+        live=True,
+    ),
+    Setting(
         "keepalive_timeout_s",
         "RUNTIME_KEEPALIVE_TIMEOUT",
         "--keepalive-timeout",

@@ -28,6 +28,12 @@ class _File:
         self.left = length
 
 
+class _Spooled(_File):
+    """A part that was moved to a file, to wait there."""
+
+    __slots__ = ()
+
+
 class _Release:
     """Marks the end of an answer that held a resource."""
 
@@ -40,11 +46,13 @@ class _Release:
 class Backlog(deque[memoryview | _File | _Release]):
     """A queue of output, true while it is not empty. `size_bytes` are still to be sent."""
 
-    __slots__ = ("size_bytes",)
+    __slots__ = ("sent_bytes", "size_bytes", "spooled_bytes")
 
     def __init__(self) -> None:
         super().__init__()
         self.size_bytes = 0
+        self.spooled_bytes = 0  # of these, those that wait in a file
+        self.sent_bytes = 0  # since the connection began
 
     @property
     def is_clogged(self) -> bool:
@@ -65,6 +73,49 @@ class Backlog(deque[memoryview | _File | _Release]):
         self.append(_File(fd, offset, length))
         self.size_bytes += length
 
+    def buffers(self) -> list[memoryview]:
+        """What waits in memory, in order."""
+        return [item for item in self if isinstance(item, memoryview)]
+
+    @property
+    def end_of_spooled(self) -> int:
+        """Where the first byte that waits in memory stands among all sent and unsent bytes, if
+        nothing but spooled parts is in front of it."""
+        return self.sent_bytes + self.spooled_bytes
+
+    def move(self, fd: int, offset: int, size: int, start: int) -> None:
+        """The `size` bytes that began at `start`, see `end_of_spooled`, are in this file now.
+
+        They were in memory then, and some may have been sent since.
+        """
+        sent = max(0, self.sent_bytes - start)
+        left = size - sent
+        if left <= 0:
+            return
+        parts = []
+        while type(self[0]) is _Spooled:
+            parts.append(self.popleft())
+        self._drop(left)
+        part = _Spooled(fd, offset + sent, left)
+        last = parts[-1] if parts else None
+        if type(last) is _Spooled and last.offset + last.left == part.offset:
+            last.left += left
+        else:
+            parts.append(part)
+        self.extendleft(reversed(parts))
+        self.spooled_bytes += left
+
+    def _drop(self, size: int) -> None:
+        """Remove so many bytes of memory from the front; they stay counted."""
+        while size:
+            first = self.popleft()
+            if not isinstance(first, memoryview):
+                raise AssertionError(f"{first!r} was to be a buffer")
+            if len(first) > size:
+                self.appendleft(first[size:])
+                return
+            size -= len(first)
+
     def put_release(self, resource: Resource) -> None:
         self.append(_Release(resource))
 
@@ -83,7 +134,7 @@ class Backlog(deque[memoryview | _File | _Release]):
             if type(item) is _Release:
                 item.resource.close()
         self.clear()
-        self.size_bytes = 0
+        self.size_bytes = self.spooled_bytes = 0
 
     def _put(self, piece: memoryview) -> None:
         """Queue a piece. Short ones are joined: each alone would take a hundred times its size."""
@@ -96,7 +147,7 @@ class Backlog(deque[memoryview | _File | _Release]):
     def _send_first(self, sock: socket.socket) -> bool:
         """Send the first piece; False if the kernel did not take all of it."""
         first = self[0]
-        if type(first) is _File:
+        if isinstance(first, _File):
             return self._send_file(first, sock)
         if type(first) is _Release:
             self.popleft()
@@ -113,6 +164,7 @@ class Backlog(deque[memoryview | _File | _Release]):
             buffers.append(item)
         sent = sock.sendmsg(buffers)
         self.size_bytes -= sent
+        self.sent_bytes += sent
         for buffer in buffers:
             if sent < len(buffer):
                 self[0] = buffer[sent:]
@@ -128,6 +180,9 @@ class Backlog(deque[memoryview | _File | _Release]):
         part.offset += sent
         part.left -= sent
         self.size_bytes -= sent
+        self.sent_bytes += sent
+        if type(part) is _Spooled:
+            self.spooled_bytes -= sent
         if part.left:
             return False
         self.popleft()

@@ -47,7 +47,6 @@ class Connection(SendingHalf):
         "exchange",
         "peer_text",
         "reader",
-        "service",
     )
 
     def __init__(
@@ -69,6 +68,7 @@ class Connection(SendingHalf):
         self._http = ServerConnection(service.head_parser)
         self.reader = self._http.reader
         self._pending = None
+        self._spool = None
         self._is_serving = False
         self._is_fresh = True  # none of its requests has ended yet
         # per request
@@ -108,6 +108,9 @@ class Connection(SendingHalf):
         pending, self._pending = self._pending, None
         if pending is not None:
             pending.release()
+        if self._spool is not None:
+            self._spool.close()
+            self._spool = None
         self._sock.close()
         self.service.on_connection_closed(self)
         link, self._link = self._link, None
@@ -303,9 +306,16 @@ class Connection(SendingHalf):
             return
         if self.exchange is not None:
             self.exchange.on_flushed()
+        if self._spool is not None:
+            self._close_spool()
         if self._due is Due.SENT:
             self._restart()
         self._do(_NOTHING if self._pending else self._http.on_sent(self.service.loop.now))
+
+    def on_moved(self) -> None:
+        """What waited in memory waits on disk: the exchange's worker may go on."""
+        if self.exchange is not None:
+            self.exchange.on_flushed()
 
     # What to do next, and what to wait for
 

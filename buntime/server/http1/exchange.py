@@ -326,7 +326,7 @@ class Exchange(HeldRequest):
         if responder is None or window is None or self.review is not None:
             return
         was_full = window.is_full
-        credit = window.on_taken(self.client.pending_bytes)
+        credit = window.on_taken(self.client.pending_bytes, self.client.spooled_bytes)
         if credit:
             if was_full:
                 self.restart_deadline()

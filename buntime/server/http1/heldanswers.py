@@ -3,6 +3,7 @@
 A worker that takes one request at a time has a slot that others may wait for. If its client does
 not take the answer as fast as it comes, the worker may send DOWNLOAD_WINDOW_MAX of it ahead, which
 is enough for most answers. That bounds one connection; this module bounds all of them together.
+What is larger may wait on disk, see `spool`.
 """
 
 from typing import Protocol

@@ -29,7 +29,7 @@ class InnerClient:
         self.peer_text = PEER
         self.peer = None
         self.address: tuple[str, int] | None = None
-        self.pending_bytes = self.untaken_bytes = 0
+        self.pending_bytes = self.untaken_bytes = self.spooled_bytes = 0
         self.exchange: Exchange | None = None
         self._then: Callable[[int], None] | None = then
 
@@ -48,6 +48,8 @@ class InnerClient:
         """The answer, which nobody reads."""
 
     def write_all(self, buffers: Sequence[bytes]) -> None: ...
+
+    def spool(self) -> None: ...
 
     def write_file(self, fd: int, offset: int, length: int) -> None: ...
 

@@ -121,6 +121,13 @@ class Client(Protocol):
     def untaken_bytes(self) -> int:
         """The same and those that the kernel holds, until the client's side has received them."""
 
+    @property
+    def spooled_bytes(self) -> int:
+        """How many of the pending bytes wait on disk."""
+
+    def spool(self) -> None:
+        """Move what waits in memory to disk, if there is room; `on_flushed` follows then."""
+
     def write(self, data: bytes) -> None: ...
     def write_all(self, buffers: Sequence[bytes]) -> None: ...
     def write_file(self, fd: int, offset: int, length: int) -> None: ...

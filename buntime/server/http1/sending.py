@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from buntime.server.http1.backlog import Backlog
 from buntime.server.http1.ending import unacknowledged_bytes
 from buntime.server.http1.parties import Resource
+from buntime.server.http1.service import Service
+from buntime.server.http1.spool import Spool
 
 _JOIN_BYTES = 8 * 1024  # copying less than this costs less than a vectored write
 
@@ -13,10 +15,12 @@ _JOIN_BYTES = 8 * 1024  # copying less than this costs less than a vectored writ
 class SendingHalf:
     """Sends to a socket; a `Connection` adds the other half and decides what follows."""
 
-    __slots__ = ("_pending", "_sock")
+    __slots__ = ("_pending", "_sock", "_spool", "service")
 
+    service: Service
     _sock: socket.socket
     _pending: Backlog | None  # made when first needed
+    _spool: Spool | None  # while a part of what waits is on disk, or being moved there
 
     def abort(self) -> None:
         """Close at once; the client sees a broken connection."""
@@ -28,6 +32,10 @@ class SendingHalf:
 
     def _flush(self) -> None:
         """Send queued output, and do what that allows."""
+        raise NotImplementedError
+
+    def on_moved(self) -> None:
+        """What waited in memory waits on disk."""
         raise NotImplementedError
 
     @property
@@ -43,6 +51,35 @@ class SendingHalf:
         seconds. So the client's own pace is known from this number alone.
         """
         return self.pending_bytes + unacknowledged_bytes(self._sock)
+
+    @property
+    def spooled_bytes(self) -> int:
+        """How many of the pending bytes wait on disk."""
+        return 0 if self._pending is None else self._pending.spooled_bytes
+
+    def spool(self) -> None:
+        """Move what waits in memory to disk, if there is room; `on_moved` is called after that."""
+        pending = self._pending
+        if not pending or (self._spool is not None and self._spool.is_writing):
+            return
+        spool = self._spool or Spool(self.service.spools)
+        buffers, start = pending.buffers(), pending.end_of_spooled
+        size = sum(map(len, buffers))
+
+        def written(offset: int) -> None:
+            pending.move(spool.fd, offset, size, start)
+            self.on_moved()
+            self._close_spool()
+
+        if spool.write(buffers, written):
+            self._spool = spool
+
+    def _close_spool(self) -> None:
+        """Give up the file if nothing waits there."""
+        spool = self._spool
+        if spool is not None and not spool.is_writing and not self.spooled_bytes:
+            self._spool = None
+            spool.close()
 
     def write(self, data: bytes) -> None:
         """Send, or keep until the client can take it."""

@@ -17,6 +17,7 @@ from buntime.sdk.files import http_date
 from buntime.server.http1.admission import Admission
 from buntime.server.http1.clientlimit import ClientLimit
 from buntime.server.http1.heldanswers import HeldAnswers
+from buntime.server.http1.spool import Spools
 from buntime.server.loop import Loop, TimeoutQueue
 from buntime.server.telemetry.logs import Log
 from buntime.server.telemetry.tracer import Tracer
@@ -85,6 +86,7 @@ class Service:
         self.admission = Admission(loop, log, self.timeouts, lambda: len(self.connections))
         self.client_limit = ClientLimit(log)
         self.held_answers = HeldAnswers()
+        self.spools = Spools(loop, log)
         self.accepted = 0  # connections since the start
         self.is_draining = False
         self.on_room: Callable[[], None] | None = None  # called when a connection has closed
@@ -109,6 +111,7 @@ class Service:
         self.admission.connections_max = settings.connections_max
         self.client_limit.adopt(settings.connections_per_address, self.proxies)
         self.websocket_message_max_bytes = settings.websocket_message_max_bytes
+        self.spools.max_bytes = settings.spool_max_bytes
         self.timeouts[Due.HEAD].duration_s = settings.head_timeout_s
         self.timeouts[Due.BODY].duration_s = settings.body_timeout_s
         self.timeouts[Due.REQUEST].duration_s = settings.keepalive_timeout_s

@@ -60,7 +60,9 @@ class SlowClients:
 
     def _judge(self, connection: Connection, shortage: Shortage) -> None:
         exchange = connection.exchange
-        holds_answer = shortage.of_answers and connection in self._service.held_answers
+        holds_answer = shortage.of_answers and (
+            connection in self._service.held_answers or connection.spooled_bytes > 0
+        )
         if not holds_answer and not _counts(exchange, shortage):
             return
         now = self._service.loop.now

@@ -15,7 +15,7 @@ def shortage_of(service: Service, pool: Pool, live: LiveSettings) -> Callable[[]
         return Shortage(
             of_connections=is_short(len(service.connections), service.admission.connections_max),
             of_memory=pool.is_short_of_memory,
-            of_answers=service.held_answers.is_pressed(),
+            of_answers=service.held_answers.is_pressed() or service.spools.is_pressed(),
             of_slots=is_short(pool.slots_taken, live.now.ephemeral_concurrency),
             of_places=pool.report.crowded(),
         )

@@ -1,11 +1,14 @@
-"""Takes workers of one request from slow clients while other requests wait for one.
+"""Takes workers of one request from slow clients while such workers are few.
 
-core/pool/reclaim.py decides which. There is a look every now and then, but only while a worker
-waits for its client.
+While more than half of the slots are taken, or other requests wait because of slow clients, what a
+slow client leaves untaken is moved to disk (http1/spool), until its worker is done. If that is not
+enough, core/pool/reclaim.py decides whose workers others get. There is a look every now and then,
+but only while a worker waits for its client.
 """
 
 from typing import cast
 
+from buntime.core.http1.leastrate import is_short
 from buntime.core.pool.reclaim import Reclaim
 from buntime.core.pool.scheduler import Scheduler
 from buntime.server.http1.exchange import Exchange
@@ -25,6 +28,7 @@ class Reclaiming:
         self._reclaim = Reclaim()
         self._seen: set[Exchange] = set()  # those that the decisions know
         self._awaited: set[Exchange] = set()  # those whose workers wait right now
+        self._went_on: set[Exchange] = set()  # those whose workers did not, since the last look
         self._tally = SlowTally(log, "requests waited for a worker: ended the slowest clients")
         self._is_looking = False
 
@@ -33,16 +37,27 @@ class Reclaiming:
 
     def on_stalled(self, exchange: Exchange, *, is_stalled: bool) -> None:
         """The exchange's worker waits for its client, or no longer. Event streams may be slow."""
-        if not is_stalled or exchange.is_event_stream or exchange.link is not None:
-            self._awaited.discard(exchange)
+        if not is_stalled:
+            if exchange in self._awaited:
+                self._awaited.remove(exchange)
+                self._went_on.add(exchange)
+            return
+        if exchange.is_event_stream or exchange.link is not None:
             return
         self._awaited.add(exchange)
         if exchange not in self._seen:
             self._seen.add(exchange)
             self._reclaim.add(exchange, _moved_bytes(exchange), self._loop.now)
+        if self._are_workers_few():
+            exchange.client.spool()
         if not self._is_looking:
             self._is_looking = True
             self._loop.call_later(_LOOK_S, self._look)
+
+    def _are_workers_few(self) -> bool:
+        scheduler = self._scheduler
+        slots = scheduler.limits.ephemeral_concurrency
+        return is_short(scheduler.slots_taken, slots) or scheduler.reclaimable() > 0
 
     def _look(self) -> None:
         now = self._loop.now
@@ -52,9 +67,13 @@ class Reclaiming:
                 self._awaited.discard(exchange)
                 self._reclaim.remove(exchange)
                 continue
-            is_awaited = exchange in self._awaited
+            is_awaited = exchange in self._awaited and exchange not in self._went_on
             moved_bytes = _moved_bytes(exchange)
             self._reclaim.look(exchange, moved_bytes, now, is_awaited=is_awaited)
+        self._went_on.clear()
+        if self._are_workers_few():
+            for exchange in tuple(self._awaited):
+                exchange.client.spool()
         for slow in self._reclaim.slowest(self._scheduler.reclaimable()):
             self._tally.end(cast("Exchange", slow))
         self._tally.tell(now)

@@ -41,6 +41,7 @@ class JobRequest:
     address = None
     pending_bytes = 0
     untaken_bytes = 0
+    spooled_bytes = 0
 
     def __init__(
         self, service: Service, app: App, job: CronJob, on_end: Callable[[int], None]
@@ -86,6 +87,9 @@ class JobRequest:
 
     def write_all(self, buffers: Sequence[bytes]) -> None:
         """The same."""
+
+    def spool(self) -> None:
+        """Nothing waits."""
 
     def write_file(self, fd: int, offset: int, length: int) -> None:
         """The same; a worker's answer has none."""

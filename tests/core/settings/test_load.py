@@ -88,6 +88,7 @@ def test_the_defaults() -> None:
         keepalive_timeout_s=75.0,
         websocket_ping_s=20.0,
         websocket_message_max_bytes=16 * 1024 * 1024,
+        spool_max_bytes=256 * MB,
         connections_max=10_000,
         connections_per_address=0,
         master_key=None,

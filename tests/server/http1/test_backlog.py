@@ -175,3 +175,46 @@ def test_pongs_of_a_client_that_does_not_read_are_bounded() -> None:
     assert len(many) < 300
     large.release()
     assert not large.is_clogged
+
+
+@given(st.data())
+def test_what_was_moved_to_a_file_keeps_its_place(data: st.DataObject) -> None:
+    """However much is written and sent between the begin and the end of a move."""
+    ours, theirs = socket.socketpair()
+    fd = os.memfd_create("moved")
+    backlog, whole, got, size_in_file = Backlog(), b"", b"", 0
+    moving: tuple[bytes, int, int] | None = None
+    try:
+        ours.setblocking(False)
+        theirs.setblocking(False)
+        ours.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
+        for step in data.draw(st.lists(st.sampled_from("wwbeest"), max_size=40)):
+            if step == "w":
+                piece = os.urandom(data.draw(st.integers(1, 20_000)))
+                whole += piece
+                backlog.put_unsent([piece[:7], piece[7:]], 0)
+            elif step == "b" and moving is None and backlog.buffers():
+                moved = b"".join(backlog.buffers())
+                moving = moved, size_in_file, backlog.end_of_spooled
+                size_in_file += os.pwrite(fd, moved, size_in_file)
+            elif step == "e" and moving is not None:
+                moved, offset, start = moving
+                backlog.move(fd, offset, len(moved), start)
+                moving = None
+            elif step == "s":
+                try:
+                    backlog.send(ours)
+                except BlockingIOError:
+                    pass
+            elif step == "t":
+                got += take(theirs)
+            assert 0 <= backlog.spooled_bytes <= backlog.size_bytes
+            in_memory = sum(map(len, backlog.buffers()))
+            assert in_memory == backlog.size_bytes - backlog.spooled_bytes
+        got += take(theirs) + pump(backlog, (ours, theirs))
+        assert got == whole
+        assert (backlog.size_bytes, backlog.spooled_bytes) == (0, 0)
+    finally:
+        os.close(fd)
+        ours.close()
+        theirs.close()

@@ -72,6 +72,7 @@ class FakeConnection:
         self.exchange = exchange
         self.pending_bytes = pending_bytes
         self.untaken_bytes = pending_bytes
+        self.spooled_bytes = 0
         self.aborts = 0
 
     def abort(self) -> None:
@@ -159,6 +160,16 @@ def test_who_is_fast_enough_is_left_alone(world: World) -> None:
         exchange_of(body).body_come_bytes += LEAST_BYTES_PER_S
         exchange_of(answer).sent_bytes += LEAST_BYTES_PER_S
     assert (exchange_of(body).errors, exchange_of(answer).cuts) == ([], 0)
+
+
+def test_an_answer_that_waits_on_disk(world: World) -> None:
+    """It is looked at while the room on disk is short, as what is held in memory is."""
+    world.shortage = ANSWERS
+    held = world.connect(pending_bytes=5, wants_body=False)
+    held.spooled_bytes = 5
+    other = world.connect(pending_bytes=5, wants_body=False)
+    world.look_twice()
+    assert (exchange_of(held).cuts, exchange_of(other).cuts) == (1, 0)
 
 
 def test_what_the_kernel_holds_is_not_taken(world: World) -> None:

@@ -32,6 +32,15 @@ class FakeLoop:
             call()
 
 
+class FakeClient:
+    def __init__(self) -> None:
+        self.untaken_bytes = 0
+        self.spools = 0
+
+    def spool(self) -> None:
+        self.spools += 1
+
+
 class FakeSlot:
     """An exchange that has a worker, as far as it matters here."""
 
@@ -42,7 +51,7 @@ class FakeSlot:
         self.wants_body = False
         self.body_come_bytes = 0
         self.sent_bytes = 0
-        self.client = SimpleNamespace(untaken_bytes=0)
+        self.client = FakeClient()
         self.responder: object | None = object()
         self.errors: list[HttpError] = []
         self.cuts = 0
@@ -63,7 +72,11 @@ class World:
         self.sink = FakeSink()
         self.meters = Meters()
         self.wanted = 1
-        scheduler = SimpleNamespace(reclaimable=lambda: self.wanted)
+        self.scheduler = scheduler = SimpleNamespace(
+            reclaimable=lambda: self.wanted,
+            slots_taken=1,
+            limits=SimpleNamespace(ephemeral_concurrency=4),
+        )
         self.reclaiming = Reclaiming(
             cast(Any, self.loop), make_log(self.sink), cast(Any, scheduler)
         )
@@ -124,11 +137,32 @@ def test_what_the_client_has_taken_counts(world: World) -> None:
     assert (steady.cuts, sends.errors, feigned.cuts) == (0, [], 1)
 
 
+@pytest.mark.parametrize(("taken", "spools"), [(2, 0), (3, 1)])
+def test_what_is_untaken_goes_to_disk_while_slots_are_few(
+    world: World, taken: int, spools: int
+) -> None:
+    """At once, and at each look, since they may become few later; its worker can then go on."""
+    world.wanted = 0
+    world.scheduler.slots_taken = taken
+    slow = world.begin()
+    assert slow.client.spools == spools
+    world.scheduler.slots_taken = 3
+    world.loop.pass_on(0.2)
+    assert slow.client.spools == spools + 1
+    world.stall(slow, is_stalled=False)
+    world.loop.pass_on(0.2)
+    assert slow.client.spools == spools + 1
+
+
+def test_what_is_untaken_goes_to_disk_where_others_lack_room(world: World) -> None:
+    assert world.begin().client.spools == 1
+
+
 @pytest.mark.parametrize("changes", [{"is_event_stream": True}, {"link": object()}])
 def test_event_streams_and_websockets_may_be_slow(world: World, changes: dict[str, Any]) -> None:
     slow = world.begin(**changes)
     assert world.loop.due == []
-    assert slow.cuts == 0
+    assert (slow.cuts, slow.client.spools) == (0, 0)
 
 
 def test_who_goes_on_is_not_waited_for(world: World) -> None:
@@ -138,6 +172,20 @@ def test_who_goes_on_is_not_waited_for(world: World) -> None:
     world.loop.pass_on(60.0)
     assert slow.cuts == 0
     assert world.loop.due == []  # nothing to look at
+
+
+def test_who_went_on_meanwhile_is_not_slow(world: World) -> None:
+    """Otherwise a client whose answer is being moved to disk, piece by piece, would be, because it
+    takes nothing itself."""
+    slow = world.begin()
+    for _ in range(20):
+        world.loop.pass_on(0.2)
+        world.stall(slow, is_stalled=False)
+        world.stall(slow)
+    assert slow.cuts == 0
+    world.loop.pass_on(0.2)
+    world.loop.pass_on(FIRST_S + 0.1)
+    assert slow.cuts == 1
 
 
 def test_a_request_that_is_over_is_forgotten(world: World) -> None:
