@@ -12,7 +12,7 @@ import pytest
 
 from tests.support.client import fetch
 from tests.support.harness import command, running, wait_until, write_app
-from tests.support.launcher import Launched, launch
+from tests.support.launcher import Launched, complete, launch
 
 ENV = {"PATH": os.environ["PATH"], "HOME": os.environ.get("HOME", "/"), "RUNTIME_PORT": "many"}
 APP = """
@@ -53,6 +53,33 @@ def test_output_and_exit_code(
     write_app(tmp_path / "broken", {"app.py": ""}, ttl="never")
     monkeypatch.chdir(tmp_path)
     assert outcome(launch(args, ENV)) == outcome(afresh(args, ENV))
+
+
+@pytest.mark.parametrize("is_apart", [True, False])
+@pytest.mark.parametrize("args", [["--version"], ["check", "."], ["new", "--nonsense"]])
+def test_a_command(args: list[str], is_apart: bool, tmp_path: Path) -> None:
+    """A forked command prints the same to stdout and stderr, and exits alike."""
+    write_app(tmp_path / "broken", {"app.py": ""}, ttl="never")
+    done = subprocess.run(
+        [*command(), *args],
+        cwd=tmp_path,
+        env=ENV,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE if is_apart else subprocess.STDOUT,
+        text=True,
+        check=False,
+    )
+    forked = complete(args, ENV, str(tmp_path), 40, is_apart=is_apart)
+    assert (forked.stdout, forked.stderr) == (done.stdout, done.stderr)
+    assert forked.returncode == done.returncode
+
+
+def test_a_command_that_does_not_end(tmp_path: Path) -> None:
+    """It is killed after the given time."""
+    env = ENV | {"RUNTIME_PORT": "0", "RUNTIME_STATE_DIR": str(tmp_path / "state")}
+    with pytest.raises(TimeoutError):
+        complete(["."], env | {"RUNTIME_ADMIN_LISTEN": "none"}, str(tmp_path), 0.5)
 
 
 def test_what_it_serves_with(tmp_path: Path) -> None:

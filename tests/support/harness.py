@@ -233,9 +233,7 @@ _AFRESH: list[bool] = []
 def _start(
     args: list[str], environ: dict[str, str], start: Sequence[str] | None, first: str
 ) -> subprocess.Popen[str] | Launched:
-    # Other variables may be for Python, or be read by imported modules.
-    is_usual = all(name.startswith(("RUNTIME_", "PATH", "HOME")) for name in environ)
-    if start is None and UNDER_TEST is None and is_usual and not _AFRESH:
+    if start is None and UNDER_TEST is None and is_read_late(environ) and not _AFRESH:
         return launch(args, environ, first)
     assert not first, "what is started afresh is as it is"
     return subprocess.Popen(
@@ -247,6 +245,12 @@ def _start(
         text=True,
         errors="backslashreplace",
     )
+
+
+def is_read_late(environ: Mapping[str, str]) -> bool:
+    """Whether a forked process can be given these variables: others may be for Python, or be read
+    by modules when they are imported."""
+    return all(name.startswith(("RUNTIME_", "PATH", "HOME")) for name in environ)
 
 
 def write_app(folder: Path, files: Mapping[str, str], **manifest: object) -> Path:

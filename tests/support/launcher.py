@@ -1,17 +1,21 @@
-"""Starts runtimes by forking a process that has imported them: a third of the cost of a start.
+"""Starts runtimes and commands by forking a process that has imported them: a third of the cost of
+a start.
 
-`launch(args, env)` is like a `subprocess.Popen` of `buntime.py ARGS` with this environment. This
-file is also the program of the process that forks; each process of the tests has one. For each
-start it reads a JSON line with two descriptors: one becomes stdout and stderr, the other takes the
-pid and, at the end, the exit code.
+`launch(args, env)` is like a `subprocess.Popen` of `buntime.py ARGS` with this environment, and
+`complete(args, env, cwd)` like a `subprocess.run`. This file is also the program of the process
+that forks; each process of the tests has one. For each start it reads a JSON line with three
+descriptors: the first two become stdout and stderr, the third takes the pid and, at the end, the
+exit code.
 
-A fork differs from a start in one thing: the initial environment and the command line, which /proc
-shows, are those of the process that forks. Tests that look at these start a runtime afresh.
+A fork differs from a start in two things. The initial environment and the command line, which /proc
+shows, are those of the process that forks. And at its end it does not free its memory, which takes
+as long as ten forks. Tests that look at these start a runtime afresh.
 """
 
 from __future__ import annotations
 
 import atexit
+import contextlib
 import functools
 import gc
 import importlib
@@ -22,16 +26,18 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 ROOT = Path(__file__).resolve().parents[2]
 PROGRAM = str(ROOT / "buntime.py")
 # What a start imports, and what runtimes of many tests import later.
 IMPORTED = (
     "buntime.server.runtime",
-    *(f"buntime.commands.{name}" for name in ("serve", "masterkey", "appfolders")),
+    *(f"buntime.commands.{file.stem}" for file in sorted((ROOT / "buntime/commands").glob("*.py"))),
     *(
         f"buntime.server.admin.{name}"
         for name in ("pages", "census", "exposition", "operatorsessions")
@@ -47,7 +53,7 @@ IMPORTED = (
 
 
 class Launched:
-    """A forked runtime, with those methods of a Popen that tests use."""
+    """A forked runtime or command, with those methods of a Popen that tests use."""
 
     def __init__(self, stdout: int, told: int) -> None:
         self.stdout = os.fdopen(stdout, encoding="utf-8", errors="backslashreplace")
@@ -88,15 +94,57 @@ def launch(args: Sequence[str], env: Mapping[str, str], first: str = "") -> Laun
     `first` is a module of the tests that it imports before: the module may change parts of the
     runtime.
     """
-    asked = json.dumps({"args": list(args), "env": dict(env), "cwd": os.getcwd(), "first": first})
     output, their_output = os.pipe()
-    told, their_told = os.pipe()
     try:
-        socket.send_fds(_launcher(), [asked.encode() + b"\n"], [their_output, their_told])
+        told = _ask(args, env, os.getcwd(), first, their_output, their_output)
     finally:
         os.close(their_output)
-        os.close(their_told)
     return Launched(output, told)
+
+
+def complete(
+    args: Sequence[str],
+    env: Mapping[str, str],
+    cwd: str,
+    timeout_s: float,
+    *,
+    is_apart: bool = True,
+) -> subprocess.CompletedProcess[str]:
+    """Run `buntime.py ARGS` in this folder to its end, without stdin.
+
+    Unless stderr is apart, it goes to stdout. Kills it after `timeout_s` and raises TimeoutError.
+    """
+    pipes = [os.pipe() for _ in range(1 + is_apart)]
+    try:
+        told = _ask(args, env, cwd, "", pipes[0][1], pipes[-1][1])
+    finally:
+        for _, theirs in pipes:
+            os.close(theirs)
+    process = Launched(pipes[0][0], told)
+    errors = [os.fdopen(ours, encoding="utf-8") for ours, _ in pipes[1:]]
+    with contextlib.ExitStack() as stack:
+        streams = [stack.enter_context(each) for each in (process.stdout, *errors)]
+        threads = stack.enter_context(ThreadPoolExecutor(len(streams)))
+        try:
+            texts = [*threads.map(lambda stream: stream.read(), streams, timeout=timeout_s)]
+        except TimeoutError:
+            process.kill()
+            process.wait()
+            raise
+        return subprocess.CompletedProcess([PROGRAM, *args], process.wait(timeout_s), *texts)
+
+
+def _ask(
+    args: Sequence[str], env: Mapping[str, str], cwd: str, first: str, stdout: int, stderr: int
+) -> int:
+    """Ask for a start; returns the descriptor that tells the pid and the exit code."""
+    asked = json.dumps({"args": list(args), "env": dict(env), "cwd": cwd, "first": first})
+    told, their_told = os.pipe()
+    try:
+        socket.send_fds(_launcher(), [asked.encode() + b"\n"], [stdout, stderr, their_told])
+    finally:
+        os.close(their_told)
+    return told
 
 
 @functools.cache
@@ -122,7 +170,7 @@ def _launcher() -> socket.socket:
 
 
 def main() -> int:
-    """Fork for each line that comes; in a fork, returns the runtime's exit code."""
+    """Fork for each line that comes, and tell the end of each fork."""
     sys.path[0] = str(ROOT)
     run = importlib.import_module("buntime.__main__").main
     for name in IMPORTED:
@@ -130,21 +178,49 @@ def main() -> int:
     _compile_patterns()
     gc.collect()
     gc.freeze()
+    told: dict[int, int] = {}  # pid -> where its exit code goes
+    woken, wakes = socket.socketpair()
+    wakes.setblocking(False)
+    signal.signal(signal.SIGCHLD, lambda *_: None)
+    signal.set_wakeup_fd(wakes.fileno())
     with socket.socket(fileno=int(sys.argv[1])) as asks:
-        while (got := _next(asks)) is not None:
-            asked, (output, told) = got
-            if os.fork() == 0:
-                asks.close()
-                _fork_and_watch(output, told)
-                _become(asked, output)
-                break
-            os.close(output)
-            os.close(told)
-            _reap()
-        else:
-            return 0
-    code: int = run()
-    return code
+        while True:
+            if woken in select.select([asks, woken], [], [])[0]:
+                woken.recv(1 << 16)
+                _reap(told)
+            elif (got := _next(asks)) is None:
+                return 0
+            else:
+                asked, (*outputs, tell) = got
+                pid = os.fork()
+                if pid == 0:
+                    for each in (asks, woken, wakes):
+                        each.close()
+                    _become(asked, outputs, [tell, *told.values()])
+                    _run(run)
+                os.write(tell, b"%d\n" % pid)
+                told[pid] = tell
+                for each in outputs:
+                    os.close(each)
+
+
+def _run(run: Callable[[], int]) -> NoReturn:
+    """Run it and exit as Python does, but without freeing all memory: that takes longer than most
+    commands."""
+    code = 1
+    try:
+        code = run()
+    except SystemExit as exc:
+        code = exc.code if isinstance(exc.code, int) else int(exc.code is not None)
+        if isinstance(exc.code, str):
+            print(exc.code, file=sys.stderr)
+    except BaseException:
+        sys.excepthook(*sys.exc_info())  # type: ignore[arg-type]
+    threading._shutdown()  # type: ignore[attr-defined]  # joins threads that are no daemons
+    atexit._run_exitfuncs()
+    for stream in (sys.stdout, sys.stderr):
+        stream.flush()
+    os._exit(code)
 
 
 def _compile_patterns() -> None:
@@ -158,40 +234,32 @@ def _compile_patterns() -> None:
 
 
 def _next(asks: socket.socket) -> tuple[dict[str, Any], list[int]] | None:
-    data, fds, _, _ = socket.recv_fds(asks, 1 << 16, 2)
+    data, fds, _, _ = socket.recv_fds(asks, 1 << 16, 3)
     while data and not data.endswith(b"\n"):
         data += asks.recv(1 << 16)
     return (json.loads(data), fds) if data else None
 
 
-def _reap() -> None:
-    try:
-        while os.waitpid(-1, os.WNOHANG)[0]:
-            pass
-    except ChildProcessError:
-        return
+def _reap(told: dict[int, int]) -> None:
+    while told:
+        pid, status = os.waitpid(-1, os.WNOHANG)
+        if pid == 0:
+            return
+        tell = told.pop(pid)
+        with contextlib.suppress(BrokenPipeError):  # the test no longer asks
+            os.write(tell, b"%d\n" % os.waitstatus_to_exitcode(status))
+        os.close(tell)
 
 
-def _fork_and_watch(output: int, told: int) -> None:
-    """Return in a child; this process reports the child's pid and, when it ends, its exit code."""
-    pid = os.fork()
-    if pid == 0:
-        os.close(told)
-        return
-    os.close(output)
-    os.write(told, b"%d\n" % pid)
-    _, status = os.waitpid(pid, 0)
-    os.write(told, b"%d\n" % os.waitstatus_to_exitcode(status))
-    os._exit(0)
-
-
-def _become(asked: dict[str, Any], output: int) -> None:
-    """Give this process all that a start would have given it."""
+def _become(asked: dict[str, Any], outputs: list[int], others: list[int]) -> None:
+    """Give this process all that a start would have given it, and close the `others`."""
+    signal.set_wakeup_fd(-1)
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     nothing = os.open(os.devnull, os.O_RDONLY)
-    for ours, its in ((nothing, 0), (output, 1), (output, 2)):
+    for its, ours in enumerate((nothing, *outputs)):
         os.dup2(ours, its)
-    os.close(nothing)
-    os.close(output)
+    for ours in (nothing, *outputs, *others):
+        os.close(ours)
     os.chdir(asked["cwd"])
     for name in set(os.environ) - {"LC_CTYPE"}:  # Python itself sets this at its start
         del os.environ[name]

@@ -7,7 +7,10 @@ import subprocess
 from collections.abc import Mapping
 from pathlib import Path
 
-from tests.support.harness import command
+from tests.support.harness import UNDER_TEST, command, is_read_late
+from tests.support.launcher import complete
+
+TIMEOUT_S = 40.0
 
 
 def environ(env: Mapping[str, str] | None = None) -> dict[str, str]:
@@ -23,15 +26,23 @@ def run(
     env: Mapping[str, str] | None = None,
     stderr: int = subprocess.PIPE,
 ) -> subprocess.CompletedProcess[str]:
-    """`run("check", "apps")`: its exit code, stdout and stderr, or both in one."""
+    """`run("check", "apps")`: its exit code, stdout and stderr, or both in one.
+
+    It is forked from a process that has imported the program, unless `env` names variables that may
+    be for Python.
+    """
+    line = [*map(str, words)]
+    if UNDER_TEST is None and is_read_late(environ(env)):
+        is_apart = stderr == subprocess.PIPE
+        return complete(line, environ(env), str(cwd), TIMEOUT_S, is_apart=is_apart)
     return subprocess.run(
-        [*command(), *map(str, words)],
+        [*command(), *line],
         cwd=cwd,
         env=environ(env),
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=stderr,
         text=True,
-        timeout=40,
+        timeout=TIMEOUT_S,
         check=False,
     )
