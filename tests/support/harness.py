@@ -323,12 +323,17 @@ def look_into(pid: int) -> Path:
 
 
 def wait_until(is_true: Any, timeout_s: float = START_S, what: str = "it") -> None:
-    """Wait for a condition that no event announces; fails if it does not come in time."""
-    deadline = time.monotonic() + timeout_s
+    """Wait for a condition that no event announces; fails if it does not come in time.
+
+    It looks every 10 ms, and more seldom when it has waited for long: many conditions ask the
+    runtime.
+    """
+    began = time.monotonic()
     while not is_true():
-        if time.monotonic() > deadline:
+        waited_s = time.monotonic() - began
+        if waited_s > timeout_s:
             raise AssertionError(f"{what} did not come true in {timeout_s} s")
-        time.sleep(0.01)  # polls: a bound on the wait, not luck
+        time.sleep(min(max(0.01, waited_s / 10), 0.05))  # polls: a bound on the wait, not luck
 
 
 def descriptors_below(folder: Path) -> list[str]:
