@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 from collections.abc import Mapping
@@ -25,6 +26,10 @@ def fetch(request):
     environ = {name: os.environ[name] for name in os.environ if name not in others}
     return Response.json([fds[:3], len(fds), environ, os.getcwd()])
 """
+
+
+# It reads the secret from stdin.
+SETS = ["secrets", "set", "shop", "KEY", "--state-dir", "state"]
 
 
 def afresh(args: list[str], env: Mapping[str, str]) -> subprocess.Popen[str]:
@@ -56,7 +61,7 @@ def test_output_and_exit_code(
 
 
 @pytest.mark.parametrize("is_apart", [True, False])
-@pytest.mark.parametrize("args", [["--version"], ["check", "."], ["new", "--nonsense"]])
+@pytest.mark.parametrize("args", [["--version"], ["check", "."], ["new", "--nonsense"], SETS])
 def test_a_command(args: list[str], is_apart: bool, tmp_path: Path) -> None:
     """A forked command prints the same to stdout and stderr, and exits alike."""
     write_app(tmp_path / "broken", {"app.py": ""}, ttl="never")
@@ -64,22 +69,29 @@ def test_a_command(args: list[str], is_apart: bool, tmp_path: Path) -> None:
         [*command(), *args],
         cwd=tmp_path,
         env=ENV,
-        stdin=subprocess.DEVNULL,
+        input="read\n",
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE if is_apart else subprocess.STDOUT,
         text=True,
         check=False,
     )
-    forked = complete(args, ENV, str(tmp_path), 40, is_apart=is_apart)
+    shutil.rmtree(tmp_path / "state", ignore_errors=True)
+    (tmp_path / "in").write_text("read\n")
+    with open(tmp_path / "in") as stdin:
+        forked = complete(args, ENV, str(tmp_path), 40, stdin=stdin.fileno(), is_apart=is_apart)
     assert (forked.stdout, forked.stderr) == (done.stdout, done.stderr)
     assert forked.returncode == done.returncode
 
 
 def test_a_command_that_does_not_end(tmp_path: Path) -> None:
-    """It is killed after the given time."""
-    env = ENV | {"RUNTIME_PORT": "0", "RUNTIME_STATE_DIR": str(tmp_path / "state")}
-    with pytest.raises(TimeoutError):
-        complete(["."], env | {"RUNTIME_ADMIN_LISTEN": "none"}, str(tmp_path), 0.5)
+    """It is killed after the given time; this one waits for what is never written."""
+    stdin, writes = os.pipe()
+    try:
+        with pytest.raises(TimeoutError):
+            complete(SETS, ENV, str(tmp_path), 0.5, stdin=stdin)
+    finally:
+        os.close(stdin)
+        os.close(writes)
 
 
 def test_what_it_serves_with(tmp_path: Path) -> None:

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.support.client import fetch
-from tests.support.harness import OPERATORS_KEY, Runtime, command, running, write_app
-from tests.support.runs import environ, run
+from tests.support.harness import OPERATORS_KEY, Runtime, running, write_app
+from tests.support.runs import run
 
 APP = """
 import os
@@ -95,15 +94,7 @@ def test_refusals(runtime: Runtime, tmp_path: Path) -> None:
 @pytest.mark.parametrize(("typed", "code"), [(f"{OPERATORS_KEY}\n", 0), ("\n", 2), ("a b\n", 2)])
 def test_a_key_from_stdin(runtime: Runtime, tmp_path: Path, typed: str, code: int) -> None:
     """A key may be piped in; a missing or malformed one is an error."""
-    done = subprocess.run(
-        [*command(), "login", runtime.url],
-        input=typed,
-        env=environ({"HOME": str(tmp_path)}),
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    done = run("login", runtime.url, cwd=tmp_path, env={"HOME": str(tmp_path)}, stdin=typed)
     assert done.returncode == code
     if code == 0:
         kept = tmp_path / ".config/buntime/hosts.json"

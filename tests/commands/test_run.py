@@ -58,10 +58,7 @@ def test_as_a_worker(apps: Path) -> None:
     with open(apps / "in", "w+") as stdin:
         stdin.write("hello")
         stdin.seek(0)
-        done = subprocess.run(
-            [*command(), *line], cwd=apps, env=environ(env_of(apps)), stdin=stdin, timeout=40,
-            capture_output=True, text=True, check=False,
-        )  # fmt: skip
+        done = run(*line, cwd=apps, env=env_of(apps), stdin=stdin)
     assert done.stdout == f"True postgres://x red None {os.getuid()} hello\n"
     assert (done.returncode, done.stderr) == (5, "")
 

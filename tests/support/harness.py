@@ -250,7 +250,8 @@ def _start(
 def is_read_late(environ: Mapping[str, str]) -> bool:
     """Whether a forked process can be given these variables: others may be for Python, or be read
     by modules when they are imported."""
-    return all(name.startswith(("RUNTIME_", "PATH", "HOME")) for name in environ)
+    late = ("RUNTIME_", "BUNTIME_", "XDG_", "PATH", "HOME")
+    return all(name.startswith(late) for name in environ)
 
 
 def write_app(folder: Path, files: Mapping[str, str], **manifest: object) -> Path:

@@ -3,9 +3,9 @@ a start.
 
 `launch(args, env)` is like a `subprocess.Popen` of `buntime.py ARGS` with this environment, and
 `complete(args, env, cwd)` like a `subprocess.run`. This file is also the program of the process
-that forks; each process of the tests has one. For each start it reads a JSON line with three
-descriptors: the first two become stdout and stderr, the third takes the pid and, at the end, the
-exit code.
+that forks; each process of the tests has one. For each start it reads a JSON line with four
+descriptors: the first three become stdin, stdout and stderr, the last takes the pid and, at the
+end, the exit code.
 
 A fork differs from a start in two things. The initial environment and the command line, which /proc
 shows, are those of the process that forks. And at its end it does not free its memory, which takes
@@ -95,9 +95,11 @@ def launch(args: Sequence[str], env: Mapping[str, str], first: str = "") -> Laun
     runtime.
     """
     output, their_output = os.pipe()
+    nothing = os.open(os.devnull, os.O_RDONLY)
     try:
-        told = _ask(args, env, os.getcwd(), first, their_output, their_output)
+        told = _ask(args, env, os.getcwd(), first, [nothing, their_output, their_output])
     finally:
+        os.close(nothing)
         os.close(their_output)
     return Launched(output, told)
 
@@ -108,15 +110,17 @@ def complete(
     cwd: str,
     timeout_s: float,
     *,
+    stdin: int,
     is_apart: bool = True,
 ) -> subprocess.CompletedProcess[str]:
-    """Run `buntime.py ARGS` in this folder to its end, without stdin.
+    """Run `buntime.py ARGS` in this folder to its end.
 
-    Unless stderr is apart, it goes to stdout. Kills it after `timeout_s` and raises TimeoutError.
+    `stdin` is a descriptor. Unless stderr is apart, it goes to stdout. Kills the command after
+    `timeout_s` and raises TimeoutError.
     """
     pipes = [os.pipe() for _ in range(1 + is_apart)]
     try:
-        told = _ask(args, env, cwd, "", pipes[0][1], pipes[-1][1])
+        told = _ask(args, env, cwd, "", [stdin, pipes[0][1], pipes[-1][1]])
     finally:
         for _, theirs in pipes:
             os.close(theirs)
@@ -135,13 +139,14 @@ def complete(
 
 
 def _ask(
-    args: Sequence[str], env: Mapping[str, str], cwd: str, first: str, stdout: int, stderr: int
+    args: Sequence[str], env: Mapping[str, str], cwd: str, first: str, streams: Sequence[int]
 ) -> int:
-    """Ask for a start; returns the descriptor that tells the pid and the exit code."""
+    """Ask for a start with these standard streams; returns the descriptor that tells the pid and
+    the exit code."""
     asked = json.dumps({"args": list(args), "env": dict(env), "cwd": cwd, "first": first})
     told, their_told = os.pipe()
     try:
-        socket.send_fds(_launcher(), [asked.encode() + b"\n"], [stdout, stderr, their_told])
+        socket.send_fds(_launcher(), [asked.encode() + b"\n"], [*streams, their_told])
     finally:
         os.close(their_told)
     return told
@@ -191,16 +196,16 @@ def main() -> int:
             elif (got := _next(asks)) is None:
                 return 0
             else:
-                asked, (*outputs, tell) = got
+                asked, (*streams, tell) = got
                 pid = os.fork()
                 if pid == 0:
                     for each in (asks, woken, wakes):
                         each.close()
-                    _become(asked, outputs, [tell, *told.values()])
+                    _become(asked, streams, [tell, *told.values()])
                     _run(run)
                 os.write(tell, b"%d\n" % pid)
                 told[pid] = tell
-                for each in outputs:
+                for each in streams:
                     os.close(each)
 
 
@@ -234,7 +239,7 @@ def _compile_patterns() -> None:
 
 
 def _next(asks: socket.socket) -> tuple[dict[str, Any], list[int]] | None:
-    data, fds, _, _ = socket.recv_fds(asks, 1 << 16, 3)
+    data, fds, _, _ = socket.recv_fds(asks, 1 << 16, 4)
     while data and not data.endswith(b"\n"):
         data += asks.recv(1 << 16)
     return (json.loads(data), fds) if data else None
@@ -251,14 +256,13 @@ def _reap(told: dict[int, int]) -> None:
         os.close(tell)
 
 
-def _become(asked: dict[str, Any], outputs: list[int], others: list[int]) -> None:
+def _become(asked: dict[str, Any], streams: list[int], others: list[int]) -> None:
     """Give this process all that a start would have given it, and close the `others`."""
     signal.set_wakeup_fd(-1)
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-    nothing = os.open(os.devnull, os.O_RDONLY)
-    for its, ours in enumerate((nothing, *outputs)):
+    for its, ours in enumerate(streams):
         os.dup2(ours, its)
-    for ours in (nothing, *outputs, *others):
+    for ours in (*streams, *others):
         os.close(ours)
     os.chdir(asked["cwd"])
     for name in set(os.environ) - {"LC_CTYPE"}:  # Python itself sets this at its start

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 import subprocess
+import tempfile
 from collections.abc import Mapping
 from pathlib import Path
+from typing import IO
 
 from tests.support.harness import UNDER_TEST, command, is_read_late
 from tests.support.launcher import complete
@@ -25,21 +27,29 @@ def run(
     cwd: Path,
     env: Mapping[str, str] | None = None,
     stderr: int = subprocess.PIPE,
+    stdin: str | IO[str] = "",
 ) -> subprocess.CompletedProcess[str]:
     """`run("check", "apps")`: its exit code, stdout and stderr, or both in one.
 
-    It is forked from a process that has imported the program, unless `env` names variables that may
-    be for Python.
+    `stdin` is what the command reads, or a file. The command is forked from a process that has
+    imported the program, unless `env` names variables that may be for Python.
     """
+    if isinstance(stdin, str):
+        with tempfile.TemporaryFile("w+") as file:
+            file.write(stdin)
+            file.seek(0)
+            return run(*words, cwd=cwd, env=env, stderr=stderr, stdin=file)
     line = [*map(str, words)]
     if UNDER_TEST is None and is_read_late(environ(env)):
         is_apart = stderr == subprocess.PIPE
-        return complete(line, environ(env), str(cwd), TIMEOUT_S, is_apart=is_apart)
+        return complete(
+            line, environ(env), str(cwd), TIMEOUT_S, stdin=stdin.fileno(), is_apart=is_apart
+        )
     return subprocess.run(
         [*command(), *line],
         cwd=cwd,
         env=environ(env),
-        stdin=subprocess.DEVNULL,
+        stdin=stdin,
         stdout=subprocess.PIPE,
         stderr=stderr,
         text=True,

@@ -6,7 +6,6 @@ Its packages are installed once, as any user would install them.
 from __future__ import annotations
 
 import json
-import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,8 +14,9 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.support.harness import PACKAGES, Runtime, command, running, wait_until, write_app
+from tests.support.harness import PACKAGES, Runtime, running, wait_until, write_app
 from tests.support.oidcprovider import CLIENT, SECRET, Provider, oidc_provider
+from tests.support.runs import run
 
 AUTH = "/.well-known/buntime/auth"
 PASSWORD = "correct horse battery"
@@ -72,8 +72,7 @@ def runtime(folder: Path) -> Iterator[Runtime]:
 
 def buntime(folder: Path, *words: str) -> Any:
     """What a command prints as JSON; it asks over the control socket."""
-    line = [*command(), *words, "--json", "--state-dir", str(folder / "state")]
-    done = subprocess.run(line, capture_output=True, text=True, timeout=30, check=False)
+    done = run(*words, "--json", "--state-dir", folder / "state", cwd=folder)
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)
 

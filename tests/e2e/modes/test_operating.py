@@ -22,7 +22,7 @@ from tests.support.harness import (
     wait_until,
     write_app,
 )
-from tests.support.runs import environ
+from tests.support.runs import environ, run
 
 # An app with one of each: data, a secret, and packages for its Python.
 APP = """
@@ -76,11 +76,7 @@ class Host:
 
     def run(self, *words: str | Path, stdin: str = "", code: int = 0, **env: str) -> str:
         """What it prints: stdout, or stderr if it should fail."""
-        done = subprocess.run(
-            [*command(), *map(str, words)],
-            cwd=self.root, env=environ(self.env | env), input=stdin, timeout=40,
-            capture_output=True, text=True, check=False,
-        )  # fmt: skip
+        done = run(*words, cwd=self.root, env=self.env | env, stdin=stdin)
         assert done.returncode == code, (words, done.stdout, done.stderr)
         assert code or done.stderr == "" or words[0] == "keys"
         return done.stderr if code else done.stdout

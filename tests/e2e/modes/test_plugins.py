@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 import os
 import signal
-import subprocess
 from pathlib import Path
 
 from tests.support.client import fetch
-from tests.support.harness import ROOT, command, wait_until, write_app
+from tests.support.harness import ROOT, wait_until, write_app
 from tests.support.keyvalapp import with_keyval
 from tests.support.pluginfolders import plugged, wait_for_state, write_plugin
+from tests.support.runs import run
 
 CODE = """
 from buntime.plugin import Continue, Response, plugin
@@ -113,10 +113,9 @@ def fetch(request): return Response(plugin.config["word"])
         file.write_text("plugins: {says: {options: {word: better, key: hunter2}}}", "utf-8")
         os.kill(runtime.pid, signal.SIGHUP)
         wait_until(lambda: fetch(runtime, "/says/").body == b"better", 20)
-    line = [*command(), "config", "show", "--plugin-dirs", str(tmp_path / "plugins")]
-    done = subprocess.run(
-        [*line, "--config", str(file)], capture_output=True, text=True, check=True
-    )
+    words = ("config", "show", "--plugin-dirs", tmp_path / "plugins", "--config", file)
+    done = run(*words, cwd=tmp_path)
+    assert done.returncode == 0
     assert f"options.word better ({file}:1)" in " ".join(done.stdout.split())
     assert "hunter2" not in done.stdout
 
@@ -124,17 +123,15 @@ def fetch(request): return Response(plugin.config["word"])
 def test_the_command_line(tmp_path: Path) -> None:
     """`buntime plugins check` says what is wrong."""
     write_plugin(tmp_path / "plugins", "needs", "", dependencies=["nobody"])
-    line = [*command(), "plugins", "check", str(tmp_path / "plugins")]
-    done = subprocess.run(line, capture_output=True, text=True, check=False)
+    done = run("plugins", "check", tmp_path / "plugins", cwd=tmp_path)
     assert done.returncode == 1
     assert "needs nobody, which is not installed" in done.stdout + done.stderr
 
 
 def test_bundled_plugins(tmp_path: Path) -> None:
     """Each plugin of the project is built in, also in a folder that has nothing to do with it."""
-    done = subprocess.run(
-        [*command(), "plugins", "list"], cwd=tmp_path, capture_output=True, text=True, check=True
-    )
+    done = run("plugins", "list", cwd=tmp_path)
+    assert done.returncode == 0
     names = {path.parent.name for path in (ROOT / "plugins").glob("*/buntime.yaml")}
     listed = [line.split() for line in done.stdout.splitlines()]
     assert {words[1] for words in listed if words[0] != "no"} == names

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import signal
-import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,7 +12,7 @@ from typing import Any
 import pytest
 
 from tests.support.client import fetch
-from tests.support.harness import Runtime, command, running, wait_until, write_app
+from tests.support.harness import Runtime, running, wait_until, write_app
 from tests.support.pluginfolders import (
     lines,
     plugged,
@@ -22,6 +21,7 @@ from tests.support.pluginfolders import (
     wait_for_state,
     write_plugin,
 )
+from tests.support.runs import run
 from tests.support.serviceapps import CALLS, call
 
 TELLS = """
@@ -202,8 +202,7 @@ def test_a_start_with_a_broken_file(tmp_path: Path) -> None:
         (write(tmp_path, "plugin: {}"), ":1: unknown key 'plugin'; did you mean plugins?"),
         (tmp_path / "gone.yaml", "gone.yaml: there is no such file"),
     ):
-        line = [*command(), str(tmp_path), "--port", "0", "--config", str(config)]
-        done = subprocess.run(line, capture_output=True, text=True, check=False, timeout=60)
+        done = run(tmp_path, "--port", "0", "--config", config, cwd=tmp_path)
         assert done.returncode == 2
         assert words in done.stderr
 
@@ -226,9 +225,9 @@ def test_who_switches(tmp_path: Path) -> None:
         told = wait_for_state(runtime, "idle", "disabled")
         assert told["enabledBy"] == "its manifest"
         assert plugins_of(runtime)["tells"]["state"] == "serving"
-        line = [*command(), "plugins", "list", "--plugin-dirs", str(tmp_path / "plugins")]
-        line += ["--state-dir", str(tmp_path / "s"), "--config", place]
-        listed = subprocess.run(line, capture_output=True, text=True, check=True).stdout
+        words = ("plugins", "list", "--plugin-dirs", tmp_path / "plugins")
+        words += ("--state-dir", tmp_path / "s", "--config", place)
+        listed = run(*words, cwd=tmp_path).stdout
         assert f". tells 0.0.0 (base /tells), enabled by {by}\n" in listed
         for _ in range(2):  # the second has nothing to reset
             assert post(runtime, "/api/plugins/tells/reset").status == 202
