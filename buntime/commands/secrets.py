@@ -27,7 +27,7 @@ from buntime.core.errors import CommandError, UsageError
 from buntime.core.settings.setting import Mode
 from buntime.core.values.tuples import NamedTuple
 from buntime.core.values.units import BadValue
-from buntime.server.state.secretfiles import SecretFiles, told_of
+from buntime.server.state.secretfiles import SecretFiles, secret_json
 from buntime.server.state.statefolder import StateFolder
 
 _ACTIONS = ("set", "list", "remove")
@@ -187,7 +187,7 @@ def _do_here(folder: StateFolder, asked: _Asked, value: str) -> _Told:
     files, told = SecretFiles(folder.path), {"holder": asked.holder}
     there = files.read(None).get(asked.holder, {})
     if asked.action == "list":
-        return {**told, "secrets": [told_of(name, there[name]) for name in sorted(there)]}
+        return {**told, "secrets": [secret_json(name, there[name]) for name in sorted(there)]}
     sets = asked.action == "set"
     if not sets and asked.name not in there:
         raise CommandError("secret_not_found", f"{asked.holder} has no secret {asked.name}")

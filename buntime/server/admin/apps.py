@@ -66,12 +66,12 @@ class AppPages:
             versions.setdefault(name, []).append(version)
         after, limit = call.query["cursor"] or "", call.query["limit"]
         names = [name for name in sorted(versions) if name > after and call.sees(name)]
-        told = {name: self._summary(name, versions[name], call.now) for name in names[:limit]}
+        summaries = {name: self._summary(name, versions[name], call.now) for name in names[:limit]}
         for each in self._pool.report.apps(call.now):
-            if each["app"] in told:
-                _add(told[str(each["app"])], each)
+            if each["app"] in summaries:
+                _add(summaries[str(each["app"])], each)
         more = names[limit - 1] if len(names) > limit else None
-        call.answer({"apps": list(told.values()), "next": more})
+        call.answer({"apps": list(summaries.values()), "next": more})
 
     def _summary(self, name: str, versions: list[str | None], now: float) -> dict[str, Any]:
         return {
@@ -98,7 +98,7 @@ class AppPages:
             self._version(each, running.get(each.version), is_active=each.version == active)
             for each in found
         ]
-        closed = _told(self._maintenance.of(name))
+        closed = _json_of(self._maintenance.of(name))
         call.tagged(
             {
                 "app": name,
@@ -122,7 +122,7 @@ class AppPages:
     ) -> dict[str, object]:
         state = running or {"status": "offline", "workers": 0, "queued": 0}
         error = self._pool.stats.errors.of(found.key)
-        told: dict[str, object] = {
+        fields: dict[str, object] = {
             "version": found.version,
             "active": is_active,
             "folder": str(found.dir if isinstance(found, App) else found.folder),
@@ -131,7 +131,7 @@ class AppPages:
             "lastError": error.to_json() if error is not None else None,
             "coldStart": self._pool.report.cold_start(found.key),
         }
-        return told | (_settings(found) if isinstance(found, App) else {})
+        return fields | (_settings(found) if isinstance(found, App) else {})
 
     # Changing
 
@@ -202,8 +202,8 @@ class AppPages:
 
     def _noted(self, call: Call, closed: Closed | None) -> Note:
         app = call.values["app"]
-        before = _told(self._maintenance.of(app))
-        return self._audit.note_of(call, call.route.name, app, before, _told(closed))
+        before = _json_of(self._maintenance.of(app))
+        return self._audit.note_of(call, call.route.name, app, before, _json_of(closed))
 
     def _checked(self, call: Call, note: Note) -> Keep:
         """Keep the note if the app is as If-Match says, checked against the table itself."""
@@ -225,12 +225,12 @@ class AppPages:
         call.tagged(_closed_json(call.values["app"], result))
 
 
-def _add(told: dict[str, Any], version: Mapping[str, Any]) -> None:
+def _add(summary: dict[str, Any], version: Mapping[str, Any]) -> None:
     """Add what is known of one version's workers to the summary of the app."""
     for name in ("workers", "queued", "bootFailures"):
-        told[name] += version[name]
-    told["bootError"] = told["bootError"] or version["bootError"]
-    told["status"] = min(told["status"], version["status"], key=_BUSIEST_FIRST.index)
+        summary[name] += version[name]
+    summary["bootError"] = summary["bootError"] or version["bootError"]
+    summary["status"] = min(summary["status"], version["status"], key=_BUSIEST_FIRST.index)
 
 
 def _settings(app: App) -> dict[str, object]:
@@ -247,12 +247,12 @@ def _settings(app: App) -> dict[str, object]:
     }
 
 
-def _told(closed: Closed | None) -> dict[str, object] | None:
+def _json_of(closed: Closed | None) -> dict[str, object] | None:
     return closed.to_json() if closed is not None else None
 
 
 def _closed_json(app: str, closed: Closed | None) -> dict[str, object]:
-    return {"app": app, "maintenance": _told(closed)}
+    return {"app": app, "maintenance": _json_of(closed)}
 
 
 def _no_app(name: str) -> ClientFault:

@@ -105,19 +105,19 @@ class Archives:
             call.guard(lambda: then(upload))
             return
 
-        def unwrapped(told: object) -> None:
-            if isinstance(told, OSError):
-                told = storage_fault(told)
-            if isinstance(told, HttpError):
+        def unwrapped(result: object) -> None:
+            if isinstance(result, OSError):
+                result = storage_fault(result)
+            if isinstance(result, HttpError):
                 upload.close()
-                then(told)
+                then(result)
                 return
-            if isinstance(told, BaseException):
-                raise told
+            if isinstance(result, BaseException):
+                raise result
             then(upload)
 
         self._loop.run_blocking(
-            lambda: upload.unwrap(boundary), lambda told: call.guard(lambda: unwrapped(told))
+            lambda: upload.unwrap(boundary), lambda result: call.guard(lambda: unwrapped(result))
         )
 
 

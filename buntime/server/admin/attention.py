@@ -21,7 +21,7 @@ _LATELY_S = 600.0
 _POINTS = 60  # of history, covering the same time
 _DEPLOYS_S = 86_400.0  # for how long a failed deploy is reported
 
-Told = dict[str, object]
+_Entry = dict[str, object]
 
 
 class Attention:
@@ -38,42 +38,44 @@ class Attention:
 
     def _of_apps(self) -> Iterator[Item]:
         parts, now = self._parts, self._parts.service.loop.now
-        told: set[str] = set()
+        reported: set[str] = set()
         failing = (each for each in parts.pool.report.apps(now) if each["bootFailures"])
         broken = [each for each in failing if not self._is_passed(each)]
         for app in broken[: items.ITEMS_MAX]:
             name = str(app["app"])
             if ":" not in name:
-                told.add(name)
+                reported.add(name)
                 yield items.of_boot(app, self._missing(app))
         for name, errors in islice(parts.app_faults().items(), items.ITEMS_MAX):
-            told.add(name)
+            reported.add(name)
             yield from items.of_fault(name, errors)
         autopsies = parts.pool.stats.autopsies
         for key, count in autopsies.failed_since(self._clock() - _LATELY_S).items():
             name = key.rpartition("@")[0] or key
-            if count >= items.DEATHS_MIN and name not in told and ":" not in name:
-                told.add(name)
+            if count >= items.DEATHS_MIN and name not in reported and ":" not in name:
+                reported.add(name)
                 yield items.of_deaths(name, count, autopsies.of_app(name)[0][1].why)
         for name, (requests, failed) in parts.chronicle.lately(_POINTS).items():
-            item = items.of_failed_requests(name, requests, failed) if name not in told else None
+            item = (
+                items.of_failed_requests(name, requests, failed) if name not in reported else None
+            )
             if item is not None and ":" not in name:
                 yield item
 
-    def _is_passed(self, told: Mapping[str, object]) -> bool:
+    def _is_passed(self, app: Mapping[str, object]) -> bool:
         """Whether another version serves by now, deployed to replace this one."""
         parts = self._parts
-        newest = parts.catalog.newest(str(told["app"]), parts.service.loop.now)
-        return newest is not None and newest != told["version"]
+        newest = parts.catalog.newest(str(app["app"]), parts.service.loop.now)
+        return newest is not None and newest != app["version"]
 
-    def _missing(self, told: Mapping[str, object]) -> list[str]:
+    def _missing(self, entry: Mapping[str, object]) -> list[str]:
         """The secrets whose absence keeps it from loading."""
-        version, said = told["version"], told["bootError"]
-        if not isinstance(said, str) or ": secrets: " not in said:
+        version, error = entry["version"], entry["bootError"]
+        if not isinstance(error, str) or ": secrets: " not in error:
             return []
         try:
             spec = version if isinstance(version, str) else None
-            app = self._parts.catalog.find(str(told["app"]), spec, self._parts.service.loop.now)
+            app = self._parts.catalog.find(str(entry["app"]), spec, self._parts.service.loop.now)
         except (HttpError, ManifestError):
             return []
         return sorted(self._parts.secrets.missing(app))
@@ -82,7 +84,7 @@ class Attention:
         """Deploys, jobs, and what somebody has closed."""
         parts, since = self._parts, _iso(self._clock() - _DEPLOYS_S)
         seen: set[str] = set()
-        for deploy in parts.deploys.history.told():
+        for deploy in parts.deploys.history.latest():
             if deploy["app"] in seen:
                 continue
             seen.add(deploy["app"])
@@ -142,8 +144,8 @@ class AttentionPages:
         def answer(disks: list[Item] | BaseException) -> None:
             if isinstance(disks, BaseException):
                 raise disks  # for the log: a bug
-            told = items.in_order([*found, *disks])
-            call.answer({"items": [each.to_json() for each in told]})
+            listed = items.in_order([*found, *disks])
+            call.answer({"items": [each.to_json() for each in listed]})
 
         work = lambda: _of_disks(folders)  # noqa: E731  # a hung disk holds up one thread
         self._parts.service.loop.run_blocking(work, lambda disks: call.guard(lambda: answer(disks)))
@@ -161,10 +163,10 @@ def _of_disks(folders: list[str]) -> list[Item]:
     found: dict[int, Item] = {}
     for folder in folders:
         try:
-            device, told = os.stat(folder).st_dev, os.statvfs(folder)
+            device, usage = os.stat(folder).st_dev, os.statvfs(folder)
         except OSError:
             continue
-        free, size = told.f_bavail * told.f_frsize, told.f_blocks * told.f_frsize
+        free, size = usage.f_bavail * usage.f_frsize, usage.f_blocks * usage.f_frsize
         item = items.of_disk(folder, free, size)
         if item is not None:
             found.setdefault(device, item)

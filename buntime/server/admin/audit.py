@@ -322,12 +322,12 @@ class Audit:
         if isinstance(result, StateOff):  # the log is then the only record
             self.tell(_bare(change))
             return
-        told = _bare(change)
+        entry = _bare(change)
         self._log.warn(
             "audit.not_kept",
             "a change could not be written to the audit trail",
             error=str(result),
-            **_fields(told),
+            **_fields(entry),
         )
 
 
@@ -340,13 +340,13 @@ def _bare(change: Change) -> dict[str, Any]:
     }
 
 
-_TOLD = ("number", "hash", "actor", "source", "address", "action", "subject", "app", "result")
+_LOGGED = ("number", "hash", "actor", "source", "address", "action", "subject", "app", "result")
 
 
-def _fields(told: Mapping[str, Any]) -> dict[str, Any]:
+def _fields(entry: Mapping[str, Any]) -> dict[str, Any]:
     """The fields for the log, with the request's id under the name used there."""
-    fields = {name: told[name] for name in _TOLD if told.get(name) not in (None, "")}
-    fields |= {name: told[name] for name in ("before", "after") if told[name] is not None}
-    if told.get("begun") is not None:
-        fields["begun"] = told["begun"]
-    return fields | ({"request_id": told["request"]} if told["request"] else {})
+    fields = {name: entry[name] for name in _LOGGED if entry.get(name) not in (None, "")}
+    fields |= {name: entry[name] for name in ("before", "after") if entry[name] is not None}
+    if entry.get("begun") is not None:
+        fields["begun"] = entry["begun"]
+    return fields | ({"request_id": entry["request"]} if entry["request"] else {})

@@ -31,13 +31,13 @@ class AuditPages:
         if cursor is not None and not (cursor.isascii() and cursor.isdigit() and len(cursor) < 19):
             raise ClientFault(400, "bad_query", "cursor must be the `next` of an earlier page")
         work = partial(_page, query=query, before=int(cursor) if cursor else None)
-        self._db.ask(work, lambda told: call.guard(lambda: _answer(call, told)))
+        self._db.ask(work, lambda result: call.guard(lambda: _answer(call, result)))
 
 
-def _answer(call: Call, told: dict[str, Any] | BaseException) -> None:
-    if isinstance(told, BaseException):
-        raise told
-    call.answer(told)
+def _answer(call: Call, result: dict[str, Any] | BaseException) -> None:
+    if isinstance(result, BaseException):
+        raise result
+    call.answer(result)
 
 
 def _page(
@@ -61,6 +61,6 @@ def _page(
         "ORDER BY number DESC LIMIT ?",
         (*values, limit + 1),
     ).fetchall()
-    entries = [{**json.loads(entry), "hash": told} for _, entry, told in rows[:limit]]
+    entries = [{**json.loads(entry), "hash": digest} for _, entry, digest in rows[:limit]]
     more = str(rows[limit - 1][0]) if len(rows) > limit else None
     return {"entries": entries, "next": more, "removed": removed_from(connection)}

@@ -56,7 +56,9 @@ class CachePages:
 
     def _list(self, call: Call) -> None:
         def then(held: Mapping[str, Held], _: list[Environments]) -> None:
-            caches = [{**_told(name, held[name]), "meaning": _MEANINGS[name]} for name in KINDS]
+            caches = [
+                {**_cache_json(name, held[name]), "meaning": _MEANINGS[name]} for name in KINDS
+            ]
             call.answer({"caches": caches})
 
         self._look(call, then)
@@ -80,8 +82,8 @@ class CachePages:
                     return
                 self._parts.service.loop.run_blocking(
                     lambda: _removed(gone),
-                    lambda told: call.guard(
-                        lambda: begun.run(lambda: self._removed(call, begun, wanted, told))
+                    lambda result: call.guard(
+                        lambda: begun.run(lambda: self._removed(call, begun, wanted, result))
                     ),
                 )
 
@@ -94,8 +96,8 @@ class CachePages:
     ) -> None:
         """Find what is cached; environments on a thread."""
 
-        def found(told: list[Environments] | BaseException) -> None:
-            gone = [each for each in _unless_fault(told) if self._is_gone(each, call.now)]
+        def found(result: list[Environments] | BaseException) -> None:
+            gone = [each for each in _unless_fault(result) if self._is_gone(each, call.now)]
             loop = self._parts.service.loop
             loop.run_blocking(
                 lambda: sum(size_of(each.path)[1] for each in gone),
@@ -103,7 +105,7 @@ class CachePages:
             )
 
         self._parts.service.loop.run_blocking(
-            self._environments, lambda told: call.guard(lambda: found(told))
+            self._environments, lambda result: call.guard(lambda: found(result))
         )
 
     def _held(self, gone: list[Environments], size_bytes: int) -> dict[str, Held]:
@@ -140,9 +142,9 @@ class CachePages:
         call: Call,
         begun: Begun,
         wanted: dict[str, Held],
-        told: list[str] | BaseException,
+        result: list[str] | BaseException,
     ) -> None:
-        troubles = _unless_fault(told)
+        troubles = _unless_fault(result)
         if troubles:
             raise ServerFault(500, "not_removed", f"some could not be removed: {troubles[0]}")
         self._end(call, begun, wanted)
@@ -153,11 +155,11 @@ class CachePages:
 
     def _tell(self, call: Call, wanted: Mapping[str, Held]) -> None:
         freed = sum(held.size_bytes for held in wanted.values())
-        purged = [_told(name, held) for name, held in wanted.items()]
+        purged = [_cache_json(name, held) for name, held in wanted.items()]
         call.answer({"purged": purged, "freedBytes": freed, "isDryRun": call.is_dry_run})
 
 
-def _told(name: str, held: Held) -> dict[str, Any]:
+def _cache_json(name: str, held: Held) -> dict[str, Any]:
     return {"name": name, "entries": held.entries, "bytes": held.size_bytes}
 
 
@@ -177,7 +179,7 @@ def _removed(gone: Iterable[Environments]) -> list[str]:
     return troubles
 
 
-def _unless_fault(told: Any) -> Any:
-    if isinstance(told, BaseException):
-        raise told
-    return told
+def _unless_fault(result: Any) -> Any:
+    if isinstance(result, BaseException):
+        raise result
+    return result

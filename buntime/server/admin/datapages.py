@@ -61,18 +61,18 @@ class DataPages:
             return
         source = self._source()
 
-        def then(told: list[dict[str, Any]] | BaseException) -> None:
-            if isinstance(told, OSError):
-                raise StateFault(f"{told.filename}: {told.strerror}") from told
-            if isinstance(told, BaseException):
-                raise told
-            by_name = {each["name"]: each for each in told}
+        def then(result: list[dict[str, Any]] | BaseException) -> None:
+            if isinstance(result, OSError):
+                raise StateFault(f"{result.filename}: {result.strerror}") from result
+            if isinstance(result, BaseException):
+                raise result
+            by_name = {each["name"]: each for each in result}
             page, following = call.page(by_name)
             shown = [{**by_name[name], "maxBytes": self._most_of(name, call.now)} for name in page]
             call.answer({"data": shown, "next": following})
 
         self._loop.run_blocking(
-            lambda: sizes_of(source), lambda told: call.guard(lambda: then(told))
+            lambda: sizes_of(source), lambda result: call.guard(lambda: then(result))
         )
 
     def _backup(self, call: Call) -> None:
@@ -100,22 +100,23 @@ class DataPages:
         sending = _Sending(self._loop, stream)
         source = self._source(call)
         self._loop.run_blocking(
-            lambda: write_backup(source, sending.put), lambda told: self._done(call, sending, told)
+            lambda: write_backup(source, sending.put),
+            lambda result: self._done(call, sending, result),
         )
 
-    def _done(self, call: Call, sending: "_Sending", told: Any) -> None:
+    def _done(self, call: Call, sending: "_Sending", result: Any) -> None:
         self._is_busy = False
         kind = call.query["only"] or "all"
-        if isinstance(told, BaseException):
+        if isinstance(result, BaseException):
             sending.stream.cut()
-            why = "the client left" if isinstance(told, _Left) else str(told)
+            why = "the client left" if isinstance(result, _Left) else str(result)
             self._log.warn("data.backup_failed", "backup failed", only=kind, error=why)
             self._audit.record(call, call.route.name, kind, result="backup_failed")
             return
         sending.finish()
-        tells = {"files": told.files, "sizeBytes": told.size_bytes}
-        self._log.info("data.backed_up", "backup taken", only=kind, **tells)
-        self._audit.record(call, call.route.name, kind, after=tells)
+        summary = {"files": result.files, "sizeBytes": result.size_bytes}
+        self._log.info("data.backed_up", "backup taken", only=kind, **summary)
+        self._audit.record(call, call.route.name, kind, after=summary)
 
     def _source(self, call: Call | None = None) -> Source:
         settings, query = self._live.now, {} if call is None else call.query

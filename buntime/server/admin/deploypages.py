@@ -84,7 +84,7 @@ class DeployPages:
         wish.check()
         self._carrier.look(
             lambda: _open(store, app, version, wish, digest, head.content_length),
-            lambda told: call.guard(lambda: self._looked(call, wish, digest, told)),
+            lambda result: call.guard(lambda: self._looked(call, wish, digest, result)),
         )
 
     def _wish(self, call: Call, url: str = "", **more: Any) -> Wish:
@@ -112,23 +112,23 @@ class DeployPages:
         return self._wish(call, url, replaces=True, token=token, ttl_s=ttl_s)
 
     def _looked(
-        self, call: Call, wish: Wish, digest: str | None, told: IO[bytes] | bool | BaseException
+        self, call: Call, wish: Wish, digest: str | None, result: IO[bytes] | bool | BaseException
     ) -> None:
         """The head shows no fault: the archive may come."""
         version = _version(call)
-        if isinstance(told, OSError):
-            raise storage_fault(told)
-        if isinstance(told, BaseException):
-            raise told
-        if isinstance(told, bool):
+        if isinstance(result, OSError):
+            raise storage_fault(result)
+        if isinstance(result, BaseException):
+            raise result
+        if isinstance(result, bool):
             deploy = self._begin(call, "deploy", version)
-            deploy.reach(Step.UNCHANGED, active=told, url=wish.url)
+            deploy.reach(Step.UNCHANGED, active=result, url=wish.url)
             self._follow(call, deploy)
             return
         if call.is_gone:
-            told.close()
+            result.close()
             return
-        self._receive(call, self._begin(call, "deploy", version), wish, digest, told)
+        self._receive(call, self._begin(call, "deploy", version), wish, digest, result)
 
     def _begin(self, call: Call, kind: str, version: str) -> Deploy:
         app, by = call.values["app"], call.caller.name
@@ -137,14 +137,14 @@ class DeployPages:
     def _receive(
         self, call: Call, deploy: Deploy, wish: Wish, digest: str | None, file: IO[bytes]
     ) -> None:
-        def come(told: "Upload | HttpError") -> None:
-            if isinstance(told, HttpError):
-                deploy.fail(told, log=[])
-                raise told
-            self._carry(call, deploy, wish, told)
+        def received(result: "Upload | HttpError") -> None:
+            if isinstance(result, HttpError):
+                deploy.fail(result, log=[])
+                raise result
+            self._carry(call, deploy, wish, result)
 
         begun = partial(deploy.attempt, Step.RECEIVED)
-        self._archives.take(call, file, digest, begun=begun, then=come)
+        self._archives.take(call, file, digest, begun=begun, then=received)
 
     def _carry(self, call: Call, deploy: Deploy, wish: Wish, upload: "Upload") -> None:
         deploy.reach(Step.RECEIVED, bytes=upload.size_bytes, digest=upload.digest)
@@ -156,20 +156,20 @@ class DeployPages:
         check_names(app, version)
         check_app(call, self._catalog)
         self._carrier.housekeeping.find_version(
-            app, version, lambda told: call.guard(lambda: self._go_to(call, "activate", told))
+            app, version, lambda result: call.guard(lambda: self._go_to(call, "activate", result))
         )
 
     def _rollback(self, call: Call) -> None:
         app = call.values["app"]
         check_app(call, self._catalog)
         self._carrier.housekeeping.find_before(
-            app, lambda told: call.guard(lambda: self._go_to(call, "rollback", told))
+            app, lambda result: call.guard(lambda: self._go_to(call, "rollback", result))
         )
 
-    def _go_to(self, call: Call, kind: str, told: tuple[str, str | None] | BaseException) -> None:
-        if isinstance(told, BaseException):
-            raise told
-        version, leaves = told
+    def _go_to(self, call: Call, kind: str, result: tuple[str, str | None] | BaseException) -> None:
+        if isinstance(result, BaseException):
+            raise result
+        version, leaves = result
         app = call.values["app"]
         deploy = self._begin(call, kind, version)
         wish = self._wish(call, self._urls.of(call, app))
@@ -183,8 +183,8 @@ class DeployPages:
         def remove(then: Callable[[Any], None], **how: Any) -> None:
             self._carrier.housekeeping.remove(app, version, then, **how)
 
-        def answer(told: object) -> None:
-            call.answer({"app": app, "version": version, "releases": told})
+        def answer(releases: object) -> None:
+            call.answer({"app": app, "version": version, "releases": releases})
 
         self._take_away(call, app_key(app, version), remove, answer)
 
@@ -194,7 +194,9 @@ class DeployPages:
         def remove(then: Callable[[Any], None], **how: Any) -> None:
             self._carrier.housekeeping.remove_all(app, then, **how)
 
-        self._take_away(call, app, remove, lambda told: call.answer({"app": app, "versions": told}))
+        self._take_away(
+            call, app, remove, lambda versions: call.answer({"app": app, "versions": versions})
+        )
 
     def _take_away(
         self,
@@ -209,26 +211,26 @@ class DeployPages:
         def check() -> None:
             check_app(call, self._catalog)
 
-        def removed(begun: Begun, told: Any) -> None:
-            _raise_if_fault(told)
+        def removed(begun: Begun, result: Any) -> None:
+            _raise_if_fault(result)
             begun.end(self._standing(call.values["app"], call.now))
-            answer(told)
+            answer(result)
 
         def act(begun: Begun) -> None:
             remove(
-                lambda told: call.guard(lambda: begun.run(lambda: removed(begun, told))),
+                lambda result: call.guard(lambda: begun.run(lambda: removed(begun, result))),
                 is_dry_run=False,
                 check=check,
             )
 
-        def tried(told: Any) -> None:
-            _raise_if_fault(told)
+        def tried(result: Any) -> None:
+            _raise_if_fault(result)
             if call.is_dry_run:
-                answer(told)
+                answer(result)
             else:
                 self._audit.begin(call, subject, before, then=act)
 
-        remove(lambda told: call.guard(lambda: tried(told)), is_dry_run=True, check=check)
+        remove(lambda result: call.guard(lambda: tried(result)), is_dry_run=True, check=check)
 
     def _noted(self, call: Call, deploy: Deploy, go: Callable[[], None]) -> None:
         """Carry it out between two entries of the audit trail; the client may leave."""
@@ -271,9 +273,9 @@ class DeployPages:
         return f"{call.exchange.sender.prefix}{self._live.now.api_prefix}/api"
 
 
-def _raise_if_fault(told: object) -> None:
-    if isinstance(told, BaseException):
-        raise told
+def _raise_if_fault(result: object) -> None:
+    if isinstance(result, BaseException):
+        raise result
 
 
 def _version(call: Call) -> str:
@@ -312,12 +314,12 @@ def _at_end(deploy: Deploy, act: Callable[[], None]) -> None:
 
 
 def _answer(call: Call, deploy: Deploy, location: tuple[str, str]) -> None:
-    told = deploy.to_json()
+    body = deploy.to_json()
     error = deploy.error
     if error is None:
         is_new = deploy.kind == "deploy" and deploy.progress.step is Step.ACTIVE
-        call.answer(told, 201 if is_new else 200, [location])
+        call.answer(body, 201 if is_new else 200, [location])
     else:
         # Like any error, with what is known of the deploy added.
         shown = {"code": error.code, "message": error.message, "requestId": call.exchange.id}
-        call.answer({**told, "error": shown}, error.status, [location])
+        call.answer({**body, "error": shown}, error.status, [location])

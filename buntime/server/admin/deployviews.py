@@ -33,18 +33,18 @@ class DeployViews:
     def _list(self, call: Call) -> None:
         wanted = call.query["app"]
         found = [
-            told
-            for told in self._carrier.history.told()
-            if call.sees(told["app"]) and wanted in (None, told["app"])
+            line
+            for line in self._carrier.history.latest()
+            if call.sees(line["app"]) and wanted in (None, line["app"])
         ]
         page, following = _page(call, found)
         call.answer({"deploys": page, "next": following})
 
     def _show(self, call: Call) -> None:
         number = call.values["deploy"]
-        for told in self._carrier.history.told():
-            if told["id"] == number and call.sees(told["app"]):
-                call.answer(told)
+        for line in self._carrier.history.latest():
+            if line["id"] == number and call.sees(line["app"]):
+                call.answer(line)
                 return
         raise ClientFault(
             404, "deploy_not_found", f"there is no deploy {number[:100]}; the last {KEPT} are kept"
@@ -54,15 +54,15 @@ class DeployViews:
         app, version = call.values["app"], call.values["version"]
         store = self._carrier.place.open()
 
-        def packed(told: IO[bytes] | BaseException) -> None:
-            if isinstance(told, OSError):
-                raise storage_fault(told)
-            if isinstance(told, BaseException):
-                raise told
-            _send(call, told, f"{app.rpartition('/')[2]}-{version}.tar.gz")
+        def packed(result: IO[bytes] | BaseException) -> None:
+            if isinstance(result, OSError):
+                raise storage_fault(result)
+            if isinstance(result, BaseException):
+                raise result
+            _send(call, result, f"{app.rpartition('/')[2]}-{version}.tar.gz")
 
         self._carrier.look(
-            lambda: _pack(store, app, version), lambda told: call.guard(lambda: packed(told))
+            lambda: _pack(store, app, version), lambda result: call.guard(lambda: packed(result))
         )
 
 
@@ -75,7 +75,7 @@ def _page(call: Call, found: list[Line]) -> tuple[list[Line], str | None]:
     if cursor is not None:
         if not _NUMBER.fullmatch(cursor):
             raise ClientFault(400, "bad_query", "cursor must be the `next` of an earlier page")
-        numbers = [told["id"] for told in found]
+        numbers = [line["id"] for line in found]
         found = found[numbers.index(cursor) + 1 :] if cursor in numbers else []
     page = found[:limit]
     return page, page[-1]["id"] if len(page) < len(found) else None

@@ -33,18 +33,18 @@ class DiagnosisPages:
         }
 
     def _errors(self, call: Call) -> None:
-        name, version = self._asked(call)
+        name, version = self._scope(call)
         found = self._stats.errors.groups.of_app(name)
-        told = [each.to_json(its) for its, each in found if version in (None, its)]
-        call.answer({"app": name, "errors": told})
+        errors = [each.to_json(release) for release, each in found if version in (None, release)]
+        call.answer({"app": name, "errors": errors})
 
     def _autopsies(self, call: Call) -> None:
-        name, version = self._asked(call)
+        name, version = self._scope(call)
         found = self._stats.autopsies.of_app(name)
-        told = [each.to_json(its) for its, each in found if version in (None, its)]
-        call.answer({"app": name, "autopsies": told})
+        autopsies = [each.to_json(release) for release, each in found if version in (None, release)]
+        call.answer({"app": name, "autopsies": autopsies})
 
-    def _asked(self, call: Call) -> tuple[str, str | None]:
+    def _scope(self, call: Call) -> tuple[str, str | None]:
         name = call.values["app"]
         if not self._catalog.versions_of(name, call.now):
             raise ClientFault(404, "app_not_found", f"there is no app {name[:200]}")
@@ -52,7 +52,7 @@ class DiagnosisPages:
 
     def _settings(self, call: Call) -> None:
         """Read the file again in a thread, only for the keys' lines; the values in force stay."""
-        name, version = self._asked(call)
+        name, version = self._scope(call)
         try:
             app = self._catalog.find(name, version, call.now)
         except ManifestError as exc:

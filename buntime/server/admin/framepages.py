@@ -80,10 +80,10 @@ class FramePages:
             raise ClientFault(400, "bad_path", "write a path below the plugin's base, /api/x?y=1")
         target, prefix = base + path, call.exchange.sender.prefix
 
-        def told(ticket: str) -> dict[str, object]:
+        def body_of(ticket: str) -> dict[str, object]:
             return {"url": prefix + with_ticket(target, ticket)}
 
-        self._answer(call, site, TICKET_S, told, target)
+        self._answer(call, site, TICKET_S, body_of, target)
 
     def _site(self, call: Call, plugin: str) -> PluginSite:
         """The plugin whose code is to be opened. Raises ClientFault (403, 404)."""
@@ -104,7 +104,7 @@ class FramePages:
         call: Call,
         site: PluginSite,
         seconds: float,
-        told: Callable[[str], dict[str, object]],
+        body_of: Callable[[str], dict[str, object]],
         target: str | None = None,
     ) -> None:
         caller, now = call.caller, call.now
@@ -112,7 +112,7 @@ class FramePages:
         grant = Grant(owner_of(site.name), caller.name, standing, now + seconds, target)
         text = self._gate.frames.give(grant, os.urandom(RANDOM_BYTES), now)
         ends = {"seconds": int(seconds), "expiresAt": iso_moment(time() + seconds)}
-        call.answer({**told(text), **ends})
+        call.answer({**body_of(text), **ends})
 
     def _read(self, name: str) -> bytes:
         """Read it from the folder, or from the archive that the runtime runs in."""

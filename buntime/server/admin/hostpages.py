@@ -16,7 +16,7 @@ from buntime.server.state.hostclaims import HostClaims
 if TYPE_CHECKING:
     from sqlite3 import Connection
 
-_Told = dict[str, object]
+_Json = dict[str, object]
 
 
 class HostPages:
@@ -42,14 +42,16 @@ class HostPages:
     def _list(self, call: Call) -> None:
         found = self._found(call)
         page, following = call.page(found)
-        call.answer({"hosts": [self._told(call, found[host]) for host in page], "next": following})
+        call.answer(
+            {"hosts": [self._host_json(call, found[host]) for host in page], "next": following}
+        )
 
     def _show(self, call: Call) -> None:
         host = call.values["host"]
         found = self._found(call).get(host)
         if found is None:
             raise ClientFault(404, "host_not_found", f"no app names the host {host[:253]}")
-        call.tagged(self._told(call, found), of=_state(host, found.app))
+        call.tagged(self._host_json(call, found), of=_state(host, found.app))
 
     def _move(self, call: Call) -> None:
         call.json(lambda value: self._move_to(call, value["app"]))
@@ -70,8 +72,8 @@ class HostPages:
                 "manifest",
             )
         if call.is_dry_run or app == found.app:
-            told = {**self._told(call, found), "app": app}
-            call.tagged(told, of=_state(host, found.app))
+            answer = {**self._host_json(call, found), "app": app}
+            call.tagged(answer, of=_state(host, found.app))
             return
         note = self._audit.note_of(
             call, call.route.name, host, {"app": found.app}, {"app": app}, app=app
@@ -114,7 +116,7 @@ class HostPages:
             if call.sees(each.app) or any(call.sees(other) for other in each.others)
         }
 
-    def _told(self, call: Call, found: Standing) -> _Told:
+    def _host_json(self, call: Call, found: Standing) -> _Json:
         since = self._claims.since.get(found.host) if self._claims is not None else None
         sees = call.sees(found.app)
         return {
@@ -138,5 +140,5 @@ class HostPages:
         return None
 
 
-def _state(host: str, app: str) -> _Told:
+def _state(host: str, app: str) -> _Json:
     return {"host": host, "app": app}

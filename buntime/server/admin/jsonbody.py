@@ -27,10 +27,10 @@ def read_json(body: bytes, schema: Schema) -> Any:
 
 
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    told = dict(pairs)
-    if len(told) < len(pairs):
+    fields = dict(pairs)
+    if len(fields) < len(pairs):
         raise BadValue("an object has the same key twice")
-    return told
+    return fields
 
 
 def _no_constant(word: str) -> NoReturn:

@@ -28,13 +28,13 @@ class KeyPages:
 
     def handlers(self) -> Mapping[str, Handler]:
         """The handlers, by route name."""
-        told = {
+        by_route = {
             "keys.list": self._list,
             "keys.show": self._show,
             "keys.add": self._add,
             "keys.revoke": self._revoke,
         }
-        return {name: self._once_known(handler) for name, handler in told.items()}
+        return {name: self._once_known(handler) for name, handler in by_route.items()}
 
     def _once_known(self, handler: Handler) -> Handler:
         """The handler, made to wait until the keys are known."""
@@ -56,8 +56,8 @@ class KeyPages:
         call.answer({"keys": keys, "next": following})
 
     def _show(self, call: Call) -> None:
-        told = key_json(self._find(call), self._store.clock())
-        call.tagged(told, of=_lasting(told))
+        answer = key_json(self._find(call), self._store.clock())
+        call.tagged(answer, of=_lasting(answer))
 
     def _add(self, call: Call) -> None:
         call.json(lambda value: self._make(call, value))
@@ -83,13 +83,13 @@ class KeyPages:
                 raise ClientFault(409, "key_exists", f"there is already a key {record.name}")
             call.answer({**key_json(record, now), "hint": "bt_", "key": None})
             return
-        told = key_json(record, now)
-        note = self._audit.note_of(call, call.route.name, record.name, after=told)
+        answer = key_json(record, now)
+        note = self._audit.note_of(call, call.route.name, record.name, after=answer)
 
         def made(fault: BaseException | None) -> None:
             if fault is None:
                 note.tell()
-            call.done(fault, {**told, "key": key}, 201)
+            call.done(fault, {**answer, "key": key}, 201)
 
         self._store.add(record, note.keep, made)
 
@@ -142,9 +142,9 @@ def key_json(record: KeyRecord, now: float) -> dict[str, object]:
     }
 
 
-def _lasting(told: dict[str, object]) -> dict[str, object]:
+def _lasting(key: dict[str, object]) -> dict[str, object]:
     """The parts of a key that using it does not change."""
-    return {name: value for name, value in told.items() if name != "lastUsed"}
+    return {name: value for name, value in key.items() if name != "lastUsed"}
 
 
 def _moment(seconds: float | None) -> str | None:

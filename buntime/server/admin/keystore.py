@@ -254,8 +254,8 @@ def _row_of(record: KeyRecord) -> tuple[object, ...]:
 
 def _record_of(row: tuple[object, ...]) -> KeyRecord:
     name, digest, hint, roles, globs, *rest = row
-    told = (tuple(json.loads(str(each))) for each in (roles, globs))
-    return KeyRecord(name, digest, hint, *told, *rest)  # type: ignore[arg-type]  # as stored
+    lists = (tuple(json.loads(str(each))) for each in (roles, globs))
+    return KeyRecord(name, digest, hint, *lists, *rest)  # type: ignore[arg-type]  # as stored
 
 
 def _taken(name: str) -> ClientFault:

@@ -255,13 +255,13 @@ def _question(call: Call, now: float) -> Question:
 
 def _place(call: Call) -> int | None:
     """The number to continue after; what an `EventSource` has seen takes precedence."""
-    told = call.header("last-event-id") or call.query["cursor"]
-    if not told:
+    cursor = call.header("last-event-id") or call.query["cursor"]
+    if not cursor:
         return None
-    if not told.isdecimal() or not told.isascii() or len(told) > 18:
+    if not cursor.isdecimal() or not cursor.isascii() or len(cursor) > 18:
         raise ClientFault(
             400,
             "bad_cursor",
             "the cursor is not a place in the log; take `next` or `last` of a page",
         )
-    return int(told)
+    return int(cursor)

@@ -83,7 +83,7 @@ class Metrics:
 
         def write() -> Written:
             _add_memory(snapshot, processes)
-            told = {
+            body = {
                 **counters,
                 "runtime": values_to_json(snapshot.whole),
                 "apps": rows_to_json(snapshot.rows),
@@ -91,7 +91,7 @@ class Metrics:
                 "jobs": jobs_to_json(snapshot.jobs),
                 "processes": processes_to_json(snapshot.processes),
             }
-            return "application/json", json.dumps(told).encode("ascii") + b"\n"
+            return "application/json", json.dumps(body).encode("ascii") + b"\n"
 
         self._answer_later(call, write)
 

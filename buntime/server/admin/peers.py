@@ -99,16 +99,16 @@ class Peers:
 
 def _look(pid: int) -> _Process | None:
     """What /proc says of a process; None if it is gone, or hidden."""
-    told = {b"PPid": -1, b"NoNewPrivs": 0, b"Seccomp_filters": 0}
+    fields = {b"PPid": -1, b"NoNewPrivs": 0, b"Seccomp_filters": 0}
     try:
         with open(f"/proc/{pid}/status", "rb") as status:
             for line in status:
                 name, _, value = line.partition(b":")
-                if name in told:
-                    told[name] = int(value)
+                if name in fields:
+                    fields[name] = int(value)
     except (OSError, ValueError):
         return None
-    parent, no_new_privs, filters = told.values()
+    parent, no_new_privs, filters = fields.values()
     return _Process(parent, no_new_privs, filters) if parent >= 0 else None
 
 

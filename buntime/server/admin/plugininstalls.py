@@ -74,7 +74,7 @@ class PluginInstallPages:
         size = call.exchange.head.content_length
         installer.loop.run_blocking(
             lambda: _open(store, name, digest, size),
-            lambda told: call.guard(lambda: self._looked(call, digest, told)),
+            lambda result: call.guard(lambda: self._looked(call, digest, result)),
         )
 
     def _changeable(self, name: str) -> object:
@@ -82,35 +82,35 @@ class PluginInstallPages:
         return changeable(self._plugins, name) if there else None
 
     def _looked(
-        self, call: Call, digest: str | None, told: IO[bytes] | BaseException | None
+        self, call: Call, digest: str | None, result: IO[bytes] | BaseException | None
     ) -> None:
         """The head shows no fault: the archive may come."""
-        if isinstance(told, OSError):
-            raise storage_fault(told)
-        if isinstance(told, BaseException):
-            raise told
+        if isinstance(result, OSError):
+            raise storage_fault(result)
+        if isinstance(result, BaseException):
+            raise result
         name, by = call.values["plugin"], call.caller.name
         deploy = self._installer.begin(name, by, is_dry_run=call.is_dry_run)
-        if told is None:
+        if result is None:
             self._follow(call, deploy)
             deploy.reach(Step.UNCHANGED)
         elif call.is_gone:
-            told.close()
+            result.close()
         else:
             begun = partial(deploy.attempt, Step.RECEIVED)
-            come = partial(self._received, call, deploy)
-            self._archives.take(call, told, digest, begun=begun, then=come)
+            received = partial(self._received, call, deploy)
+            self._archives.take(call, result, digest, begun=begun, then=received)
 
-    def _received(self, call: Call, deploy: Deploy, told: "Upload | HttpError") -> None:
-        if isinstance(told, HttpError):
-            deploy.fail(told, log=[])
-            raise told
-        deploy.reach(Step.RECEIVED, bytes=told.size_bytes, digest=told.digest)
+    def _received(self, call: Call, deploy: Deploy, result: "Upload | HttpError") -> None:
+        if isinstance(result, HttpError):
+            deploy.fail(result, log=[])
+            raise result
+        deploy.reach(Step.RECEIVED, bytes=result.size_bytes, digest=result.digest)
         name, is_off = call.values["plugin"], call.query["enabled"] is False
         check = partial(self._check_match, call)
         wish = Wish(check, is_dry_run=call.is_dry_run, is_off=is_off, by=call.address)
         self._follow(call, deploy)
-        self._noted(call, deploy, name, lambda: self._installer.install(deploy, name, told, wish))
+        self._noted(call, deploy, name, lambda: self._installer.install(deploy, name, result, wish))
 
     def _check_match(self, call: Call) -> None:
         call.check_match(self._changeable(call.values["plugin"]))
@@ -149,13 +149,13 @@ class PluginInstallPages:
             _at_end(deploy, lambda: self._answer(call, deploy))
 
     def _answer(self, call: Call, deploy: Deploy) -> None:
-        told, error = deploy.to_json(), deploy.error
+        body, error = deploy.to_json(), deploy.error
         if error is None:
             tag = ("etag", tag_of(self._changeable(call.values["plugin"])))
-            call.answer(told, 201 if deploy.progress.step is Step.ACTIVE else 200, [tag])
+            call.answer(body, 201 if deploy.progress.step is Step.ACTIVE else 200, [tag])
             return
         message = {"code": error.code, "message": error.message, "requestId": call.exchange.id}
-        call.answer({**told, "error": message}, error.status)
+        call.answer({**body, "error": message}, error.status)
 
     # Removing
 

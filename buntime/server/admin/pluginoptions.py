@@ -62,8 +62,8 @@ class PluginOptionPages:
 
     def _tell_options(self, call: Call, name: str, options: Sequence[Option]) -> None:
         state, why = state_of(self._plugins.roster, name)
-        told = {"name": name, "state": state, "why": why or None}
-        shown = {**told, "options": options_json(options)}
+        fields = {"name": name, "state": state, "why": why or None}
+        shown = {**fields, "options": options_json(options)}
         call.tagged(shown, of=changeable(self._plugins, name))
 
 

@@ -26,8 +26,8 @@ class PluginPages:
     def handlers(self) -> Mapping[str, Handler]:
         """The handlers, by route name."""
         acts = {f"plugins.{action}": self._act for action in _ACTIONS}
-        told = {"plugins.list": self._list, "plugins.show": self._show}
-        return {"config.show": self._config, **told, **acts}
+        views = {"plugins.list": self._list, "plugins.show": self._show}
+        return {"config.show": self._config, **views, **acts}
 
     def _config(self, call: Call) -> None:
         """Each setting and each plugin option, with the value in force and its source."""
@@ -37,14 +37,14 @@ class PluginPages:
         """All plugins, and the state of each."""
         roster, meters = self._plugins.roster, self._plugins.meters
         names, following = call.page(roster.found)
-        told = [describe(roster, meters, name, call.now) for name in names]
-        call.answer({"plugins": told, "next": following})
+        entries = [describe(roster, meters, name, call.now) for name in names]
+        call.answer({"plugins": entries, "next": following})
 
     def _show(self, call: Call) -> None:
         """One plugin, in full."""
         name, plugins = found_plugin(call, self._plugins), self._plugins
-        told = detail_of(plugins.roster, plugins.meters, name, call.now)
-        call.tagged(told, of=changeable(plugins, name))
+        detail = detail_of(plugins.roster, plugins.meters, name, call.now)
+        call.tagged(detail, of=changeable(plugins, name))
 
     def _act(self, call: Call) -> None:
         """Do what the route's name says."""
@@ -69,8 +69,8 @@ class PluginPages:
         """Answer with its state now."""
         roster = self._plugins.roster
         state, why = state_of(roster, name)
-        told = {"name": name, "state": state, "why": why or None}
-        call.tagged(told, of=changeable(self._plugins, name), status=202)
+        fields = {"name": name, "state": state, "why": why or None}
+        call.tagged(fields, of=changeable(self._plugins, name), status=202)
 
     def _do(self, name: str, action: str, *, by: str) -> None:
         plugins = self._plugins

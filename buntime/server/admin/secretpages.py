@@ -21,7 +21,7 @@ from buntime.server.admin.audit import Audit, Begun
 from buntime.server.admin.call import Call
 from buntime.server.apps.catalog import Catalog
 from buntime.server.plugins.plugins import Plugins
-from buntime.server.state.secretfiles import told_of
+from buntime.server.state.secretfiles import secret_json
 from buntime.server.state.secretstore import SecretStore
 
 # JSON may take six bytes for one.
@@ -59,7 +59,8 @@ class SecretPages:
             {
                 "holder": holder,
                 "secrets": [
-                    {**told_of(name, there[name]), "isUsed": name in (used or ())} for name in page
+                    {**secret_json(name, there[name]), "isUsed": name in (used or ())}
+                    for name in page
                 ],
                 "missing": sorted((used or set()) - there.keys()),
                 "next": following,
@@ -72,8 +73,8 @@ class SecretPages:
         used, there = self._used(call, holder), self._secrets.found.get(holder, {})
         if name not in there:
             raise _not_there(holder, name)
-        told = {**told_of(name, there[name]), "isUsed": name in (used or ())}
-        call.tagged(told, of=self._state(holder, name))
+        secret = {**secret_json(name, there[name]), "isUsed": name in (used or ())}
+        call.tagged(secret, of=self._state(holder, name))
 
     def _state(self, holder: str, name: str) -> list[str] | None:
         """What its ETag is made of; None if the secret does not exist.
@@ -83,8 +84,8 @@ class SecretPages:
         stored = self._secrets.found.get(holder, {}).get(name)
         if stored is None:
             return None
-        told = "\0".join((holder, name, stored.origin, repr(stored.set_s), stored.value))
-        return [name, blake2b(told.encode(), key=self._mark, digest_size=16).hexdigest()]
+        text = "\0".join((holder, name, stored.origin, repr(stored.set_s), stored.value))
+        return [name, blake2b(text.encode(), key=self._mark, digest_size=16).hexdigest()]
 
     def _set(self, call: Call) -> None:
         name = _name(call)
@@ -99,8 +100,8 @@ class SecretPages:
             call.answer(self._done(call, holder, name, replaced=was_there))
             return
 
-        def done(begun: Begun, told: bool | HttpError) -> None:
-            replaced = _checked(told)
+        def done(begun: Begun, result: bool | HttpError) -> None:
+            replaced = _checked(result)
             begun.end({"isSet": True}, before={"isSet": replaced})
             call.answer(self._done(call, holder, name, replaced=replaced))
 
@@ -109,7 +110,7 @@ class SecretPages:
                 holder,
                 name,
                 value,
-                lambda told: call.guard(lambda: begun.run(lambda: done(begun, told))),
+                lambda result: call.guard(lambda: begun.run(lambda: done(begun, result))),
                 check=lambda: call.check_match(self._state(holder, name)),
             )
 
@@ -129,8 +130,8 @@ class SecretPages:
             call.answer(self._done(call, holder, name))
             return
 
-        def done(begun: Begun, told: bool | HttpError) -> None:
-            _checked(told)
+        def done(begun: Begun, result: bool | HttpError) -> None:
+            _checked(result)
             begun.end({"isSet": False})
             call.answer(self._done(call, holder, name))
 
@@ -138,7 +139,7 @@ class SecretPages:
             self._secrets.remove(
                 holder,
                 name,
-                lambda told: call.guard(lambda: begun.run(lambda: done(begun, told))),
+                lambda result: call.guard(lambda: begun.run(lambda: done(begun, result))),
                 check=lambda: call.check_match(self._state(holder, name)),
             )
 
@@ -176,9 +177,9 @@ def _name(call: Call) -> str:
         raise ClientFault(400, "bad_name", str(exc)) from None
 
 
-def _value(told: dict[str, Any]) -> str:
+def _value(body: dict[str, Any]) -> str:
     """The value; error messages quote none of it. Raises ClientFault."""
-    value = told["value"]
+    value = body["value"]
     if not isinstance(value, str):
         raise ClientFault(400, "bad_value", "the value is not text")
     try:
@@ -191,7 +192,7 @@ def _not_there(holder: str, name: str) -> ClientFault:
     return ClientFault(404, "secret_not_found", f"{holder} has no secret {name}")
 
 
-def _checked(told: bool | HttpError) -> bool:
-    if isinstance(told, HttpError):
-        raise told
-    return told
+def _checked(result: bool | HttpError) -> bool:
+    if isinstance(result, HttpError):
+        raise result
+    return result

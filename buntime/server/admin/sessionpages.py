@@ -68,15 +68,15 @@ class SessionPages:
 
     def _show(self, call: Call) -> None:
         if call.caller.source == "socket":
-            call.answer(self._told(call.caller))
+            call.answer(self._session_json(call.caller))
             return
         found = self._gate.session_of(call.exchange)
         if found is not None:
-            call.answer(self._told(found.caller, found))
+            call.answer(self._session_json(found.caller, found))
             return
         gate, exchange = self._gate, call.exchange
         if gate.bears_any(exchange) or not gate.is_for_operators(exchange):
-            call.answer(self._told(gate.caller_of(exchange)))
+            call.answer(self._session_json(gate.caller_of(exchange)))
             return
         sign_in = gate.local_sign_in(exchange)
         if sign_in is None:
@@ -106,7 +106,9 @@ class SessionPages:
         self._replace(call)
 
         def answer(found: Found) -> None:
-            call.answer(self._told(found.caller, found), fields=[_cookie(call, found.token)])
+            call.answer(
+                self._session_json(found.caller, found), fields=[_cookie(call, found.token)]
+            )
 
         self._sessions.begin(sign_in, answer)
         self._audit.record(call, "session.begin", sign_in.caller.name)
@@ -195,7 +197,7 @@ class SessionPages:
         if is_foreign(head.headers, host=call.exchange.sender.host or head.host):
             raise ClientFault(403, "cross_site", "this request came from a page of another site")
 
-    def _told(self, caller: Caller, found: Found | None = None) -> dict[str, object]:
+    def _session_json(self, caller: Caller, found: Found | None = None) -> dict[str, object]:
         ends_at = caller.expires_at if found is None else found.session.ends_at
         return {
             "caller": {

@@ -24,20 +24,20 @@ def signs_of(parts: Parts, items: Iterable[Item]) -> dict[Sign, object]:
     for worker in parts.pool.report.workers(now):
         status = str(worker["status"])
         workers[str(worker["app"] or "")].add((worker["id"], _AT_WORK.get(status, status)))
-    for name, its in workers.items():
-        signs["workers", name] = its
+    for name, ids in workers.items():
+        signs["workers", name] = ids
     apps: defaultdict[str, list[object]] = defaultdict(list)
     for app in parts.pool.report.apps(now):
         status = str(app["status"])
-        its_now = (app["version"], _AT_WORK.get(status, status), app["bootFailures"])
-        apps[str(app["app"])].append((*its_now, app["bootError"]))
-    for name, told in apps.items():
-        signs["apps", name] = told
+        state = (app["version"], _AT_WORK.get(status, status), app["bootFailures"])
+        apps[str(app["app"])].append((*state, app["bootError"]))
+    for name, states in apps.items():
+        signs["apps", name] = states
     roster = parts.plugins.roster
     for name in roster.found:
         life = roster.lives.get(name)
         signs["plugins", name] = (state_of(roster, name), life and life.serving)
-    for deploy in parts.deploys.history.told():
+    for deploy in parts.deploys.history.latest():
         signs["deploys", deploy["app"]] = (deploy["id"], deploy["state"], len(deploy["steps"]))
     attention: defaultdict[str, list[str]] = defaultdict(list)
     for item in items:

@@ -53,7 +53,9 @@ class WorkerPages:
     def _stats(self, call: Call) -> None:
         stats = self._pool.report.app_stats()
         if not call.may(call.route.verb):
-            stats = {key: told for key, told in stats.items() if call.sees(key.rpartition("@")[0])}
+            stats = {
+                key: figures for key, figures in stats.items() if call.sees(key.rpartition("@")[0])
+            }
         call.answer(stats)
 
     def _recycle_worker(self, call: Call) -> None:

@@ -33,7 +33,7 @@ class History:
             self._deploys.popitem(last=False)
         deploy.follow(lambda _: self._keep(deploy) if deploy.is_over else None)
 
-    def told(self) -> list[Line]:
+    def latest(self) -> list[Line]:
         """The latest ones, newest first."""
         own = [each.to_json() for each in reversed(self._deploys.values())]
         return [*own, *(each for each in self._earlier if each["id"] not in self._deploys)][:KEPT]
@@ -41,21 +41,22 @@ class History:
     def _keep(self, deploy: Deploy) -> None:
         if deploy.is_dry_run:  # it changes nothing, so it is not stored either
             return
-        told = json.dumps(deploy.to_json())
-        self._db.ask(lambda connection: _write(connection, deploy.id, told), lambda _: None)
+        text = json.dumps(deploy.to_json())
+        self._db.ask(lambda connection: _write(connection, deploy.id, text), lambda _: None)
 
-    def _known(self, told: list[Line] | BaseException) -> None:
-        if isinstance(told, list):  # otherwise the log has already said what is wrong with the file
-            self._earlier = told
+    def _known(self, result: list[Line] | BaseException) -> None:
+        # Otherwise the log has already said what is wrong with the file.
+        if isinstance(result, list):
+            self._earlier = result
 
 
 def _read(connection: "Connection") -> list[Line]:
     rows = connection.execute("SELECT told FROM deploys ORDER BY at DESC LIMIT ?", (KEPT,))
-    return [json.loads(told) for (told,) in rows]
+    return [json.loads(text) for (text,) in rows]
 
 
-def _write(connection: "Connection", number: str, told: str) -> None:
-    connection.execute("REPLACE INTO deploys VALUES (?, ?, ?)", (number, time.time(), told))
+def _write(connection: "Connection", number: str, text: str) -> None:
+    connection.execute("REPLACE INTO deploys VALUES (?, ?, ?)", (number, time.time(), text))
     connection.execute(
         "DELETE FROM deploys WHERE id NOT IN (SELECT id FROM deploys ORDER BY at DESC LIMIT ?)",
         (KEPT,),

@@ -125,12 +125,12 @@ class SecretFiles:
         return self.folder
 
 
-def told_of(name: str, stored: Stored) -> dict[str, object]:
+def secret_json(name: str, stored: Stored) -> dict[str, object]:
     """What operators are told about it: not its value."""
     fault = {"fault": stored.fault} if stored.fault else {}
     at = datetime.fromtimestamp(stored.set_s, UTC) if stored.set_s else None
-    told = at.isoformat(timespec="seconds") if at else None
-    return {"name": name, "origin": stored.origin, "setAt": told, **fault}
+    set_at = at.isoformat(timespec="seconds") if at else None
+    return {"name": name, "origin": stored.origin, "setAt": set_at, **fault}
 
 
 def not_set(holder: str, missing: Mapping[str, str], *, in_files_alone: bool = False) -> str:

@@ -57,7 +57,7 @@ class Site:
             ),
             app_faults=lambda: self.faults,
             chronicle=SimpleNamespace(lately=lambda points: self.hour),
-            deploys=SimpleNamespace(history=SimpleNamespace(told=lambda: self.deploys)),
+            deploys=SimpleNamespace(history=SimpleNamespace(latest=lambda: self.deploys)),
             unasked=SimpleNamespace(cron=SimpleNamespace(seen=lambda: self.jobs)),
             maintenance=SimpleNamespace(closed=closed),
             data_meter=SimpleNamespace(use=self.data),

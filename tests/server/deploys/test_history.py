@@ -25,10 +25,10 @@ def test_how_many_are_kept(tmp_path: Path) -> None:
     history = History(subject.db)
     for number in range(KEPT):
         deploy(history, number)
-    assert [each["id"] for each in history.told()][-1] == "d0"
+    assert [each["id"] for each in history.latest()][-1] == "d0"
     deploy(history, KEPT)
     ids = [f"d{number}" for number in range(KEPT, 0, -1)]
-    assert [each["id"] for each in history.told()] == ids
+    assert [each["id"] for each in history.latest()] == ids
     [[count]] = subject.sql("SELECT count(*) FROM deploys")
     assert count == KEPT == 50
     assert subject.sql("SELECT id FROM deploys WHERE id = 'd0'") == []
@@ -37,10 +37,10 @@ def test_how_many_are_kept(tmp_path: Path) -> None:
     history = History(subject.db)
     subject.db.start()
     subject.sql("SELECT 1")
-    while not history.told():
+    while not history.latest():
         subject.loop.run_once(1)
-    assert [each["id"] for each in history.told()] == ids
+    assert [each["id"] for each in history.latest()] == ids
     deploy(history, KEPT + 1)
-    assert [each["id"] for each in history.told()] == [f"d{KEPT + 1}", *ids[:-1]]
+    assert [each["id"] for each in history.latest()] == [f"d{KEPT + 1}", *ids[:-1]]
     subject.sql("SELECT 1")
     subject.close()
