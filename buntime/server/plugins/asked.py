@@ -39,13 +39,13 @@ def _request_of(exchange: Exchange, facts: Facts, fields: str) -> str:
     head, sender, identity = exchange.head, exchange.sender, exchange.identity
     target, client = head.target, sender.client
     query = f'"query":{quote(target.partition("?")[2])},' if "?" in target else ""
-    told = f'"client":[{quote(client[0])},{client[1]}],' if client else ""
+    extra = f'"client":[{quote(client[0])},{client[1]}],' if client else ""
     if identity is not None:
-        told += f'"identity":{to_json(dict(identity)).decode("ascii")},'
+        extra += f'"identity":{to_json(dict(identity)).decode("ascii")},'
     if head.upgrade:
-        told += '"isWebSocket":true,'
+        extra += '"isWebSocket":true,'
     return (
-        f'"method":"{head.method}",{write_target(facts)}{query}{told}"headers":{fields},'
+        f'"method":"{head.method}",{write_target(facts)}{query}{extra}"headers":{fields},'
         f'"scheme":"{sender.scheme}","host":{quote(sender.host or head.host)},'
         f'"base":{quote(exchange.base)},"requestId":"{exchange.id}"'
     )

@@ -41,8 +41,8 @@ def effective_json(settings: Settings, roster: Roster) -> dict[str, Any]:
         name: {**each._asdict(), "live": rows[name].live, "meaning": rows[name].meaning}
         for name, each in held.items()
     }
-    told = {"file": roster.config.path or None, "settings": more, "plugins": plugins, "apps": apps}
-    return {name: _with_names(value) for name, value in told.items()}
+    shown = {"file": roster.config.path or None, "settings": more, "plugins": plugins, "apps": apps}
+    return {name: _with_names(value) for name, value in shown.items()}
 
 
 def _held(row: Setting, settings: Settings) -> Held:
@@ -63,23 +63,23 @@ def _plain(value: object) -> object:
 def _of_plugin(roster: Roster, name: str) -> dict[str, Any]:
     """The current values of a plugin, and why it cannot be started, if so."""
     found, grants = roster.found[name], roster.config.of(name).grants
-    told: dict[str, Any] = {
+    values: dict[str, Any] = {
         "enabled": Held(roster.is_enabled(name), roster.switched_by(name)),
         "options": {},
         "grants": {},
         "error": found.error or None,
     }
     if found.options is not None:
-        told["options"] = {
+        values["options"] = {
             option.kind.name: Held(option.shown, option.origin) for option in found.options.options
         }
     for service, to in found.manifest.provides if found.manifest else ():
         grant = grants.get(service)
         opening = to if grant is None else grant.opening
-        told["grants"][service] = Held(
+        values["grants"][service] = Held(
             _plain(opening), BY_MANIFEST if grant is None else grant.place
         )
-    return told
+    return values
 
 
 def rows_of(floors: Floors) -> dict[str, dict[str, Held]]:

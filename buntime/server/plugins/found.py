@@ -125,7 +125,7 @@ def _has_code(folder: Folder) -> bool:
 def _code(manifest: PluginManifest, folder: Folder, options: Options, environment: str) -> App:
     """Its code, as the pool runs it. It has a name and no version: a change is loaded beside it."""
     runtime = {"version": __version__, "api": API, "environment": environment}
-    told: Mapping[str, object] = {
+    plugin: Mapping[str, object] = {
         "name": manifest.name,
         "config": options.values(),
         "runtime": runtime,
@@ -139,7 +139,7 @@ def _code(manifest: PluginManifest, folder: Folder, options: Options, environmen
         manifest.entry_file,
         replace(manifest.app, prewarm=0 if manifest.start == "lazy" else 1),
         folder.source,
-        plugin=told,
+        plugin=plugin,
         base=manifest.base or "",
         overlaps=manifest.overlap,
     )

@@ -140,7 +140,7 @@ class Life:
         def find() -> tuple[Interpreter, frozenset[str] | None]:
             return interpreters.find(app), files_below(found.folder, found.watching)
 
-        self._around.loop.run_blocking(find, lambda told: self._on_found(coming, told))
+        self._around.loop.run_blocking(find, lambda result: self._on_found(coming, result))
 
     def stop(self) -> None:
         """End it: what it has in hand is finished, on_shutdown runs."""
@@ -170,30 +170,30 @@ class Life:
     def _on_found(
         self,
         coming: Generation,
-        told: tuple[Interpreter, frozenset[str] | None] | BaseException,
+        result: tuple[Interpreter, frozenset[str] | None] | BaseException,
     ) -> None:
-        if isinstance(told, BaseException):
-            self._on_interpreter(coming, told)
+        if isinstance(result, BaseException):
+            self._on_interpreter(coming, result)
             return
-        interpreter, files = told
+        interpreter, files = result
         if coming.found is self.tried:
             self.tried_files = files
         self._on_interpreter(coming, interpreter)
 
-    def _on_interpreter(self, coming: Generation, told: Interpreter | BaseException) -> None:
+    def _on_interpreter(self, coming: Generation, result: Interpreter | BaseException) -> None:
         app = coming.found.app
         if self.coming is not coming or app is None:
             return  # it was given up meanwhile
-        if not isinstance(told, Interpreter):
-            self._fail(coming, f"cannot be started: {told}")
+        if not isinstance(result, Interpreter):
+            self._fail(coming, f"cannot be started: {result}")
             self._around.loop.call_later(_UNFIT_S, lambda: self._start_again(coming.found))
-            if not isinstance(told, ManifestError):
-                raise told
+            if not isinstance(result, ManifestError):
+                raise result
             return
         serving, deployments = self.serving, self._around.pool.deployments
-        coming.interpreter = told
+        coming.interpreter = result
         if serving is not None and serving.has_loaded and serving.overlaps and coming.overlaps:
-            coming.deployment = deployments.load_beside(app, told)
+            coming.deployment = deployments.load_beside(app, result)
             return
         if serving is None or not serving.has_loaded:
             self.serving, self.coming = coming, None
@@ -268,11 +268,11 @@ class Life:
         self._around.changed()
 
     def on_gone(
-        self, generation: Generation, worker: Worker, how: str, *, was_told: bool = False
+        self, generation: Generation, worker: Worker, how: str, *, was_ordered: bool = False
     ) -> None:
         """A worker that had loaded it has ended, though it should run.
 
-        If it `was_told` to end, and did, another one starts. One that broke the protocol or was
+        If it `was_ordered` to end, and did, another one starts. One that broke the protocol or was
         stuck is killed instead.
         """
         if generation is self.coming:
@@ -281,7 +281,7 @@ class Life:
         if generation.worker not in (worker, None):
             return  # another one has taken its place
         generation.worker = None
-        if was_told:
+        if was_ordered:
             self._around.changed()
             return
         self._meter.deaths += 1

@@ -78,7 +78,7 @@ class ConfigLog:
         self._log = log
         self.on_change: Callable[[str, list[str]], None] = _ignore  # of a file that was read before
         self._config = NO_CONFIG
-        self._has_told = False
+        self._has_looked = False
         self._faults: tuple[str, ...] = ()
         self._unknown: list[str] = []
 
@@ -104,9 +104,9 @@ class ConfigLog:
                 "config.read", "config file read", file=look.config.path, plugins=changed
             )
             self._tell_if_open(look)
-            if self._has_told:
+            if self._has_looked:
                 self.on_change(look.config.path or before.path, changed)
-        self._has_told = True
+        self._has_looked = True
         unknown = list(unknown_plugins(look.config, look.found))
         for words in unknown:
             if words not in self._unknown:

@@ -77,7 +77,7 @@ class Notices:
         """A worker has loaded its app."""
         boxes = self._for_worker(ON_WORKER_SPAWN, deployment)
         if boxes:
-            _send(boxes, ON_WORKER_SPAWN, _told(deployment, worker))
+            _send(boxes, ON_WORKER_SPAWN, _worker_entry(deployment, worker))
 
     def on_terminate(
         self, deployment: Deployment, worker: Worker, how: str, *, expected: bool
@@ -85,8 +85,8 @@ class Notices:
         """A worker that had loaded its app has ended."""
         boxes = self._for_worker(ON_WORKER_TERMINATE, deployment)
         if boxes:
-            told = worker_ended(_told(deployment, worker), how, expected=expected)
-            _send(boxes, ON_WORKER_TERMINATE, told)
+            entry = worker_ended(_worker_entry(deployment, worker), how, expected=expected)
+            _send(boxes, ON_WORKER_TERMINATE, entry)
 
     def on_plugins(self) -> None:
         """Something about a plugin may have changed; notices are sent when the turn is over."""
@@ -107,8 +107,8 @@ class Notices:
 
     def _tell_plugins(self) -> None:
         self._is_due = False
-        told = [self._describe(name) for name in sorted(self._roster.found)]
-        _send_if_news(self._for(ON_PLUGINS_CHANGED), ON_PLUGINS_CHANGED, told)
+        entries = [self._describe(name) for name in sorted(self._roster.found)]
+        _send_if_news(self._for(ON_PLUGINS_CHANGED), ON_PLUGINS_CHANGED, entries)
 
     def _describe(self, name: str) -> Told:
         manifest, life = self._roster.serves_with(name).manifest, self._roster.lives.get(name)
@@ -119,8 +119,8 @@ class Notices:
         return plugin_told(name, version, state, base, services)
 
     def _tell_apps(self) -> None:
-        told = apps_told(self._apps(self._loop.now))
-        _send_if_news(self._for(ON_APPS_CHANGED), ON_APPS_CHANGED, told)
+        entries = apps_told(self._apps(self._loop.now))
+        _send_if_news(self._for(ON_APPS_CHANGED), ON_APPS_CHANGED, entries)
         if not self._is_looking:
             self._is_looking = True
             self._loop.call_later(_LOOK_S, self._look_again)
@@ -131,17 +131,17 @@ class Notices:
             self._tell_apps()
 
 
-def _told(deployment: Deployment, worker: Worker) -> Told:
+def _worker_entry(deployment: Deployment, worker: Worker) -> Told:
     return worker_told(worker.name, worker.process.pid, deployment.app)
 
 
-def _send(boxes: Iterable[Mailbox], notice: str, told: Told) -> None:
-    data = wire.to_json(told)
+def _send(boxes: Iterable[Mailbox], notice: str, entry: Told) -> None:
+    data = wire.to_json(entry)
     for box in boxes:
         box.put(notice, data)
 
 
-def _send_if_news(boxes: Iterable[Mailbox], notice: str, told: list[Told]) -> None:
-    data = wire.to_json(told)
+def _send_if_news(boxes: Iterable[Mailbox], notice: str, entries: list[Told]) -> None:
+    data = wire.to_json(entries)
     for box in boxes:
         box.put_if_news(notice, data)

@@ -88,7 +88,7 @@ class OptionChanges:
         then: Callable[[BaseException | None], None],
     ) -> Steps:
         yield self._turns.take()
-        told: BaseException | None = None
+        fault: BaseException | None = None
         try:
             if name not in self._plugins.roster.found:
                 raise ClientFault(404, "plugin_not_found", f"there is no plugin {name}")
@@ -101,13 +101,13 @@ class OptionChanges:
                 options=sorted(changes),
             )
         except HttpError as exc:
-            told = exc
+            fault = exc
         except BaseException as exc:
             then(exc)
             raise
         finally:
             self._turns.leave()
-        then(told)
+        then(fault)
 
     def _change(self, name: str, wanted: Wanted) -> Steps:
         store = self._plugins.options

@@ -32,10 +32,10 @@ class Outcomes:
         `late`."""
 
         def ask(then: Then) -> None:
-            def end(told: str) -> None:
+            def end(outcome: str) -> None:
                 if self._looks.pop(look, None) is not None:
                     timer.cancel()
-                    self._loop.call_soon(lambda: then(told))
+                    self._loop.call_soon(lambda: then(outcome))
 
             timer = self._loop.call_later(timeout_s, lambda: end(late))
             self._looks[look] = end
@@ -54,7 +54,7 @@ class Outcomes:
             self._look(look)
 
     def _look(self, look: Look) -> None:
-        told = look()
+        outcome = look()
         end = self._looks.get(look)
-        if told is not None and end is not None:
-            end(told)
+        if outcome is not None and end is not None:
+            end(outcome)

@@ -98,7 +98,7 @@ class Plugins:
             started=self.notices.join,
             meters=self.meters,
         )
-        self._told: Mapping[str, str] = {}  # why each is left out, as the log has it
+        self._left_out: Mapping[str, str] = {}  # why each is left out, as the log has it
         self._sites: Mapping[str, PluginSite] = {}
         self._followers: list[Callable[[], None]] = [self.notices.on_plugins]
         self._asked: list[str] = []  # to be restarted at the next look
@@ -279,14 +279,16 @@ class Plugins:
         if life is not None and generation is not None:
             life.on_not_loaded(generation, why)
 
-    def on_gone(self, deployment: Deployment, worker: Worker, how: str, *, was_told: bool) -> None:
+    def on_gone(
+        self, deployment: Deployment, worker: Worker, how: str, *, was_ordered: bool
+    ) -> None:
         """A worker that had loaded its app has ended."""
         life, generation = self._generation_of(deployment)
         self.notices.leave(worker)
         if life is not None and generation is not None:
-            life.on_gone(generation, worker, how, was_told=was_told)
+            life.on_gone(generation, worker, how, was_ordered=was_ordered)
         if not self._is_closing:
-            self.notices.on_terminate(deployment, worker, how, expected=was_told)
+            self.notices.on_terminate(deployment, worker, how, expected=was_ordered)
 
     def _generation_of(self, deployment: Deployment) -> tuple[Life | None, Generation | None]:
         plugin = deployment.app.plugin
@@ -302,16 +304,16 @@ class Plugins:
             self.reread(is_asked=False)
             self._loop.call_later(_LOOK_S, self._look_again)
 
-    def _on_look(self, kept: KeptOptions, told: tuple[Look, list[str]] | BaseException) -> None:
+    def _on_look(self, kept: KeptOptions, result: tuple[Look, list[str]] | BaseException) -> None:
         self._is_looking = False
-        if isinstance(told, BaseException):
-            raise told
+        if isinstance(result, BaseException):
+            raise result
         if kept is not self.options.now:  # what it found is out of date
-            self._asked += told[1]
+            self._asked += result[1]
             self._is_look_due = True
         elif not self._is_closing:
             self.looks = self._looks_begun
-            self._take(*told)
+            self._take(*result)
         if self._is_look_due:
             self.reread(is_asked=False)
 
@@ -381,10 +383,10 @@ class Plugins:
                 life.start(roster.found[name])
 
     def _tell_left_out(self) -> None:
-        told, self._told = self._told, self.roster.order.left_out
-        for name, why in self._told.items():
-            is_told = name in self.roster.lives or self.roster.found[name].error
-            if told.get(name) == why or is_told:
+        before, self._left_out = self._left_out, self.roster.order.left_out
+        for name, why in self._left_out.items():
+            is_reported = name in self.roster.lives or self.roster.found[name].error
+            if before.get(name) == why or is_reported:
                 continue
             if self.roster.found[name].is_bundled:  # another was preferred to it
                 self._log.info("plugin.left_out", "plugin is not started", plugin=name, error=why)

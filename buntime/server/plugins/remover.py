@@ -61,17 +61,17 @@ class Remover:
 
     def _removed(self, name: str, then: Callable[[BaseException | None], None]) -> Steps:
         yield self._turns.take(name)
-        told: BaseException | None = None
+        fault: BaseException | None = None
         try:
             store = self._around.place.open()
             yield from self._remove(store, name)
         except OSError as exc:
-            told = storage_fault(exc)
+            fault = storage_fault(exc)
         except Exception as exc:  # noqa: BLE001  # for who has asked
-            told = exc
+            fault = exc
         finally:
             self._turns.leave(name)
-        then(told)
+        then(fault)
 
     def _remove(self, store: PluginStore, name: str) -> Steps:
         plugins = self._plugins
