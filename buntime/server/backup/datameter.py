@@ -43,11 +43,11 @@ class DataMeter:
         else:
             self._on_measured([])
 
-    def _on_measured(self, told: list[Measured] | BaseException) -> None:
+    def _on_measured(self, result: list[Measured] | BaseException) -> None:
         self._loop.call_later(self._look_s, self._look)
-        if isinstance(told, BaseException):
-            raise told
-        for use in self.use.take(told, self._loop.now):
+        if isinstance(result, BaseException):
+            raise result
+        for use in self.use.take(result, self._loop.now):
             self._tell(use)
 
     def _tell(self, use: Use) -> None:

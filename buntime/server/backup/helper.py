@@ -31,7 +31,7 @@ from urllib.parse import quote
 BLOCK_BYTES = 256 * 1024
 LINE_MAX_BYTES = 1 << 20
 DEPTH_MAX = 64
-TOLD_MAX = 1000  # names reported of files that changed or were left out
+REPORTED_MAX = 1000  # names reported of files that changed or were left out
 SQLITE_S = 60.0
 SCRATCH = ".buntime-backup-"  # folder for copies of databases, in the packed folder itself
 _SQLITE = b"SQLite format 3\0"
@@ -168,11 +168,11 @@ class Packer:
         return True
 
     def _change(self, path: list[str]) -> None:
-        if len(self._changed) < TOLD_MAX:
+        if len(self._changed) < REPORTED_MAX:
             self._changed.append(path)
 
     def _leave(self, path: list[str], why: str) -> None:
-        if len(self._left) < TOLD_MAX:
+        if len(self._left) < REPORTED_MAX:
             self._left.append((path, why))
 
     def _line(self, entry: dict[str, Any]) -> None:
@@ -281,16 +281,16 @@ def read_entry(stream: BinaryIO) -> dict[str, Any]:
         is_path = isinstance(path, list) and 0 < len(path) <= DEPTH_MAX + 1
         if not (is_path and all(map(is_name, path))):
             raise Refused(f"a path that may not be: {str(path)[:200]}")
-        told = {"kind": kind, "path": path}
+        fields = {"kind": kind, "path": path}
         if kind == "link":
-            return {**told, "to": str(entry["to"])}
-        told["mode"] = int(entry["mode"])
+            return {**fields, "to": str(entry["to"])}
+        fields["mode"] = int(entry["mode"])
         if kind == "folder":
-            return told
+            return fields
         if kind == "file" and type(entry["size"]) is int and entry["size"] >= 0:
             time_s = float(entry["time"])
             if abs(time_s) < 1 << 40:  # rules out NaN, too
-                return {**told, "size": entry["size"], "time": time_s}
+                return {**fields, "size": entry["size"], "time": time_s}
     except (ValueError, KeyError, TypeError, RecursionError, OverflowError):
         pass
     raise Refused("what came is not an entry of a backup")

@@ -94,14 +94,14 @@ def check_backup(file: IO[bytes]) -> Checked:
             for _ in member.content.pieces():
                 pass
             files, size = files + 1, size + member.info.size
-            told = [member.info.name, member.info.size, member.content.hash.hexdigest()]
-            found.update(_told(told))
+            row = [member.info.name, member.info.size, member.content.hash.hexdigest()]
+            found.update(_json_line(row))
         expected = hashlib.sha256()
         for line in reader.contents():
-            expected.update(_told([line["path"], line["size"], line["sha256"]]))
+            expected.update(_json_line([line["path"], line["size"], line["sha256"]]))
     if expected.digest() != found.digest():
         raise BadBackup(f"its files are not those that {CONTENTS} tells; take another backup")
-    return Checked(head, files, size, *reader.told)
+    return Checked(head, files, size, *reader.remarks)
 
 
 def restore_backup(file: IO[bytes], head: Head, target: Target) -> list[str]:
@@ -137,7 +137,8 @@ class _Reader:
     def __init__(self, archive: tarfile.TarFile) -> None:
         self._archive = archive
         self._last: tarfile.TarInfo | None = None
-        self.told: tuple[list[str], list[dict[str, Any]]] = [], []  # from the end of the contents
+        # From the end of the contents: what changed meanwhile, and what was left out.
+        self.remarks: tuple[list[str], list[dict[str, Any]]] = [], []
         first = archive.next()
         if first is None or first.name != HEAD or not first.isreg() or first.size > HEAD_MAX_BYTES:
             raise BadBackup(f"it does not begin with {HEAD}; it is not a backup of buntime's")
@@ -164,14 +165,14 @@ class _Reader:
         stream = self._stream(self._last)
         while line := stream.readline(_LINE_MAX_BYTES):
             try:
-                told = json.loads(line)
-                if "end" in told:
-                    self.told = [*told["changed"]], [*told["leftOut"]]
+                entry = json.loads(line)
+                if "end" in entry:
+                    self.remarks = [*entry["changed"]], [*entry["leftOut"]]
                     return
-                _ = told["path"], told["size"], told["sha256"]
+                _ = entry["path"], entry["size"], entry["sha256"]
             except (ValueError, KeyError, TypeError, RecursionError):
                 raise BadBackup(f"its {CONTENTS} cannot be read") from None
-            yield told
+            yield entry
         raise BadBackup(f"its {CONTENTS} was cut")
 
     def _content(
@@ -265,13 +266,13 @@ def _unpack(
 
 
 def _entry(member: _Member) -> bytes:
-    info, told = member.info, {"path": member.path}
+    info, fields = member.info, {"path": member.path}
     if info.isdir():
-        return _line({**told, "kind": "folder", "mode": info.mode})
+        return _line({**fields, "kind": "folder", "mode": info.mode})
     if info.issym():
-        return _line({**told, "kind": "link", "to": info.linkname})
+        return _line({**fields, "kind": "link", "to": info.linkname})
     more = {"kind": "file", "size": info.size, "mode": info.mode, "time": info.mtime}
-    return _line({**told, **more})
+    return _line({**fields, **more})
 
 
 def _stage_state(member: _Member, stage: str) -> None:
@@ -289,9 +290,9 @@ def _stage_state(member: _Member, stage: str) -> None:
         os.fsync(file.fileno())
 
 
-def _told(values: list[Any]) -> bytes:
+def _json_line(values: list[Any]) -> bytes:
     return json.dumps(values).encode("ascii") + b"\n"
 
 
-def _line(told: dict[str, Any]) -> bytes:
-    return json.dumps(told).encode("ascii") + b"\n"
+def _line(fields: dict[str, Any]) -> bytes:
+    return json.dumps(fields).encode("ascii") + b"\n"

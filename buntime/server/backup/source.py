@@ -87,10 +87,10 @@ def identity_of(user: str | None) -> Identity | None:
 
 def sizes_of(source: Source) -> list[dict[str, Any]]:
     """For each data folder its user, and how many files and bytes it has. Raises OSError."""
-    told = []
+    sizes = []
     for name, uid in _data(source):
         files, size, is_whole = size_of(os.path.join(source.state_dir, DATA, name))
-        told.append(
+        sizes.append(
             {
                 "name": name,
                 "user": user_of(uid),
@@ -99,4 +99,4 @@ def sizes_of(source: Source) -> list[dict[str, Any]]:
                 "isWhole": is_whole,
             }
         )
-    return told
+    return sizes

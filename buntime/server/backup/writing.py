@@ -146,8 +146,8 @@ class _Archive:
         if is_listed:
             self._files += 1
             self._size += size
-            told = {"path": name, "size": size, "sha256": content.hash.hexdigest()}
-            self._contents.write(_line(told))
+            entry = {"path": name, "size": size, "sha256": content.hash.hexdigest()}
+            self._contents.write(_line(entry))
 
     def folder(self, name: str, mode: int) -> None:
         self._archive.addfile(_info(name, tarfile.DIRTYPE, mode, 0))
@@ -231,8 +231,8 @@ def _info(name: str, kind: bytes, mode: int, at_s: float) -> tarfile.TarInfo:
     return info
 
 
-def _line(told: dict[str, Any]) -> bytes:
-    return json.dumps(told).encode("ascii") + b"\n"
+def _line(fields: dict[str, Any]) -> bytes:
+    return json.dumps(fields).encode("ascii") + b"\n"
 
 
 def _shown(path: object) -> str:

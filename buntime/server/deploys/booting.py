@@ -70,11 +70,11 @@ def probe(
 
     status: int = yield ask
     if not 200 <= status < 300:
-        told = f"answered {status}" if status else "did not answer"
+        outcome = f"answered {status}" if status else "did not answer"
         raise ServerFault(
             502,
             "check_failed",
-            f"{path} {told}, but the manifest's `check` needs a status from 200 to 299",
+            f"{path} {outcome}, but the manifest's `check` needs a status from 200 to 299",
         )
     return status
 

@@ -43,7 +43,7 @@ def _resume(steps: Steps, result: Any) -> None:
         ask = steps.throw(result) if isinstance(result, BaseException) else steps.send(result)
     except StopIteration:
         return
-    ask(lambda told: _resume(steps, told))
+    ask(lambda answer: _resume(steps, answer))
 
 
 class Turns:

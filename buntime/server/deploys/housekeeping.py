@@ -145,20 +145,20 @@ class Housekeeping:
     def _remove(self, app: str, work: Callable[[set[str]], Any], then: Then, check: Check) -> Steps:
         """Do it while no deploy of the app is under way; `work` gets the folders in use."""
         yield self._turns.take(app)
-        told: Any
+        result: Any
         try:
             check()
             in_use = self._in_use(app)
-            told = yield in_thread(self.loop, lambda: work(in_use))
+            result = yield in_thread(self.loop, lambda: work(in_use))
         except OSError as exc:
-            told = storage_fault(exc)
+            result = storage_fault(exc)
         except Exception as exc:  # noqa: BLE001  # passed on to the caller
-            told = exc
+            result = exc
         finally:
             self._turns.leave(app)
         self._catalog.refresh()
         self.tidy_soon(app)
-        then(told)
+        then(result)
 
     def activated(self, app: str, version: str, keep: int | None) -> None:
         """Another version is active; keep this many of the earlier ones."""

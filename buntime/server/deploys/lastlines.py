@@ -17,6 +17,6 @@ def last_lines(logs: AppLogs, app: str, version: str, since: int) -> list[str]:
     with logs.lock:
         ring = logs.rings.get(app)
         found = [] if ring is None else ring.after(since)
-    told = [json.loads(line) for line in found if b'"app.output"' in line]
-    said = [each["message"] for each in told if each.get("version") == (version or None)]
-    return said[-LINES_MAX:]
+    records = [json.loads(line) for line in found if b'"app.output"' in line]
+    messages = [each["message"] for each in records if each.get("version") == (version or None)]
+    return messages[-LINES_MAX:]

@@ -44,8 +44,8 @@ def read_record(release: str) -> ReleaseRecord | None:
     known = {each.name for each in fields(ReleaseRecord)}
     try:
         text, _ = read_regular(f"{release}{RECORD}", _RECORD_MAX_BYTES)
-        told = json.loads(text)
-        return ReleaseRecord(**{name: value for name, value in told.items() if name in known})
+        data = json.loads(text)
+        return ReleaseRecord(**{name: value for name, value in data.items() if name in known})
     except (OSError, ValueError, TypeError, AttributeError):
         return None
 

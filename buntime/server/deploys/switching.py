@@ -68,9 +68,9 @@ class Switching:
         nothing was switched yet."""
         text = os.pread(self._lock, _JOURNAL_MAX_BYTES, 0)
         try:
-            told = json.loads(text)
-            self._switches = tuple(Switch(*each) for each in told["links"])
-            self._made = tuple(told["made"])
+            journal = json.loads(text)
+            self._switches = tuple(Switch(*each) for each in journal["links"])
+            self._made = tuple(journal["made"])
         except (ValueError, TypeError, KeyError):
             self._switches, self._made = (), ()
 

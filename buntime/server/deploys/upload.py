@@ -124,17 +124,17 @@ class Upload:
             self.file.flush()
         return sum(map(len, pieces))
 
-    def _written(self, told: int | BaseException) -> None:
+    def _written(self, result: int | BaseException) -> None:
         self._is_writing = False
         if self._then is None:
             self.close()
-        elif isinstance(told, OSError):
-            self._end(storage_fault(told))
-        elif isinstance(told, BaseException):
-            raise told
+        elif isinstance(result, OSError):
+            self._end(storage_fault(result))
+        elif isinstance(result, BaseException):
+            raise result
         else:
-            self.size_bytes += told
-            self.more(told)
+            self.size_bytes += result
+            self.more(result)
             self._write_on()
 
     def _end(self, fault: HttpError | None) -> None:
