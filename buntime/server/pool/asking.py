@@ -108,8 +108,8 @@ class Asking:
 
     def _send_body(self, number: int, body: HookBody) -> None:
         for piece in body.pieces():
-            told = {"id": number, "size": len(piece), "end": body.has_ended}
-            self._channel.post({"type": wire.BODY, **told}, piece)
+            fields = {"id": number, "size": len(piece), "end": body.has_ended}
+            self._channel.post({"type": wire.BODY, **fields}, piece)
         if body.has_ended:
             del self._bodies[number]
 

@@ -97,8 +97,8 @@ class Assignment:
         self._channel.post(message, data)
 
     def on_message(self, kind: Kind, data: bytes, end: bool) -> None:
-        told = {"id": self.number, "kind": kind, "size": len(data), "end": end}
-        self._channel.post({"type": wire.MESSAGE, **told}, data)
+        fields = {"id": self.number, "kind": kind, "size": len(data), "end": end}
+        self._channel.post({"type": wire.MESSAGE, **fields}, data)
 
     def on_last_message(self) -> None:
         self._post_close(end=False)
@@ -130,5 +130,5 @@ class Assignment:
     def _post_close(self, *, end: bool) -> None:
         link = self.exchange.link
         code, reason = (closecodes.LOST, "") if link is None else (link.code, link.reason)
-        told = {"id": self.number, "code": code, "reason": reason, "end": end}
-        self._channel.post({"type": wire.CLOSE, **told})
+        fields = {"id": self.number, "code": code, "reason": reason, "end": end}
+        self._channel.post({"type": wire.CLOSE, **fields})

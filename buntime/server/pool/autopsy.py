@@ -30,10 +30,10 @@ def note_autopsy(
     autopsies: Autopsies, worker: Worker, record: WorkerState, deployment: Deployment, end: End
 ) -> None:
     """Keep it, unless it is one of those that occur with each request."""
-    told = autopsies.take_why(worker.name, end.cause)
+    reported = autopsies.take_why(worker.name, end.cause)
     if end.cause is Cause.ENDED and record.app is not None and record.app.is_ephemeral:
         return
-    why, _, stack = _of_boot(record, end) or (told or _words(record, end), "", "")
+    why, _, stack = _of_boot(record, end) or (reported or _words(record, end), "", "")
     if end.cause in _HAVE_STACKS:
         stack = worker.process.stacks.last
     autopsies.note(

@@ -14,8 +14,8 @@ from buntime.core.http1.setcookie import NAME_LENGTH, below, is_for_host, sets_c
 from buntime.server.telemetry.logs import Log
 
 # Apps whose cookies were logged, each once
-_told_for_host: WeakSet[App] = WeakSet()
-_told_reserved: WeakSet[App] = WeakSet()
+_warned_for_host: WeakSet[App] = WeakSet()
+_warned_reserved: WeakSet[App] = WeakSet()
 
 _MARK = operatorscookie.NAME  # in the names of all of them
 
@@ -48,8 +48,8 @@ def _confined(field: list[str], app: App, base: str, log: Log) -> list[str]:
     name, value = field
     if not is_for_host(value):
         return [name, below(value, base, (f"/{app.name}",))]
-    if app not in _told_for_host:
-        _told_for_host.add(app)
+    if app not in _warned_for_host:
+        _warned_for_host.add(app)
         cookie = value.partition("=")[0].strip()
         log.warn(
             "cookie.for_host",
@@ -65,8 +65,8 @@ def _is_reserved(field: list[str], app: App, log: Log) -> bool:
         return False
     if not sessioncookie.is_set_by(field[1]) and not operatorscookie.is_set_by(field[1]):
         return False
-    if app not in _told_reserved:
-        _told_reserved.add(app)
+    if app not in _warned_reserved:
+        _warned_reserved.add(app)
         log.warn(
             "cookie.reserved",
             "an app sets a cookie by a name that the runtime uses; it is left out",

@@ -84,18 +84,18 @@ class Deployment:
 
     __slots__ = (
         "app",
+        "are_blocked_logged",
         "asks_framework",
         "boot_note",
         "cold_start",
         "fallback",
         "init",
         "interpreter",
+        "is_slow_logged",
         "limits",
         "limits_lost",
         "made_ns",
         "state",
-        "told_blocked",
-        "told_slow",
         "watch",
         "watching",
     )
@@ -109,8 +109,8 @@ class Deployment:
         self.made_ns = time.time_ns()  # workers have not loaded its code before that
         # Whether its workers report if its framework needs a worker that stays.
         self.asks_framework = app.plugin is None and not app.manifest.ttl_s
-        self.told_slow = False  # that each request waits for its boot is logged once
-        self.told_blocked = False  # which variables are withheld from it is logged once
+        self.is_slow_logged = False  # that each request waits for its boot is logged once
+        self.are_blocked_logged = False  # which variables are withheld from it is logged once
         self.boot_note = ""  # why its last boot failed, if it did
         self.cold_start: ColdStart | None = None  # of the last boot that reported it
         self.fallback: App | None = None  # the one that answers if this one cannot be loaded

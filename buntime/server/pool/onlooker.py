@@ -19,6 +19,8 @@ class Onlooker(Protocol):
     def on_not_loaded(self, deployment: Deployment, why: str) -> None:
         """A worker could not load its app."""
 
-    def on_gone(self, deployment: Deployment, worker: Worker, how: str, *, was_told: bool) -> None:
+    def on_gone(
+        self, deployment: Deployment, worker: Worker, how: str, *, was_ordered: bool
+    ) -> None:
         """The process of a worker that had loaded its app has ended: as it was told to, or by
         itself."""

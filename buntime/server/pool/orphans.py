@@ -64,7 +64,7 @@ class Orphans:
         self._ceiling = mark_ceiling(resource.getrlimit(MARK_LIMIT)[1])
         self._owners: dict[int, str] = {}  # by pid; "" if nothing points to a worker
         self._zombies: dict[int, float] = {}  # since when
-        self._has_told = False  # that some cannot be seen
+        self._has_warned = False  # that some cannot be seen
 
     def sweep(self, workers: Mapping[str, int], now: float) -> bool:
         """Kill orphans whose worker is not among `workers` (name -> pid), and reap the dead.
@@ -126,8 +126,8 @@ class Orphans:
         if is_dead:
             if now - self._zombies.setdefault(pid, now) >= _PATIENCE_S:
                 _reap(pid)
-        elif not self._has_told:
-            self._has_told = True
+        elif not self._has_warned:
+            self._has_warned = True
             self._log.warn(
                 "orphan.hidden",
                 "cannot see what apps of other users leave behind; /proc hides it (ProtectProc)",

@@ -107,16 +107,16 @@ class Reactions:
         if self.onlooker is not None:
             self.onlooker.on_loaded(deployment, worker, message)
 
-    def _advise(self, deployment: Deployment, worker: Worker, said: claims.Ready) -> None:
+    def _advise(self, deployment: Deployment, worker: Worker, ready: claims.Ready) -> None:
         """If the app needs workers that stay, and has none, say so in one line."""
         if deployment.asks_framework:
             deployment.asks_framework = False
-            if said.framework:
-                deployment.told_slow = True
-                worker.log.warn("app.needs_ttl", _NEEDS_TTL, framework=said.framework)
-        if not deployment.stays and said.boot_ms > _SLOW_BOOT_MS and not deployment.told_slow:
-            deployment.told_slow = True
-            worker.log.warn("app.slow_boot", _SLOW_BOOT, boot_ms=said.boot_ms)
+            if ready.framework:
+                deployment.is_slow_logged = True
+                worker.log.warn("app.needs_ttl", _NEEDS_TTL, framework=ready.framework)
+        if not deployment.stays and ready.boot_ms > _SLOW_BOOT_MS and not deployment.is_slow_logged:
+            deployment.is_slow_logged = True
+            worker.log.warn("app.slow_boot", _SLOW_BOOT, boot_ms=ready.boot_ms)
 
     def on_boot_error(self, worker: Worker, message: str, stack: str) -> None:
         if self._scheduler.workers[worker.number].boot.has_failed:
@@ -307,7 +307,7 @@ class Reactions:
     def on_exit(self, number: int, returncode: int) -> None:
         worker = self._supervisor.workers[number]
         record = self._scheduler.workers[number]
-        was_told = record.state is State.ENDING
+        was_ordered = record.state is State.ENDING
         if record.state in TAKES_ITS_OWN:
             self._scheduler.retire(number)  # what `drain` still finishes must not bring new work
         left = worker.drain()
@@ -318,31 +318,31 @@ class Reactions:
         self._supervisor.dismiss(number)
         deployment = self._deployments.of(record.app)
         if self.onlooker is not None and deployment is not None and record.boot.is_loaded:
-            as_told = self._stats.ends_as_told(number, was_told=was_told)
-            self.onlooker.on_gone(deployment, worker, how, was_told=as_told)
+            as_ordered = self._stats.ends_as_ordered(number, was_ordered=was_ordered)
+            self.onlooker.on_gone(deployment, worker, how, was_ordered=as_ordered)
         from_outside = -returncode in _FROM_OUTSIDE and not memory_max
-        has_told = record.boot.has_failed
-        was_killed = from_outside and not has_told
+        has_reported = record.boot.has_failed
+        was_killed = from_outside and not has_reported
         decisions, failed_to_load = self._scheduler.died(
             number,
             self._loop.now,
             was_killed=was_killed,
             how=f"the worker died while it loaded: {how}",
         )
-        cause, was_told = self._stats.on_death(
-            number, returncode, was_told=was_told, failed_to_load=failed_to_load
+        cause, was_ordered = self._stats.on_death(
+            number, returncode, was_ordered=was_ordered, failed_to_load=failed_to_load
         )
         meter = self._stats.meters.of(deployment.app) if deployment else self._stats.meters.of_none
         meter.deaths[cause] += 1
         if deployment is not None:
             end = End(cause, how, len(left), self._loop.now)
             note_autopsy(self._stats.autopsies, worker, record, deployment, end)
-        if not was_told:
+        if not was_ordered:
             hint = faults.see(worker.app_name, "autopsies")
             worker.log.warn("worker.died", "worker died", how=how, requests=len(left), hint=hint)
         if failed_to_load and deployment is not None:
             meter.boots_failed += 1
-            if not has_told:
+            if not has_reported:
                 self._note_boot(worker, deployment.state.boot_error, "")
                 self._tell_of_missed(worker, deployment, deployment.state.boot_error)
             self._deployments.failed(deployment)

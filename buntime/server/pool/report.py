@@ -39,20 +39,20 @@ class PoolReport:
 
     def workers(self, now: float) -> list[dict[str, object]]:
         """Each worker, for `/api/workers`."""
-        told = [self._describe_worker(worker, now) for worker in self._workers.values()]
-        return told + [_describe_program(each, now) for each in self._programs.values()]
+        entries = [self._describe_worker(worker, now) for worker in self._workers.values()]
+        return entries + [_describe_program(each, now) for each in self._programs.values()]
 
     def apps(self, now: float) -> list[dict[str, object]]:
         """Each app with workers, a queue, a failed boot, or none that could be started, for
         `/api/workers`."""
         apps = (each for each in self._deployments.by_state.values() if not each.state.is_dropped)
-        told = [
+        entries = [
             _describe_app(deployment, now)
             for deployment in apps
             if deployment.state.workers or deployment.state.queue or deployment.state.boot_failures
         ]
-        known = {(each["app"], each["version"]) for each in told}
-        return told + [
+        known = {(each["app"], each["version"]) for each in entries}
+        return entries + [
             _describe_unstarted(app, why)
             for app, why in self._deployments.unstarted
             if (app.name, app.version) not in known

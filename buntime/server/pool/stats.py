@@ -81,34 +81,34 @@ class PoolStats:
         """The worker's channel has ended, and it was not told to end."""
         self._unasked.add(number)
 
-    def ends_as_told(self, number: int, *, was_told: bool) -> bool:
+    def ends_as_ordered(self, number: int, *, was_ordered: bool) -> bool:
         """Whether a worker that has died was asked to end, and was not killed for something.
 
-        `was_told`: its state says that it was told to end.
+        `was_ordered`: its state says that it was told to end.
         """
         cause = self._killed.get(number, Cause.IDLE)
-        return was_told and number not in self._unasked and cause is Cause.IDLE
+        return was_ordered and number not in self._unasked and cause is Cause.IDLE
 
     def on_death(
-        self, number: int, returncode: int, *, was_told: bool, failed_to_load: bool
+        self, number: int, returncode: int, *, was_ordered: bool, failed_to_load: bool
     ) -> tuple[Cause, bool]:
         """The worker's process has ended: why, and whether it did so as it was told to.
 
-        `was_told`: its state says that it was told to end.
+        `was_ordered`: its state says that it was told to end.
         """
-        was_told = was_told and number not in self._unasked
+        was_ordered = was_ordered and number not in self._unasked
         self._unasked.discard(number)
         cause = self._killed.pop(number, None)
-        if cause is None or (cause is Cause.IDLE and not was_told):
-            if was_told:
+        if cause is None or (cause is Cause.IDLE and not was_ordered):
+            if was_ordered:
                 cause = Cause.ENDED
             elif failed_to_load:
                 cause = Cause.BOOT
             else:
                 cause = Cause.SIGNAL if returncode < 0 else Cause.EXIT
-        if not was_told:
+        if not was_ordered:
             self.worker_failed += 1
-        return cause, was_told
+        return cause, was_ordered
 
     def to_json(self, *, cache_size: int, evictions: int) -> dict[str, object]:
         """The fixed names; `cacheHitRate` from 0 to 1, `avgRequestDuration` in milliseconds."""

@@ -148,8 +148,8 @@ class Supervisor:
         init = init_of(deployment, self._settings, self._environ, own)
         order = self._sandboxes.order(app, interpreter, self._loop.now, worker.prepared)
         worker.sandbox = "off" if order is None else order["level"]
-        if init.blocked and not deployment.told_blocked:
-            deployment.told_blocked = True
+        if init.blocked and not deployment.are_blocked_logged:
+            deployment.are_blocked_logged = True
             worker.log.info(
                 "app.variables_withheld",
                 "environment variables withheld from the app's workers",

@@ -84,7 +84,7 @@ class _Loaded:
     def on_not_loaded(self, deployment: Deployment, why: str) -> None: ...
 
     def on_gone(
-        self, deployment: Deployment, worker: Worker, how: str, *, was_told: bool
+        self, deployment: Deployment, worker: Worker, how: str, *, was_ordered: bool
     ) -> None: ...
 
 
@@ -134,7 +134,7 @@ class Trial:
         self._verdicts: dict[int, Verdict] = {}  # not reported yet, by the app's position
         self._begun = 0  # apps
         self._settled = 0
-        self._told = 0
+        self._reported = 0
         self._is_over = False
 
     def run(self, apps: Sequence[App | Fault]) -> None:
@@ -186,24 +186,24 @@ class Trial:
                 lambda: Verdict(
                     found.key, "", published=list_published(found), links_away=links_away(found)
                 ),
-                lambda told: self._settle(place, told),
+                lambda result: self._settle(place, result),
             )
         else:
             self.loop.run_blocking(
                 lambda: self._interpreters.find(found),
-                lambda told: self._boot(place, found, told),
+                lambda result: self._boot(place, found, result),
             )
 
-    def _boot(self, place: int, app: App, told: Interpreter | BaseException) -> None:
+    def _boot(self, place: int, app: App, result: Interpreter | BaseException) -> None:
         if self._is_over:
             return
-        if isinstance(told, ManifestError):
-            self._settle(place, Verdict(app.key, str(told)))
-        elif isinstance(told, BaseException):
-            raise told
+        if isinstance(result, ManifestError):
+            self._settle(place, Verdict(app.key, str(result)))
+        elif isinstance(result, BaseException):
+            raise result
         else:
             began_s = self.loop.now
-            deployment = self._pool.deployments.serve(app, told)
+            deployment = self._pool.deployments.serve(app, result)
             self._pool.deployments.try_out(deployment)  # `prewarm` may have had it loaded already
             self._wait(place, deployment, began_s)
 
@@ -235,9 +235,9 @@ class Trial:
         if isinstance(found, App):
             verdict = replace(verdict, floors=tuple(map(str, found.manifest.floors)))
         self._verdicts[place] = verdict
-        while self._told in self._verdicts:
-            self._told += 1
-            self._tell(self._verdicts.pop(self._told - 1))
+        while self._reported in self._verdicts:
+            self._reported += 1
+            self._tell(self._verdicts.pop(self._reported - 1))
         self.loop.call_soon(self._go_on)
 
     def _on_error(self, exc: BaseException) -> None:

@@ -150,7 +150,7 @@ class Worker:
         late = assignment.late(self._loop.now)
         self.process.stacks.ask(self.log, late)  # before CANCEL changes them
         assignment.let_go("deadline")
-        self._loop.call_later(_OBEY_S, lambda: self._check_obeyed(number, are_stacks_told=True))
+        self._loop.call_later(_OBEY_S, lambda: self._check_obeyed(number, are_stacks_logged=True))
         exchange.fail(faults.late(self.app_name, seconds))
 
     # The channel
@@ -364,11 +364,11 @@ class Worker:
         if assignment is not None:
             self._finish(assignment)
 
-    def _check_obeyed(self, number: int, *, are_stacks_told: bool = False) -> None:
+    def _check_obeyed(self, number: int, *, are_stacks_logged: bool = False) -> None:
         assignment = self._in_hand.get(number)
         if assignment is None or not self._channel.is_open:
             return
-        if are_stacks_told:
+        if are_stacks_logged:
             self._give_up(number)
         else:
             late = assignment.late(self._loop.now)

@@ -190,7 +190,7 @@ def test_an_app_that_is_loaded_anew_for_each_request(
     pool = Pool(ttl_s=ttl_s)
     pool.ready(boot_ms=boot_ms)
     assert pool.world.sink.events().count("app.slow_boot") == count
-    assert pool.deployment.told_slow == bool(count)
+    assert pool.deployment.is_slow_logged == bool(count)
 
 
 def test_an_app_whose_framework_needs_a_worker_that_stays() -> None:

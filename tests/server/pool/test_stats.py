@@ -53,17 +53,17 @@ def test_times_are_told_in_utc() -> None:
 @pytest.mark.parametrize(
     ("returncode", "facts", "cause"),
     [
-        (0, {"was_told": True, "failed_to_load": False}, Cause.ENDED),
-        (1, {"was_told": False, "failed_to_load": True}, Cause.BOOT),
-        (1, {"was_told": False, "failed_to_load": False}, Cause.EXIT),
-        (-11, {"was_told": False, "failed_to_load": False}, Cause.SIGNAL),
+        (0, {"was_ordered": True, "failed_to_load": False}, Cause.ENDED),
+        (1, {"was_ordered": False, "failed_to_load": True}, Cause.BOOT),
+        (1, {"was_ordered": False, "failed_to_load": False}, Cause.EXIT),
+        (-11, {"was_ordered": False, "failed_to_load": False}, Cause.SIGNAL),
     ],
 )
 def test_why_a_worker_died(returncode: int, facts: dict[str, Any], cause: Cause) -> None:
     """A death that the runtime did not cause is described by the worker's state and exit code."""
     stats = PoolStats()
-    assert stats.on_death(1, returncode, **facts) == (cause, facts["was_told"])
-    assert stats.worker_failed == (not facts["was_told"])
+    assert stats.on_death(1, returncode, **facts) == (cause, facts["was_ordered"])
+    assert stats.worker_failed == (not facts["was_ordered"])
 
 
 def test_the_runtimes_own_reason_counts() -> None:
@@ -71,8 +71,11 @@ def test_the_runtimes_own_reason_counts() -> None:
     stats = PoolStats()
     stats.will_end(1, Cause.IDLE)
     stats.will_end(1, Cause.UNRESPONSIVE)
-    assert stats.on_death(1, -9, was_told=True, failed_to_load=False) == (Cause.UNRESPONSIVE, True)
-    assert stats.on_death(1, -9, was_told=False, failed_to_load=False)[0] is Cause.SIGNAL
+    assert stats.on_death(1, -9, was_ordered=True, failed_to_load=False) == (
+        Cause.UNRESPONSIVE,
+        True,
+    )
+    assert stats.on_death(1, -9, was_ordered=False, failed_to_load=False)[0] is Cause.SIGNAL
 
 
 def test_an_idle_worker_that_died_before_it_was_told() -> None:
@@ -80,5 +83,5 @@ def test_an_idle_worker_that_died_before_it_was_told() -> None:
     stats = PoolStats()
     stats.will_end(1, Cause.IDLE)
     stats.on_unasked_end(1)
-    assert stats.on_death(1, 3, was_told=True, failed_to_load=False) == (Cause.EXIT, False)
+    assert stats.on_death(1, 3, was_ordered=True, failed_to_load=False) == (Cause.EXIT, False)
     assert stats.worker_failed == 1

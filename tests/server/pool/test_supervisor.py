@@ -162,7 +162,7 @@ def test_variables_that_are_withheld_are_told_once(company: Company) -> None:
     company.wait_for("ready")
     (record,) = [each for each in company.sink.records if each.event == "app.variables_withheld"]
     assert record.fields["names"] == ["SECRET_KEY"]
-    assert deployment.told_blocked
+    assert deployment.are_blocked_logged
 
 
 def test_what_an_app_prints_is_logged_as_its_own(company: Company) -> None:
@@ -197,7 +197,7 @@ def test_a_worker_ends_when_told(company: Company) -> None:
     company.wait_for("ready")
     company.supervisor.end(1, was_idle=True)
     assert company.wait_for("exit") == 0
-    assert company.stats.on_death(1, 0, was_told=True, failed_to_load=False)[0] is Cause.IDLE
+    assert company.stats.on_death(1, 0, was_ordered=True, failed_to_load=False)[0] is Cause.IDLE
 
 
 def test_a_worker_is_killed_with_a_cause(company: Company) -> None:
@@ -205,7 +205,7 @@ def test_a_worker_is_killed_with_a_cause(company: Company) -> None:
     worker = company.spawn()
     company.supervisor.kill(worker, Cause.STUCK)
     assert company.wait_for("exit") == -9
-    assert company.stats.on_death(1, -9, was_told=False, failed_to_load=False)[0] is Cause.STUCK
+    assert company.stats.on_death(1, -9, was_ordered=False, failed_to_load=False)[0] is Cause.STUCK
 
 
 def test_an_interpreter_that_is_not_there(company: Company) -> None:
