@@ -37,10 +37,10 @@ class AuditSpool:
 
     def put(self, change: Change, begun: str = "") -> str:
         """Keep a change; `begun` is the id of its beginning. Returns its id. Raises OSError."""
-        told = change._asdict()
-        told |= {name: kept_value(told[name]) for name in ("before", "after")}
+        fields = change._asdict()
+        fields |= {name: kept_value(fields[name]) for name in ("before", "after")}
         number = token_hex(8)
-        line = json.dumps({"id": number, "begun": begun, "change": told}).encode("ascii") + b"\n"
+        line = json.dumps({"id": number, "begun": begun, "change": fields}).encode("ascii") + b"\n"
         flags = os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
         file = os.open(self.path, flags, 0o600)
         try:
@@ -87,9 +87,9 @@ class AuditSpool:
                 os.replace(self.path, f"{self.path}.unread")
 
 
-def _line(told: dict[str, Any]) -> Line:
-    change = Change(**told["change"])
+def _line(entry: dict[str, Any]) -> Line:
+    change = Change(**entry["change"])
     texts = (change.actor, change.source, change.address, change.request, change.action)
     if not all(isinstance(each, str) for each in (*texts, change.subject, change.result)):
         raise ValueError("no change")
-    return str(told["id"]), change._replace(at_s=float(change.at_s)), str(told["begun"])
+    return str(entry["id"]), change._replace(at_s=float(change.at_s)), str(entry["begun"])

@@ -113,17 +113,17 @@ def take(
     row = connection.execute("SELECT value FROM about WHERE key = ?", (_TAKEN,)).fetchone()
     known = next((n for n, line in enumerate(lines, 1) if row and line[0] == row[0]), 0)
     numbers: dict[str, int] = {}  # of beginnings without an end, by their ids
-    told: list[Entry] = []
+    inserted: list[Entry] = []
     for number, change, begun in lines[known:]:
-        told.append(insert(connection, change._replace(begun=numbers.pop(begun, None)), bounds))
+        inserted.append(insert(connection, change._replace(begun=numbers.pop(begun, None)), bounds))
         if change.is_beginning:
-            numbers[number] = told[-1]["number"]
-    entries = {entry["number"]: entry for entry in told}
+            numbers[number] = inserted[-1]["number"]
+    entries = {entry["number"]: entry for entry in inserted}
     left = [_unknown(entries[number], number, now_s) for number in numbers.values()]
-    told += [insert(connection, each, bounds) for each in left]
+    inserted += [insert(connection, each, bounds) for each in left]
     if lines:
         connection.execute("INSERT OR REPLACE INTO about VALUES (?, ?)", (_TAKEN, lines[-1][0]))
-    return told
+    return inserted
 
 
 def removed_from(connection: "Connection") -> dict[str, Any] | None:
@@ -141,10 +141,10 @@ def _remove_old(connection: "Connection", bounds: Bounds, *, newest: int, now_s:
         "SELECT number, at, hash FROM audit ORDER BY number LIMIT ?", (_REMOVED_MAX,)
     )
     last = None
-    for number, at_s, told in rows:
+    for number, at_s, digest in rows:
         if number > newest - bounds.rows and at_s > now_s - bounds.seconds:
             break
-        last = {"number": number, "hash": told}
+        last = {"number": number, "hash": digest}
     if last is not None:
         connection.execute("DELETE FROM audit WHERE number <= ?", (last["number"],))
         connection.execute(

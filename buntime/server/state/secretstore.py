@@ -121,7 +121,7 @@ class SecretStore(Secrets):
         self._files = SecretFiles(None if state.is_off else state.path)
         self._followers: list[Callable[[Changes], None]] = []
         self._jobs: deque[Callable[[], None]] = deque()  # the first one is under way
-        self._told: set[str] = set()  # faults
+        self._reported: set[str] = set()  # faults
 
     def follow(self, callback: Callable[[Changes], None]) -> None:
         """Call it when secrets have changed."""
@@ -212,14 +212,14 @@ class SecretStore(Secrets):
             except OSError as exc:
                 return done, exc
 
-        def finish(told: tuple[_T | HttpError, Found | OSError] | BaseException) -> None:
+        def finish(result: tuple[_T | HttpError, Found | OSError] | BaseException) -> None:
             try:
-                if isinstance(told, BaseException):
-                    raise told
-                self._take(told[1])
+                if isinstance(result, BaseException):
+                    raise result
+                self._take(result[1])
             finally:
                 self._next()  # whose check sees what has been taken
-            then(told[0])
+            then(result[0])
 
         def begin() -> None:
             try:
@@ -256,8 +256,8 @@ class SecretStore(Secrets):
 
     def _tell_unreadable(self, exc: OSError) -> None:
         text = f"{exc.filename}: {exc.strerror or exc}"
-        if text not in self._told:
-            self._told.add(text)
+        if text not in self._reported:
+            self._reported.add(text)
             self._warn(
                 "secret.unreadable",
                 "a folder of secrets cannot be read; the secrets read before stay in effect",
@@ -267,8 +267,8 @@ class SecretStore(Secrets):
     def _tell_of_faults(self) -> None:
         for holder, there in self.found.items():
             for name, stored in there.items():
-                if stored.fault and stored.fault not in self._told:
-                    self._told.add(stored.fault)
+                if stored.fault and stored.fault not in self._reported:
+                    self._reported.add(stored.fault)
                     self._warn(
                         "secret.invalid",
                         "the value of a secret cannot be given to an app",
