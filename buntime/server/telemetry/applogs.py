@@ -66,7 +66,7 @@ class AppLogs:
         self._files: AppFiles | None = None
         self._look_at = 0.0  # `keep_in` sets it too
         self._failing: set[str] = set()  # apps whose last lines could not be written
-        self._lost_told = 0
+        self._lost_reported = 0
 
     def __repr__(self) -> str:
         return f"AppLogs({self.rings!r}, {self._files!r})"
@@ -87,7 +87,7 @@ class AppLogs:
         """Keep a batch, with its records as JSON in `lines`; may return a record about failures."""
         groups: dict[str, list[bytes]] = {}
         lasts: dict[str, int] = {}
-        told = self._look()
+        record = self._look()
         seq = self.last_seq
         for entry, line in zip(batch, lines, strict=True):
             seq += 1
@@ -102,7 +102,7 @@ class AppLogs:
                 group.append(numbered(line, seq))
             lasts[app] = seq
         if self._files is not None:
-            told = self._write(self._files, groups) or told
+            record = self._write(self._files, groups) or record
         with self.lock:
             for app, group in groups.items():
                 self.rings.add(app, group, lasts[app])
@@ -114,7 +114,7 @@ class AppLogs:
                     follower.put(ordered)
         for follower in followers:
             follower.wake()
-        return told
+        return record
 
     def close(self) -> None:
         """The last line has come."""
@@ -131,7 +131,7 @@ class AppLogs:
         if failing and not was_failing:
             return self._failed(files.folder, files.trouble)
         if was_failing and not failing:
-            lost, self._lost_told = files.lost_lines - self._lost_told, files.lost_lines
+            lost, self._lost_reported = files.lost_lines - self._lost_reported, files.lost_lines
             text = "files of apps' logs can be written again"
             fields = {"folder": files.folder, "lost": lost}
             return Record(self.clock(), WARN, "log.files_recovered", text, fields)
@@ -143,14 +143,14 @@ class AppLogs:
         if now < self._look_at:
             return None
         self._look_at = now + _SWEEP_S
-        told = None
+        record = None
         if self._files is None and self._wanted is not None:
-            told = self._open(self._wanted)
+            record = self._open(self._wanted)
         if self._files is not None:
             self._files.sweep(now)
         with self.lock:
             self.rings.drop_before(int((now - self._keeping.age_s) * 1e6))
-        return told
+        return record
 
     def _open(self, folder: str) -> Record | None:
         try:

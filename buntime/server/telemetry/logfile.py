@@ -26,7 +26,7 @@ class LineOutput:
     def __init__(self, name: str) -> None:
         self.name = name
         self.lost_lines = 0
-        self.told_lines = 0  # how many of the lost ones the log itself has told of
+        self.reported_lines = 0  # how many of the lost ones the log itself has reported
         # Empty between two writes, except for the end of a line that was torn.
         self._pending = b""
         self._is_torn = False

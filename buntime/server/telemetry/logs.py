@@ -198,7 +198,7 @@ class LogSink:
         self._app_logs: AppLogs | None = None
         self._export: Callable[[list[Entry]], None] | None = None
         self._forms = {form for _, form in self._outputs}
-        self._told_records = 0
+        self._reported_records = 0
         self._tell_at = 0.0
         self._thread = threading.Thread(target=self._run, name="log-writer", daemon=True)
         self._thread.start()
@@ -334,29 +334,29 @@ class LogSink:
         app_logs = self._app_logs  # before the forms, which are there first
         lines = {form: self._lines(batch, form) for form in self._forms}
         for output, form in self._outputs:
-            if output.write(joined(lines[form])) and output.told_lines < output.lost_lines:
+            if output.write(joined(lines[form])) and output.reported_lines < output.lost_lines:
                 self._tell_lost(output, form)
         if app_logs is not None:
-            told = app_logs.take(batch, lines[Form.JSON])
-            if told is not None:
-                self._write([told])
+            record = app_logs.take(batch, lines[Form.JSON])
+            if record is not None:
+                self._write([record])
         if self._export is not None:
             self._export(batch)
 
     def _tell_lost(self, output: LineOutput, form: Form) -> None:
-        lost = output.lost_lines - output.told_lines
+        lost = output.lost_lines - output.reported_lines
         record = Record(
             self.clock(), WARN, "log.lost", f"lost {lost} log lines that could not be written", {}
         )
         if output.write(joined(self._lines([record], form))):
-            output.told_lines += lost
+            output.reported_lines += lost
 
     def _tell_dropped(self, *, at_once: bool) -> None:
         """Report dropped records; while more keep coming, once in TELL_DROPPED_S."""
-        dropped = self.dropped_records - self._told_records
+        dropped = self.dropped_records - self._reported_records
         now = time.monotonic()
         if dropped and (at_once or not self._queue or now >= self._tell_at):
-            self._told_records += dropped
+            self._reported_records += dropped
             self._tell_at = now + TELL_DROPPED_S
             text = f"dropped {dropped} log records that came faster than they could be written"
             self._write([Record(self.clock(), WARN, "log.dropped", text, {})])

@@ -39,7 +39,7 @@ class LogTail:
         self._lost_marked = 0
         # of the loop
         self._taken_bytes = 0
-        self._lost_told = 0
+        self._lost_reported = 0
         self._is_woken = False  # set by the writer thread, cleared by the loop
 
     def __repr__(self) -> str:
@@ -59,7 +59,7 @@ class LogTail:
                 self._put(line)
 
     def wake(self) -> None:
-        if (self._pieces or self._lost != self._lost_told) and not self._is_woken:
+        if (self._pieces or self._lost != self._lost_reported) and not self._is_woken:
             self._is_woken = True
             self._wake()
 
@@ -84,16 +84,16 @@ class LogTail:
         while pieces and left > 0:
             piece = pieces.popleft()
             if isinstance(piece, int):
-                if piece > self._lost_told:
-                    taken.append(piece - self._lost_told)
-                    self._lost_told = piece
+                if piece > self._lost_reported:
+                    taken.append(piece - self._lost_reported)
+                    self._lost_reported = piece
                 continue
             left -= len(piece)
             self._taken_bytes += len(piece)
             taken.append(piece)
         if not pieces and left > 0:
             lost = self._lost  # it may rise meanwhile
-            if lost != self._lost_told and not pieces:
-                taken.append(lost - self._lost_told)
-                self._lost_told = lost
+            if lost != self._lost_reported and not pieces:
+                taken.append(lost - self._lost_reported)
+                self._lost_reported = lost
         return taken

@@ -123,7 +123,7 @@ class Sender:
         self._connection: http.client.HTTPConnection | None = None
         self._error = ""  # of the last failed try, until it is reported
         self._tell_at = 0.0
-        self._lost_told = 0
+        self._lost_reported = 0
         self._thread = threading.Thread(target=self._run, name="otlp-sender", daemon=True)
         self._thread.start()
 
@@ -239,11 +239,11 @@ class Sender:
             connection.close()
 
     def _tell(self) -> None:
-        lost = self.lost - self._lost_told
+        lost = self.lost - self._lost_reported
         if not (self._error or lost) or time.monotonic() < self._tell_at:
             return
         self._tell_at = time.monotonic() + _TELL_S
-        self._lost_told += lost
+        self._lost_reported += lost
         error, self._error = self._error, ""
         self._warn(
             "otlp.failed",
@@ -257,8 +257,8 @@ class Sender:
 def _rejected(answer: bytes) -> tuple[int, str]:
     """How many items of an accepted batch were rejected, and why."""
     try:
-        told = json.loads(answer).get("partialSuccess", {})
-        counts = [told.get(name, 0) for name in ("rejectedSpans", "rejectedLogRecords")]
-        return sum(map(int, counts)), str(told.get("errorMessage", ""))
+        success = json.loads(answer).get("partialSuccess", {})
+        counts = [success.get(name, 0) for name in ("rejectedSpans", "rejectedLogRecords")]
+        return sum(map(int, counts)), str(success.get("errorMessage", ""))
     except (ValueError, AttributeError, TypeError, RecursionError):
         return 0, ""
