@@ -38,16 +38,16 @@ class Deploys:
         self._deployments = deployments
         self._gone_s = gone_s
         self._edits = Edits(most=_EDITS_MOST, within_s=_EDITS_WITHIN_S)
-        self._told: dict[str, frozenset[str]] = {}  # faults, by the name of their app
+        self._faults: dict[str, frozenset[str]] = {}  # faults, by the name of their app
         self._followers: list[Callable[[Iterable[str]], None]] = []
 
     def __repr__(self) -> str:
-        return f"Deploys({len(self._told)} faulty)"
+        return f"Deploys({len(self._faults)} faulty)"
 
     @property
     def faults(self) -> dict[str, frozenset[str]]:
         """Why apps cannot be served, by their names."""
-        return {name: errors for name, errors in self._told.items() if errors}
+        return {name: errors for name, errors in self._faults.items() if errors}
 
     def follow(self, callback: Callable[[Iterable[str]], None]) -> None:
         """Call this with the names whose folders have changed."""
@@ -60,7 +60,7 @@ class Deploys:
     def found_faulty(self, fault: Fault) -> None:
         """Report a fault found at the start; report again only when something else is wrong."""
         self._log.warn("app.invalid", "app cannot be served", app=fault.key, error=fault.error)
-        self._told[fault.name] = self._told.get(fault.name, frozenset()) | {fault.error}
+        self._faults[fault.name] = self._faults.get(fault.name, frozenset()) | {fault.error}
 
     def changed(self, names: Iterable[str]) -> None:
         """The folders with these names have changed or are gone."""
@@ -137,12 +137,12 @@ class Deploys:
             else:
                 is_active = self._catalog.is_active(app, self._loop.now)
                 self._deployments.prepare(app.code, is_active=is_active)
-        self._told[name] = frozenset(faults)
+        self._faults[name] = frozenset(faults)
         if not versions:
-            del self._told[name]
+            del self._faults[name]
 
     def _tell(self, name: str, version: str | None, error: str, faults: set[str]) -> None:
-        if error not in faults and error not in self._told.get(name, ()):
+        if error not in faults and error not in self._faults.get(name, ()):
             self._log.error(
                 "app.invalid", "app cannot be served", app=app_key(name, version), error=error
             )

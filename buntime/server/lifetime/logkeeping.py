@@ -76,7 +76,7 @@ def open_exports(settings: Settings, sink: LogSink) -> Exports:
     collector = Collector(
         settings.otlp_endpoint, settings.otlp_headers, settings.otlp_timeout_ms / 1000
     )
-    told: dict[str, str | int] = {
+    attributes: dict[str, str | int] = {
         "host.name": os.uname().nodename,
         "process.pid": os.getpid(),
         "service.name": "buntime",
@@ -84,9 +84,9 @@ def open_exports(settings: Settings, sink: LogSink) -> Exports:
         **dict(settings.otel_resource),
     }
     if settings.otel_service_name:
-        told["service.name"] = settings.otel_service_name
+        attributes["service.name"] = settings.otel_service_name
     scope = {"name": "buntime", "version": __version__}
-    sender = Sender(collector, resource(told), scope, warn=log.warn)
+    sender = Sender(collector, resource(attributes), scope, warn=log.warn)
     sink.collector_lost = lambda: sender.lost
     if settings.otel_logs == "otlp":
         sink.export(sender.put_logs)

@@ -54,7 +54,7 @@ class _Found(NamedTuple):
     took_s: float
     changed: dict[Deployment, str]  # and one file of each that has changed
     too_many: dict[Deployment, str]
-    is_told: bool  # whether the kernel will report further changes
+    is_watched: bool  # whether the kernel will report further changes
     trouble: str
 
 
@@ -79,14 +79,14 @@ class Lookout:
         self._open_watch = open_watch
         self._inotify: Inotify | None = None
         self._is_registered = False
-        self._is_told_of_trouble = False
+        self._has_logged_trouble = False
         self._survey = Survey()
         self._sight = NOTHING
         self._has_looked = False
         self._is_looking = False
         self._is_stopped = False
         self.looks = 0  # how many there were
-        self._is_told = False  # the kernel will report all further changes
+        self._is_watched = False  # the kernel will report all further changes
         self._due_s = float("inf")  # when the next look is due, by the loop's clock
         self._names: Quiet[str] = Quiet(quiet_s=pace.folder_quiet_s, longest_s=_LONGEST_S)
         self._code: Quiet[Deployment] = Quiet(quiet_s=pace.code_quiet_s, longest_s=_LONGEST_S)
@@ -103,7 +103,7 @@ class Lookout:
     def is_at_rest(self) -> bool:
         """Whether it has looked, and nothing is left to look at or act on."""
         left = self._names or self._code or self._suspect or self._is_looking
-        soon = self._is_told and self._due_s < self._loop.now + self._pace.again_s
+        soon = self._is_watched and self._due_s < self._loop.now + self._pace.again_s
         return self._has_looked and not left and not soon
 
     def start(self) -> None:
@@ -194,7 +194,7 @@ class Lookout:
         self.looks += 1
         self._unregister()  # its lists of folders belong to the thread now
         self._drop_unserved()
-        begun = self._suspect if self._is_told else self._followed.keys()
+        begun = self._suspect if self._is_watched else self._followed.keys()
         files = {each: self._followed[each] for each in begun if each in self._followed}
         files |= {each: self._followed[each] for each in self._files if each in self._followed}
         self._suspect = set()
@@ -223,8 +223,8 @@ class Lookout:
             if self._inotify is not None:
                 self._inotify.close()
             return
-        self._is_told = found.is_told
-        if found.is_told:
+        self._is_watched = found.is_watched
+        if found.is_watched:
             self._register()
         elif found.trouble:
             self._tell_of_trouble(found.trouble)
@@ -247,7 +247,9 @@ class Lookout:
             pause_s = self._pace.again_s
         else:
             pause_s = (
-                self._pace.rest_s if found.is_told and found.sight.is_whole else self._pace.poll_s
+                self._pace.rest_s
+                if found.is_watched and found.sight.is_whole
+                else self._pace.poll_s
             )
         return max(pause_s, found.took_s * _REST_FACTOR)
 
@@ -260,8 +262,8 @@ class Lookout:
             self._deploys.changed(names)
 
     def _tell_of_trouble(self, trouble: str) -> None:
-        if not self._is_told_of_trouble:
-            self._is_told_of_trouble = True
+        if not self._has_logged_trouble:
+            self._has_logged_trouble = True
             self._log.warn(
                 "apps.polled",
                 "the system does not tell of changed folders; looking at them each second",
@@ -281,9 +283,9 @@ class Lookout:
         sight = self._survey.take(roots)
         changed: dict[Deployment, str] = {}
         too_many: dict[Deployment, str] = {}
-        for deployment, its in files.items():
+        for deployment, each in files.items():
             try:
-                file = its.look()
+                file = each.look()
             except TooManyFiles as exc:
                 too_many[deployment] = str(exc)
                 continue
@@ -291,15 +293,15 @@ class Lookout:
                 continue
             if file:
                 changed[deployment] = file
-        is_told, trouble = False, ""
+        is_watched, trouble = False, ""
         try:
             is_new = self._watch(sight, before, followed)
-            is_told = self._inotify is not None
+            is_watched = self._inotify is not None
         except OSError as exc:
             is_new, trouble = False, exc.strerror or str(exc)
         if is_new:  # nobody has reported what changed between the look and the watch
             sight = self._survey.take(roots)
-        return _Found(sight, monotonic() - begun_s, changed, too_many, is_told, trouble)
+        return _Found(sight, monotonic() - begun_s, changed, too_many, is_watched, trouble)
 
     def _watch(self, sight: Sight, before: Sight, followed: Sequence[Followed]) -> bool:
         """Have the kernel watch these folders; return whether there are new ones among them."""

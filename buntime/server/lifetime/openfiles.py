@@ -10,10 +10,10 @@ class OpenFiles:
 
     def __init__(self, log: Log) -> None:
         self._log = log
-        self._told: tuple[int, int] | None = None  # connections and workers
+        self._warned: tuple[int, int] | None = None  # connections and workers
 
     def __repr__(self) -> str:
-        return f"OpenFiles(told={self._told})"
+        return f"OpenFiles(warned={self._warned})"
 
     def fit(self, asked: Settings, *, beside: int) -> Settings:
         """The settings, as far as they are possible with this many workers beside the pool."""
@@ -24,9 +24,9 @@ class OpenFiles:
     def tell(self, asked: Settings, fitted: Settings) -> None:
         """Warn of what was asked for and is not possible."""
         limits = fitted.connections_max, fitted.pool_size
-        if limits == self._told:
+        if limits == self._warned:
             return
-        self._told = limits
+        self._warned = limits
         if fitted.connections_max < asked.connections_max:
             self._log.warn(
                 "runtime.connections_limited",

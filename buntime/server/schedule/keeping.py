@@ -36,7 +36,7 @@ class Keeping:
         self._changed: dict[JobKey, _Since] = {}
         self._runs: list[_Row] = []
         self._is_writing = False
-        self._has_told = False
+        self._has_warned = False
 
     def __repr__(self) -> str:
         return f"Keeping({len(self._since)} jobs, {len(self._runs)} runs to write)"
@@ -94,8 +94,8 @@ class Keeping:
     def _tell(self, fault: BaseException) -> None:
         if not isinstance(fault, StateFault):
             raise fault
-        if not self._has_told and not isinstance(fault, StateOff):
-            self._has_told = True
+        if not self._has_warned and not isinstance(fault, StateOff):
+            self._has_warned = True
             self._warn(
                 "cron.not_kept",
                 "what jobs have done is not kept: after a restart those with `catchUp` do not",

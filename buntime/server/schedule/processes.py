@@ -41,7 +41,7 @@ class Processes:
         self._programs: dict[ProcessKey, Program] = {}
         self._is_to_end: set[ProcessKey] = set()  # before they have started
         self._watched_s = float("-inf")
-        self._told: list[ProcessKey] = []  # that there was no room
+        self._reported: list[ProcessKey] = []  # that there was no room
         roll.follow(self._want)
         live.follow(self._adopt)
 
@@ -151,14 +151,14 @@ class Processes:
 
     def _watch(self) -> None:
         lacking = self._keeper.lacking
-        if lacking and lacking != self._told:
+        if lacking and lacking != self._reported:
             self._log.error(
                 "process.no_room",
                 "processes of apps do not start: they may have half of RUNTIME_POOL_SIZE",
                 processes=[f"{key.app}:{key.name}" for key in lacking],
                 most=self._keeper.most,
             )
-        self._told = lacking
+        self._reported = lacking
         for key, program in self._programs.items():
             self._check_memory(key, program)
         for app in {program.app for program in self._programs.values()}:

@@ -37,7 +37,7 @@ class Unasked:
         self._ground = ground
         self._loop = ground.service.loop
         self._log = ground.service.log
-        self._has_told = False
+        self._has_logged = False
         self.roll = Roll(self._loop, ground.catalog, ground.pool.deployments)
         follow(self.roll.changed)
         self._live, self._db, self._wall = live, db, wall
@@ -120,8 +120,8 @@ class Unasked:
 
     def _tell(self) -> None:
         """Log once that nothing runs here."""
-        if self.roll.apps and not self._has_told:
-            self._has_told = True
+        if self.roll.apps and not self._has_logged:
+            self._has_logged = True
             state, apps = self._ground.state, sorted(self.roll.apps)
             if state.is_off:
                 self._log.info(
