@@ -55,13 +55,13 @@ class Home:
     def _page(self, now: float) -> bytes:
         catalog = self._catalog
         names = [*dict.fromkeys(name for name, _ in catalog.names(now))]
-        told = {str(each["app"]): each for each in self._pool.report.apps(now)}
-        rows = [self._row(name, told.get(name, {}), now) for name in names[:ROWS_MAX]]
+        entries = {str(each["app"]): each for each in self._pool.report.apps(now)}
+        rows = [self._row(name, entries.get(name, {}), now) for name in names[:ROWS_MAX]]
         folders = self._live.now.worker_dirs
         more = len(names) - len(rows)
         return render_home(rows, more=more, folders=folders, version=__version__)
 
-    def _row(self, name: str, told: dict[str, object], now: float) -> AppRow:
+    def _row(self, name: str, entry: dict[str, object], now: float) -> AppRow:
         found = self._catalog.all_of(name, now)
         faults = [each.error for each in found if isinstance(each, Fault)]
         at_hosts = any(not isinstance(each, Fault) and each.manifest.hosts for each in found)
@@ -69,6 +69,6 @@ class Home:
             name,
             "" if at_hosts else f"/{quote(name, safe='@/')}/",
             [each.version for each in found if each.version is not None],
-            str(told.get("status", "not asked yet")),
-            "\n".join(faults) or str(told.get("bootError") or ""),
+            str(entry.get("status", "not asked yet")),
+            "\n".join(faults) or str(entry.get("bootError") or ""),
         )

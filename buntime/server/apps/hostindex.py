@@ -104,7 +104,7 @@ class HostIndex:
         self._hosts: dict[str, tuple[str, ...]] = {}
         self._seen: dict[str, _Seen] = {}
         self._next = 0  # index in `_names` of the app compared last; the next look begins after it
-        self._told: set[Dispute] = set()
+        self._warned_of: set[Dispute] = set()
         self._operators = operators
         self._would_be: set[str] = set()  # apps that name the operators' host
         self._claims: Claims | None = None
@@ -143,14 +143,14 @@ class HostIndex:
         for name in self._names:
             for host in self._hosts.get(name, ()):
                 wanted.setdefault(host, []).append(name)
-        told = []
+        standings = []
         for host in sorted(wanted.keys() | had.keys()):
             app = self.table.holders.get(host) or had[host]
             names = wanted.get(host, [])
             is_given = self._floors.says(app, "hosts")
             others = tuple(name for name in names if name != app)
-            told.append(Standing(host, app, app in names, is_given, others))
-        return told
+            standings.append(Standing(host, app, app in names, is_given, others))
+        return standings
 
     def _make_table(self) -> None:
         self.table = HostTable(
@@ -217,8 +217,8 @@ class HostIndex:
 
     def _tell_of_disputes(self) -> None:
         for dispute in self.table.disputes:
-            if dispute not in self._told:
-                self._told.add(dispute)
+            if dispute not in self._warned_of:
+                self._warned_of.add(dispute)
                 self._warn(
                     "host.disputed",
                     "an app names another one's host; take it out of its manifest, or give it to "

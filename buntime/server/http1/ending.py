@@ -35,8 +35,8 @@ def ending_of(sock: socket.socket) -> Ending:
 
 def unread_bytes(sock: socket.socket) -> int:
     """How many bytes have arrived and were not read."""
-    told = fcntl.ioctl(sock, termios.FIONREAD, b"\0\0\0\0")
-    return int.from_bytes(told, sys.byteorder)
+    count = fcntl.ioctl(sock, termios.FIONREAD, b"\0\0\0\0")
+    return int.from_bytes(count, sys.byteorder)
 
 
 def unacknowledged_bytes(sock: socket.socket) -> int:

@@ -31,9 +31,9 @@ class ClientRequest:
     """A request, with what the steps before its answer have found out about it."""
 
     __slots__ = (
+        "_added_text",
         "_reader",
         "_service",
-        "_told_text",
         "_upload",
         "app",
         "base",
@@ -88,7 +88,7 @@ class ClientRequest:
         self.identity: Identity | None = None
         self.chosen: AppChoice | None = None
         self.footing: Footing | None = None  # what it depends on if it stays open
-        self._told_text = ""  # fields for the app with the identity and the host
+        self._added_text = ""  # fields for the app with the identity and the host
         self.upgrade: Upgrade | None = None  # the WebSocket that the client offers
 
     @property
@@ -224,7 +224,7 @@ class ClientRequest:
     def tell(self, fields: Iterable[tuple[str, str]]) -> None:
         """Give the app these fields too, which no client can send."""
         for name, value in fields:
-            self._told_text += f"[{quote(name)},{quote(value)}],"
+            self._added_text += f"[{quote(name)},{quote(value)}],"
 
     def stand_on(self, footing: Footing) -> None:
         """If it stays open, it does so only for as long as `footing` allows."""
@@ -254,7 +254,7 @@ class ClientRequest:
             f'{{"type":"{REQUEST}","id":{number},"method":"{head.method}",'
             f'"target":{quote(sender.prefix + head.target)},"base":{base},'
             f"{_write_way(sender.scheme, head.version, sender.client, self.client.address)}"
-            f'"headers":[{fields}{self._told_text}["x-base",{base}],'
+            f'"headers":[{fields}{self._added_text}["x-base",{base}],'
             f'["x-request-id",{request_id}]],'
             f'"request_id":{request_id},"end":{"true" if ended else "false"}{more}}}\n'
         ).encode("ascii")

@@ -90,7 +90,7 @@ class Service:
         self.accepted = 0  # connections since the start
         self.is_draining = False
         self.on_room: Callable[[], None] | None = None  # called when a connection has closed
-        self._has_told_of_dropped = False
+        self._has_warned_of_dropped = False
         self._date_s = 0
         self._date = ""
         self._id_prefix = os.urandom(6).hex()
@@ -134,8 +134,8 @@ class Service:
 
     def on_fields_dropped(self, client: str, headers: Headers) -> None:
         """Log this once: it puzzles an operator who put a proxy in front and did not declare it."""
-        if not self._has_told_of_dropped and any(is_forwarding(name) for name, _ in headers):
-            self._has_told_of_dropped = True
+        if not self._has_warned_of_dropped and any(is_forwarding(name) for name, _ in headers):
+            self._has_warned_of_dropped = True
             self.log.warn(
                 "proxy.untrusted",
                 "forwarding headers ignored; if a proxy sends them, set "

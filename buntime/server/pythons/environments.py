@@ -61,9 +61,9 @@ def environments_in(root: str) -> list[Environments]:
         with suppress(OSError):
             gid = os.lstat(place).st_gid
             for label in _listed(place):
-                told = _LABEL.fullmatch(label)
-                if told is not None and not os.path.islink(os.path.join(place, label)):
-                    path, key = os.path.join(place, label), key_of(told[1])
+                parts = _LABEL.fullmatch(label)
+                if parts is not None and not os.path.islink(os.path.join(place, label)):
+                    path, key = os.path.join(place, label), key_of(parts[1])
                     found.append(Environments(path, key, int(match[1]), gid, _has_app(path)))
     return found
 

@@ -185,17 +185,17 @@ class _Tools:
 def _find_tools(recipe: Recipe, env: Mapping[str, str], cancelled: Event) -> _Tools:
     python = recipe.python
     try:
-        said = ask(
+        answer = ask(
             [python, "-I", "-c", _TOOLS],
             env=env,
             timeout_s=_TOOLS_TIMEOUT_S,
             user=recipe.workshop.user,
             cancelled=cancelled,
         )
-        if said.is_late or said.returncode:
-            raise ValueError(said.text.strip() or "it gave no answer")
-        *_, told = ("", *(line for line in said.text.splitlines() if line.startswith("{")))
-        return _Tools(**json.loads(told))
+        if answer.is_late or answer.returncode:
+            raise ValueError(answer.text.strip() or "it gave no answer")
+        *_, tools = ("", *(line for line in answer.text.splitlines() if line.startswith("{")))
+        return _Tools(**json.loads(tools))
     except (OSError, ValueError, TypeError, RecursionError) as exc:
         raise InstallFailed(f"{python} cannot be checked for venv and pip: {exc}") from exc
 

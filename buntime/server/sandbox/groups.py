@@ -55,7 +55,7 @@ class _Group:
         """Raises OSError if it cannot be made; then nothing of it is left."""
         self.folder = folder
         self.memory = next((limit for limit in limits if limit.controller == "memory"), None)
-        self.told_kills = 0  # at the last look
+        self.seen_kills = 0  # at the last look
         self.had_kills = False  # since the look before
         os.mkdir(folder)
         try:
@@ -88,7 +88,7 @@ class Groups:
         self._mount = mount
         self._groups: dict[int, _Group] = {}
         self._leaving: list[str] = []  # killed, and not empty yet
-        self._told: set[tuple[str, ...]] = set()
+        self._warned_of: set[tuple[str, ...]] = set()
 
     def __repr__(self) -> str:
         return f"Groups({self.place.folder}, {len(self._groups)} workers)"
@@ -119,8 +119,8 @@ class Groups:
         """Apply the limits to a worker. Returns the keys of those that cannot be applied; they are
         logged once."""
         wanted: Held = held(limits, self.place.controllers)
-        if wanted.without_effect and (app, *wanted.without_effect) not in self._told:
-            self._told.add((app, *wanted.without_effect))
+        if wanted.without_effect and (app, *wanted.without_effect) not in self._warned_of:
+            self._warned_of.add((app, *wanted.without_effect))
             self._warn(
                 "limits.without_effect",
                 "limits of an app have no effect here",
@@ -148,15 +148,15 @@ class Groups:
         group = self._groups.get(number)
         if group is None or group.memory is None:
             return ""
-        return group.memory.text if group.had_kills or group.kills() > group.told_kills else ""
+        return group.memory.text if group.had_kills or group.kills() > group.seen_kills else ""
 
     def look(self, number: int) -> bool:
         """Whether, since the last look, a process that the worker has started was killed so."""
         group = self._groups.get(number)
         if group is None or group.memory is None:
             return False
-        before, group.told_kills = group.told_kills, group.kills()
-        group.had_kills = group.told_kills > before
+        before, group.seen_kills = group.seen_kills, group.kills()
+        group.had_kills = group.seen_kills > before
         return group.had_kills
 
     def end(self, number: int) -> None:

@@ -207,9 +207,9 @@ class Sandboxes:
             listing = Listing(self._on_crowded)
             around = self._around.surroundings(listing, self._scratch.elsewhere)
             common = common_rules("standard", around, listing.entries)
-            told = encode(preparation(common, self.kernel, program=self._program))
+            encoded = encode(preparation(common, self.kernel, program=self._program))
             self._last_basis += 1
-            self._basis = _Basis(self._last_basis, around, listing, common, told)
+            self._basis = _Basis(self._last_basis, around, listing, common, encoded)
         return self._basis
 
     # The order of an app
@@ -253,7 +253,7 @@ class Sandboxes:
                 app=app.key,
                 paths=missing,
             )
-        python, told = python_paths(app, interpreter, self._bundle)
+        python, reported = python_paths(app, interpreter, self._bundle)
         holder = data_holder_of(app.name, app.version)
         data = self._data.path_of(holder) if app.manifest.data else None
         return AppPaths(
@@ -262,7 +262,7 @@ class Sandboxes:
             kept=tuple(filter(None, (data, scratch))),
             wanted=writes,
             python=tuple(python),
-            told=tuple(told),
+            told=tuple(reported),
             is_shipped=is_within(str(app.dir), self._carried),
         )
 
