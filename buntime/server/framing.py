@@ -57,8 +57,10 @@ def framing_step(app: App, site: PluginSite | None, gate: Gate) -> AppStep | Non
         if standing is None or caller is None:
             raise _no_good()
         if not may(caller, "apps:open", app.name):
-            said = f"{caller.name} may not open {site.name}: that takes the right apps:open there"
-            raise ClientFault(403, "not_allowed", said)
+            message = (
+                f"{caller.name} may not open {site.name}: that takes the right apps:open there"
+            )
+            raise ClientFault(403, "not_allowed", message)
         gate.openings.ground(exchange, lambda: standing() == caller)
         admit(exchange)
         return False
@@ -68,9 +70,9 @@ def framing_step(app: App, site: PluginSite | None, gate: Gate) -> AppStep | Non
 
 def _answer_preflight(exchange: Exchange) -> bool:
     """Answers the preflight of a page without an origin that wants to send a token."""
-    asked = dict(exchange.head.headers)
-    wanted = asked.get("access-control-request-headers", "").lower()
-    if asked.get("origin") != "null" or "access-control-request-method" not in asked:
+    fields = dict(exchange.head.headers)
+    wanted = fields.get("access-control-request-headers", "").lower()
+    if fields.get("origin") != "null" or "access-control-request-method" not in fields:
         return False
     if "authorization" not in (name.strip() for name in wanted.split(",")):
         return False

@@ -111,8 +111,8 @@ class Operators:
             return others
 
         def handle(exchange: Exchange) -> None:
-            asked = plain_host(exchange.sender.host or exchange.head.host)
-            (self.handle if asked == host else others)(exchange)
+            requested = plain_host(exchange.sender.host or exchange.head.host)
+            (self.handle if requested == host else others)(exchange)
 
         return handle
 
@@ -145,14 +145,14 @@ class Operators:
 
     def _check_host(self, exchange: Exchange) -> None:
         """A page of another host could point its own name at this address (DNS rebinding)."""
-        asked = exchange.sender.host or exchange.head.host
+        host = exchange.sender.host or exchange.head.host
         if exchange.head.is_secure and exchange.sender.scheme != "https":
             raise ClientFault(421, "misdirected_request", "the target is an https URL")
-        if not names_this_machine(asked, self._hosts) and not _is_address(plain_host(asked)):
+        if not names_this_machine(host, self._hosts) and not _is_address(plain_host(host)):
             raise ClientFault(
                 421,
                 "misdirected_request",
-                f"the host {asked[:200]} is not the operators': name it in RUNTIME_ADMIN_HOST",
+                f"the host {host[:200]} is not the operators': name it in RUNTIME_ADMIN_HOST",
             )
 
 

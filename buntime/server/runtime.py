@@ -112,11 +112,11 @@ class Runtime:
         """`read` gives the settings of a start now, `config` what the config file says."""
         self.threads_left: list[str] = []  # set once it has run: they would keep the process alive
         log = Log(sink)
-        asked = settings
+        configured = settings
         settings = replace(settings, listen=tuple(binding.endpoint for binding in bindings))
         settings = fitted(settings, fit(settings))
         self._live = live = LiveSettings(settings)
-        self._rereading = Rereading(live, asked, read, log, fit=self._fit_beside_plugins)
+        self._rereading = Rereading(live, configured, read, log, fit=self._fit_beside_plugins)
         self._sink = sink
         self._log = log
         self._loop = Loop(self._on_error)
@@ -130,7 +130,7 @@ class Runtime:
         self._plugins = self._make_plugins(config)
         self._pool.tell(self._plugins)
         self._workers_beside = 0  # plugins' workers that the current settings leave room for
-        self._asked = asked
+        self._configured = configured
         self._open_files = OpenFiles(log)
         self._plugins.follow(self._make_room_for_plugins)
         self._hooking = self._make_hooking()
@@ -271,7 +271,7 @@ class Runtime:
             self._operating.keys_file.start()
             self._pool.start()
             self._plugins.start()
-            self._open_files.tell(self._asked, self._live.now)
+            self._open_files.tell(self._configured, self._live.now)
             self._sweep.start()
             self._operating.chronicle.start()
             self._operating.data_meter.start()
@@ -372,9 +372,9 @@ class Runtime:
         if self._plugins.workers_most != self._workers_beside:
             self._rereading.fit_again()
 
-    def _fit_beside_plugins(self, asked: Settings) -> Settings:
+    def _fit_beside_plugins(self, settings: Settings) -> Settings:
         self._workers_beside = self._plugins.workers_most
-        return self._open_files.fit(asked, beside=self._workers_beside)
+        return self._open_files.fit(settings, beside=self._workers_beside)
 
     def _accept_more(self) -> None:
         """There may be room again: accept waiting connections."""

@@ -109,8 +109,8 @@ def _check_right(call: Call) -> None:
 
 
 def _no_right(route: Route, caller: Caller, where: str) -> ClientFault:
-    said = f"this needs the right {route.verb}{where}, which the key {caller.name} has not"
-    return ClientFault(403, "not_allowed", said)
+    message = f"this needs the right {route.verb}{where}, which the key {caller.name} has not"
+    return ClientFault(403, "not_allowed", message)
 
 
 def _no_such_method(path: str, match: Match) -> ClientFault:

@@ -25,11 +25,11 @@ def take_census(service: Service, report: PoolReport) -> Census:
     for connection in (*service.connections, *service.jobs):
         exchange = connection.exchange
         if exchange is not None and not exchange.is_ended:
-            its = live[exchange.meter]
-            its.requests += 1
-            its.websockets += exchange.link is not None
-            its.received_bytes += exchange.body_seen_bytes
-            its.sent_bytes += exchange.sent_bytes
+            counts = live[exchange.meter]
+            counts.requests += 1
+            counts.websockets += exchange.link is not None
+            counts.received_bytes += exchange.body_seen_bytes
+            counts.sent_bytes += exchange.sent_bytes
     for app, length in report.queues():
         live[meters.of(app)].queued += length
     for owner, state, process in report.census():

@@ -79,6 +79,6 @@ class Chronicle:
 
 def _held(processes: Mapping[str, Sequence[Process]]) -> dict[str, Held]:
     return {
-        name: Held(len(its), sum(process.resident_bytes() for process in its))
-        for name, its in processes.items()
+        name: Held(len(group), sum(process.resident_bytes() for process in group))
+        for name, group in processes.items()
     }

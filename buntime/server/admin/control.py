@@ -107,8 +107,8 @@ class Control:
                 reason=why,
                 times=count,
             )
-        said = f"the control socket is not for this process: {why}; use a key"
-        return lambda exchange: exchange.fail(ClientFault(403, "not_allowed", said, closes=True))
+        message = f"the control socket is not for this process: {why}; use a key"
+        return lambda exchange: exchange.fail(ClientFault(403, "not_allowed", message, closes=True))
 
     def handle(self, exchange: Exchange) -> None:
         """Answer a request: with a page of the runtime's own, or 404."""

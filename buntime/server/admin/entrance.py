@@ -49,8 +49,8 @@ def access_step(
     def check_access(exchange: Exchange, app: App, target: Target) -> bool:
         method, rest = exchange.head.method, target.rest
         if visibility == "internal":
-            asked = "/" + app_key(target.name, target.spec) if target.base else exchange.head.path
-            raise app_not_found(asked)
+            path = "/" + app_key(target.name, target.spec) if target.base else exchange.head.path
+            raise app_not_found(path)
         decision = (
             rules.decide(method, rest, _asker(exchange, gate, rules)) if rules else _UNDECIDED
         )

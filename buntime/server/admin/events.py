@@ -165,8 +165,8 @@ class Listener:
         while self._pending and stream.has_room:
             kind, name = next(iter(self._pending))
             del self._pending[kind, name]
-            whose = "plugin" if kind == "plugins" else "app"
-            stream.event({whose: name or None} if name != EVERYTHING else {}, event=kind)
+            key = "plugin" if kind == "plugins" else "app"
+            stream.event({key: name or None} if name != EVERYTHING else {}, event=kind)
         self._full_since_s = None if stream.has_room else self._full_since_s
 
     def show(self, now: Now | None) -> None:

@@ -44,8 +44,8 @@ class FramePages:
         """The handlers, by route name."""
         return {
             "frames.script": self._script,
-            "frames.token": lambda call: call.json(lambda asked: self._token(call, asked)),
-            "frames.url": lambda call: call.json(lambda asked: self._url(call, asked)),
+            "frames.token": lambda call: call.json(lambda body: self._token(call, body)),
+            "frames.url": lambda call: call.json(lambda body: self._url(call, body)),
         }
 
     def _script(self, call: Call) -> None:
@@ -63,18 +63,18 @@ class FramePages:
             ("cross-origin-resource-policy", "cross-origin"),
             ("x-content-type-options", "nosniff"),
         ]
-        asked = {each: value for each in ("if-none-match",) if (value := call.header(each))}
-        if judge(asked, Validators(tag, None, "")) is Verdict.NOT_MODIFIED:
+        conditions = {each: value for each in ("if-none-match",) if (value := call.header(each))}
+        if judge(conditions, Validators(tag, None, "")) is Verdict.NOT_MODIFIED:
             call.respond(304, fields)
         else:
             call.respond(200, fields, data)
 
-    def _token(self, call: Call, asked: Mapping[str, Any]) -> None:
-        site = self._site(call, asked["plugin"])
+    def _token(self, call: Call, body: Mapping[str, Any]) -> None:
+        site = self._site(call, body["plugin"])
         self._answer(call, site, TOKEN_S, lambda token: {"token": token})
 
-    def _url(self, call: Call, asked: Mapping[str, Any]) -> None:
-        site, path = self._site(call, asked["plugin"]), asked["path"]
+    def _url(self, call: Call, body: Mapping[str, Any]) -> None:
+        site, path = self._site(call, body["plugin"]), body["path"]
         base = site.app.base if site.app is not None else ""
         if not _TARGET.fullmatch(path) or plain_path(path.partition("?")[0]) is None:
             raise ClientFault(400, "bad_path", "write a path below the plugin's base, /api/x?y=1")

@@ -276,4 +276,4 @@ class Gate:
 
 def borne_by(exchange: Exchange) -> Collection[tuple[str, str]]:
     """The fields of a request that may be keys."""
-    return exchange.borne or exchange.head.headers
+    return exchange.kept_aside or exchange.head.headers

@@ -113,7 +113,7 @@ class KeysFile:
             self._trouble = ""
             self._log.info("keys.file_valid", "keys file can be used again", file=path)
         before, self._keys = self._keys, found
-        if _said(before) != _said(found):
+        if _content(before) != _content(found):
             self._take(found)
             self._log.info("keys.changed", "keys changed", file=path, keys=len(found))
 
@@ -129,6 +129,6 @@ class KeysFile:
             )
 
 
-def _said(keys: tuple[KeyRecord, ...]) -> list[tuple[object, ...]]:
+def _content(keys: tuple[KeyRecord, ...]) -> list[tuple[object, ...]]:
     """What the file says of the keys, without when it was written."""
     return [(each.name, each.digest, each.roles, each.globs, each.expires_at) for each in keys]

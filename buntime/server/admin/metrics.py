@@ -128,6 +128,6 @@ class Metrics:
 
 
 def _add_memory(snapshot: Snapshot, processes: list[list[Process]]) -> None:
-    for row, its in zip(snapshot.rows, processes, strict=True):
+    for row, group in zip(snapshot.rows, processes, strict=True):
         if MEMORY in row.values:
-            row.values[MEMORY] = sum(process.resident_bytes() for process in its)
+            row.values[MEMORY] = sum(process.resident_bytes() for process in group)

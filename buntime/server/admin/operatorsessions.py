@@ -157,7 +157,7 @@ class OperatorSessions:
         If two are valid, neither counts: somebody planted one of them. Raises StateFault if it is
         based on a key, and the keys are not known.
         """
-        found = self.borne(exchange)
+        found = self.sessions_in(exchange)
         if len(found) != 1:
             return None
         # A request that has its answer is an open stream, which is checked again and again.
@@ -170,7 +170,7 @@ class OperatorSessions:
         session = self._sessions.find(found.token, self._clock())
         return None if session is None else self._caller_of(session, found.token)
 
-    def borne(self, exchange: Exchange) -> list[Found]:
+    def sessions_in(self, exchange: Exchange) -> list[Found]:
         """All valid sessions that a request carries. Raises as `find`."""
         if _is_near(exchange) and self._vetted.get(exchange.client) != "":
             return []

@@ -80,14 +80,14 @@ class PluginPages:
             plugins.switch(name, enabled=action == "enable", by=by)
         elif not plugins.reload(name, by=by):
             state, why = state_of(plugins.roster, name)
-            said = f"the plugin {name} cannot be reloaded: it is {state}"
-            raise ClientFault(409, "plugin_not_running", f"{said}, {why}" if why else said)
+            message = f"the plugin {name} cannot be reloaded: it is {state}"
+            raise ClientFault(409, "plugin_not_running", f"{message}, {why}" if why else message)
 
 
 def found_plugin(call: Call, plugins: Plugins) -> str:
     """The plugin that the path names. Raises ClientFault (404)."""
     name = call.values["plugin"]
     if name not in plugins.roster.found:
-        said = f"there is no plugin {name[:200]}; see buntime plugins list"
-        raise ClientFault(404, "plugin_not_found", said)
+        message = f"there is no plugin {name[:200]}; see buntime plugins list"
+        raise ClientFault(404, "plugin_not_found", message)
     return name

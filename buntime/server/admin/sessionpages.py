@@ -115,7 +115,7 @@ class SessionPages:
 
     def _replace(self, call: Call) -> None:
         """End the sessions in the request: another begins in their place."""
-        for found in self._sessions.borne(call.exchange):
+        for found in self._sessions.sessions_in(call.exchange):
             self._sessions.end(found.session)
 
     def _end(self, call: Call) -> None:
@@ -139,8 +139,8 @@ class SessionPages:
             raise _nobody()
         self._ended(call, "all", self._sessions.end_all(None), [])
 
-    def _ended(self, call: Call, whose: str, count: int, fields: list[tuple[str, str]]) -> None:
-        self._audit.record(call, "session.end", whose, after={"sessions": count})
+    def _ended(self, call: Call, subject: str, count: int, fields: list[tuple[str, str]]) -> None:
+        self._audit.record(call, "session.end", subject, after={"sessions": count})
         call.respond(204, [*fields, ("cache-control", "no-store")])
 
     def _link(self, call: Call) -> None:
@@ -167,7 +167,7 @@ class SessionPages:
             raise ClientFault(404, "not_found", "this is not the operators' address")
         if exchange.head.method != "GET" or "prefetch" in (call.header("sec-purpose") or ""):
             raise ClientFault(403, "not_opened", "a sign-in link must be opened in a browser, once")
-        query = parse_qs(dict(exchange.borne).get("query", ""))
+        query = parse_qs(dict(exchange.kept_aside).get("query", ""))
         token = query.get("token", [""])[0]
         if not self._sessions.links.use(token, call.now):
             raise ClientFault(

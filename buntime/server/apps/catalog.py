@@ -263,8 +263,8 @@ class Catalog:
             # The folder vanished just now, and `_load` has dropped the version.
         # The same words whether the name or the version is unknown: to outsiders, an internal app
         # does not exist.
-        asked = name if spec is None else f"{name}@{spec}"
-        raise ClientFault(404, "app_not_found", f"there is no app /{asked}", hint=LIST_APPS)
+        wanted = name if spec is None else f"{name}@{spec}"
+        raise ClientFault(404, "app_not_found", f"there is no app /{wanted}", hint=LIST_APPS)
 
     def _serving(self, found: App | Fault, named: Named, spec: str | None) -> App:
         """The app that serves. Raises ManifestError if `found` is faulty and nothing stands in."""

@@ -52,13 +52,13 @@ class FolderProcess:
         process = self._process
         if process.stderr is None:
             raise AssertionError("a process with a pipe for its errors")
-        said = process.stderr.read(_ERROR_MAX_BYTES).decode("utf-8", "replace").strip()
+        error = process.stderr.read(_ERROR_MAX_BYTES).decode("utf-8", "replace").strip()
         try:
             code = process.wait(_END_S)
         except subprocess.TimeoutExpired:
-            code, said = -1, "its process does not end"
+            code, error = -1, "its process does not end"
         if code:
-            raise Failed(f"{self._folder.path}: {said or f'its process has ended with {code}'}")
+            raise Failed(f"{self._folder.path}: {error or f'its process has ended with {code}'}")
 
 
 @contextmanager

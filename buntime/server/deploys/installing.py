@@ -45,8 +45,8 @@ class Tail:
         data = _piece(self._path, self._place)
         self._place += len(data)
         *lines, self._rest = (self._rest + data).split(b"\n")
-        said = [line.decode("utf-8", "replace").strip()[:_LINE_MAX_CHARS] for line in lines]
-        return [line for line in said if line]
+        shown = [line.decode("utf-8", "replace").strip()[:_LINE_MAX_CHARS] for line in lines]
+        return [line for line in shown if line]
 
 
 def _changed_ns(path: Path) -> int:

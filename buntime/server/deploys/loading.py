@@ -65,7 +65,7 @@ class Loading:
     def _tell_of_pip(self, deploy: Deploy, tail: Tail, has_ended: Callable[[], bool]) -> None:
         """Pass on to the deploy what pip prints, until it has ended."""
 
-        def said(lines: list[str] | BaseException) -> None:
+        def on_lines(lines: list[str] | BaseException) -> None:
             if deploy.is_over or isinstance(lines, BaseException):
                 return
             for line in lines:
@@ -74,7 +74,7 @@ class Loading:
                 self._loop.call_later(_TAIL_S, look)
 
         def look() -> None:
-            self._loop.run_blocking(tail.read, said)
+            self._loop.run_blocking(tail.read, on_lines)
 
         look()
 

@@ -60,15 +60,15 @@ class Places:
     def check_free(self, app: str, version: str, *, replaces: bool = False) -> None:
         """Raises ClientFault (409), with the paths, if the version cannot be deployed here."""
         layout = self.layout_of(app)
-        mine = os.path.join(self.root, layout.path_of(version))
+        path = os.path.join(self.root, layout.path_of(version))
         self.check_active(app)
-        if is_real(mine):
+        if is_real(path):
             raise ClientFault(
                 409,
                 "version_exists",
-                f"{mine} was not made by a deploy; choose another version, or move it away",
+                f"{path} was not made by a deploy; choose another version, or move it away",
             )
-        if os.path.lexists(mine) and not replaces:
+        if os.path.lexists(path) and not replaces:
             raise ClientFault(
                 409,
                 "version_exists",
@@ -76,26 +76,26 @@ class Places:
                 "replace it with ?replace=1",
             )
         hiding = [
-            each for each in self._named(app, version) if each != mine and os.path.lexists(each)
+            each for each in self._named(app, version) if each != path and os.path.lexists(each)
         ]
         if hiding:
-            raise _hidden(hiding[0], mine)
+            raise _hidden(hiding[0], path)
 
     def check_active(self, app: str) -> None:
         """Raises ClientFault (409) if no link can say which version is active."""
-        mine = os.path.join(self.root, self.layout_of(app).path_of(LATEST))
-        if is_real(mine):
+        path = os.path.join(self.root, self.layout_of(app).path_of(LATEST))
+        if is_real(path):
             raise ClientFault(
                 409,
                 "latest_is_folder",
-                f"{mine} is a folder, not a link, and is served as it is; rename it to its "
-                f"version, so that {os.path.dirname(mine)} can have deploys",
+                f"{path} is a folder, not a link, and is served as it is; rename it to its "
+                f"version, so that {os.path.dirname(path)} can have deploys",
             )
         hiding = [
-            each for each in self._named(app, LATEST) if each != mine and os.path.lexists(each)
+            each for each in self._named(app, LATEST) if each != path and os.path.lexists(each)
         ]
         if hiding:
-            raise _hidden(hiding[0], mine)
+            raise _hidden(hiding[0], path)
 
     def _named(self, app: str, version: str) -> Iterator[str]:
         """All paths whose folder would be this version; those in this worker folder come last."""
@@ -105,7 +105,7 @@ class Places:
             yield os.path.join(root, f"{app}@{version}")
 
 
-def _hidden(other: str, mine: str) -> ClientFault:
+def _hidden(other: str, path: str) -> ClientFault:
     return ClientFault(
-        409, "version_hidden", f"{other} would be served instead of {mine}; move it away"
+        409, "version_hidden", f"{other} would be served instead of {path}; move it away"
     )

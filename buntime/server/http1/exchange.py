@@ -263,7 +263,9 @@ class Exchange(HeldRequest):
         if self.review is not None:
             self.review.is_opening = True
             seen = with_subprotocol(fields, subprotocol)
-            self._hold(101, seen, lambda _, said: self.accept(make_link, *split_subprotocol(said)))
+            self._hold(
+                101, seen, lambda _, reviewed: self.accept(make_link, *split_subprotocol(reviewed))
+            )
             return
         self.state = ACCEPT[self.state]
         self.status = 101

@@ -39,7 +39,6 @@ class ClientRequest:
         "base",
         "body_max_bytes",
         "boot",
-        "borne",
         "chosen",
         "client",
         "footing",
@@ -48,6 +47,7 @@ class ClientRequest:
         "id",
         "identity",
         "keeper",
+        "kept_aside",
         "meter",
         "sender",
         "span",
@@ -70,9 +70,8 @@ class ClientRequest:
         self.sender = sender
         self.started_s = service.loop.now
         self.headers = head.headers  # without the runtime's key
-        self.borne: tuple[
-            tuple[str, str], ...
-        ] = ()  # that key, if it was set aside before it was checked
+        # That key, if it was set aside before it was checked.
+        self.kept_aside: tuple[tuple[str, str], ...] = ()
         self.app: App | None = None
         self.meter: Meter = service.meters.of_none
         self.spec: str | None = None
@@ -195,16 +194,16 @@ class ClientRequest:
 
     def set_aside(self, is_key: Callable[[tuple[str, str]], bool]) -> None:
         """Remove the runtime's keys before plugins see them; they are checked later."""
-        borne = tuple((name, value) for name, value in self.headers if is_key((name, value)))
-        if borne:
-            self.borne = borne
-            self.headers = tuple(pair for pair in self.headers if pair not in borne)
+        kept_aside = tuple((name, value) for name, value in self.headers if is_key((name, value)))
+        if kept_aside:
+            self.kept_aside = kept_aside
+            self.headers = tuple(pair for pair in self.headers if pair not in kept_aside)
 
     def take_token(self) -> None:
-        """Remove the query, a secret that must not get into logs; `borne` keeps it."""
+        """Remove the query, a secret that must not get into logs; `kept_aside` has it."""
         head = self.head
         if "?" in head.target:
-            self.borne = (("query", head.query),)
+            self.kept_aside = (("query", head.query),)
             self.head = head._replace(target=head.path)
 
     def show(self, headers: tuple[tuple[str, str], ...]) -> None:

@@ -15,29 +15,29 @@ class OpenFiles:
     def __repr__(self) -> str:
         return f"OpenFiles(warned={self._warned})"
 
-    def fit(self, asked: Settings, *, beside: int) -> Settings:
+    def fit(self, settings: Settings, *, beside: int) -> Settings:
         """The settings, as far as they are possible with this many workers beside the pool."""
-        fitted = fit(asked, beside=beside)
-        self.tell(asked, fitted)
+        fitted = fit(settings, beside=beside)
+        self.tell(settings, fitted)
         return fitted
 
-    def tell(self, asked: Settings, fitted: Settings) -> None:
-        """Warn of what was asked for and is not possible."""
+    def tell(self, settings: Settings, fitted: Settings) -> None:
+        """Warn of what is configured and not possible."""
         limits = fitted.connections_max, fitted.pool_size
         if limits == self._warned:
             return
         self._warned = limits
-        if fitted.connections_max < asked.connections_max:
+        if fitted.connections_max < settings.connections_max:
             self._log.warn(
                 "runtime.connections_limited",
                 "limit of open files allows fewer connections; raise it with `ulimit -n`",
                 connections=fitted.connections_max,
-                connections_max=asked.connections_max,
+                connections_max=settings.connections_max,
             )
-        if fitted.pool_size < asked.pool_size:
+        if fitted.pool_size < settings.pool_size:
             self._log.warn(
                 "runtime.workers_limited",
                 "limit of open files allows fewer workers; raise it with `ulimit -n`",
                 workers=fitted.pool_size,
-                pool_size=asked.pool_size,
+                pool_size=settings.pool_size,
             )

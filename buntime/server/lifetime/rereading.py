@@ -16,32 +16,32 @@ class Rereading:
     def __init__(
         self,
         live: LiveSettings,
-        asked: Settings,
+        configured: Settings,
         read: Callable[[], Settings],
         log: Log,
         *,
         fit: Callable[[Settings], Settings],
     ) -> None:
-        """`asked` are the settings as read at the start; where `live` listens may have been decided
-        elsewhere. `read` returns them as a start would read them now, `fit` reduces them to what
-        this machine allows.
+        """`configured` are the settings as read at the start; where `live` listens may have been
+        decided elsewhere. `read` returns them as a start would read them now, `fit` reduces them to
+        what this machine allows.
         """
         self._live = live
-        self._asked = asked
+        self._configured = configured
         self._read = read
         self._fit = fit
         self._log = log
 
     def fit_again(self) -> None:
-        """This machine now allows something else of what was asked for."""
-        asked = replace(self._asked, listen=self._live.now.listen)
-        self._live.replace(fitted(asked, self._fit(asked)))
+        """This machine now allows something else of what is configured."""
+        configured = replace(self._configured, listen=self._live.now.listen)
+        self._live.replace(fitted(configured, self._fit(configured)))
 
     def reread(self, audit: Audit) -> None:
         """Apply what has changed, and record it. Settings with a fault change nothing."""
-        origins = self._asked.origins
+        origins = self._configured.origins
         try:
-            self._asked, changed, late = reloaded(self._asked, self._read())
+            self._configured, changed, late = reloaded(self._configured, self._read())
         except UsageError as exc:
             self._log.error(
                 "settings.rejected",
@@ -52,7 +52,7 @@ class Rereading:
             return
         if late:
             self._log.warn("settings.restart_needed", "changed settings need a restart", names=late)
-        if changed or self._asked.origins != origins:
+        if changed or self._configured.origins != origins:
             self.fit_again()
         if changed:
             self._log.info("settings.changed", "settings changed", names=changed)

@@ -72,12 +72,12 @@ class Answers:
     """The reviewer of one request's answer."""
 
     __slots__ = (
-        "_asked",
         "_asked_s",
         "_cookies",
         "_exchange",
         "_fields",
         "_joined",
+        "_pending",
         "_shared",
         "_status",
         "_waits_for",
@@ -90,7 +90,7 @@ class Answers:
         self._cookies: list[tuple[str, str]] = []
         self._status = 0
         self._fields: Fields = ()
-        self._asked: tuple[Joined, int] | None = None  # and the number of the HOOK
+        self._pending: tuple[Joined, int] | None = None  # and the number of the HOOK
         self._asked_s = 0.0  # when
         self._waits_for: Joined | None = None  # its plugin changes
 
@@ -116,9 +116,9 @@ class Answers:
 
     def on_verdict(self, message: Message, payload: bytes) -> None:
         joined, number = self._take()
-        asked = Question(ON_RESPONSE, joined.hook.stage, seen=Change(self._status, self._fields))
+        expected = Question(ON_RESPONSE, joined.hook.stage, seen=Change(self._status, self._fields))
         try:
-            verdict = read_verdict(message, asked)
+            verdict = read_verdict(message, expected)
         except BadVerdict as exc:
             self._fail(joined, Failure.BAD, str(exc))
             return
@@ -155,11 +155,11 @@ class Answers:
                 waited_for, f"it did not start in {waited_for.hook.timeout_s:g} s"
             ):
                 self._ask_next()
-        elif self._asked is not None:
-            joined, number = self._asked
+        elif self._pending is not None:
+            joined, number = self._pending
             now = self._shared.loop.now
             give_up(self._shared.log, joined.hook, joined.worker, number, now)
-            self._asked = None
+            self._pending = None
             self._fail(joined, Failure.LATE, f"it did not answer in {joined.hook.timeout_s:g} s")
 
     # How it is done
@@ -188,22 +188,22 @@ class Answers:
 
     def _ask(self, joined: Joined) -> None:
         timeout_s = joined.hook.timeout_s
-        asked = question(ON_RESPONSE, self._exchange, joined.facts, joined.fields, timeout_s)
+        text = question(ON_RESPONSE, self._exchange, joined.facts, joined.fields, timeout_s)
         # An app has said it, and nobody has looked at it yet.
         head = to_json({"status": self._status, "headers": self._fields}).decode("ascii")
         self._shared.loop.timeouts(timeout_s).start(self)
         self._asked_s = self._shared.loop.now
-        self._asked = joined, joined.worker.ask(f'{asked},"response":{head}', self)
+        self._pending = joined, joined.worker.ask(f'{text},"response":{head}', self)
 
     def _take(self) -> tuple[Joined, int]:
-        if self._asked is None:
+        if self._pending is None:
             raise AssertionError("a verdict that nobody has asked for")
-        asked, self._asked = self._asked, None
-        self._shared.loop.timeouts(asked[0].hook.timeout_s).stop(self)
-        return asked
+        pending, self._pending = self._pending, None
+        self._shared.loop.timeouts(pending[0].hook.timeout_s).stop(self)
+        return pending
 
     def _give_up(self, reason: str) -> None:
-        if self._asked is not None:
+        if self._pending is not None:
             joined, number = self._take()
             joined.worker.asking.give_up(number, reason)
         if self._stop_waiting() is not None:

@@ -73,7 +73,7 @@ class ServiceCall:
         memory: CallMemory,
         maker: Calling,
         number: int,
-        asked: Asked,
+        request: Asked,
         plugin: str,
         arguments: Arguments,
         *,
@@ -102,10 +102,10 @@ class ServiceCall:
         self._held: list[bytes] = []
         self._held_bytes = 0
         self._fields: wire.Message = {
-            "service": asked.service,
-            "method": asked.method,
+            "service": request.service,
+            "method": request.method,
             "caller": self.caller,
-            "timeout_ms": round(asked.timeout_s * 1000) or 1,
+            "timeout_ms": round(request.timeout_s * 1000) or 1,
             **arguments.fields,
         }
 
@@ -185,15 +185,15 @@ class ServiceCall:
     # Of who is called
 
     def on_result(self, message: wire.Message, payload: bytes) -> None:
-        said = self._answer.begin(message, len(payload))
+        fields = self._answer.begin(message, len(payload))
         if self._answer.state is State.STREAM:
             self._stop_time()
-        self._pass_on({"type": wire.RESULT, **said}, payload)
+        self._pass_on({"type": wire.RESULT, **fields}, payload)
 
     def on_item(self, message: wire.Message, payload: bytes) -> None:
         self._for_caller.on_sent(cost_of(len(payload)))
-        said = self._answer.go_on(message, len(payload))
-        self._pass_on({"type": wire.ITEM, **said}, payload)
+        fields = self._answer.go_on(message, len(payload))
+        self._pass_on({"type": wire.ITEM, **fields}, payload)
 
     def on_provider_grant(self, credit_bytes: int) -> bool:
         is_news = self._for_provider.on_granted(credit_bytes)

@@ -91,8 +91,10 @@ class Calls:
         arguments = Arguments(message)
         caller = calling.caller
         try:
-            asked = read_call(message)
-            provider = self._plugins.services.provider_for(caller.name, caller.uses, asked.service)
+            request = read_call(message)
+            provider = self._plugins.services.provider_for(
+                caller.name, caller.uses, request.service
+            )
             worker = self._find(calling, provider)
             self._budget.begin(caller.name)
         except ServiceFault as fault:
@@ -103,13 +105,13 @@ class Calls:
             self.memory,
             calling,
             number,
-            asked,
+            request,
             provider.plugin,
             arguments,
             made_s=self._loop.now,
         )
         calling.made[number] = call
-        call.start_time(self._timeouts(asked.timeout_s))
+        call.start_time(self._timeouts(request.timeout_s))
         if worker is None:
             call.wait(payload)
             self._waiting[call] = None

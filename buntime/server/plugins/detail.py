@@ -29,7 +29,7 @@ def detail_of(roster: Roster, meters: PluginMeters, name: str, now: float) -> di
         "hookCounts": {hook: _counts(each) for hook, each in sorted(meter.hooks.items())},
         "keptVerdicts": {"used": meter.kept_hits, "notThere": meter.kept_misses},
         "calls": _calls(meter),
-        **(_said(manifest) if manifest is not None else _NOTHING),
+        **(_manifest_fields(manifest) if manifest is not None else _NOTHING),
         "options": options_json(options_of(roster, name)),
         "folder": str(found.folder),
         "isBundled": found.is_bundled,
@@ -42,7 +42,7 @@ def detail_of(roster: Roster, meters: PluginMeters, name: str, now: float) -> di
 _NOTHING: dict[str, Any] = {"uses": [], "dependencies": {}, "menus": [], "match": None}
 
 
-def _said(manifest: PluginManifest) -> dict[str, Any]:
+def _manifest_fields(manifest: PluginManifest) -> dict[str, Any]:
     """What its manifest says that matters to others."""
     return {
         "uses": list(manifest.uses),

@@ -85,12 +85,14 @@ def _of_plugin(roster: Roster, name: str) -> dict[str, Any]:
 def rows_of(floors: Floors) -> dict[str, dict[str, Held]]:
     """What operators set for apps, by glob and key, and where."""
     return {
-        row.glob: {name: Held(_said(name, word), word.place) for name, word in row.words.items()}
+        row.glob: {
+            name: Held(_shown_value(name, word), word.place) for name, word in row.words.items()
+        }
         for row in floors.rows
     }
 
 
-def _said(name: str, word: Word) -> object:
+def _shown_value(name: str, word: Word) -> object:
     if name == "env":
         return dict.fromkeys(word.value, _HIDDEN)
     return None if word.value is None else ROW_KEYS[name].dump(word.value)

@@ -187,7 +187,7 @@ class Installer:
             self._plugins.roster.switches.set(name, enabled=False, by=wish.by)
         folders.expect(name, known)
         yield self._in_thread(unfinished.switch)
-        self._plugins.reread(is_asked=False)
+        self._plugins.reread(is_requested=False)
         failure = yield self._outcome(name, known)
         if failure:
             raise ClientFault(422, "plugin_failed", failure)

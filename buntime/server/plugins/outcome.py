@@ -46,7 +46,7 @@ class Outcomes:
     def of_next_look(self) -> Ask:
         """Look at the folders, and wait until the result is known."""
         plugins = self._plugins
-        number = plugins.reread(is_asked=False)
+        number = plugins.reread(is_requested=False)
         return self.of(lambda: "" if plugins.looks >= number else None, _LOOK_S, "late")
 
     def _on_plugins(self) -> None:

@@ -54,9 +54,9 @@ def sites_of(roster: Roster) -> Mapping[str, PluginSite]:
 def is_trusted(roster: Roster, found: Found) -> bool:
     """As an operator decides; else true for the panel that comes with Buntime, where operators sign
     in."""
-    said = roster.config.of(found.name).frame
-    if said is not None:
-        return said.trusted
+    setting = roster.config.of(found.name).frame
+    if setting is not None:
+        return setting.trusted
     return found.is_bundled and found.name == PANEL
 
 

@@ -101,7 +101,7 @@ class Plugins:
         self._left_out: Mapping[str, str] = {}  # why each is left out, as the log has it
         self._sites: Mapping[str, PluginSite] = {}
         self._followers: list[Callable[[], None]] = [self.notices.on_plugins]
-        self._asked: list[str] = []  # to be restarted at the next look
+        self._to_restart: list[str] = []  # to be restarted at the next look
         self._is_look_due = False
         self.looks = self._looks_begun = 0  # the number of the last one that counts
         self._is_looking = self._is_due = self._is_closing = False
@@ -162,22 +162,22 @@ class Plugins:
         self.roster.switches.reread()
         self.options.reread()
         self._settle()
-        self.reread(is_asked=False)
+        self.reread(is_requested=False)
 
-    def reread(self, *, is_asked: bool = True) -> int:
+    def reread(self, *, is_requested: bool = True) -> int:
         """Look at folders and files again, and run what has changed.
 
         If an operator has asked, faults of the config file are reported again. Returns the number
         of the look that sees everything that is there now, see `looks`.
         """
-        if is_asked:
+        if is_requested:
             self.config_log.forget()
         if self._is_looking or self._is_closing:
             self._is_look_due = True  # this one may have missed what has changed since
             return self._looks_begun + 1
         self._is_looking, self._is_look_due = True, False
         self._looks_begun += 1
-        asked, self._asked = self._asked, []
+        to_restart, self._to_restart = self._to_restart, []
         settings, looker, kept = self._live.now, self._looker, self.options.now
         read = [
             (name, (life.tried.folder, life.tried_ns, life.tried_files, life.tried.watching))
@@ -187,7 +187,7 @@ class Plugins:
 
         def look() -> tuple[Look, list[str]]:
             changed = [name for name, known in read if changed_since(*known)]
-            return looker.again(settings, kept), changed + asked
+            return looker.again(settings, kept), changed + to_restart
 
         self._loop.run_blocking(look, partial(self._on_look, kept))
         return self._looks_begun
@@ -198,7 +198,7 @@ class Plugins:
         if life is None or found is None or found.app is None:
             return False
         self._log.info("plugin.reloading", "reloading a plugin", plugin=name, by=by)
-        self._asked.append(name)
+        self._to_restart.append(name)
         self.reread()
         return True
 
@@ -301,7 +301,7 @@ class Plugins:
 
     def _look_again(self) -> None:
         if not self._is_closing:
-            self.reread(is_asked=False)
+            self.reread(is_requested=False)
             self._loop.call_later(_LOOK_S, self._look_again)
 
     def _on_look(self, kept: KeptOptions, result: tuple[Look, list[str]] | BaseException) -> None:
@@ -309,13 +309,13 @@ class Plugins:
         if isinstance(result, BaseException):
             raise result
         if kept is not self.options.now:  # what it found is out of date
-            self._asked += result[1]
+            self._to_restart += result[1]
             self._is_look_due = True
         elif not self._is_closing:
             self.looks = self._looks_begun
             self._take(*result)
         if self._is_look_due:
-            self.reread(is_asked=False)
+            self.reread(is_requested=False)
 
     def _take(self, look: Look, changed: Sequence[str]) -> None:
         """This was found; the files of the plugins in `changed` differ from what was loaded."""

@@ -76,19 +76,19 @@ class PluginStore(Store):
 
     def refuse_in_the_way(self, name: str) -> None:
         """Raises ClientFault (409) if something occupies the plugin's place, or hides it."""
-        mine = os.path.join(self.root, name)
-        if is_real(mine) or (os.path.islink(mine) and self.release_at(name, VERSION) is None):
+        path = os.path.join(self.root, name)
+        if is_real(path) or (os.path.islink(path) and self.release_at(name, VERSION) is None):
             raise ClientFault(
                 409,
                 "plugin_in_the_way",
-                f"{mine} was not put there by an install; change it there, or move it away",
+                f"{path} was not put there by an install; change it there, or move it away",
             )
         for folder in self.earlier:
             if os.path.lexists(os.path.join(folder, name)):
                 raise ClientFault(
                     409,
                     "plugin_hidden",
-                    f"{os.path.join(folder, name)} counts in the place of {mine}; move it away",
+                    f"{os.path.join(folder, name)} counts in the place of {path}; move it away",
                 )
 
     def unlink(self, name: str) -> None:

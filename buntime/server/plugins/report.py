@@ -104,11 +104,11 @@ def _describe(roster: Roster, name: str, now: float) -> dict[str, object]:
 
 def _frame(roster: Roster, name: str) -> dict[str, object]:
     """Whether its pages share the origin where operators sign in, and who decided that."""
-    said, manifest = roster.config.of(name).frame, roster.serves_with(name).manifest
+    setting, manifest = roster.config.of(name).frame, roster.serves_with(name).manifest
     return {
         "trusted": is_trusted(roster, roster.found[name]),
         "asked": manifest is not None and manifest.frame == "trusted",
-        "origin": said and said.place,
+        "origin": setting and setting.place,
     }
 
 

@@ -35,21 +35,21 @@ class Roster:
 
     def would_run(self, name: str, manifest: PluginManifest | None) -> bool:
         """The same for one with this manifest, which need not exist yet."""
-        switch, said = self.switches.of(name), self.config.of(name).enabled
+        switch, setting = self.switches.of(name), self.config.of(name).enabled
         if switch is not None:
             return switch.enabled
-        if said is not None:
-            return said.value
+        if setting is not None:
+            return setting.value
         return manifest is None or manifest.enabled
 
     def switched_by(self, name: str) -> str:
         """Who decided that: "an operator (127.0.0.1) at 2026-11-26T17:32:04Z", the place in the
         config file, "its manifest".
         """
-        switch, said = self.switches.of(name), self.config.of(name).enabled
+        switch, setting = self.switches.of(name), self.config.of(name).enabled
         if switch is not None:
             return f"an operator ({switch.by}) at {switch.at}"
-        return BY_MANIFEST if said is None else said.place
+        return BY_MANIFEST if setting is None else setting.place
 
     def enabled(self) -> Iterator[Found]:
         return (found for name, found in self.found.items() if self.is_enabled(name))

@@ -106,12 +106,12 @@ class Way(Waiting):
     """One request's way; it is the responder while a hook is asked."""
 
     __slots__ = (
-        "_asked",
         "_asked_s",
         "_exchange",
         "_facts",
         "_hooks",
         "_next",
+        "_pending",
         "_seen",
         "_shared",
         "_then",
@@ -133,7 +133,7 @@ class Way(Waiting):
         self._then = then
         self._next = 0
         self._asked_s = 0.0  # when
-        self._asked: tuple[Part, Worker, int] | None = None  # and the number of the HOOK
+        self._pending: tuple[Part, Worker, int] | None = None  # and the number of the HOOK
         self._seen: Seen | None = None  # by that one
         self._waits_for: Part | None = None  # its plugin changes
 
@@ -222,7 +222,7 @@ class Way(Waiting):
             waited_for.meter.on_failure(Failure.AWAY)
             hook = waited_for.hook
             self._miss(hook, f"it did not start in {hook.timeout_s:g} s")
-        elif self._asked is not None:
+        elif self._pending is not None:
             part, worker, number = self._take()
             hook = part.hook
             worker.process.stacks.ask(
@@ -243,7 +243,7 @@ class Way(Waiting):
             self._go_on()
 
     def on_detached(self, reason: str) -> None:
-        if self._asked is not None:
+        if self._pending is not None:
             _, worker, number = self._take()
             worker.asking.give_up(number, reason)
         if self._waits_for is not None:
@@ -307,24 +307,24 @@ class Way(Waiting):
         part.timeouts.start(self)
         self._asked_s = self._shared.loop.now
         body = body_for(hook, exchange) if hook.body else None
-        self._asked, self._seen = (part, worker, worker.ask(text, self, body)), seen
+        self._pending, self._seen = (part, worker, worker.ask(text, self, body)), seen
 
     def _take(self) -> tuple[Part, Worker, int]:
-        asked, self._asked = self._asked, None
-        if asked is None:
+        pending, self._pending = self._pending, None
+        if pending is None:
             raise AssertionError("a verdict that nobody has asked for")
-        asked[0].timeouts.stop(self)
-        return asked
+        pending[0].timeouts.stop(self)
+        return pending
 
     def _is_kept(self, part: Part, worker: Worker, seen: Seen) -> bool:
         """Whether a kept verdict on such a request still holds; then it is applied."""
         kept, now = self._shared.kept, self._shared.loop.now
-        asked = (
+        key = (
             describe(part.hook, self._exchange, self._facts, worker, seen)
             if kept.size_bytes
             else None
         )
-        verdict = None if asked is None else kept.get(asked, now)
+        verdict = None if key is None else kept.get(key, now)
         if verdict is None:
             part.kept.kept_misses += 1
             return False

@@ -42,11 +42,11 @@ class PieceTaker(Asker, Protocol):
 class Asking:
     """The questions that one worker has."""
 
-    __slots__ = ("_asked", "_bodies", "_channel", "_late", "_late_since_s", "_takers")
+    __slots__ = ("_askers", "_bodies", "_channel", "_late", "_late_since_s", "_takers")
 
     def __init__(self, channel: Channel[Any]) -> None:
         self._channel = channel
-        self._asked: dict[int, Asker | None] = {}  # None: nobody waits for it any more
+        self._askers: dict[int, Asker | None] = {}  # None: nobody waits for it any more
         self._bodies: dict[int, HookBody] = {}  # that are not sent to their end
         self._takers: dict[int, PieceTaker | None] = {}  # of answers that have begun
         self._late = 0  # questions, since the last verdict
@@ -54,7 +54,7 @@ class Asking:
 
     def __len__(self) -> int:
         """How many questions it has, including those that nobody waits for."""
-        return len(self._asked) + len(self._takers)
+        return len(self._askers) + len(self._takers)
 
     @property
     def is_open(self) -> bool:
@@ -69,7 +69,7 @@ class Asking:
         """
         if not self._channel.is_open:
             return "its process has ended"
-        count = len(self._asked) + len(self._takers)
+        count = len(self._askers) + len(self._takers)
         if count >= _UNREAD_MAX and (self._channel.is_backed_up or count >= _UNANSWERED_MAX):
             return f"it has {count} questions in hand, and does not get on with them"
         return ""
@@ -79,7 +79,7 @@ class Asking:
 
         Built by hand, as a REQUEST is: each request may need one.
         """
-        self._asked[number] = asker
+        self._askers[number] = asker
         if body is None:
             self._channel.post_line(f'{{"type":"HOOK","id":{number},{text}}}\n'.encode("ascii"))
             return
@@ -124,7 +124,7 @@ class Asking:
     def give_up(self, number: int, reason: str) -> None:
         """Nobody waits for it any more."""
         self._bodies.pop(number, None)
-        for waiting in (self._asked, self._takers):
+        for waiting in (self._askers, self._takers):
             if waiting.get(number) is not None:
                 waiting[number] = None
                 self._channel.post({"type": wire.CANCEL, "id": number, "reason": reason})
@@ -146,7 +146,7 @@ class Asking:
         if number in self._takers:
             self._break_off(number)
             return
-        asker = self._asked.pop(number)
+        asker = self._askers.pop(number)
         self._bodies.pop(number, None)
         if not claims.flag(message.get("end", True)):
             self._takers[number] = None
@@ -169,8 +169,8 @@ class Asking:
 
     def lose(self) -> None:
         """The worker has ended."""
-        lost = [*self._asked.values(), *self._takers.values()]
-        self._asked, self._takers, self._bodies = {}, {}, {}
+        lost = [*self._askers.values(), *self._takers.values()]
+        self._askers, self._takers, self._bodies = {}, {}, {}
         for asker in lost:
             if asker is not None:
                 asker.on_lost()

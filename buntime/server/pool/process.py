@@ -59,9 +59,9 @@ class Process:
         self._loop = loop
         self._on_exit = on_exit
         with contextlib.ExitStack() as on_failure, contextlib.ExitStack() as in_any_case:
-            self.channel, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
+            self.channel, worker_end = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
             on_failure.callback(self.channel.close)
-            in_any_case.callback(theirs.close)
+            in_any_case.callback(worker_end.close)
             lifeline, self._lifeline = os.pipe()
             on_failure.callback(os.close, self._lifeline)
             in_any_case.callback(os.close, lifeline)
@@ -70,8 +70,8 @@ class Process:
             in_any_case.callback(os.close, their_stacks)
             if user is not None:
                 _give_away(lifeline, user)  # every process of the worker opens it once more
-            passed = (theirs.fileno(), lifeline, their_stacks)
-            for end in (self.channel, theirs):
+            passed = (worker_end.fileno(), lifeline, their_stacks)
+            for end in (self.channel, worker_end):
                 end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _CHANNEL_BUFFER_BYTES)
             start = partial(_start, [*command, *map(str, passed)], environ, passed, user)
             self._popen = confined(sandbox, start)

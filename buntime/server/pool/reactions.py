@@ -87,21 +87,21 @@ class Reactions:
         self._acts.carry_out(self._scheduler.up(worker.number, self._loop.now))
 
     def on_ready(self, worker: Worker, message: Message) -> None:
-        said = claims.ready(message)
+        ready = claims.ready(message)
         record, now = self._scheduler.workers[worker.number], self._loop.now
         deployment = self._deployments.of(record.app)
-        asked = deployment.app.manifest.concurrency if deployment is not None else None
-        decisions = self._scheduler.loaded(worker.number, asked or said.concurrency, now)
+        concurrency = deployment.app.manifest.concurrency if deployment is not None else None
+        decisions = self._scheduler.loaded(worker.number, concurrency or ready.concurrency, now)
         if deployment is None or not record.boot.is_loaded:
             return
-        record.boot.loaded_s, record.boot.took_ms = now, said.boot_ms
-        deployment.learn_files(said.files)
-        if said.imports is not None:
-            deployment.cold_start = ColdStart(said.boot_ms, said.imports)
+        record.boot.loaded_s, record.boot.took_ms = now, ready.boot_ms
+        deployment.learn_files(ready.files)
+        if ready.imports is not None:
+            deployment.cold_start = ColdStart(ready.boot_ms, ready.imports)
         self._supervisor.stop_boot_timer(worker.number)
-        worker.log.debug("worker.ready", "worker ready", kind=said.kind, boot_ms=said.boot_ms)
+        worker.log.debug("worker.ready", "worker ready", kind=ready.kind, boot_ms=ready.boot_ms)
         self._stats.meters.of(deployment.app).on_boot(now - record.born_s)
-        self._advise(deployment, worker, said)
+        self._advise(deployment, worker, ready)
         self._acts.carry_out(decisions)
         self._deployments.loaded(deployment)
         if self.onlooker is not None:
@@ -382,8 +382,8 @@ class Reactions:
         if deployment is not None and may_retry:
             exchange.meter.retries += 1
             # What it requests now: its session may have been with a worker of an older version.
-            asked = exchange.app or deployment.app
-            self._acts.enqueue(exchange, self._deployments.serving(asked) or deployment)
+            app = exchange.app or deployment.app
+            self._acts.enqueue(exchange, self._deployments.serving(app) or deployment)
         else:
             name = deployment.app.name if deployment is not None else ""
             exchange.fail(faults.not_loaded(deployment) if is_broken else faults.worker_died(name))

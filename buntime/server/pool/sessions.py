@@ -64,8 +64,8 @@ class Sessions:
     def _state_of(self, number: int, app: App) -> AppState | None:
         # Called for each request, because this notices changes of the code.
         deployment = self._acts.deployments.current(app)
-        asked = deployment.state if deployment is not None else None
-        return self._scheduler.keeps_session(number, asked, self._loop.now)
+        state = deployment.state if deployment is not None else None
+        return self._scheduler.keeps_session(number, state, self._loop.now)
 
 
 def with_cookie(

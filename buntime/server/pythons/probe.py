@@ -80,7 +80,7 @@ def probe(
         env["HOME"] = user.home
     command = [executable, "-I", "-S", "-c", _PROBE]
     try:
-        said = ask(
+        answer = ask(
             command,
             env=env,
             timeout_s=timeout_s,
@@ -91,16 +91,16 @@ def probe(
     except (OSError, ValueError, NotConfined) as exc:
         reason = exc.strerror if isinstance(exc, OSError) else None
         return f"{executable} cannot be run: {reason or exc}"
-    if said.is_late:
+    if answer.is_late:
         return f"{executable} gave no answer within {timeout_s:g} s"
-    return _read_answer(executable, said.text, said.returncode)
+    return _read_answer(executable, answer.text, answer.returncode)
 
 
 def _read_answer(executable: str, output: str, returncode: int) -> Interpreter | str:
     answers = [line for line in output.splitlines() if line.startswith(_MARK)]
     if not answers:
-        said = output.strip().splitlines() or [f"exit code {returncode}"]
-        return f"{executable} is not a Python 3: {shown(said[-1])}"
+        lines = output.strip().splitlines() or [f"exit code {returncode}"]
+        return f"{executable} is not a Python 3: {shown(lines[-1])}"
     try:
         answer = _Answer(**json.loads(answers[-1].removeprefix(_MARK)))
         numbers = tuple(map(int, answer.version))

@@ -98,10 +98,10 @@ def try_out(python: str, identity: Identity, needs: Needs) -> str:
     trial = json.dumps([identity.uid, identity.gid, identity.groups, needs._asdict()])
     try:
         command = [python, "-I", "-S", "-X", "utf8", "-c", _TRIAL, trial]
-        said = ask(command, env={}, timeout_s=_TIMEOUT_S)
+        answer = ask(command, env={}, timeout_s=_TIMEOUT_S)
     except OSError as exc:
         return f"could not be tried out: {exc}"
-    output = said.text.strip()
-    if said.is_late or not output.startswith(_MARK):
-        return f"could not be tried out: {output or said.returncode}"
+    output = answer.text.strip()
+    if answer.is_late or not output.startswith(_MARK):
+        return f"could not be tried out: {output or answer.returncode}"
     return output.removeprefix(_MARK)

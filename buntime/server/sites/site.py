@@ -158,7 +158,7 @@ class StaticSite:
         Raises ClientFault: 404, 405, 412, 416; and ServerFault(503) if files cannot be read.
         """
         check_method(method)
-        asked = read_fields(headers)
+        request = read_fields(headers)
         # A path that needs no decoding is itself the key, if it names a file. Only checked paths
         # ever became keys.
         key = "" if "%" in path else self._key(path)
@@ -169,10 +169,10 @@ class StaticSite:
                 raise not_found()
             if not path or self._is_bare_folder(target, now_s):
                 return _moved(folder_location(base, target, query))
-            key, file = self._resolve(target, asked, now_s)
+            key, file = self._resolve(target, request, now_s)
             if file is None:
-                return self._answer_missing(method, asked, base, now_s)
-        return self._send(method, asked, key, file, base)
+                return self._answer_missing(method, request, base, now_s)
+        return self._send(method, request, key, file, base)
 
     def forget(self) -> None:
         """Drop all that is known, so that each file is read again."""
@@ -192,11 +192,13 @@ class StaticSite:
             return False
         return self._find(f"{target.key}/{_FOLDER_INDEX}", now_s) is not None
 
-    def _resolve(self, target: SitePath, asked: Asked, now_s: float) -> tuple[str, SiteFile | None]:
+    def _resolve(
+        self, target: SitePath, request: Asked, now_s: float
+    ) -> tuple[str, SiteFile | None]:
         """The file that answers, with its key: the requested one, or the entrypoint."""
         key = self._key(target.key)
         file = self._find(key, now_s)
-        if file is None and is_navigation(asked, target):
+        if file is None and is_navigation(request, target):
             spa = (
                 self._find(_MISSING, now_s) is None if self._rules.spa is None else self._rules.spa
             )
@@ -205,12 +207,12 @@ class StaticSite:
                 file = self._find(key, now_s)
         return key, file
 
-    def _answer_missing(self, method: str, asked: Asked, base: str, now_s: float) -> StaticAnswer:
+    def _answer_missing(self, method: str, request: Asked, base: str, now_s: float) -> StaticAnswer:
         """The site's own 404 page, for clients that accept a page. Raises ClientFault (404)."""
-        page = self._find(_MISSING, now_s) if accepts_html(asked.accept) else None
+        page = self._find(_MISSING, now_s) if accepts_html(request.accept) else None
         if page is None:
             raise not_found()
-        answer = self._send(method, asked._replace(conditions={}), _MISSING, page, base)
+        answer = self._send(method, request._replace(conditions={}), _MISSING, page, base)
         answer.status = 404
         answer.headers = [field for field in answer.headers if field[0] not in _OF_A_FILE]
         return answer
@@ -275,10 +277,12 @@ class StaticSite:
     def _drop(self, key: str) -> None:
         self._held_bytes -= self._files.pop(key).held_bytes
 
-    def _send(self, method: str, asked: Asked, key: str, file: SiteFile, base: str) -> StaticAnswer:
+    def _send(
+        self, method: str, request: Asked, key: str, file: SiteFile, base: str
+    ) -> StaticAnswer:
         for _ in range(_ATTEMPTS):
-            form = file.choose(asked.accept_encoding, base)
-            status, fields, spans = plan(method, asked.conditions, form.representation)
+            form = file.choose(request.accept_encoding, base)
+            status, fields, spans = plan(method, request.conditions, form.representation)
             if method == "HEAD" or spans == ():
                 return StaticAnswer(status, list(fields), b"")
             if form.body is not None:

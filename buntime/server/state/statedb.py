@@ -44,11 +44,11 @@ if TYPE_CHECKING:
     from sqlite3 import Connection
 
 RETRY_S = 10.0
-ASKED_MAX = 1000  # that may wait; more are refused, as a slow disk must have an end
+JOBS_MAX = 1000  # that may wait; more are refused, as a slow disk must have an end
 _T = TypeVar("_T")
 
 
-class _Asked(NamedTuple):
+class _Job(NamedTuple):
     work: Callable[["Connection"], Any]
     then: Callable[[Any], None]
     is_bare: bool = False  # in no transaction
@@ -78,7 +78,7 @@ class StateDb:
         self._thread: threading.Thread | None = None
         # of both; `_wake` guards them
         self._wake = threading.Condition()
-        self._asked: deque[_Asked] = deque()
+        self._jobs: deque[_Job] = deque()
         self._is_closing = False
         # of the thread, which others only read
         self._trouble = ""
@@ -123,27 +123,27 @@ class StateDb:
 
         `work` neither commits nor rolls back, and returns nothing that needs the connection.
         """
-        self._put(_Asked(work, then))
+        self._put(_Job(work, then))
 
     def copy(self, path: str, then: Callable[[BaseException | None], None]) -> None:
         """Write a copy of everything committed to a new file; `then` as for `ask`."""
-        self._put(_Asked(lambda connection: copy_file(connection, path), then, is_bare=True))
+        self._put(_Job(lambda connection: copy_file(connection, path), then, is_bare=True))
 
-    def _put(self, asked: _Asked) -> None:
+    def _put(self, job: _Job) -> None:
         trouble = self._folder.trouble
         if self._folder.is_off:
-            self.loop.call_soon(partial(asked.then, StateOff()))
+            self.loop.call_soon(partial(job.then, StateOff()))
             return
         if self._is_closing:
             trouble = "the runtime is stopping"
         with self._wake:
-            if not trouble and len(self._asked) >= ASKED_MAX:
-                trouble = f"{ASKED_MAX} others already wait for {self.path}; check that disk"
+            if not trouble and len(self._jobs) >= JOBS_MAX:
+                trouble = f"{JOBS_MAX} others already wait for {self.path}; check that disk"
             if not trouble:
-                self._asked.append(asked)
+                self._jobs.append(job)
                 self._wake.notify()
         if trouble:
-            self.loop.call_soon(partial(asked.then, StateFault(trouble)))
+            self.loop.call_soon(partial(job.then, StateFault(trouble)))
 
     def close(self) -> None:
         """Let the thread do what was asked, close the file, and end; this does not wait for it."""
@@ -160,22 +160,22 @@ class StateDb:
     def _run(self) -> None:
         self._open()
         while True:
-            asked, is_closing = self._next()
-            if asked is not None:
-                self._on_loop(partial(asked.then, self._do(asked.work, asked.is_bare)))
+            job, is_closing = self._next()
+            if job is not None:
+                self._on_loop(partial(job.then, self._do(job.work, job.is_bare)))
             elif is_closing:
                 break
             if self._trouble and monotonic() >= self._look_at:
                 self._look_again()
         self._let_go()
 
-    def _next(self) -> tuple[_Asked | None, bool]:
+    def _next(self) -> tuple[_Job | None, bool]:
         """The first pending work, if any, after waiting for it; and whether the end has come."""
         with self._wake:
-            if not self._asked and not self._is_closing:
+            if not self._jobs and not self._is_closing:
                 wait_s = max(0.0, self._look_at - monotonic())
                 self._wake.wait(wait_s if self._trouble else None)
-            return self._asked.popleft() if self._asked else None, self._is_closing
+            return self._jobs.popleft() if self._jobs else None, self._is_closing
 
     def _look_again(self) -> None:
         self._look_at = monotonic() + self._retry_s

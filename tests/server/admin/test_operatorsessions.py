@@ -154,7 +154,7 @@ def test_several(subject: Subject) -> None:
     one, two = subject.begin("master"), subject.begin("link")
     assert subject.find("x", one.token, "y" * 43) == one
     assert subject.find(one.token, two.token) is None
-    assert [each.token for each in subject.sessions.borne(bearing(one.token, two.token))] == [
+    assert [each.token for each in subject.sessions.sessions_in(bearing(one.token, two.token))] == [
         one.token,
         two.token,
     ]
