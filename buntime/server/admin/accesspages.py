@@ -144,7 +144,7 @@ def _identity(call: Call) -> Mapping[str, object] | None:
     """The identity assumed to have signed in."""
     user, names = call.query["user"], {}
     for name in ("roles", "groups"):
-        given = call.query[name]
-        if given:
-            names[name] = [each.strip() for each in given.split(",")]
+        text = call.query[name]
+        if text:
+            names[name] = [each.strip() for each in text.split(",")]
     return {**names, **({"user": user} if user else {})} if user or names else None

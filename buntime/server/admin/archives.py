@@ -56,15 +56,16 @@ class Archives:
         file: IO[bytes],
         digest: str | None,
         *,
-        begun: Callable[[], None],
+        on_begin: Callable[[], None],
         then: Then,
     ) -> None:
-        """Receive the archive into `file`, see `upload.open_upload`; `begun` is called at its turn.
+        """Receive the archive into `file`, see `upload.open_upload`.
 
-        `digest` is the SHA-256 it must have. `then` gets the upload, or the fault.
+        `on_begin` is called at its turn. `digest` is the SHA-256 it must have. `then` gets the
+        upload, or the fault.
         """
         self._turns.take()(
-            lambda _: call.guard(lambda: self._receive(call, file, digest, begun, then))
+            lambda _: call.guard(lambda: self._receive(call, file, digest, on_begin, then))
         )
 
     def _receive(
@@ -72,7 +73,7 @@ class Archives:
         call: Call,
         file: IO[bytes],
         digest: str | None,
-        begun: Callable[[], None],
+        on_begin: Callable[[], None],
         then: Then,
     ) -> None:
         # hashlib and tempfile would take 5 ms of a start.
@@ -93,7 +94,7 @@ class Archives:
                 self._unwrap(call, upload, then)
 
         upload = Upload(self._loop, file, received)
-        begun()
+        on_begin()
         receiving = Receiving(call.exchange, upload)
         upload.more = receiving.more
         receiving.begin(self._live.now.upload_max_bytes, archive_too_large)

@@ -143,8 +143,8 @@ class DeployPages:
                 raise result
             self._carry(call, deploy, wish, result)
 
-        begun = partial(deploy.attempt, Step.RECEIVED)
-        self._archives.take(call, file, digest, begun=begun, then=received)
+        on_begin = partial(deploy.attempt, Step.RECEIVED)
+        self._archives.take(call, file, digest, on_begin=on_begin, then=received)
 
     def _carry(self, call: Call, deploy: Deploy, wish: Wish, upload: "Upload") -> None:
         deploy.reach(Step.RECEIVED, bytes=upload.size_bytes, digest=upload.digest)
@@ -291,8 +291,8 @@ def _open(
     # See `DeployPages._receive`.
     from buntime.server.deploys.upload import open_upload
 
-    there = store.record_of(app, version)
-    if there is not None and there.digest == digest and not wish.ttl_s:
+    record = store.record_of(app, version)
+    if record is not None and record.digest == digest and not wish.ttl_s:
         return store.active(app) == version
     # Without a digest, whether the content differs is known only when it has arrived.
     replaces = wish.replaces or digest is None

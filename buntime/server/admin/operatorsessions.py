@@ -252,8 +252,8 @@ class OperatorSessions:
             used_at=now,
             expires_at=sign_in.caller.expires_at,
         )
-        gone = [*self._sessions.over(now), *self._sessions.put(session)]
-        for each in gone:
+        ended = [*self._sessions.over(now), *self._sessions.put(session)]
+        for each in ended:
             self._forget(each)
         found = Found(session, token, sign_in.caller)
 
@@ -262,7 +262,7 @@ class OperatorSessions:
                 f"INSERT OR REPLACE INTO sessions ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?)",
                 session,
             )
-            _delete(connection, [each.digest for each in gone])
+            _delete(connection, [each.digest for each in ended])
 
         self._db.ask(work, lambda _: then(found))
 
@@ -280,11 +280,11 @@ class OperatorSessions:
             self._forget(each)
         digests = [each.digest for each in ended]
 
-        def gone(fault: BaseException | None) -> None:
+        def done(fault: BaseException | None) -> None:
             for digest in digests:
                 self._gone(digest, fault)
 
-        self._db.ask(lambda connection: _delete(connection, digests), gone)
+        self._db.ask(lambda connection: _delete(connection, digests), done)
         return len(ended)
 
     def _forget(self, session: Session) -> None:
@@ -307,10 +307,10 @@ class OperatorSessions:
 
     def _take(self, kept: list[Session] | BaseException) -> None:
         if not isinstance(kept, BaseException):
-            here = {each.digest for each in self._sessions}
+            known = {each.digest for each in self._sessions}
             over = [each for each in kept if each.digest in self._ended]
             for each in sorted(kept, key=lambda session: session.used_at):
-                if each.digest not in here and each.digest not in self._ended:
+                if each.digest not in known and each.digest not in self._ended:
                     self._sessions.put(each)
             over += self._sessions.over(self._clock())
             for each in over:

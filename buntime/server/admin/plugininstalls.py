@@ -78,8 +78,8 @@ class PluginInstallPages:
         )
 
     def _changeable(self, name: str) -> object:
-        there = name in self._plugins.roster.found
-        return changeable(self._plugins, name) if there else None
+        is_found = name in self._plugins.roster.found
+        return changeable(self._plugins, name) if is_found else None
 
     def _looked(
         self, call: Call, digest: str | None, result: IO[bytes] | BaseException | None
@@ -97,9 +97,9 @@ class PluginInstallPages:
         elif call.is_gone:
             result.close()
         else:
-            begun = partial(deploy.attempt, Step.RECEIVED)
+            on_begin = partial(deploy.attempt, Step.RECEIVED)
             received = partial(self._received, call, deploy)
-            self._archives.take(call, result, digest, begun=begun, then=received)
+            self._archives.take(call, result, digest, on_begin=on_begin, then=received)
 
     def _received(self, call: Call, deploy: Deploy, result: "Upload | HttpError") -> None:
         if isinstance(result, HttpError):
@@ -192,8 +192,12 @@ def _open(store: PluginStore, name: str, digest: str | None, size_bytes: int) ->
     from buntime.server.deploys.upload import open_upload
 
     store.refuse_in_the_way(name)
-    there = store.release_at(name, VERSION)
-    if there is not None and digest is not None and there.endswith(f"-{digest[:_DIGEST_CHARS]}"):
+    release = store.release_at(name, VERSION)
+    if (
+        release is not None
+        and digest is not None
+        and release.endswith(f"-{digest[:_DIGEST_CHARS]}")
+    ):
         return None
     check_room(store.root, size_bytes)
     return open_upload(store.folder_of_uploads)

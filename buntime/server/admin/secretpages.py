@@ -53,27 +53,27 @@ class SecretPages:
     def _list(self, call: Call) -> None:
         holder = _holder(call)
         used = self._used(call, holder)
-        there = self._secrets.found.get(holder, {})
-        page, following = call.page(there)
+        stored = self._secrets.found.get(holder, {})
+        page, following = call.page(stored)
         call.tagged(
             {
                 "holder": holder,
                 "secrets": [
-                    {**secret_json(name, there[name]), "isUsed": name in (used or ())}
+                    {**secret_json(name, stored[name]), "isUsed": name in (used or ())}
                     for name in page
                 ],
-                "missing": sorted((used or set()) - there.keys()),
+                "missing": sorted((used or set()) - stored.keys()),
                 "next": following,
             },
-            of=[self._state(holder, name) for name in sorted(there)],
+            of=[self._state(holder, name) for name in sorted(stored)],
         )
 
     def _show(self, call: Call) -> None:
         holder, name = _holder(call), _name(call)
-        used, there = self._used(call, holder), self._secrets.found.get(holder, {})
-        if name not in there:
+        used, stored = self._used(call, holder), self._secrets.found.get(holder, {})
+        if name not in stored:
             raise _not_there(holder, name)
-        secret = {**secret_json(name, there[name]), "isUsed": name in (used or ())}
+        secret = {**secret_json(name, stored[name]), "isUsed": name in (used or ())}
         call.tagged(secret, of=self._state(holder, name))
 
     def _state(self, holder: str, name: str) -> list[str] | None:

@@ -111,9 +111,9 @@ def changed_since(
         snapshot = snap(folder, watching)
     except OSError:  # no descriptors: better load the code again than miss a change
         return "."
-    gone = known - snapshot.keys() if known is not None else ()
+    removed = known - snapshot.keys() if known is not None else ()
     changed = (path for path in snapshot if _changed_ns(folder, path) > wall_ns - _COARSE_NS)
-    return min(gone, default="") or next(changed, "")
+    return min(removed, default="") or next(changed, "")
 
 
 def _changed_ns(folder: str | Path, path: str) -> int:

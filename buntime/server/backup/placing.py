@@ -60,9 +60,9 @@ def plan_of(head: Head, target: Target) -> Mapping[Section, Planned]:
         else:
             dirs = target.app_dirs if section.kind == "apps" else target.plugin_dirs
             if int(section.name) >= len(dirs):
-                there = head.apps if section.kind == "apps" else head.plugins
+                names = head.apps if section.kind == "apps" else head.plugins
                 raise Failed(
-                    f"the backup has {len(there)} folders of {section.kind}: {', '.join(there)}; "
+                    f"the backup has {len(names)} folders of {section.kind}: {', '.join(names)}; "
                     f"name as many (--{'dir' if section.kind == 'apps' else 'plugin-dirs'} A:B)"
                 )
             place = os.path.realpath(dirs[int(section.name)])

@@ -151,13 +151,13 @@ class _Reader:
             if info.name == CONTENTS and info.isreg():
                 self._last = info
                 return
-            here, path = section_of(info.name, self.head)
-            if here != section:
-                if here in done:
+            own, path = section_of(info.name, self.head)
+            if own != section:
+                if own in done:
                     raise BadBackup(f"{info.name[:200]!r} stands apart from the rest of its folder")
-                done.add(here)
-                section = here
-            yield _Member(here, path, info, self._content(here, path, info))
+                done.add(own)
+                section = own
+            yield _Member(own, path, info, self._content(own, path, info))
         raise BadBackup(f"its end, {CONTENTS}, is missing: it was cut")
 
     def contents(self) -> Iterator[dict[str, Any]]:

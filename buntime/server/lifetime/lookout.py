@@ -194,8 +194,8 @@ class Lookout:
         self.looks += 1
         self._unregister()  # its lists of folders belong to the thread now
         self._drop_unserved()
-        begun = self._suspect if self._is_watched else self._followed.keys()
-        files = {each: self._followed[each] for each in begun if each in self._followed}
+        chosen = self._suspect if self._is_watched else self._followed.keys()
+        files = {each: self._followed[each] for each in chosen if each in self._followed}
         files |= {each: self._followed[each] for each in self._files if each in self._followed}
         self._suspect = set()
         roots, before, followed = (

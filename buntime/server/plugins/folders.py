@@ -114,8 +114,8 @@ class PluginFolders:
                 places.setdefault(name, known.folder.path)
         looked = (self._look_at(*place, self._known.get(place[0])) for place in places.items())
         self._known = {each.folder.name: each for each in looked if each is not None}
-        there = [each.folder for each in self._known.values()]
-        config = choose([each.manifest for each in there if each.manifest is not None])
+        listed = [each.folder for each in self._known.values()]
+        config = choose([each.manifest for each in listed if each.manifest is not None])
         found = {
             name: self._equip(each, config, kept.get(name, NONE))
             for name, each in self._known.items()

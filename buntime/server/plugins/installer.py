@@ -138,8 +138,8 @@ class Installer:
         wish.check()
         refuse_bundled(self._plugins.roster, name)
         yield self._in_thread(lambda: store.refuse_in_the_way(name))
-        there = yield self._in_thread(lambda: store.release_at(name, VERSION))
-        if there == release.folder:
+        current = yield self._in_thread(lambda: store.release_at(name, VERSION))
+        if current == release.folder:
             deploy.reach(Step.UNCHANGED)
             return
         unfinished = yield self._in_thread(lambda: store.begin(release))

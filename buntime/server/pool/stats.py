@@ -112,9 +112,9 @@ class PoolStats:
 
     def to_json(self, *, cache_size: int, evictions: int) -> dict[str, object]:
         """The fixed names; `cacheHitRate` from 0 to 1, `avgRequestDuration` in milliseconds."""
-        given = self.hits + self.misses
+        lookups = self.hits + self.misses
         return {
-            "cacheHitRate": round(self.hits / given, 4) if given else 0.0,
+            "cacheHitRate": round(self.hits / lookups, 4) if lookups else 0.0,
             "cacheSize": cache_size,
             "evictionCount": evictions,
             "hitCount": self.hits,

@@ -40,10 +40,10 @@ def find_place(setting: str, *, mount: str = _MOUNT) -> Place:
         reason = "no cgroup is delegated to the runtime: Delegate=yes in a unit of systemd does it"
         return Place(None, reason=reason)
     try:
-        there = _read(f"{folder}/cgroup.controllers").split()
+        controllers = _read(f"{folder}/cgroup.controllers").split()
     except OSError as exc:
         return Place(None, reason=f"{exc.filename}: {exc.strerror}")
-    found = tuple(name for name in CONTROLLERS if name in there)
+    found = tuple(name for name in CONTROLLERS if name in controllers)
     reason = "" if found else f"{folder} has none of the controllers {', '.join(CONTROLLERS)}"
     return Place(folder, found, reason)
 

@@ -85,11 +85,11 @@ class Secrets:
     def missing(self, app: App) -> dict[str, str]:
         """The secrets that it asks for and that have no value, by name, with the reason if
         known."""
-        there = self.found.get(holder_of(app.name, app.version), {})
+        stored = self.found.get(holder_of(app.name, app.version), {})
         return {
-            name: there[name].fault if name in there else ""
+            name: stored[name].fault if name in stored else ""
             for name in app.manifest.secrets
-            if name not in there or there[name].fault
+            if name not in stored or stored[name].fault
         }
 
 
@@ -265,8 +265,8 @@ class SecretStore(Secrets):
             )
 
     def _tell_of_faults(self) -> None:
-        for holder, there in self.found.items():
-            for name, stored in there.items():
+        for holder, secrets in self.found.items():
+            for name, stored in secrets.items():
                 if stored.fault and stored.fault not in self._reported:
                     self._reported.add(stored.fault)
                     self._warn(
@@ -289,8 +289,8 @@ def changes(before: Found, after: Found) -> Changes:
     return found
 
 
-def _value(there: Mapping[str, Stored], name: str) -> str | None:
-    stored = there.get(name)
+def _value(secrets: Mapping[str, Stored], name: str) -> str | None:
+    stored = secrets.get(name)
     return None if stored is None or stored.fault else stored.value
 
 
@@ -301,7 +301,7 @@ def _kept(before: Found, found: Found) -> Found:
             name: stored
             if stored.is_lasting or (old := before.get(holder, {}).get(name)) is None
             else old
-            for name, stored in there.items()
+            for name, stored in secrets.items()
         }
-        for holder, there in found.items()
+        for holder, secrets in found.items()
     }

@@ -137,19 +137,19 @@ class AppFiles:
                 found.append(each)
         found.sort()
         total = sum(each.size_bytes for each in found)
-        gone = 0
+        removed = 0
         while total > self._keeping.total_bytes:
-            self._remove(found[gone])
-            total -= found[gone].size_bytes
-            gone += 1
-        in_use = [each for each in found[gone:] if each.number == 0 and each.size_bytes]
+            self._remove(found[removed])
+            total -= found[removed].size_bytes
+            removed += 1
+        in_use = [each for each in found[removed:] if each.number == 0 and each.size_bytes]
         known, self._begun = self._begun, {}
         for each in in_use:
-            begun = known.get(each.inode) or self._first_time(each)
-            if begun < now - piece_s and each.app is not None:
+            since = known.get(each.inode) or self._first_time(each)
+            if since < now - piece_s and each.app is not None:
                 self._file_of(each.app).put_aside()
             else:
-                self._begun[each.inode] = begun
+                self._begun[each.inode] = since
 
     def _file_of(self, app: str) -> _AppFile:
         file = self._files.get(app)
