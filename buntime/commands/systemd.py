@@ -7,16 +7,16 @@ import os.path
 from dataclasses import dataclass
 
 SERVICE = """\
-# Buntime as a service of systemd. Changes belong into a drop-in: systemctl edit buntime.service
-# docs/deployment.md tells how, and what each group of lines is for.
+# Buntime as a service of systemd. Make changes in a drop-in: systemctl edit buntime.service
+# docs/deployment.md explains how, and what each group of lines is for.
 
 [Unit]
 Description=Buntime, serves the web apps in folders
 After=network-online.target buntime.socket
 Wants=network-online.target
-# systemd holds the sockets: while the runtime is restarted, clients wait there.
+# systemd holds the sockets: clients wait there while the runtime restarts.
 Requires=buntime.socket
-# A runtime that crashes is started again, but not without end: that is a fault of the machine.
+# A runtime that crashes is restarted, but not for ever: then the machine is at fault.
 StartLimitIntervalSec=60
 StartLimitBurst=30
 
@@ -25,29 +25,29 @@ Type=notify
 # The binary's first process waits for its second one, which is the runtime.
 NotifyAccess=all
 ExecStart={command} --env-file {settings}
-# Reads {settings} again, loads changed apps anew, opens the log's file anew.
+# Reads {settings} again, reloads changed apps, and reopens the log file.
 ExecReload=/bin/kill -HUP $MAINPID
-# SIGTERM is for the runtime, which ends its workers itself.
+# SIGTERM goes to the runtime, which ends its workers itself.
 KillMode=mixed
 TimeoutStartSec=90
 TimeoutStopSec=75
 WatchdogSec=30
 Restart=on-failure
 RestartSec=1
-# Else the journal calls the lines of an archive python3.
+# Otherwise the journal labels the lines of the .pyz with python3.
 SyslogIdentifier=buntime
-# A wrong setting is not mended by trying again.
+# Restarting does not correct a wrong setting.
 RestartPreventExitStatus=2
 
 User={user}
 Group={user}
 UMask=0027
-# RUNTIME_MASTER_KEY=...: systemd reads the file, so it can be closed to apps: root's, mode 600.
+# For RUNTIME_MASTER_KEY=...: systemd reads it, so apps need no access: owner root, mode 600.
 EnvironmentFile=-{secrets}
 Environment=HOME=/var/lib/buntime
 Environment=RUNTIME_ENV=production
 Environment=RUNTIME_STATE_DIR=/var/lib/buntime
-# Keys, secrets, data and logs; and the folders that deploys and plugins go into.
+# Keys, secrets, data and logs, and the folders for deploys and plugins.
 StateDirectory=buntime buntime-apps buntime-plugins
 CacheDirectory=buntime
 LimitNOFILE=65536
@@ -55,7 +55,7 @@ TasksMax=16384
 
 # Apps can write to /var/lib/buntime and /var/lib/buntime-*, /var/cache/buntime and a /tmp of their
 # own, as far as their sandboxes let them, and nowhere else.
-# One that writes to its own folder wants that in a drop-in: ReadWritePaths=/srv/apps/NAME/data
+# Let an app write to its own folder by a drop-in: ReadWritePaths=/srv/apps/NAME/data
 ProtectSystem=strict
 ProtectHome={protect_home}
 PrivateTmp=yes
@@ -67,9 +67,9 @@ ProtectHostname=yes
 ProtectKernelLogs=yes
 ProtectKernelModules=yes
 ProtectKernelTunables=yes
-# /proc has to be there: the runtime finds in it what apps leave behind.
+# The runtime needs /proc, to find processes that apps leave behind.
 ProtectProc=invisible
-# The manifests' key `user` takes a runtime that is root: docs/deployment.md has the drop-in.
+# The key `user` of manifests needs a runtime that is root: docs/deployment.md has the drop-in.
 CapabilityBoundingSet=
 NoNewPrivileges=yes
 KeyringMode=private
@@ -80,7 +80,7 @@ RestrictNamespaces=yes
 RestrictRealtime=yes
 RestrictSUIDSGID=yes
 SystemCallArchitectures=native
-# Those of Landlock, for apps' sandboxes, are in no set of older versions of systemd.
+# The calls of Landlock, for apps' sandboxes, are missing in the sets of older versions of systemd.
 SystemCallFilter=@system-service landlock_create_ruleset landlock_add_rule landlock_restrict_self
 SystemCallFilter=~@privileged
 SystemCallErrorNumber=EPERM
@@ -92,7 +92,7 @@ Also=buntime.socket
 """
 
 SOCKET = """\
-# Where Buntime listens. Its own settings HOST, PORT and RUNTIME_LISTEN are not used then.
+# Where Buntime listens. The settings HOST, PORT and RUNTIME_LISTEN are then not used.
 
 [Unit]
 Description=Sockets of Buntime
@@ -108,13 +108,13 @@ WantedBy=sockets.target
 """
 
 SETTINGS = """\
-# Settings of Buntime, read at its start and by `systemctl reload buntime`; all: docs/settings.md
-# Apps run as the user of the service and can read this file: RUNTIME_MASTER_KEY belongs into
-# {secrets}, which is root's, mode 600.
+# Settings of Buntime, read at its start and by `systemctl reload buntime`: docs/settings.md
+# Apps run as the user of the service and can read this file: put RUNTIME_MASTER_KEY into
+# {secrets}, with owner root and mode 600.
 RUNTIME_WORKER_DIRS={folders}
-# Where `buntime deploy` puts apps; those above are copied there by hand.
+# Where `buntime deploy` puts apps; you copy the apps into the folders above by hand.
 RUNTIME_DEPLOY_DIR={deploys}
-# Where `buntime plugins install` puts plugins, and where else some lie: more folders with colons.
+# Where `buntime plugins install` puts plugins. Add other folders of plugins, separated by colons.
 RUNTIME_PLUGIN_DIRS=/var/lib/buntime-plugins
 RUNTIME_LOG_FORMAT=pretty
 #RUNTIME_TRUSTED_PROXIES=127.0.0.1
