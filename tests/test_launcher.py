@@ -1,4 +1,4 @@
-"""A forked runtime behaves like one that is started afresh."""
+"""What is forked behaves like what is started afresh: runtimes, commands, workers."""
 
 from __future__ import annotations
 
@@ -12,8 +12,10 @@ from pathlib import Path
 import pytest
 
 from tests.support.client import fetch
+from tests.support.forking import Forked
 from tests.support.harness import command, running, wait_until, write_app
 from tests.support.launcher import Launched, complete, launch
+from tests.support.workshop import make_bundle, workshop
 
 ENV = {"PATH": os.environ["PATH"], "HOME": os.environ.get("HOME", "/"), "RUNTIME_PORT": "many"}
 APP = """
@@ -127,3 +129,39 @@ def test_its_end_is_told(tmp_path: Path) -> None:
                 runtime.process.wait(0.01)
             assert runtime.stop(number) == code
             assert runtime.process.poll() == code
+
+
+FACTS = """
+import os, sys, threading
+from buntime import Response
+
+async def fetch(request):
+    fds = sorted(int(fd) for fd in os.listdir("/proc/self/fd")) if PROC else []
+    return Response.json({
+        "path": sys.path, "flags": str(sys.flags), "environ": dict(os.environ),
+        "cwd": os.getcwd(), "leads": os.getsid(0) == os.getpid(), "descriptors": len(fds),
+        "argv": [sys.argv[0], len(sys.argv)], "threads": threading.active_count(),
+        "modules": sorted({name.partition(".")[0] for name in sys.modules}),
+    })
+"""
+# What the process that forks needs for itself.
+ITS_OWN = {"json"}
+
+
+def test_a_worker(tmp_path: Path) -> None:
+    """A forked worker of an async app finds what one that is started afresh finds."""
+    bundle = make_bundle(tmp_path / "worker")
+    (tmp_path / "app").mkdir()
+    source = FACTS.replace("PROC", str(Path("/proc/self/fd").exists()))
+    facts = []
+    for forks in (True, False):
+        with workshop(bundle, tmp_path / "app") as shop:
+            shop.forks = forks
+            worker = shop.start(source, path=["/nowhere"])
+            assert isinstance(worker.process, Forked) == forks
+            facts.append(worker.get().json)
+            assert worker.terminate() == 0
+            assert (worker.stdout, worker.stderr) == ("", "")
+    forked, afresh = facts
+    assert {*forked.pop("modules")} - {*afresh.pop("modules")} <= ITS_OWN
+    assert forked == afresh

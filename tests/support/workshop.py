@@ -17,9 +17,9 @@ from pathlib import Path
 from typing import Any
 
 from buntime.wire import Decoder, Message, encode
+from tests.support.nursery import FLAGS, start
 
 PACKAGE = Path(__file__).resolve().parents[2] / "buntime"
-FLAGS = ("-I", "-S", "-X", "utf8")
 WAIT_S = 20.0  # for what should come at once, on a busy machine
 
 
@@ -67,7 +67,8 @@ class Answer:
 class Worker:
     """A worker process; `request` and `answer` are all that most tests need."""
 
-    def __init__(self, launched: Path, app: Path, python: str = sys.executable) -> None:
+    def __init__(self, launched: Path, app: Path, python: str | None = sys.executable) -> None:
+        """Without a `python`, it is forked from one that has imported asyncio."""
         self.app = app
         self._received: list[tuple[Message, bytes]] = []
         self._decoder = Decoder()
@@ -78,13 +79,17 @@ class Worker:
         self._stacks, stacks = os.pipe()
         passed = (theirs.fileno(), lifeline, stacks)
         with theirs:
-            self.process = subprocess.Popen(
-                [python, *FLAGS, launched, *map(str, passed)],
-                pass_fds=passed,
-                stdin=subprocess.DEVNULL,
-                stdout=self._outputs[0],
-                stderr=self._outputs[1],
-                start_new_session=True,
+            self.process = (
+                subprocess.Popen(
+                    [python, *FLAGS, launched, *map(str, passed)],
+                    pass_fds=passed,
+                    stdin=subprocess.DEVNULL,
+                    stdout=self._outputs[0],
+                    stderr=self._outputs[1],
+                    start_new_session=True,
+                )
+                if python
+                else start(launched, passed, [each.fileno() for each in self._outputs])
             )
         os.close(lifeline)
         os.close(stacks)
@@ -285,6 +290,7 @@ class Workshop:
         self.launched = bundle / "__main__.py"
         self.folder = folder
         self.python = sys.executable
+        self.forks = False  # the workers of async apps, see tests/support/nursery.py
         self._stack = stack
 
     def write(self, source: str, name: str = "app.py") -> Path:
@@ -294,9 +300,9 @@ class Workshop:
         path.write_text(textwrap.dedent(source), "utf-8")
         return path
 
-    def spare(self) -> Worker:
+    def spare(self, *, is_forked: bool = False) -> Worker:
         """Start a worker that has no app yet."""
-        worker = Worker(self.launched, self.folder, self.python)
+        worker = Worker(self.launched, self.folder, None if is_forked else self.python)
         self._stack.callback(worker.close)
         return worker
 
@@ -309,7 +315,7 @@ class Workshop:
     def boot(self, source: str, **init: Any) -> Worker:
         """Write the entrypoint and start a worker, whatever comes of it."""
         self.write(source, init.get("entrypoint", "app.py"))
-        worker = self.spare()
+        worker = self.spare(is_forked=self.forks and "async def" in source)
         worker.init(**init)
         return worker
 

@@ -18,11 +18,19 @@ def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return make_bundle(tmp_path_factory.mktemp("bundle") / "worker")
 
 
+# Files about how workers start, what they import, and how they end: nothing is forked there.
+AFRESH = (
+    "test_boot", "test_hardening", "test_hooks", "test_importtimes", "test_limits", "test_load",
+    "test_remedies", "test_sandbox", "test_shadows",
+)  # fmt: skip
+
+
 @pytest.fixture
-def shop(bundle: Path, tmp_path: Path) -> Iterator[Workshop]:
+def shop(bundle: Path, tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Workshop]:
     folder = tmp_path / "app"
     folder.mkdir()
     with workshop(bundle, folder) as made:
+        made.forks = request.path.stem not in AFRESH
         yield made
 
 
