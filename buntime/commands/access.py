@@ -45,7 +45,7 @@ def run(command: Command, mode: Mode) -> int:
     if action != "explain" or len(rest) not in (1, 2):
         raise UsageError("access needs rules, or explain APP [PATH] (see buntime access --help)")
     args = command.args
-    told = connect(command, mode).get(
+    answer = connect(command, mode).get(
         "/api/access/explain",
         app=rest[0],
         path=rest[1] if len(rest) > 1 else None,
@@ -55,12 +55,12 @@ def run(command: Command, mode: Mode) -> int:
         **{name: args[name] for name in ("user", "roles", "groups", "address")},
     )
     if args["json"]:
-        print_json(told)
+        print_json(answer)
     else:
-        rows = [(each["check"], _PASSES[each["passes"]], each["why"]) for each in told["checks"]]
+        rows = [(each["check"], _PASSES[each["passes"]], each["why"]) for each in answer["checks"]]
         print_rows(("CHECK", "PASSES", "WHY"), rows)
-        say("let in" if told["isLetIn"] else "not let in")
-    return 0 if told["isLetIn"] else 1
+        say("let in" if answer["isLetIn"] else "not let in")
+    return 0 if answer["isLetIn"] else 1
 
 
 def _list_rules(command: Command, mode: Mode) -> int:

@@ -41,12 +41,12 @@ def active_version(api: Api, name: str) -> tuple[str, str]:
     Both are "" if unknown: if the change itself is refused too, it says why.
     """
     try:
-        told, tag = api.tagged(f"/api/apps/{name_in_path(name)}")
+        app, tag = api.tagged(f"/api/apps/{name_in_path(name)}")
     except ApiError as exc:
         if exc.status in (403, 404):
             return "", ""
         raise
-    return str(told.get("active") or ""), tag
+    return str(app.get("active") or ""), tag
 
 
 def app_and_version(command: Command) -> tuple[str, str | None]:

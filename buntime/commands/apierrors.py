@@ -26,7 +26,7 @@ _PROXIES = {
 class ApiError(CommandError):
     """The API has refused, or could not be reached; `status` is 0 if there was no answer.
 
-    `told` is its answer as it came, None if that was not an error of Buntime.
+    `body` is the parsed answer, None if it was not an error of Buntime.
     """
 
     def __init__(
@@ -37,22 +37,22 @@ class ApiError(CommandError):
         *,
         status: int = 0,
         exit_code: int = 1,
-        told: Mapping[str, Any] | None = None,
+        body: Mapping[str, Any] | None = None,
     ) -> None:
         super().__init__(code, message, exit_code=exit_code, request_id=request_id)
         self.status = status
-        self.told = told
+        self.body = body
 
     def to_json(self) -> dict[str, object]:
-        return dict(self.told) if self.told is not None else super().to_json()
+        return dict(self.body) if self.body is not None else super().to_json()
 
 
 def refusal(target: Target, status: int, data: bytes, *, request_id: str, what: str) -> ApiError:
     """The error of an answer; `what` was requested, "/api/apps"."""
-    told = _error_of(data)
-    if told is None:
+    body = _error_of(data)
+    if body is None:
         return foreign(target, status, what)
-    error = told["error"]
+    error = body["error"]
     message = str(error.get("message", ""))[:_SHOWN_CHARS]
     return ApiError(
         str(error.get("code", "")),
@@ -60,18 +60,18 @@ def refusal(target: Target, status: int, data: bytes, *, request_id: str, what: 
         str(error.get("requestId") or request_id)[:200],
         status=status,
         exit_code=EXIT_REFUSED if status in (401, 403) else 1,
-        told=told,
+        body=body,
     )
 
 
 def _error_of(data: bytes) -> dict[str, Any] | None:
     """The body of a Buntime error; None if it comes from somewhere else."""
     try:
-        told = json.loads(data)
+        body = json.loads(data)
     except (ValueError, RecursionError):
         return None
-    is_ours = isinstance(told, dict) and isinstance(told.get("error"), dict)
-    return told if is_ours else None
+    is_ours = isinstance(body, dict) and isinstance(body.get("error"), dict)
+    return body if is_ours else None
 
 
 def _how_to_get_a_key(target: Target) -> str:
@@ -84,12 +84,12 @@ def _how_to_get_a_key(target: Target) -> str:
 
 def foreign(target: Target, status: int, what: str) -> ApiError:
     """An answer that is not from Buntime: from a proxy in front of it, or from another server."""
-    said = _PROXIES.get(status) or (
+    problem = _PROXIES.get(status) or (
         f"is not a Buntime: {what} is answered with {status}; check the URL and the path in it "
         "that Buntime is served below"
     )
     code = "proxy" if status in _PROXIES else "not_a_buntime"
-    message = f"{target.name} {said}"
+    message = f"{target.name} {problem}"
     return ApiError(code, message, status=status, exit_code=EXIT_UNREACHABLE)
 
 

@@ -51,18 +51,18 @@ def run(command: Command, mode: Mode) -> int:
     if command.args["verify"]:
         return _verify(command, api)
     args = {name: command.args[name] for name in ("app", "actor", "action", "cursor")}
-    told = api.get("/api/audit", limit=_limit(command.args["limit"]), **args)
+    page = api.get("/api/audit", limit=_limit(command.args["limit"]), **args)
     if command.args["json"]:
-        print_json(told)
+        print_json(page)
         return 0
-    if not told["entries"]:
+    if not page["entries"]:
         say("no entries")
         return 0
-    ended = {entry.get("begun") for entry in told["entries"]}
-    rows = [_row(entry) for entry in told["entries"] if entry["number"] not in ended]
+    ended = {entry.get("begun") for entry in page["entries"]}
+    rows = [_row(entry) for entry in page["entries"] if entry["number"] not in ended]
     print_rows(_HEAD, rows)
-    if told["next"]:
-        say(f"older ones: --cursor {told['next']}")
+    if page["next"]:
+        say(f"older ones: --cursor {page['next']}")
     return 0
 
 
@@ -102,8 +102,8 @@ def _verify(command: Command, api: Api) -> int:
         fault = str(exc)
     number, newest = walk.newest or (0, "")
     if command.args["json"]:
-        told = {"entries": walk.count, "number": number, "hash": newest, "removed": removed}
-        print_json({"ok": not fault, "fault": fault or None, **told})
+        summary = {"entries": walk.count, "number": number, "hash": newest, "removed": removed}
+        print_json({"ok": not fault, "fault": fault or None, **summary})
     elif fault:
         say(f"the audit trail is not intact: {fault}")
     else:

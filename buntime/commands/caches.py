@@ -38,22 +38,22 @@ def run(command: Command, mode: Mode) -> int:
         raise UsageError("caches needs list, or purge and names (see buntime caches --help)")
     api = connect(command, mode)
     if action == "list":
-        told = api.get("/api/caches")
+        answer = api.get("/api/caches")
         rows = [
             (each["name"], each["entries"], rounded(each["bytes"]), each["meaning"])
-            for each in told["caches"]
+            for each in answer["caches"]
         ]
     else:
         is_dry = bool(command.args["dry_run"]) or None
-        told = api.post("/api/caches/purge", {"caches": names} if names else {}, dryRun=is_dry)
+        answer = api.post("/api/caches/purge", {"caches": names} if names else {}, dryRun=is_dry)
         rows = [
-            (each["name"], each["entries"], rounded(each["bytes"]), "") for each in told["purged"]
+            (each["name"], each["entries"], rounded(each["bytes"]), "") for each in answer["purged"]
         ]
     if command.args["json"]:
-        print_json(told)
+        print_json(answer)
         return 0
     print_rows(("CACHE", "ENTRIES", "SIZE", ""), rows)
     if action == "purge":
-        words = "would be freed" if told["isDryRun"] else "freed"
-        say(f"{rounded(told['freedBytes'])} {words}")
+        words = "would be freed" if answer["isDryRun"] else "freed"
+        say(f"{rounded(answer['freedBytes'])} {words}")
     return 0

@@ -158,8 +158,8 @@ def _check(
     if as_json:
         verdicts: list[Verdict] = []
         faults = _try(settings, apps, secrets, verdicts.append) if apps else 0
-        told = [to_json(each, seen[each.key]) for each in verdicts]
-        print_json({"apps": told, "faults": faults})
+        apps_json = [to_json(each, seen[each.key]) for each in verdicts]
+        print_json({"apps": apps_json, "faults": faults})
         return 1 if faults or not apps else 0
     if not apps:
         first = pasted("new", os.path.join(advice.near(settings.worker_dirs[0]), "hello"))

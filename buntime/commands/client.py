@@ -295,8 +295,8 @@ class Streamed(NamedTuple):
 def _api_in(data: bytes) -> str | None:
     """Where the API is, according to what a Buntime says about itself; None if it is not one."""
     try:
-        told = json.loads(data)
-        api = told["api"] if told["name"] == "buntime" else None
+        home = json.loads(data)
+        api = home["api"] if home["name"] == "buntime" else None
     except (ValueError, KeyError, TypeError, RecursionError):
         return None
     if not isinstance(api, str) or not api.startswith("/") or api.startswith("//"):

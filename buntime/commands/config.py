@@ -85,7 +85,7 @@ def _check(settings: Settings) -> int:
     for fault in faults:
         sys.stdout.write(f"FAULT: {escape(fault)}\n")
     if not faults:
-        _tell_of_apps(settings, config)
+        _print_effects_on_apps(settings, config)
     for warning in warnings:
         sys.stdout.write(f"WARNING: {escape(warning)}\n")
     count = counted(len(faults), "fault")
@@ -147,25 +147,25 @@ def _show(settings: Settings, *, as_json: bool) -> None:
     rows += (row for name in plugins for row in _rows(name, plugins[name]))
     rows += (
         (f"apps.{glob}.{key}", _in_words(held.value), held.origin)
-        for glob, told in rows_of(config.apps).items()
-        for key, held in told.items()
+        for glob, values in rows_of(config.apps).items()
+        for key, held in values.items()
     )
     width = min(max(len(name) for name, _, _ in rows), 40)
     for name, value, origin in rows:
         sys.stdout.write(f"{escape(name):{width}}  {escape(value)}  ({escape(origin)})\n")
-    _tell_of_apps(settings, config)
+    _print_effects_on_apps(settings, config)
 
 
-def _tell_of_apps(settings: Settings, config: ConfigFile) -> None:
+def _print_effects_on_apps(settings: Settings, config: ConfigFile) -> None:
     """What the file changes in the manifests of existing apps, and for which apps it cannot."""
     if not config.apps.rows or not settings.worker_dirs:
         return
     for app in find_apps(settings, lambda *_, **__: None, config.apps):
         if isinstance(app, App):
-            told = [str(each) for each in app.manifest.floors]
+            lines = [str(each) for each in app.manifest.floors]
         else:
-            told = [f"FAULT: {app.error}"] if config.apps.words_for(app.name) else []
-        for each in told:
+            lines = [f"FAULT: {app.error}"] if config.apps.words_for(app.name) else []
+        for each in lines:
             sys.stdout.write(f"{escape(app.key)}: {escape(each)}\n")
 
 
@@ -189,10 +189,10 @@ def _in_words(value: object) -> str:
     return json.dumps(value, ensure_ascii=False)
 
 
-def _rows(name: str, told: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:
+def _rows(name: str, values: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:
     """The values of one plugin, by the keys of the config file."""
     place = f"plugins.{name}"
-    yield f"{place}.enabled", _in_words(told["enabled"].value), told["enabled"].origin
+    yield f"{place}.enabled", _in_words(values["enabled"].value), values["enabled"].origin
     for key in ("options", "grants"):
-        for each, held in told[key].items():
+        for each, held in values[key].items():
             yield f"{place}.{key}.{each}", _in_words(held.value), held.origin

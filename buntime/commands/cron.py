@@ -40,34 +40,34 @@ def run(command: Command, mode: Mode) -> int:
 
 def _list(command: Command, mode: Mode) -> int:
     api = connect(command, mode)
-    told = page = api.get("/api/cron", limit=_PAGE)
+    answer = page = api.get("/api/cron", limit=_PAGE)
     while page["next"] is not None:
         page = api.get("/api/cron", limit=_PAGE, cursor=page["next"])
-        told["jobs"] += page["jobs"]
-    told["next"] = None
+        answer["jobs"] += page["jobs"]
+    answer["next"] = None
     if command.words[1:]:
-        told["jobs"] = [job for job in told["jobs"] if job["app"] == command.words[1]]
+        answer["jobs"] = [job for job in answer["jobs"] if job["app"] == command.words[1]]
     if command.args["json"]:
-        print_json(told)
+        print_json(answer)
         return 0
-    if told["unavailable"]:
-        say(f"no jobs run here: {told['unavailable']}")
-    if not told["jobs"]:
+    if answer["unavailable"]:
+        say(f"no jobs run here: {answer['unavailable']}")
+    if not answer["jobs"]:
         say("no jobs")
         return 0
-    print_rows(_HEAD, [_row(job) for job in told["jobs"]])
+    print_rows(_HEAD, [_row(job) for job in answer["jobs"]])
     return 0
 
 
 def _row(job: dict[str, Any]) -> list[object]:
     zone = "" if job["timezone"] == "UTC" else f" {job['timezone']}"
     last = job["runs"][0] if job["runs"] else None
-    how = "running" if job["running"] else _told(last) if last else None
+    how = "running" if job["running"] else _outcome(last) if last else None
     took = f"{last['seconds']:.1f} s" if last else None
     return [job["app"], job["name"], job["schedule"] + zone, job["next"], how, took]
 
 
-def _told(run: dict[str, Any]) -> str:
+def _outcome(run: dict[str, Any]) -> str:
     return f"{run['result']} ({run['detail']})" if run["detail"] else str(run["result"])
 
 
@@ -80,5 +80,5 @@ def _run(command: Command, mode: Mode, app: str, job: str) -> int:
             print_json(line)
     run = last.get("run")
     if not command.args["json"]:
-        say(f"{app}: {job}: {_told(run) if run else 'the runtime did not say how it ended'}")
+        say(f"{app}: {job}: {_outcome(run) if run else 'the runtime did not say how it ended'}")
     return 0 if run and run["result"] == "ok" else 1

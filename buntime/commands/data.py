@@ -81,30 +81,30 @@ def run(command: Command, mode: Mode) -> int:
     except (Failed, BadBackup, StateTrouble) as exc:
         raise CommandError(f"{action}_failed", str(exc)) from exc
     except OSError as exc:
-        said = f"{exc.filename}: {exc.strerror}" if exc.filename else str(exc)
-        raise CommandError(f"{action}_failed", said) from exc
+        message = f"{exc.filename}: {exc.strerror}" if exc.filename else str(exc)
+        raise CommandError(f"{action}_failed", message) from exc
 
 
 def _list(command: Command, mode: Mode) -> int:
     api = _api(command, mode)
     if api is None:
         with_state = _here(command, mode)
-        told = {"data": sizes_of(with_state.source()), "next": None}
+        answer = {"data": sizes_of(with_state.source()), "next": None}
         with_state.folder.let_go()
     else:
-        told = page = api.get("/api/data", limit=_PAGE)
+        answer = page = api.get("/api/data", limit=_PAGE)
         while page["next"] is not None:
             page = api.get("/api/data", limit=_PAGE, cursor=page["next"])
-            told["data"] += page["data"]
-        told["next"] = None
+            answer["data"] += page["data"]
+        answer["next"] = None
     if command.args["json"]:
-        print_json(told)
-    elif not told["data"]:
+        print_json(answer)
+    elif not answer["data"]:
         say("no data")
     else:
         rows = [
             (each["name"], each["user"], each["files"], each["sizeBytes"], each.get("maxBytes"))
-            for each in told["data"]
+            for each in answer["data"]
         ]
         print_rows(("NAME", "USER", "FILES", "BYTES", "MAX"), rows)
     return 0
@@ -133,12 +133,12 @@ def _backup(command: Command, mode: Mode, path: str) -> int:
         if os.path.exists(part):
             os.unlink(part)
         raise
-    _tell(command, checked, path)
+    _print_summary(command, checked, path)
     return 0
 
 
-def _tell(command: Command, checked: Checked, path: str) -> None:
-    told = {
+def _print_summary(command: Command, checked: Checked, path: str) -> None:
+    summary = {
         "file": path,
         "files": checked.files,
         "sizeBytes": checked.size_bytes,
@@ -146,7 +146,7 @@ def _tell(command: Command, checked: Checked, path: str) -> None:
         "leftOut": checked.left,
     }
     if command.args["json"]:
-        print_json(told)
+        print_json(summary)
         return
     for name in checked.changed:
         say(f"changed while it was read: {name}")

@@ -82,7 +82,7 @@ def run(command: Command, mode: Mode) -> int:
     named = _named(command, folder)
     api = connect(command, mode)
     plan = plan_archive(folder)
-    _tell_of_left_out(plan)
+    _print_left_out(plan)
     version = named.version or _next_version(api, named.app)
     archive = pack(plan)
     with archive.file:
@@ -154,12 +154,12 @@ def named_by_folder(path: str) -> Named:
 def _next_version(api: Api, app: str) -> str:
     """The version after the highest release of the app on the runtime."""
     try:
-        told = api.get(f"/api/apps/{name_in_path(app)}")
+        answer = api.get(f"/api/apps/{name_in_path(app)}")
     except ApiError as exc:
         if exc.status == 404:
             return _FIRST
         raise
-    versions = [str(each["version"]) for each in told["versions"] if each["version"]]
+    versions = [str(each["version"]) for each in answer["versions"] if each["version"]]
     releases = [each for each in versions if _RELEASE.fullmatch(each)]
     if not releases:
         return _FIRST
@@ -167,7 +167,7 @@ def _next_version(api: Api, app: str) -> str:
     return f"{major}.{minor}.{int(patch) + 1}"
 
 
-def _tell_of_left_out(plan: Plan) -> None:
+def _print_left_out(plan: Plan) -> None:
     """On stderr, because stdout is also read by programs."""
     if plan.secrets:
         _note(

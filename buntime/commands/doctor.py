@@ -96,7 +96,7 @@ def run(command: Command, mode: Mode) -> int:
     marks = [finding.mark for finding in findings]
     faults, warnings = marks.count("fault"), marks.count("warning")
     if command.args["json"]:
-        told = [
+        rows = [
             {
                 "topic": each.topic,
                 "text": each.text,
@@ -105,7 +105,7 @@ def run(command: Command, mode: Mode) -> int:
             }
             for each in findings
         ]
-        print_json({"findings": told, "faults": faults, "warnings": warnings})
+        print_json({"findings": rows, "faults": faults, "warnings": warnings})
         return 1 if faults else 0
     for finding in findings:
         mark = f"{finding.mark.upper()}: " if finding.mark else ""
@@ -217,8 +217,8 @@ def _with_settings(command: Command, mode: Mode, environ: Mapping[str, str]) -> 
             yield Finding(topic, reason, "warning", to_own(folder))
         else:
             yield Finding(topic, folder)
-    for told in limits(settings, beside=WORKERS_MOST * len(roster.order.start)):
-        yield Finding(*told)
+    for limit in limits(settings, beside=WORKERS_MOST * len(roster.order.start)):
+        yield Finding(*limit)
 
 
 def _origins(command: Command, settings: Settings, environ: Mapping[str, str]) -> Iterable[str]:

@@ -112,8 +112,8 @@ class Draft:
 
     def job(self, name: str, schedule: str, command: str) -> None:
         """A program that runs on a schedule."""
-        told = {"name": name, "schedule": schedule, "run": words_of(command)}
-        self.manifest.setdefault("cron", []).append(told)
+        fields = {"name": name, "schedule": schedule, "run": words_of(command)}
+        self.manifest.setdefault("cron", []).append(fields)
 
     def below(self, path: str) -> str | None:
         """The path from the app's folder: `"/srv/shop/static"` -> "static"; None outside of it."""

@@ -30,12 +30,12 @@ def follow(api: Api, answer: Streamed, what: str, *, as_json: bool) -> int:
 
     Raises ApiError if it was refused, or its result cannot be known.
     """
-    begun_s, end = time.monotonic(), Line()
+    started_s, end = time.monotonic(), Line()
     for line in _all_lines(api, answer):
         if as_json:
             print_line(line)
         else:
-            _show(line, time.monotonic() - begun_s)
+            _show(line, time.monotonic() - started_s)
         end = line
     if "failed" in end:
         _tell_of_failure(end, what)
@@ -59,21 +59,21 @@ def _all_lines(api: Api, answer: Streamed) -> Iterator[Line]:
         if exc.code != "cut" or not answer.location:
             raise
     if answer.location:
-        yield from _asked_for(api, answer.location, seen)
+        yield from _polled_lines(api, answer.location, seen)
 
 
-def _asked_for(api: Api, location: str, seen: set[str]) -> Iterator[Line]:
+def _polled_lines(api: Api, location: str, seen: set[str]) -> Iterator[Line]:
     """A proxy ends connections that are silent for long; the deploy continues, and is queried."""
     path = "/api" + location.partition("/api")[2]
     for _ in range(_LOOKS_MAX):
-        told = api.get(path)
-        for line in told.get("steps", ()):
+        deploy = api.get(path)
+        for line in deploy.get("steps", ()):
             if line.get("step") not in (*seen, "begun"):
                 seen.add(line["step"])
                 yield line
-        if told.get("state") == "failed":
-            yield {name: told.get(name) for name in ("failed", "error", "stack", "log")}
-        if told.get("state") != "running":
+        if deploy.get("state") == "failed":
+            yield {name: deploy.get(name) for name in ("failed", "error", "stack", "log")}
+        if deploy.get("state") != "running":
             return
         time.sleep(_AGAIN_S)
 

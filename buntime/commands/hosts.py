@@ -45,17 +45,17 @@ def run(command: Command, mode: Mode) -> int:
 def _list(command: Command, api: Api) -> int:
     if command.args["dry_run"]:
         raise UsageError("--dry-run is for hosts move")
-    told = page = api.get("/api/hosts", limit=_PAGE)
+    answer = page = api.get("/api/hosts", limit=_PAGE)
     while page["next"] is not None:
         page = api.get("/api/hosts", limit=_PAGE, cursor=page["next"])
-        told["hosts"] += page["hosts"]
-    told["next"] = None
+        answer["hosts"] += page["hosts"]
+    answer["next"] = None
     if command.args["json"]:
-        print_json(told)
-    elif not told["hosts"]:
+        print_json(answer)
+    elif not answer["hosts"]:
         say("no app names a host")
     else:
-        rows = [_row(each) for each in told["hosts"]]
+        rows = [_row(each) for each in answer["hosts"]]
         print_rows(("HOST", "APP", "SINCE", "WANTED BY", ""), rows)
     return 0
 
@@ -71,10 +71,10 @@ def _move(command: Command, api: Api, host: str, app: str) -> int:
     path = f"/api/hosts/{quote(host.lower(), safe='*')}"
     before, tag = api.tagged(path)
     is_dry = bool(command.args["dry_run"])
-    told = api.matching(tag).post(f"{path}/move", {"app": app}, dryRun=is_dry or None)
+    answer = api.matching(tag).post(f"{path}/move", {"app": app}, dryRun=is_dry or None)
     if command.args["json"]:
-        print_json(told)
+        print_json(answer)
     else:
         done = "would be" if is_dry else "is"
-        say(f"{told['host']} {done} {app}'s; it was {before['app']}'s")
+        say(f"{answer['host']} {done} {app}'s; it was {before['app']}'s")
     return 0

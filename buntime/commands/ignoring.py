@@ -111,6 +111,6 @@ def _verdict(scopes: Scopes, path: str, *, is_folder: bool) -> bool | None:
     verdict: bool | None = None
     for base, spec in scopes:
         if path.startswith(base):
-            told = spec.check_file(path[len(base) :] + ("/" if is_folder else "")).include
-            verdict = verdict if told is None else told
+            included = spec.check_file(path[len(base) :] + ("/" if is_folder else "")).include
+            verdict = verdict if included is None else included
     return verdict

@@ -58,7 +58,7 @@ def run(command: Command, mode: Mode) -> int:
         for name, place in places.items():
             _write(place, texts[name])
     if command.args["json"]:
-        print_json({"apps": [_told(draft, places.get(draft.name)) for draft in drafts]})
+        print_json({"apps": [_to_json(draft, places.get(draft.name)) for draft in drafts]})
     else:
         for draft in drafts:
             _tell(draft, places.get(draft.name), texts.get(draft.name, ""), command)
@@ -146,9 +146,9 @@ def _write(place: str, text: str) -> None:
         raise UsageError(f"{place} cannot be written: {exc.strerror}") from exc
 
 
-def _told(draft: Draft, place: str | None) -> dict[str, Any]:
-    told = {"app": draft.name, "source": draft.source, "manifest": draft.manifest}
-    return {**told, "file": place, "notCarriedOver": draft.left}
+def _to_json(draft: Draft, place: str | None) -> dict[str, Any]:
+    fields = {"app": draft.name, "source": draft.source, "manifest": draft.manifest}
+    return {**fields, "file": place, "notCarriedOver": draft.left}
 
 
 def _tell(draft: Draft, place: str | None, text: str, command: Command) -> None:

@@ -190,8 +190,8 @@ def _take_flag(draft: Draft, kind: str, flag: str, value: str) -> None:
     elif flag in ("--chdir", "--pythonpath", "--app-dir"):
         draft.import_from(value)
     elif flag in ("-e", "--env"):
-        name, _, said = value.partition("=")
-        draft.environment({name: said})
+        name, _, setting = value.partition("=")
+        draft.environment({name: setting})
     elif not _OF_SERVERS.fullmatch(flag):
         draft.leave(f"{flag} {value}".strip(), "Buntime has nothing like it")
 

@@ -19,10 +19,10 @@ _URI = re.compile(r"\$(uri\b|\{uri\})")  # of a request, both ways to write it
 def read_unit(text: str, source: str) -> list[Draft]:
     """A draft for each Python application. Raises UsageError if it is not such a file."""
     try:
-        told = json.loads(text)
+        data = json.loads(text)
     except (ValueError, RecursionError) as exc:
         raise UsageError(f"{source} is not JSON: {exc}") from exc
-    config = told.get("config", told) if isinstance(told, dict) else None
+    config = data.get("config", data) if isinstance(data, dict) else None
     apps = config.get("applications") if isinstance(config, dict) else None
     if not isinstance(config, dict) or not isinstance(apps, dict):
         raise UsageError(f'{source} is not a configuration of Unit: it has no "applications"')

@@ -199,16 +199,16 @@ def _cron(draft: Draft, value: str) -> None:
 
 def _cron2(draft: Draft, value: str) -> None:
     """`minute=-5,hour=2 program`, where what is not named is each."""
-    told, _, command = value.partition(" ")
-    given = dict(_pairs(told))
+    options, _, command = value.partition(" ")
+    given = dict(_pairs(options))
     if not given.keys() <= {*_FIELDS, "unique", "harakiri", "legion"} or not command.strip():
         draft.leave(f"cron2 = {value}", "it is not a schedule")
     else:
         _job(draft, [given.get(field, "-1") for field in _FIELDS], command.strip())
 
 
-def _pairs(told: str) -> Iterator[tuple[str, str]]:
-    for each in told.split(","):
+def _pairs(options: str) -> Iterator[tuple[str, str]]:
+    for each in options.split(","):
         name, _, value = each.partition("=")
         yield name.strip(), value.strip()
 

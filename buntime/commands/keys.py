@@ -76,11 +76,11 @@ def run(command: Command, mode: Mode) -> int:
     elif action == "list":
         _list(api, command)
     else:
-        told = api.delete(f"/api/keys/{quote(name)}", dryRun=_dry_run(command))
+        answer = api.delete(f"/api/keys/{quote(name)}", dryRun=_dry_run(command))
         if command.args["json"]:
-            print_json(told)
+            print_json(answer)
         else:
-            say(f"the key {name} is {told['standing']}")
+            say(f"the key {name} is {answer['standing']}")
     return 0
 
 
@@ -99,18 +99,20 @@ def _dry_run(command: Command) -> bool | None:
 
 def _add(api: Api, command: Command, name: str) -> None:
     wanted = _wanted(command, "add", name)
-    told = api.post("/api/keys", wanted, dryRun=_dry_run(command))
+    answer = api.post("/api/keys", wanted, dryRun=_dry_run(command))
     if command.args["json"]:
-        print_json(told)
+        print_json(answer)
         return
-    until = f"until {told['expires']}" if told["expires"] else "for good"
-    done = "would be" if told["key"] is None else "is"
-    about = f"the key {name} {done} {', '.join(told['roles'])} at {', '.join(told['apps'])} {until}"
+    until = f"until {answer['expires']}" if answer["expires"] else "for good"
+    done = "would be" if answer["key"] is None else "is"
+    about = (
+        f"the key {name} {done} {', '.join(answer['roles'])} at {', '.join(answer['apps'])} {until}"
+    )
     sys.stderr.write(escape(about) + "\n")
-    if told["key"] is not None:
+    if answer["key"] is not None:
         sys.stderr.write("it is shown only once:\n")
         sys.stderr.flush()
-        say(told["key"])
+        say(answer["key"])
 
 
 def _wanted(command: Command, action: str, name: str) -> dict[str, Any]:
@@ -158,9 +160,9 @@ def _list(api: Api, command: Command) -> None:
     keys: list[dict[str, Any]] = []
     cursor = None
     while True:
-        told = api.get("/api/keys", limit=_PAGE, cursor=cursor)
-        keys += told["keys"]
-        cursor = told["next"]
+        page = api.get("/api/keys", limit=_PAGE, cursor=cursor)
+        keys += page["keys"]
+        cursor = page["next"]
         if cursor is None:
             break
     if command.args["json"]:

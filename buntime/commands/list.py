@@ -44,9 +44,9 @@ def all_apps(api: Api) -> Iterator[dict[str, Any]]:
     """What the API says about each app, page by page."""
     cursor = None
     for _ in range(_PAGES_MAX):
-        told = api.get("/api/apps", limit=_PAGE, cursor=cursor)
-        yield from told["apps"]
-        cursor = told["next"]
+        page = api.get("/api/apps", limit=_PAGE, cursor=cursor)
+        yield from page["apps"]
+        cursor = page["next"]
         if cursor is None:
             return
 

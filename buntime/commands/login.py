@@ -95,7 +95,7 @@ def _try(login: Login) -> None:
         Api(remote(login)).get(_TRIED)
     except ApiError as exc:
         # A key may be right, and not for this page.
-        if exc.status != 403 or exc.told is None or exc.code != "no_right":
+        if exc.status != 403 or exc.body is None or exc.code != "no_right":
             raise
 
 
@@ -117,11 +117,11 @@ def _read_key(url: str) -> str:
 def _list(*, as_json: bool) -> int:
     logins = read_logins(os.environ)
     if as_json:
-        told = [
+        hosts = [
             {"name": name, "url": login.url, "default": name == logins.default}
             for name, login in logins.hosts.items()
         ]
-        print_json({"hosts": told})
+        print_json({"hosts": hosts})
     elif not logins.hosts:
         say("no logins; buntime login URL makes one")
     else:

@@ -86,9 +86,9 @@ def read_logins(environ: Mapping[str, str]) -> Logins:
     if stat.S_IMODE(mode) & 0o077:
         raise UsageError(f"{path} contains keys, and other users may open it; chmod 600 {path}")
     try:
-        told = json.loads(data)
-        hosts = {str(name): _login(each) for name, each in told["hosts"].items()}
-        default = told.get("default", "")
+        saved = json.loads(data)
+        hosts = {str(name): _login(each) for name, each in saved["hosts"].items()}
+        default = saved.get("default", "")
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as exc:
         raise UsageError(
             f"{path} is not what buntime login writes; remove it and log in again"
@@ -96,18 +96,18 @@ def read_logins(environ: Mapping[str, str]) -> Logins:
     return Logins(hosts, default if default in hosts else "")
 
 
-def _login(told: Mapping[str, object]) -> Login:
-    in_keyring = told.get("keyring") is True
-    url, key = told["url"], "" if in_keyring else told["key"]
+def _login(saved: Mapping[str, object]) -> Login:
+    in_keyring = saved.get("keyring") is True
+    url, key = saved["url"], "" if in_keyring else saved["key"]
     if not isinstance(url, str) or not isinstance(key, str):
         raise TypeError("not a login")
-    return Login(url, key, told.get("insecure") is True, in_keyring)
+    return Login(url, key, saved.get("insecure") is True, in_keyring)
 
 
 def write_logins(logins: Logins, environ: Mapping[str, str]) -> str:
     """Save them, by one rename; returns the path. Raises UsageError."""
     path = logins_path(environ)
-    hosts = {name: _told(login) for name, login in logins.hosts.items()}
+    hosts = {name: _to_json(login) for name, login in logins.hosts.items()}
     text = json.dumps({"default": logins.default, "hosts": hosts}, indent=1) + "\n"
     fresh = f"{path}.{os.getpid()}"
     try:
@@ -128,10 +128,10 @@ def write_logins(logins: Logins, environ: Mapping[str, str]) -> str:
     return path
 
 
-def _told(login: Login) -> dict[str, object]:
-    told = asdict(login)
-    is_insecure = told.pop("is_insecure")
-    if told.pop("in_keyring"):
-        told["keyring"] = True
-        del told["key"]
-    return told | ({"insecure": True} if is_insecure else {})
+def _to_json(login: Login) -> dict[str, object]:
+    fields = asdict(login)
+    is_insecure = fields.pop("is_insecure")
+    if fields.pop("in_keyring"):
+        fields["keyring"] = True
+        del fields["key"]
+    return fields | ({"insecure": True} if is_insecure else {})

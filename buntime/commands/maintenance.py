@@ -32,14 +32,14 @@ def run(command: Command, mode: Mode) -> int:
     if len(command.words) != 2 or command.words[0] not in ("on", "off"):
         raise UsageError("write maintenance on APP, or maintenance off APP")
     action, name = command.words
-    asked = {"message": command.args["message"], "retryAfterSeconds": _seconds(command)}
-    value = {key: each for key, each in asked.items() if each is not None}
+    flags = {"message": command.args["message"], "retryAfterSeconds": _seconds(command)}
+    value = {key: each for key, each in flags.items() if each is not None}
     if action == "off" and value:
         raise UsageError("--message and --retry-after are for maintenance on")
     api, path = connect(command, mode), f"/api/apps/{name_in_path(name)}/maintenance"
-    told = api.put(path, value) if action == "on" else api.delete(path)
+    answer = api.put(path, value) if action == "on" else api.delete(path)
     if command.args["json"]:
-        print_json(told)
+        print_json(answer)
     elif action == "on":
         say(f"{name}: closed; `buntime maintenance off {name}` opens it")
     else:

@@ -61,8 +61,8 @@ def with_master_key(settings: Settings, environ: Mapping[str, str] | None = None
     if not text:
         raise _bad_key_file(path, "is empty; write the key into it, or leave the setting out")
     try:
-        key, told = parse_secret(text), {"master_key": f"the file {path}"}
-        return replace(settings, master_key=key, origins={**settings.origins, **told})
+        key, origin = parse_secret(text), {"master_key": f"the file {path}"}
+        return replace(settings, master_key=key, origins={**settings.origins, **origin})
     except BadValue as exc:
         raise _bad_key_file(path, str(exc)) from exc
 

@@ -41,7 +41,7 @@ def noted(
     change = Change(
         *(time.time(), _who(), SOURCE, "", "", action, subject, app, before, after, BEGUN)
     )
-    begun = spool.put(change)
+    number = spool.put(change)
     result = "failed"
     try:
         yield noted
@@ -52,7 +52,7 @@ def noted(
     finally:
         end = change._replace(at_s=time.time(), after=noted.after, result=result)
         with contextlib.suppress(OSError):  # the beginning is recorded; it ends as unknown
-            spool.put(end, begun)
+            spool.put(end, number)
 
 
 def _who() -> str:

@@ -57,12 +57,12 @@ def run(command: Command, mode: Mode) -> int:
         Api(target).delete("/api/session", all=True)
         say("All browsers are signed out.")
         return 0
-    told = Api(target).post("/api/session/links")
+    answer = Api(target).post("/api/session/links")
     if command.args["json"]:
-        print_json(told)
+        print_json(answer)
         return 0
-    url = str(told["url"])
-    say(f"Good once, until {told['expiresAt']}:")
+    url = str(answer["url"])
+    say(f"Good once, until {answer['expiresAt']}:")
     say(url)
     place = urlsplit(url)
     if os.environ.get("SSH_CONNECTION") and names_this_machine(place.netloc):

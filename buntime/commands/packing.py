@@ -116,14 +116,14 @@ def _entries(plan: Plan, folder: str, scopes: Scopes, *, depth: int) -> Iterator
 
 def _link(root: str, path: str) -> str:
     """Where a link leads, from its folder. Raises UsageError if that is not in the archive."""
-    told, here = os.readlink(path), os.path.dirname(path)
-    target = os.path.normpath(os.path.join(here, told))
+    link, here = os.readlink(path), os.path.dirname(path)
+    target = os.path.normpath(os.path.join(here, link))
     is_inside = f"{target}/".startswith(f"{root}/") and f"{os.path.realpath(path)}/".startswith(
         f"{root}/"
     )
-    if not is_inside or os.path.isabs(told):
+    if not is_inside or os.path.isabs(link):
         raise UsageError(
-            f"{path} is a link to {told}, which is not in the folder: replace it with a copy, "
+            f"{path} is a link to {link}, which is not in the folder: replace it with a copy, "
             "or leave it out by a line in .buntimeignore"
         )
     return os.path.relpath(target, here)

@@ -45,17 +45,17 @@ def run_in_folders(command: Command, mode: Mode) -> int:
         roster = find_plugins(settings, dirs, ConfigReader().read(settings), Log(sink).warn)
     finally:
         sink.close(_FLUSH_S)
-    asked = {name for name, found in roster.found.items() if not dirs or not found.is_bundled}
-    if not asked and not command.args["json"]:
+    names = {name for name, found in roster.found.items() if not dirs or not found.is_bundled}
+    if not names and not command.args["json"]:
         sys.stdout.write(f"no plugins in {', '.join(dirs or settings.plugin_dirs)}\n")
         return 1 if action == "check" else 0
     if command.args["json"]:
-        faults = _print_json(roster, asked, settings)
-        return 1 if (faults or not asked) and action == "check" else 0
+        faults = _print_json(roster, names, settings)
+        return 1 if (faults or not names) and action == "check" else 0
     if action == "list":
-        sys.stdout.writelines(f"{escape(line)}\n" for line in _listed(roster, asked))
+        sys.stdout.writelines(f"{escape(line)}\n" for line in _listed(roster, names))
         return 0
-    return _check(roster, asked, settings)
+    return _check(roster, names, settings)
 
 
 def find_plugins(settings: Settings, dirs: Sequence[str], config: ConfigFile, warn: Tell) -> Roster:
@@ -111,18 +111,18 @@ def _reset(state: StateFolder, switches: Switches, name: str) -> bool:
         with noted(state, "plugins.reset", name, before={"enabled": switch.enabled}):
             return switches.reset(name)
     except OSError as exc:
-        said = f"{exc.filename or state.path}: {exc.strerror or exc}"
-        raise CommandError("state_unavailable", said) from exc
+        message = f"{exc.filename or state.path}: {exc.strerror or exc}"
+        raise CommandError("state_unavailable", message) from exc
 
 
-def _print_json(roster: Roster, asked: Set[str], settings: Settings) -> int:
+def _print_json(roster: Roster, names: Set[str], settings: Settings) -> int:
     """In the order of their start; those that do not start at the end. Returns the faults."""
-    started = [name for name in roster.order.start if name in asked]
-    told, faults = [], 0
-    for name in [*started, *sorted(asked - set(started))]:
+    started = [name for name in roster.order.start if name in names]
+    rows, faults = [], 0
+    for name in [*started, *sorted(names - set(started))]:
         manifest, why = roster.found[name].manifest, list(_faults(roster, name, settings))
         faults += bool(why)
-        told.append(
+        rows.append(
             {
                 "plugin": name,
                 "version": manifest.version if manifest else None,
@@ -133,17 +133,17 @@ def _print_json(roster: Roster, asked: Set[str], settings: Settings) -> int:
                 "faults": why,
             }
         )
-    print_json({"plugins": told, "faults": faults})
+    print_json({"plugins": rows, "faults": faults})
     return faults
 
 
-def _listed(roster: Roster, asked: Set[str]) -> Iterator[str]:
+def _listed(roster: Roster, names: Set[str]) -> Iterator[str]:
     """`1. keyval 1.2.0 (base /keyval)`; those that are not started at the end."""
-    started = [name for name in roster.order.start if name in asked]
+    started = [name for name in roster.order.start if name in names]
     for place, name in enumerate(started, 1):
         by = _switched_by(roster, name)
         yield f"{place}. {_described(roster.found[name])}{by and f', enabled{by}'}"
-    for name in sorted(asked - set(started)):
+    for name in sorted(names - set(started)):
         found = roster.found[name]
         if roster.is_enabled(name):
             why = roster.order.left_out.get(name, "").removeprefix(f"{name} ")
@@ -165,9 +165,9 @@ def _described(found: Found) -> str:
     return f"{found.name} {manifest.version}{base}"
 
 
-def _check(roster: Roster, asked: Set[str], settings: Settings) -> int:
+def _check(roster: Roster, names: Set[str], settings: Settings) -> int:
     faults = 0
-    for name in sorted(asked):
+    for name in sorted(names):
         found, why = roster.found[name], list(_faults(roster, name, settings))
         faults += bool(why)
         for each in why:
@@ -176,7 +176,7 @@ def _check(roster: Roster, asked: Set[str], settings: Settings) -> int:
             state = "ok" if roster.is_enabled(name) else "ok, disabled"
             version = found.manifest.version if found.manifest else ""
             sys.stdout.write(f"{escape(name)} {version}: {state}\n")
-    count = counted(len(asked), "plugin")
+    count = counted(len(names), "plugin")
     sys.stdout.write(f"{count}, {faults or 'none'} at fault\n")
     return 1 if faults else 0
 

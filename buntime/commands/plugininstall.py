@@ -104,8 +104,8 @@ def _opened(path: str) -> Archive:
 def run_remove(command: Command, api: Api, names: Sequence[str]) -> int:
     """Raises ApiError, CommandError."""
     for name in names:
-        told = api.get(path_of(name))
-        is_guard = told["enabled"] and told["guards"]
+        plugin = api.get(path_of(name))
+        is_guard = plugin["enabled"] and plugin["guards"]
         if is_guard:
             confirm(command, f"what {name} guards will be open to all")
         is_dry = bool(command.args["dry_run"]) or None

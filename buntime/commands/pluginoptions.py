@@ -21,7 +21,7 @@ from buntime.core.values.wording import shown, suggestion
 _FROM_STDIN = "-"
 _VALUE_MAX_CHARS = 256 * 1024
 
-_Told = dict[str, Any]
+_Json = dict[str, Any]
 
 
 def path_of(name: str, rest: str = "") -> str:
@@ -31,36 +31,36 @@ def path_of(name: str, rest: str = "") -> str:
 
 def run_options(command: Command, api: Api, name: str, words: Sequence[str]) -> int:
     """Show them, or set those that are named. Raises UsageError, ApiError."""
-    told = api.get(path_of(name))
+    answer = api.get(path_of(name))
     taken_back = (command.args["unset"] or "").split()
     if words or taken_back:
-        known = {each["name"]: each for each in told["options"]}
+        known = {each["name"]: each for each in answer["options"]}
         changes = {**_changes(name, known, words), **dict.fromkeys(taken_back)}
         is_dry = bool(command.args["dry_run"]) or None
-        told = api.put(path_of(name, "/options"), changes, dryRun=is_dry)
+        answer = api.put(path_of(name, "/options"), changes, dryRun=is_dry)
     if command.args["json"]:
-        print_json({"name": name, "options": told["options"]})
-    elif not told["options"]:
+        print_json({"name": name, "options": answer["options"]})
+    elif not answer["options"]:
         say(f"{name} has no options")
     else:
-        tell_options(told["options"])
-        if told["why"]:
-            say(f"{name} is {told['state']}: {told['why']}")
+        print_options(answer["options"])
+        if answer["why"]:
+            say(f"{name} is {answer['state']}: {answer['why']}")
     return 0
 
 
-def tell_options(options: Sequence[_Told]) -> None:
+def print_options(options: Sequence[_Json]) -> None:
     """Each with its value and where that comes from."""
     rows = [(each["name"], _value_of(each), each["origin"]) for each in options]
     print_rows(("OPTION", "VALUE", "FROM"), rows)
 
 
-def _value_of(option: _Told) -> object:
+def _value_of(option: _Json) -> object:
     value = option["value"]
     return str(value).lower() if isinstance(value, bool) else value
 
 
-def _changes(name: str, known: Mapping[str, _Told], words: Sequence[str]) -> dict[str, object]:
+def _changes(name: str, known: Mapping[str, _Json], words: Sequence[str]) -> dict[str, object]:
     given = dict(_split(word) for word in words)
     if sum(text == _FROM_STDIN for text in given.values()) > 1:
         raise UsageError("one KEY=- at a time: stdin has one value")
@@ -74,7 +74,7 @@ def _split(word: str) -> tuple[str, str]:
     return key, text
 
 
-def _read(name: str, known: Mapping[str, _Told], key: str, text: str) -> object:
+def _read(name: str, known: Mapping[str, _Json], key: str, text: str) -> object:
     """The value, converted to the type of the option."""
     option = known.get(key)
     if option is None:
@@ -92,8 +92,8 @@ def _read(name: str, known: Mapping[str, _Told], key: str, text: str) -> object:
     try:
         return kind.read(text)
     except (BadValue, KeyError) as exc:
-        said = exc if isinstance(exc, BadValue) else "this Buntime does not know its type"
-        raise UsageError(f"{key}: {said}") from None
+        problem = exc if isinstance(exc, BadValue) else "this Buntime does not know its type"
+        raise UsageError(f"{key}: {problem}") from None
 
 
 def _ask(name: str, key: str) -> str:

@@ -27,11 +27,11 @@ def parser() -> Parser:
 def run(command: Command, mode: Mode) -> int:
     name = one_word(command, "the name of an app")
     kind = "workers" if command.args["worker"] else "apps"
-    told = connect(command, mode).post(f"/api/{kind}/{name_in_path(name)}/recycle")
+    answer = connect(command, mode).post(f"/api/{kind}/{name_in_path(name)}/recycle")
     if command.args["json"]:
-        print_json(told)
-    elif told["recycled"]:
-        say(f"{name}: replacing {', '.join(told['recycled'])}")
+        print_json(answer)
+    elif answer["recycled"]:
+        say(f"{name}: replacing {', '.join(answer['recycled'])}")
     else:
         say(f"{name}: no workers to replace")
     return 0

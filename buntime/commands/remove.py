@@ -51,11 +51,11 @@ def run(command: Command, mode: Mode) -> int:
     path = f"/api/apps/{name_in_path(name)}"
     if version is not None:
         path += f"/versions/{name_in_path(version)}"
-    told = api.matching(tag).delete(path, dryRun=is_dry or None)
+    answer = api.matching(tag).delete(path, dryRun=is_dry or None)
     if command.args["json"]:
-        print_json(told)
+        print_json(answer)
         return 0
-    for each in told.get("versions", [version]):
+    for each in answer.get("versions", [version]):
         say(f"{name}@{each}: {'would be removed' if is_dry else 'removed'}")
     return 0
 

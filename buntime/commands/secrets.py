@@ -32,7 +32,7 @@ from buntime.server.state.statefolder import StateFolder
 
 _ACTIONS = ("set", "list", "remove")
 _PLUGIN = "plugin:"
-_Told = dict[str, Any]
+_Json = dict[str, Any]
 
 
 def parser() -> Parser:
@@ -56,7 +56,7 @@ def parser() -> Parser:
     return made
 
 
-class _Asked(NamedTuple):
+class _Request(NamedTuple):
     action: str
     holder: str
     name: str = ""
@@ -72,8 +72,8 @@ class _Asked(NamedTuple):
     @property
     def path(self) -> str:
         holder = self.holder.removesuffix(PREVIEW).removeprefix(_PLUGIN)
-        whose = f"/api/{self.kind}/{name_in_path(holder)}/secrets"
-        return whose + (f"/{self.name}" * bool(self.name))
+        base = f"/api/{self.kind}/{name_in_path(holder)}/secrets"
+        return base + (f"/{self.name}" * bool(self.name))
 
     @property
     def query(self) -> dict[str, bool]:
@@ -81,24 +81,24 @@ class _Asked(NamedTuple):
 
 
 def run(command: Command, mode: Mode) -> int:
-    asked = _read(command)
-    value = _read_value(asked) if asked.action == "set" else ""
-    told = _anywhere(
+    request = _read(command)
+    value = _read_value(request) if request.action == "set" else ""
+    answer = _anywhere(
         command,
         mode,
-        lambda api: _ask(api, asked, value),
-        lambda folder: _do_here(folder, asked, value),
+        lambda api: _ask(api, request, value),
+        lambda folder: _do_here(folder, request, value),
     )
     if command.args["json"]:
-        print_json(told)
-    elif asked.action == "list":
-        _show(asked.holder, told)
+        print_json(answer)
+    elif request.action == "list":
+        _show(request.holder, answer)
     else:
-        _say_done(asked, told)
+        _say_done(request, answer)
     return 0
 
 
-def _read(command: Command) -> _Asked:
+def _read(command: Command) -> _Request:
     """Parse the line. Raises UsageError, which reveals no value."""
     action, *rest = command.words or ("",)
     check_action(command, action, _ACTIONS)
@@ -113,14 +113,14 @@ def _read(command: Command) -> _Asked:
         name = "" if action == "list" else " and the NAME of a secret"
         raise UsageError(f"secrets {action} needs an APP{name} (see buntime secrets --help)")
     try:
-        return _Asked(action, parse_holder(rest[0]), *map(parse_name, rest[1:]))
+        return _Request(action, parse_holder(rest[0]), *map(parse_name, rest[1:]))
     except BadValue as exc:
         raise UsageError(f"secrets {action}: {exc}") from None
 
 
-def _read_value(asked: _Asked) -> str:
+def _read_value(request: _Request) -> str:
     if sys.stdin.isatty():
-        data = getpass.getpass(f"{asked.name} of {asked.holder}: ").encode("utf-8", "replace")
+        data = getpass.getpass(f"{request.name} of {request.holder}: ").encode("utf-8", "replace")
     else:
         data = sys.stdin.buffer.read(VALUE_MAX_BYTES + 1)
     try:
@@ -135,9 +135,9 @@ def _read_value(asked: _Asked) -> str:
 def _anywhere(
     command: Command,
     mode: Mode,
-    by_api: Callable[[Api], _Told],
-    here: Callable[[StateFolder], _Told],
-) -> _Told:
+    by_api: Callable[[Api], _Json],
+    here: Callable[[StateFolder], _Json],
+) -> _Json:
     """Ask the runtime; if that would be one on this machine, and none is running, do it here."""
     try:
         api = connect(command, mode)
@@ -152,8 +152,8 @@ def _anywhere(
 
 
 def _here(
-    command: Command, mode: Mode, act: Callable[[StateFolder], _Told], why: CommandError
-) -> _Told:
+    command: Command, mode: Mode, act: Callable[[StateFolder], _Json], why: CommandError
+) -> _Json:
     if why.code != "unreachable":
         raise why
     settings = read_settings(command, mode, os.environ, needs_apps=False)
@@ -165,72 +165,72 @@ def _here(
     try:
         return act(folder)
     except OSError as exc:
-        said = f"{exc.filename or settings.state_dir}: {exc.strerror or exc}"
-        raise CommandError("state_unavailable", said) from exc
+        message = f"{exc.filename or settings.state_dir}: {exc.strerror or exc}"
+        raise CommandError("state_unavailable", message) from exc
     finally:
         folder.let_go()
 
 
-def _ask(api: Api, asked: _Asked, value: str) -> _Told:
-    told: _Told
-    if asked.action == "set":
-        told = api.put(asked.path, {"value": value}, **asked.query)
-    elif asked.action == "remove":
-        told = api.delete(asked.path, **asked.query)
+def _ask(api: Api, request: _Request, value: str) -> _Json:
+    answer: _Json
+    if request.action == "set":
+        answer = api.put(request.path, {"value": value}, **request.query)
+    elif request.action == "remove":
+        answer = api.delete(request.path, **request.query)
     else:
-        told = api.get(asked.path, **asked.query)
-    return told
+        answer = api.get(request.path, **request.query)
+    return answer
 
 
-def _do_here(folder: StateFolder, asked: _Asked, value: str) -> _Told:
+def _do_here(folder: StateFolder, request: _Request, value: str) -> _Json:
     """The same on the files; here it is not known whether the app exists."""
-    files, told = SecretFiles(folder.path), {"holder": asked.holder}
-    there = files.read(None).get(asked.holder, {})
-    if asked.action == "list":
-        return {**told, "secrets": [secret_json(name, there[name]) for name in sorted(there)]}
-    sets = asked.action == "set"
-    if not sets and asked.name not in there:
-        raise CommandError("secret_not_found", f"{asked.holder} has no secret {asked.name}")
+    files, answer = SecretFiles(folder.path), {"holder": request.holder}
+    there = files.read(None).get(request.holder, {})
+    if request.action == "list":
+        return {**answer, "secrets": [secret_json(name, there[name]) for name in sorted(there)]}
+    sets = request.action == "set"
+    if not sets and request.name not in there:
+        raise CommandError("secret_not_found", f"{request.holder} has no secret {request.name}")
     with noted(
         folder,
-        f"{asked.kind}.secrets.{asked.action}",
-        f"{asked.holder} {asked.name}",
-        app=asked.app,
-        before={"isSet": asked.name in there},
+        f"{request.kind}.secrets.{request.action}",
+        f"{request.holder} {request.name}",
+        app=request.app,
+        before={"isSet": request.name in there},
         after={"isSet": sets},
     ):
         if sets:
-            files.set(asked.holder, asked.name, value)
-            return {**told, "name": asked.name, "replaced": asked.name in there}
-        files.remove(asked.holder, asked.name)
-    return {**told, "name": asked.name}
+            files.set(request.holder, request.name, value)
+            return {**answer, "name": request.name, "replaced": request.name in there}
+        files.remove(request.holder, request.name)
+    return {**answer, "name": request.name}
 
 
 # Showing
 
 
-def _show(holder: str, told: _Told) -> None:
+def _show(holder: str, answer: _Json) -> None:
     rows = [
         (each["name"], each["origin"], each["setAt"], each.get("fault", ""))
-        for each in told["secrets"]
+        for each in answer["secrets"]
     ]
     if rows:
         print_rows(("NAME", "FROM", "SET", ""), rows)
     else:
         say(f"{holder} has no secrets")
-    for name in told.get("missing", ()):
+    for name in answer.get("missing", ()):
         say(f"{name} is missing: buntime secrets set {holder} {name}")
 
 
-def _say_done(asked: _Asked, told: _Told) -> None:
-    done = "removed" if asked.action == "remove" else "set"
-    again = ", in place of the previous value" if told.get("replaced") else ""
-    say(f"{asked.name} of {asked.holder} is {done}{again}")
-    if asked.action == "remove":
-        if told.get("isUsed"):
+def _say_done(request: _Request, answer: _Json) -> None:
+    done = "removed" if request.action == "remove" else "set"
+    again = ", in place of the previous value" if answer.get("replaced") else ""
+    say(f"{request.name} of {request.holder} is {done}{again}")
+    if request.action == "remove":
+        if answer.get("isUsed"):
             say("its manifest names it: workers that have it keep it until they end, and new ones "
                 "do not load")  # fmt: skip
-    elif told.get("isKnown") is False:
-        say(f"there is no {asked.holder} yet; it gets this once it is there and names it")
-    elif told.get("isUsed") is False:
-        say(f"no manifest of it names this: write `secrets: [{asked.name}]` to have it passed on")
+    elif answer.get("isKnown") is False:
+        say(f"there is no {request.holder} yet; it gets this once it is there and names it")
+    elif answer.get("isUsed") is False:
+        say(f"no manifest of it names this: write `secrets: [{request.name}]` to have it passed on")

@@ -50,23 +50,23 @@ def parser() -> Parser:
 
 def run(command: Command, mode: Mode) -> int:
     name = one_word(command, "the name of an app")
-    asked = [what for what in _VIEWS if command.args[what]]
-    if len(asked) > 1:
-        raise UsageError(f"--{asked[0]} and --{asked[1]} cannot be combined")
-    page = f"/{asked[0]}" if asked else ""
-    told = connect(command, mode).get(f"/api/apps/{name_in_path(name)}{page}")
+    views = [what for what in _VIEWS if command.args[what]]
+    if len(views) > 1:
+        raise UsageError(f"--{views[0]} and --{views[1]} cannot be combined")
+    page = f"/{views[0]}" if views else ""
+    answer = connect(command, mode).get(f"/api/apps/{name_in_path(name)}{page}")
     if command.args["json"]:
-        print_json(told)
+        print_json(answer)
         return 0
-    for line in (_VIEWS[asked[0]] if asked else _lines)(told):
+    for line in (_VIEWS[views[0]] if views else _lines)(answer):
         say(line)
     return 0
 
 
-def _errors(told: dict[str, Any]) -> Iterator[str]:
-    if not told["errors"]:
-        yield f"{told['app']} has had no errors since the runtime's start"
-    for each in told["errors"]:
+def _errors(answer: dict[str, Any]) -> Iterator[str]:
+    if not answer["errors"]:
+        yield f"{answer['app']} has had no errors since the runtime's start"
+    for each in answer["errors"]:
         version = f" of {each['version']}" if each["version"] else ""
         yield f"{each['count']} x at a {each['kind']}{version}: {each['message']}"
         request = f", request {each['requestId']}" if each["requestId"] else ""
@@ -74,10 +74,10 @@ def _errors(told: dict[str, Any]) -> Iterator[str]:
         yield from _stack(each["stack"])
 
 
-def _autopsies(told: dict[str, Any]) -> Iterator[str]:
-    if not told["autopsies"]:
-        yield f"no worker of {told['app']} has ended since the runtime's start"
-    for each in told["autopsies"]:
+def _autopsies(answer: dict[str, Any]) -> Iterator[str]:
+    if not answer["autopsies"]:
+        yield f"no worker of {answer['app']} has ended since the runtime's start"
+    for each in answer["autopsies"]:
         version = f" of {each['version']}" if each["version"] else ""
         yield f"{moment(each['at'])}  {each['worker']}{version}  {each['cause']}: {each['why']}"
         lost = f", {each['requestsLost']} lost with it" if each["requestsLost"] else ""
@@ -86,9 +86,9 @@ def _autopsies(told: dict[str, Any]) -> Iterator[str]:
         yield from _stack(each["stack"])
 
 
-def _settings(told: dict[str, Any]) -> Iterator[str]:
-    yield f"{told['app']}{f' {version}' if (version := told['version']) else ''}"
-    for each in told["settings"]:
+def _settings(answer: dict[str, Any]) -> Iterator[str]:
+    yield f"{answer['app']}{f' {version}' if (version := answer['version']) else ''}"
+    for each in answer["settings"]:
         where = each["place"] or each["origin"]
         yield f"  {each['key']:16} {_value(each['value']):24} {where}"
 
@@ -104,12 +104,12 @@ def _stack(stack: str | None) -> Iterator[str]:
 _VIEWS = {"errors": _errors, "autopsies": _autopsies, "settings": _settings}
 
 
-def _lines(told: dict[str, Any]) -> Iterator[str]:
-    active = told["active"]
-    yield f"{told['app']}{f' {active} is active' if active else ''}"
-    if closed := told["maintenance"]:
+def _lines(app: dict[str, Any]) -> Iterator[str]:
+    active = app["active"]
+    yield f"{app['app']}{f' {active} is active' if active else ''}"
+    if closed := app["maintenance"]:
         yield f"closed for maintenance since {moment(closed['since'])}: {closed['message']}"
-    for version in told["versions"]:
+    for version in app["versions"]:
         yield ""
         yield from _lines_of(version)
 

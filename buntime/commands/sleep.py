@@ -21,10 +21,10 @@ def parser() -> Parser:
 
 def run(command: Command, mode: Mode) -> int:
     name = one_word(command, "the name of an app")
-    told = connect(command, mode).post(f"/api/apps/{name_in_path(name)}/sleep")
+    answer = connect(command, mode).post(f"/api/apps/{name_in_path(name)}/sleep")
     if command.args["json"]:
-        print_json(told)
+        print_json(answer)
     else:
-        ended = ", ".join(told["ended"])
+        ended = ", ".join(answer["ended"])
         say(f"{name}: ending {ended}" if ended else f"{name}: no idle workers to end")
     return 0

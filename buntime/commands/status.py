@@ -59,8 +59,8 @@ def _rows(history: Mapping[str, Any]) -> list[tuple[object, ...]]:
     """The totals, and the apps with most requests. A runtime that has just started has a shorter
     first point."""
     seconds = _STEP_S
-    told = [("all", history["total"]), *history["apps"].items()]
-    rows = [(name, series) for name, series in told if series["requests"]]
+    named = [("all", history["total"]), *history["apps"].items()]
+    rows = [(name, series) for name, series in named if series["requests"]]
     first, *apps = rows or [("all", None)]
     if first[1] is None:
         return []

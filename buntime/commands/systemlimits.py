@@ -16,10 +16,10 @@ _WORKER_BYTES = 15 << 20  # of a small app; a large one takes ten times that
 _FILES_MAX = 1 << 20  # of one process, on Linux unless fs.nr_open says otherwise
 _CGROUP = Path("/sys/fs/cgroup")  # in a container this is its own
 
-Told = tuple[str, str, str, str]  # topic, text, "" or "warning", a command that mends it
+Limit = tuple[str, str, str, str]  # topic, text, "" or "warning", a command that mends it
 
 
-def limits(settings: Settings, *, beside: int) -> Iterator[Told]:
+def limits(settings: Settings, *, beside: int) -> Iterator[Limit]:
     """The limits, and a warning if one is lower than the settings allow.
 
     `beside` is how many workers plugins may have, which no setting limits.
@@ -38,7 +38,7 @@ def limits(settings: Settings, *, beside: int) -> Iterator[Told]:
         )
 
 
-def _descriptors(settings: Settings, beside: int) -> Iterator[Told]:
+def _descriptors(settings: Settings, beside: int) -> Iterator[Limit]:
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     yield "open files", f"{_shown(soft)}; can be raised to {_shown(hard)}", "", ""
     try:
@@ -62,7 +62,7 @@ def _descriptors(settings: Settings, beside: int) -> Iterator[Told]:
             yield "open files", text, "warning", command
 
 
-def _processes(settings: Settings) -> Iterator[Told]:
+def _processes(settings: Settings) -> Iterator[Limit]:
     soft, _ = resource.getrlimit(resource.RLIMIT_NPROC)
     found = [soft] if soft != resource.RLIM_INFINITY else []
     in_group = _number_in("pids.max")
@@ -85,7 +85,7 @@ def _processes(settings: Settings) -> Iterator[Told]:
         )
 
 
-def _memory(settings: Settings) -> Iterator[Told]:
+def _memory(settings: Settings) -> Iterator[Limit]:
     size_bytes = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     in_group = _number_in("memory.max")
     if in_group is not None:

@@ -31,8 +31,8 @@ def say(text: str) -> None:
 
 def print_rows(head: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
     """Columns below their names. None is shown as "-"."""
-    told = [[escape("-" if each is None else str(each)) for each in row] for row in rows]
-    lines = [[*head], *told]
+    texts = [[escape("-" if each is None else str(each)) for each in row] for row in rows]
+    lines = [[*head], *texts]
     widths = [
         min(max(len(line[column]) for line in lines), _WIDTH_MAX) for column in range(len(head))
     ]

@@ -50,66 +50,66 @@ def run(command: Command, mode: Mode) -> int:
     if len(names) != (action != "list"):
         needs = "nothing more" if action == "list" else "the NAME of one user"
         raise UsageError(f"users {action} needs {needs} (see buntime users --help)")
-    said = _said(command)
-    if said and action not in ("invite", "set"):
+    changes = _changes(command)
+    if changes and action not in ("invite", "set"):
         raise UsageError(f"users {action}: flags that describe a user go with invite and set")
     api = connect(command, mode)
     if action == "list":
         _list(api, command)
     else:
-        _one(api, command, action, names[0], said)
+        _one(api, command, action, names[0], changes)
     return 0
 
 
-def _said(command: Command) -> dict[str, Any]:
+def _changes(command: Command) -> dict[str, Any]:
     args = command.args
-    said: dict[str, Any] = {}
+    changes: dict[str, Any] = {}
     for flag, key in (("email", "email"), ("full_name", "fullName")):
         if args[flag] is not None:
-            said[key] = args[flag]
+            changes[key] = args[flag]
     for flag, key in (("role", "roles"), ("group", "groups")):
         if args[flag] is not None:
-            said[key] = args[flag].replace(",", " ").split()
+            changes[key] = args[flag].replace(",", " ").split()
     if args["disable"] or args["enable"]:
-        said["disabled"] = bool(args["disable"])
+        changes["disabled"] = bool(args["disable"])
     if args["no_second_factor"]:
-        said["secondFactor"] = False
-    return said
+        changes["secondFactor"] = False
+    return changes
 
 
-def _one(api: Api, command: Command, action: str, name: str, said: dict[str, Any]) -> None:
+def _one(api: Api, command: Command, action: str, name: str, changes: dict[str, Any]) -> None:
     path, dry = f"/api/users/{quote(name, safe='')}", True if command.args["dry_run"] else None
     if action == "show":
-        told = api.get(path)
+        answer = api.get(path)
     elif action == "invite":
-        told = api.post("/api/users", {"name": name, **said}, dryRun=dry)
+        answer = api.post("/api/users", {"name": name, **changes}, dryRun=dry)
     elif action == "set":
-        told = api.ask("PATCH", path, said, dryRun=dry)
+        answer = api.ask("PATCH", path, changes, dryRun=dry)
     elif action == "reset":
-        told = api.post(f"{path}/reset", dryRun=dry)
+        answer = api.post(f"{path}/reset", dryRun=dry)
     elif action == "sign-out":
-        told = api.delete(f"{path}/sessions", dryRun=dry)
+        answer = api.delete(f"{path}/sessions", dryRun=dry)
     else:
-        told = api.delete(path, dryRun=dry)
+        answer = api.delete(path, dryRun=dry)
     if command.args["json"]:
-        print_json(told)
+        print_json(answer)
         return
     would = "would be " if dry else ""
     if action == "remove":
-        say(f"{told['removed']} {would or 'is '}removed")
+        say(f"{answer['removed']} {would or 'is '}removed")
     elif action == "sign-out":
-        say(f"{counted(told['ended'], 'session')} of {name} {would or 'are '}ended")
-    elif "link" in told:
-        say(f"until {told['expiresAt']}, {told['user']['name']} can set a password at")
-        say(told["link"])
+        say(f"{counted(answer['ended'], 'session')} of {name} {would or 'are '}ended")
+    elif "link" in answer:
+        say(f"until {answer['expiresAt']}, {answer['user']['name']} can set a password at")
+        say(answer["link"])
     else:
-        print_rows(_HEAD, [_row(told["user"])])
+        print_rows(_HEAD, [_row(answer["user"])])
         if action == "show":
             print_rows(
                 ("SIGNED IN AT", "BY", "SINCE", "LAST SEEN"),
                 [
                     (each["host"], each["provider"], each["createdAt"], each["seenAt"])
-                    for each in told["sessions"]
+                    for each in answer["sessions"]
                 ],
             )
 
@@ -118,9 +118,9 @@ def _list(api: Api, command: Command) -> None:
     users: list[dict[str, Any]] = []
     cursor = None
     while True:
-        told = api.get("/api/users", limit=_PAGE, cursor=cursor)
-        users += told["users"]
-        cursor = told["next"]
+        page = api.get("/api/users", limit=_PAGE, cursor=cursor)
+        users += page["users"]
+        cursor = page["next"]
         if cursor is None:
             break
     if command.args["json"]:
