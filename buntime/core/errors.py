@@ -26,8 +26,8 @@ class ConfigError(UsageError):
 
     def __init__(self, faults: Sequence[str]) -> None:
         more = len(faults) - 1
-        told = f" (and {more} more; buntime config check tells all)" if more else ""
-        super().__init__(f"{faults[0]}{told}")
+        rest = f" (and {more} more; buntime config check tells all)" if more else ""
+        super().__init__(f"{faults[0]}{rest}")
         self.faults = tuple(faults)
 
 
@@ -49,8 +49,8 @@ class CommandError(BuntimeError):
 
     def to_json(self) -> dict[str, object]:
         """The form of the API's errors."""
-        told = {"code": self.code, "message": self.message, "requestId": self.request_id or None}
-        return {"error": told}
+        error = {"code": self.code, "message": self.message, "requestId": self.request_id or None}
+        return {"error": error}
 
 
 class ManifestError(BuntimeError):

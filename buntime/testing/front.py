@@ -107,7 +107,7 @@ class Front:
             "version": head.version,
             "client": list(_CLIENT),
             "server": list(_SERVER),
-            "headers": [list(pair) for pair in (*fields, *sender.told_fields(fields), *own)],
+            "headers": [list(pair) for pair in (*fields, *sender.forwarded_fields(fields), *own)],
             "request_id": asked.request_id,
         }
         if upgrade is not None:

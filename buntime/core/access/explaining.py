@@ -59,19 +59,19 @@ def _of_rules(found: Situation) -> list[Check]:
     decision, rule = found.decision, found.decision.rule
     if rule is None:
         return [*_of_sign_in(found), *_of_key(found)]
-    said = f"the rule at {rule.place} decides: {_words(rule)}"
+    sentence = f"the rule at {rule.place} decides: {_words(rule)}"
     if decision.does == "allow":
-        return [Check("rule", True, said)]
+        return [Check("rule", True, sentence)]
     if decision.may_sign_in:
-        said += "; a rule before it would let in somebody who has signed in: 401, or to sign in"
-    return [Check("rule", False, said if decision.may_sign_in else f"{said}: 403")]
+        sentence += "; a rule before it would let in somebody who has signed in: 401, or to sign in"
+    return [Check("rule", False, sentence if decision.may_sign_in else f"{sentence}: 403")]
 
 
 def _words(rule: Rule) -> str:
     """`"deny anyone at /admin/**"`."""
-    whom = ", ".join(map(str, rule.who))
+    who = ", ".join(map(str, rule.who))
     where = f" at {', '.join(rule.paths)}" if rule.paths else ""
-    return f"{rule.does} {whom}{where}{' by ' + ', '.join(rule.methods) if rule.methods else ''}"
+    return f"{rule.does} {who}{where}{' by ' + ', '.join(rule.methods) if rule.methods else ''}"
 
 
 def _of_sign_in(found: Situation) -> list[Check]:
@@ -93,13 +93,13 @@ def _of_key(found: Situation) -> list[Check]:
         return [Check("visibility", True, "the app is public: no key is needed")]
     if found.is_public:
         return [Check("visibility", True, "publicRoutes of the app cover this: no key is needed")]
-    told = [Check("visibility", None, "the app is protected: a key is needed")]
+    checks = [Check("visibility", None, "the app is protected: a key is needed")]
     if found.key is not None:
-        return [*told, of_right(found.key, "apps:open", found.app, found.now)]
+        return [*checks, of_right(found.key, "apps:open", found.app, found.now)]
     if found.decision.may_sign_in:
         why = "without a key: a rule would let in somebody who has signed in: 401, or to sign in"
-        return [*told, Check("key", False, why)]
-    return [*told, Check("key", False, "without a key: 401")]
+        return [*checks, Check("key", False, why)]
+    return [*checks, Check("key", False, "without a key: 401")]
 
 
 def of_right(key: KeyRecord, verb: str, app: str, now: float) -> Check:

@@ -1,7 +1,7 @@
 """Header fields that say who sends a request: only the runtime may write them, never a client."""
 
 IDENTITY_STARTS = ("x-identity", "x_identity")
-TOLD_BY_PROXIES = frozenset(("x-forwarded-user", "x-forwarded-email", "x-forwarded-groups"))
+IDENTITY_FROM_PROXIES = frozenset(("x-forwarded-user", "x-forwarded-email", "x-forwarded-groups"))
 
 
 def is_identity_field(name: str) -> bool:
@@ -11,4 +11,4 @@ def is_identity_field(name: str) -> bool:
     """
     if name[:1] != "x":
         return False
-    return name.startswith(IDENTITY_STARTS) or name.replace("_", "-") in TOLD_BY_PROXIES
+    return name.startswith(IDENTITY_STARTS) or name.replace("_", "-") in IDENTITY_FROM_PROXIES

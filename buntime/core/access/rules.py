@@ -99,9 +99,9 @@ class Rule(NamedTuple):
 
     def dump(self) -> dict[str, object]:
         """The rule as JSON, with the config file's names, without what was not written."""
-        said = {"who": list(map(str, self.who)), "do": self.does}
+        fields = {"who": list(map(str, self.who)), "do": self.does}
         more = {"apps": self.apps, "paths": self.paths, "methods": self.methods}
-        return {**said, **{name: list(value) for name, value in more.items() if value}}
+        return {**fields, **{name: list(value) for name, value in more.items() if value}}
 
 
 class Decision(NamedTuple):

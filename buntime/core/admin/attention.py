@@ -46,7 +46,7 @@ def in_order(items: Iterable[Item]) -> list[Item]:
 def of_boot(app: Mapping[str, Any], missing: Iterable[str] = ()) -> Item:
     """An app that does not load, as `/api/workers` shows it; `missing` are secrets it lacks."""
     name, failures = app["app"], app["bootFailures"]
-    said = first_line(app["bootError"] or "")
+    error = first_line(app["bootError"] or "")
     href = f"/cpanel/apps/{name}"
     names = [*missing]
     if names:
@@ -56,10 +56,10 @@ def of_boot(app: Mapping[str, Any], missing: Iterable[str] = ()) -> Item:
             "error", "secrets_missing", name, text, "It loads once it has them.", command, href
         )
     if failures >= CRASH_LOOP:
-        text = f"{name} has failed to load {counted(failures, 'time')} in a row: {said}"
+        text = f"{name} has failed to load {counted(failures, 'time')} in a row: {error}"
         hint = "Visitors get 503. It is tried again by itself, at most a minute apart."
         return Item("error", "app_crash_loop", name, text, hint, f"buntime show {name}", href)
-    text = f"{name} does not load: {said}"
+    text = f"{name} does not load: {error}"
     hint = "It is tried again by itself."
     return Item("error", "app_boot_failed", name, text, hint, f"buntime show {name}", href)
 
@@ -113,13 +113,13 @@ def of_plugin(name: str, state: str, why: str, *, guards: bool) -> Item | None:
     """A plugin that should run and does not."""
     if state not in ("failed", "unreadable", "left out", "away"):
         return None
-    said = f": {first_line(why)}" if why else "."
+    reason = f": {first_line(why)}" if why else "."
     closed = "What it guards is closed: 503. " if guards else ""
     return Item(
         "error" if guards else "warning",
         "plugin_down",
         "",
-        f"The plugin {name} does not run ({state}){said}",
+        f"The plugin {name} does not run ({state}){reason}",
         f"{closed}Correct it, then: buntime plugins reload {name}",
         f"buntime plugins show {name}",
         f"/cpanel/plugins/{name}",
@@ -142,13 +142,13 @@ def of_closed(why: str) -> Item:
 def of_deploy(deploy: Mapping[str, Any]) -> Item:
     """An app whose last deploy failed."""
     app, version = deploy["app"], deploy["version"]
-    said = (deploy.get("error") or {}).get("message", "")
+    error = (deploy.get("error") or {}).get("message", "")
     return Item(
         "warning",
         "deploy_failed",
         app,
         f"The last {deploy['kind']} of {app} {version} has failed at the step {deploy['failed']}: "
-        f"{first_line(said)}",
+        f"{first_line(error)}",
         "What served before goes on serving.",
         f"buntime show {app}",
         f"/cpanel/apps/{app}",

@@ -64,8 +64,8 @@ class Change(NamedTuple):
 def change_of(entry: Mapping[str, Any]) -> Change:
     """The change that an entry describes."""
     at_s = datetime.fromisoformat(entry["time"]).timestamp()
-    told: dict[str, Any] = {name: entry.get(name) for name in Change._fields}
-    return Change(**{**told, "at_s": at_s})
+    fields: dict[str, Any] = {name: entry.get(name) for name in Change._fields}
+    return Change(**{**fields, "at_s": at_s})
 
 
 def entry_of(change: Change, number: int, previous: str) -> Entry:
@@ -73,16 +73,16 @@ def entry_of(change: Change, number: int, previous: str) -> Entry:
 
     Numbers start at 1.
     """
-    told = change._asdict()
-    at_s = told.pop("at_s")
+    fields = change._asdict()
+    at_s = fields.pop("at_s")
     for name in ("actor", "address", "request", "action", "subject", "result"):
-        told[name] = told[name][:TEXT_MAX_CHARS]
-    told["before"], told["after"] = kept_value(change.before), kept_value(change.after)
+        fields[name] = fields[name][:TEXT_MAX_CHARS]
+    fields["before"], fields["after"] = kept_value(change.before), kept_value(change.after)
     if change.begun is None:
-        del told["begun"]
+        del fields["begun"]
     time = datetime.fromtimestamp(at_s, UTC).isoformat(timespec="milliseconds")
     time = time.replace("+00:00", "Z")
-    return {"number": number, "time": time, **told, "previous": previous}
+    return {"number": number, "time": time, **fields, "previous": previous}
 
 
 def text_of(entry: Mapping[str, Any]) -> str:
@@ -141,12 +141,12 @@ class Walk:
 
     def take(self, entry: Mapping[str, Any]) -> None:
         """Take the next entry, as the API returns it. Raises Broken."""
-        number, told = entry.get("number"), entry.get("hash")
+        number, stated = entry.get("number"), entry.get("hash")
         found = hash_of(text_of(entry))
         if not isinstance(number, int) or not isinstance(entry.get("previous"), str):
             raise Broken("an entry has no number or no hash of the one before")
-        if found != told:
-            raise Broken(f"entry {number} was changed: its hash is {found}, and {told} is told")
+        if found != stated:
+            raise Broken(f"entry {number} was changed: its hash is {found}, and {stated} is told")
         if self.newest is None:
             self.newest = (number, found)
         elif number != self._number - 1:
@@ -162,9 +162,9 @@ class Walk:
         Raises Broken where entries between the two are missing.
         """
         number = removed["number"] if removed else 0
-        told = removed["hash"] if removed else ""
+        last_hash = removed["hash"] if removed else ""
         if self.newest is None:
             if removed:
                 raise Broken(f"there is no entry, and {number} were removed for their age")
-        elif self._number != number + 1 or self._expected != told:
+        elif self._number != number + 1 or self._expected != last_hash:
             raise Broken(f"before entry {self._number} comes entry {number}, or another one")

@@ -85,7 +85,7 @@ def document(routes: Iterable[Route], *, version: str, prefix: str, api_prefix: 
 
 
 def _operation(route: Route) -> dict[str, Any]:
-    told: dict[str, Any] = {
+    operation: dict[str, Any] = {
         "operationId": route.name,
         "summary": route.summary,
         "tags": [route.tag, *([STREAMS] if route.is_stream else [])],
@@ -93,20 +93,20 @@ def _operation(route: Route) -> dict[str, Any]:
         "responses": _responses(route),
     }
     if route.verb == OPEN:
-        told["security"] = []
+        operation["security"] = []
     else:
-        told["description"] = f"Needs the right `{route.verb}`."
-        told["x-right"] = route.verb
+        operation["description"] = f"Needs the right `{route.verb}`."
+        operation["x-right"] = route.verb
     if route.open_when is not None:
-        told["description"] += f" Open where RUNTIME_{route.open_when[0].upper()} says so."
+        operation["description"] += f" Open where RUNTIME_{route.open_when[0].upper()} says so."
     if route.body is not None:
         schema = route.body.schema
         content = {"schema": schema if schema is not None else {}}
-        told["requestBody"] = {
+        operation["requestBody"] = {
             "required": route.body.required,
             "content": dict.fromkeys(route.body.media, content),
         }
-    return told
+    return operation
 
 
 def _in_path(route: Route) -> Iterable[dict[str, Any]]:
@@ -115,8 +115,8 @@ def _in_path(route: Route) -> Iterable[dict[str, Any]]:
         schema: dict[str, Any] = {"type": "string", "minLength": 1, "maxLength": NAME_MAX}
         if pattern is not None:
             schema["pattern"] = pattern
-        told = {"name": name, "in": "path", "required": True, "schema": schema}
-        yield {**told, "description": meaning} if meaning else told
+        parameter = {"name": name, "in": "path", "required": True, "schema": schema}
+        yield {**parameter, "description": meaning} if meaning else parameter
 
 
 def _in_query(param: Param) -> dict[str, Any]:
@@ -159,27 +159,27 @@ def faults_of(route: Route) -> list[int]:
 
 
 def _responses(route: Route) -> dict[str, Any]:
-    told: dict[str, Any] = {}
+    responses: dict[str, Any] = {}
     for answer in route.answers:
         response = _response(answer, has_tag=route.has_tag)
-        same = told.setdefault(str(answer.status), response)
+        same = responses.setdefault(str(answer.status), response)
         if same is not response:  # another form of it, chosen by `Accept`
             same["description"] += f" {answer.meaning}"
             same.setdefault("content", {}).update(response.get("content", {}))
     error = {"application/json": {"schema": {"$ref": "#/components/schemas/Error"}}}
     for status in faults_of(route):
         meaning = _FAULTS.get(status, "It failed; the message says why.")
-        told[str(status)] = {"description": meaning, "content": error}
-    return told
+        responses[str(status)] = {"description": meaning, "content": error}
+    return responses
 
 
 def _response(answer: Answer, *, has_tag: bool) -> dict[str, Any]:
-    told: dict[str, Any] = {"description": answer.meaning}
+    response: dict[str, Any] = {"description": answer.meaning}
     if answer.schema is not None or answer.items is not None:
         content: dict[str, Any] = {"schema": answer.schema if answer.schema is not None else {}}
         if answer.items is not None:
             content["x-items"] = answer.items
-        told["content"] = {answer.media: content}
+        response["content"] = {answer.media: content}
     if has_tag:
-        told["headers"] = {"ETag": {"required": False, "schema": {"type": "string"}}}
-    return told
+        response["headers"] = {"ETag": {"required": False, "schema": {"type": "string"}}}
+    return response

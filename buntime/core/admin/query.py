@@ -23,17 +23,17 @@ def read_query(route: Route, raw: str) -> dict[str, Any]:
     Raises ClientFault (400) that names what is unknown, given twice, missing, or wrong.
     """
     params = {param.name: param for param in route.params}
-    told = {name: param.schema.get("default") for name, param in params.items()}
+    values = {name: param.schema.get("default") for name, param in params.items()}
     given = {} if route.takes_any_query else _given(raw)
     for name, text in given.items():
         param = params.get(name)
         if param is None:
             raise _unknown(name, params)
-        told[name] = _read(param, text)
+        values[name] = _read(param, text)
     for name, param in params.items():
         if param.required and name not in given:
             raise _bad(f"the query parameter {name} is missing: {param.meaning}")
-    return told
+    return values
 
 
 def _given(raw: str) -> dict[str, str]:

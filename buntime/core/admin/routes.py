@@ -25,7 +25,7 @@ from buntime.core.admin.sessionroutes import SESSIONS
 from buntime.core.admin.userroutes import USERS
 from buntime.core.admin.watchroutes import WATCHING
 
-_TOLD = (Answer(200, "What there is.", OBJECT),)
+_OBJECT_ANSWER = (Answer(200, "What there is.", OBJECT),)
 _STATUS = {"type": "object", "required": ["status"], "properties": {"status": TEXT}}
 _HEALTH = (Answer(200, "It runs.", _STATUS),)
 _RECYCLED = (
@@ -66,7 +66,7 @@ OWN = (
         verb=OPEN,
         name="discovery.show",
         summary="The version, and the path of the API.",
-        answers=_TOLD,
+        answers=_OBJECT_ANSWER,
         takes_any_query=True,
     ),
     Route(
@@ -85,7 +85,7 @@ OWN = (
         verb="config:read",
         name="config.show",
         summary="Each setting and each option of a plugin, and where its value comes from.",
-        answers=_TOLD,
+        answers=_OBJECT_ANSWER,
     ),
 )
 
@@ -106,7 +106,7 @@ WORKERS = (
         verb="apps:read",
         name="workers.stats",
         summary="Counts and durations of requests, by app.",
-        answers=_TOLD,
+        answers=_OBJECT_ANSWER,
         filters=True,
     ),
     Route(
@@ -115,7 +115,7 @@ WORKERS = (
         verb="apps:read",
         name="workers.metrics",
         summary="Metrics as JSON.",
-        answers=_TOLD,
+        answers=_OBJECT_ANSWER,
     ),
     Route(
         method="POST",

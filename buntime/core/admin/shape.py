@@ -33,13 +33,13 @@ def read_shape(value: Any, schema: Schema, where: str = "") -> Any:
     value = _typed(value, schema, where)
     if "enum" in schema and value not in schema["enum"]:
         known = [str(each) for each in schema["enum"]]
-        is_told = isinstance(value, str) and not schema.get("writeOnly")
-        meant = suggestion(value, known) if is_told else ""
-        raise _bad(where, f"{_told(value, schema)} is not one of {', '.join(known)}{meant}")
+        may_show = isinstance(value, str) and not schema.get("writeOnly")
+        meant = suggestion(value, known) if may_show else ""
+        raise _bad(where, f"{_described(value, schema)} is not one of {', '.join(known)}{meant}")
     if isinstance(value, str):
         _check_size(len(value), schema, "Length", "characters", where)
         if "pattern" in schema and not re.search(schema["pattern"], value, re.ASCII):
-            raise _bad(where, f"{_told(value, schema)} does not match {schema['pattern']}")
+            raise _bad(where, f"{_described(value, schema)} does not match {schema['pattern']}")
     elif isinstance(value, list):
         _check_size(len(value), schema, "Items", "entries", where)
         each = schema.get("items", {})
@@ -48,9 +48,9 @@ def read_shape(value: Any, schema: Schema, where: str = "") -> Any:
         return _read_object(value, schema, where)
     elif isinstance(value, int | float) and not isinstance(value, bool):
         if value < schema.get("minimum", value):
-            raise _bad(where, f"{_told(value, schema)} is less than {schema['minimum']}")
+            raise _bad(where, f"{_described(value, schema)} is less than {schema['minimum']}")
         if value > schema.get("maximum", value):
-            raise _bad(where, f"{_told(value, schema)} is more than {schema['maximum']}")
+            raise _bad(where, f"{_described(value, schema)} is more than {schema['maximum']}")
     return value
 
 
@@ -62,7 +62,7 @@ def _typed(value: Any, schema: Schema, where: str) -> Any:
     if "integer" in types and isinstance(value, float) and value.is_integer():
         value = int(value)
     if not any(_TYPES[each](value) for each in types):
-        raise _bad(where, f"{_told(value, schema)} is not {_article(' or '.join(types))}")
+        raise _bad(where, f"{_described(value, schema)} is not {_article(' or '.join(types))}")
     return value
 
 
@@ -72,15 +72,15 @@ def _read_object(value: dict[str, Any], schema: Schema, where: str) -> dict[str,
         if key not in value:
             raise _bad(where, f"{key} is missing")
     others = schema.get("additionalProperties", True)
-    told = {}
+    checked = {}
     for key, each in value.items():
         if key not in known and others is False:
             if schema.get("writeOnly"):  # the key itself may be part of a secret
                 raise _bad(where, f"unknown key (allowed are {', '.join(known)})")
             raise _bad(where, unknown_key(key, known))
         part = known.get(key, others if isinstance(others, Mapping) else {})
-        told[key] = read_shape(each, part, f"{where}.{key}" if where else key)
-    return told
+        checked[key] = read_shape(each, part, f"{where}.{key}" if where else key)
+    return checked
 
 
 def _check_size(size: int, schema: Schema, what: str, unit: str, where: str) -> None:
@@ -95,7 +95,7 @@ def _article(word: str) -> str:
     return f"an {word}" if word[0] in "aeiou" else f"a {word}"
 
 
-def _told(value: object, schema: Schema) -> str:
+def _described(value: object, schema: Schema) -> str:
     return "what was sent" if schema.get("writeOnly") else shown(value)
 
 

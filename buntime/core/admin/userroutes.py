@@ -41,7 +41,7 @@ _SESSION: Schema = {
         "expiresAt": OR_NOTHING,
     },
 }
-_SAID = {
+_DETAILS = {
     "email": {"type": "string", "maxLength": 200},
     "fullName": {"type": "string", "maxLength": 200},
     "roles": {"type": "array", "items": {"type": "string", "minLength": 1, "maxLength": 200}},
@@ -76,7 +76,7 @@ USERS = (
             {
                 "type": "object",
                 "required": ["name"],
-                "properties": {"name": {**NAME, "maxLength": 64}, **_SAID},
+                "properties": {"name": {**NAME, "maxLength": 64}, **_DETAILS},
                 "additionalProperties": False,
             }
         ),
@@ -115,7 +115,7 @@ USERS = (
             {
                 "type": "object",
                 "properties": {
-                    **_SAID,
+                    **_DETAILS,
                     "disabled": FLAG,
                     "secondFactor": {"type": "boolean", "description": "false removes it"},
                 },

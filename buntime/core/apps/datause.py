@@ -36,7 +36,7 @@ class Use(NamedTuple):
 
     measured: Measured
     level: Level
-    told_s: float
+    reported_s: float
 
 
 class DataUse:
@@ -52,19 +52,19 @@ class DataUse:
         """Take all folders that exist now; returns those to report."""
         before, self.uses = self.uses, {}
         found = {each.name: each for each in measured}
-        told = []
+        to_report = []
         uses: dict[str, Use] = {}
         for name, each in found.items():
             old = before.get(name)
             level = _level(each, old.level if old is not None else Level.WITHIN)
             is_new = level is not (old.level if old is not None else Level.WITHIN)
-            is_due = level is Level.OVER and old is not None and now - old.told_s >= AGAIN_S
-            use = Use(each, level, now if is_new or is_due or old is None else old.told_s)
+            is_due = level is Level.OVER and old is not None and now - old.reported_s >= AGAIN_S
+            use = Use(each, level, now if is_new or is_due or old is None else old.reported_s)
             uses[name] = use
             if is_new or is_due:
-                told.append(use)
+                to_report.append(use)
         self.uses = uses
-        return told
+        return to_report
 
     def raised(self) -> Iterator[Use]:
         """The folders that need attention."""

@@ -48,9 +48,9 @@ class HeaderRules:
     def of(self, path: str) -> tuple[tuple[str, str], ...]:
         """`"/assets/a.js"` -> the fields for that file."""
         fields: dict[str, str] = {}
-        for patterns, its in self._rules:
+        for patterns, values in self._rules:
             if patterns.cover(self._below + path):
-                fields.update(its)
+                fields.update(values)
         return tuple(fields.items())
 
 
@@ -64,10 +64,10 @@ def parse_file_headers(value: object) -> FileHeaders:
             f"{shown(value)} is not a mapping; write lines like "
             '"/assets/**": {Cache-Control: max-age=60}'
         )
-    found = tuple((route_pattern(pattern), _fields(its)) for pattern, its in value.items())
+    found = tuple((route_pattern(pattern), _fields(fields)) for pattern, fields in value.items())
     if sum(map(len, costly(pattern for pattern, _ in found))) > GLOBS_MAX_CHARS:
         raise BadValue(f"its patterns have more than {GLOBS_MAX_CHARS} characters together")
-    if sum(len(name) + len(text) for _, its in found for name, text in its) > _MOST_CHARS:
+    if sum(len(name) + len(text) for _, fields in found for name, text in fields) > _MOST_CHARS:
         raise BadValue(f"its fields have more than {_MOST_CHARS} characters together")
     return found
 

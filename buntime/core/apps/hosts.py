@@ -30,8 +30,8 @@ NAME_MAX = 253  # characters, RFC 1035 including the dots
 _HOSTS_MAX = 100  # per app
 _LABEL = r"[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?"
 _NAME = regex(rf"{_LABEL}(?:\.{_LABEL})*")
-_ASKED = regex(rf"({_LABEL}(?:\.{_LABEL})*)\.?(?::[0-9]{{0,5}})?")
-_ASKED_MAX = NAME_MAX + len(".:65535")
+_HOST_FIELD = regex(rf"({_LABEL}(?:\.{_LABEL})*)\.?(?::[0-9]{{0,5}})?")
+_HOST_FIELD_MAX = NAME_MAX + len(".:65535")
 _WILDCARD = "*."
 _NOBODY: Mapping[str, str] = {}
 # What IDNA 2003, which Python has, writes differently from browsers, or not at all.
@@ -89,9 +89,9 @@ class HostTable:
     def __bool__(self) -> bool:
         return bool(self._exact or self._wild)
 
-    def find(self, asked: str) -> Claim | None:
-        """The app that has the requested host; `asked` is the Host field's value as received."""
-        name = plain_host(asked)
+    def find(self, host: str) -> Claim | None:
+        """The app that has this host; `host` is the Host field's value as received."""
+        name = plain_host(host)
         if not name:
             return None
         if (app := self._exact.get(name)) is not None:
@@ -119,14 +119,14 @@ def _holders(
     return holders
 
 
-def plain_host(asked: str) -> str:
+def plain_host(host: str) -> str:
     """The name in a Host field's value: `"Shop.Example.com.:80"` -> "shop.example.com".
 
     "" for anything else: an address in brackets, percent signs, empty labels, more than DNS allows.
     """
-    if len(asked) > _ASKED_MAX:
+    if len(host) > _HOST_FIELD_MAX:
         return ""
-    found = _ASKED.fullmatch(asked.lower()) if asked.isascii() else None
+    found = _HOST_FIELD.fullmatch(host.lower()) if host.isascii() else None
     return found[1] if found is not None and len(found[1]) <= NAME_MAX else ""
 
 

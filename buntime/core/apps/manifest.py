@@ -248,14 +248,14 @@ def _bounded(
             "app; name it in `secrets`, and give its value by `buntime secrets set`"
         )
     if manifest.max_body_size_bytes > body_max:
-        asked, most = format_size(manifest.max_body_size_bytes), format_size(body_max)
+        wanted, most = format_size(manifest.max_body_size_bytes), format_size(body_max)
         warnings.append(
-            f"{path}: maxBodySize {asked} is above RUNTIME_BODY_SIZE_MAX; {most} is used"
+            f"{path}: maxBodySize {wanted} is above RUNTIME_BODY_SIZE_MAX; {most} is used"
         )
         manifest = replace(manifest, max_body_size_bytes=body_max)
     if 0 < manifest.ttl_s < manifest.idle_timeout_s:
         if "idle_timeout_s" in given and manifest.idle_timeout_s != math.inf:
-            asked, most = format_duration(manifest.idle_timeout_s), format_duration(manifest.ttl_s)
-            warnings.append(f"{path}: idleTimeout {asked} is longer than ttl; {most} is used")
+            wanted, most = format_duration(manifest.idle_timeout_s), format_duration(manifest.ttl_s)
+            warnings.append(f"{path}: idleTimeout {wanted} is longer than ttl; {most} is used")
         manifest = replace(manifest, idle_timeout_s=manifest.ttl_s)
     return manifest, tuple(warnings)

@@ -56,15 +56,15 @@ class Watching:
         return not (_is_skipped(folder.rpartition("/")[2]) or self._left_out.cover(f"/{folder}/"))
 
 
-def checked_imports(told: object) -> tuple[str, ...]:
+def checked_imports(files: object) -> tuple[str, ...]:
     """The files that a worker reports as imported. Raises ValueError, because workers are not
     trusted."""
-    if not isinstance(told, list) or len(told) > IMPORTED_MAX:
+    if not isinstance(files, list) or len(files) > IMPORTED_MAX:
         raise ValueError("imported files that are not a list, or too many")
-    for path in told:
+    for path in files:
         if type(path) is not str or not 0 < len(path) <= _PATH_MAX_CHARS:
             raise ValueError("an imported file that is not a path")
-    return tuple(told)
+    return tuple(files)
 
 
 def _is_of_the_app(path: str) -> bool:

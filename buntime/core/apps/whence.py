@@ -15,7 +15,7 @@ def settings_of(manifest: Manifest, source: str, lines: Mapping[str, int]) -> li
     an operator has changed also has `was`, the manifest's value.
     """
     by_operator = {floor.key: floor for floor in manifest.floors}
-    told = []
+    entries = []
     for name, value in to_config(manifest).items():
         entry: dict[str, Any] = {"key": name, "value": _shown(name, value)}
         floor = by_operator.get(name)
@@ -25,8 +25,8 @@ def settings_of(manifest: Manifest, source: str, lines: Mapping[str, int]) -> li
             entry |= {"origin": MANIFEST, "place": f"{source}:{lines[name]}", "was": None}
         else:
             entry |= {"origin": DEFAULT, "place": None, "was": None}
-        told.append(entry | {"meaning": _MEANINGS[name]})
-    return told
+        entries.append(entry | {"meaning": _MEANINGS[name]})
+    return entries
 
 
 _MEANINGS = {key.name: key.meaning for key in KEYS}

@@ -61,8 +61,8 @@ def missed(error: str, kept: Collection[str], unpassed: Collection[str]) -> Miss
         sentences.append(f"{'also ' if secret else ''}kept from the app: {_listed(others)}")
     if not sentences:
         return None
-    told = "; ".join(sentences)
-    return Missed((*secret, *plain), tuple(sorted(kept)), f"{told} ({_ADVICE})")
+    problem = "; ".join(sentences)
+    return Missed((*secret, *plain), tuple(sorted(kept)), f"{problem} ({_ADVICE})")
 
 
 def _listed(names: Iterable[str]) -> str:

@@ -42,7 +42,7 @@ def read_yaml(
     hides_values: bool,
 ) -> dict[str, Entry]:
     """As `read_document`, for any text."""
-    with _told_by_line(text):
+    with _document_errors(text):
         _check_structure(text, hides_values)
         reading = _Reading(_LOADER(text), verbatim, hides_values)
         return _document(reading, levels, lists)
@@ -50,7 +50,7 @@ def read_yaml(
 
 def read_yaml_items(text: str) -> list[Entry]:
     """As `document.read_items`."""
-    with _told_by_line(text):
+    with _document_errors(text):
         _check_structure(text, hides_values=True)
         reading = _Reading(_LOADER(text), (), hides_values=True)
         root = reading.loader.get_single_node()
@@ -63,7 +63,7 @@ def read_yaml_items(text: str) -> list[Entry]:
 
 
 @contextlib.contextmanager
-def _told_by_line(text: str) -> Iterator[None]:
+def _document_errors(text: str) -> Iterator[None]:
     """Turns errors from YAML's own reader into DocumentError."""
     try:
         yield

@@ -82,20 +82,20 @@ class Head(NamedTuple):
 def parse_head(text: bytes) -> Head:
     """The head of an archive. Raises BadBackup."""
     try:
-        told = json.loads(text)
-        if told["format"] != FORMAT:
+        fields = json.loads(text)
+        if fields["format"] != FORMAT:
             raise BadBackup(
-                f"it has the form {str(told['format'])[:20]}, and this version knows {FORMAT}; "
-                f"restore it with buntime {str(told.get('buntime'))[:50]}"
+                f"it has the form {str(fields['format'])[:20]}, and this version knows {FORMAT}; "
+                f"restore it with buntime {str(fields.get('buntime'))[:50]}"
             )
-        data = {str(name): _user(each["user"]) for name, each in told["data"].items()}
+        data = {str(name): _user(each["user"]) for name, each in fields["data"].items()}
         head = Head(
-            version=str(told["buntime"]),
-            created=str(told["created"]),
-            apps=tuple(map(str, told["apps"])),
-            plugins=tuple(map(str, told["plugins"])),
+            version=str(fields["buntime"]),
+            created=str(fields["created"]),
+            apps=tuple(map(str, fields["apps"])),
+            plugins=tuple(map(str, fields["plugins"])),
             data=data,
-            has_secrets=told["hasSecrets"] is True,
+            has_secrets=fields["hasSecrets"] is True,
         )
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         raise BadBackup(f"its {HEAD} cannot be read; it is not a backup of buntime's") from None

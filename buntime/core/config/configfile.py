@@ -74,7 +74,7 @@ _OF_A_PLUGIN = ("enabled", "options", "grants", "frame")
 _LATER = ("edge", "keys")
 
 
-class Said(NamedTuple):
+class Stated(NamedTuple):
     """A value of the file, and its place: "/etc/buntime/buntime.config.yaml:4"."""
 
     value: bool
@@ -100,7 +100,7 @@ class PluginConfig:
     """What the file says about one plugin; `place` is that of its name."""
 
     place: str
-    enabled: Said | None = None
+    enabled: Stated | None = None
     options: Mapping[str, Given] = field(default_factory=dict, repr=False)
     grants: Mapping[str, Grant] = field(default_factory=dict)
     frame: Frame | None = None
@@ -246,9 +246,9 @@ class _Reader:
             parts[key] = read(part, f"{where}.{key}")
         return PluginConfig(self._place(entry), **parts)  # type: ignore[arg-type]  # by their names
 
-    def _enabled(self, entry: "Entry", where: str) -> Said | None:
+    def _enabled(self, entry: "Entry", where: str) -> Stated | None:
         try:
-            return Said(yes_or_no(entry.value), self._place(entry))
+            return Stated(yes_or_no(entry.value), self._place(entry))
         except BadValue as exc:
             self._fault(entry, where, str(exc))
             return None

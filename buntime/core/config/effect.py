@@ -41,14 +41,14 @@ def effect_of(
     """What the file means for this plugin. `environ` holds the variables that options refer to, and
     `kept` the options that operators have set.
     """
-    name, said = manifest.name, config.of(manifest.name)
+    name, written = manifest.name, config.of(manifest.name)
     where = f"plugins.{name}.options"
-    options = resolve(manifest.config, said.options, environ, where=where, kept=kept)
+    options = resolve(manifest.config, written.options, environ, where=where, kept=kept)
     offered = [service for service, _ in manifest.provides]
     slips = [
         f"{grant.place}: plugins.{name}.grants: {name} offers no service {service}"
         f"{suggestion(service, offered)}"
-        for service, grant in said.grants.items()
+        for service, grant in written.grants.items()
         if service not in offered
     ]
     return Effect(options, (*options.faults, *slips), options.lacks)
@@ -64,19 +64,19 @@ def faults_of_change(
     """Why `new` must not replace `old`, in sentences; empty where it may."""
     faults: list[str] = []
     for manifest in manifests:
-        its = kept.get(manifest.name, NONE)
-        effect = effect_of(new, manifest, environ, its)
+        options = kept.get(manifest.name, NONE)
+        effect = effect_of(new, manifest, environ, options)
         faults += effect.faults
-        if effect.lacks and not effect_of(old, manifest, environ, its).problems:
+        if effect.lacks and not effect_of(old, manifest, environ, options).problems:
             faults += effect.lacks
     return faults
 
 
 def unknown_plugins(config: ConfigFile, names: Collection[str]) -> Iterator[str]:
     """Sentences about plugins that the file names and that do not exist."""
-    for name, said in config.plugins.items():
+    for name, written in config.plugins.items():
         if name not in names:
-            yield f"{said.place}: plugins: there is no plugin {name}{suggestion(name, names)}"
+            yield f"{written.place}: plugins: there is no plugin {name}{suggestion(name, names)}"
 
 
 def changed_plugins(old: ConfigFile, new: ConfigFile) -> list[str]:
@@ -86,9 +86,9 @@ def changed_plugins(old: ConfigFile, new: ConfigFile) -> list[str]:
 
 
 def _content(config: ConfigFile, name: str) -> tuple[object, ...]:
-    said = config.of(name)
+    written = config.of(name)
     return (
-        said.enabled and said.enabled.value,
-        repr([(option, given.value) for option, given in said.options.items()]),
-        {service: grant.opening for service, grant in said.grants.items()},
+        written.enabled and written.enabled.value,
+        repr([(option, given.value) for option, given in written.options.items()]),
+        {service: grant.opening for service, grant in written.grants.items()},
     )

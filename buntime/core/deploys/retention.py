@@ -58,5 +58,5 @@ def _used_s(kept: Kept) -> float:
 
 
 def _may_go(kept: Kept, active: str | None, now: float) -> bool:
-    is_asked_for = now - kept.asked_s < PINNED_S
-    return kept.version != active and not kept.has_workers and not is_asked_for
+    was_requested = now - kept.asked_s < PINNED_S
+    return kept.version != active and not kept.has_workers and not was_requested

@@ -99,9 +99,9 @@ class Answer:
         self.left = 0
         if bodiless:
             self.framing = _NONE
-            told = _told_length(request.method, status, declared, size)
-            if told is not None:
-                lines.append(f"content-length: {told}\r\n")
+            length_of_get = _length_of_get(request.method, status, declared, size)
+            if length_of_get is not None:
+                lines.append(f"content-length: {length_of_get}\r\n")
         elif length is not None:
             self.framing = _LENGTH
             self.left = length
@@ -157,7 +157,7 @@ def is_event_stream(fields: Iterable[tuple[str, str] | list[str]]) -> bool:
     )
 
 
-def _told_length(method: str, status: int, declared: int | None, size: int | None) -> int | None:
+def _length_of_get(method: str, status: int, declared: int | None, size: int | None) -> int | None:
     """The Content-Length of an answer without a body: that of the GET answer it replaces, if
     known."""
     if status == 204:

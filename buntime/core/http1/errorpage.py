@@ -39,10 +39,10 @@ def render_error(
         )
         fields.append(("content-type", "text/html; charset=utf-8"))
         return fields, page.encode("utf-8", "backslashreplace")
-    told = {"code": error.code, "message": error.message, "requestId": request_id}
+    details = {"code": error.code, "message": error.message, "requestId": request_id}
     if hint:
-        told["hint"] = hint
+        details["hint"] = hint
     if trace:
-        told["stack"] = trace
+        details["stack"] = trace
     fields.append(("content-type", "application/json"))
-    return fields, json.dumps({"error": told}).encode("ascii")
+    return fields, json.dumps({"error": details}).encode("ascii")

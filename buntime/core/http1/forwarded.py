@@ -44,7 +44,7 @@ _NODE_MAX = 64  # characters of an address with its port; a quoted one has 49
 _SCHEMES = {"http": "http", "https": "https", "ws": "http", "wss": "https"}
 _DEFAULT_PORTS = {"http": "80", "https": "443"}
 _IN_PARTS = frozenset(f"x-forwarded-{part}" for part in ("for", "proto", "host", "port"))
-_TELLING = _IN_PARTS | {"forwarded", "x-forwarded-prefix"}
+_SENDER_FIELDS = _IN_PARTS | {"forwarded", "x-forwarded-prefix"}
 
 # "192.0.2.1", "192.0.2.1:80", "[2001:db8::1]", "[2001:db8::1]:80", "2001:db8::1"
 _NODE = regex(r"(?:\[([0-9A-Fa-f:.]+)\]|([0-9.]+))(?::([0-9]{1,5}))?|([0-9A-Fa-f:.]+)")
@@ -76,7 +76,7 @@ _REAL_IP = "x-real-ip"
 _RETOLD = _spellings(
     [
         *_OURS,
-        *_TELLING,
+        *_SENDER_FIELDS,
         _REAL_IP,
         "x-forwarded-protocol",
         "x-forwarded-scheme",
@@ -131,7 +131,7 @@ class Sender(NamedTuple):
             fields.append(("host", self.host))
         return fields
 
-    def told_fields(self, passed: Headers) -> list[tuple[str, str]]:
+    def forwarded_fields(self, passed: Headers) -> list[tuple[str, str]]:
         """The fields that frameworks look for behind a proxy, each once and with the true value.
 
         Every app gets them, whoever sent the request: whether a framework trusts the last proxy,
@@ -177,19 +177,19 @@ class Proxies:
 
     def trace(self, peer: Address | None, head: Head) -> Sender:
         """Who sent a request that came from `peer`, a trusted proxy."""
-        told = _collect(head.headers)
-        if "forwarded" in told and _IN_PARTS.isdisjoint(told):
-            elements = _read_forwarded(told["forwarded"])
+        fields = _collect(head.headers)
+        if "forwarded" in fields and _IN_PARTS.isdisjoint(fields):
+            elements = _read_forwarded(fields["forwarded"])
         else:
-            elements = _read_list(told.get("x-forwarded-for", ""))
+            elements = _read_list(fields.get("x-forwarded-for", ""))
         client, hop = self._follow(peer, elements)
-        scheme = hop.get("proto") or _last(told, "x-forwarded-proto")
+        scheme = hop.get("proto") or _last(fields, "x-forwarded-proto")
         scheme = _SCHEMES.get(scheme.lower(), "http")
-        host = hop.get("host") or _last(told, "x-forwarded-host")
+        host = hop.get("host") or _last(fields, "x-forwarded-host")
         if _HOST.fullmatch(host) is None:
             host = head.host
-        host = _with_port(host, _last(told, "x-forwarded-port"), scheme)
-        prefix = _read_prefix(_last(told, "x-forwarded-prefix"))
+        host = _with_port(host, _last(fields, "x-forwarded-port"), scheme)
+        prefix = _read_prefix(_last(fields, "x-forwarded-prefix"))
         return Sender(client, scheme, host, prefix, is_forwarded=True)
 
     def _follow(
@@ -200,9 +200,9 @@ class Proxies:
         `elements` are ordered from the nearest proxy to the farthest.
         """
         client: Node | None = None
-        told: dict[str, str] = {}
+        hop: dict[str, str] = {}
         for element in elements:
-            told |= element
+            hop |= element
             node = _read_node(element.get("for", ""))
             if node is None or (node.ip is None and not self._trusts_unix):
                 break
@@ -210,8 +210,8 @@ class Proxies:
             if not self._trust_node(node):
                 break
         if client is None:
-            return peer, told
-        return (str(client.ip), client.port) if client.ip is not None else None, told
+            return peer, hop
+        return (str(client.ip), client.port) if client.ip is not None else None, hop
 
     def _trust_node(self, node: Node) -> bool:
         ip = node.ip
@@ -222,15 +222,15 @@ class Proxies:
 
 def _collect(headers: Headers) -> dict[str, str]:
     """The fields about the sender, with repeated ones joined in order."""
-    told: dict[str, str] = {}
+    fields: dict[str, str] = {}
     for name, value in headers:
-        if name in _TELLING and value.strip(" \t"):
-            told[name] = f"{told[name]},{value}" if name in told else value
-    return told
+        if name in _SENDER_FIELDS and value.strip(" \t"):
+            fields[name] = f"{fields[name]},{value}" if name in fields else value
+    return fields
 
 
-def _last(told: dict[str, str], name: str) -> str:
-    return told.get(name, "").rpartition(",")[2].strip(" \t")
+def _last(fields: dict[str, str], name: str) -> str:
+    return fields.get(name, "").rpartition(",")[2].strip(" \t")
 
 
 def _read_list(value: str) -> Iterator[dict[str, str]]:
@@ -301,8 +301,8 @@ def _read_short_node(text: str) -> Node | None:
 
 def _with_port(host: str, port: str, scheme: str) -> str:
     """X-Forwarded-Port counts where the host has no port and it is not the scheme's default."""
-    is_told = _PORT.fullmatch(port) is not None and int(port) <= 65535
-    if not host or not is_told or port == _DEFAULT_PORTS[scheme] or _HAS_PORT.search(host):
+    is_valid = _PORT.fullmatch(port) is not None and int(port) <= 65535
+    if not host or not is_valid or port == _DEFAULT_PORTS[scheme] or _HAS_PORT.search(host):
         return host
     return f"{host}:{port}"
 

@@ -70,9 +70,9 @@ def unknown_coding(pairs: Iterable[tuple[bytes, bytes]]) -> ClientFault | None:
 
     A 501 (RFC 9112 6.1), since such a body has only one end; None where it might have several.
     """
-    told = [(name.lower(), value) for name, value in pairs]
-    codings = b",".join(value for name, value in told if name == b"transfer-encoding").lower()
-    if not _CODED_CHUNKS.fullmatch(codings) or any(name == b"content-length" for name, _ in told):
+    fields = [(name.lower(), value) for name, value in pairs]
+    codings = b",".join(value for name, value in fields if name == b"transfer-encoding").lower()
+    if not _CODED_CHUNKS.fullmatch(codings) or any(name == b"content-length" for name, _ in fields):
         return None
     message = "of the transfer codings chunked alone is supported"
     return ClientFault(501, "coding_not_supported", message, closes=True)

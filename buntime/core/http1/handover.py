@@ -36,17 +36,17 @@ def write_fields_for_app(head: Head, headers: Fields, sender: Sender) -> tuple[s
     """
     if sender.is_forwarded:
         fields = sender.passed_fields(headers)
-        return _write(fields + sender.told_fields(fields)), False
+        return _write(fields + sender.forwarded_fields(fields)), False
     known = _known if head.fields_bytes <= _SMALL_BYTES else _make
     passed, host, is_less = known(headers)
     client = sender.client
-    return passed + _told_fields(sender.scheme, client[0] if client else "") + host, is_less
+    return passed + _forwarded_fields(sender.scheme, client[0] if client else "") + host, is_less
 
 
 def _make(headers: Fields) -> _Direct:
     fields = Sender(None).passed_fields(headers)
-    told = Sender(None).told_fields(fields)
-    host = [pair for pair in told if pair[0] == "x-forwarded-host"]
+    forwarded = Sender(None).forwarded_fields(fields)
+    host = [pair for pair in forwarded if pair[0] == "x-forwarded-host"]
     return _Direct(_write(fields), _write(host), len(fields) < len(headers))
 
 
@@ -54,7 +54,7 @@ _known = lru_cache(maxsize=256)(_make)
 
 
 @lru_cache(maxsize=1024)
-def _told_fields(scheme: str, address: str) -> str:
+def _forwarded_fields(scheme: str, address: str) -> str:
     return _write(
         [("x-forwarded-proto", scheme), ("x-forwarded-for", address)][: 1 + bool(address)]
     )

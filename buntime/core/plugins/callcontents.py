@@ -74,13 +74,13 @@ class Answer:
         if self.state is not State.AWAITED:
             raise ValueError("a second RESULT")
         if not claims.flag(message["ok"]):
-            said: Message = {"ok": False, "error": _error(message["error"])}
+            checked: Message = {"ok": False, "error": _error(message["error"])}
             self.state = State.ENDED
         elif claims.flag(message.get("stream", False)):
-            said = {"ok": True, "stream": True}
+            checked = {"ok": True, "stream": True}
             self.state = State.STREAM
         elif "total" in message:
-            said = {"ok": True, **_sizes(message)}
+            checked = {"ok": True, **_sizes(message)}
             self._left_bytes = message["total"]
             self.state = State.PIECES
         else:
@@ -88,7 +88,7 @@ class Answer:
             return {"ok": True, "value": message["value"]}
         if size_bytes:
             raise ValueError("a RESULT with a payload that has no place")
-        return said
+        return checked
 
     def go_on(self, message: Message, size_bytes: int) -> Message:
         """Take an ITEM. Raises KeyError or ValueError as `begin` does."""
@@ -98,16 +98,16 @@ class Answer:
             return self._end(message, size_bytes)
         begins = not self._left_bytes
         if begins:
-            said = _sizes(message)
+            checked = _sizes(message)
             self._left_bytes = message["total"]
         elif "total" in message:
             raise ValueError("an ITEM in the midst of another")
         else:
-            said = {}
+            checked = {}
         self._left_bytes = _left(self._left_bytes, size_bytes)
         if self.state is State.PIECES and not self._left_bytes:
             self.state = State.ENDED
-        return said
+        return checked
 
     def _end(self, message: Message, size_bytes: int) -> Message:
         error = message.get("error")

@@ -19,7 +19,7 @@ Changes = tuple[tuple[str, str | None], ...]  # (lower-case name, value or None 
 
 FRAMING = HOP_BY_HOP | {"content-length", "expect"}
 _OF_HANDSHAKE = "sec-websocket-"
-_TOLD_BY_RUNTIME = frozenset(("x-base", "x-request-id", LABEL_FIELD))
+_SET_BY_RUNTIME = frozenset(("x-base", "x-request-id", LABEL_FIELD))
 _FIELDS_MAX = 100
 _BYTES_MAX = 64 * 1024
 _NAME = regex(TOKEN)
@@ -83,7 +83,7 @@ def _check_settable(name: str, may_set_host: bool) -> None:
         raise BadVerdict(f"header {shown(name)} belongs to the connection, and is not a hook's")
     if is_identity_field(name):
         raise BadVerdict(f"header {shown(name)} tells who asks: only an identity can set it")
-    if is_forwarding(name) or plain_name(name) in _TOLD_BY_RUNTIME:
+    if is_forwarding(name) or plain_name(name) in _SET_BY_RUNTIME:
         raise BadVerdict(f"header {shown(name)} is told by the runtime alone")
     if name == "host" and not may_set_host:
         raise BadVerdict("header 'host' can only be set in stage route")

@@ -49,11 +49,11 @@ def seen_by(
 
 
 def _see(headers: Fields, from_proxy: bool, sees_all: bool, hidden: frozenset[str]) -> Seen:
-    told = take_out(headers, from_proxy=from_proxy)
+    cleaned = take_out(headers, from_proxy=from_proxy)
     if sees_all:
-        fields, proxy = (*told.fields, *told.proxy), told.proxy
+        fields, proxy = (*cleaned.fields, *cleaned.proxy), cleaned.proxy
     else:
-        fields, proxy = without_cookies(told.fields, hidden), ()
+        fields, proxy = without_cookies(cleaned.fields, hidden), ()
     return Seen(fields, proxy, write_fields(fields))
 
 

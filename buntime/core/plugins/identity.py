@@ -26,7 +26,7 @@ from base64 import urlsafe_b64encode
 from collections.abc import Collection, Iterable, Mapping
 from types import MappingProxyType
 
-from buntime.core.access.identityfields import TOLD_BY_PROXIES, is_identity_field
+from buntime.core.access.identityfields import IDENTITY_FROM_PROXIES, is_identity_field
 from buntime.core.http1.section import Fields
 from buntime.core.values.regex import regex
 from buntime.core.values.tuples import NamedTuple
@@ -47,21 +47,21 @@ class BadIdentity(ValueError):
     """A plugin returned something that is not an identity; the message says why."""
 
 
-class Told(NamedTuple):
+class Cleaned(NamedTuple):
     """A request's fields without those about identities, and what a trusted proxy said."""
 
     fields: Fields
     proxy: Fields  # the proxy's X-Forwarded-User, -Email, -Groups; () from clients
 
 
-def take_out(fields: Fields, *, from_proxy: bool) -> Told:
+def take_out(fields: Fields, *, from_proxy: bool) -> Cleaned:
     """Remove what nobody may say about identities from a request's fields. Called for each
     request."""
     if not any(is_identity_field(name) for name, _ in fields):
-        return Told(fields, ())
+        return Cleaned(fields, ())
     left = tuple(pair for pair in fields if not is_identity_field(pair[0]))
-    said = tuple(pair for pair in fields if pair[0] in TOLD_BY_PROXIES) if from_proxy else ()
-    return Told(left, said)
+    proxy = tuple(pair for pair in fields if pair[0] in IDENTITY_FROM_PROXIES) if from_proxy else ()
+    return Cleaned(left, proxy)
 
 
 def read_identity(value: object) -> Identity:

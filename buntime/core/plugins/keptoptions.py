@@ -59,23 +59,23 @@ def changed(
 def parse_kept(data: bytes) -> KeptOptions:
     """Read a file's content. Raises ValueError, whose message never shows an option's value."""
     try:
-        told = json.loads(data)
+        content = json.loads(data)
     except (ValueError, RecursionError):
         raise ValueError("it is not JSON") from None
-    if not isinstance(told, dict):
+    if not isinstance(content, dict):
         raise ValueError("it is not a mapping of plugins")
-    return {name: _of_plugin(name, each) for name, each in told.items()}
+    return {name: _of_plugin(name, each) for name, each in content.items()}
 
 
 def dump_kept(kept: KeptOptions, *, has_secrets: bool = True) -> bytes:
     """A file's content; without `has_secrets` it has no passwords."""
-    told = {
+    data = {
         plugin: {
             name: _dump(each) for name, each in options.items() if has_secrets or not each.is_secret
         }
         for plugin, options in kept.items()
     }
-    return json.dumps({name: each for name, each in told.items() if each}, indent=1).encode("ascii")
+    return json.dumps({name: each for name, each in data.items() if each}, indent=1).encode("ascii")
 
 
 def without_secrets(data: bytes) -> bytes:
@@ -83,19 +83,19 @@ def without_secrets(data: bytes) -> bytes:
     return dump_kept(parse_kept(data), has_secrets=False)
 
 
-def _of_plugin(plugin: str, told: object) -> OfPlugin:
-    if not is_app_name(plugin) or not isinstance(told, dict):
+def _of_plugin(plugin: str, content: object) -> OfPlugin:
+    if not is_app_name(plugin) or not isinstance(content, dict):
         raise ValueError(f"{plugin[:200]!r} is not a plugin with options")
-    return {name: _kept(plugin, name, each) for name, each in told.items()}
+    return {name: _kept(plugin, name, each) for name, each in content.items()}
 
 
-def _kept(plugin: str, name: str, told: object) -> Kept:
-    if not isinstance(told, dict) or told.get("value") is None:
+def _kept(plugin: str, name: str, fields: object) -> Kept:
+    if not isinstance(fields, dict) or fields.get("value") is None:
         raise ValueError(f"{name[:200]!r} of {plugin} has no value")
-    by, at = str(told.get("by", "")), str(told.get("at", ""))
-    return Kept(told["value"], by, at, told.get("isSecret") is True)
+    by, at = str(fields.get("by", "")), str(fields.get("at", ""))
+    return Kept(fields["value"], by, at, fields.get("isSecret") is True)
 
 
 def _dump(kept: Kept) -> dict[str, object]:
-    told: dict[str, object] = {"value": kept.value, "by": kept.by, "at": kept.at}
-    return told | ({"isSecret": True} if kept.is_secret else {})
+    fields: dict[str, object] = {"value": kept.value, "by": kept.by, "at": kept.at}
+    return fields | ({"isSecret": True} if kept.is_secret else {})

@@ -41,9 +41,9 @@ def worker_told(name: str, pid: int, app: App) -> Told:
     }
 
 
-def worker_ended(told: Told, how: str, *, expected: bool) -> Told:
+def worker_ended(worker: Told, how: str, *, expected: bool) -> Told:
     """The same after it has ended: how ("exit code 1"), and whether it was told to."""
-    return {**told, "how": how[:_HOW_MAX_CHARS], "expected": expected}
+    return {**worker, "how": how[:_HOW_MAX_CHARS], "expected": expected}
 
 
 def apps_told(apps: Iterable[tuple[str, str | None]]) -> list[Told]:

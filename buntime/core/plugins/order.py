@@ -170,8 +170,8 @@ def _spread(needs: Mapping[str, list[_Need]], why: dict[str, str]) -> None:
     """Leave out every plugin that needs one that is left out; the sentence names the first
     cause."""
     dependents: dict[str, list[tuple[str, str]]] = {}
-    for name, its in needs.items():
-        for need in its:
+    for name, own_needs in needs.items():
+        for need in own_needs:
             if need.words:
                 dependents.setdefault(need.name, []).append((name, need.words))
     root = {name: name for name in why}
@@ -190,8 +190,8 @@ def _spread(needs: Mapping[str, list[_Need]], why: dict[str, str]) -> None:
 def _kahn(needs: Mapping[str, list[_Need]], why: Mapping[str, str]) -> list[str]:
     """The plugins that are not left out, each after what it needs, ties by name; without cycles."""
     waits = {
-        name: {need.name for need in its if need.name not in why}
-        for name, its in needs.items()
+        name: {need.name for need in own_needs if need.name not in why}
+        for name, own_needs in needs.items()
         if name not in why
     }
     frees: dict[str, list[str]] = {}

@@ -52,9 +52,13 @@ class OptionKind(NamedTuple):
 
     def dump(self) -> dict[str, object]:
         """As JSON, by the schema's keys, without what was not written."""
-        said = {**self._asdict(), "options": list(self.options), "required": self.required or None}
-        del said["name"]
-        return {key: value for key, value in said.items() if value not in (None, "", [])}
+        fields = {
+            **self._asdict(),
+            "options": list(self.options),
+            "required": self.required or None,
+        }
+        del fields["name"]
+        return {key: value for key, value in fields.items() if value not in (None, "", [])}
 
     def parse(self, value: object) -> object:
         """A value of this kind from YAML or JSON. Raises BadValue."""
@@ -122,14 +126,14 @@ def _kind(name: str, given: object) -> OptionKind:
             raise BadValue(unknown_key(key, known))
     if "type" not in given:
         raise BadValue(f"type is missing; write one of {', '.join(TYPES)}")
-    said = {key: value for key, value in given.items() if value is not None}
-    values = {key: _part(key, value) for key, value in said.items() if key != "default"}
+    written = {key: value for key, value in given.items() if value is not None}
+    values = {key: _part(key, value) for key, value in written.items() if key != "default"}
     kind = OptionKind(name=name, **values)  # type: ignore[arg-type]  # each by its parser
-    _check(kind, has_default="default" in said)
-    if "default" not in said:
+    _check(kind, has_default="default" in written)
+    if "default" not in written:
         return kind
     try:
-        return kind._replace(default=kind.parse(said["default"]))
+        return kind._replace(default=kind.parse(written["default"]))
     except BadValue as exc:
         raise BadValue(f"default: {exc}") from None
 

@@ -26,7 +26,7 @@ def shell_menu(entries: Iterable[Entries], *, prefix: str, api: str) -> list[dic
     """
     found = [(menu, each) for each in entries for menu in each.menus]
     found.sort(key=lambda pair: _place(*pair))
-    return [_told(menu, each, prefix, api) for menu, each in found]
+    return [_menu_json(menu, each, prefix, api) for menu, each in found]
 
 
 def icons_of(menus: Iterable[Menu]) -> frozenset[str]:
@@ -35,7 +35,7 @@ def icons_of(menus: Iterable[Menu]) -> frozenset[str]:
     return frozenset(icons).union(*(icons_of(menu.items) for menu in menus))
 
 
-def _told(menu: Menu, of: Entries, prefix: str, api: str) -> dict[str, Any]:
+def _menu_json(menu: Menu, of: Entries, prefix: str, api: str) -> dict[str, Any]:
     items = sorted(menu.items, key=lambda item: _place(item, of))
     icon = f"{prefix}{api}{ICON_PATH}?plugin={quote(of.plugin, safe='')}&icon="
     return {
@@ -44,7 +44,7 @@ def _told(menu: Menu, of: Entries, prefix: str, api: str) -> dict[str, Any]:
         "icon": icon + quote(menu.icon, safe="") if menu.icon else None,
         "href": f"{prefix}{of.base}{menu.path}",
         "order": menu.order,
-        "items": [_told(item, of, prefix, api) for item in items],
+        "items": [_menu_json(item, of, prefix, api) for item in items],
     }
 
 

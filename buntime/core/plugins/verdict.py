@@ -101,7 +101,7 @@ class Question(NamedTuple):
 
 def is_pass(message: Mapping[str, Any]) -> bool:
     """Whether a verdict on on_request is `PASS`, like most: then there is nothing else to read."""
-    return message.get("action") == "continue" and message.keys() <= _NOTHING_SAID
+    return message.get("action") == "continue" and message.keys() <= _KEYS_OF_A_PASS
 
 
 def read_verdict(message: Mapping[str, Any], question: Question) -> Verdict:
@@ -152,7 +152,7 @@ def applied(head: Head, verdict: Continue) -> Head:
 
 
 def _continue(message: Mapping[str, Any], question: Question) -> Continue:
-    if message.keys() <= _NOTHING_SAID:
+    if message.keys() <= _KEYS_OF_A_PASS:
         return PASS
     is_response = question.hook == "on_response"
     if is_response and any(message.get(key) is not None for key in _OF_REQUESTS):
@@ -183,7 +183,7 @@ def _continue(message: Mapping[str, Any], question: Question) -> Continue:
     )
 
 
-_NOTHING_SAID = frozenset(("type", "id", "action"))
+_KEYS_OF_A_PASS = frozenset(("type", "id", "action"))
 _OF_REQUESTS = "headers path app identity cacheS vary anyPath tags until".split()
 
 

@@ -137,7 +137,7 @@ class Census:
         """Set how busy the worker is."""
         self._count(worker, -1)
         worker.busy_share = share
-        worker.told_at_s = now
+        worker.reported_at_s = now
         self._count(worker, 1)
 
     def set_resting(self, worker: WorkerState, app: AppState, is_resting: bool) -> None:
@@ -167,7 +167,7 @@ class Census:
             del app.idle[worker]
             del worker.idle_line[worker]
             if app.is_watched:
-                worker.told_at_s = now
+                worker.reported_at_s = now
                 self.restless[app] = None
         worker.in_hand = in_hand
         if in_hand - worker.open_ended >= worker.capacity:

@@ -105,5 +105,5 @@ def _import_time(value: Any) -> ImportTime:
 
 def error(message: Message) -> tuple[str, str]:
     """The message and stack of an ERROR, cut where they are longer than a worker makes them."""
-    said, stack = text(message["message"]), text(message["stack"])
-    return said[:_ERROR_MAX_CHARS], stack[:_STACK_MAX_CHARS]
+    summary, stack = text(message["message"]), text(message["stack"])
+    return summary[:_ERROR_MAX_CHARS], stack[:_STACK_MAX_CHARS]

@@ -256,13 +256,13 @@ class Scheduler:
         decisions, failed = self._deaths.died(worker, now, was_killed=was_killed, how=how)
         return decisions + self._sessions.release(worker), failed
 
-    def told_busy(self, worker_id: int, share: float, now: float) -> list[Decision]:
+    def reported_busy(self, worker_id: int, share: float, now: float) -> list[Decision]:
         """The worker reports what share of the time it has been busy, from 0 to 1."""
         worker = self.workers[worker_id]
         app = worker.app
         if app is None or not app.spreads:
             return []
-        return self._spreading.told(worker, app, share, now)
+        return self._spreading.reported(worker, app, share, now)
 
     def replace(self, worker_id: int, now: float) -> list[Decision]:
         """Replace the worker, by a successor if it has traffic, say because it is too large."""

@@ -27,12 +27,12 @@ class Sessions:
         self._waited_for: dict[WorkerState, None] = {}  # those that have a queue of their own
         self._worker_of: dict[Ticket, WorkerState] = {}  # for all requests in these queues
 
-    def at(self, worker_id: int, asked: AppState | None, now: float) -> AppState | None:
-        """The app of this worker, if a client of its own that asks for `asked` may use it."""
+    def at(self, worker_id: int, wanted: AppState | None, now: float) -> AppState | None:
+        """The app of this worker, if a client of its own that asks for `wanted` may use it."""
         worker = self._census.workers.get(worker_id)
         if worker is None or worker.app is None or worker.state not in TAKES_ITS_OWN:
             return None
-        if worker.app is not asked and worker.state is not State.KEEPING:
+        if worker.app is not wanted and worker.state is not State.KEEPING:
             if worker.elsewhere_since_s is None:
                 worker.elsewhere_since_s = now
             if now - worker.elsewhere_since_s >= worker.app.policy.affinity_s:

@@ -37,7 +37,9 @@ class Spreading:
         self._lifetimes = lifetimes
         self._room = room
 
-    def told(self, worker: WorkerState, app: AppState, share: float, now: float) -> list[Decision]:
+    def reported(
+        self, worker: WorkerState, app: AppState, share: float, now: float
+    ) -> list[Decision]:
         """The worker reports how busy it is, from 0 to 1."""
         self._census.set_busy(worker, share, now)
         if self._is_pressed(app, now) and worker.in_hand > 1:
@@ -49,7 +51,7 @@ class Spreading:
         tick."""
         used = [worker for worker in app.workers.values() if worker.is_used()]
         for worker in used:
-            if now - worker.told_at_s > SILENT_S:
+            if now - worker.reported_at_s > SILENT_S:
                 self._census.set_busy(worker, float(worker.in_hand > worker.open_ended), now)
         if self._is_pressed(app, now):
             if any(worker.in_hand > 1 for worker in used):

@@ -104,11 +104,11 @@ class WorkerState:
         "open_ended",
         "own",
         "place",
+        "reported_at_s",
         "requests_max",
         "served",
         "spare_key",
         "state",
-        "told_at_s",
     )
 
     def __init__(self, worker_id: int, spare_key: Hashable) -> None:
@@ -129,7 +129,7 @@ class WorkerState:
         self.is_leaving = False  # its time is over; it serves until its replacement has loaded
         # if its app may have several workers, see `spreading`
         self.busy_share = 0.0  # in the last tenth of a second
-        self.told_at_s = 0.0  # when that was reported, or the first request came after it was idle
+        self.reported_at_s = 0.0  # when that was reported, or the first request after it was idle
         self.is_resting = False  # gets nothing new
         # if its app has affinity, see `sessions`
         self.own: RequestQueue | None = None  # requests from its own clients that wait for it

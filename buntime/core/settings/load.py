@@ -147,13 +147,15 @@ def load_settings(  # noqa: PLR0913  # by name only, each of its own meaning
     return settings
 
 
-def fitted(asked: Settings, settings: Settings) -> Settings:
+def fitted(wanted: Settings, settings: Settings) -> Settings:
     """These settings, with origins that say which values differ from what was asked for."""
     less = [
-        row.field for row in SETTINGS if getattr(asked, row.field) != getattr(settings, row.field)
+        row.field for row in SETTINGS if getattr(wanted, row.field) != getattr(settings, row.field)
     ]
-    told = {name: f"{asked.origins.get(name, '')}, as far as this machine allows" for name in less}
-    return replace(settings, origins={**asked.origins, **told})
+    origins = {
+        name: f"{wanted.origins.get(name, '')}, as far as this machine allows" for name in less
+    }
+    return replace(settings, origins={**wanted.origins, **origins})
 
 
 def reloaded(old: Settings, new: Settings) -> tuple[Settings, list[str], list[str]]:

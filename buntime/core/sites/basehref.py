@@ -54,9 +54,9 @@ def with_base(
     """
     if not all(type(name) is type(value) is str for name, value in fields):
         return list(fields), body
-    told = {name.lower(): value.lower() for name, value in fields}
-    is_page = told.get("content-type", "").startswith("text/html")
-    at = insertion_point(body) if is_page and body and "content-encoding" not in told else None
+    lowered = {name.lower(): value.lower() for name, value in fields}
+    is_page = lowered.get("content-type", "").startswith("text/html")
+    at = insertion_point(body) if is_page and body and "content-encoding" not in lowered else None
     if at is None:
         return list(fields), body
     kept = [field for field in fields if field[0].lower() != "content-length"]

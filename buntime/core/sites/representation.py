@@ -63,8 +63,8 @@ def describe(
         ("accept-ranges", "bytes"),
         ("x-content-type-options", "nosniff"),
     ]
-    said = {name: value for name, value in fields if value} | dict(more)
-    headers = tuple(said.items())
+    present = {name: value for name, value in fields if value} | dict(more)
+    headers = tuple(present.items())
     unchanged = tuple(field for field in headers if field[0] in _OF_304)
     return Representation(size, content_type, coding, validators, headers, unchanged)
 

@@ -84,13 +84,13 @@ def split_path(raw: str) -> SitePath | None:
     return SitePath(tuple(segments), is_folder) if _may_be_served(segments) else None
 
 
-def is_navigation(asked: Asked, path: SitePath) -> bool:
+def is_navigation(sent: Asked, path: SitePath) -> bool:
     """Is this a person going to a page, rather than a page loading its parts?
 
     Only then may the entrypoint answer for a path without a file: a missing script or image must be
     a 404, not a page.
     """
-    if not accepts_html(asked.accept) or asked.fetch_mode not in ("", "navigate"):
+    if not accepts_html(sent.accept) or sent.fetch_mode not in ("", "navigate"):
         return False
     return not path.segments or "." not in path.segments[-1]
 

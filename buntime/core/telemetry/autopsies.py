@@ -73,8 +73,8 @@ class Autopsies:
         """The worker has ended: the reason noted before, if any."""
         if not self._why:
             return ""
-        told = [self._why.pop((worker, each), "") for each in Cause]
-        return next((why for each, why in zip(Cause, told, strict=True) if each is cause), "")
+        reasons = [self._why.pop((worker, each), "") for each in Cause]
+        return next((why for each, why in zip(Cause, reasons, strict=True) if each is cause), "")
 
     def note(self, key: str, autopsy: Autopsy) -> None:
         autopsy = autopsy._replace(stack=autopsy.stack[:STACK_MAX_CHARS])

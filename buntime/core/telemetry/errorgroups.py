@@ -94,5 +94,5 @@ def place_of(stack: str) -> str:
 
 
 def _fingerprint(kind: str, message: str, where: str) -> str:
-    said = message.partition(":")[0] if where else _NUMBERS.sub("0", message)
-    return sha256(f"{kind}\n{said}\n{where}".encode("utf-8", "replace")).hexdigest()[:12]
+    text = message.partition(":")[0] if where else _NUMBERS.sub("0", message)
+    return sha256(f"{kind}\n{text}\n{where}".encode("utf-8", "replace")).hexdigest()[:12]

@@ -36,14 +36,14 @@ class Outcome(NamedTuple):
 
 def pause_s(outcome: Outcome, tries: int, *, now: float, luck: float) -> float:
     """How long to wait after this many tries; `now` in seconds since the epoch, `luck` 0 to 1."""
-    told = _told_s(outcome.retry_after, now)
-    if told is not None:
-        return min(told, GIVE_UP_S)
+    wanted_s = _retry_after_s(outcome.retry_after, now)
+    if wanted_s is not None:
+        return min(wanted_s, GIVE_UP_S)
     longest = min(_FIRST_PAUSE_S * float(2 ** min(tries - 1, 10)), _LONGEST_PAUSE_S)
     return longest * (0.5 + luck / 2)
 
 
-def _told_s(text: str | None, now: float) -> float | None:
+def _retry_after_s(text: str | None, now: float) -> float | None:
     """Reads Retry-After: `"120"`, or a date."""
     if text is None:
         return None

@@ -51,13 +51,13 @@ class Track:
 
 
 class Hour(NamedTuple):
-    """An immutable copy of the hour: `told` may run in any thread."""
+    """An immutable copy of the hour: `to_json` may run in any thread."""
 
     total: Track | None  # for all apps; None: use the sum of `apps`
     apps: Mapping[str, Track]
     points: Sequence[int]  # the completed ones, the oldest first
 
-    def told(self, step_points: int = 1, *, has_apps: bool = True) -> dict[str, Any]:
+    def to_json(self, step_points: int = 1, *, has_apps: bool = True) -> dict[str, Any]:
         """The form that the API returns, with `step_points` points merged into one; without
         `has_apps` only the total. A hundred apps in 360 points take 0.3 s."""
         first = len(self.points) % step_points  # the oldest may cover fewer: the newest is complete
@@ -66,8 +66,8 @@ class Hour(NamedTuple):
         total = [self.total] if self.total is not None else [*self.apps.values()]
         apps = sorted(self.apps.items()) if has_apps else ()
         return {
-            "total": _told(total, steps),
-            "apps": {name: _told([track], steps) for name, track in apps},
+            "total": _merged(total, steps),
+            "apps": {name: _merged([track], steps) for name, track in apps},
         }
 
 
@@ -146,19 +146,19 @@ class History:
             return ()
         by_requests = sorted(new, key=lambda name: -grown.get(name, NOTHING).requests)
         free = APPS_MAX - len(self._apps)
-        begun, others = by_requests[:free], by_requests[free:]
+        chosen, others = by_requests[:free], by_requests[free:]
         if not others:
-            return begun
+            return chosen
         least = sorted(self._apps, key=lambda name: sum(self._apps[name].requests))
         for name, last in zip(others, least, strict=False):
             if grown.get(name, NOTHING).requests <= sum(self._apps[last].requests):
                 break
             del self._apps[last]
-            begun.append(name)
-        return begun
+            chosen.append(name)
+        return chosen
 
 
-def _told(tracks: Sequence[Track], steps: Sequence[Sequence[int]]) -> dict[str, list[Any]]:
+def _merged(tracks: Sequence[Track], steps: Sequence[Sequence[int]]) -> dict[str, list[Any]]:
     """Sums of requests; for workers and memory the highest number at one time."""
     counts = [_counts(tracks, points) for points in steps]
     return {

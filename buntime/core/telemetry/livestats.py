@@ -19,7 +19,7 @@ class Now(NamedTuple):
     held: Mapping[str, Held]
     queued: Mapping[str, int]
 
-    def told(self, sees: Callable[[str], bool] | None) -> dict[str, Any]:
+    def to_json(self, sees: Callable[[str], bool] | None) -> dict[str, Any]:
         """`{"total": {...}, "apps": {"shop": {...}}}` of the apps that somebody may see; None: all.
 
         What belongs to no app, such as spares, is in the total only for those who may see
@@ -32,7 +32,7 @@ class Now(NamedTuple):
             names - {""}, key=lambda name: (-self.grown.get(name, NOTHING).requests, name)
         )
         return {
-            "total": self._told(
+            "total": self._numbers(
                 total_of({name: self.grown[name] for name in names if name in self.grown}),
                 Held(
                     sum(self.held[name].workers for name in names if name in self.held),
@@ -45,9 +45,9 @@ class Now(NamedTuple):
 
     def _of(self, name: str) -> dict[str, Any]:
         grown, held = self.grown.get(name, NOTHING), self.held.get(name, Held())
-        return self._told(grown, held, self.queued.get(name, 0))
+        return self._numbers(grown, held, self.queued.get(name, 0))
 
-    def _told(self, grown: Grown, held: Held, queued: int) -> dict[str, Any]:
+    def _numbers(self, grown: Grown, held: Held, queued: int) -> dict[str, Any]:
         return {
             "requestsPerSecond": round(grown.requests / self.seconds, 2),
             "errorsPerSecond": round(grown.errors / self.seconds, 2),

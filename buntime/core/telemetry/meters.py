@@ -14,7 +14,7 @@ from buntime.core.values.tuples import NamedTuple
 
 # After this long without a request, a sweep checks whether the app still exists.
 GONE_AFTER_S = 600.0
-_ASKED_MAX = 16  # per sweep: each check may access the disk
+_CHECKS_MAX = 16  # per sweep: each check may access the disk
 
 
 class Held(NamedTuple):
@@ -137,7 +137,7 @@ class Meters:
     def __init__(self) -> None:
         self.of_none = Meter("", None, has_workers=True)  # spares, health, requests for no app
         self._by_key: dict[str, Meter] = {}
-        self._asked_s: dict[str, float] = {}
+        self._checked_s: dict[str, float] = {}
 
     def __repr__(self) -> str:
         return f"Meters({len(self._by_key)} apps)"
@@ -169,16 +169,16 @@ class Meters:
         """
         dropped = []
         due = [key for key, meter in self._by_key.items() if self._is_due(key, meter, now)]
-        due.sort(key=lambda key: self._asked_s.get(key, float("-inf")))
-        for key in due[:_ASKED_MAX]:
+        due.sort(key=lambda key: self._checked_s.get(key, float("-inf")))
+        for key in due[:_CHECKS_MAX]:
             meter = self._by_key[key]
             if is_used(meter) or exists(meter.name, meter.version):
-                self._asked_s[key] = now
+                self._checked_s[key] = now
             else:
                 del self._by_key[key]
-                self._asked_s.pop(key, None)
+                self._checked_s.pop(key, None)
                 dropped.append(key)
         return dropped
 
     def _is_due(self, key: str, meter: Meter, now: float) -> bool:
-        return now - max(meter.last_s, self._asked_s.get(key, float("-inf"))) >= GONE_AFTER_S
+        return now - max(meter.last_s, self._checked_s.get(key, float("-inf"))) >= GONE_AFTER_S

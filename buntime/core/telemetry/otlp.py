@@ -67,7 +67,7 @@ def _span(span: EndedSpan) -> Json:
     end_ns = int(entry.time * 1e9)
     method = entry.method if entry.method in _METHODS else "_OTHER"
     word = method if method != "_OTHER" else "HTTP"
-    told: Json = {
+    fields: Json = {
         "traceId": span.trace_id,
         "spanId": span.span_id,
         "flags": _SAMPLED,
@@ -98,19 +98,19 @@ def _span(span: EndedSpan) -> Json:
         "status": {"code": _ERROR} if entry.status >= 500 else {},
     }
     if span.parent_id:
-        told["parentSpanId"] = span.parent_id
+        fields["parentSpanId"] = span.parent_id
     if span.state:
-        told["traceState"] = span.state
-    return told
+        fields["traceState"] = span.state
+    return fields
 
 
 def _log_record(entry: Record | AccessEntry) -> Json:
     time_ns = str(int(entry.time * 1e9))
-    told: Json = {"timeUnixNano": time_ns, "observedTimeUnixNano": time_ns}
+    record: Json = {"timeUnixNano": time_ns, "observedTimeUnixNano": time_ns}
     if isinstance(entry, AccessEntry):
-        told |= {"severityNumber": _SEVERITIES[Level.INFO], "severityText": "INFO"}
-        told |= {"eventName": "request.access", "body": {"stringValue": _access_text(entry)}}
-        told["attributes"] = _attributes(
+        record |= {"severityNumber": _SEVERITIES[Level.INFO], "severityText": "INFO"}
+        record |= {"eventName": "request.access", "body": {"stringValue": _access_text(entry)}}
+        record["attributes"] = _attributes(
             {
                 "http.request.method": entry.method,
                 "http.response.status_code": entry.status,
@@ -123,13 +123,13 @@ def _log_record(entry: Record | AccessEntry) -> Json:
             }
         )
         if entry.trace_id:
-            told |= {"traceId": entry.trace_id, "spanId": entry.span_id}
-        return told
+            record |= {"traceId": entry.trace_id, "spanId": entry.span_id}
+        return record
     level = entry.level
-    told |= {"severityNumber": _SEVERITIES[level], "severityText": level.word.upper()}
-    told |= {"eventName": entry.event, "body": {"stringValue": _text(entry.message)}}
-    told["attributes"] = _attributes({f"buntime.{key}": v for key, v in entry.fields.items()})
-    return told
+    record |= {"severityNumber": _SEVERITIES[level], "severityText": level.word.upper()}
+    record |= {"eventName": entry.event, "body": {"stringValue": _text(entry.message)}}
+    record["attributes"] = _attributes({f"buntime.{key}": v for key, v in entry.fields.items()})
+    return record
 
 
 def _access_text(entry: AccessEntry) -> str:

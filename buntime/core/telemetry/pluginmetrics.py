@@ -103,11 +103,11 @@ def plugin_row(name: str, meter: PluginMeter, *, generation: int, is_up: bool) -
     }
     hooks: dict[str, Mapping[Family, Value]] = {
         hook: {
-            HOOK_SECONDS: its.seconds.copy(),
-            HOOK_VERDICTS: dict(its.verdicts),
-            HOOK_FAILURES: by_label(its.failures),
+            HOOK_SECONDS: hook_meter.seconds.copy(),
+            HOOK_VERDICTS: dict(hook_meter.verdicts),
+            HOOK_FAILURES: by_label(hook_meter.failures),
         }
-        for hook, its in sorted(meter.hooks.items())
+        for hook, hook_meter in sorted(meter.hooks.items())
     }
     return PluginRow(name, values, hooks)
 

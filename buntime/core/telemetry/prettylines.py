@@ -19,34 +19,34 @@ from buntime.core.telemetry.records import (
 _HEAD = frozenset(("seq", "time", "level", "event", "message"))
 
 
-def pretty_line(told: Mapping[str, Any], colour: bool) -> str:
+def pretty_line(line: Mapping[str, Any], colour: bool) -> str:
     """`12:34:56.789 INFO  cart is empty app=shop version=1.0.0 worker=w3 stream=stdout`."""
-    time = _time_of(told.get("time"))
-    if told.get("event") == "request.access":
+    time = _time_of(line.get("time"))
+    if line.get("event") == "request.access":
         try:
-            return format_access_pretty(_access(told, time), colour)
+            return format_access_pretty(_access(line, time), colour)
         except (KeyError, TypeError, ValueError):  # from another version, or not a log line
             pass
-    fields = {key: value for key, value in told.items() if key not in _HEAD}
-    message = str(told.get("message", ""))
-    event, level = str(told.get("event")), _level_of(told.get("level"))
+    fields = {key: value for key, value in line.items() if key not in _HEAD}
+    message = str(line.get("message", ""))
+    event, level = str(line.get("event")), _level_of(line.get("level"))
     return format_pretty(Record(time, level, event, message, fields), colour)
 
 
-def _access(told: Mapping[str, Any], time: float) -> AccessEntry:
+def _access(line: Mapping[str, Any], time: float) -> AccessEntry:
     return AccessEntry(
         time=time,
-        request_id=_text(told["request_id"]),
-        method=_text(told["method"]),
-        host=_text(told["host"]),
-        path=_text(told["path"]),
-        app=_text_or_none(told["app"]),
-        version=_text_or_none(told["version"]),
-        worker=_text_or_none(told["worker"]),
-        status=int(told["status"]),
-        bytes=int(told["bytes"]),
-        ms=float(told["ms"]),
-        client=_text_or_none(told["client"]),
+        request_id=_text(line["request_id"]),
+        method=_text(line["method"]),
+        host=_text(line["host"]),
+        path=_text(line["path"]),
+        app=_text_or_none(line["app"]),
+        version=_text_or_none(line["version"]),
+        worker=_text_or_none(line["worker"]),
+        status=int(line["status"]),
+        bytes=int(line["bytes"]),
+        ms=float(line["ms"]),
+        client=_text_or_none(line["client"]),
     )
 
 

@@ -27,28 +27,28 @@ class Recent(Generic[_T]):
 
     def get(self, key: str, number: object) -> _T | None:
         """The note with this id."""
-        its = self._apps.get(key)
-        found = its.get(number) if its is not None else None
+        notes = self._apps.get(key)
+        found = notes.get(number) if notes is not None else None
         return found[1] if found is not None else None
 
     def put(self, key: str, number: object, value: _T, chars: int) -> None:
         """Add the newest note, replacing any with the same id; `chars` is its size in
         characters."""
-        its = self._apps.setdefault(key, OrderedDict())
+        notes = self._apps.setdefault(key, OrderedDict())
         self._apps.move_to_end(key)
-        if number in its:
-            self._chars -= its.pop(number)[0]
-        its[number] = (chars, value)
+        if number in notes:
+            self._chars -= notes.pop(number)[0]
+        notes[number] = (chars, value)
         self._chars += chars
-        while len(its) > self._each_max:
+        while len(notes) > self._each_max:
             self._drop_oldest(key)
         while len(self._apps) > self._apps_max or self._chars > self._chars_max:
             self._drop_oldest(next(iter(self._apps)))
 
     def of(self, keys: Iterable[str]) -> list[_T]:
         """All notes about these apps, for each app the newest first."""
-        its = (self._apps[key] for key in keys if key in self._apps)
-        return [value for each in its for _, value in reversed(each.values())]
+        notes = (self._apps[key] for key in keys if key in self._apps)
+        return [value for each in notes for _, value in reversed(each.values())]
 
     def keys_of(self, name: str) -> list[str]:
         """The keys of an app's versions that have notes: "shop", "shop@1.2.0"."""
@@ -58,8 +58,8 @@ class Recent(Generic[_T]):
         return [*self._apps]
 
     def _drop_oldest(self, key: str) -> None:
-        its = self._apps[key]
-        _, (chars, _) = its.popitem(last=False)
+        notes = self._apps[key]
+        _, (chars, _) = notes.popitem(last=False)
         self._chars -= chars
-        if not its:
+        if not notes:
             del self._apps[key]

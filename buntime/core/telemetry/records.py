@@ -48,7 +48,7 @@ class Level(IntEnum):
 
 
 # sd-daemon(3): emergency, alert, critical and error; warning; notice and information; debug.
-_TOLD = {
+_LEVEL_PREFIXES = {
     **dict.fromkeys("0123", Level.ERROR),
     "4": Level.WARN,
     **dict.fromkeys("56", Level.INFO),
@@ -56,10 +56,10 @@ _TOLD = {
 }
 
 
-def told_level(line: str, default: Level) -> tuple[Level, str]:
+def split_level(line: str, default: Level) -> tuple[Level, str]:
     """The level that a line begins with, and the line without it: `"<4>full"`."""
-    if line[:1] == "<" and line[2:3] == ">" and line[1] in _TOLD:
-        return _TOLD[line[1]], line[3:]
+    if line[:1] == "<" and line[2:3] == ">" and line[1] in _LEVEL_PREFIXES:
+        return _LEVEL_PREFIXES[line[1]], line[3:]
     return default, line
 
 

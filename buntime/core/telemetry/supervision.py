@@ -45,12 +45,12 @@ def take_supervision(environ: MutableMapping[str, str], *, pid: int, parent: int
 
     The watchdog may be meant for the parent: for the binary that is its bootloader.
     """
-    told = {name: environ.pop(name) for name in VARIABLES if name in environ}
+    variables = {name: environ.pop(name) for name in VARIABLES if name in environ}
     return Supervision(
-        notify=_socket(told.get("NOTIFY_SOCKET", "")),
-        watchdog_s=_watchdog_s(told, (pid, parent)),
-        sockets=_sockets(told, pid),
-        journal=_journal(told.get("JOURNAL_STREAM", "")),
+        notify=_socket(variables.get("NOTIFY_SOCKET", "")),
+        watchdog_s=_watchdog_s(variables, (pid, parent)),
+        sockets=_sockets(variables, pid),
+        journal=_journal(variables.get("JOURNAL_STREAM", "")),
     )
 
 
@@ -67,20 +67,20 @@ def _socket(text: str) -> str | None:
     return text if text.startswith(("/", "@")) and len(text) > 1 else None
 
 
-def _watchdog_s(told: Mapping[str, str], pids: tuple[int, ...]) -> float | None:
-    wanted = _number(told.get("WATCHDOG_USEC", ""))
-    meant = told.get("WATCHDOG_PID", "")
+def _watchdog_s(variables: Mapping[str, str], pids: tuple[int, ...]) -> float | None:
+    wanted = _number(variables.get("WATCHDOG_USEC", ""))
+    meant = variables.get("WATCHDOG_PID", "")
     if not wanted or (meant and _number(meant) not in pids):
         return None
     return wanted / 1e6
 
 
-def _sockets(told: Mapping[str, str], pid: int) -> tuple[str, ...]:
+def _sockets(variables: Mapping[str, str], pid: int) -> tuple[str, ...]:
     """One name for each descriptor; "unknown" if none is given, as in libsystemd."""
-    if _number(told.get("LISTEN_PID", "")) != pid:
+    if _number(variables.get("LISTEN_PID", "")) != pid:
         return ()
-    number = min(_number(told.get("LISTEN_FDS", "")) or 0, _DESCRIPTORS_MAX)
-    names = told.get("LISTEN_FDNAMES", "").split(":")
+    number = min(_number(variables.get("LISTEN_FDS", "")) or 0, _DESCRIPTORS_MAX)
+    names = variables.get("LISTEN_FDNAMES", "").split(":")
     return tuple((names[n] if n < len(names) else "") or "unknown" for n in range(number))
 
 

@@ -104,7 +104,7 @@ class Span:
     def fields(self) -> list[tuple[str, str]]:
         """The header fields for the app."""
         flags = "01" if self.is_sampled else "00"
-        told = [(TRACEPARENT, f"00-{self.trace_id}-{self.span_id}-{flags}")]
+        fields = [(TRACEPARENT, f"00-{self.trace_id}-{self.span_id}-{flags}")]
         if self.state:
-            told.append((TRACESTATE, self.state))
-        return told
+            fields.append((TRACESTATE, self.state))
+        return fields

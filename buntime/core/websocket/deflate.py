@@ -133,10 +133,10 @@ def _agree(offer: Offer) -> Agreement | None:
     answer = [NAME, *(flag for flag in _FLAGS if flag in given)]
     server_bits, client_bits = WINDOW_BITS, _LARGEST_WINDOW_BITS
     if _SERVER_BITS in given:
-        asked = given[_SERVER_BITS]
-        if asked is None or _BITS.fullmatch(asked) is None or int(asked) < _SERVER_WINDOW_BITS_MIN:
+        bits = given[_SERVER_BITS]
+        if bits is None or _BITS.fullmatch(bits) is None or int(bits) < _SERVER_WINDOW_BITS_MIN:
             return None
-        server_bits = min(int(asked), WINDOW_BITS)
+        server_bits = min(int(bits), WINDOW_BITS)
         answer.append(f"{_SERVER_BITS}={server_bits}")
     if _CLIENT_BITS in given:
         hint = given[_CLIENT_BITS] or str(_LARGEST_WINDOW_BITS)

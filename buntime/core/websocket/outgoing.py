@@ -63,8 +63,8 @@ class Outgoing:
                 self._compresses = self._deflater
                 self._opcode |= _RSV1
         elif kind != self._kind:
-            told = kind if kind in _OPCODES else shown(kind)
-            raise ValueError(f"a piece of {told} inside of a message of {self._kind}")
+            name = kind if kind in _OPCODES else shown(kind)
+            raise ValueError(f"a piece of {name} inside of a message of {self._kind}")
         if self._compresses is not None:
             data = self._compresses.compress(data, end)
         if end:

@@ -172,7 +172,7 @@ class Listener:
     def show(self, now: Now | None) -> None:
         """Send the stats if the client has room; otherwise it gets the next ones."""
         if now is not None and "stats" in self._kinds and self.stream.has_room:
-            self.stream.event(now.told(self._sees), event="stats")
+            self.stream.event(now.to_json(self._sees), event="stats")
         elif self.stream.has_room:
             self.stream.send(b":\n\n")  # shows proxies that it is alive
 

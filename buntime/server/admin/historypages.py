@@ -39,7 +39,8 @@ class HistoryPages:
 
         def write() -> bytes:
             return (
-                json.dumps(head | hour.told(step_points, has_apps=has_apps)).encode("ascii") + b"\n"
+                json.dumps(head | hour.to_json(step_points, has_apps=has_apps)).encode("ascii")
+                + b"\n"
             )
 
         def answer(written: bytes | BaseException) -> None:

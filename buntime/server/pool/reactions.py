@@ -233,7 +233,7 @@ class Reactions:
         self._acts.carry_out(self._scheduler.overdue(worker.number, self._loop.now))
 
     def on_busy(self, worker: Worker, share: float) -> None:
-        self._acts.carry_out(self._scheduler.told_busy(worker.number, share, self._loop.now))
+        self._acts.carry_out(self._scheduler.reported_busy(worker.number, share, self._loop.now))
 
     def on_finished(self, worker: Worker, exchange: Exchange) -> None:
         self._stats.on_done((self._loop.now - exchange.started_s) * 1000)

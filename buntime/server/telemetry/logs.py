@@ -30,7 +30,7 @@ from buntime.core.telemetry.records import (
     AccessEntry,
     Level,
     Record,
-    told_level,
+    split_level,
 )
 from buntime.server.telemetry.applogs import AppLogs
 from buntime.server.telemetry.logfile import LineOutput, LogFile, LogStream
@@ -114,7 +114,7 @@ class Log:
         self, plugin: str, worker: str, stream: Literal["stdout", "stderr"], line: str
     ) -> None:
         """The same for a plugin, whose `plugin.log` gives each line a level."""
-        level, text = told_level(line, INFO if stream == "stdout" else WARN)
+        level, text = split_level(line, INFO if stream == "stdout" else WARN)
         if self._sink.level <= level:
             fields = {"plugin": plugin, "worker": worker, "stream": stream}
             record = Record(self._sink.clock(), level, PLUGIN_OUTPUT, text, fields)

@@ -49,7 +49,7 @@ def seen_by_app(
 
 def fields_for_app(sender: Sender, headers: Pairs) -> Pairs:
     passed = sender.passed_fields(headers)
-    return passed + sender.told_fields(passed)
+    return passed + sender.forwarded_fields(passed)
 
 
 # Whom to trust

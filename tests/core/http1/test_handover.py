@@ -47,7 +47,7 @@ def test_an_app_gets_what_its_sender_may_tell(
     for _ in range(2):
         written, is_less = write_fields_for_app(head, head.headers, sender)
         passed = sender.passed_fields(headers)
-        assert read(written) == passed + sender.told_fields(passed)
+        assert read(written) == passed + sender.forwarded_fields(passed)
         assert is_less == (not sender.is_forwarded and len(passed) < len(headers))
 
 

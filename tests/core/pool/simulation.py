@@ -196,7 +196,7 @@ class Simulation:
             return
         share = min(1.0, process.used_s / (self.now - process.told_s))
         process.told_s, process.used_s = self.now, 0.0
-        self._carry_out(self.pool.told_busy(worker, share, self.now))
+        self._carry_out(self.pool.reported_busy(worker, share, self.now))
         process.is_telling = bool(process.in_hand) or share > 0.05
         if process.is_telling:
             self._at(TELL_S, lambda: self._tell(worker))

@@ -17,7 +17,7 @@ def test_an_idle_worker_is_chosen_first() -> None:
         stage.finish(worker)
     chosen = choose(app, middle)
     assert chosen is stage.worker(first)
-    stage.pool.told_busy(second, 0.0, stage.now)
+    stage.pool.reported_busy(second, 0.0, stage.now)
     assert choose(app, middle) is stage.worker(first)
 
 
@@ -28,7 +28,7 @@ def test_the_number_in_hand_decides_between_the_equally_busy() -> None:
     first, second = stage.boot(app, 2, capacity=8)
     stage.give(first, 2)
     for worker, share in ((first, 0.8), (second, 1.0)):
-        stage.pool.told_busy(worker, share, stage.now)
+        stage.pool.reported_busy(worker, share, stage.now)
     assert choose(app, middle) is stage.worker(second)
 
 
@@ -38,8 +38,8 @@ def test_the_less_busy_is_chosen_however_much_it_has_in_hand() -> None:
     app = stage.app(workers=2)
     waits, computes = stage.boot(app, 2, capacity=100)
     stage.give(waits, 50)
-    stage.pool.told_busy(waits, 0.1, stage.now)
-    stage.pool.told_busy(computes, 1.0, stage.now)
+    stage.pool.reported_busy(waits, 0.1, stage.now)
+    stage.pool.reported_busy(computes, 1.0, stage.now)
     assert choose(app, middle) is stage.worker(waits)
 
 

@@ -990,7 +990,7 @@ class SchedulerMachine(RuleBasedStateMachine):
     @rule(data=st.data(), share=st.sampled_from([0.0, 0.2, 0.8, 1.0]))
     def tells_how_busy_it_is(self, data: st.DataObject, share: float) -> None:
         worker = data.draw(st.sampled_from(sorted(self.in_hand)))
-        self.carry_out(self.scheduler.told_busy(worker, share, self.now))
+        self.carry_out(self.scheduler.reported_busy(worker, share, self.now))
 
     @precondition(lambda self: self.in_hand)
     @rule(data=st.data())

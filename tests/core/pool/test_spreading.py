@@ -30,7 +30,7 @@ class Busy(Stage):
         for share in shares:
             self.now += 0.125  # exact in binary
             number = self.first if worker is None else worker
-            started += adopted(self.pool.told_busy(number, share, self.now))
+            started += adopted(self.pool.reported_busy(number, share, self.now))
         return started
 
     def load(self, worker: int) -> None:

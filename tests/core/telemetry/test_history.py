@@ -38,8 +38,8 @@ class Clock:
         told = {name: grown(count) for name, count in requests.items() if count}
         self.history.take(told, held or {}, self.now)
 
-    def told(self, apps: list[str] | None = None, step: int = 1) -> dict[str, Any]:
-        return self.history.hour(apps).told(step)
+    def to_json(self, apps: list[str] | None = None, step: int = 1) -> dict[str, Any]:
+        return self.history.hour(apps).to_json(step)
 
 
 @pytest.fixture
@@ -67,7 +67,7 @@ def test_points(clock: Clock) -> None:
     """The oldest point is first, an app that was not there yet has zeros, and the total has all."""
     clock.take({"shop": 3}, {"shop": Held(2, 1000), "": Held(1, 10)})
     clock.take({"shop": 1, "blog": 5}, {"shop": Held(1, 500)})
-    told = clock.told()
+    told = clock.to_json()
     assert told["total"]["requests"] == [3, 6]
     assert told["total"]["memoryBytes"] == [1010, 500]
     assert told["total"]["workers"] == [3, 1]
@@ -80,7 +80,7 @@ def test_points(clock: Clock) -> None:
 def test_plugins(clock: Clock) -> None:
     """A plugin's requests, such as the panel's own, do not count as the apps'."""
     clock.take({"shop": 3, "plugin:cpanel": 30}, {"shop": Held(2, 1000), "plugin:x": Held(1, 10)})
-    told = clock.told()
+    told = clock.to_json()
     assert told["total"]["requests"] == [3]
     assert told["total"]["memoryBytes"] == [1010]
     assert told["apps"]["plugin:cpanel"]["requests"] == [30]
@@ -89,24 +89,24 @@ def test_plugins(clock: Clock) -> None:
 def test_of_some_apps(clock: Clock) -> None:
     """A caller who may see some apps gets their total, and nothing about others."""
     clock.take({"shop": 3, "blog": 5}, {"blog": Held(4, 99)})
-    told = clock.told(["shop", "missing"])
+    told = clock.to_json(["shop", "missing"])
     assert told["total"] == told["apps"]["shop"]
     assert told["total"]["requests"] == [3]
     assert told["total"]["workers"] == [0]
     assert told["apps"].keys() == {"shop"}
-    assert clock.told([])["total"]["requests"] == [0]
+    assert clock.to_json([])["total"]["requests"] == [0]
 
 
 def test_steps(clock: Clock) -> None:
     """Merged points have the sum of requests and the maximum of everything else."""
     for count in range(7):
         clock.take({"shop": count}, {"shop": Held(count, count * 10)})
-    shop = clock.told(step=3)["apps"]["shop"]
+    shop = clock.to_json(step=3)["apps"]["shop"]
     assert shop["requests"] == [0, 1 + 2 + 3, 4 + 5 + 6]
     assert shop["workers"] == [0, 3, 6]
     assert shop["p50Ms"] == [None, 2.5, 2.5]
-    assert clock.told(step=7)["apps"]["shop"]["requests"] == [21]
-    assert clock.told(step=60)["apps"]["shop"]["requests"] == [21]
+    assert clock.to_json(step=7)["apps"]["shop"]["requests"] == [21]
+    assert clock.to_json(step=60)["apps"]["shop"]["requests"] == [21]
 
 
 def test_an_hour_and_no_more(clock: Clock) -> None:
@@ -114,7 +114,7 @@ def test_an_hour_and_no_more(clock: Clock) -> None:
     clock.take({"old": 9})
     for _ in range(POINTS):
         clock.take({"shop": 1})
-    told = clock.told()
+    told = clock.to_json()
     assert told["total"]["requests"] == [1] * POINTS
     assert told["apps"].keys() == {"shop"}
 
@@ -124,22 +124,22 @@ def test_late_looks_leave_a_gap(clock: Clock) -> None:
     clock.take({"shop": 1})
     clock.now += 3 * STEP_S
     clock.take({"shop": 7})
-    assert clock.told()["apps"]["shop"]["requests"] == [1, 0, 0, 0, 7]
+    assert clock.to_json()["apps"]["shop"]["requests"] == [1, 0, 0, 0, 7]
     clock.now += 10 * POINTS * STEP_S
     clock.take({"shop": 2})
-    assert clock.told()["total"]["requests"] == [*[0] * (POINTS - 1), 2]
+    assert clock.to_json()["total"]["requests"] == [*[0] * (POINTS - 1), 2]
 
 
 def test_many_apps(clock: Clock) -> None:
     """Of 3,000 apps those with the most requests are kept, and the total covers all."""
     for _ in range(2):
         clock.take({f"app{number}": number for number in range(3000)})
-    told = clock.told()
+    told = clock.to_json()
     assert len(told["apps"]) == APPS_MAX
     assert set(told["apps"]) == {f"app{number}" for number in range(3000 - APPS_MAX, 3000)}
     assert told["total"]["requests"] == [sum(range(3000))] * 2
     clock.take({"newcomer": 10**6})
-    assert clock.told()["apps"]["newcomer"]["requests"] == [0, 0, 10**6]
+    assert clock.to_json()["apps"]["newcomer"]["requests"] == [0, 0, 10**6]
     assert len(clock.history.names) == APPS_MAX
 
 
@@ -163,13 +163,13 @@ def test_now() -> None:
     """Rates are per second, and cover only the apps that the caller may see."""
     now = Now(2.0, {"shop": grown(3, 1), "blog": grown(8)}, {"": Held(1, 7), "shop": Held(2, 5)},
               {"blog": 4})  # fmt: skip
-    told = now.told(None)
+    told = now.to_json(None)
     assert told["total"] == {
         "requestsPerSecond": 5.5, "errorsPerSecond": 0.5, "p50Ms": 2.5, "p95Ms": 4.8,
         "memoryBytes": 12, "workers": 3, "queued": 4,
     }  # fmt: skip
     assert list(told["apps"]) == ["blog", "shop"]
-    told = now.told(lambda name: name == "shop")
+    told = now.to_json(lambda name: name == "shop")
     assert (told["total"]["requestsPerSecond"], told["total"]["queued"]) == (1.5, 0)
     assert told["total"]["memoryBytes"] == 5
     assert list(told["apps"]) == ["shop"]

@@ -21,7 +21,7 @@ from buntime.core.telemetry.records import (
     format_fields,
     format_json,
     format_pretty,
-    told_level,
+    split_level,
 )
 
 NOON = datetime.fromisoformat("2026-03-01T12:34:56.789+00:00").timestamp()
@@ -404,6 +404,6 @@ def test_escape(text: str, escaped: str) -> None:
         ("", (Level.WARN, "")),
     ],
 )
-def test_told_level(line: str, told: tuple[Level, str]) -> None:
+def test_split_level(line: str, told: tuple[Level, str]) -> None:
     """A line may start with its level in the format of sd-daemon; the rest is the text."""
-    assert told_level(line, Level.WARN) == told
+    assert split_level(line, Level.WARN) == told

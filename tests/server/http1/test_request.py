@@ -33,7 +33,7 @@ def expected(exchange: Exchange, number: int, body: bytes, *, ended: bool) -> di
     """The message as `wire` describes it."""
     head, sender = exchange.head, exchange.sender
     fields = sender.passed_fields(exchange.headers)
-    fields += sender.told_fields(fields)
+    fields += sender.forwarded_fields(fields)
     fields += [("x-base", exchange.base), ("x-request-id", exchange.id)]
     message: dict[str, Any] = {
         "type": "REQUEST",
