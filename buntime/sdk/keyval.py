@@ -324,13 +324,13 @@ def async_keyval(timeout_s: float | None = None) -> AsyncKeyValue:
     return AsyncKeyValue(async_service(NAME, timeout_s))
 
 
-def _entry(told: Any) -> Entry:
-    key, value, version, expires = told
+def _entry(fields: Any) -> Entry:
+    key, value, version, expires = fields
     return Entry(decode(key), value, version, expires)
 
 
-def _entry_or_none(told: Any) -> Entry | None:
-    return None if told is None else _entry(told)
+def _entry_or_none(fields: Any) -> Entry | None:
+    return None if fields is None else _entry(fields)
 
 
 def _change(item: Any) -> Entry | None:

@@ -51,7 +51,7 @@ class Continue:
         tags: Iterable[str] = (),
         until: float | datetime | None = None,
     ) -> None:
-        said = {
+        fields = {
             "headers": None if headers is None else _headers(headers),
             "path": None if path is None else _path(path),
             "app": None if app is None else _app(app),
@@ -62,9 +62,9 @@ class Continue:
             "tags": _tags(_texts(tags, "tags")) or None,
             "until": None if until is None else _time_s(until),
         }
-        if cache_s is None and (said["vary"] or any_path):
+        if cache_s is None and (fields["vary"] or any_path):
             raise ValueError("vary and any_path tell how a verdict is kept: give cache_s too")
-        self.message = {name: value for name, value in said.items() if value is not None}
+        self.message = {name: value for name, value in fields.items() if value is not None}
 
     def __repr__(self) -> str:
         return f"Continue({self.message!r})"

@@ -108,11 +108,11 @@ class AsyncStream:
 
     def __init__(self, client: Client, method: str, url: str, options: dict[str, Any]) -> None:
         self._client = client
-        self._asked = (method, url, options)
+        self._request = (method, url, options)
         self._stream: Stream | None = None
 
     async def __aenter__(self) -> Self:
-        method, url, options = self._asked
+        method, url, options = self._request
         self._stream = await asyncio.to_thread(self._client.stream, method, url, **options)
         return self
 
@@ -122,31 +122,31 @@ class AsyncStream:
         exc: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        await asyncio.to_thread(self._begun.close)
+        await asyncio.to_thread(self._open_stream.close)
 
     @property
     def status(self) -> int:
         """The status code."""
-        return self._begun.status
+        return self._open_stream.status
 
     @property
     def headers(self) -> Headers:
         """The header fields."""
-        return self._begun.headers
+        return self._open_stream.headers
 
     def __aiter__(self) -> AsyncIterator[bytes]:
-        return _awaited(iter(self._begun))
+        return _awaited(iter(self._open_stream))
 
     def lines(self) -> AsyncIterator[str]:
         """See `Stream.lines`."""
-        return _awaited(self._begun.lines())
+        return _awaited(self._open_stream.lines())
 
     def events(self) -> AsyncIterator[SentEvent]:
         """See `Stream.events`."""
-        return _awaited(self._begun.events())
+        return _awaited(self._open_stream.events())
 
     @property
-    def _begun(self) -> Stream:
+    def _open_stream(self) -> Stream:
         if self._stream is None:
             raise RuntimeError("a stream begins with `async with client.stream(…) as stream`")
         return self._stream
@@ -157,11 +157,11 @@ class AsyncSession:
 
     def __init__(self, client: Client, url: str, options: dict[str, Any]) -> None:
         self._client = client
-        self._asked = (url, options)
+        self._request = (url, options)
         self._session: Session | None = None
 
     async def __aenter__(self) -> Self:
-        url, options = self._asked
+        url, options = self._request
         self._session = await asyncio.to_thread(self._client.websocket, url, **options)
         return self
 

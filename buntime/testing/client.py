@@ -19,7 +19,7 @@ from buntime.testing.answer import Answer, Framed
 from buntime.testing.content import FileLike, Pairs, body_of, target_of
 from buntime.testing.cookies import Cookies
 from buntime.testing.errors import Denied
-from buntime.testing.front import Asked, Front
+from buntime.testing.front import Front, ParsedRequest
 from buntime.testing.inside import Inside
 from buntime.testing.link import Box, Link
 from buntime.testing.place import Place
@@ -251,25 +251,25 @@ class Client:
     def fail(self, box: Box, message: Message) -> Answer:
         """The app has failed: its exception, or the answer that a client would get."""
         self.finish(box)
-        return box.asked.answered(_FAILED)
+        return box.request.answered(_FAILED)
 
     def framed(self, message: Message, payload: bytes, box: Box) -> tuple[Framed, bytes]:
         """The answer that RESPONSE begins, and its first piece; its cookies are kept."""
         fields = [self._confined(field) for field in message["headers"]]
-        found, asked = self._subject.app, box.asked
-        is_page = message["end"] and asked.head.method != "HEAD"
+        found, request = self._subject.app, box.request
+        is_page = message["end"] and request.head.method != "HEAD"
         if is_page and found is not None and found.injects_base:
             fields, payload = with_base(fields, payload, self.base)
         size = len(payload) if message["end"] else None
-        made = asked.framed(message["status"], fields, size)
-        self._take_cookies(made.answer, asked)
+        made = request.framed(message["status"], fields, size)
+        self._take_cookies(made.answer, request)
         return made, payload
 
     def opened(self, message: Message, box: Box) -> Headers:
         """The fields with which ACCEPT opens a WebSocket; its cookies are kept."""
         fields = [self._confined(field) for field in message["headers"]]
-        made = box.asked.framed(204, fields, None)
-        self._take_cookies(made.answer, box.asked)
+        made = box.request.framed(204, fields, None)
+        self._take_cookies(made.answer, box.request)
         return made.answer.headers
 
     # ---- the request
@@ -279,9 +279,9 @@ class Client:
             self._link.drop(box)
         return None if self._inside is None else self._inside.failures.pop(box.number, None)
 
-    def _take_cookies(self, answer: Answer, asked: Asked) -> None:
+    def _take_cookies(self, answer: Answer, request: ParsedRequest) -> None:
         for line in answer.headers.getall("set-cookie"):
-            self.cookies.take(line, asked.target)
+            self.cookies.take(line, request.target)
 
     def _start(self) -> Link | None:
         if self._link is not None or self._is_site:
@@ -312,12 +312,12 @@ class Client:
         """A request that the app has received; or the answer, if the app is not asked."""
         headers = self._headers(target, given, body)
         link = self._start()
-        asked, found = self._front.take(method, target, headers, len(body or b""))
+        request, found = self._front.take(method, target, headers, len(body or b""))
         if isinstance(found, Answer):
-            self._take_cookies(found, asked)
+            self._take_cookies(found, request)
             return found
         assert link is not None, "a static site is asked by itself"
-        box = link.box(asked)
+        box = link.box(request)
         box.begin(found, body or b"", self.deadline)
         return box
 

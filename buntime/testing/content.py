@@ -73,12 +73,12 @@ def _multipart(headers: Headers, data: Pairs | None, files: Mapping[str, FileLik
         parts.append((f'name="{_label(name)}"', "", str(value).encode()))
     for name, file in files.items():
         filename, content, *kind = (name, file) if isinstance(file, bytes) else file
-        told = f'name="{_label(name)}"; filename="{_label(filename)}"'
-        parts.append((told, str(kind[0]) if kind else "application/octet-stream", content))
+        disposition = f'name="{_label(name)}"; filename="{_label(filename)}"'
+        parts.append((disposition, str(kind[0]) if kind else "application/octet-stream", content))
     made = b""
-    for told, kind_of_part, content in parts:
+    for disposition, kind_of_part, content in parts:
         line = f"content-type: {kind_of_part}\r\n" if kind_of_part else ""
-        head = f"--{boundary}\r\ncontent-disposition: form-data; {told}\r\n{line}\r\n"
+        head = f"--{boundary}\r\ncontent-disposition: form-data; {disposition}\r\n{line}\r\n"
         made += head.encode() + content + b"\r\n"
     return made + f"--{boundary}--\r\n".encode()
 

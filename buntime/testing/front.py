@@ -27,7 +27,7 @@ _CLIENT = ("127.0.0.1", 50000)
 _SERVER = ("127.0.0.1", 8000)
 
 
-class Asked(NamedTuple):
+class ParsedRequest(NamedTuple):
     """A request as the runtime has parsed it; `target` is as it was sent."""
 
     head: Head
@@ -63,19 +63,21 @@ class Front:
 
     def take(
         self, method: str, target: str, headers: Headers, body_bytes: int
-    ) -> tuple[Asked, Answer | Message]:
+    ) -> tuple[ParsedRequest, Answer | Message]:
         """A request, and either the answer to it, or what the app gets."""
-        asked = Asked(Head(method, target, "1.1"), target, secrets.token_hex(8))
+        request = ParsedRequest(Head(method, target, "1.1"), target, secrets.token_hex(8))
         lines = [f"{method} {target} HTTP/1.1", *(f"{n}: {v}" for n, v in headers.items())]
         try:
             head = self._heads.parse("\r\n".join([*lines, "", ""]).encode("latin-1"))
-            asked = Asked(head, target, head.request_id or asked.request_id)
-            return asked, self._pass_on(asked, headers, max(head.content_length, body_bytes))
+            request = ParsedRequest(head, target, head.request_id or request.request_id)
+            return request, self._pass_on(request, headers, max(head.content_length, body_bytes))
         except HttpError as error:
-            return asked, asked.answered(error)
+            return request, request.answered(error)
 
-    def _pass_on(self, asked: Asked, headers: Headers, body_bytes: int) -> Answer | Message:
-        head, upgrade = asked.head, None
+    def _pass_on(
+        self, request: ParsedRequest, headers: Headers, body_bytes: int
+    ) -> Answer | Message:
+        head, upgrade = request.head, None
         if self._files is None or not self._files.is_all:
             if body_bytes > self._body_max:
                 raise app_body_too_large(self._body_max)
@@ -84,21 +86,23 @@ class Front:
         if self._files is not None:
             found = self._files.answer(head, self._base)
             if found is not None:
-                return asked.whole(*found)
-        return self._message(asked, headers, upgrade)
+                return request.whole(*found)
+        return self._message(request, headers, upgrade)
 
-    def _message(self, asked: Asked, headers: Headers, upgrade: Upgrade | None) -> Message:
+    def _message(
+        self, request: ParsedRequest, headers: Headers, upgrade: Upgrade | None
+    ) -> Message:
         """REQUEST, as server/http1/request writes it.
 
         Identity fields are passed on: a test may say who has signed in, as a plugin does.
         """
-        head = asked.head
+        head = request.head
         sender = Sender(_CLIENT)
         if self._is_https:
             sender = Sender(_CLIENT, "https", head.host, is_forwarded=True)
         fields = sender.passed_fields(head.headers)
         identity = [pair for pair in headers.items() if pair[0].startswith(IDENTITY_STARTS)]
-        own = [*identity, ("x-base", self._base), ("x-request-id", asked.request_id)]
+        own = [*identity, ("x-base", self._base), ("x-request-id", request.request_id)]
         message = {
             "method": head.method,
             "target": head.target,
@@ -108,7 +112,7 @@ class Front:
             "client": list(_CLIENT),
             "server": list(_SERVER),
             "headers": [list(pair) for pair in (*fields, *sender.forwarded_fields(fields), *own)],
-            "request_id": asked.request_id,
+            "request_id": request.request_id,
         }
         if upgrade is not None:
             message |= {"upgrade": "websocket", "subprotocols": list(upgrade.subprotocols)}

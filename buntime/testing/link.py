@@ -24,7 +24,7 @@ from buntime.wire import (
 )
 
 if TYPE_CHECKING:
-    from buntime.testing.front import Asked
+    from buntime.testing.front import ParsedRequest
     from buntime.wire import Message, Received
 
 _RECEIVE_BYTES = MAX_PAYLOAD + 1024
@@ -33,9 +33,9 @@ _RECEIVE_BYTES = MAX_PAYLOAD + 1024
 class Box:
     """What an app sends for one request; closed by its last message."""
 
-    def __init__(self, link: Link, number: int, asked: Asked) -> None:
+    def __init__(self, link: Link, number: int, request: ParsedRequest) -> None:
         self.number = number
-        self.asked = asked
+        self.request = request
         self._link = link
         self._came: queue.SimpleQueue[Received] = queue.SimpleQueue()
         self._kept: list[Received] = []
@@ -118,8 +118,9 @@ class Box:
         except queue.Empty:
             self.cancel("deadline")
             raise TimeoutError(
-                f"{self.asked.head.method} {self.asked.target}: nothing came from the app in time; "
-                "raise the client's timeout_s, or use client.stream() for an answer without end"
+                f"{self.request.head.method} {self.request.target}: nothing came from the app in "
+                "time; raise the client's timeout_s, or use client.stream() for an answer "
+                "without end"
             ) from None
 
 
@@ -134,9 +135,9 @@ class Link:
         self._reader = threading.Thread(target=self._read, name="buntime-testing", daemon=True)
         self._reader.start()
 
-    def box(self, asked: Asked) -> Box:
+    def box(self, request: ParsedRequest) -> Box:
         """Begin a request."""
-        box = Box(self, next(self._numbers), asked)
+        box = Box(self, next(self._numbers), request)
         self._boxes[box.number] = box
         return box
 

@@ -96,10 +96,10 @@ def _of_folder(path: Path) -> Subject:
     return subject
 
 
-def _found(path: Path, told: str) -> App:
+def _found(path: Path, shown: str) -> App:
     """The app in a folder, or the newest of the versions in it. Raises AppNotLoaded."""
     if not path.is_dir():
-        raise AppNotLoaded(f"{told}: there is no such folder in {os.getcwd()}")
+        raise AppNotLoaded(f"{shown}: there is no such folder in {os.getcwd()}")
     named, version = path, None
     if is_version(path.name) and not holds_app(path.parent):
         named, version = path.parent, path.name
@@ -113,7 +113,7 @@ def _found(path: Path, told: str) -> App:
     folder.look()
     app = folder.found
     if not isinstance(app, App):
-        raise AppNotLoaded(app.error if isinstance(app, Fault) else f"{told}: no app is there")
+        raise AppNotLoaded(app.error if isinstance(app, Fault) else f"{shown}: no app is there")
     return app
 
 

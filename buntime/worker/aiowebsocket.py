@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 # Between the close of a WebSocket and the cancellation of its handler: for one that does not know
 # because it waits for something else, and for one that was told and may be cleaning up.
 GRACE_S = 1.0
-TOLD_GRACE_S = 10.0
+NOTIFIED_GRACE_S = 10.0
 
 
 class AsyncSocket(Socket, AsyncExchange):
@@ -35,7 +35,7 @@ class AsyncSocket(Socket, AsyncExchange):
 
     cancel_after_s = GRACE_S
     threads: Threads  # for blocking code in a response that denies it
-    _is_told = False
+    _is_notified = False
     _was_spared = False
 
     def __init__(
@@ -47,15 +47,15 @@ class AsyncSocket(Socket, AsyncExchange):
 
     def departure(self) -> Exception:
         """Return the error that tells a handler that it is closed."""
-        self._is_told = True
+        self._is_notified = True
         return super().departure()
 
     def spare_s(self) -> float:
         """Return how much longer a handler that was told may continue; called once."""
-        if not self._is_told or self._was_spared:
+        if not self._is_notified or self._was_spared:
             return 0.0
         self._was_spared = True
-        return TOLD_GRACE_S
+        return NOTIFIED_GRACE_S
 
     async def accept(self, subprotocol: str | None, headers: Pairs) -> None:
         """Answer the handshake."""

@@ -79,8 +79,8 @@ class Exchange:
     _offset = 0  # into the first piece
     _consumed = 0
     _read = 0
-    _told_read = -1  # with the last WAITS
-    _is_asked = False
+    _reported_read = -1  # with the last WAITS
+    _has_granted = False
     # on the way out
     _status = 0
     _headers: Pairs = []  # noqa: RUF012  # never changed, only replaced
@@ -146,8 +146,8 @@ class Exchange:
         if self.stage is ENDED:
             raise ClientGone("the response has ended; the request's body is gone with it")
         is_complete = self.is_complete  # read before the pieces, as the reader writes it after
-        if not is_complete and not self._is_asked:
-            self._is_asked = True
+        if not is_complete and not self._has_granted:
+            self._has_granted = True
             self._grant(UPLOAD_WINDOW)
         if self._pieces:
             data = self._next_bytes(limit)
@@ -159,8 +159,8 @@ class Exchange:
             return data
         if is_complete:
             return b""
-        if self._told_read != self._read:
-            self._told_read = self._read
+        if self._reported_read != self._read:
+            self._reported_read = self._read
             self._send_message({"type": WAITS, "id": self.id, "read": self._read}, b"")
         return None
 

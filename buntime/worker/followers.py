@@ -244,9 +244,9 @@ class LeaderFollowers:
                 self._read(True)
 
     def _handle(self, job: Job, bell: Bell) -> None:
-        begun = perf_counter()
+        started = perf_counter()
         self._perform(job)
-        took = perf_counter() - begun
+        took = perf_counter() - started
         # Capped, so that one slow handler does not cost many quick ones a change of threads.
         self._typical_s += (min(took, 5 * LONG_S) - self._typical_s) * 0.1
         with self._mutex:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     Exec = Callable[[Any, Any], Any]
 
-TOLD_MAX = 10  # packages
+REPORTED_MAX = 10  # packages
 NAME_MAX = 100  # characters
 _OF_IMPORTLIB = "<frozen importlib._bootstrap_external>"
 
@@ -44,11 +44,11 @@ class _Meter:
             if get_ident() != self._thread:
                 return method(loader, given)
             self._inner_s.append(0.0)
-            begun = perf_counter()
+            started = perf_counter()
             try:
                 return method(loader, given)
             finally:
-                took_s = perf_counter() - begun
+                took_s = perf_counter() - started
                 own_s = took_s - self._inner_s.pop()
                 self._inner_s[-1] += took_s
                 self._note(getattr(given, "__name__", None) or given.name, own_s)
@@ -87,7 +87,7 @@ def end() -> list[list[Any]]:
         setattr(cls, name, method)
     if meter is None:
         return []
-    slowest = sorted(meter.own_s.items(), key=lambda each: -each[1])[:TOLD_MAX]
+    slowest = sorted(meter.own_s.items(), key=lambda each: -each[1])[:REPORTED_MAX]
     return [
         [name[:NAME_MAX], round(own_s * 1000, 1), meter.modules[name]] for name, own_s in slowest
     ]

@@ -34,7 +34,7 @@ class Lifespan:
         self._events: asyncio.Queue[Event]
         self._started: asyncio.Future[None]
         self._stopped: asyncio.Future[None]
-        self._asked = False  # the app called receive
+        self._has_received = False  # the app called receive
 
     async def start(self) -> None:
         """Start up the app. Raises BootError with its message if it fails."""
@@ -78,11 +78,11 @@ class Lifespan:
         if self._started.done():
             if self._started.exception() is None:  # else startup.failed reported it
                 complain("the app's lifespan raised", exc)
-        elif self._asked:  # one that never receives does not support the scope, which is no fault
+        elif self._has_received:  # an app that never receives lacks the scope, which is no fault
             complain("the app's lifespan raised; the app is served without it:", exc)
 
     async def _receive(self) -> Event:
-        self._asked = True
+        self._has_received = True
         return await self._events.get()
 
     async def _send(self, event: Event) -> None:

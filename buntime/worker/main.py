@@ -73,7 +73,7 @@ def main(argv: list[str]) -> NoReturn:
     channel.send({"type": UP})
     preparation = _Preparation()
     init, received = _wait_for_init(channel, preparation)
-    begun = perf_counter()
+    started = perf_counter()
     is_ready = False
 
     def ready(send: Send) -> None:
@@ -85,7 +85,7 @@ def main(argv: list[str]) -> NoReturn:
                 "kind": app.kind,
                 "concurrency": app.concurrency,
                 "is_async": app.is_async,
-                "boot_ms": round((perf_counter() - begun) * 1000, 1),
+                "boot_ms": round((perf_counter() - started) * 1000, 1),
                 **(app.plugin.offer() if app.plugin is not None else {}),
                 **_imports(init),
             },
@@ -267,20 +267,20 @@ def _begin_to_measure() -> None:
 
 def _imports(init: Message) -> Message:
     """What the runtime needs to know about imported modules."""
-    told: Message = {}
+    fields: Message = {}
     if init.get("tells_files"):
         from buntime.worker.imported import imported_below  # not for a worker of one request
 
-        told["files"] = imported_below(init["dir"])
+        fields["files"] = imported_below(init["dir"])
     if init.get("tells_imports"):
         from buntime.worker.importtimes import end  # loaded already
 
-        told["imports"] = end()
+        fields["imports"] = end()
     if init.get("tells_framework"):
         from buntime.worker.frameworks import session_framework  # once for each state of an app
 
-        told["framework"] = session_framework()
-    return told
+        fields["framework"] = session_framework()
+    return fields
 
 
 def _refuse(channel: Channel, init: Message, exc: BaseException) -> NoReturn:

@@ -41,7 +41,7 @@ class Meter:
         self._engine = engine
         self._is_on = False
         self._is_fresh = False  # a request or message has come in this interval
-        self._begun_s = 0.0  # of the interval that is reported next
+        self._since_s = 0.0  # of the interval that is reported next
         for kind in (REQUEST, MESSAGE):
             engine.dispatch[kind] = self._waking(engine.dispatch[kind])
 
@@ -61,7 +61,7 @@ class Meter:
 
     def _tell(self) -> None:
         """Report the interval that has passed, and go on or stop."""
-        passed_s = max(1e-6, perf_counter() - self._begun_s)
+        passed_s = max(1e-6, perf_counter() - self._since_s)
         share = min(1.0, max(0.0, self._used_s(passed_s) / passed_s))
         self._engine.send({"type": BUSY, "share": round(share, 2)}, b"")
         # Turn it off first, then check what may keep it on: another thread first marks its work as
@@ -75,7 +75,7 @@ class Meter:
 
     def _begin(self) -> None:
         """An interval begins."""
-        self._begun_s = perf_counter()
+        self._since_s = perf_counter()
 
     # For each kind of engine
 
@@ -114,11 +114,11 @@ class LoopMeter(Meter):
         def timed(timeout: float | None = None) -> Any:
             if timeout is not None and timeout <= 0:
                 return select(timeout)
-            begun = perf_counter()
+            started = perf_counter()
             try:
                 return select(timeout)
             finally:
-                self._slept_s += perf_counter() - begun
+                self._slept_s += perf_counter() - started
 
         selector.select = timed
         return True

@@ -149,8 +149,8 @@ class AsyncPluginEngine(AsyncEngine):
             self.send(leaving(head), b"")
             return
         question = Question(head, self._plugin)
-        asked = AsyncQuestion(head, payload, question, self.send, self.exchanges.pop)
-        self.adopt(asked, asked.perform(self._hook_threads))
+        exchange = AsyncQuestion(head, payload, question, self.send, self.exchanges.pop)
+        self.adopt(exchange, exchange.perform(self._hook_threads))
 
     def _on_call(self, head: Message, payload: bytes) -> None:
         if self.is_closing:

@@ -170,9 +170,9 @@ class SyncPluginEngine(SyncEngine):
         if self.is_closing:
             self.send(leaving(head), b"")
             return
-        asked = SyncQuestion(head, payload, Question(head, self._plugin), self)
-        self.exchanges[asked.id] = asked
-        self.threads.put(asked)
+        exchange = SyncQuestion(head, payload, Question(head, self._plugin), self)
+        self.exchanges[exchange.id] = exchange
+        self.threads.put(exchange)
 
     def _on_call(self, head: Message, payload: bytes) -> None:
         if self.is_closing:

@@ -35,7 +35,7 @@ class Question:
         self._request: Message = message.get("request") or {}
         self._response: Message | None = message.get("response")
         self._seen: ResponseHead | None = None  # what the hook gets and may change
-        self._told: list[tuple[str, str]] = []  # its headers before the hook
+        self._headers_before: list[tuple[str, str]] = []  # its headers before the hook
         self._plugin = plugin
         self._timeout_ms = message.get("timeout_ms")
 
@@ -64,8 +64,8 @@ class Question:
         if self._response is None:
             return (request,)
         # Those of the runtime's own answers may have names in any case.
-        self._told = [(name.lower(), value) for name, value in self._response["headers"]]
-        self._seen = ResponseHead(self._response["status"], Headers.trusted(self._told))
+        self._headers_before = [(name.lower(), value) for name, value in self._response["headers"]]
+        self._seen = ResponseHead(self._response["status"], Headers.trusted(self._headers_before))
         return request, self._seen
 
     def verdict(self, result: Any) -> Message | Response:
@@ -99,7 +99,7 @@ class Question:
         if not is_same and (type(seen.status) is not int or not 200 <= seen.status <= 599):
             raise ValueError(f"the status of a response is 200 to 599, not {seen.status!r}")
         headers = seen.headers.items()
-        if is_same and headers == self._told:
+        if is_same and headers == self._headers_before:
             return {"action": "continue"}
         return {"action": "change", "status": seen.status, "headers": headers}
 

@@ -64,8 +64,8 @@ class Socket(Exchange):
     is_socket = True
     is_open_ended = False  # has no thread to itself, so others may be open beside it
     # Each is written by one side: the runtime's messages, and the app's actions.
-    _told: Closing | None = None
-    _said: Closing | None = None
+    _received_close: Closing | None = None
+    _sent_close: Closing | None = None
     _owed = 0  # bytes of credit to return
 
     def __init__(
@@ -83,7 +83,7 @@ class Socket(Exchange):
 
     def on_close(self, code: int, reason: str, end: bool) -> None:
         """Note that nothing more comes, and with `end` that nothing more can be sent."""
-        self._told = self._told or (code, reason)
+        self._received_close = self._received_close or (code, reason)
         if end:
             self.gone = "closed"
 
@@ -97,8 +97,8 @@ class Socket(Exchange):
     @property
     def closing(self) -> Closing | None:
         """Code and reason, once it is closed by either side."""
-        if self._said or self._told:
-            return self._said or self._told
+        if self._sent_close or self._received_close:
+            return self._sent_close or self._received_close
         return (closecodes.LOST, "") if self.gone else None
 
     def departure(self) -> Exception:
@@ -140,7 +140,7 @@ class Socket(Exchange):
                 data = b"".join([*self._parts, data])
                 self._drop()
             return data.decode() if kind == "text" else data
-        if self._told:
+        if self._received_close:
             raise self.departure()
         self._check_open()
         return None
@@ -177,7 +177,7 @@ class Socket(Exchange):
         if self.stage is NEW:
             self._refuse()
         elif self.stage is OPEN and not self.gone:
-            self._said = (int(code), reason)
+            self._sent_close = (int(code), reason)
             self._send_close(end=False)
             self.stage = CLOSED
 
@@ -186,7 +186,7 @@ class Socket(Exchange):
         if self.stage is NEW:
             self._refuse()
         elif self.stage is OPEN or self.stage is CLOSED:
-            self._said = self.closing or (closecodes.NORMAL, "")
+            self._sent_close = self.closing or (closecodes.NORMAL, "")
             self._send_close(end=True)
             self._end()
         elif self.stage is not ENDED:  # in the middle of a response that denies it
@@ -235,8 +235,8 @@ class Socket(Exchange):
         self.send(b"", end=True)
 
     def _send_close(self, *, end: bool) -> None:
-        assert self._said is not None
-        code, reason = self._said
+        assert self._sent_close is not None
+        code, reason = self._sent_close
         message = {"type": CLOSE, "id": self.id, "code": code, "reason": reason, "end": end}
         self._send_message(message, b"")
 

@@ -59,13 +59,13 @@ async def fetch(request: Any) -> Any:
 
 async def _sweep(store: Store) -> None:
     """Delete what has expired, in small steps, with calls in between."""
-    told = ""
+    reported = ""
     while True:
         more = False
         try:
-            more, told = store.sweep(), ""
+            more, reported = store.sweep(), ""
         except ServiceError as exc:  # such as a full disk, which may have room later
-            if str(exc) != told:
+            if str(exc) != reported:
                 plugin.log.error(f"cannot delete what has expired: {exc}")
-            told = str(exc)
+            reported = str(exc)
         await asyncio.sleep(0 if more else SWEEP_S)

@@ -100,7 +100,7 @@ class _Account:
         return pages.page(base, "Your account", *parts, status=status)
 
     def change_password(self, request: Request) -> Response:
-        user, new = self._asked(request), posted(request, "new")
+        user, new = self._confirmed_user(request), posted(request, "new")
         if user is None:
             return self.show(request, *_WRONG_PASSWORD)
         if new != posted(request, "again"):
@@ -114,7 +114,7 @@ class _Account:
         return self._signed_out(request, "Your password is changed")
 
     def begin_factor(self, request: Request) -> Response:
-        user = self._asked(request)
+        user = self._confirmed_user(request)
         if user is None:
             return self.show(request, *_WRONG_PASSWORD)
         secret, base = secondfactor.new_secret(), request.base
@@ -133,20 +133,20 @@ class _Account:
 
     def confirm_factor(self, request: Request) -> Response:
         session, token = self._ways.session_of(request), posted(request, "token")
-        said = self._app.flows.find(token)
+        flow = self._app.flows.find(token)
         user = self._user(session) if session is not None else None
-        if said is None or user is None or said.get("of") != user.name:
+        if flow is None or user is None or flow.get("of") != user.name:
             return self.show(request, "This page is too old.", 400)
-        step = secondfactor.step_of(said["factor"], posted(request, "code"), self._app.clock())
+        step = secondfactor.step_of(flow["factor"], posted(request, "code"), self._app.clock())
         if step is None:
             return self.show(request, "That was not the code of now. Begin again.", 400)
         self._app.flows.end(token)
-        self._app.users.set_totp(user.name, said["factor"], step)
+        self._app.users.set_totp(user.name, flow["factor"], step)
         self._app.sessions.end_user(user.name)
         return self._signed_out(request, "You have a second factor")
 
     def remove_factor(self, request: Request) -> Response:
-        user = self._asked(request)
+        user = self._confirmed_user(request)
         if user is None:
             return self.show(request, *_WRONG_PASSWORD)
         self._app.users.set_totp(user.name, None)
@@ -165,7 +165,7 @@ class _Account:
         """The user who signs in by password here; None for users of a provider."""
         return self._app.users.find(session.user) if session.provider == "password" else None
 
-    def _asked(self, request: Request) -> User | None:
+    def _confirmed_user(self, request: Request) -> User | None:
         """The user, if the password was entered correctly again. Wrong ones are counted."""
         session = self._ways.session_of(request)
         user = self._user(session) if session is not None else None

@@ -30,9 +30,9 @@ class ByPassword:
 
     def _password(self, request: Request) -> Response:
         flow = cookie(request, FLOW)
-        said = self._app.flows.find(flow)
+        data = self._app.flows.find(flow)
         name, password = posted(request, "name"), posted(request, "password")
-        if said is None or flow is None:
+        if data is None or flow is None:
             return self._ways.too_old(request)
         if not self._app.has_passwords:
             return self._ways.choose(request, problem="Passwords are off.", status=403)
@@ -48,10 +48,10 @@ class ByPassword:
             self._app.users.renew_hash(user.name, password)
         if user.totp is not None:
             late_s = self._app.clock() + _SECOND_S
-            self._app.flows.say(flow, {**said, "user": user.name, "until": late_s})
+            self._app.flows.say(flow, {**data, "user": user.name, "until": late_s})
             return self._ask_for_code(request)
         self._app.throttle.on_right(_address(request), _key(name))
-        return self._ways.finish(request, flow, said, user.identity(), "password")
+        return self._ways.finish(request, flow, data, user.identity(), "password")
 
     def _ask_for_code(self, request: Request, *, problem: str = "", status: int = 200) -> Response:
         base = request.base
@@ -66,18 +66,18 @@ class ByPassword:
 
     def _code(self, request: Request) -> Response:
         flow = cookie(request, FLOW)
-        said = self._app.flows.find(flow)
-        if said is None or flow is None or said.get("until", 0.0) < self._app.clock():
+        data = self._app.flows.find(flow)
+        if data is None or flow is None or data.get("until", 0.0) < self._app.clock():
             return self._ways.too_old(request)
-        user = self._app.users.find(said["user"])
-        late = self._throttled(request, said["user"])
+        user = self._app.users.find(data["user"])
+        late = self._throttled(request, data["user"])
         if late is not None:
             return late
         if user is None or user.is_disabled or not self._is_code(user, posted(request, "code")):
-            self._on_wrong(request, said["user"])
+            self._on_wrong(request, data["user"])
             return self._ask_for_code(request, problem="This is not the code of now.", status=401)
         self._app.throttle.on_right(_address(request), _key(user.name))
-        return self._ways.finish(request, flow, said, user.identity(), "password")
+        return self._ways.finish(request, flow, data, user.identity(), "password")
 
     def _is_code(self, user: User, code: str) -> bool:
         step = secondfactor.step_of(user.totp or "", code, self._app.clock())

@@ -29,26 +29,26 @@ class ByProvider:
 
     def _go_to_provider(self, request: Request) -> Response:
         name, flow = request.path[len(_WITH) :], cookie(request, FLOW)
-        client, said = self._app.clients[name], self._app.flows.find(flow)
-        if said is None or flow is None:
+        client, data = self._app.clients[name], self._app.flows.find(flow)
+        if data is None or flow is None:
             return self._ways.too_old(request)
         try:
             url, kept = client.begin(self._ways.redirect_uri(request))
         except ProviderFault as exc:
             return self._provider_failed(request, name, exc)
-        self._app.flows.say(flow, {**said, "with": name, "kept": kept})
+        self._app.flows.say(flow, {**data, "with": name, "kept": kept})
         return Response.redirect(url, 303, [("cache-control", "no-store")])
 
     def _callback(self, request: Request) -> Response:
         query, flow = request.query, cookie(request, FLOW)
-        said = self._app.flows.find(flow)
-        if said is None or flow is None or "kept" not in said:
+        data = self._app.flows.find(flow)
+        if data is None or flow is None or "kept" not in data:
             return self._ways.too_old(request)
-        client, kept = self._app.clients.get(said["with"]), said["kept"]
+        client, kept = self._app.clients.get(data["with"]), data["kept"]
         if client is None or query.get("state") != kept["state"]:
             return self._ways.too_old(request)
         # For one answer, once.
-        self._app.flows.say(flow, {key: said[key] for key in ("to", "for") if key in said})
+        self._app.flows.say(flow, {key: data[key] for key in ("to", "for") if key in data})
         if "code" not in query:
             why = f"{query.get('error')}: {query.get('error_description') or ''}"[:300]
             return self._ways.choose(request, problem=f"The provider refuses: {why}", status=403)
@@ -57,11 +57,11 @@ class ByProvider:
                 query["code"], kept, self._ways.redirect_uri(request), query.get("iss") or ""
             )
         except ProviderFault as exc:
-            return self._provider_failed(request, said["with"], exc)
+            return self._provider_failed(request, data["with"], exc)
         user = self._app.users.find(person.identity["user"])
         if user is not None and user.is_disabled:
             return self._ways.choose(request, problem="This user was disabled.", status=403)
-        return self._ways.finish(request, flow, said, person.identity, said["with"], person.hint)
+        return self._ways.finish(request, flow, data, person.identity, data["with"], person.hint)
 
     def _provider_failed(self, request: Request, name: str, fault: ProviderFault) -> Response:
         self._ways.warn("provider %s: %s", name, fault)

@@ -34,7 +34,7 @@ class Flows:
         self._database = database
         self._clock = clock
 
-    def begin(self, said: dict[str, Any], *, lasts_s: float = FLOW_S) -> str:
+    def begin(self, data: dict[str, Any], *, lasts_s: float = FLOW_S) -> str:
         """Keep this for a while; returns its token."""
         token, now = new_token(), self._clock()
         with self._database.all():
@@ -47,7 +47,7 @@ class Flows:
             self._database.run(
                 "INSERT INTO flows VALUES (?, ?, ?)",
                 hash_of(token),
-                json.dumps(said),
+                json.dumps(data),
                 now + lasts_s,
             )
         return token
@@ -62,18 +62,18 @@ class Flows:
         )
         return None if row is None else json.loads(row["said"])
 
-    def say(self, token: str, said: dict[str, Any]) -> None:
+    def say(self, token: str, data: dict[str, Any]) -> None:
         """Replace what is known about it."""
         self._database.run(
-            "UPDATE flows SET said = ? WHERE hash = ?", json.dumps(said), hash_of(token)
+            "UPDATE flows SET said = ? WHERE hash = ?", json.dumps(data), hash_of(token)
         )
 
     def take(self, token: str | None) -> dict[str, Any] | None:
         """What was kept, once: a second call gets nothing."""
-        said = self.find(token)
-        if said is None or token is None:
+        data = self.find(token)
+        if data is None or token is None:
             return None
-        return said if self.end(token) else None
+        return data if self.end(token) else None
 
     def end(self, token: str) -> bool:
         return bool(self._database.run("DELETE FROM flows WHERE hash = ?", hash_of(token)))

@@ -50,7 +50,7 @@ class Client:
         """
         kept = {"state": new_token(), "nonce": new_token(), "verifier": new_token()}
         digest = hashlib.sha256(kept["verifier"].encode()).digest()
-        asked = {
+        params = {
             "response_type": "code",
             "client_id": self.provider.client_id,
             "redirect_uri": redirect_uri,
@@ -60,11 +60,11 @@ class Client:
             "code_challenge_method": "S256",
         }
         if self.provider.kind == "oidc":
-            asked["nonce"] = kept["nonce"]
+            params["nonce"] = kept["nonce"]
             url = self._endpoint("authorization_endpoint")
         else:
             url = self.provider.authorize_url
-        return f"{url}{'&' if '?' in url else '?'}{urlencode(asked)}", kept
+        return f"{url}{'&' if '?' in url else '?'}{urlencode(params)}", kept
 
     def finish(
         self, code: str, kept: dict[str, str], redirect_uri: str, issuer: str = ""
@@ -97,8 +97,8 @@ class Client:
         url = self._found.get("end_session_endpoint")
         if self.provider.kind != "oidc" or not isinstance(url, str) or not hint:
             return None
-        said = {"id_token_hint": hint, "post_logout_redirect_uri": back}
-        return f"{url}{'&' if '?' in url else '?'}{urlencode(said)}"
+        params = {"id_token_hint": hint, "post_logout_redirect_uri": back}
+        return f"{url}{'&' if '?' in url else '?'}{urlencode(params)}"
 
     def check(self, raw: str, nonce: str) -> dict[str, Any]:
         """The claims of a valid ID token. Raises ProviderFault."""
@@ -193,17 +193,17 @@ class Client:
         is_oidc_email = provider.kind == "oidc" and provider.user_claim == "email"
         if is_oidc_email and claims.get("email_verified") not in (True, "true"):
             raise ProviderFault("it has not verified the e-mail address, so anybody could claim it")
-        told: dict[str, Any] = {"user": user, "provider": provider.name}
+        identity: dict[str, Any] = {"user": user, "provider": provider.name}
         for key, path in (("name", provider.name_claim), ("email", provider.email_claim)):
             text = claim(claims, path)
             if isinstance(text, str) and text and text.isprintable():
-                told[key] = text[:_TEXT_MAX]
+                identity[key] = text[:_TEXT_MAX]
         for key, path in (("roles", provider.roles_claim), ("groups", provider.groups_claim)):
             names = claim(claims, path)
             names = [names] if isinstance(names, str) else names
             if isinstance(names, list):
-                told[key] = [each for each in names if _is_word(each)][:100]
-        return told
+                identity[key] = [each for each in names if _is_word(each)][:100]
+        return identity
 
 
 def _mapping(value: Any, what: str) -> dict[str, Any]:

@@ -49,7 +49,7 @@ class Operators:
             return self._page(request), 200
         if not name and method == "POST":
             user = (
-                users.check(_said(request, _KEYS)) if is_dry else users.add(_said(request, _KEYS))
+                users.check(_body(request, _KEYS)) if is_dry else users.add(_body(request, _KEYS))
             )
             return ({"user": user.dump()} if is_dry else self._invited(user, "invite")), 201
         user = users.found(name)
@@ -79,13 +79,13 @@ class Operators:
         return {"users": [user.dump() for user in shown], "next": following}
 
     def _change(self, user: User, request: Request, *, is_dry: bool) -> User:
-        said = _said(request, (*_KEYS[1:], "disabled", "secondFactor"))
-        if said.pop("secondFactor", None) not in (None, False):
+        changes = _body(request, (*_KEYS[1:], "disabled", "secondFactor"))
+        if changes.pop("secondFactor", None) not in (None, False):
             raise BadUser("secondFactor: users set it up themselves; write false to remove it")
         takes_factor = "secondFactor" in request.json()
         if is_dry:
-            return self._app.users.check({**user.dump(), **said}, user)
-        changed = self._app.users.change(user.name, said)
+            return self._app.users.check({**user.dump(), **changes}, user)
+        changed = self._app.users.change(user.name, changes)
         if takes_factor:
             self._app.users.set_totp(user.name, None)
         if changed.is_disabled:
@@ -101,14 +101,14 @@ class Operators:
         return {"user": user.dump(), "link": link, "expiresAt": utc(expires)}
 
 
-def _said(request: Request, keys: tuple[str, ...]) -> dict[str, Any]:
+def _body(request: Request, keys: tuple[str, ...]) -> dict[str, Any]:
     try:
-        said = request.json()
+        body = request.json()
     except ValueError:
         raise BadUser("the body is not JSON") from None
-    if not isinstance(said, dict):
+    if not isinstance(body, dict):
         raise BadUser("the body is not a JSON object")
-    for key in said:
+    for key in body:
         if key not in keys:
             raise BadUser(f"unknown key {str(key)[:50]}; there are {', '.join(keys)}")
-    return dict(said)
+    return dict(body)

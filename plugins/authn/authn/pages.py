@@ -109,10 +109,10 @@ def field(name: str, label: str, *, key: str = "", **attributes: Any) -> str:
 
     `key` is its id, if another field of the page has the same name.
     """
-    said = "".join(
+    markup = "".join(
         f" {key.replace('_', '-')}" + ("" if value is True else f'="{text(value)}"')
         for key, value in attributes.items()
         if value is not False
     )
     key = key or name
-    return f'<label for="{key}">{text(label)}</label><input id="{key}" name="{name}"{said}>\n'
+    return f'<label for="{key}">{text(label)}</label><input id="{key}" name="{name}"{markup}>\n'

@@ -55,10 +55,10 @@ class Provider(NamedTuple):
     user_url: str
 
 
-def providers_of(said: dict[str, Any], secrets_text: str | None) -> dict[str, Provider]:
+def providers_of(options: dict[str, Any], secrets_text: str | None) -> dict[str, Provider]:
     """By name, in the order of the options. Raises BadProvider."""
-    secrets = _secrets(secrets_text, list(said))
-    return {name: _provider(name, given, secrets.get(name, "")) for name, given in said.items()}
+    secrets = _secrets(secrets_text, list(options))
+    return {name: _provider(name, given, secrets.get(name, "")) for name, given in options.items()}
 
 
 def claim(claims: dict[str, Any], path: str) -> Any:

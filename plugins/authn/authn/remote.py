@@ -48,8 +48,8 @@ def _ask(request: urllib.request.Request) -> Any:
             data = answer.read(_SIZE_MAX + 1)
     except urllib.error.HTTPError as exc:
         with exc:
-            said = exc.read(_SHOWN).decode("utf-8", "replace")
-        raise ProviderFault(f"{where}: {exc.code}: {said}") from exc
+            text = exc.read(_SHOWN).decode("utf-8", "replace")
+        raise ProviderFault(f"{where}: {exc.code}: {text}") from exc
     except (OSError, ValueError) as exc:
         raise ProviderFault(f"{where}: {exc}") from exc
     if len(data) > _SIZE_MAX:

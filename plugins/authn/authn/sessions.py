@@ -81,7 +81,7 @@ class Sessions:
     ) -> tuple[str, Session]:
         """A token and its session. `login` and `created` are those of a sign-in at another host."""
         now = self._clock()
-        begun = now if created is None else created
+        opened = now if created is None else created
         session = Session(
             login or new_token(),
             str(identity["user"]),
@@ -89,9 +89,9 @@ class Sessions:
             provider,
             identity,
             hint,
-            begun,
+            opened,
             now,
-            min(begun + self._max_s, now + self._idle_s),
+            min(opened + self._max_s, now + self._idle_s),
         )
         token = new_token()
         with self._database.all():

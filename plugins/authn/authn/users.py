@@ -47,10 +47,10 @@ class User(NamedTuple):
 
     def identity(self) -> dict[str, Any]:
         """What apps are told."""
-        said = {"user": self.name, "name": self.full_name, "email": self.email}
+        texts = {"user": self.name, "name": self.full_name, "email": self.email}
         lists = {"roles": self.roles, "groups": self.groups}
         return {
-            **{key: text for key, text in said.items() if text},
+            **{key: text for key, text in texts.items() if text},
             **lists,
             "provider": "password",
         }
@@ -99,25 +99,25 @@ class Users:
         )
         return [_user(row) for row in rows]
 
-    def check(self, said: dict[str, Any], user: User | None = None) -> User:
+    def check(self, given: dict[str, Any], user: User | None = None) -> User:
         """What `add` would make, or what `change` would make of `user`. Raises BadUser."""
-        name = _name_of(said)
+        name = _name_of(given)
         if user is None and self.find(name) is not None:
             raise BadUser(f"there is a user {name} already", "user_exists", 409)
-        email, full_name, roles, groups = _values({**_NOTHING, **said})
+        email, full_name, roles, groups = _values({**_NOTHING, **given})
         made = user or User(name, "", "", [], [], None, None, 0, False, self._clock())
         return made._replace(
             email=email,
             full_name=full_name,
             roles=json.loads(roles),
             groups=json.loads(groups),
-            is_disabled=_flag(said, "disabled", made.is_disabled),
+            is_disabled=_flag(given, "disabled", made.is_disabled),
         )
 
-    def add(self, said: dict[str, Any]) -> User:
-        """`said` has the form of `dump`, with a name. Raises BadUser."""
-        name = _name_of(said)
-        values = _values({**_NOTHING, **said})
+    def add(self, given: dict[str, Any]) -> User:
+        """`given` has the form of `dump`, with a name. Raises BadUser."""
+        name = _name_of(given)
+        values = _values({**_NOTHING, **given})
         added = self._database.run(
             "INSERT OR IGNORE INTO users (name, email, full_name, roles, groups, created) "
             "VALUES (?, ?, ?, ?, ?, ?)",
@@ -127,11 +127,11 @@ class Users:
             raise BadUser(f"there is a user {name} already", "user_exists", 409)
         return self.found(name)
 
-    def change(self, name: str, said: dict[str, Any]) -> User:
-        """Change what `said` contains. Raises BadUser."""
+    def change(self, name: str, given: dict[str, Any]) -> User:
+        """Change what `given` contains. Raises BadUser."""
         user = self.found(name)
-        values = _values({**user.dump(), **said})
-        disabled = _flag(said, "disabled", user.is_disabled)
+        values = _values({**user.dump(), **given})
+        disabled = _flag(given, "disabled", user.is_disabled)
         self._database.run(
             "UPDATE users SET email=?, full_name=?, roles=?, groups=?, disabled=? WHERE name=?",
             *values, disabled, user.name,
@@ -230,36 +230,36 @@ def _user(row: sqlite3.Row) -> User:
     )
 
 
-def _name_of(said: dict[str, Any]) -> str:
-    name = str(said.get("name", "")).casefold()
+def _name_of(given: dict[str, Any]) -> str:
+    name = str(given.get("name", "")).casefold()
     if not _NAME.fullmatch(name):
         raise BadUser("name: write letters, digits and . _ - @ +, 64 at most, like ann")
     return name
 
 
-def _flag(said: dict[str, Any], key: str, default: bool) -> bool:
-    value = said.get(key, default)
+def _flag(given: dict[str, Any], key: str, default: bool) -> bool:
+    value = given.get(key, default)
     if not isinstance(value, bool):
         raise BadUser(f"{key}: write true or false")
     return value
 
 
-def _values(said: dict[str, Any]) -> tuple[str, str, str, str]:
-    email, full_name = _text(said, "email").casefold(), _text(said, "fullName")
+def _values(given: dict[str, Any]) -> tuple[str, str, str, str]:
+    email, full_name = _text(given, "email").casefold(), _text(given, "fullName")
     if email and not re.fullmatch(r"[^@\s]+@[^@\s]+", email):
         raise BadUser("email: write an address like ann@example.com")
-    return email, full_name, _list(said, "roles"), _list(said, "groups")
+    return email, full_name, _list(given, "roles"), _list(given, "groups")
 
 
-def _text(said: dict[str, Any], key: str) -> str:
-    value = said[key]
+def _text(given: dict[str, Any], key: str) -> str:
+    value = given[key]
     if not isinstance(value, str) or len(value) > _TEXT_MAX or not (value + "x").isprintable():
         raise BadUser(f"{key}: write text of at most {_TEXT_MAX} characters")
     return value.strip()
 
 
-def _list(said: dict[str, Any], key: str) -> str:
-    value = said[key]
+def _list(given: dict[str, Any], key: str) -> str:
+    value = given[key]
     fits = isinstance(value, list) and len(value) <= _LIST_MAX
     if not fits or not all(_is_word(each) for each in value):
         raise BadUser(f"{key}: write a list of at most {_LIST_MAX} words")

@@ -49,9 +49,9 @@ class Ways:
         problem: str = "",
         name: str = "",
         status: int = 200,
-        said: dict[str, Any] | None = None,
+        data: dict[str, Any] | None = None,
     ) -> Response:
-        """The page on which users sign in. `said` belongs to a flow that has just begun."""
+        """The page on which users sign in. `data` belongs to a flow that has just begun."""
         base, app = request.base, self.app
         parts = [pages.wrong(problem)]
         if app.has_passwords:
@@ -71,18 +71,18 @@ class Ways:
         if len(parts) == 1:
             parts.append(pages.paragraph("There is no way to sign in: passwords are off, and no "
                                          "provider is named in the options of authn."))  # fmt: skip
-        return pages.page(base, "Sign in", *parts, status=status, to=self.targets(request, said))
+        return pages.page(base, "Sign in", *parts, status=status, to=self.targets(request, data))
 
-    def targets(self, request: Request, said: dict[str, Any] | None = None) -> list[str]:
+    def targets(self, request: Request, data: dict[str, Any] | None = None) -> list[str]:
         """Where the forms of this sign-in may lead: browsers also check redirects after them."""
-        said = said or self.app.flows.find(cookie(request, FLOW)) or {}
-        return [said["for"]["origin"]] if "for" in said else []
+        data = data or self.app.flows.find(cookie(request, FLOW)) or {}
+        return [data["for"]["origin"]] if "for" in data else []
 
     def finish(
         self,
         request: Request,
         flow: str,
-        said: dict[str, Any],
+        data: dict[str, Any],
         identity: dict[str, Any],
         provider: str,
         hint: str = "",
@@ -97,19 +97,19 @@ class Ways:
         token, session = app.sessions.begin(
             identity, host_of(request), provider=provider, hint=hint
         )
-        if "for" in said:
-            response = self.carry_over(said["for"], session)
+        if "for" in data:
+            response = self.carry_over(data["for"], session)
         else:
-            response = self.to_arrive(request, said["to"])
+            response = self.to_arrive(request, data["to"])
         set_cookie(request, response, SESSION, token, session.expires - app.clock())
         return response
 
-    def carry_over(self, asked: dict[str, Any], session: Session) -> Response:
+    def carry_over(self, target: dict[str, Any], session: Session) -> Response:
         """Redirect to the other host, with a code that opens a session only for this browser."""
         code = self.app.flows.begin(
-            {"enter": asked["flow"], "session": session._asdict()}, lasts_s=_CODE_S
+            {"enter": target["flow"], "session": session._asdict()}, lasts_s=_CODE_S
         )
-        url = f"{asked['origin']}{asked['base']}/enter?{urlencode({'code': code})}"
+        url = f"{target['origin']}{target['base']}/enter?{urlencode({'code': code})}"
         return Response.redirect(url, 303, [("cache-control", "no-store")])
 
     def to_arrive(self, request: Request, to: str) -> Response:

@@ -82,18 +82,18 @@ class Web:
         host, app = host_of(request), self._app
         if not app.hosts.is_public(host):
             return self._send_to_public(request, host)
-        said: dict[str, Any] = {"to": safe_path(request.query.get("to"))}
+        data: dict[str, Any] = {"to": safe_path(request.query.get("to"))}
         handle = request.query.get("for")
         if handle is not None:
-            asked = app.flows.find(handle)
-            if asked is None or "origin" not in asked:
+            target = app.flows.find(handle)
+            if target is None or "origin" not in target:
                 return self._ways.too_old(request)
-            said = {"to": "/", "for": asked}
+            data = {"to": "/", "for": target}
             session = self._ways.session_of(request)
             if session is not None:  # signed in already: no question
-                return self._ways.carry_over(asked, session)
-        response = self._ways.choose(request, said=said)
-        token = app.flows.begin(said)
+                return self._ways.carry_over(target, session)
+        response = self._ways.choose(request, data=data)
+        token = app.flows.begin(data)
         if not app.has_passwords and len(app.clients) == 1:
             response = Response.redirect(f"{request.base}/with/{next(iter(app.clients))}", 303)
         set_cookie(request, response, FLOW, token, _FLOW_COOKIE_S)
@@ -115,17 +115,17 @@ class Web:
         handle = flows.begin(
             {"origin": origin_of(request), "base": request.base, "flow": hash_of(token)}
         )
-        asked = urlencode({"for": handle})
+        query = urlencode({"for": handle})
         base = f"{hosts.public_path}/.well-known/buntime/auth"
         url = f"{hosts.public_url[: len(hosts.public_url) - len(hosts.public_path)]}{base}/sign-in"
-        response = Response.redirect(f"{url}?{asked}", 303, [("cache-control", "no-store")])
+        response = Response.redirect(f"{url}?{query}", 303, [("cache-control", "no-store")])
         set_cookie(request, response, FLOW, token, _FLOW_COOKIE_S)
         return response
 
     def _enter(self, request: Request) -> Response:
         app, flow = self._app, cookie(request, FLOW)
-        said, code = app.flows.find(flow), app.flows.take(request.query.get("code"))
-        if said is None or flow is None or code is None or code.get("enter") != hash_of(flow):
+        data, code = app.flows.find(flow), app.flows.take(request.query.get("code"))
+        if data is None or flow is None or code is None or code.get("enter") != hash_of(flow):
             return self._ways.too_old(request)
         app.flows.end(flow)
         given = code["session"]
@@ -139,7 +139,7 @@ class Web:
             login=given["login"],
             created=given["created"],
         )
-        response = self._ways.to_arrive(request, said["to"])
+        response = self._ways.to_arrive(request, data["to"])
         set_cookie(request, response, SESSION, token, session.expires - app.clock())
         return response
 

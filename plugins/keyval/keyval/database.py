@@ -41,7 +41,7 @@ class Database:
         except BaseException as exc:
             self._lock.close()
             if isinstance(exc, sqlite3.Error):
-                raise _told(exc, f"cannot open {path}") from exc
+                raise _service_error(exc, f"cannot open {path}") from exc
             raise
 
     def rows(self, sql: str, values: Sequence[Any] = ()) -> list[Any]:
@@ -49,21 +49,21 @@ class Database:
         try:
             return self._connection.execute(sql, values).fetchall()
         except sqlite3.Error as exc:
-            raise _told(exc, "cannot read") from exc
+            raise _service_error(exc, "cannot read") from exc
 
     def row(self, sql: str, values: Sequence[Any] = ()) -> Any:
         """The first row of a query, or None."""
         try:
             return self._connection.execute(sql, values).fetchone()
         except sqlite3.Error as exc:
-            raise _told(exc, "cannot read") from exc
+            raise _service_error(exc, "cannot read") from exc
 
     def each(self, sql: str, values: Sequence[Any] = ()) -> Iterator[Any]:
         """The rows of a query, read as they are taken."""
         try:
             yield from self._connection.execute(sql, values)
         except sqlite3.Error as exc:
-            raise _told(exc, "cannot read") from exc
+            raise _service_error(exc, "cannot read") from exc
 
     def run(self, sql: str, values: Sequence[Any] = ()) -> sqlite3.Cursor:
         """Change something, inside `writing`."""
@@ -82,7 +82,7 @@ class Database:
                     self._connection.execute("ROLLBACK")
                 raise
         except sqlite3.Error as exc:
-            raise _told(exc, "cannot write") from exc
+            raise _service_error(exc, "cannot write") from exc
 
     def close(self) -> None:
         self._connection.close()
@@ -127,5 +127,5 @@ def _locked(path: Path) -> Any:
     return file
 
 
-def _told(exc: sqlite3.Error, what: str) -> ServiceError:
+def _service_error(exc: sqlite3.Error, what: str) -> ServiceError:
     return ServiceError(DISK, f"keyval {what}: {exc}")

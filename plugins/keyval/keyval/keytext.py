@@ -39,7 +39,7 @@ def key_of(text: str, *, may_be_empty: bool = False) -> bytes:
         raise invalid(str(exc)) from None
 
 
-def _element(told: Any) -> Any:
-    if isinstance(told, dict) and len(told) == 1 and isinstance(told.get("$bytes"), str):
-        return bytes.fromhex(told["$bytes"])
-    return told
+def _element(element: Any) -> Any:
+    if isinstance(element, dict) and len(element) == 1 and isinstance(element.get("$bytes"), str):
+        return bytes.fromhex(element["$bytes"])
+    return element

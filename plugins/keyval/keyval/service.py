@@ -47,7 +47,7 @@ class KeyValue:
     @in_turn
     async def get(self, key: Any) -> Any:
         """The entry at a key, or None."""
-        return told(self._store.get(_space(), a_key(key)))
+        return entry_json(self._store.get(_space(), a_key(key)))
 
     @exposed
     @in_turn
@@ -55,7 +55,7 @@ class KeyValue:
         """The entries at keys, with None for each missing one."""
         space = _space()
         wanted = [a_key(key) for key in a_list(keys, "keys", KEYS_MAX)]
-        return [told(self._store.get(space, key)) for key in wanted]
+        return [entry_json(self._store.get(space, key)) for key in wanted]
 
     @exposed
     @in_turn
@@ -91,7 +91,7 @@ class KeyValue:
         entries, more = self._store.page(
             _space(), a_bound(start), a_bound(end), count, reverse=bool(reverse)
         )
-        return {"entries": [told(entry) for entry in entries], "more": more}
+        return {"entries": [entry_json(entry) for entry in entries], "more": more}
 
     @exposed
     @in_turn
@@ -190,7 +190,7 @@ class KeyValue:
 list_type = list  # which a method is called, too
 
 
-def told(entry: Entry | None) -> Any:
+def entry_json(entry: Entry | None) -> Any:
     """An entry as callers get it."""
     if entry is None:
         return None

@@ -50,10 +50,10 @@ def in_turn(method: Callable[..., Any]) -> Callable[..., Any]:
     async def call(self: Any, *args: Any, **kwargs: Any) -> Any:
         caller = plugin.caller or ""
         await self.turns.wait(caller)
-        begun = perf_counter()
+        started = perf_counter()
         try:
             return await method(self, *args, **kwargs)
         finally:
-            self.turns.spend(caller, perf_counter() - begun)
+            self.turns.spend(caller, perf_counter() - started)
 
     return call

@@ -75,8 +75,8 @@ class Web:
     async def _spaces(self, _: AsyncRequest) -> Response:
         found = [space for space in self._store.spaces() if space.bytes > 0]
         fields = ("name", "bytes", "entries", "messages")
-        told = [{name: getattr(space, name) for name in fields} for space in found]
-        return _json({"spaces": told, "most": self._store.limits.space_bytes})
+        rows = [{name: getattr(space, name) for name in fields} for space in found]
+        return _json({"spaces": rows, "most": self._store.limits.space_bytes})
 
     async def _clear(self, request: AsyncRequest) -> Response:
         """Delete in small steps, so that no call waits for all of it."""
@@ -91,7 +91,7 @@ class Web:
         if query.get("after"):
             start = max(start, key_of(query["after"]) + b"\x00")
         entries, more = self._store.page(_space(request), start, end, _limit(request))
-        return _json({"entries": [_told(entry) for entry in entries], "more": more})
+        return _json({"entries": [_entry_json(entry) for entry in entries], "more": more})
 
     async def _entry(self, request: AsyncRequest) -> Response:
         entry = self._store.get(_space(request), _key(request))
@@ -133,7 +133,7 @@ class Web:
             after=an_int(_number(request.query.get("after", "0"), int), "after", 0, VERSION_MAX),
             limit=_limit(request),
         )
-        told = [
+        rows = [
             {
                 "id": each.id,
                 "attempts": each.attempts,
@@ -143,7 +143,7 @@ class Web:
             }
             for each in found
         ]
-        return _json({"messages": told, "more": more})
+        return _json({"messages": rows, "more": more})
 
     async def _enqueue(self, request: AsyncRequest) -> Response:
         kind, data = await _value(request)
@@ -168,7 +168,7 @@ def readable(data: bytes) -> bytes:
         return json.dumps(value, indent=2).encode()
 
 
-def _told(entry: Entry) -> dict[str, Any]:
+def _entry_json(entry: Entry) -> dict[str, Any]:
     return {
         "key": text_of(entry.key),
         "version": entry.version,
