@@ -4,9 +4,11 @@ A worker of one request that only waits for its client has lent its slot, but no
 slots are lent (`PoolLimits.lent`). Where more clients than that are slow, others would wait for
 them. Then the slowest clients are ended, as many as there are requests that wait because of them.
 
-Who moves PACE_BYTES_PER_S, in either direction, is never ended. Each client has an allowance that
-its bytes fill and that time uses up at this pace; only a client that has used it up may be ended.
-It begins with FIRST_S, which is how long others wait at most. What has moved counts for up to
+Who moves PACE_BYTES_PER_S, in either direction, is not ended before others have waited for a
+second; then this pace grows with the seconds that others have waited, since a handful of clients at
+any given pace could keep all workers as long as they like. Each client has an allowance that its
+bytes fill and that time uses up at this pace; only a client that has used it up may be ended. It
+begins with FIRST_S, which is how long others usually wait at most. What has moved counts for up to
 MOST_S, because bytes arrive in bursts: a receiver that is full makes room in large steps.
 
 Not modelled here: how bytes are counted, and what ends a client.
@@ -52,15 +54,17 @@ class Reclaim:
         """The client's request has no worker any more."""
         del self._paces[who]
 
-    def look(self, who: Hashable, moved_bytes: int, now: float, *, is_awaited: bool) -> None:
+    def look(
+        self, who: Hashable, moved_bytes: int, now: float, *, is_awaited: bool, waited_s: float = 0
+    ) -> None:
         """How much the client has moved in total, and whether its worker waits for it right now.
 
-        While it does not, time uses up nothing.
+        While it does not, time uses up nothing. `waited_s`: how long others have waited.
         """
         pace = self._paces[who]
         passed_s = now - pace.seen_s if is_awaited else 0.0
         allowance = pace.allowance_bytes + moved_bytes - pace.moved_bytes
-        allowance -= passed_s * PACE_BYTES_PER_S
+        allowance -= passed_s * PACE_BYTES_PER_S * max(1.0, waited_s)
         most = MOST_S * PACE_BYTES_PER_S
         pace.allowance_bytes = min(most, max(-most, allowance))
         pace.is_slow = is_awaited and pace.allowance_bytes <= 0

@@ -15,8 +15,19 @@ others find room.
 from buntime.core.pool.census import Census
 from buntime.core.pool.lifecycle import State
 from buntime.core.pool.workforce import AppState, WorkerState
+from buntime.core.values.tuples import NamedTuple
 
 TURN_S = 1.0  # how long an app without workers waits for another one's
+
+
+class HeldUp(NamedTuple):
+    """How many wait, and for how many seconds the first of all that wait has waited."""
+
+    requests: int
+    waited_s: float
+
+
+_NOBODY = HeldUp(0, 0.0)
 
 
 class Room:
@@ -38,12 +49,16 @@ class Room:
         if app.tried_at_s is None:
             self.line.pop(app, None)
 
-    def held_up(self) -> int:
-        """How many requests, or apps, wait only because workers wait for their clients."""
+    def held_up(self, now: float) -> HeldUp:
+        """The requests, or apps, that wait only because workers wait for their clients."""
         census = self._census
         by_slots = min(sum(len(app.queue) for app in self.turns), census.beyond_lent())
         by_room = 0 if census.has_room() or self.is_promised() else len(self.line)
-        return min(census.stalled, max(by_slots, by_room))
+        count = min(census.stalled, max(by_slots, by_room))
+        if not count:
+            return _NOBODY
+        firsts = (next(iter(app.queue.values()), now) for app in (*self.turns, *self.line))
+        return HeldUp(count, now - min(firsts))
 
     def is_promised(self) -> bool:
         """Will a worker end any moment for each app in the line?

@@ -33,7 +33,7 @@ from buntime.core.pool.dispatch import Dispatch
 from buntime.core.pool.lifecycle import State
 from buntime.core.pool.lifetimes import Lifetimes
 from buntime.core.pool.requestqueue import Ticket
-from buntime.core.pool.room import Room
+from buntime.core.pool.room import HeldUp, Room
 from buntime.core.pool.sessions import Sessions
 from buntime.core.pool.spares import Spares
 from buntime.core.pool.spreading import Spreading
@@ -360,9 +360,9 @@ class Scheduler:
         """Requests that have a worker of their own."""
         return self._census.once
 
-    def reclaimable(self) -> int:
-        """How many requests wait only because workers of one request wait for their clients."""
-        return self._room.held_up()
+    def held_up(self, now: float) -> HeldUp:
+        """The requests that wait only because workers of one request wait for their clients."""
+        return self._room.held_up(now)
 
     def crowded(self) -> Iterator[AppState]:
         """The apps whose requests wait for a place in workers that stay."""

@@ -17,7 +17,7 @@ from buntime.core.values.tally import Tally
 from buntime.server.loop import Loop
 from buntime.server.telemetry.logs import Log
 
-ANSWER_MAX_BYTES = 32 * 1024 * 1024
+ANSWER_MAX_BYTES = 8 * 1024 * 1024  # an app is asked for this much, whoever reads it
 FREE_BYTES = 256 * 1024 * 1024  # what others find at least, where these files are
 # Without TMPDIR. The first is on a disk by convention, the second is often memory.
 _FOLDERS = ("/var/tmp", "/tmp")

@@ -57,10 +57,13 @@ class Reclaiming:
     def _are_workers_few(self) -> bool:
         scheduler = self._scheduler
         slots = scheduler.limits.ephemeral_concurrency
-        return is_short(scheduler.slots_taken, slots) or scheduler.reclaimable() > 0
+        return (
+            is_short(scheduler.slots_taken, slots) or scheduler.held_up(self._loop.now).requests > 0
+        )
 
     def _look(self) -> None:
         now = self._loop.now
+        held_up = self._scheduler.held_up(now)
         for exchange in tuple(self._seen):
             if exchange.responder is None:
                 self._seen.remove(exchange)
@@ -69,12 +72,14 @@ class Reclaiming:
                 continue
             is_awaited = exchange in self._awaited and exchange not in self._went_on
             moved_bytes = _moved_bytes(exchange)
-            self._reclaim.look(exchange, moved_bytes, now, is_awaited=is_awaited)
+            self._reclaim.look(
+                exchange, moved_bytes, now, is_awaited=is_awaited, waited_s=held_up.waited_s
+            )
         self._went_on.clear()
         if self._are_workers_few():
             for exchange in tuple(self._awaited):
                 exchange.client.spool()
-        for slow in self._reclaim.slowest(self._scheduler.reclaimable()):
+        for slow in self._reclaim.slowest(held_up.requests):
             self._tally.end(cast("Exchange", slow))
         self._tally.tell(now)
         self._is_looking = bool(self._awaited) or self._tally.is_untold

@@ -23,12 +23,13 @@ class Watch:
         for who in paces:
             self.reclaim.add(who, 0, self.now)
 
-    def pass_on(self, seconds: float, *, is_awaited: bool = True) -> None:
+    def pass_on(self, seconds: float, *, is_awaited: bool = True, waited_s: float = 0.0) -> None:
         """Time passes, and then there is a look."""
         self.now += seconds
         for who, pace in self.paces.items():
             self.moved[who] += pace * seconds
-            self.reclaim.look(who, round(self.moved[who]), self.now, is_awaited=is_awaited)
+            moved = round(self.moved[who])
+            self.reclaim.look(who, moved, self.now, is_awaited=is_awaited, waited_s=waited_s)
 
     def slowest(self, most: int = 10) -> list[object]:
         return list(self.reclaim.slowest(most))
@@ -81,6 +82,16 @@ def test_a_pause_of_minutes_is_made_up_for_in_seconds() -> None:
     watch.paces["a"] = 2.1 * PACE_BYTES_PER_S
     watch.pass_on(MOST_S)
     assert watch.slowest() == []
+
+
+@given(st.floats(1.1, 30.0), st.floats(0.1, 50.0))
+def test_the_pace_grows_with_what_others_have_waited(waited_s: float, times: float) -> None:
+    """After ten seconds a client has to move ten times as much."""
+    watch = Watch(a=times * PACE_BYTES_PER_S)
+    for _ in range(200):
+        watch.pass_on(0.2, waited_s=waited_s)
+    if abs(times - waited_s) > 0.5:
+        assert watch.slowest() == (["a"] if times < waited_s else [])
 
 
 def test_time_that_the_app_takes_is_not_the_clients() -> None:

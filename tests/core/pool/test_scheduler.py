@@ -230,14 +230,17 @@ def test_who_waits_because_of_slow_clients() -> None:
     for number in range(4):
         workers.append(worker_of(pool.submit(app, number, 0)))
         pool.stalled(workers[-1], 0)
-    assert pool.reclaimable() == 0
+    assert pool.held_up(9.0) == (0, 0.0)
     pool.submit(app, "r1", 0)
-    assert pool.reclaimable() == 1
-    pool.submit(AppState("b", policy(ttl_s=0.0)), "r2", 0)
-    pool.submit(app, "r3", 0)
-    assert pool.reclaimable() == 2
+    assert pool.held_up(0).requests == 1
+    pool.submit(AppState("b", policy(ttl_s=0.0)), "r2", 3)
+    pool.submit(app, "r3", 5)
+    assert pool.held_up(0).requests == 2
     pool.goes_on(workers[0])
-    assert pool.reclaimable() == 1
+    assert pool.held_up(0).requests == 1
+    assert pool.held_up(7.0).waited_s == 7.0
+    pool.withdraw(app, "r1")
+    assert pool.held_up(7.0) == (1, 4.0)
 
 
 def test_slots_that_apps_take_are_not_reclaimed() -> None:
@@ -247,7 +250,7 @@ def test_slots_that_apps_take_are_not_reclaimed() -> None:
     pool.submit(app, "r1", 0)
     pool.submit(app, "r2", 0)
     pool.submit(app, "r3", 0)
-    assert pool.reclaimable() == 0
+    assert pool.held_up(0).requests == 0
 
 
 def test_room_that_slow_clients_take_is_reclaimed() -> None:
@@ -257,11 +260,11 @@ def test_room_that_slow_clients_take_is_reclaimed() -> None:
     first = worker_of(pool.submit(app, "r1", 0))
     pool.submit(app, "r2", 0)
     pool.submit(AppState("b", policy()), "r3", 0)
-    assert pool.reclaimable() == 0
+    assert pool.held_up(0).requests == 0
     pool.stalled(first, 0)
-    assert pool.reclaimable() == 1
+    assert pool.held_up(0).requests == 1
     assert kinds(pool.finished(first, 1)) == ["End"]
-    assert pool.reclaimable() == 0
+    assert pool.held_up(0).requests == 0
 
 
 def test_a_full_pool_ends_the_worker_that_was_idle_longest() -> None:

@@ -10,6 +10,7 @@ import pytest
 
 from buntime.core.errors import HttpError
 from buntime.core.pool.reclaim import FIRST_S
+from buntime.core.pool.room import HeldUp
 from buntime.core.telemetry.meters import Meters, Slow
 from buntime.server.pool.reclaiming import Reclaiming
 from tests.support.fakes import FakeSink, make_log
@@ -72,8 +73,9 @@ class World:
         self.sink = FakeSink()
         self.meters = Meters()
         self.wanted = 1
+        self.waited_s = 0.0
         self.scheduler = scheduler = SimpleNamespace(
-            reclaimable=lambda: self.wanted,
+            held_up=lambda now: HeldUp(self.wanted, self.waited_s),
             slots_taken=1,
             limits=SimpleNamespace(ephemeral_concurrency=4),
         )
@@ -135,6 +137,16 @@ def test_what_the_client_has_taken_counts(world: World) -> None:
         feigned.client.untaken_bytes += 40_000
         world.loop.pass_on(1.0)
     assert (steady.cuts, sends.errors, feigned.cuts) == (0, [], 1)
+
+
+def test_the_pace_grows_while_others_wait(world: World) -> None:
+    """No pace that a client keeps holds a worker for ever."""
+    steady = world.begin()
+    for waited_s in range(10):
+        world.waited_s = float(waited_s)
+        steady.sent_bytes += 4 * 32 * 1024
+        world.loop.pass_on(1.0)
+        assert steady.cuts == (waited_s > 6)  # what was taken before counts for a while
 
 
 @pytest.mark.parametrize(("taken", "spools"), [(2, 0), (3, 1)])
