@@ -15,10 +15,8 @@ import socket
 import subprocess
 import sys
 import time
-import uuid
 from pathlib import Path
 from typing import Any
-from urllib.request import urlopen
 
 HERE = Path(os.environ.get("STANDIN", "/nowhere"))
 ROOT = Path(__file__).resolve().parents[2]
@@ -83,7 +81,7 @@ def start(release: str) -> None:
             start_new_session=True,
         )
     (folder / "ports").write_text(json.dumps(ports))
-    (folder / "uid").write_text(str(uuid.uuid4()))
+    (folder / "uid").write_text(os.urandom(16).hex())
     (folder / "pid").write_text(str(process.pid))
     await_ready(f"http://127.0.0.1:{ports[0]}/api/health/ready")
 
@@ -193,6 +191,8 @@ def is_alive(pid: int) -> bool:
 
 
 def await_ready(url: str) -> None:
+    from urllib.request import urlopen  # only here, because it takes longer than most commands
+
     def is_ready() -> bool:
         try:
             with urlopen(url, timeout=5) as answer:
