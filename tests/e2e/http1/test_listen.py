@@ -16,6 +16,7 @@ import pytest
 
 from tests.support.harness import Runtime, command, running, write_app
 from tests.support.rawclient import RawClient
+from tests.support.runs import run
 
 ADDRESSES = """
 from buntime import Response
@@ -63,14 +64,7 @@ def urls_of(runtime: Runtime) -> list[str]:
 def refusal(apps: Path, *listen: str) -> str:
     """The one line that a runtime prints if it does not start."""
     flags = [word for place in listen for word in ("--listen", place)]
-    done = subprocess.run(
-        [*command(), str(apps), *flags],
-        env={"PATH": os.environ["PATH"], "HOME": os.environ.get("HOME", "/")},
-        capture_output=True,
-        text=True,
-        timeout=20,
-        check=False,
-    )
+    done = run(apps, *flags, cwd=apps)
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr.startswith("buntime: error: ")
     assert done.stderr.count("\n") == 1
@@ -182,14 +176,8 @@ def test_all_or_none(apps: Path, tmp_path: Path) -> None:
 def test_a_start_that_fails_later(apps: Path, tmp_path: Path) -> None:
     """An error after the sockets were opened leaves no socket file either."""
     path = tmp_path / "s"
-    done = subprocess.run(
-        [*command(), str(apps), "--listen", f"unix:{path}", "--python", "/no/such/python"],
-        env={"PATH": os.environ["PATH"], "HOME": os.environ.get("HOME", "/")},
-        capture_output=True,
-        text=True,
-        timeout=20,
-        check=False,
-    )
+    words = ("--listen", f"unix:{path}", "--python", "/no/such/python")
+    done = run(apps, *words, cwd=apps)
     assert done.returncode == 2
     assert "/no/such/python" in done.stderr
     assert not path.exists()

@@ -19,6 +19,7 @@ from buntime.server.lifetime.shutdown import ECHO_S
 from tests.support.client import Gates
 from tests.support.harness import ROOT, STOP_S, Runtime, command, is_alive, wait_until, write_app
 from tests.support.rawclient import Cut, RawClient, client_of, request
+from tests.support.runs import run
 
 SOON_S = 5.0  # far less than the runtime's own waits
 
@@ -94,14 +95,7 @@ def started(
 
 def refusal(*args: str, **env: str) -> str:
     """The one line that a runtime prints if it does not start."""
-    done = subprocess.run(
-        [*command(), *args],
-        env={"PATH": os.environ["PATH"], "HOME": os.environ.get("HOME", "/"), **env},
-        capture_output=True,
-        text=True,
-        timeout=20,
-        check=False,
-    )
+    done = run(*args, cwd=Path.cwd(), env=env)
     assert done.returncode == 2, done.stdout + done.stderr
     assert done.stdout == ""
     assert done.stderr.startswith("buntime: error: ")
