@@ -229,7 +229,7 @@ class Answers:
 
     def _passes_over(self, joined: Joined, why: str, stack: str = "") -> bool:
         """Whether the answer goes on; False if it was replaced by an error."""
-        why = f"{why}; the app has answered already"
+        why = f"{why}; the app had already answered"
         tell(self._shared.log, joined.hook, ON_RESPONSE, self._exchange, why, stack=stack)
         if joined.hook.ignores:
             return True

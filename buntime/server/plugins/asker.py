@@ -46,7 +46,7 @@ class LifeHook:
     def on_verdict(self, message: Message, payload: bytes) -> None:
         action = message.get("action")
         if action not in ("done", "failed"):
-            raise ValueError("a verdict on a hook of the plugin's life that is neither of two")
+            raise ValueError("the verdict of a lifecycle hook is neither done nor failed")
         if action == "failed":
             self._tell(str(message.get("error"))[:_TEXT_MAX_CHARS])
             self._count(Failure.RAISED)

@@ -56,5 +56,5 @@ def body_for(hook: Hook, exchange: Exchange) -> HookBody | None:
 def too_large(plugin: str) -> ClientFault:
     """413: the plugin looks at bodies, and this one is larger than it may be given."""
     return ClientFault(
-        413, "body_too_large", f"{TOO_LARGE}, and the plugin {plugin} looks at it", closes=True
+        413, "body_too_large", f"{TOO_LARGE}, and the plugin {plugin} inspects it", closes=True
     )

@@ -179,7 +179,7 @@ class ServiceCall:
         if self.provider is None:
             self.fail(AWAY, f"{self.plugin} does not serve, and did not start in time")
         else:
-            self.fail(LATE, f"{self.plugin} has not answered in time")
+            self.fail(LATE, f"{self.plugin} did not answer in time")
             self._cancel("deadline")
 
     # Of who is called
@@ -202,7 +202,7 @@ class ServiceCall:
 
     def on_provider_leaving(self) -> None:
         if self._answer.state is State.STREAM and self.maker is not None:
-            self.fail(MOVED, f"{self.plugin} ends, or is started anew")
+            self.fail(MOVED, f"{self.plugin} is stopping or restarting")
             self._cancel("moved")
 
     def on_provider_lost(self) -> None:

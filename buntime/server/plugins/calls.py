@@ -154,15 +154,15 @@ class Calls:
             if not self._plugins.wake(name):
                 raise ServiceFault(AWAY, f"{name}, which offers {provider.service}, does not serve")
             if len(self._waiting) >= self._waiting_max:
-                raise ServiceFault(BUSY, f"{self._waiting_max} calls wait for plugins to serve")
+                raise ServiceFault(BUSY, f"{self._waiting_max} calls already wait for plugins")
         elif len(worker.calling.taken) >= _TAKEN_MAX:
-            raise ServiceFault(BUSY, f"{name} has {_TAKEN_MAX} calls in hand")
+            raise ServiceFault(BUSY, f"{name} already handles {_TAKEN_MAX} calls")
         if self.memory.is_full if worker is None else not worker.calling.has_room:
             raise ServiceFault(BUSY, TOO_MUCH)
         if not calling.may_make_more:
             raise ServiceFault(BUSY, "the results of earlier calls have not been read")
         if self._left.count(_both(calling.caller.name, name)) >= CALLS_MAX:
-            raise ServiceFault(BUSY, f"{name} has not ended {CALLS_MAX} calls that were given up")
+            raise ServiceFault(BUSY, f"{name} still runs {CALLS_MAX} calls that were given up")
         return worker
 
     def _on_change(self) -> None:

@@ -24,13 +24,13 @@ def all_closed() -> ServerFault:
         "plugin_unavailable",
         "a plugin cannot be read, and might guard this",
         headers=(("Retry-After", "1"),),
-        hint="see which one, and why, by: buntime plugins check",
+        hint="see which one and why: buntime plugins check",
     )
 
 
 def failed(plugin: str) -> ServerFault:
     """502: the plugin raised, or returned something invalid."""
-    return ServerFault(502, "plugin_failed", f"the plugin {plugin} failed at this request")
+    return ServerFault(502, "plugin_failed", f"the plugin {plugin} failed on this request")
 
 
 def give_up(log: Log, hook: Hook, worker: Worker, number: int, now: float) -> None:
@@ -38,7 +38,7 @@ def give_up(log: Log, hook: Hook, worker: Worker, number: int, now: float) -> No
     if worker.asking.on_late(number, hook.timeout_s, now):
         log.error(
             "plugin.stuck",
-            "a plugin answers none of its hooks any more; killing it",
+            "plugin no longer answers any of its hooks; killing it",
             plugin=hook.plugin,
             worker=worker.name,
         )
@@ -57,6 +57,6 @@ def tell(log: Log, hook: Hook, name: str, exchange: Exchange, why: str, *, stack
         **({"stack": stack} if stack else {}),
     }
     if hook.ignores:
-        log.warn("plugin.hook_ignored", "a plugin's hook failed, and was passed over", **fields)
+        log.warn("plugin.hook_ignored", "a plugin's hook failed and was skipped", **fields)
     else:
         log.error("plugin.hook_failed", "a plugin's hook failed", **fields)

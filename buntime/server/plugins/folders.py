@@ -104,7 +104,7 @@ class PluginFolders:
             if first != path and not _is_same(first, path):
                 self._warn_once(
                     "plugin.duplicate",
-                    "plugin skipped: another folder has one of the same name",
+                    "plugin skipped: another folder has a plugin of the same name",
                     plugin=name,
                     served=printable(first),
                     ignored=printable(path),
@@ -172,7 +172,7 @@ class PluginFolders:
         except OSError as exc:
             self._warn_once(
                 "plugin.folder_unreadable",
-                "folder cannot be read; the plugins that were known from it stay",
+                "folder cannot be read; keeping the plugins found in it before",
                 folder=printable(folder),
                 error=exc.strerror or str(exc),
             )
@@ -302,7 +302,7 @@ def _lack(folder: Folder, read: _Read) -> str:
         return f"{where}: there is no {manifest.entry_file} in its folder; add it, or a pluginEntry"
     for file in filter(None, (manifest.page, manifest.entry_file)):
         if (path / file).exists() and not _real(path / file).is_relative_to(path):
-            return f"{where}: {file} lies outside of its folder, where its links lead"
+            return f"{where}: {file} is outside of its folder, where a link leads"
     if manifest.page is not None and not (path / manifest.page).is_file():
         return f"{where}: entrypoint {manifest.page} is not a file in its folder; add it"
     return ""

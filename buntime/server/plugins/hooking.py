@@ -63,7 +63,7 @@ class Hooking:
             return False
         self.log.warn(
             "plugin.closed",
-            "a plugin cannot be read, so nothing passes",
+            "a plugin cannot be read, so the request is refused",
             error=plan.closed,
             request_id=exchange.id,
         )

@@ -41,7 +41,7 @@ _TRY_S = 300.0  # limit for what was installed to serve, whatever the delay
 _TICK_S = 0.03
 _WATCH_S = 0.25
 _UNPACKED_FACTOR = 4  # size of an unpacked archive, in multiples of the largest archive
-_DRAINING = ServerFault(503, "draining", "the runtime is shutting down; try again then")
+_DRAINING = ServerFault(503, "draining", "the runtime is shutting down; try again later")
 _OURS = ServerFault(500, "internal", "the runtime failed; its log says more")
 
 
@@ -121,7 +121,7 @@ class Installer:
         deploy.fail(error, log=[])
         self._log.error(
             "plugin.install_failed",
-            "plugin was not installed; what served before serves on",
+            "plugin was not installed; what was served before is still served",
             plugin=deploy.app.partition(":")[2],
             step=deploy.doing.value,
             error=error.message,
@@ -290,8 +290,8 @@ class Installer:
 
 
 _OFF_ADVICE = (
-    "; it can be installed switched off (buntime plugins install --disabled, ?enabled=0), be given "
-    "its options, and be enabled then"
+    "; it can be installed switched off (buntime plugins install --disabled, ?enabled=0), then be "
+    "given its options and enabled"
 )
 
 

@@ -41,7 +41,7 @@ def refuse_bundled(roster: Roster, name: str) -> None:
         raise ClientFault(
             409,
             "plugin_bundled",
-            f"{name} comes with Buntime: it can be disabled, and neither replaced nor removed",
+            f"{name} comes with Buntime: it can be disabled, but not replaced or removed",
         )
 
 

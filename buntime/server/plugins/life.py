@@ -292,7 +292,7 @@ class Life:
         self.failure, self._is_down = self.failure or f"died: {how}", True
         self._log.error(
             "plugin.died",
-            "plugin died; it is started again",
+            "plugin died; restarting it",
             worker=worker.name,
             how=how,
             deaths=self._deaths,
@@ -328,7 +328,7 @@ class Life:
         elif is_coming and self.has_served:
             self._log.error(
                 "plugin.reload_failed",
-                "new code failed; the one before it serves on",
+                "new code failed; the previous code still serves",
                 generation=generation.number,
                 error=why,
             )
@@ -362,7 +362,7 @@ class Life:
     def _go_back(self) -> None:
         """Put on again the code that has served."""
         if self.serving is not None:
-            self._log.warn("plugin.going_back", "going back to the code before")
+            self._log.warn("plugin.going_back", "going back to the previous code")
             self._has_gone_back = True
             self._have_on(self.serving, loads=True)
 
@@ -389,7 +389,7 @@ class Life:
 
     def _what_users_miss(self, code: Code) -> str:
         missing = sorted(set(self._around.used_of(self.name)) - code.services.keys())
-        return f"other plugins use {missing[0]} of it, which it does not offer" if missing else ""
+        return f"other plugins use its {missing[0]}, which it does not offer" if missing else ""
 
 
 def _first_line(text: str) -> str:

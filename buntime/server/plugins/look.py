@@ -93,7 +93,7 @@ class ConfigLog:
         if look.faults and look.faults != self._faults:
             self._log.error(
                 "config.rejected",
-                "config file has faults; keeping what it said before",
+                "config file has faults; keeping its previous content",
                 faults=list(look.faults),
             )
         self._faults = look.faults
@@ -112,7 +112,7 @@ class ConfigLog:
             if words not in self._unknown:
                 self._log.warn(
                     "config.unknown_plugin",
-                    "config file names a plugin that is not there",
+                    "config file names a plugin that does not exist",
                     error=words,
                 )
         self._unknown = unknown

@@ -95,7 +95,7 @@ class OptionChanges:
             yield from self._change(name, self.wanted(name, changes, by))
             self._log.info(
                 "plugin.options_set",
-                "an operator has set options of a plugin",
+                "an operator set options of a plugin",
                 plugin=name,
                 by=by,
                 options=sorted(changes),
@@ -147,17 +147,17 @@ class OptionChanges:
         def look() -> str | None:
             serving = life.serving
             if self._plugins.roster.lives.get(name) is not life:
-                return f"{name} was switched off meanwhile, or has gone"
+                return f"{name} was switched off or removed in the meantime"
             if life.coming is not None:
                 return None
             if serving is not None and serving.found.starts_as(trial) and serving.has_loaded:
                 return ""
             return (
-                f"{name} does not serve with these options, and does with those before: "
+                f"{name} does not serve with these options, but does with the previous ones: "
                 f"{life.failure}"
             )
 
-        late = f"{name} has not loaded with these options in {_TRY_S:.0f} s"
+        late = f"{name} did not load with these options in {_TRY_S:.0f} s"
         return self._outcomes.of(look, _TRY_S, late)
 
 

@@ -55,7 +55,7 @@ class OptionStore:
                 raise OSError(0, trouble, self._state.path)
             data = dump_kept(kept)
             if len(data) > SIZE_MAX_BYTES:
-                raise OSError(0, "the options of all plugins are too long together", self._path)
+                raise OSError(0, "the options of all plugins together are too long", self._path)
             flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
             with open(os.open(self._fresh, flags, 0o600), "wb") as file:
                 file.write(data)
@@ -87,7 +87,7 @@ class OptionStore:
         return ServerFault(
             500,
             "state_not_kept",
-            "the options cannot be kept in the state folder, and nothing was changed",
+            "the options cannot be saved in the state folder; nothing was changed",
             detail=f"{exc.filename or self._path}: {exc.strerror or exc}",
         )
 
@@ -102,7 +102,7 @@ class OptionStore:
         except (OSError, ValueError) as exc:
             self._warn(
                 "plugins.options_unreadable",
-                "cannot read which options of plugins operators have set; the config file counts",
+                "cannot read the options that operators set; those in the config file apply",
                 file=self._path,
                 error=str(exc),
             )

@@ -77,4 +77,4 @@ class Pieces:
 
     def on_lost(self) -> None:
         """Its process has ended, or it has stopped midway: the connection is cut."""
-        self._exchange.fail(ServerFault(502, "plugin_failed", "a plugin's answer has no end"))
+        self._exchange.fail(ServerFault(502, "plugin_failed", "a plugin's answer was cut off"))

@@ -222,7 +222,7 @@ class Plugins:
         if self.roster.switches.reset(name):
             self._log.warn(
                 "plugin.switch_taken_back",
-                "an operator's switch of a plugin was taken back",
+                "an operator undid the switch of a plugin",
                 plugin=name,
                 enabled=self.roster.is_enabled(name),
                 by=by,
@@ -335,7 +335,7 @@ class Plugins:
             if found.error and found is not before.get(name):
                 self._log.error(
                     "plugin.invalid",
-                    "plugin cannot be read, or not be started as it is",
+                    "plugin cannot be read, or cannot be started as it is",
                     plugin=name,
                     error=found.error,
                     last_good_counts=found.is_last_good,

@@ -25,9 +25,9 @@ from buntime.server.telemetry.logs import Log
 
 VERSION = "0.0.0"  # for every release: the manifest says which version it is
 _ADVICE = (
-    "RUNTIME_PLUGIN_DIRS names folders of plugins, and one of them has to be there and be the "
-    "runtime's to write; a service of systemd may write there by a drop-in (systemctl edit "
-    "buntime, [Service] ReadWritePaths=FOLDER)"
+    "RUNTIME_PLUGIN_DIRS names folders of plugins, and one of them must exist and be writable by "
+    "the runtime; to let a systemd service write there, add a drop-in (systemctl edit buntime, "
+    "[Service] ReadWritePaths=FOLDER)"
 )
 
 
@@ -88,7 +88,7 @@ class PluginStore(Store):
                 raise ClientFault(
                     409,
                     "plugin_hidden",
-                    f"{os.path.join(folder, name)} counts in the place of {path}; move it away",
+                    f"{os.path.join(folder, name)} is used instead of {path}; move it away",
                 )
 
     def unlink(self, name: str) -> None:

@@ -52,7 +52,7 @@ class Remover:
                 409,
                 "not_confirmed",
                 f"{name} is a guard: what it covers is open to all once it is gone; "
-                f"confirm that by ?confirm={name}",
+                f"confirm that with ?confirm={name}",
             )
 
     def remove(self, name: str, then: Callable[[BaseException | None], None]) -> None:

@@ -67,7 +67,7 @@ class Switches:
             raise ServerFault(
                 500,
                 "state_not_kept",
-                "the switch cannot be kept in the state folder",
+                "the switch cannot be saved in the state folder",
                 detail=trouble,
             ) from exc
         self._switches = switches
@@ -87,7 +87,7 @@ class Switches:
         except (OSError, ValueError, AttributeError) as exc:
             self._warn(
                 "plugins.switches_unreadable",
-                "cannot read which plugins operators have switched; their manifests count",
+                "cannot read which plugins operators switched; their manifests apply",
                 file=self._path,
                 error=str(exc),
             )

@@ -110,7 +110,7 @@ def test_values_with_which_it_does_not_serve(
     """Such values are refused with the reason; the former ones serve on, and are kept."""
     operator.run("options", plugin, "days=12")
     told = operator.run("options", plugin, "mode=broken", "days=13", code=1)
-    assert f"{plugin} does not serve with these options, and does with those before" in told
+    assert f"{plugin} does not serve with these options, but does with the previous ones" in told
     assert "no such mode" in told
     wait_for_state(operator.runtime, plugin, "serving")
     now = has(operator.runtime, plugin)
@@ -213,7 +213,7 @@ def test_a_disk_that_keeps_nothing(operator: PluginOperator, folder: Path) -> No
     path.mkdir()
     try:
         told = operator.run("options", "beside", "days=21", code=1)
-        assert "cannot be kept in the state folder, and nothing was changed" in told
+        assert "cannot be saved in the state folder; nothing was changed" in told
     finally:
         path.rmdir()
         aside.rename(path)

@@ -141,7 +141,7 @@ def test_the_most_that_a_hook_gets() -> None:
     ways.begin()
     assert len(seen(ways)) == BODY_MAX_BYTES
     ways = posting("a", b"Content-Length: %d" % (len(content) + 1), b"Expect: 100-continue")
-    with pytest.raises(ClientFault, match="the plugin a looks at it") as refused:
+    with pytest.raises(ClientFault, match="the plugin a inspects it") as refused:
         ways.begin()
     assert (refused.value.status, ways.client.written) == (413, b"")
 

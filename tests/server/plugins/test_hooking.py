@@ -453,7 +453,7 @@ def test_an_answer_fails_with_its_hook() -> None:
     answered(ways)
     ways.workers["a"].say("failed", error="boom", traceback="")
     assert ways.client.written.startswith(b"HTTP/1.1 502 ")
-    assert "answered already" in ways.logged[0]["error"]
+    assert "had already answered" in ways.logged[0]["error"]
 
 
 def test_the_answer_of_a_generation_that_is_gone() -> None:
