@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
 TIMEOUT_S = 30.0  # the default of an app's own `timeout`
 _HOST = "testserver"
-_FAILED = ServerFault(500, "app_error", "the app failed at this request")
+_FAILED = ServerFault(500, "app_error", "the app failed on this request")
 _REDIRECTS = (301, 302, 303, 307, 308)
 _REDIRECTS_MAX = 20
 # What a handler raises when it learns that its client has left.

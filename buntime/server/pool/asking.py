@@ -71,7 +71,7 @@ class Asking:
             return "its process has ended"
         count = len(self._askers) + len(self._takers)
         if count >= _UNREAD_MAX and (self._channel.is_backed_up or count >= _UNANSWERED_MAX):
-            return f"it has {count} questions in hand, and does not get on with them"
+            return f"it has {count} unanswered questions and makes no progress"
         return ""
 
     def ask(self, number: int, text: str, asker: Asker, body: HookBody | None = None) -> None:

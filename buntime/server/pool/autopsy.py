@@ -10,9 +10,9 @@ from buntime.server.pool.deployment import Deployment
 from buntime.server.pool.worker import Worker
 
 _WORDS = {
-    Cause.STUCK: "a request took longer than its time, and did not let go",
-    Cause.UNRESPONSIVE: "it did not end when it was told to",
-    Cause.IDLE: "nobody asked for longer than idleTimeout",
+    Cause.STUCK: "a request exceeded its timeout and did not stop",
+    Cause.UNRESPONSIVE: "it did not end when told to",
+    Cause.IDLE: "it had no request for longer than idleTimeout",
 }
 _HAVE_STACKS = frozenset({Cause.STUCK, Cause.UNRESPONSIVE, Cause.MEMORY})
 
@@ -63,10 +63,10 @@ def _words(record: WorkerState, end: End) -> str:
     if end.cause is not Cause.ENDED:
         return _WORDS.get(end.cause, end.how)
     if record.served and record.served >= record.requests_max:
-        return f"it has had {record.served} requests, and maxRequests is reached"
+        return f"it served {record.served} requests, so that maxRequests was reached"
     app = record.app
     if app is not None and end.now - record.born_s >= app.policy.ttl_s:
         return "it was older than ttl"
     if app is not None and app.is_dropped:
         return "other code of its app has taken its place"
-    return "it was not needed any more"
+    return "it was no longer needed"

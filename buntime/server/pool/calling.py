@@ -231,7 +231,7 @@ def line_of(message: wire.Message, payload: bytes = b"") -> bytes:
     try:
         line = wire.encode(message)
     except RecursionError:
-        raise ValueError("a call with what is nested too deeply") from None
+        raise ValueError("a call whose content is nested too deeply") from None
     if len(line) > _LINE_MAX:
         raise ValueError(f"a call with {len(line)} bytes in a line")
     return line

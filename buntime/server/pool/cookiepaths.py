@@ -69,7 +69,7 @@ def _is_reserved(field: list[str], app: App, log: Log) -> bool:
         _warned_reserved.add(app)
         log.warn(
             "cookie.reserved",
-            "an app sets a cookie by a name that the runtime uses; it is left out",
+            "an app sets a cookie whose name the runtime uses; it is dropped",
             app=app.key,
             cookie=field[1].partition(";")[0].lstrip("= \t").partition("=")[0].strip(),
         )

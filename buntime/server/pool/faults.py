@@ -30,7 +30,7 @@ def worker_died(
     app: str = "", message: str = "the app's worker died over this request"
 ) -> ServerFault:
     """502: the worker ended before it had answered."""
-    hint = f"see how it ended by: {see(app, 'autopsies')}" if app else ""
+    hint = f"see how it ended: {see(app, 'autopsies')}" if app else ""
     return ServerFault(502, "worker_died", message, hint=hint)
 
 
@@ -40,7 +40,7 @@ def late(app: str, seconds: float) -> ServerFault:
         504,
         "app_timeout",
         f"the app did not answer in {seconds:g} s",
-        hint=f"{RAISE_TIMEOUT}; see where it was by: buntime logs {app} --level warn",
+        hint=f"{RAISE_TIMEOUT}; see where it was: buntime logs {app} --level warn",
     )
 
 
@@ -49,15 +49,15 @@ def request_failed(app: str, stack: str) -> ServerFault:
     return ServerFault(
         500,
         "app_error",
-        "the app failed at this request",
+        "the app failed on this request",
         detail=stack,
-        hint=f"correct what is said below; it is shown again by: {see(app)}",
+        hint=f"correct the error below; this shows it again: {see(app)}",
     )
 
 
 def out_of_memory() -> ServerFault:
     """502: the worker was ended for its memory."""
-    return ServerFault(502, "out_of_memory", "the app's worker needed more memory than it may have")
+    return ServerFault(502, "out_of_memory", "the app's worker needed more memory than it may use")
 
 
 def misconfigured(detail: str) -> ServerFault:
@@ -67,7 +67,7 @@ def misconfigured(detail: str) -> ServerFault:
         "app_misconfigured",
         "the app's folder or manifest is faulty; the log says how",
         detail=detail,
-        hint="mend what is said below; the folder is looked at again as soon as a file changes",
+        hint="correct the fault below; the folder is read again as soon as a file changes",
     )
 
 
@@ -87,14 +87,14 @@ def not_loaded(deployment: Deployment | None) -> ServerFault:
         "app_boot_failed",
         "the app could not be loaded",
         detail=deployment.boot_error,
-        hint=f"what it printed is shown by: buntime logs {deployment.app.name}",
+        hint=f"see what it printed: buntime logs {deployment.app.name}",
     )
 
 
 def refused(deployment: Deployment | None, retry_after_s: float, now: float) -> ServerFault:
     """A queue is full, or boots fail and the next one is not due."""
     if deployment is None or not deployment.state.is_crash_looping(now):
-        return overloaded("the app has more requests than it can take", retry_after_s)
+        return overloaded("the app has more requests than it can handle", retry_after_s)
     return ServerFault(
         503,
         "app_boot_failed",

@@ -130,7 +130,7 @@ class Orphans:
             self._has_warned = True
             self._log.warn(
                 "orphan.hidden",
-                "cannot see what apps of other users leave behind; /proc hides it (ProtectProc)",
+                "cannot see what apps of other users leave behind, as /proc hides it (ProtectProc)",
                 pid=pid,
             )
 

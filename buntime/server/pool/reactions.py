@@ -36,7 +36,7 @@ from buntime.wire import Message
 _SLOW_BOOT_MS = 300.0
 _LOAD_SOONER = "do less where the module is imported, or raise RUNTIME_BOOT_TIMEOUT"
 _SLOW_BOOT = (
-    "each request loads the app anew, and that takes long; "
+    "each request loads the app anew, which takes long; "
     "`ttl: 1h` in its buntime.yaml keeps it loaded"
 )
 _NEEDS_TTL = (
@@ -204,7 +204,7 @@ class Reactions:
     ) -> None:
         self._log.error(
             "app.request_failed",
-            "app failed at a request",
+            "app failed on a request",
             error=message,
             stack=stack,
             request_id=exchange.id,
@@ -264,7 +264,7 @@ class Reactions:
         when its process is gone."""
         worker.log.error(
             "worker.protocol_broken",
-            "a worker has broken the protocol of its channel, maybe by code of its app; killing it",
+            "a worker broke the protocol of its channel, perhaps by code of its app; killing it",
             why=why,
         )
         record = self._scheduler.workers.get(worker.number)

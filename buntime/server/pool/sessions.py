@@ -57,7 +57,7 @@ class Sessions:
         that serves what the request asks for may have it."""
         serving = self._acts.deployments.serving(exchange.app)
         if serving is None:
-            exchange.fail(faults.overloaded("the worker of this session has gone", 1.0))
+            exchange.fail(faults.overloaded("the worker of this session is gone", 1.0))
         else:
             self._acts.enqueue(exchange, serving)
 

@@ -40,7 +40,7 @@ class Upkeep:
             if self._supervisor.groups.look(worker.number):
                 worker.log.warn(
                     "worker.child_out_of_memory",
-                    "a process that a worker has started was killed: they need more than memoryMax",
+                    "a process that a worker started was killed: both need more than memoryMax",
                 )
         self._supervisor.sweep()
 

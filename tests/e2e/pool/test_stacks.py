@@ -183,4 +183,4 @@ def test_an_autopsy(runtime: Runtime, answers: dict[str, Answer], app: str, culp
 
     wait_until(found)
     assert culprit in found()[0]["stack"]
-    assert found()[0]["why"] == "a request took longer than its time, and did not let go"
+    assert found()[0]["why"] == "a request exceeded its timeout and did not stop"

@@ -321,7 +321,7 @@ def test_pretty_lines(apps: Path) -> None:
     assert re.search(r"WARN  to stderr app=app ", text)
     access = rf"INFO  GET /app/print 200 [\d.]+ms 5B app@1\.2\.0 {worker[1]} 127\.0\.0\.1 "
     assert re.search(access, text), text
-    assert re.search(r"ERROR app failed at a request ", text)
+    assert re.search(r"ERROR app failed on a request ", text)
     assert "\n    stack:\n        Traceback (most recent call last):\n" in text
     assert "\\x1b[31mnot red" in text
     assert "\n        ValueError: a mistake\n" in text

@@ -134,7 +134,7 @@ def test_one_that_does_not_read(asking: Asking, channel: FakeChannel, asker: Fak
         asking.give_up(number, "deadline")
     assert asking.why_not == ""
     channel.is_backed_up = True
-    assert asking.why_not.startswith("it has 293 questions in hand")
+    assert asking.why_not.startswith("it has 293 unanswered questions")
     channel.is_open = False
     assert asking.why_not == "its process has ended"
 
