@@ -27,7 +27,7 @@ def is_asgi(app: Any, name: str) -> bool:
         if shape is not None and not shape.takes(3):
             raise BootError(
                 f"{name} is async but takes ({', '.join(names)}); an ASGI app takes "
-                "(scope, receive, send), and a function of one request is to be called fetch"
+                "(scope, receive, send), and a function that takes one request must be named fetch"
             )
         return True
     if {"scope", "receive", "send"} <= set(names):
@@ -44,7 +44,7 @@ def is_asgi(app: Any, name: str) -> bool:
             "wrap it with asgiref.compatibility.guarantee_single_callable"
         )
     raise BootError(
-        f"{name} is {what_is(app)} whose arguments do not tell whether it is ASGI "
+        f"{name} is {what_is(app)} whose arguments do not show whether it is ASGI "
         "(scope, receive, send) or WSGI (environ, start_response)"
     )
 

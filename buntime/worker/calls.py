@@ -133,7 +133,7 @@ class Calls:
             timeout_s = left_s if timeout_s is None else min(left_s, timeout_s)
         if timeout_s is not None:
             if timeout_s <= 0:
-                raise ServiceError("late", "the caller's time had run out before the call")
+                raise ServiceError("late", "the caller's time ran out before the call")
             message["timeout_ms"] = max(1, round(timeout_s * 1000))
         return message
 
@@ -202,7 +202,7 @@ class Calls:
                     self._grant(call, cost)
         except (ValueError, KeyError, TypeError) as exc:
             self.cancel(call)
-            call.fail(ServiceError("failed", f"what came cannot be read: {exc}"))
+            call.fail(ServiceError("failed", f"the answer cannot be read: {exc}"))
 
     def attend(self, engine: Engine[Any], mailbox: Mailbox) -> None:
         """From now on let an engine read, and pass on messages for calls."""

@@ -93,7 +93,7 @@ class Channel:
         line = encode(message)
         if len(line) > MAX_LINE:
             raise ValueError(
-                f"the head of a response must not exceed {MAX_LINE} bytes, this has {len(line)}"
+                f"the head of a response must not exceed {MAX_LINE} bytes; this one has {len(line)}"
             )
         if not payload:
             return (line,)

@@ -35,7 +35,9 @@ def chosen(module: ModuleType, serves: str, entrypoint: str) -> Any:
             close = getattr(value, "close", None)
             if close is not None:
                 close()  # or Python warns that it was never awaited
-            raise BootError(f"{entrypoint}: {names} is async; a plain function is to make the app")
+            raise BootError(
+                f"{entrypoint}: {names} is async; the app must be made by a plain function"
+            )
     return value
 
 

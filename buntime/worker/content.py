@@ -29,11 +29,15 @@ class Parcel:
             self.packed = _packed(value, blobs, DEPTH_MAX)
             self._text = to_json(self.packed)
         except RecursionError:
-            raise ValueError("what is nested too deeply, or holds itself, cannot be sent") from None
+            raise ValueError(
+                "a value that is nested too deeply, or contains itself, cannot be sent"
+            ) from None
         self._blobs = b"".join(blobs)
         self._total = len(self._text) + len(self._blobs)
         if self._total > CONTENT_MAX:
-            raise ValueError(f"a call carries at most {CONTENT_MAX} bytes, these are {self._total}")
+            raise ValueError(
+                f"a call carries at most {CONTENT_MAX} bytes, but this is {self._total}"
+            )
 
     def fits(self) -> bool:
         """Return whether it fits into a message."""
@@ -107,7 +111,7 @@ def unpacked(value: Any, payload: bytes) -> Any:
     except RecursionError:
         raise ValueError("it is nested too deeply") from None
     if taken[0] != len(payload):
-        raise ValueError(f"{len(payload)} bytes came, {taken[0]} have a place")
+        raise ValueError(f"{len(payload)} bytes came, but there is room for {taken[0]}")
     return value
 
 
@@ -128,7 +132,7 @@ def _packed(value: Any, blobs: list[bytes], depth: int) -> Any:
     if isinstance(value, (bytes, bytearray, memoryview)):
         blobs.append(bytes(value))
         return {BYTES: len(blobs[-1])}
-    raise TypeError(f"what a call carries is JSON or bytes; {type(value).__name__} is neither")
+    raise TypeError(f"a call carries JSON or bytes; {type(value).__name__} is neither")
 
 
 def _unpacked(value: Any, payload: bytes, taken: list[int]) -> Any:
@@ -148,7 +152,7 @@ def _unpacked(value: Any, payload: bytes, taken: list[int]) -> Any:
 def _blob(size: Any, payload: bytes, taken: list[int]) -> bytes:
     start = taken[0]
     if type(size) is not int or not 0 <= size <= len(payload) - start:
-        raise ValueError(f"{size!r} bytes are said to be there, of {len(payload) - start}")
+        raise ValueError(f"{size!r} bytes are announced, but {len(payload) - start} are there")
     taken[0] += size
     return payload[start : start + size]
 

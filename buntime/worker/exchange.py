@@ -144,7 +144,7 @@ class Exchange:
         if self.gone:
             raise self.departure()
         if self.stage is ENDED:
-            raise ClientGone("the response has ended; the request's body is gone with it")
+            raise ClientGone("the response has ended, and the request's body is gone with it")
         is_complete = self.is_complete  # read before the pieces, as the reader writes it after
         if not is_complete and not self._has_granted:
             self._has_granted = True
@@ -242,7 +242,7 @@ class Exchange:
         if not size and self.stage is SENT and not end:
             return
         if self.stage is ENDED:
-            raise ValueError("the response has ended; its body has more bytes")
+            raise ValueError("the response has ended, but more of its body was sent")
         if self._left is not None:
             self._left -= size
             if self._left < 0 or (end and self._left):
@@ -297,7 +297,9 @@ class Exchange:
         assert self._left is not None
         declared = _declared(self._headers)
         what = f"at least {-self._left} more" if self._left < 0 else f"{self._left} fewer"
-        return ValueError(f"the response's Content-Length is {declared}, its body has {what} bytes")
+        return ValueError(
+            f"the response's Content-Length is {declared}, but its body has {what} bytes"
+        )
 
 
 def _declared(headers: Pairs) -> int | None:

@@ -79,7 +79,7 @@ class Lifespan:
             if self._started.exception() is None:  # else startup.failed reported it
                 complain("the app's lifespan raised", exc)
         elif self._has_received:  # an app that never receives lacks the scope, which is no fault
-            complain("the app's lifespan raised; the app is served without it:", exc)
+            complain("the app's lifespan raised; serving the app without it:", exc)
 
     async def _receive(self) -> Event:
         self._has_received = True
@@ -90,7 +90,7 @@ class Lifespan:
         if kind == "lifespan.startup.complete" and not self._started.done():
             self._started.set_result(None)
         elif kind == "lifespan.startup.failed" and not self._started.done():
-            reason = event.get("message") or "the app does not say why"
+            reason = event.get("message") or "the app gave no reason"
             self._started.set_exception(BootError(f"lifespan startup failed: {reason}"))
         elif kind == "lifespan.shutdown.complete" and not self._stopped.done():
             self._stopped.set_result(None)
@@ -98,4 +98,4 @@ class Lifespan:
             complain(f"lifespan shutdown failed: {event.get('message', '')}")
             self._stopped.set_result(None)
         else:
-            raise RuntimeError(f"ASGI: the app sent {kind} where the lifespan has no place for it")
+            raise RuntimeError(f"ASGI: the app sent {kind}, which the lifespan does not allow here")

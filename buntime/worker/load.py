@@ -160,7 +160,7 @@ def _require_upgrade(head: Message) -> tuple[Handler, None]:
     """Answer plain requests in an app that has only WebSockets."""
     from buntime.worker.routes import Fixed  # 0.3 ms, for a mistake
 
-    message = "this app speaks WebSocket, and nothing else"
+    message = "this app speaks only WebSocket"
     response = error_response(426, "upgrade_required", message, head)
     response.headers.set("upgrade", "websocket")
     return Fixed(response, "websocket"), None
@@ -171,7 +171,7 @@ def _find_nothing(head: Message) -> tuple[Handler, None]:
     from buntime.worker.routes import Fixed  # 0.3 ms, for a mistake
 
     path = head["target"].partition("?")[0]
-    message = f"this plugin has nothing at {path}"
+    message = f"this plugin serves nothing at {path}"
     return Fixed(error_response(404, "not_found", message, head), "plugin"), None
 
 

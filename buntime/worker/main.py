@@ -291,7 +291,7 @@ def _refuse(channel: Channel, init: Message, exc: BaseException) -> NoReturn:
         posix._exit(127)  # as of shells
     if not isinstance(exc, BootError):
         if isinstance(exc, SystemExit):
-            message += " (the module called sys.exit() when it was imported)"
+            message += " (the module called sys.exit() on import)"
         message = f"{init['entrypoint']}: {message}{_remedy(exc, init)}"
     channel.send({"type": ERROR, "message": message, "stack": stack})
     _flush()

@@ -154,7 +154,7 @@ class AsyncPluginEngine(AsyncEngine):
 
     def _on_call(self, head: Message, payload: bytes) -> None:
         if self.is_closing:
-            self.send(refusal(head, "away", "this plugin is ending"), b"")
+            self.send(refusal(head, "away", "this plugin is stopping"), b"")
             return
         call = AsyncInvocation(head_of(head), b"", self.send, self.exchanges.pop)
         call.prepare(head, payload, self._plugin)

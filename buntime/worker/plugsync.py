@@ -176,7 +176,7 @@ class SyncPluginEngine(SyncEngine):
 
     def _on_call(self, head: Message, payload: bytes) -> None:
         if self.is_closing:
-            self.send(refusal(head, "away", "this plugin is ending"), b"")
+            self.send(refusal(head, "away", "this plugin is stopping"), b"")
             return
         call = SyncInvocation(head_of(head), b"", self.send, self.exchanges.pop)
         call.prepare(head, payload, self._plugin)

@@ -78,11 +78,11 @@ def _advice(exc: BaseException, init: Message) -> str:
         return _of_syntax(exc)
     if isinstance(exc, (SystemExit, OSError)) and _starts_server(exc):
         return (
-            "the module starts a server of its own, and Buntime serves the app itself: put that "
+            "the module starts its own server, but Buntime serves the app itself: put that "
             'call under `if __name__ == "__main__":`'
         )
     if isinstance(exc, SystemExit):
-        return 'put what only a program does under `if __name__ == "__main__":`'
+        return 'put code for running it as a program under `if __name__ == "__main__":`'
     if isinstance(exc, PermissionError) and exc.filename is not None:
         if os.path.exists(exc.filename) and not os.access(exc.filename, os.R_OK):
             return f"let the app's user read {str(exc.filename)[:_NAME_CHARS]}"
@@ -104,14 +104,14 @@ def _advice(exc: BaseException, init: Message) -> str:
 def _of_missing_module(name: str, folder: str) -> str:
     first = name.partition(".")[0][:_NAME_CHARS]
     if first in _OF_PYTHON_2:
-        return f"{first} is a module of Python 2, and the app runs on Python {_version()}; port it"
+        return f"{first} is a module of Python 2, but the app runs on Python {_version()}; port it"
     if not first.isidentifier():
         return ""
     for inner in ("src", "lib", "app"):
         if os.path.exists(f"{folder}/{inner}/{first}.py") or os.path.isdir(
             f"{folder}/{inner}/{first}"
         ):
-            return f"it lies in {inner}/: say `path: [{inner}]` in buntime.yaml"
+            return f"it is in {inner}/: write `path: [{inner}]` in buntime.yaml"
     given = next((file for file in _FILES if os.path.isfile(f"{folder}/{file}")), None)
     wanted = {"requirements.txt": "-r requirements.txt", "pyproject.toml": "."}.get(
         given or "", _PACKAGES.get(first, first)
@@ -124,8 +124,8 @@ def _of_syntax(exc: SyntaxError) -> str:
     if isinstance(exc, TabError):
         return "indent with spaces alone"
     if "Missing parentheses in call to" in str(exc):
-        return f"this is Python 2, and the app runs on Python {_version()}; port it"
-    return f"correct it, or name another `python` in buntime.yaml than {_version()}"
+        return f"this is Python 2, but the app runs on Python {_version()}; port it"
+    return f"correct it, or name a `python` in buntime.yaml other than {_version()}"
 
 
 def _of_variable(name: str, init: Message) -> str:

@@ -65,7 +65,9 @@ def _stack(exc: BaseException) -> str:
 
         return "".join(traceback.format_exception(type(exc), exc, trace))
     except BaseException as broken:  # noqa: BLE001  # the edge of the app, see above
-        return f"{_plain_stack(trace)}{_message(exc)}\n({_message(broken)} while this was told)\n"
+        return (
+            f"{_plain_stack(trace)}{_message(exc)}\n({_message(broken)} while this was reported)\n"
+        )
 
 
 def _plain_stack(trace: TracebackType | None) -> str:

@@ -127,7 +127,7 @@ class Router:
                 node = node.literals.setdefault(segment, Node())
         is_rest = segments[-1] == "*"
         if (node.rest if is_rest else node.route) is not None:
-            raise BootError(f"{label}: another route has the same path, by other names")
+            raise BootError(f"{label}: another route has the same path, with other names")
         if is_rest:
             node.rest = Route(names, methods)
         else:

@@ -50,7 +50,7 @@ def _tell(pipe: int) -> None:
     except BlockingIOError:
         return  # the pipe is full: the runtime makes do with what is in it
     except Exception as exc:  # noqa: BLE001  # it would come up in the midst of the app's code
-        complain("buntime worker: the stacks could not be told", exc)
+        complain("buntime worker: the stacks could not be reported", exc)
 
 
 def _tasks() -> Iterator[str]:

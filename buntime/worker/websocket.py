@@ -208,7 +208,9 @@ class Socket(Exchange):
             return
         self._drop()
         self._messages.clear()
-        complain(f"{self.head['target']}: closed a WebSocket: unfinished messages take too much")
+        complain(
+            f"{self.head['target']}: closed a WebSocket: unfinished messages take too much memory"
+        )
         self.shut(closecodes.TRY_AGAIN_LATER, "too many large messages at once")
 
     def _drop(self) -> None:
@@ -222,7 +224,7 @@ class Socket(Exchange):
     def _check_new(self) -> None:
         if self.stage is not NEW:
             raise RuntimeError(
-                "the handshake of this WebSocket is answered already; the first receive or send "
+                "the handshake of this WebSocket has been answered; the first receive or send "
                 "accepts it, too"
             )
 
@@ -289,11 +291,11 @@ def check_result(result: Any, handler: Handler) -> Response | None:
 def _check_closing(code: Any, reason: Any) -> None:
     if not isinstance(code, int) or not closecodes.may_send(code):
         raise ValueError(
-            f"{code!r} cannot close a WebSocket; 1000 to 1014 but 1004 to 1006 can, "
-            "and 3000 to 4999"
+            f"{code!r} cannot close a WebSocket; use 1000 to 1014 except 1004 to 1006, "
+            "or 3000 to 4999"
         )
     if not isinstance(reason, str):
-        raise TypeError(f"the reason of a close is text, not {type(reason).__name__}")
+        raise TypeError(f"the reason for a close is text, not {type(reason).__name__}")
     reason.encode()
 
 

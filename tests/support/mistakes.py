@@ -112,7 +112,7 @@ APPS: Mapping[str, AppMistake] = {
     ),
     "server-of-its-own": code(
         "from wsgiref.simple_server import make_server\nmake_server('', 1, None)\n",
-        "the module starts a server of its own",
+        "the module starts its own server",
         "line 2",
         'put that call under `if __name__ == "__main__":`',
     ),

@@ -191,7 +191,11 @@ async def app(scope, receive, send):
         ("bad-status", ["ERROR"], "ValueError: the status of a response is 200 to 999, not 100"),
         ("bad-header", ["ERROR"], "ValueError: header 'x': the value holds"),
         ("too-long", ["ERROR"], "ValueError: the response's Content-Length is 2"),
-        ("too-short", ["ERROR"], "ValueError: the response's Content-Length is 4, its body has 1"),
+        (
+            "too-short",
+            ["ERROR"],
+            "ValueError: the response's Content-Length is 4, but its body has 1",
+        ),
         ("raise", ["ERROR"], "ValueError: a fault"),
         ("raise-later", ["RESPONSE", "ERROR"], "ValueError: a fault"),
         ("exit", ["ERROR"], "SystemExit: 3"),
@@ -297,7 +301,7 @@ def test_lifespans_that_are_none(shop: Workshop, lifespan: str, told: str) -> No
         ),
         (
             "await receive(); await send({'type': 'lifespan.startup.failed'})",
-            "lifespan startup failed: the app does not say why",
+            "lifespan startup failed: the app gave no reason",
         ),
         ("await receive(); exit(3)", "lifespan startup raised SystemExit: 3"),
     ],

@@ -26,11 +26,11 @@ Server().server_bind()
         ("import nowhere", "nowhere' (line 1); install it: cd {dir} && python3 -m venv .venv && "),
         ("import nowhere", " && .venv/bin/pip install nowhere"),
         ("import MySQLdb", ".venv/bin/pip install mysqlclient"),
-        ("import urllib2", "urllib2 is a module of Python 2, and the app runs on Python 3."),
-        ("print 'x'", "; this is Python 2, and the app runs on Python 3."),
-        ("def f(:", "; correct it, or name another `python` in buntime.yaml than 3."),
+        ("import urllib2", "urllib2 is a module of Python 2, but the app runs on Python 3."),
+        ("print 'x'", "; this is Python 2, but the app runs on Python 3."),
+        ("def f(:", "; correct it, or name a `python` in buntime.yaml other than 3."),
         ("if 1:\n\tx = 1\n        y = 2", "; indent with spaces alone"),
-        ("raise SystemExit(0)", f"; put what only a program does {MAIN}"),
+        ("raise SystemExit(0)", f"; put code for running it as a program {MAIN}"),
         (SERVER, f"Buntime serves the app itself: put that call {MAIN}"),
         (f"try:\n  exec({SERVER!r})\nexcept OSError: raise SystemExit(1)", "serves the app itself"),
         ("import os\nos.environ['DB']", "KeyError: 'DB' (line 2); " + ENVIRON.format("DB")),
@@ -55,7 +55,7 @@ def test_files_of_the_folder_count(shop: Workshop) -> None:
     (shop.folder / "src").mkdir()
     (shop.folder / "src/nowhere.py").touch()
     message = shop.boot("import nowhere").boot_error()["message"]
-    assert message.endswith("; it lies in src/: say `path: [src]` in buntime.yaml")
+    assert message.endswith("; it is in src/: write `path: [src]` in buntime.yaml")
 
 
 def test_modules_that_are_in_each_others_way(shop: Workshop) -> None:

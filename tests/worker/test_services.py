@@ -393,7 +393,7 @@ def fetch(request):
     for value, payload in (({"$bytes": 3}, b"12"), ({"$bytes": -1}, b""), (1, b"x")):
         number = worker.request()
         give(worker, the_call(worker), value, payload)
-        assert "what came cannot be read" in worker.answer(number).text
+        assert "the answer cannot be read" in worker.answer(number).text
 
 
 def too_deep() -> list[dict[str, object]]:

@@ -300,7 +300,7 @@ async def websocket(ws):
 """
     worker = start(source)
     assert opened(worker).closed() == (1000, "", True)
-    assert worker.stdout.count("is answered already") == 2
+    assert worker.stdout.count("has been answered") == 2
 
 
 def test_messages_before_the_close_are_received(start: Start) -> None:

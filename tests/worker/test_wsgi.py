@@ -271,7 +271,7 @@ def test_answers(shop: Workshop, case: str, messages: list[str], body: bytes) ->
         ("not-text", "TypeError: header 'X-A': name and value must be str"),
         ("text", "TypeError: WSGI: a piece of the body must be bytes, not str"),
         ("list-of-text", "TypeError: WSGI: a piece of the body must be bytes, not str"),
-        ("too-little", "ValueError: the response's Content-Length is 15, its body has 5 fewer"),
+        ("too-little", "ValueError: the response's Content-Length is 15, but its body has 5 fewer"),
         ("fails", "KeyError: 'middle'"),
         ("exit", "SystemExit: 1"),
     ],
@@ -405,7 +405,7 @@ def test_more_than_declared_is_told(shop: Workshop) -> None:
     answer = worker.get("/shop/too-much")
     assert (answer.types, answer.body) == (["RESPONSE"], b"12345")
     assert worker.get("/shop/late").text == "late"
-    eventually(lambda: "the response has ended; its body has more bytes" in worker.stderr)
+    eventually(lambda: "the response has ended, but more of its body was sent" in worker.stderr)
     assert "GET /shop/too-much, after its response" in worker.stderr
 
 
