@@ -57,9 +57,7 @@ def framing_step(app: App, site: PluginSite | None, gate: Gate) -> AppStep | Non
         if standing is None or caller is None:
             raise _no_good()
         if not may(caller, "apps:open", app.name):
-            message = (
-                f"{caller.name} may not open {site.name}: that takes the right apps:open there"
-            )
+            message = f"{caller.name} may not open {site.name}: it needs the right apps:open there"
             raise ClientFault(403, "not_allowed", message)
         gate.openings.ground(exchange, lambda: standing() == caller)
         admit(exchange)

@@ -77,8 +77,8 @@ class Operators:
         except UsageError as exc:
             log.warn(
                 "operators.unavailable",
-                "there is no operators' address: set RUNTIME_ADMIN_LISTEN to another one, or to "
-                "none",
+                "cannot listen on the operators' address: set RUNTIME_ADMIN_LISTEN to another "
+                "one, or to none",
                 error=str(exc),
             )
             return

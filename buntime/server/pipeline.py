@@ -365,7 +365,9 @@ class Pipeline:
 
 def _misdirected() -> ClientFault:
     """RFC 9110 7.4: an https resource is not given to a client that came over plain HTTP."""
-    return ClientFault(421, "misdirected_request", "the target is an https URL, this is plain HTTP")
+    return ClientFault(
+        421, "misdirected_request", "the target is an https URL, but this is plain HTTP"
+    )
 
 
 def _file_step(app: App, site: PluginSite | None, *, recheck_s: float) -> AppStep | None:

@@ -283,7 +283,7 @@ def _find_entrypoint(path: Path, folder: Path, source: Path, manifest: Manifest)
         _refuse_both(path, folder, name)
     if not resolve_folder(folder / name).is_relative_to(folder):
         raise ManifestError(
-            f"{printable(source)}: entrypoint {shown(name)} lies outside of {printable(path)}; "
+            f"{printable(source)}: entrypoint {shown(name)} is outside of {printable(path)}; "
             "put the file itself there, as a link must not lead out of the folder"
         )
     if not is_servable(name):
@@ -293,8 +293,8 @@ def _find_entrypoint(path: Path, folder: Path, source: Path, manifest: Manifest)
         )
     if wanted is not None and ":" in wanted and not name.endswith(".py"):
         raise ManifestError(
-            f"{printable(source)}: entrypoint {shown(wanted)}: only a Python file has something to "
-            "choose; name the page alone"
+            f"{printable(source)}: entrypoint {shown(wanted)}: only a Python file has names to "
+            "choose from; name the page alone"
         )
     return name
 

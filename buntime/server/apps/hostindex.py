@@ -209,7 +209,7 @@ class HostIndex:
                 self._would_be.add(name)
                 self._warn(
                     "host.operators",
-                    "an app names RUNTIME_ADMIN_HOST, where operators come and no app answers; "
+                    "an app names RUNTIME_ADMIN_HOST, which is for operators and no app; "
                     "take it out of its manifest",
                     host=self._operators,
                     app=name,

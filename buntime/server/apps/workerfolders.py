@@ -87,7 +87,7 @@ class WorkerFolders:
         if holds_app(root.path):
             self._warn(
                 "folder.is_app",
-                "worker folder looks like an app itself; give the folder above it",
+                "worker folder looks like an app itself; name the folder above it",
                 folder=printable(root.path),
             )
 

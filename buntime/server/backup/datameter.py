@@ -58,11 +58,11 @@ class DataMeter:
             "max": measured.most_bytes,
         }
         if use.level is Level.OVER:
-            self._log.error("data.over", "an app's data are larger than its dataMax", **fields)
+            self._log.error("data.over", "an app's data is larger than its dataMax", **fields)
         elif use.level is Level.FILLING:
-            self._log.warn("data.filling", "an app's data near its dataMax", **fields)
+            self._log.warn("data.filling", "an app's data is near its dataMax", **fields)
         else:
-            self._log.info("data.within", "an app's data are well within its dataMax", **fields)
+            self._log.info("data.within", "an app's data is well within its dataMax", **fields)
 
 
 def _measured(limits: Limits) -> list[Measured]:

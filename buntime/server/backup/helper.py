@@ -95,7 +95,7 @@ class Packer:
         kind = os.stat(name, dir_fd=folder, follow_symlinks=False).st_mode
         if stat.S_ISDIR(kind):
             if len(path) > DEPTH_MAX:
-                self._leave(path, "it lies too deep")
+                self._leave(path, "it is nested too deeply")
                 return
             inner = os.open(name, _FOLDER, dir_fd=folder)
             try:
@@ -120,7 +120,7 @@ class Packer:
         try:
             before = os.fstat(file)
             if not stat.S_ISREG(before.st_mode):
-                raise OSError(0, "it is not a file any more")
+                raise OSError(0, "it is no longer a file")
             if os.pread(file, len(_SQLITE), 0) == _SQLITE and self._database(
                 folder, name, path, before
             ):
@@ -153,7 +153,7 @@ class Packer:
             copy_database(f"/proc/self/fd/{folder}/{name}", copy)
             made = os.open(copy, _FILE)
         except Exception as exc:  # noqa: BLE001  # SQLite raises many kinds, for anybody's file
-            self._leave(path, f"SQLite cannot copy it, so it is there as it was read: {exc}")
+            self._leave(path, f"SQLite cannot copy it, so the backup has it as it was read: {exc}")
             return False
         finally:
             if os.path.exists(copy):
@@ -280,7 +280,7 @@ def read_entry(stream: BinaryIO) -> dict[str, Any]:
         path = entry["path"]
         is_path = isinstance(path, list) and 0 < len(path) <= DEPTH_MAX + 1
         if not (is_path and all(map(is_name, path))):
-            raise Refused(f"a path that may not be: {str(path)[:200]}")
+            raise Refused(f"a path that is not allowed: {str(path)[:200]}")
         fields = {"kind": kind, "path": path}
         if kind == "link":
             return {**fields, "to": str(entry["to"])}
@@ -293,7 +293,7 @@ def read_entry(stream: BinaryIO) -> dict[str, Any]:
                 return {**fields, "size": entry["size"], "time": time_s}
     except (ValueError, KeyError, TypeError, RecursionError, OverflowError):
         pass
-    raise Refused("what came is not an entry of a backup")
+    raise Refused("this is not an entry of a backup")
 
 
 def is_name(name: object) -> bool:

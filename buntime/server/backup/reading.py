@@ -100,7 +100,7 @@ def check_backup(file: IO[bytes]) -> Checked:
         for line in reader.contents():
             expected.update(_json_line([line["path"], line["size"], line["sha256"]]))
     if expected.digest() != found.digest():
-        raise BadBackup(f"its files are not those that {CONTENTS} tells; take another backup")
+        raise BadBackup(f"its files do not match {CONTENTS}; take another backup")
     return Checked(head, files, size, *reader.remarks)
 
 
@@ -141,7 +141,7 @@ class _Reader:
         self.remarks: tuple[list[str], list[dict[str, Any]]] = [], []
         first = archive.next()
         if first is None or first.name != HEAD or not first.isreg() or first.size > HEAD_MAX_BYTES:
-            raise BadBackup(f"it does not begin with {HEAD}; it is not a backup of buntime's")
+            raise BadBackup(f"it does not begin with {HEAD}; it is not a backup made by buntime")
         self.head = parse_head(self._bytes(first))
 
     def members(self) -> Iterator[_Member]:
@@ -154,7 +154,7 @@ class _Reader:
             own, path = section_of(info.name, self.head)
             if own != section:
                 if own in done:
-                    raise BadBackup(f"{info.name[:200]!r} stands apart from the rest of its folder")
+                    raise BadBackup(f"{info.name[:200]!r} is apart from the rest of its folder")
                 done.add(own)
                 section = own
             yield _Member(own, path, info, self._content(own, path, info))

@@ -197,7 +197,7 @@ def ensure(target: str, make: Callable[[], None], is_whole: Callable[[], bool]) 
         if held is not None:
             os.close(held)
         discard(target)
-    raise OSError(None, "is damaged again and again", target)
+    raise OSError(None, "keeps getting damaged", target)
 
 
 def lock(folder: str, how: int = fcntl.LOCK_SH) -> int | None:
@@ -270,7 +270,7 @@ def remove_whole(path: str) -> None:
     """Like `remove`, but raises OSError if something is left."""
     remove(path)
     if os.path.lexists(path):
-        raise OSError(errno.ENOTEMPTY, "cannot be removed whole", path)
+        raise OSError(errno.ENOTEMPTY, "cannot be removed completely", path)
 
 
 def _move_folders(name: str, top: int) -> list[str]:

@@ -16,7 +16,7 @@ from buntime.server.defence.protection import is_closed
 from buntime.server.defence.regularfile import read_regular
 
 MASTER_KEY = "RUNTIME_MASTER_KEY"
-_ADVICE = "docs/security.md tells how to keep it from them"
+_ADVICE = "docs/security.md explains how to keep it from them"
 _FILE_MAX_BYTES = 1 << 20
 _ANCESTORS_MAX = 64  # a chain that changes while it is followed may have no end
 

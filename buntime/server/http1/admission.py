@@ -179,8 +179,8 @@ class Admission:
         if count:
             self._log.warn(
                 "connections.displaced",
-                "the limit of connections is reached; idle ones, and those that take "
-                "nothing of their answers, are closed for new ones",
+                "the limit of connections is reached; idle ones, and those that do not "
+                "read their answers, are closed for new ones",
                 connections_max=self.connections_max,
                 closed=count,
             )

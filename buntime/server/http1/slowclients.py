@@ -28,7 +28,7 @@ class SlowClients:
         self._rates = LeastRates()
         self._tally = SlowTally(
             service.log,
-            "connections, slots or places in workers are short: ended the slowest clients",
+            "connections, slots or places in workers are scarce: ended the slowest clients",
         )
 
     def __repr__(self) -> str:

@@ -28,6 +28,6 @@ def announce_sandbox(log: Log, sandboxes: Sandboxes) -> None:
     else:
         log.warn(
             "sandbox.unavailable",
-            "apps run without a sandbox: it takes Linux 6.2 or newer with Landlock",
+            "apps run without a sandbox: it needs Linux 6.2 or newer with Landlock",
             landlock_abi=abi,
         )

@@ -91,7 +91,7 @@ class Deploys:
         elif edit is Edit.ONE_TOO_MANY:
             self._log.warn(
                 "app.edits_ignored",
-                "a file of the code changes again and again: it is taken for the app's own data",
+                "a file of the code keeps changing: it is treated as the app's own data",
                 app=app.name, version=app.version, file=file,
                 advice=f"write `watch: [\"!{file}\"]` into the manifest",
             )  # fmt: skip
@@ -120,7 +120,7 @@ class Deploys:
         app = deployment.app
         self._log.warn(
             "app.edits_unwatched",
-            "code that is changed in place is not noticed: too many files; touch the manifest",
+            "changes to code in place go unnoticed: too many files; touch the manifest instead",
             app=app.name, version=app.version, error=why,
         )  # fmt: skip
 

@@ -266,7 +266,7 @@ class Lookout:
             self._has_logged_trouble = True
             self._log.warn(
                 "apps.polled",
-                "the system does not tell of changed folders; looking at them each second",
+                "the system does not report changed folders; looking at them every second",
                 error=trouble,
             )
 

@@ -126,7 +126,7 @@ class StallWatch:
         stacks = {thread.name: _stack_of(thread.ident) for thread in threading.enumerate()}
         self._log.error(
             "loop.stalled",
-            "the event loop does not turn any more; ending",
+            "the event loop has stopped turning; ending",
             seconds=round(self._stalled_s, 1),
             stack="\n".join(f"{name}:\n{stack}" for name, stack in stacks.items()),
         )

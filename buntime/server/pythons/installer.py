@@ -223,7 +223,7 @@ class Installer:
             ),
         )
         if recipe.uv is not None and not is_same(recipe.uv.lock, plan.lock):
-            raise InstallFailed(f"{recipe.lock_name} has changed meanwhile; it is tried again")
+            raise InstallFailed(f"{recipe.lock_name} changed in the meantime; trying again")
         (recipe.folder / _COMPLETE).touch()
         seconds = round(time.monotonic() - started, 1)
         self._tell("packages.installed", "installed the app's packages", **what, seconds=seconds)

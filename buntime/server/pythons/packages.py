@@ -193,7 +193,7 @@ def _find_tools(recipe: Recipe, env: Mapping[str, str], cancelled: Event) -> _To
             cancelled=cancelled,
         )
         if answer.is_late or answer.returncode:
-            raise ValueError(answer.text.strip() or "it gave no answer")
+            raise ValueError(answer.text.strip() or "no answer")
         *_, tools = ("", *(line for line in answer.text.splitlines() if line.startswith("{")))
         return _Tools(**json.loads(tools))
     except (OSError, ValueError, TypeError, RecursionError) as exc:
@@ -213,7 +213,7 @@ def _steps(recipe: Recipe, tools: _Tools) -> tuple[_Step, ...]:
     elif not tools.ensurepip:
         lack = f"pip {tools.pip} and no ensurepip" if tools.pip else "neither ensurepip nor pip"
         needed = ".".join(map(str, _PIP_MINIMUM))
-        raise InstallFailed(f"{python} has {lack}; pip {needed} can install, too; {_ADVICE}")
+        raise InstallFailed(f"{python} has {lack}; pip {needed} would do, too; {_ADVICE}")
     lock = str(recipe.folder / recipe.lock_name)
     hashes = ("--require-hashes",) if recipe.checks_hashes else ()
     return (

@@ -144,5 +144,5 @@ def _path(value: object) -> str:
         raise TypeError("not a text")
     os.fsencode(value)
     if "\0" in value:
-        raise ValueError("a path has no null character")
+        raise ValueError("a path cannot contain a null character")
     return value

@@ -219,8 +219,8 @@ class Users:
 
 def _not_as_root(app: App) -> str:
     return (
-        "an app that came by the API does not run as root; name a user for it in the config file "
-        f"(apps: {{{app.name}: {{user: NAME}}}}), or for all by RUNTIME_APP_USERS=*=NAME"
+        "an app deployed by the API does not run as root; name a user for it in the config "
+        f"file (apps: {{{app.name}: {{user: NAME}}}}), or for all by RUNTIME_APP_USERS=*=NAME"
     )
 
 

@@ -37,7 +37,7 @@ def find_place(setting: str, *, mount: str = _MOUNT) -> Place:
         return Place(None, reason="RUNTIME_CGROUP is off")
     folder = _delegated(mount) if setting == _AUTO else setting
     if folder is None:
-        reason = "no cgroup is delegated to the runtime: Delegate=yes in a unit of systemd does it"
+        reason = "no cgroup is delegated to the runtime: set Delegate=yes in its systemd unit"
         return Place(None, reason=reason)
     try:
         controllers = _read(f"{folder}/cgroup.controllers").split()

@@ -222,7 +222,7 @@ class Sandboxes:
         if made.denied:
             self._warn_once(
                 "sandbox.write_denied",
-                "paths of `write` are ignored: they hold, or lie in, what is not the app's",
+                "paths of `write` are ignored: they contain, or are in, what is not the app's",
                 app=app.key,
                 paths=list(made.denied),
             )
@@ -249,7 +249,7 @@ class Sandboxes:
         if missing:
             self._warn_once(
                 "sandbox.write_missing",
-                "paths of `write` do not exist, so that workers cannot write there",
+                "paths of `write` do not exist, so workers cannot write there",
                 app=app.key,
                 paths=missing,
             )
@@ -279,7 +279,7 @@ class Sandboxes:
     def _on_crowded(self, folder: str, count: int) -> None:
         self._warn_once(
             "sandbox.crowded",
-            "apps can read nothing in a folder: it has too many entries to be listed, and holds "
+            "apps can read nothing in a folder: it has too many entries to be listed, and contains "
             "what is not theirs",
             folder=folder,
             entries=count,

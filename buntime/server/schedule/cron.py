@@ -191,7 +191,7 @@ class Cron:
         jobs = app.manifest.cron if app is not None else ()
         job = next((each for each in jobs if each.name == run.key.name), None)
         if app is None or job is None:
-            self._end(run, began_s, "failed", "the app has no such job any more")
+            self._end(run, began_s, "failed", "the app no longer has this job")
             return
         run.job, run.version = job, app.version
         try:
@@ -249,7 +249,7 @@ class Cron:
         if ended.result == "missed":
             self._log.warn("cron.missed", "job was not run when it was due", **fields)
         else:
-            self._log.warn("cron.overlapped", "job is due while it still runs", **fields)
+            self._log.warn("cron.overlapped", "job is due, but still runs", **fields)
 
     def _note(self, key: JobKey, ended: Ended) -> None:
         self.counts[key, ended.result] += 1

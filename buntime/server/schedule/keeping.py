@@ -98,7 +98,7 @@ class Keeping:
             self._has_warned = True
             self._warn(
                 "cron.not_kept",
-                "what jobs have done is not kept: after a restart those with `catchUp` do not",
+                "runs of jobs cannot be recorded: after a restart `catchUp` has no effect",
                 error=str(fault),
             )
 

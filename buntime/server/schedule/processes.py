@@ -154,7 +154,7 @@ class Processes:
         if lacking and lacking != self._reported:
             self._log.error(
                 "process.no_room",
-                "processes of apps do not start: they may have half of RUNTIME_POOL_SIZE",
+                "processes of apps do not start: they may use half of RUNTIME_POOL_SIZE",
                 processes=[f"{key.app}:{key.name}" for key in lacking],
                 most=self._keeper.most,
             )

@@ -163,6 +163,6 @@ class AppLogs:
         return None
 
     def _failed(self, folder: str, exc: OSError | None) -> Record:
-        text = "apps' logs cannot be written to files: their last lines are in memory alone"
+        text = "apps' logs cannot be written to files; their last lines are only in memory"
         fields = {"folder": folder, "error": exc.strerror if exc else None}
         return Record(self.clock(), WARN, "log.files_failed", text, fields)

@@ -70,7 +70,7 @@ class LineOutput:
         text = f"buntime: cannot {verb} the log {self.name}: {exc.strerror}"
         # With the log gone, stderr is the last place to report it; if that fails too there is none.
         with contextlib.suppress(OSError):
-            os.write(STDERR_FD, f"{text}; will go on trying\n".encode(errors="backslashreplace"))
+            os.write(STDERR_FD, f"{text}; will keep trying\n".encode(errors="backslashreplace"))
 
 
 class LogStream(LineOutput):

@@ -192,7 +192,7 @@ class Sender:
             if outcome.rejected:
                 self._error = outcome.error
             return True
-        self._error = outcome.error or f"it answers with {outcome.status}"
+        self._error = outcome.error or f"it answered with {outcome.status}"
         now = time.monotonic()
         pause = pause_s(outcome, queue.tries, now=time.time(), luck=random.random())
         if outcome.is_final or now + pause > batch.since + GIVE_UP_S:
@@ -249,7 +249,7 @@ class Sender:
             "otlp.failed",
             "traces and logs do not reach the collector",
             endpoint=self._collector.endpoint,
-            error=error or "it takes less than there is",
+            error=error or "it takes less than is sent",
             lost=lost,
         )
 

@@ -271,7 +271,7 @@ def test_not_as_root(tmp_path: Path) -> None:
         for manifest in ({}, {"user": "root"}, {"user": "0:0"}):
             answer = put(runtime, "audit", audit("one", **manifest))
             assert refused(answer) == (422, "plugin_failed")
-            assert "came by the API does not run as root" in answer.error["message"]
+            assert "deployed by the API does not run as root" in answer.error["message"]
         assert "audit" not in plugins_of(runtime)
 
 

@@ -484,7 +484,7 @@ def test_what_of_an_entrypoint_is_served(apps: Fixture, written: str, file: str)
     [
         ("flask:app", "is not in {root}/a/shop; looked for flask.py, flask/__init__.py; correct"),
         ("gone.py:app", "entrypoint 'gone.py:app' is not a file in"),
-        ("index.html:app", "only a Python file has something to choose; name the page alone"),
+        ("index.html:app", "only a Python file has names to choose from; name the page alone"),
     ],
 )
 def test_what_of_no_entrypoint_is_served(apps: Fixture, written: str, message: str) -> None:
@@ -528,7 +528,7 @@ def test_an_entrypoint_outside(apps: Fixture, target: str) -> None:
     apps.write("secret.py")
     folder = apps.write("a/shop/x.txt").parent
     (folder / "index.py").symlink_to(target)
-    assert "lies outside" in faulty(apps, "shop")
+    assert "is outside of" in faulty(apps, "shop")
 
 
 def test_a_folder_beside_is_outside(apps: Fixture) -> None:
@@ -536,7 +536,7 @@ def test_a_folder_beside_is_outside(apps: Fixture) -> None:
     apps.write("a/shop-secrets/index.py")
     (apps.root / "a/shop").mkdir()
     (apps.root / "a/shop/index.py").symlink_to("../shop-secrets/index.py")
-    assert "lies outside" in faulty(apps, "shop")
+    assert "is outside of" in faulty(apps, "shop")
 
 
 def test_an_entrypoint_linked_inside(apps: Fixture) -> None:

@@ -278,7 +278,7 @@ def test_hostile_data(host: Host, empty: Host) -> None:
     left = dict(written.left)
     assert left["data/shop/key"] == left["data/shop/up"] == "it is a link"
     assert left["data/shop/fifo"] == "it is not a file"
-    assert "it lies too deep" in left.values()
+    assert "it is nested too deeply" in left.values()
     empty.restore(archive)
     assert (empty.state / "data/shop/line\nbreak").read_text() == "x"
     assert (empty.state / "data/shop" / os.fsdecode(b"\xff\xfe")).read_text() == "x"

@@ -104,7 +104,7 @@ def test_what_cannot_be_removed_whole(tmp_path: Path) -> None:
     (tmp_path / "top").mkdir()
     with small_disk(tmp_path / "top/disk"):
         (tmp_path / "top/file").touch()
-        with pytest.raises(OSError, match="cannot be removed whole"):
+        with pytest.raises(OSError, match="cannot be removed completely"):
             remove_whole(str(tmp_path / "top"))
         assert os.listdir(tmp_path / "top") == ["disk"]
     remove_whole(str(tmp_path / "top"))

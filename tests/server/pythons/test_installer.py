@@ -303,7 +303,7 @@ def test_ensurepip(app: App, fake: Fake, version: str) -> None:
     [
         ({"venv": False}, "has no venv to make an environment with"),
         ({"ensurepip": False, "pip": ""}, "has neither ensurepip nor pip"),
-        ({"ensurepip": False, "pip": "21.0"}, "has pip 21.0 and no ensurepip; pip 22.3 can"),
+        ({"ensurepip": False, "pip": "21.0"}, "has pip 21.0 and no ensurepip; pip 22.3 would"),
     ],
 )
 def test_no_tools(app: App, fake: Fake, tools: dict[str, object], said: str) -> None:

@@ -136,7 +136,7 @@ def test_the_lock_changes_meanwhile(app: App, tmp_path: Path) -> None:
     """An environment matches its lock file, or there is none."""
     write_pylock(app)
     environ = with_uv(tmp_path / "bin", f"echo >> {app.dir}/pylock.toml")
-    with pytest.raises(ManifestError, match="has changed meanwhile"):
+    with pytest.raises(ManifestError, match="changed in the meantime"):
         Installer(environ=environ).ensure(app, BASE)
 
 

@@ -94,7 +94,7 @@ def test_stream_whose_reader_left(capfd: pytest.CaptureFixture[str]) -> None:
     os.close(writer)
     assert stream.lost_lines == 3
     assert capfd.readouterr().err == (
-        f"buntime: cannot write the log on descriptor {writer}: Broken pipe; will go on trying\n"
+        f"buntime: cannot write the log on descriptor {writer}: Broken pipe; will keep trying\n"
     )
 
 
@@ -244,7 +244,7 @@ def test_full_disk(log_file: OpenLog, tmp_path: Path, capfd: pytest.CaptureFixtu
         file.close()
     assert file
     assert file.lost_lines == 6
-    line = f"buntime: cannot write the log {path}: No space left on device; will go on trying\n"
+    line = f"buntime: cannot write the log {path}: No space left on device; will keep trying\n"
     assert capfd.readouterr().err == line * 2
 
 

@@ -142,7 +142,7 @@ def test_refused(status: int) -> None:
         sender.put_span(SPAN)
         taken.wait_for(spans=1)
     [told] = warnings.told
-    assert (told["lost"], told["error"]) == (1, f"it answers with {status}")
+    assert (told["lost"], told["error"]) == (1, f"it answered with {status}")
     assert "s3cret" not in str(told)
     assert (sender.sent, sender.lost) == (1, 1)
 
