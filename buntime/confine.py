@@ -119,7 +119,7 @@ def _get_ready() -> None:
     except ImportError as exc:
         raise NotConfined(
             f"the sandbox needs _ctypes, which {sys.executable} cannot load ({exc}); if it was "
-            "built without libffi, take another Python, or write `sandbox: off`"
+            "built without libffi, use another Python, or write `sandbox: off`"
         ) from exc
     except OSError as exc:
         raise _failed(exc.errno, "_ctypes") from exc

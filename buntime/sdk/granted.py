@@ -23,8 +23,8 @@ def secret(name: str) -> str:
         inherited = posix.environ.get(name.encode("utf-8", "surrogateescape"))
         if inherited is None:
             raise LookupError(
-                f"the app has no secret {name}; name it in `secrets` of its manifest, and give its "
-                "value by `buntime secrets set`"
+                f"the app has no secret {name}; name it in `secrets` of its manifest, and set "
+                "its value with `buntime secrets set`"
             )
         return inherited.decode("utf-8", "surrogateescape")
     return value

@@ -53,7 +53,7 @@ class HookRequest(Request):
 
     def _take(self) -> None:
         raise RuntimeError(
-            "there is no body here: on_request gets it, where the manifest says `body: true`"
+            "there is no body here: on_request gets it, if the manifest says `body: true`"
         )
 
 

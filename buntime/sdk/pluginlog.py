@@ -83,4 +83,4 @@ def _stack(exc_info: Any) -> str:
 
         return "".join(traceback.format_exception(type(exc), exc, exc.__traceback__)).rstrip()
     except Exception as broken:  # noqa: BLE001  # a plugin's own exceptions and loaders
-        return f"{_text(exc, repr)} ({_text(broken, repr)} while its stack was told)"
+        return f"{_text(exc, repr)} ({_text(broken, repr)} while its stack was formatted)"

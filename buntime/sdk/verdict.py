@@ -63,7 +63,7 @@ class Continue:
             "until": None if until is None else _time_s(until),
         }
         if cache_s is None and (fields["vary"] or any_path):
-            raise ValueError("vary and any_path tell how a verdict is kept: give cache_s too")
+            raise ValueError("vary and any_path say how a verdict is cached: give cache_s too")
         self.message = {name: value for name, value in fields.items() if value is not None}
 
     def __repr__(self) -> str:
@@ -75,7 +75,7 @@ def _headers(headers: Mapping[str, str | None]) -> dict[str, str | None]:
     for name, value in headers.items():
         ((key, checked),) = Headers([(name, "" if value is None else value)]).items()
         if key in _FRAMING:
-            raise ValueError(f"header {name!r}: it belongs to the connection, and is not a hook's")
+            raise ValueError(f"header {name!r}: it belongs to the connection; a hook cannot set it")
         fields[key] = None if value is None else checked
     return fields
 
@@ -103,15 +103,15 @@ def _check_json(value: Any, where: str) -> None:
     if isinstance(value, dict):
         for key, inner in value.items():
             if not isinstance(key, str):
-                raise TypeError(f"{where} has the key {key!r}, and JSON only text as keys")
+                raise TypeError(f"{where} has the key {key!r}, but keys in JSON are text")
             _check_json(inner, f"{where}[{key!r}]")
     elif isinstance(value, (list, tuple)):
         for inner in value:
             _check_json(inner, where)
     elif isinstance(value, float) and not -1e308 <= value <= 1e308:
-        raise ValueError(f"{where} is {value!r}, which JSON cannot say")
+        raise ValueError(f"{where} is {value!r}, which JSON cannot hold")
     elif value is not None and not isinstance(value, (str, int, float)):
-        raise TypeError(f"{where} is of type {type(value).__name__}, which JSON cannot say")
+        raise TypeError(f"{where} is of type {type(value).__name__}, which JSON cannot hold")
 
 
 def _cache_s(cache_s: float) -> float:
@@ -126,7 +126,7 @@ def _texts(values: Iterable[str], what: str) -> list[str]:
     texts = list(values)
     for each in texts:
         if not isinstance(each, str):
-            raise TypeError(f"{what} is a list of texts; {each!r} is none")
+            raise TypeError(f"{what} is a list of texts; {each!r} is not a text")
     return texts
 
 

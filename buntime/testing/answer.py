@@ -38,7 +38,7 @@ class Answer:
             return json.loads(self.body)
         except ValueError as exc:
             kind = self.headers.get("content-type", "no content type")
-            raise ValueError(f"the answer is no JSON ({kind}): {self.body[:200]!r}") from exc
+            raise ValueError(f"the answer is not JSON ({kind}): {self.body[:200]!r}") from exc
 
     def __repr__(self) -> str:
         return f"<Answer {self.status} {phrase_of(self.status)}, {len(self.body)} bytes>"

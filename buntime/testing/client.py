@@ -198,7 +198,9 @@ class Client:
         target = target_of(url, params, self.base)
         sent = self._send(method, target, given, body)
         if isinstance(sent, Answer):
-            raise TypeError(f"{method} {url} has a whole answer of the runtime; use client.request")
+            raise TypeError(
+                f"{method} {url} is answered by the runtime as a whole; use client.request"
+            )
         return Stream(self, sent)
 
     def websocket(

@@ -23,7 +23,7 @@ def target_of(url: str, params: Pairs | None, base: str) -> str:
         path, query = parts.path or "/", parts.query
     else:
         if url and not url.startswith(("/", "?")):
-            raise ValueError(f'a path begins with "/", and {url!r} does not')
+            raise ValueError(f'a path begins with "/", but {url!r} does not')
         path, _, query = url.partition("?")
         path = base + path or "/"
     if params is not None:

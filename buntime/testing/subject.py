@@ -113,7 +113,7 @@ def _found(path: Path, shown: str) -> App:
     folder.look()
     app = folder.found
     if not isinstance(app, App):
-        raise AppNotLoaded(app.error if isinstance(app, Fault) else f"{shown}: no app is there")
+        raise AppNotLoaded(app.error if isinstance(app, Fault) else f"{shown}: there is no app")
     return app
 
 
@@ -144,8 +144,8 @@ def _module_of(given: Any, websocket: Any) -> ModuleType:
         pass
     elif not callable(given):
         raise AppNotLoaded(
-            f"{what_is(given)} is no app; give a folder, a fetch function, a WSGI or ASGI app, a "
-            "dict of routes, or a module"
+            f"{what_is(given)} is not an app; give a folder, a fetch function, a WSGI or ASGI "
+            "app, a dict of routes, or a module"
         )
     elif _takes_a_request(given):
         module.fetch = given  # type: ignore[attr-defined]  # the same
