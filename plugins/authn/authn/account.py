@@ -50,7 +50,7 @@ class _Invitation:
         if user is None:
             return _no_link(request)
         if password != posted(request, "again"):
-            return self._form(request, user, token, "These are two different passwords.", 400)
+            return self._form(request, user, token, "The two passwords differ.", 400)
         try:
             taken = self._app.users.take_link(token, password)
         except passwords.WeakPassword as exc:
@@ -71,7 +71,7 @@ class _Invitation:
             button="Set the password",
             token=token,
         )
-        words = pages.paragraph(f"For {user.name}: {passwords.LENGTH_MIN} characters at least.")
+        words = pages.paragraph(f"For {user.name}: at least {passwords.LENGTH_MIN} characters.")
         return pages.page(
             request.base, "Set a password", pages.wrong(problem), words, form, status=status
         )
@@ -104,7 +104,7 @@ class _Account:
         if user is None:
             return self.show(request, *_WRONG_PASSWORD)
         if new != posted(request, "again"):
-            return self.show(request, "These are two different passwords.", 400)
+            return self.show(request, "The two passwords differ.", 400)
         try:
             self._app.users.set_password(user.name, new)
         except passwords.WeakPassword as exc:
@@ -123,12 +123,12 @@ class _Account:
         form = pages.form(
             f"{base}/account/factor/confirm",
             pages.field("code", "Its code", inputmode="numeric", autocomplete="one-time-code"),
-            button="Have a second factor",
+            button="Set up a second factor",
             token=kept,
         )
         words = pages.paragraph("Enter this key into your authenticator app, then its code here:")
         key = f"<p><code>{pages.text(secret)}</code></p>"
-        open_it = f'<p><a href="{pages.text(uri)}">Open it in an app of this device</a></p>'
+        open_it = f'<p><a href="{pages.text(uri)}">Open it in an app on this device</a></p>'
         return pages.page(base, "Second factor", words, key, open_it, form)
 
     def confirm_factor(self, request: Request) -> Response:
@@ -136,10 +136,10 @@ class _Account:
         flow = self._app.flows.find(token)
         user = self._user(session) if session is not None else None
         if flow is None or user is None or flow.get("of") != user.name:
-            return self.show(request, "This page is too old.", 400)
+            return self.show(request, "This page has expired.", 400)
         step = secondfactor.step_of(flow["factor"], posted(request, "code"), self._app.clock())
         if step is None:
-            return self.show(request, "That was not the code of now. Begin again.", 400)
+            return self.show(request, "That was not the current code. Start again.", 400)
         self._app.flows.end(token)
         self._app.users.set_totp(user.name, flow["factor"], step)
         self._app.sessions.end_user(user.name)
@@ -180,7 +180,7 @@ class _Account:
         return None
 
 
-_WRONG_PASSWORD = ("That was not your password, or there were too many wrong ones.", 403)
+_WRONG_PASSWORD = ("That was not your password, or there were too many failed attempts.", 403)
 
 
 def _password_form(base: str) -> list[str]:
@@ -197,12 +197,14 @@ def _password_form(base: str) -> list[str]:
 def _factor_form(base: str, user: User) -> list[str]:
     has = user.totp is not None
     action = f"{base}/account/factor/remove" if has else f"{base}/account/factor"
-    words = "You have one." if has else "Codes of an authenticator app, beside the password."
+    words = (
+        "You have one." if has else ("Codes of an authenticator app, in addition to the password.")
+    )
     entry = pages.field("password", "Password", key="factor-password", **_OLD)
     form = pages.form(action, entry, button="Remove it" if has else "Set one up")
     return ["<h2>Second factor</h2>", pages.paragraph(words, quiet=True), form]
 
 
 def _no_link(request: Request) -> Response:
-    words = "This link was used, or is too old. Ask who has sent it for another one."
-    return pages.page(request.base, "This link opens nothing", pages.wrong(words), status=404)
+    words = "This link was used already, or has expired. Ask whoever sent it for a new one."
+    return pages.page(request.base, "This link is not valid", pages.wrong(words), status=404)

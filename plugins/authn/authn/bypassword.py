@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from buntime.plugin import Response
 
 _SECOND_S = 300.0  # to type the code in
-_WRONG = "This is not the name and password of a user."
+_WRONG = "The name or the password is wrong."
 
 
 class ByPassword:
@@ -75,7 +75,7 @@ class ByPassword:
             return late
         if user is None or user.is_disabled or not self._is_code(user, posted(request, "code")):
             self._on_wrong(request, data["user"])
-            return self._ask_for_code(request, problem="This is not the code of now.", status=401)
+            return self._ask_for_code(request, problem="This is not the current code.", status=401)
         self._app.throttle.on_right(_address(request), _key(user.name))
         return self._ways.finish(request, flow, data, user.identity(), "password")
 
@@ -87,7 +87,7 @@ class ByPassword:
         wait_s = self._app.throttle.wait_s(_address(request), _key(name), self._app.clock())
         if not wait_s:
             return None
-        words = f"Too many wrong tries. Wait {wait_s:.0f} seconds."
+        words = f"Too many failed attempts. Wait {wait_s:.0f} seconds."
         answer = self._ways.choose(request, problem=words, name=name, status=429)
         answer.headers.set("retry-after", f"{wait_s:.0f}")
         return answer

@@ -51,7 +51,7 @@ class ByProvider:
         self._app.flows.say(flow, {key: data[key] for key in ("to", "for") if key in data})
         if "code" not in query:
             why = f"{query.get('error')}: {query.get('error_description') or ''}"[:300]
-            return self._ways.choose(request, problem=f"The provider refuses: {why}", status=403)
+            return self._ways.choose(request, problem=f"The provider refused: {why}", status=403)
         try:
             person = client.finish(
                 query["code"], kept, self._ways.redirect_uri(request), query.get("iss") or ""
@@ -65,5 +65,5 @@ class ByProvider:
 
     def _provider_failed(self, request: Request, name: str, fault: ProviderFault) -> Response:
         self._ways.warn("provider %s: %s", name, fault)
-        words = f"{name} does not answer as it should; the log tells more."
+        words = f"{name} did not answer as expected; the log says more."
         return self._ways.choose(request, problem=words, status=502)

@@ -71,7 +71,7 @@ class Client:
     ) -> Person:
         """The user. `issuer` is the answer's `iss`. Raises ProviderFault."""
         if issuer and self.provider.kind == "oidc" and issuer.rstrip("/") != self.provider.issuer:
-            raise ProviderFault(f"the answer is of {issuer[:_TEXT_MAX]}, which was not asked")
+            raise ProviderFault(f"the answer is from {issuer[:_TEXT_MAX]}, which was not asked")
         form = {
             "grant_type": "authorization_code",
             "code": code,
@@ -122,7 +122,7 @@ class Client:
                 nonce={"essential": True, "value": nonce},
             ).validate(token.claims)
         except (JoseError, ValueError, TypeError) as exc:
-            raise ProviderFault(f"the ID token is not to be believed: {exc}") from exc
+            raise ProviderFault(f"the ID token is not valid: {exc}") from exc
         claims: dict[str, Any] = dict(token.claims)
         audience = claims["aud"]
         others = isinstance(audience, list) and len(audience) > 1
@@ -137,10 +137,12 @@ class Client:
             if self._found and time.monotonic() - self._found_at < _DISCOVERED_S:
                 return self._found
         url = f"{self.provider.issuer}/.well-known/openid-configuration"
-        found = _mapping(get_json(url), "what it says of itself")
+        found = _mapping(get_json(url), "what it says about itself")
         issuer = found.get("issuer")
         if not isinstance(issuer, str) or issuer.rstrip("/") != self.provider.issuer:
-            raise ProviderFault(f"{url}: its issuer is {str(issuer)[:_TEXT_MAX]}, which is another")
+            raise ProviderFault(
+                f"{url}: its issuer is {str(issuer)[:_TEXT_MAX]}, which is a different one"
+            )
         with self._lock:
             self._found, self._found_at = found, time.monotonic()
         return found
@@ -152,7 +154,7 @@ class Client:
     def _endpoint(self, name: str) -> str:
         url = self._discover().get(name)
         if not isinstance(url, str) or not _is_as_safe(url, self.provider.issuer):
-            raise ProviderFault(f"{name} is missing, or no https:// URL")
+            raise ProviderFault(f"{name} is missing, or not an https:// URL")
         return url
 
     def _key_set(self, *, anew: bool = False) -> Any:
@@ -172,7 +174,7 @@ class Client:
         headers = {"Authorization": f"Bearer {tokens.get('access_token')}"}
         found = _mapping(get_json(self._endpoint("userinfo_endpoint"), headers), "the user")
         if found.get("sub") != claims["sub"]:  # OpenID Connect Core 5.3.2
-            raise ProviderFault("what it says of the user is about another one")
+            raise ProviderFault("what it says about the user is about another one")
         return found
 
     def _by_user_endpoint(self, tokens: Any) -> Person:
@@ -189,7 +191,7 @@ class Client:
         if isinstance(user, int) and not isinstance(user, bool):
             user = str(user)
         if not isinstance(user, str) or not user or not user.isprintable() or len(user) > _TEXT_MAX:
-            raise ProviderFault(f"it does not tell {provider.user_claim} of the user")
+            raise ProviderFault(f"it does not report {provider.user_claim} of the user")
         is_oidc_email = provider.kind == "oidc" and provider.user_claim == "email"
         if is_oidc_email and claims.get("email_verified") not in (True, "true"):
             raise ProviderFault("it has not verified the e-mail address, so anybody could claim it")

@@ -20,13 +20,13 @@ class WeakPassword(Exception):
 def check_strength(password: str, *names: str) -> None:
     """It must not be one of `names`, which are the user's. Raises WeakPassword."""
     if len(password) < LENGTH_MIN:
-        raise WeakPassword(f"Take at least {LENGTH_MIN} characters.")
+        raise WeakPassword(f"Use at least {LENGTH_MIN} characters.")
     if len(password) > LENGTH_MAX:
-        raise WeakPassword(f"Take at most {LENGTH_MAX} characters.")
+        raise WeakPassword(f"Use at most {LENGTH_MAX} characters.")
     if password.casefold() in {name.casefold() for name in names if name}:
-        raise WeakPassword("Take something else than your name.")
+        raise WeakPassword("Use something other than your name.")
     if len(set(password)) < 4:
-        raise WeakPassword("Take more than three different characters.")
+        raise WeakPassword("Use more than three different characters.")
 
 
 def hash_password(password: str) -> str:

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 
 _CODE_S = 30.0
-_OLD = "This page is too old, or this browser keeps no cookies."
+_OLD = "This page has expired, or this browser keeps no cookies."
 
 
 class Ways:

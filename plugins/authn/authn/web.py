@@ -75,7 +75,7 @@ class Web:
             status = 405 if known else 404
             return pages.page(request.base, "There is no such page", status=status)
         if method == "POST" and not is_own_form(request):
-            return pages.page(request.base, "This form is of another site", status=403)
+            return pages.page(request.base, "This form is from another site", status=403)
         return answer(request)
 
     def _begin(self, request: Request) -> Response:
@@ -147,10 +147,10 @@ class Web:
         to = safe_path(request.query.get("to"))
         if self._ways.session_of(request) is not None:
             return Response.redirect(to, 303, [("cache-control", "no-store")])
-        why = "Your browser has not kept the cookie by which you would be known here."
+        why = "Your browser did not keep the cookie that identifies you here."
         hint = "Allow cookies for this site"
         if request.scheme == "https":
-            hint += ", and see that it is asked for by https in all places"
+            hint += ", and make sure that it is always opened with https"
         parts = [pages.wrong(why), pages.paragraph(f"{hint}, then sign in again.")]
         again = f"{request.base}/sign-in?{urlencode({'to': to})}"
         return pages.page(

@@ -24,20 +24,20 @@ def shown(value: Any) -> str:
 def a_key(value: Any) -> bytes:
     """A key, encoded."""
     if not isinstance(value, bytes):
-        raise invalid(f"a key comes encoded, by buntime.tuples, not as {type(value).__name__}")
+        raise invalid(f"a key must be encoded by buntime.tuples, not {type(value).__name__}")
     try:
         key = decode(value)
     except ValueError as exc:
         raise invalid(str(exc)) from None
     if not key:
-        raise invalid("a key has one element at least")
+        raise invalid("a key has at least one element")
     return value
 
 
 def a_bound(value: Any) -> bytes:
     """A bound of a range of keys."""
     if not isinstance(value, bytes) or len(value) > KEY_MAX_BYTES + 1:
-        raise invalid("the bounds of a range are bytes, as of encoded keys")
+        raise invalid("the bounds of a range are bytes, like encoded keys")
     return value
 
 
@@ -75,7 +75,7 @@ def a_version(value: Any) -> int | None:
 def a_name(value: Any, what: str = "a queue") -> str:
     """The name of a queue or the like. Raises ServiceError."""
     if not isinstance(value, str) or not 0 < len(value) <= QUEUE_NAME_MAX:
-        raise invalid(f"{what} is named by a text of 1 to {QUEUE_NAME_MAX} characters")
+        raise invalid(f"the name of {what} is a text of 1 to {QUEUE_NAME_MAX} characters")
     if any("\ud800" <= letter <= "\udfff" for letter in value):
         raise invalid(f"the name of {what} has a lone surrogate")
     return value

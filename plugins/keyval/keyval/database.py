@@ -104,7 +104,7 @@ class Database:
             raise ServiceError(
                 DISK,
                 f"{self.path} has version {version} of the schema, this keyval knows "
-                f"{len(MIGRATIONS)}; run the newer keyval that has written it",
+                f"{len(MIGRATIONS)}; run the newer keyval that wrote it",
             )
         for number in range(version, len(MIGRATIONS)):
             with self.writing():
@@ -123,7 +123,7 @@ def _locked(path: Path) -> Any:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:
         file.close()
-        raise ServiceError(DISK, f"another process writes beside {path}; end it first") from None
+        raise ServiceError(DISK, f"another process holds {path}; end it first") from None
     return file
 
 

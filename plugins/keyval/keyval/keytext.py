@@ -32,7 +32,7 @@ def key_of(text: str, *, may_be_empty: bool = False) -> bytes:
     if not isinstance(elements, list):
         raise invalid('a key is a JSON list such as ["user", 7]')
     if not elements and not may_be_empty:
-        raise invalid("a key has one element at least")
+        raise invalid("a key has at least one element")
     try:
         return encode(tuple(map(_element, elements)))
     except (TypeError, ValueError) as exc:

@@ -30,7 +30,9 @@ def mutate(change: Change, mutation: Any) -> None:
     how, count = _MUTATIONS.get(word, (None, 0))
     if how is None or len(arguments) != count:
         known = ", ".join(f"{name} ({count})" for name, (_, count) in _MUTATIONS.items())
-        raise invalid(f"no mutation is {shown(word)} with {len(arguments)} arguments; {known} are")
+        raise invalid(
+            f"there is no mutation {shown(word)} with {len(arguments)} arguments; there are {known}"
+        )
     how(change, *arguments)
 
 
@@ -70,7 +72,7 @@ def _append(change: Change, key: Any, item: Any) -> None:
     elif isinstance(value, list) and not isinstance(item, bytes):
         value.append(item)
     else:
-        raise invalid("append takes bytes where bytes are, and JSON where a list is")
+        raise invalid("append takes bytes for a value of bytes, and JSON for a list")
     _put_again(change, key, value, entry and entry.expires)
 
 
@@ -93,8 +95,8 @@ def _there(change: Change, key: Any) -> Entry | None:
         change.reread_bytes += len(entry.data)
         if change.reread_bytes > REREAD_MAX_BYTES:
             raise invalid(
-                f"the mutations of one transaction change more than {REREAD_MAX_BYTES} bytes by "
-                "what is there; make several transactions of them"
+                f"the mutations of one transaction modify more than {REREAD_MAX_BYTES} bytes of "
+                "existing values; split them into several transactions"
             )
     return entry
 

@@ -225,12 +225,12 @@ class Store:
         size = space.bytes + change.bytes
         if change.bytes > 0 and size > self.limits.space_bytes:
             raise full(
-                f"{space.name} would hold {size} bytes, {self.limits.space_bytes} are the most; "
-                "delete something, or raise `spaceMb`"
+                f"{space.name} would hold {size} bytes, but {self.limits.space_bytes} are the "
+                "most; delete something, or raise `spaceMb`"
             )
         count = space.messages + change.messages
         if change.messages > 0 and count > self.limits.queue_entries:
             raise full(
-                f"the queues of {space.name} would hold {count} messages, "
+                f"the queues of {space.name} would hold {count} messages, but "
                 f"{self.limits.queue_entries} are the most; take some, or raise `queueEntries`"
             )

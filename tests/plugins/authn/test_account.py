@@ -54,7 +54,7 @@ def test_from_an_invitation_to_a_session(made: Make) -> None:
         form = {"token": token, "password": password, "again": again or password}
         return browser.post(f"{HERE}{BASE}/invitation", form)
 
-    assert "two different" in take(PASSWORD, "another one").problem
+    assert "two passwords differ" in take(PASSWORD, "another one").problem
     assert "at least" in take("short").problem
     assert take(PASSWORD).title == "Your password is set"
     assert take("another password").status == 404
@@ -175,7 +175,7 @@ def test_a_change_of_the_password_ends_all_sessions(made: Make) -> None:
         return browser.post(f"{ACCOUNT}/password", {**form, **changed})
 
     assert change(password="wrong").status == 403
-    assert "two different" in change(again="x").problem
+    assert "two passwords differ" in change(again="x").problem
     assert "at least" in change(new="x", again="x").problem
     assert change().title == "Your password is changed"
     assert not is_in(browser)

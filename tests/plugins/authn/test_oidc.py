@@ -159,7 +159,7 @@ def test_a_refusal(made: Make, provider: Provider) -> None:
     page = browser.get(f"{HERE}{BASE}/callback?state={state}&error=access_denied<script>")
     assert (page.status, page.problem) == (
         403,
-        "The provider refuses: access_denied<script>: ",
+        "The provider refused: access_denied<script>: ",
     )
     assert "<script>" not in page.text
 

@@ -48,7 +48,7 @@ def test_wrong_ones_are_told_the_same(made: Make, name: str, password: str) -> N
     signing.add()
     signing.app.users.add({"name": "invited"})
     page = sign_in(Browser(signing), name=name, password=password)
-    assert (page.status, page.problem) == (401, "This is not the name and password of a user.")
+    assert (page.status, page.problem) == (401, "The name or the password is wrong.")
     assert signing.warnings == [f"wrong password for {name!r} from 203.0.113.7"]
 
 

@@ -131,7 +131,7 @@ def test_one_writer(tmp_path: Path) -> None:
     process = writer(tmp_path)
     assert process.stdout is not None
     process.stdout.readline()
-    with pytest.raises(ServiceError, match="another process writes"):
+    with pytest.raises(ServiceError, match="another process holds"):
         Database(tmp_path / "keyval.db")
     process.kill()
     process.wait()

@@ -58,7 +58,7 @@ def test_a_transaction_reads_large_values_again_within_a_bound(kept: Kept) -> No
     change = kv.atomic()
     for _ in range(REREAD_MAX_BYTES // 50_000 + 1):
         change.append(("list",), 1)
-    with pytest.raises(ServiceError, match="make several transactions") as caught:
+    with pytest.raises(ServiceError, match="split them into several transactions") as caught:
         change.commit()
     assert caught.value.code == "invalid"
     assert kv.get(("list",)) == ["x" * 50_000]
