@@ -82,7 +82,7 @@ NETWORK = Section(
             "ClusterIssuer of cert-manager for the Ingress, whose certificate goes into a Secret",
             Question("ClusterIssuer of cert-manager", _HAS_INGRESS),
         ),
-        Row("certManager.issuer", "", NAME, "Issuer of this namespace, in the place of that"),
+        Row("certManager.issuer", "", NAME, "Issuer of this namespace, instead of that"),
         Row("httpRoute.enabled", False, FLAG, "whether there is an HTTPRoute of the Gateway API"),
         Row(
             "httpRoute.parentRefs",

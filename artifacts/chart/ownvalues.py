@@ -77,7 +77,7 @@ WORKLOAD = Section(
             "when it is pulled",
         ),
         Row("image.pullSecrets", [], many(NAME), "names of Secrets for its registry"),
-        Row("nameOverride", "", or_empty(DNS_LABEL), "in the place of the chart's name"),
+        Row("nameOverride", "", or_empty(DNS_LABEL), "instead of the chart's name"),
         Row("fullnameOverride", "", or_empty(DNS_LABEL), "name of all objects"),
         Row(
             "platform",
@@ -128,7 +128,7 @@ WORKLOAD = Section(
             FLAG,
             "whether several pods go to several nodes, if they can",
         ),
-        Row("topologySpread.constraints", [], FREE_LIST, "constraints in the place of those"),
+        Row("topologySpread.constraints", [], FREE_LIST, "constraints instead of those"),
         Row("nodeSelector", {}, STRINGS, "labels of nodes"),
         Row("tolerations", [], FREE_LIST, "taints of nodes that do not matter"),
         Row("affinity", {}, FREE, "affinity of the pods"),
@@ -190,7 +190,7 @@ STATE = Section(
             "state.existingClaim",
             "",
             NAME,
-            "a claim that is there, in the place of one for each pod",
+            "a claim that is there, instead of one for each pod",
         ),
         Row("state.annotations", {}, STRINGS, "annotations of the claim"),
     ),
@@ -284,10 +284,8 @@ SECRETS = Section(
         Row(
             "config", {}, FREE, "content of the config file: apps, access, plugins; docs/config.md"
         ),
-        Row(
-            "configFrom.configMap", "", NAME, "ConfigMap with the config file, in the place of that"
-        ),
-        Row("configFrom.secret", "", NAME, "Secret with the config file, in the place of that"),
+        Row("configFrom.configMap", "", NAME, "ConfigMap with the config file, instead of that"),
+        Row("configFrom.secret", "", NAME, "Secret with the config file, instead of that"),
         Row("configFrom.key", "buntime.config.yaml", KEY_IN_SECRET, "its key there"),
     ),
 )

@@ -26,7 +26,7 @@ class ConfigError(UsageError):
 
     def __init__(self, faults: Sequence[str]) -> None:
         more = len(faults) - 1
-        rest = f" (and {more} more; buntime config check tells all)" if more else ""
+        rest = f" (and {more} more; buntime config check lists all)" if more else ""
         super().__init__(f"{faults[0]}{rest}")
         self.faults = tuple(faults)
 
@@ -115,7 +115,7 @@ class StateFault(ServerFault):
 class StateOff(StateFault):
     """The request would store something, and RUNTIME_STATE is none; `instead` says what to do."""
 
-    WHY = "RUNTIME_STATE is none: nothing is kept here, as other replicas would not have it"
+    WHY = "RUNTIME_STATE is none: nothing is kept here, because other replicas would not have it"
 
-    def __init__(self, instead: str = "do it where all replicas have it from") -> None:
+    def __init__(self, instead: str = "do it where all replicas get it from") -> None:
         HttpError.__init__(self, 409, "state_off", f"{self.WHY}; {instead}")

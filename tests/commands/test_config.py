@@ -83,7 +83,7 @@ def test_check_tells_all(place: Place) -> None:
         f"FAULT: {path}:4: plugins.store.options.hosts: 'a' is not a list; write one like [a, b]",
         f"FAULT: {path}:5: plugins.store.grants: store offers no service kvv; did you mean kv?",
         f"FAULT: {path}:6: plugins: there is no plugin stoer; did you mean store?",
-        f"FAULT: {path}: plugins.store.options.token is needed; set it in the config file",
+        f"FAULT: {path}: plugins.store.options.token is required; set it in the config file",
         f"{path}: 5 faults",
     ]
 

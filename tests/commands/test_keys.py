@@ -129,7 +129,7 @@ def test_why_a_key_opens_an_app(ask: Ask, state: Path, capsys: pytest.CaptureFix
     assert row.split(maxsplit=2) == ["visibility", "yes", "the app is public: no key is needed"]
     assert end == "let in"
     code, told = explain("shop", "--key", "reader", "--right", "apps:deploy")
-    assert (code, "has not the right apps:deploy: 403" in told) == (1, True)
+    assert (code, "lacks the right apps:deploy: 403" in told) == (1, True)
     assert "there is no key nobody" in explain("shop", "--key", "nobody")[1]
     assert "there is no app /none" in explain("none")[1]
     assert "to ask about a right, name a key" in explain("shop", "--right", "apps:read")[1]

@@ -39,7 +39,7 @@ class Situation(NamedTuple):
 def explain(found: Situation) -> list[Check]:
     """The checks that a request goes through, in order."""
     if found.visibility == "internal":
-        return [Check("visibility", False, "the app is internal: nobody reaches it by a request")]
+        return [Check("visibility", False, "the app is internal: no client can reach it")]
     checks = [*_of_plugins(found, behind=False), *_of_rules(found)]
     if found.maintenance:
         checks.append(Check("maintenance", False, "the app is closed for a while, by an operator"))
@@ -63,7 +63,9 @@ def _of_rules(found: Situation) -> list[Check]:
     if decision.does == "allow":
         return [Check("rule", True, sentence)]
     if decision.may_sign_in:
-        sentence += "; a rule before it would let in somebody who has signed in: 401, or to sign in"
+        sentence += (
+            "; a rule before it would let in people who have signed in: 401, or sent to sign in"
+        )
     return [Check("rule", False, sentence if decision.may_sign_in else f"{sentence}: 403")]
 
 
@@ -78,14 +80,14 @@ def _of_sign_in(found: Situation) -> list[Check]:
     if found.auth == "none":
         return []
     if found.is_public:
-        return [Check("auth", True, "publicRoutes of the app cover this: nobody need sign in")]
+        return [Check("auth", True, "publicRoutes of the app cover this: no sign-in is needed")]
     if not found.signs_in:
         return [Check("auth", False, "no plugin is enabled that signs people in: 503")]
     if found.identity is not None:
         return [Check("auth", True, "somebody has signed in")]
     if found.auth == "optional":
-        return [Check("auth", None, "the app is told who has signed in, if somebody has")]
-    return [Check("auth", False, "the app wants somebody who has signed in: 401, or to sign in")]
+        return [Check("auth", None, "a sign-in is optional: the app gets the user, if any")]
+    return [Check("auth", False, "the app requires a sign-in: 401, or sent to sign in")]
 
 
 def _of_key(found: Situation) -> list[Check]:
@@ -97,7 +99,9 @@ def _of_key(found: Situation) -> list[Check]:
     if found.key is not None:
         return [*checks, of_right(found.key, "apps:open", found.app, found.now)]
     if found.decision.may_sign_in:
-        why = "without a key: a rule would let in somebody who has signed in: 401, or to sign in"
+        why = (
+            "without a key: a rule would let in people who have signed in: 401, or sent to sign in"
+        )
         return [*checks, Check("key", False, why)]
     return [*checks, Check("key", False, "without a key: 401")]
 
@@ -109,11 +113,11 @@ def of_right(key: KeyRecord, verb: str, app: str, now: float) -> Check:
         return Check("key", False, f"the key {key.name} is {standing}: 401")
     if verb not in caller.verbs:
         roles = ", ".join(key.roles)
-        return Check("key", False, f"the key {key.name} ({roles}) has not the right {verb}: 403")
+        return Check("key", False, f"the key {key.name} ({roles}) lacks the right {verb}: 403")
     globs = ", ".join(key.globs)
     if not may(caller, verb, app):
-        return Check("key", False, f"the key {key.name} covers {globs}, and not {app}: 403")
-    return Check("key", True, f"the key {key.name} has the right {verb} at {globs}")
+        return Check("key", False, f"the key {key.name} covers {globs}, but not {app}: 403")
+    return Check("key", True, f"the key {key.name} has the right {verb} for {globs}")
 
 
 def is_let_in(checks: list[Check]) -> bool:

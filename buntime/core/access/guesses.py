@@ -115,6 +115,6 @@ def _too_many(wait_s: float) -> ClientFault:
     return ClientFault(
         429,
         "too_many_keys",
-        "too many wrong keys have come from this address; no key from there is looked at for now",
+        "too many wrong keys came from this address; its keys are not checked for now",
         headers=(("Retry-After", str(max(1, math.ceil(wait_s)))),),
     )

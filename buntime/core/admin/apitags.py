@@ -26,7 +26,7 @@ def check_match(if_match: str | None, tag: str) -> None:
         raise ClientFault(
             412,
             "precondition_failed",
-            "there is nothing to change: If-Match names a version that is to exist",
+            "there is nothing to change, but If-Match requires that it exists",
         )
     if if_match.strip() == "*":
         return
@@ -34,6 +34,6 @@ def check_match(if_match: str | None, tag: str) -> None:
         raise ClientFault(
             412,
             "precondition_failed",
-            f"it has changed since you read it: If-Match names another ETag than {tag}; "
-            "look at it again",
+            f"it has changed since you read it: its ETag is {tag}, which If-Match does not "
+            "name; read it again",
         )

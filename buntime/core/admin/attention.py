@@ -50,17 +50,17 @@ def of_boot(app: Mapping[str, Any], missing: Iterable[str] = ()) -> Item:
     href = f"/cpanel/apps/{name}"
     names = [*missing]
     if names:
-        text = f"{name} does not load, as it has no value for {', '.join(names[:5])}."
+        text = f"{name} does not load because it has no value for {', '.join(names[:5])}."
         command = f"buntime secrets set {name} {names[0]}"
         return Item(
             "error", "secrets_missing", name, text, "It loads once it has them.", command, href
         )
     if failures >= CRASH_LOOP:
         text = f"{name} has failed to load {counted(failures, 'time')} in a row: {error}"
-        hint = "Visitors get 503. It is tried again by itself, at most a minute apart."
+        hint = "Visitors get 503. The runtime tries again by itself, at least once a minute."
         return Item("error", "app_crash_loop", name, text, hint, f"buntime show {name}", href)
     text = f"{name} does not load: {error}"
-    hint = "It is tried again by itself."
+    hint = "The runtime tries again by itself."
     return Item("error", "app_boot_failed", name, text, hint, f"buntime show {name}", href)
 
 
@@ -86,7 +86,7 @@ def of_deaths(name: str, count: int, why: str) -> Item:
         name,
         f"{count} workers of {name} have failed in the last ten minutes, the last one: "
         f"{first_line(why)}",
-        "Requests that they had in hand have failed, too.",
+        "The requests that they were handling failed, too.",
         f"buntime show {name} --autopsies",
         f"/cpanel/apps/{name}#autopsies",
     )
@@ -133,7 +133,7 @@ def of_closed(why: str) -> Item:
         "all_closed",
         "",
         f"Every app is closed (503): {first_line(why)}",
-        "A plugin that cannot be read may guard anything. Mend it, or remove its folder.",
+        "A plugin that cannot be read may guard anything. Repair it, or remove its folder.",
         "buntime plugins list",
         "/cpanel/plugins",
     )
@@ -173,14 +173,14 @@ def of_data(folder: str, share: float) -> Item:
     is_over = share > 1
     name = folder.replace("+", "/")
     hint = (
-        "Nothing is refused: it goes on writing. Remove what is not needed, or raise dataMax "
+        "Nothing is refused: it can still write. Remove what is not needed, or raise dataMax "
         "before the disk is full."
     )
     return Item(
         "error" if is_over else "warning",
         "data_over" if is_over else "data_filling",
         "" if folder.startswith("plugin+") else name,
-        f"The data of {name} have {share:.0%} of the dataMax that its manifest or operators say.",
+        f"The data of {name} take {share:.0%} of the dataMax that its manifest or operators set.",
         hint,
         "buntime data list",
     )
@@ -214,10 +214,10 @@ def of_state(trouble: str) -> Item:
 
 def of_no_state(jobs: int) -> Item:
     """RUNTIME_STATE is none, by choice; `jobs` of apps do not run by themselves."""
-    text = "This runtime keeps nothing, as one of several replicas (RUNTIME_STATE=none)."
-    hint = "Keys, secrets and the config come from files. What is shown is of this replica alone."
+    text = "This runtime keeps nothing, because it is one of several replicas (RUNTIME_STATE=none)."
+    hint = "Keys, secrets and the config come from files. This page shows this replica only."
     if jobs:
-        hint += f" {jobs} jobs of apps run when somebody asks for them, and not by the clock."
+        hint += f" {jobs} jobs of apps run only when somebody asks for them, not on schedule."
     return Item("info", "state_off", "", text, hint, "", "/cpanel/settings")
 
 
@@ -246,7 +246,7 @@ def of_standstills(count: int, longest_s: float) -> Item:
         "",
         f"The runtime stood still {counted(count, 'time')} in the last ten minutes, for up to "
         f"{longest_s:.1f} s.",
-        "Nobody is answered meanwhile. The log says what it did: loop.slow_turn.",
+        "Meanwhile nobody got an answer. The log says what it did: loop.slow_turn.",
         "buntime logs --level warn",
         "/cpanel/logs?app=%2Bruntime&level=warn",
     )

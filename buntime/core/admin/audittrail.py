@@ -144,15 +144,17 @@ class Walk:
         number, stated = entry.get("number"), entry.get("hash")
         found = hash_of(text_of(entry))
         if not isinstance(number, int) or not isinstance(entry.get("previous"), str):
-            raise Broken("an entry has no number or no hash of the one before")
+            raise Broken("an entry lacks its number or the hash of the entry before it")
         if found != stated:
-            raise Broken(f"entry {number} was changed: its hash is {found}, and {stated} is told")
+            raise Broken(
+                f"entry {number} was changed: its hash is {found}, but {stated} is recorded"
+            )
         if self.newest is None:
             self.newest = (number, found)
         elif number != self._number - 1:
             raise Broken(f"after entry {number} comes entry {self._number}")
         elif found != self._expected:
-            raise Broken(f"entry {number} is not the one that entry {self._number} was put behind")
+            raise Broken(f"entry {number} is not the one that entry {self._number} was added after")
         self.count += 1
         self._number, self._expected = number, entry["previous"]
 
@@ -165,6 +167,6 @@ class Walk:
         last_hash = removed["hash"] if removed else ""
         if self.newest is None:
             if removed:
-                raise Broken(f"there is no entry, and {number} were removed for their age")
+                raise Broken(f"there is no entry after {number}, the last one removed for its age")
         elif self._number != number + 1 or self._expected != last_hash:
             raise Broken(f"before entry {self._number} comes entry {number}, or another one")

@@ -27,11 +27,11 @@ small{{opacity:.7}}
 </style></head><body>
 <h1>Buntime</h1>
 {content}
-<p>What apps can be is told in docs/apps.md, their keys in docs/manifest.md, and all pages in
+<p>docs/apps.md says what apps can be, docs/manifest.md has their keys, and all pages are listed in
 docs/README.md. What this runtime does now: <code>buntime status</code> and
 <code>buntime logs -f</code>.
 <p>The control panel would be here: <code>buntime plugins enable cpanel</code>.
-<p><small>Buntime {version}, in development. This page is for browsers of this machine.</small>
+<p><small>Buntime {version}, in development. Only browsers on this machine get this page.</small>
 </body></html>
 """
 
@@ -60,9 +60,8 @@ def render_home(
     else:
         place = folders[0] if folders else "apps"
         content = (
-            f"<p>There is no app yet in {escape(', '.join(folders) or 'any folder')}. Write one by:"
-            f"<pre>buntime new {escape(place)}/hello</pre>"
-            "<p>Then load this page again."
+            f"<p>There is no app yet in {escape(', '.join(folders) or 'any folder')}. Write "
+            f"one:<pre>buntime new {escape(place)}/hello</pre><p>Then load this page again."
         )
     return _PAGE.format(content=content, version=escape(version)).encode("utf-8", "replace")
 

@@ -23,7 +23,7 @@ _HOST: Schema = {
         "since": OR_NOTHING,  # in RFC 3339; null where the first holder is not recorded
         "isNamed": {
             **FLAG,
-            "description": "Whether the app names the host now; if not, it is only kept for it.",
+            "description": "Whether the app names the host now; if not, it is kept for the app.",
         },
         "isGiven": {**FLAG, "description": "Whether the app's hosts come from the config file."},
         "manifest": OR_NOTHING,  # the file that names the host

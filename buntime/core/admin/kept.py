@@ -11,7 +11,7 @@ from collections.abc import Mapping
 _KEYS = "write the keys into the file of RUNTIME_KEYS_FILE, which all replicas read"
 _SECRETS = "put it into the folder of RUNTIME_SECRETS_DIR, such as a Secret of Kubernetes"
 _APPS = "bring the apps in another image or on another volume, and roll that out"
-_PLUGINS = "say it in the config file (RUNTIME_CONFIG), which all replicas read"
+_PLUGINS = "set it in the config file (RUNTIME_CONFIG), which all replicas read"
 _PLUGIN_FILES = "bring the plugins in another image or on another volume, and roll that out"
 _VISITORS = "answer visitors before the runtime, at the Ingress or the load balancer"
 
@@ -24,7 +24,7 @@ INSTEAD: Mapping[str, str] = {
     "data.backup": "back up what the replicas share: the volumes, the files and the databases",
     "deploys.put": _APPS,
     "deploys.activate": _APPS,
-    "deploys.archive": "take the files from where all replicas have them",
+    "deploys.archive": "take the files from where all replicas get them",
     "deploys.rollback": _APPS,
     "deploys.remove": _APPS,
     "deploys.removeAll": _APPS,

@@ -122,7 +122,7 @@ USERS = (
                 "additionalProperties": False,
             }
         ),
-        answers=(Answer(200, "As he is now.", _USER),),
+        answers=(Answer(200, "The user after the change.", _USER),),
         faults=_FAULTS,
     ),
     Route(

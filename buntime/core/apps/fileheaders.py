@@ -90,9 +90,9 @@ def _checked(fields: Mapping[str, object]) -> Iterable[tuple[str, str]]:
         if not _NAME.fullmatch(name):
             raise BadValue(f"{shown(name)} is not the name of a header field")
         if lower in _OURS:
-            raise BadValue(f"{name} is the runtime's to say; leave it out")
+            raise BadValue(f"only the runtime sets {name}; leave it out")
         if lower in seen:
-            raise BadValue(f"{name} is there twice")
+            raise BadValue(f"{name} is given twice")
         if not isinstance(value, str) or not _VALUE.fullmatch(value):
             raise BadValue(f"{name}: {shown(value)} is not a line of printable ASCII; write one")
         seen.add(lower)

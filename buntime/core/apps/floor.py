@@ -16,7 +16,7 @@ class Floor(NamedTuple):
     def __str__(self) -> str:
         if self.key == "env":  # its values may be anything
             return f"{self.key} is set ({self.place})"
-        return f"{self.key}: {_shown(self.now)} in the place of {_shown(self.was)} ({self.place})"
+        return f"{self.key}: {_shown(self.now)} instead of {_shown(self.was)} ({self.place})"
 
 
 def _shown(value: object) -> str:

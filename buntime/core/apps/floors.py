@@ -28,7 +28,7 @@ from buntime.core.values.regex import regex
 from buntime.core.values.tuples import NamedTuple
 from buntime.core.values.units import BadValue
 
-_BY_API = "it came by the API"
+_BY_API = "set by the API"
 _OPENNESS = ("internal", "protected", "public")
 
 
@@ -102,11 +102,11 @@ TAKES: Mapping[str, Callable[[Any, Any], Any]] = {
     "maxRequests": _operators,
 }
 _OPERATORS_WORD = {
-    "user": "whom the app runs as; the manifest cannot change it",
-    "secrets": "the secrets that it gets, in the place of those that the manifest names",
-    "env": "variables beside the manifest's, over which they win",
-    "write": "of the paths that the manifest names, these alone",
-    "hosts": "its hosts, in the place of the manifest's; moves them here from another app",
+    "user": "the user that the app runs as; the manifest cannot change it",
+    "secrets": "the secrets that it gets, instead of those that the manifest names",
+    "env": "variables in addition to the manifest's, which they override",
+    "write": "of the paths that the manifest names, only these",
+    "hosts": "its hosts, instead of the manifest's; moves them here from another app",
 }
 ROW_KEYS: Mapping[str, Key] = {key.name: key for key in KEYS if key.name in TAKES}
 _GLOB = regex(r"[@A-Za-z0-9_~*][@/\w.~*-]{0,199}", re.ASCII)
@@ -177,7 +177,7 @@ def meaning_of(name: str) -> str:
     """What it means for a row to set a key, for the docs."""
     usual = "the stricter of this and the manifest's counts"
     if TAKES[name] is _operators:
-        usual = "in the place of the manifest's"
+        usual = "instead of the manifest's"
     return _OPERATORS_WORD.get(name, usual)
 
 

@@ -97,7 +97,7 @@ def _objection(line: str) -> str:
     if line.startswith("-") or _is_exact(line):
         return ""
     return (
-        "leaves the version open; a lock file says it for each package, name==1.2.3; write it by: "
+        "leaves the version open; a lock file pins each package, name==1.2.3; write it with: "
         "pip freeze > requirements.lock"
     )
 

@@ -165,7 +165,7 @@ def manifest_from(
     """
     manifest = replace(default, **given)
     if twice := sorted(manifest.env.keys() & manifest.secrets.keys()):
-        raise ManifestError(f"{path}: {', '.join(twice)} stands in env and in secrets; keep one")
+        raise ManifestError(f"{path}: {', '.join(twice)} is in env and in secrets; keep one")
     _check_lifetime(manifest, given, path)
     if manifest.keep:
         manifest = replace(manifest, prewarm=max(1, manifest.prewarm))
@@ -219,7 +219,7 @@ def _check_lifetime(manifest: Manifest, given: Mapping[str, object], path: str) 
             )
         if manifest.affinity != "none":
             raise ManifestError(
-                f"{path}: affinity: with ttl 0 no worker has a second request; "
+                f"{path}: affinity: with ttl 0 no worker gets a second request; "
                 "write a ttl, or ttl: none"
             )
         return
@@ -244,8 +244,8 @@ def _bounded(
     warnings = []
     if kept := withheld(manifest.env):
         warnings.append(
-            f"{path}: env: {', '.join(kept)}: this looks like credentials, and is kept from the "
-            "app; name it in `secrets`, and give its value by `buntime secrets set`"
+            f"{path}: env: {', '.join(kept)}: this looks like credentials, and is not passed to "
+            "the app; name it in `secrets`, and set its value with `buntime secrets set`"
         )
     if manifest.max_body_size_bytes > body_max:
         wanted, most = format_size(manifest.max_body_size_bytes), format_size(body_max)

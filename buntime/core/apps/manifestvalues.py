@@ -74,7 +74,7 @@ def routes(value: object) -> Routes:
     special = sum(map(len, costly(pattern for _, pattern in found)))
     if special > GLOBS_MAX_CHARS:
         raise BadValue(
-            f"its patterns with stars have {special} characters, allowed are {GLOBS_MAX_CHARS}; "
+            f"its patterns with stars have {special} characters; {GLOBS_MAX_CHARS} are allowed; "
             'those that end in "/**" and have no other star do not count'
         )
     return tuple(dict.fromkeys(found))

@@ -52,7 +52,7 @@ def check_pylock(text: bytes) -> None:
         raise BadLock(f"is not TOML: {exc}; generate it again") from exc
     version = document.get("lock-version")
     if not isinstance(version, str) or version.partition(".")[0] != "1":
-        raise BadLock(f"lock-version {shown(version)} is none that is known; write 1.0")
+        raise BadLock(f"lock-version {shown(version)} is not supported; write 1.0")
     packages = document.get("packages")
     if not isinstance(packages, list):
         raise BadLock("has no packages; generate it again")
@@ -64,7 +64,7 @@ def lacks_uv(name: str, kind: UvLock) -> str:
     """The message where uv is not found."""
     command = kind.value.format(script=name.removesuffix(".lock"))
     return (
-        f"{name} takes uv, which is not found: install it (pip install uv) on the PATH of the "
+        f"{name} needs uv, which was not found: install it (pip install uv) on the PATH of the "
         f"runtime, or write the file in pip's format: {command}"
     )
 
@@ -72,8 +72,8 @@ def lacks_uv(name: str, kind: UvLock) -> str:
 def lacks_script_lock(script: str) -> str:
     """The message for a script without a lock beside it."""
     return (
-        f"{script} says by `# /// script` which packages it wants, and there is no {script}.lock "
-        f"with their versions; make one: uv lock --script {script}"
+        f"{script} names its packages in `# /// script`, but there is no {script}.lock with "
+        f"their versions; make one: uv lock --script {script}"
     )
 
 

@@ -22,7 +22,7 @@ _NO_VARIABLE = regex(
     r"[^\n]*?\b(ModuleNotFound|Import|Syntax|Indentation|Tab|Name|Attribute)Error: |"
     r"[^\n]*: nothing to serve: |[^\n]*: secrets: "
 )
-_ADVICE = "docs/secrets.md tells how apps get secrets"
+_ADVICE = "docs/secrets.md explains how apps get secrets"
 
 
 class Missed(NamedTuple):
@@ -48,14 +48,14 @@ def missed(error: str, kept: Collection[str], unpassed: Collection[str]) -> Miss
     sentences = []
     if secret:
         sentences.append(
-            f"the runtime has {_listed(secret)}, which the error names, and keeps "
-            f"{'it' if len(secret) == 1 else 'them'} from apps; name what is a secret in the "
-            "manifest's secrets, and give its value by buntime secrets set"
+            f"the runtime has {_listed(secret)}, which the error names, but does not pass "
+            f"{'it' if len(secret) == 1 else 'them'} to apps; name secrets in the manifest's "
+            "secrets, and set their values with buntime secrets set"
         )
     if plain:
         sentences.append(
-            f"the runtime has {_listed(plain)}, which the error names, and passes on what the "
-            "manifest's env says alone; name it there"
+            f"the runtime has {_listed(plain)}, which the error names, but passes on only what "
+            "the manifest's env names; add it there"
         )
     if others and (secret or plain or not _NO_VARIABLE.match(error)):
         sentences.append(f"{'also ' if secret else ''}kept from the app: {_listed(others)}")

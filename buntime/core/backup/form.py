@@ -85,8 +85,8 @@ def parse_head(text: bytes) -> Head:
         fields = json.loads(text)
         if fields["format"] != FORMAT:
             raise BadBackup(
-                f"it has the form {str(fields['format'])[:20]}, and this version knows {FORMAT}; "
-                f"restore it with buntime {str(fields.get('buntime'))[:50]}"
+                f"it has the format {str(fields['format'])[:20]}, but this version reads "
+                f"{FORMAT}; restore it with buntime {str(fields.get('buntime'))[:50]}"
             )
         data = {str(name): _user(each["user"]) for name, each in fields["data"].items()}
         head = Head(
@@ -118,9 +118,9 @@ def section_of(member: str, head: Head) -> tuple[Section, list[str]]:
     else:
         section = Section(kind, "")
     if section not in head.sections:
-        raise BadBackup(f"{member[:200]!r} belongs to nothing that {HEAD} tells")
+        raise BadBackup(f"{member[:200]!r} belongs to nothing that {HEAD} names")
     if not path or any(part in ("", ".", "..") or "\0" in part for part in path):
-        raise BadBackup(f"{member[:200]!r} is a name that may not be")
+        raise BadBackup(f"{member[:200]!r} is not an allowed name")
     if section.kind == "state" and not _is_of_state(path, head):
         raise BadBackup(f"{member[:200]!r} is not a file of the state")
     return section, path

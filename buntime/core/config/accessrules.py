@@ -27,7 +27,7 @@ _METHOD = regex(TOKEN)
 def parse_rule(item: object, place: str) -> Rule:
     """One rule. `item` is a mapping of entries. Raises BadValue."""
     if not isinstance(item, dict):
-        raise BadValue("what stands there is no rule; write one like {who: anyone, do: deny}")
+        raise BadValue("this is not a rule; write one like {who: anyone, do: deny}")
     for key in item:
         if key not in KEYS:
             raise BadValue(unknown_key(key, KEYS))
@@ -59,7 +59,7 @@ def _items(
     if isinstance(given, str):
         given = [given]
     if not isinstance(given, list) or not given:
-        raise BadValue(f"{key}: write a list with something in it")
+        raise BadValue(f"{key}: write a list with at least one entry")
     if len(given) > _ITEMS_MAX:
         raise BadValue(f"{key}: {len(given)} entries are too many; write {_ITEMS_MAX} at most")
     try:

@@ -60,9 +60,9 @@ class Key(NamedTuple):
 
 KEYS = (
     Key("plugins", "mapping", "plugins by their names"),
-    Key("plugins.NAME.enabled", "boolean", "whether it is to run; wins over its manifest"),
-    Key("plugins.NAME.options", "mapping", "values of the options that its manifest has"),
-    Key("plugins.NAME.grants", "mapping", "by its services, who may call each"),
+    Key("plugins.NAME.enabled", "boolean", "whether it runs; overrides its manifest"),
+    Key("plugins.NAME.options", "mapping", "values of the options that its manifest defines"),
+    Key("plugins.NAME.grants", "mapping", "for each of its services, who may call it"),
     Key("plugins.NAME.frame", "word", "`trusted`: its pages have no sandbox for operators"),
     Key("apps", "mapping", "apps by their names, in which `*` stands for any characters"),
     Key("access", "list of rules", "who may reach which app, see [access.md](access.md)"),
@@ -197,7 +197,7 @@ class _Reader:
         if given is None:
             return ()
         if not isinstance(given, list):
-            self._fault(entry, "access", "what stands there is not a list of rules")
+            self._fault(entry, "access", "this is not a list of rules")
             return ()
         if len(given) > RULES_MAX:
             self._fault(entry, "access", f"{len(given)} rules are too many")
@@ -230,8 +230,8 @@ class _Reader:
             self._fault(
                 entry,
                 f"{where}.env",
-                f"{', '.join(kept)}: this looks like credentials, which no app gets so; name it in "
-                "secrets, and give its value by `buntime secrets set`",
+                f"{', '.join(kept)}: this looks like credentials, which no app gets in this "
+                "way; name it in secrets, and set its value with `buntime secrets set`",
             )
         return Row(glob, MappingProxyType(words))
 
@@ -296,7 +296,7 @@ class _Reader:
         if isinstance(entry.value, dict):
             return entry.value
         if entry.value is not None:  # which may be a misplaced password
-            self._fault(entry, where, "what stands there is not a mapping of keys to values")
+            self._fault(entry, where, "this is not a mapping of keys to values")
         return {}
 
     def _fault(self, entry: "Entry", where: str, problem: str) -> None:

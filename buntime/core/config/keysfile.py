@@ -43,7 +43,7 @@ def parse_keys(data: bytes, path: str, *, now: float) -> tuple[KeyRecord, ...]:
         place = f"{path}:{exc.line}" if exc.line else path
         raise ConfigError([f"{place}: {exc}"]) from None
     if len(entries) > KEYS_MAX:
-        raise ConfigError([f"{path}: {len(entries)} keys are too many; {KEYS_MAX} may be there"])
+        raise ConfigError([f"{path}: {len(entries)} keys are too many; {KEYS_MAX} are allowed"])
     faults: list[str] = []
     records: list[KeyRecord] = []
     lines: dict[object, int] = {}
@@ -68,7 +68,7 @@ def _check_single(record: KeyRecord, lines: dict[object, int], line: int) -> Non
 
 def _record(value: object, now: float) -> KeyRecord:
     if not isinstance(value, dict):
-        raise BadValue("what stands there is no key; write {name: ..., sha256: ..., roles: [...]}")
+        raise BadValue("this is not a key; write {name: ..., sha256: ..., roles: [...]}")
     for key in value:
         if key not in KEYS:
             raise BadValue(unknown_key(key, KEYS))
@@ -77,7 +77,7 @@ def _record(value: object, now: float) -> KeyRecord:
         if given.get(key) is None:
             raise BadValue(f"{key} is missing; a key has {', '.join(_NEEDED)}")
     return KeyRecord(
-        name=_text(given, "name", _NAME, "write letters, digits and any of . _ - behind the first"),
+        name=_text(given, "name", _NAME, "write letters, digits, and . _ - after the first"),
         digest=bytes.fromhex(
             _text(given, "sha256", _DIGEST, "write the 64 hexadecimal digits of the key's SHA-256")
         ),
@@ -94,7 +94,7 @@ def _record(value: object, now: float) -> KeyRecord:
 def _text(given: Mapping[str, Any], key: str, form: "re.Pattern[str]", advice: str) -> str:
     value = given[key]
     if not isinstance(value, str) or not form.fullmatch(value):
-        what = "it has another form" if key == "sha256" else shown(value)  # a key, by mistake
+        what = "it does not look like one" if key == "sha256" else shown(value)  # a key, by mistake
         raise BadValue(f"{key}: {what}; {advice}")
     return value
 
@@ -103,7 +103,7 @@ def _list(given: Mapping[str, Any], key: str) -> list[object]:
     value = given[key]
     items = [value] if isinstance(value, str) else value
     if not isinstance(items, list) or not items:
-        raise BadValue(f"{key}: write a list with something in it")
+        raise BadValue(f"{key}: write a list with at least one entry")
     return items
 
 
@@ -114,7 +114,7 @@ def _roles(items: list[object]) -> tuple[str, ...]:
             meant = suggestion(item, known) if isinstance(item, str) else ""
             roles = ", ".join(ROLES)
             raise BadValue(
-                f"roles: there is no {shown(item)}{meant}; there are {roles}, and rights"
+                f"roles: there is no {shown(item)}{meant}; write one of {roles}, or rights"
             )
     return tuple(dict.fromkeys(map(str, items)))
 

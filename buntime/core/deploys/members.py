@@ -134,8 +134,8 @@ class Intake:
         if target and self._kinds.get(target) is not Kind.FILE:
             raise ArchiveFault(
                 "archive_link_out",
-                f"{_shown(member.name)} is a hard link to {_shown(member.target)}, which is no "
-                "file of the archive before it",
+                f"{_shown(member.name)} is a hard link to {_shown(member.target)}, which is "
+                "not an earlier file of the archive",
             )
         self._enter(parts, member)
         if member.kind is Kind.FILE:
@@ -159,7 +159,7 @@ class Intake:
             raise ArchiveFault(
                 "archive_ratio",
                 f"the archive unpacks to more than {self._bounds.ratio} times its size (at "
-                f"{_shown(name)}); leave that out, or make it on the host",
+                f"{_shown(name)}); leave that out, or create it on the host",
             )
 
     def top(self) -> str | None:
@@ -232,7 +232,7 @@ def path_of(name: str) -> tuple[str, ...]:
     if ".." in parts:
         raise ArchiveFault(
             "archive_path_parent",
-            f"{_shown(name)} leads out of the app's folder by ..; pack it from inside of that",
+            f"{_shown(name)} leads out of the app's folder by ..; pack from inside that folder",
         )
     _check_length(name, parts)
     return parts
@@ -293,7 +293,7 @@ def _leads_out(name: str, target: str) -> ArchiveFault:
     return ArchiveFault(
         "archive_link_out",
         f"{_shown(name)} is a link to {_shown(target)}; a link must lead to a place inside the "
-        "app's folder, by a relative path with .. at its beginning alone",
+        "app's folder, by a relative path with .. only at its beginning",
     )
 
 
@@ -306,7 +306,7 @@ def _clash(one: tuple[str, ...], other: tuple[str, ...]) -> ArchiveFault:
         )
     return ArchiveFault(
         "archive_case_clash",
-        f"{names} differ in upper and lower case alone, which not all file systems tell apart; "
+        f"{names} differ only in upper and lower case, which not all file systems distinguish; "
         "rename one of them",
     )
 

@@ -74,7 +74,7 @@ def unknown_coding(pairs: Iterable[tuple[bytes, bytes]]) -> ClientFault | None:
     codings = b",".join(value for name, value in fields if name == b"transfer-encoding").lower()
     if not _CODED_CHUNKS.fullmatch(codings) or any(name == b"content-length" for name, _ in fields):
         return None
-    message = "of the transfer codings chunked alone is supported"
+    message = "chunked is the only supported transfer coding"
     return ClientFault(501, "coding_not_supported", message, closes=True)
 
 

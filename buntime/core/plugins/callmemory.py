@@ -9,7 +9,7 @@ keep taking what arrives are not held up by others.
 from typing import Final
 
 MEMORY_MAX_BYTES = 64 * 1024 * 1024
-TOO_MUCH: Final = "calls under way take all the memory there is for them; try again later"
+TOO_MUCH: Final = "calls under way use all the memory that is set aside for them; try again later"
 
 
 class CallMemory:

@@ -71,7 +71,7 @@ def check_framing(seen: Iterable[tuple[str, str]], changed: Fields) -> None:
     before = Counter((name.lower(), value) for name, value in seen if _frames(name.lower()))
     after = Counter(pair for pair in changed if _frames(pair[0]))
     for name, _ in [*(after - before), *(before - after)]:
-        raise BadVerdict(f"header {shown(name)} says how the answer is sent, which is not a hook's")
+        raise BadVerdict(f"header {shown(name)} says how the answer is sent; a hook cannot set it")
 
 
 def _frames(name: str) -> bool:
@@ -80,11 +80,11 @@ def _frames(name: str) -> bool:
 
 def _check_settable(name: str, may_set_host: bool) -> None:
     if name in FRAMING:
-        raise BadVerdict(f"header {shown(name)} belongs to the connection, and is not a hook's")
+        raise BadVerdict(f"header {shown(name)} belongs to the connection; a hook cannot set it")
     if is_identity_field(name):
-        raise BadVerdict(f"header {shown(name)} tells who asks: only an identity can set it")
+        raise BadVerdict(f"header {shown(name)} says who the user is: only an identity can set it")
     if is_forwarding(name) or plain_name(name) in _SET_BY_RUNTIME:
-        raise BadVerdict(f"header {shown(name)} is told by the runtime alone")
+        raise BadVerdict(f"header {shown(name)} is set by the runtime only")
     if name == "host" and not may_set_host:
         raise BadVerdict("header 'host' can only be set in stage route")
 
@@ -107,5 +107,7 @@ def _value(name: str, value: object) -> str:
     if not isinstance(value, str) or not _VALUE.fullmatch(value):
         raise BadVerdict(f"header {shown(name)} has a value that cannot be sent")
     if name.lower() == "set-cookie" and is_set_by(value):
-        raise BadVerdict("header 'set-cookie': the cookie of operators' sessions is the runtime's")
+        raise BadVerdict(
+            "header 'set-cookie': only the runtime sets the cookie of operators' sessions"
+        )
     return value.strip(" \t")

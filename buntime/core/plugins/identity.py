@@ -83,7 +83,7 @@ def read_identity(value: object) -> Identity:
     except (TypeError, ValueError, RecursionError):
         raise BadIdentity("it is not JSON") from None
     if size > SIZE_MAX_BYTES:
-        raise BadIdentity(f"it has {size} bytes as JSON, allowed are {SIZE_MAX_BYTES}")
+        raise BadIdentity(f"it has {size} bytes as JSON; {SIZE_MAX_BYTES} are allowed")
     return MappingProxyType(value)
 
 

@@ -174,12 +174,12 @@ def _check_page(manifest: PluginManifest, path: str) -> None:
     page = manifest.page
     if page is not None and (page.lower().endswith(".py") or not is_servable(page)):
         raise ManifestError(
-            f"{path}: entrypoint {shown(page)} is not a page (.html); what a plugin serves by code "
-            f"is exported by its pluginEntry, {manifest.entry_file}: move it there"
+            f"{path}: entrypoint {shown(page)} is not a page (.html); code that serves requests "
+            f"belongs in the pluginEntry, {manifest.entry_file}: move it there"
         )
     if manifest.routes and page is None:
         raise ManifestError(
-            f"{path}: routes: without a page (entrypoint: index.html) all goes to code; "
+            f"{path}: routes: without a page (entrypoint: index.html) everything goes to code; "
             "remove routes or name a page"
         )
     needs_base = {
@@ -210,7 +210,8 @@ def _check_hooks(manifest: PluginManifest, given: Mapping[str, Any], path: str) 
         )
     if manifest.sign_in and stage != "identity":
         raise ManifestError(
-            f"{path}: signIn: who signs people in tells who they are: write stage: identity"
+            f"{path}: signIn: a plugin that signs people in also says who they are: write "
+            "stage: identity"
         )
     if manifest.match.auth and stage != "identity":
         raise ManifestError(
@@ -222,8 +223,8 @@ def _check_hooks(manifest: PluginManifest, given: Mapping[str, Any], path: str) 
         )
     if stage != "access" and manifest.match.public:
         raise ManifestError(
-            f"{path}: match.public: all stages but access are asked about public routes anyway; "
-            "remove public"
+            f"{path}: match.public: hooks of all stages but access are called for public routes "
+            "anyway; remove public"
         )
 
 
@@ -236,7 +237,7 @@ def _check_dependencies(manifest: PluginManifest, path: str) -> None:
             raise ManifestError(f"{path}: {key}: {manifest.name} is this plugin itself; remove it")
     if twice := sorted(required & optional):
         raise ManifestError(
-            f"{path}: optionalDependencies: {twice[0]} stands in dependencies too; remove one"
+            f"{path}: optionalDependencies: {twice[0]} is in dependencies too; remove one"
         )
     own = {service for service, _ in manifest.provides}
     for service in manifest.uses:

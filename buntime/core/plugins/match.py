@@ -134,7 +134,7 @@ def _items(value: dict[str, object], key: str, parse: Callable[[object], str]) -
         return ()
     given = value[key]
     if not isinstance(given, list) or not given:
-        raise BadValue(f"{key}: {shown(given)} is not a list with something in it")
+        raise BadValue(f"{key}: {shown(given)} is not a list with at least one entry")
     if len(given) > _PATTERNS_MAX:
         raise BadValue(f"{key}: {len(given)} entries are too many; write {_PATTERNS_MAX} at most")
     try:

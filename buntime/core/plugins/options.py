@@ -102,7 +102,7 @@ def resolve(
         )
         if kind.required and (option.origin == _NOT_SET or option.value == ""):
             variable = f" or in the variable {kind.env}" if kind.env else ""
-            lacks.append(f"{where}.{name} is needed; set it in the config file{variable}")
+            lacks.append(f"{where}.{name} is required; set it in the config file{variable}")
         options.append(option)
     if len(json.dumps([option.value for option in options])) > _SIZE_MAX_BYTES:
         too_long = f"{where}: they have more than {_SIZE_MAX_BYTES >> 10} KiB together"
@@ -123,7 +123,7 @@ def _of_operator(
     try:
         if kept.is_secret and not kind.is_secret:
             raise BadValue(
-                "it was set as a password, and the option is no longer one; set it again"
+                "it was set as a password, but the option is not one any more; set it again"
             )
         return Option(kind, kind.parse(kept.value), kept.origin)
     except BadValue as exc:

@@ -89,12 +89,12 @@ def _refuse_second_bases(ranked: Sequence[PluginManifest], why: dict[str, str]) 
     host = next((each.name for each in ranked if each.sign_in), "")
     for manifest in ranked:
         if manifest.sign_in and manifest.name != host:
-            why.setdefault(manifest.name, f"has signIn, as {host} has, which signs people in")
+            why.setdefault(manifest.name, f"has signIn, but {host} signs people in already")
         if manifest.base is not None:
             holder = holders.setdefault(manifest.base, manifest.name)
             if holder != manifest.name:
                 why.setdefault(
-                    manifest.name, f"has the base {manifest.base}, which is that of {holder}"
+                    manifest.name, f"has the base {manifest.base}, which {holder} has already"
                 )
 
 
@@ -105,7 +105,7 @@ def _providers(ranked: Sequence[PluginManifest], why: dict[str, str]) -> dict[st
             if providers[service] != manifest.name:
                 why.setdefault(
                     manifest.name,
-                    f"offers the service {service}, which is that of {providers[service]}",
+                    f"offers the service {service}, which {providers[service]} offers already",
                 )
     return providers
 
@@ -182,7 +182,7 @@ def _spread(needs: Mapping[str, list[_Need]], why: dict[str, str]) -> None:
             if name not in why:
                 root[name] = root[gone]
                 cause = "" if root[gone] == gone else f"{root[gone]} "
-                how = "which" if not cause else "which is left out since"
+                how = "which" if not cause else "which is left out because"
                 why[name] = f"{words}, {how} {cause}{why[root[gone]]}"
                 queue.append(name)
 
@@ -223,7 +223,8 @@ def _name_circles(
             first = way.index(min(way))  # the same words for all members
             circle = [*way[first:], *way[:first], way[first]]
             why[name] = (
-                f"is in a circle of dependencies: {' -> '.join(circle)}; take one out of a manifest"
+                f"is in a cycle of dependencies: {' -> '.join(circle)}; remove one of them from "
+                "its manifest"
             )
 
 

@@ -159,7 +159,9 @@ def _part(key: str, value: object) -> object:
 
 def _choices(value: object) -> tuple[str | int | float, ...]:
     if not isinstance(value, list) or not value:
-        raise BadValue(f"{shown(value)} is not a list with something in it; write one like [a, b]")
+        raise BadValue(
+            f"{shown(value)} is not a list with at least one entry; write one like [a, b]"
+        )
     for each in value:
         if isinstance(each, bool) or not isinstance(each, str | int | float):
             raise BadValue(f"{shown(each)} is neither text nor a number")

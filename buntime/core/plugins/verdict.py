@@ -112,7 +112,7 @@ def read_verdict(message: Mapping[str, Any], question: Question) -> Verdict:
     allowed = _ALLOWED.get(question.hook, ())
     if not isinstance(action, str) or action not in allowed:
         raise BadVerdict(
-            f"action {shown(action)} is none of {question.hook}'s: {', '.join(allowed)}"
+            f"action {shown(action)} is not one of {question.hook}'s: {', '.join(allowed)}"
         )
     match action:
         case "continue":
@@ -156,7 +156,7 @@ def _continue(message: Mapping[str, Any], question: Question) -> Continue:
         return PASS
     is_response = question.hook == "on_response"
     if is_response and any(message.get(key) is not None for key in _OF_REQUESTS):
-        raise BadVerdict("on_response changes the response that it was given, and nothing else")
+        raise BadVerdict("on_response can change the response that it was given, and nothing else")
     is_route = question.stage == "route"
     headers = message.get("headers")
     changes = () if headers is None else read_changes(headers, may_set_host=is_route)
@@ -168,7 +168,7 @@ def _continue(message: Mapping[str, Any], question: Question) -> Continue:
     cache_s = _seconds(message, "cacheS", CACHE_MAX_S)
     vary, any_path = read_vary(message.get("vary")), _flag(message, "anyPath", False)
     if cache_s is None and (vary or any_path):
-        raise BadVerdict("vary and anyPath say how a verdict is kept, and cacheS is missing")
+        raise BadVerdict("vary and anyPath say how a verdict is cached, but cacheS is missing")
     return Continue(
         changes=tuple(pair for pair in changes if pair[0] != "set-cookie"),
         cookies=cookies,
@@ -193,7 +193,7 @@ def _identity(value: object, question: Question) -> Identity | None:
     if question.stage != "identity":
         raise BadVerdict(f"an identity can only be set in stage identity, not {question.stage}")
     if question.has_identity:
-        raise BadVerdict("an identity has been set already; it can be set once")
+        raise BadVerdict("an identity has been set already; it can be set only once")
     try:
         return read_identity(value)
     except BadIdentity as exc:

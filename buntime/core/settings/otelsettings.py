@@ -83,7 +83,7 @@ TRACING = (
         None,
         Kind("NAME=VALUE", _parse_headers),
         "none",
-        "header fields that it wants, `api-key=secret`; several with commas",
+        "header fields that it requires, `api-key=secret`, separated by commas",
         derive=lambda _: "",
         secret=True,
     ),
@@ -93,7 +93,7 @@ TRACING = (
         "--otel-exporter-otlp-protocol",
         choice("http/json", "http/protobuf", "grpc"),
         "http/json",
-        "what is sent is `http/json` in any case; the log warns where this says another one",
+        "always `http/json`; the log warns if this names another one",
     ),
     Setting(
         "otlp_timeout_ms",
@@ -101,7 +101,7 @@ TRACING = (
         "--otel-exporter-otlp-timeout",
         number(1, 600_000),
         "10000",
-        "milliseconds that the collector may take for an answer",
+        "milliseconds that the collector may take to answer",
     ),
     Setting(
         "otel_service_name",
@@ -109,7 +109,7 @@ TRACING = (
         "--otel-service-name",
         Kind("NAME", lambda text, _: text or None),
         "buntime",
-        "what this runtime is called in traces",
+        "name of this runtime in traces",
         derive=unset,
     ),
     Setting(
@@ -118,7 +118,7 @@ TRACING = (
         "--otel-resource-attributes",
         Kind("NAME=VALUE", lambda text, _: parse_pairs(text)),
         "none",
-        "what else is told of it, `deployment.environment.name=staging`; several with commas",
+        "more about it, `deployment.environment.name=staging`, separated by commas",
         derive=lambda _: "",
     ),
     Setting(
@@ -127,7 +127,7 @@ TRACING = (
         "--otel-traces-exporter",
         choice("otlp", "none"),
         "otlp",
-        "whether traces are sent, where there is a collector",
+        "whether traces are sent, if there is a collector",
     ),
     Setting(
         "otel_logs",
@@ -135,7 +135,7 @@ TRACING = (
         "--otel-logs-exporter",
         choice("otlp", "none"),
         "otlp",
-        "whether the log is sent, where there is a collector",
+        "whether the log is sent, if there is a collector",
     ),
     Setting(
         "otel_sampler",
@@ -143,7 +143,7 @@ TRACING = (
         "--otel-traces-sampler",
         plain("SAMPLER", one_of(*SAMPLERS)),
         "parentbased_always_on",
-        "which requests are traced; `parentbased` ones do as a trusted proxy has decided",
+        "which requests are traced; `parentbased` ones follow a trusted proxy's decision",
     ),
     Setting(
         "otel_sampler_share",
@@ -151,6 +151,6 @@ TRACING = (
         "--otel-traces-sampler-arg",
         Kind("SHARE", _parse_ratio),
         "1",
-        "share of them, from 0 to 1, where the sampler is of `traceidratio`",
+        "share of them, from 0 to 1, for the samplers with `traceidratio`",
     ),
 )

@@ -94,7 +94,7 @@ REQUESTS = (
         "--send-timeout",
         DURATION,
         "30s",
-        "how long a client may take nothing of its answer, then it is cut off",
+        "how long a client may read nothing of its answer before it is cut off",
         live=True,
     ),
     Setting(
@@ -140,7 +140,7 @@ REQUESTS = (
         "--connections-max",
         NUMBER_FROM_1,
         "10000",
-        "most connections at a time; for a new one the one that was idle the longest is closed",
+        "most connections at a time; a new one closes the one that was idle the longest",
         live=True,
     ),
     Setting(
@@ -210,7 +210,7 @@ ACCESS = (
         "--admin-host",
         Kind("HOST", parse_admin_host),
         "none",
-        "a host name whose requests are the operators' too, wherever they come in",
+        "a host name whose requests count as the operators' too, whatever address they come to",
         derive=unset,
     ),
     Setting(
@@ -228,7 +228,8 @@ ACCESS = (
         "--trusted-proxies",
         Kind("ADDRESSES", parse_networks),
         "none",
-        "proxies whose forwarding headers are believed: addresses, networks, `unix`, with commas",
+        "proxies whose forwarding headers are trusted: addresses, networks, `unix`, separated "
+        "by commas",
         derive=lambda _: "",
         live=True,
     ),

@@ -12,7 +12,7 @@ JOB_RUNS = Family(
     "buntime_cron_runs_total",
     Kind.COUNTER,
     Scope.JOB,
-    "times that a job was due, or was asked for, by what became of it",
+    "times that a job was due, or was asked for, by outcome",
     label="result",
 )
 JOB_RUNNING = Family("buntime_cron_running", Kind.GAUGE, Scope.JOB, "runs of the job under way")
@@ -20,7 +20,7 @@ JOB_LAST_GOOD = Family(
     "buntime_cron_last_success_seconds",
     Kind.GAUGE,
     Scope.JOB,
-    "when the last run was due that ended well, in seconds since 1970; 0 where none is known",
+    "when the last successful run was due, in seconds since 1970; 0 if none is known",
 )
 JOB_LAST_TOOK = Family(
     "buntime_cron_last_run_seconds", Kind.GAUGE, Scope.JOB, "how long the last run took"
@@ -29,7 +29,7 @@ JOB_NEXT = Family(
     "buntime_cron_next_run_seconds",
     Kind.GAUGE,
     Scope.JOB,
-    "when it is due next, in seconds since 1970; 0 where that is not known",
+    "when it is due next, in seconds since 1970; 0 if that is not known",
 )
 
 PROCESS_UP = Family("buntime_process_up", Kind.GAUGE, Scope.PROCESS, "1 while it runs, else 0")

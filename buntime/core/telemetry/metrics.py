@@ -29,13 +29,13 @@ DURATION = Family(
     "buntime_request_duration_seconds",
     Kind.HISTOGRAM,
     Scope.APP,
-    "from a request's head to the end of its answer, but for WebSockets and event streams",
+    "from a request's head to the end of its answer, without WebSockets and event streams",
 )
 IN_PROGRESS = Family(
     "buntime_requests_in_progress",
     Kind.GAUGE,
     Scope.APP,
-    "requests that have begun and not ended, WebSockets among them",
+    "requests that have begun and not ended, including WebSockets",
 )
 WEBSOCKETS = Family("buntime_websockets_open", Kind.GAUGE, Scope.APP, "open WebSockets")
 RECEIVED = Family(
@@ -54,14 +54,14 @@ CUTS = Family(
     "buntime_answers_cut_total",
     Kind.COUNTER,
     Scope.APP,
-    "answers that ended in their middle, by who ended them",
+    "answers that were cut off, by who cut them off",
     label="by",
 )
 SLOW = Family(
     "buntime_slow_clients_total",
     Kind.COUNTER,
     Scope.APP,
-    "clients that were ended as they were too slow while others found no room, by what with",
+    "clients cut off because they were too slow while others found no room, by what was slow",
     label="with",
 )
 QUEUE = Family(
@@ -71,7 +71,7 @@ QUEUE_WAIT = Family(
     "buntime_queue_wait_seconds",
     Kind.HISTOGRAM,
     Scope.WORKERS,
-    "from a request's head to its being given to a worker",
+    "from a request's head until it is given to a worker",
 )
 DROPS = Family(
     "buntime_queue_dropped_total",
@@ -128,13 +128,13 @@ EVICTIONS = Family(
     "buntime_worker_evictions_total",
     Kind.COUNTER,
     Scope.RUNTIME,
-    "idle workers ended since the pool was full and another app needed one",
+    "idle workers ended because the pool was full and another app needed one",
 )
 CONNECTIONS = Family(
     "buntime_connections_open",
     Kind.GAUGE,
     Scope.RUNTIME,
-    "open connections of clients, idle ones and WebSockets among them",
+    "open connections of clients, including idle ones and WebSockets",
 )
 ACCEPTED = Family(
     "buntime_connections_accepted_total",
@@ -146,7 +146,7 @@ DISPLACED = Family(
     "buntime_connections_displaced_total",
     Kind.COUNTER,
     Scope.RUNTIME,
-    "connections that were idle, or whose clients took nothing, closed for new ones at the limit",
+    "connections that were idle, or whose clients read nothing, closed for new ones at the limit",
 )
 REFUSED = Family(
     "buntime_connections_refused_total",
@@ -159,7 +159,7 @@ LOG_LOST = Family(
     "buntime_log_lost_total",
     Kind.COUNTER,
     Scope.RUNTIME,
-    "lines of the log that did not get there, by where to",
+    "lines of the log that were lost, by destination",
     label="to",
 )
 

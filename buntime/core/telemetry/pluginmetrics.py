@@ -10,7 +10,7 @@ HOOK_SECONDS = Family(
     "buntime_plugin_hook_seconds",
     Kind.HISTOGRAM,
     Scope.HOOK,
-    "from a hook's being asked to its verdict or failure",
+    "from the call of a hook to its verdict or failure",
 )
 HOOK_VERDICTS = Family(
     "buntime_plugin_hook_verdicts_total",
@@ -37,20 +37,20 @@ PLUGIN_STARTS = Family(
     "buntime_plugin_starts_total",
     Kind.COUNTER,
     Scope.PLUGIN,
-    "times that a process of it came to serve, or did not, by outcome",
+    "starts of its processes, by outcome",
     label="outcome",
 )
 PLUGIN_DEATHS = Family(
     "buntime_plugin_deaths_total",
     Kind.COUNTER,
     Scope.PLUGIN,
-    "processes of it that ended while they were to serve, each followed by another start",
+    "its processes that ended while they should have served, each followed by another start",
 )
 KEPT_VERDICTS = Family(
     "buntime_plugin_kept_verdicts_total",
     Kind.COUNTER,
     Scope.PLUGIN,
-    "requests for which a kept verdict was looked for, by whether one held",
+    "requests for which a cached verdict was looked up, by whether a valid one was found",
     label="found",
 )
 SERVICE_SECONDS = Family(
@@ -63,14 +63,14 @@ SERVICE_CALLS = Family(
     "buntime_plugin_service_calls_total",
     Kind.COUNTER,
     Scope.PLUGIN,
-    "calls of its services, by what came of them",
+    "calls of its services, by outcome",
     label="result",
 )
 NOTICES = Family(
     "buntime_plugin_notices_total",
     Kind.COUNTER,
     Scope.PLUGIN,
-    "notices for it, by whether they were sent or dropped as it did not read",
+    "notices for it, by whether they were sent, or dropped because it did not read",
     label="fate",
 )
 

@@ -85,7 +85,7 @@ else:
 def _check_order(name: str, fields: tuple[str, ...], defaults: dict[str, Any]) -> None:
     without = [field for field in fields[len(fields) - len(defaults) :] if field not in defaults]
     if without:
-        raise TypeError(f"{name}: {without[0]} has no default and stands behind one that has")
+        raise TypeError(f"{name}: {without[0]} has no default and comes after one that has")
 
 
 def _complete(cls: Any, values: tuple[Any, ...], named: dict[str, Any]) -> list[Any]:

@@ -98,7 +98,7 @@ def test_old_ones_are_gone() -> None:
     for wrong in ({"number": 7, "hash": "abd"}, {"number": 6, "hash": "abc"}, None):
         with pytest.raises(Broken, match="before entry 8"):
             walk(chain(3, 8, "abc"), wrong)
-    with pytest.raises(Broken, match="there is no entry, and 7 were removed"):
+    with pytest.raises(Broken, match="there is no entry after 7, the last one removed"):
         walk([], removed)
 
 
@@ -131,7 +131,7 @@ def test_entries_in_another_order() -> None:
         walk(entries)
     forged = {**chain(5)[2], "actor": "nobody"}
     forged["hash"] = hash_of(text_of(forged))
-    with pytest.raises(Broken, match="is not the one that entry 4 was put behind"):
+    with pytest.raises(Broken, match="is not the one that entry 4 was added after"):
         walk([*chain(5)[:2], forged, *chain(5)[3:]])
 
 

@@ -149,9 +149,9 @@ def test_words() -> None:
         manifest(), "shop"
     )
     told = [str(each) for each in after.floors]
-    assert told[0] == f"sandbox: strict in the place of standard ({PLACE})"
+    assert told[0] == f"sandbox: strict instead of standard ({PLACE})"
     assert told[1] == f"env is set ({PLACE})"
-    assert told[2] == f"maxMemory: {64 << 20} in the place of none ({PLACE})"
+    assert told[2] == f"maxMemory: {64 << 20} instead of none ({PLACE})"
     assert "hunter2" not in str(told)
 
 

@@ -524,12 +524,12 @@ def test_any_values(document: dict[str, object]) -> None:
 
 def test_affinity_needs_a_worker_that_stays() -> None:
     """Affinity is refused with ttl 0, since no worker has a second request."""
-    with pytest.raises(ManifestError, match="affinity: with ttl 0 no worker has a second request"):
+    with pytest.raises(ManifestError, match="affinity: with ttl 0 no worker gets a second request"):
         parse("affinity: cookie")
 
 
 def test_a_name_in_env_and_in_secrets() -> None:
     """A name may not be in both `env` and `secrets`: it would be unclear which one the app gets."""
     text = b"env: {MODE: fast, B: '1'}\nsecrets: [MODE, KEY]\n"
-    with pytest.raises(ManifestError, match="app: MODE stands in env and in secrets; keep one"):
+    with pytest.raises(ManifestError, match="app: MODE is in env and in secrets; keep one"):
         parse_manifest(text, path="app", body_default=1, body_max=1)

@@ -66,7 +66,7 @@ def test_a_pylock() -> None:
         (b"a = " + b"[" * 5000, "is not TOML"),
         (b"packages = []", "lock-version nothing"),
         (b"lock-version = 1.0\npackages = []", "lock-version 1.0"),
-        (b'lock-version = "2.0"\npackages = []', "is none that is known"),
+        (b'lock-version = "2.0"\npackages = []', "is not supported"),
         (b'lock-version = "1.0"', "has no packages"),
         (b'lock-version = "1.0"\npackages = [1]', "without a name"),
         (b'lock-version = "1.0"\n[[packages]]\nname = "a"', "no file to install"),

@@ -18,9 +18,9 @@ def test_the_error_names_one() -> None:
     assert found.named == ("DATABASE_URL",)
     assert found.kept == KEPT
     assert found.words == (
-        "the runtime has DATABASE_URL, which the error names, and keeps it from apps; name "
-        "what is a secret in the manifest's secrets, and give its value by buntime secrets set; "
-        "also kept from the app: AWS_KEY (docs/secrets.md tells how apps get secrets)"
+        "the runtime has DATABASE_URL, which the error names, but does not pass it to apps; name "
+        "secrets in the manifest's secrets, and set their values with buntime secrets set; "
+        "also kept from the app: AWS_KEY (docs/secrets.md explains how apps get secrets)"
     )
 
 
@@ -41,7 +41,7 @@ def test_one_that_is_not_passed_on() -> None:
     found = missed("KeyError: 'SENTRY_DSN'", (), UNPASSED)
     assert found is not None
     assert (found.named, found.kept) == (("SENTRY_DSN",), ())
-    assert "name it there" in found.words
+    assert "add it there" in found.words
     assert missed("no table for USER or 'editor'", (), UNPASSED) is None
 
 

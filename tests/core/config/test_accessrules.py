@@ -44,8 +44,8 @@ def test_none_is_none(text: str) -> None:
 @pytest.mark.parametrize(
     ("rules", "fault"),
     [
-        ("{who: anyone}", "access: what stands there is not a list of rules"),
-        ("[anyone]", "access: what stands there is no rule"),
+        ("{who: anyone}", "access: this is not a list of rules"),
+        ("[anyone]", "access: this is not a rule"),
         ("[{who: anyone}]", "access: do is missing"),
         ("[{do: deny}]", "access: who is missing"),
         ("[{who: anyone, do: maybe}]", "access: do: 'maybe' is neither allow nor deny"),
@@ -53,7 +53,7 @@ def test_none_is_none(text: str) -> None:
             "[{who: anyone, do: deny, path: [/a]}]",
             "access: unknown key 'path'; did you mean paths?",
         ),
-        ("[{who: [], do: deny}]", "access: who: write a list with something in it"),
+        ("[{who: [], do: deny}]", "access: who: write a list with at least one entry"),
         ("[{who: everyone, do: deny}]", "access: who: 'everyone' does not say who"),
         ("[{who: anyone, paths: [admin], do: deny}]", "access: paths: 'admin' is not a path"),
         ("[{who: anyone, apps: ['a b'], do: deny}]", "access: apps: "),

@@ -67,8 +67,8 @@ def test_what_says_nothing(text: str) -> None:
         ),
         ("\nedge: {}", "2: edge: this version has no such key yet; remove it"),
         ("keys: []", "1: keys: this version has no such key yet; remove it"),
-        ("plugins: [kv]", "1: plugins: what stands there is not a mapping of keys to values"),
-        ("plugins:\n  kv: true", "2: plugins.kv: what stands there is not a mapping"),
+        ("plugins: [kv]", "1: plugins: this is not a mapping of keys to values"),
+        ("plugins:\n  kv: true", "2: plugins.kv: this is not a mapping"),
         ("plugins: {a b: {}}", "1: plugins: 'a b' is not the name of a plugin"),
         ("plugins: {../x: {}}", "1: plugins: '../x' is not the name of a plugin"),
         (
@@ -79,8 +79,8 @@ def test_what_says_nothing(text: str) -> None:
         ("plugins: {kv: {enabled: 'no'}}", "1: plugins.kv.enabled: 'no' is neither true nor false"),
         ("plugins: {kv: {enabled: }}", "1: plugins.kv.enabled: nothing is neither true nor false"),
         ("plugins: {kv: {enabled: {a: 1}}}", "1: plugins.kv.enabled: a mapping is neither true no"),
-        ("plugins: {kv: {options: []}}", "1: plugins.kv.options: what stands there is not a"),
-        ("plugins: {kv: {grants: all}}", "1: plugins.kv.grants: what stands there is not a"),
+        ("plugins: {kv: {options: []}}", "1: plugins.kv.options: this is not a"),
+        ("plugins: {kv: {grants: all}}", "1: plugins.kv.grants: this is not a"),
         (
             "plugins: {kv: {grants: {kv: shop}}}",
             "1: plugins.kv.grants: kv: 'shop' is not a list of callers",
@@ -111,7 +111,7 @@ def test_all_faults_at_once() -> None:
     text = "plugins:\n  a: {enabled: 1, option: {}}\n  b: []\nplugin:\n"
     lines = [fault.removeprefix(f"{PATH}:").partition(":")[0] for fault in faults(text)]
     assert lines == ["2", "2", "3", "4"]
-    with pytest.raises(ConfigError, match=r"\(and 3 more; buntime config check tells all\)$"):
+    with pytest.raises(ConfigError, match=r"\(and 3 more; buntime config check lists all\)$"):
         parse(text)
 
 

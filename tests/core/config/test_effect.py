@@ -20,7 +20,8 @@ KEYVAL = make_manifest(
     },
 )
 NEEDED = (
-    "plugins.keyval.options.token is needed; set it in the config file or in the variable KV_TOKEN"
+    "plugins.keyval.options.token is required; set it in the config file or in the variable "
+    "KV_TOKEN"
 )
 AUDIT = make_manifest("audit")
 

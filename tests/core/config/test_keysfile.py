@@ -50,12 +50,12 @@ def test_no_keys(text: str) -> None:
     ("text", "said"),
     [
         ("keys: []", "keys.yaml:1: expected a list"),
-        ("- laptop", "keys.yaml:1: what stands there is no key; write {name:"),
+        ("- laptop", "keys.yaml:1: this is not a key; write {name:"),
         ("- {name: a}", "keys.yaml:1: sha256 is missing"),
         (f"- {{name: a b, sha256: {SHA}, roles: [admin]}}", "name: 'a b'"),
         (f"- {{name: a, sha256: {SHA}, rols: [admin]}}", "unknown key 'rols'; did you mean roles?"),
         (f"- {{name: a, sha256: {SHA}, roles: [root]}}", "roles: there is no 'root'"),
-        (f"- {{name: a, sha256: {SHA}, roles: []}}", "roles: write a list with something in it"),
+        (f"- {{name: a, sha256: {SHA}, roles: []}}", "roles: write a list with at least one entry"),
         (f"- {{name: a, sha256: {SHA}, roles: admin, apps: ['a b']}}", "apps: write the name"),
         (
             f"- {{name: a, sha256: {SHA}, roles: admin, expires: 90d}}",

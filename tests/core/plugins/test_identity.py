@@ -93,7 +93,7 @@ def test_a_user_that_no_field_can_hold() -> None:
         ({"groups": [1]}, "groups 1 is not text"),
         ({"roles": ["a"] * 201}, "roles a list is not a list of at most"),
         ({"x": float("nan")}, "it is not JSON"),
-        ({"x": "a" * SIZE_MAX_BYTES}, "bytes as JSON, allowed are 4096"),
+        ({"x": "a" * SIZE_MAX_BYTES}, "bytes as JSON; 4096 are allowed"),
     ],
 )
 def test_what_is_no_identity(value: object, reason: str) -> None:

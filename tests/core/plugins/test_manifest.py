@@ -189,7 +189,7 @@ def test_config_is_json() -> None:
         ("name: a\npluginEntry: ../x.py", "pluginEntry: '../x.py' is not a file in the app's"),
         (
             "name: a\nbase: /a\nentrypoint: app.py",
-            "entrypoint 'app.py' is not a page (.html); what",
+            "entrypoint 'app.py' is not a page (.html); code",
         ),
         ("name: a\nbase: /a\nroutes: ['/x']", "routes: without a page (entrypoint: index.html)"),
         ("name: a\nbase: /a\nroutes: {GET: ['/x']}", "routes: a mapping is not a list"),
@@ -203,7 +203,7 @@ def test_config_is_json() -> None:
         ("name: a\ndependencies: [a]", "dependencies: a is this plugin itself; remove it"),
         (
             "name: a\ndependencies: [b]\noptionalDependencies: [b]",
-            "optionalDependencies: b stands in dependencies too; remove one",
+            "optionalDependencies: b is in dependencies too; remove one",
         ),
         ("name: a\nprovides: kv", "provides: 'kv' is not a mapping; write one like {kv: {to: all}"),
         ("name: a\nprovides: [[kv]]", "provides: a list is not a service"),
@@ -215,8 +215,11 @@ def test_config_is_json() -> None:
         ("name: a\nprovides: [kv]\nuses: [kv]", "uses: kv is offered by this plugin; remove it"),
         ("name: a\nmatch: [shop]", "match: a list is not a mapping; write one like {apps: [shop]}"),
         ("name: a\nmatch: {app: [x]}", "match: unknown key 'app'; did you mean apps?"),
-        ("name: a\nmatch: {apps: shop}", "match: apps: 'shop' is not a list with something in it"),
-        ("name: a\nmatch: {apps: []}", "match: apps: a list is not a list with something in it"),
+        (
+            "name: a\nmatch: {apps: shop}",
+            "match: apps: 'shop' is not a list with at least one entry",
+        ),
+        ("name: a\nmatch: {apps: []}", "match: apps: a list is not a list with at least one entry"),
         ("name: a\nmatch: {apps: [/x]}", "match: apps: '/x' is not the name of an app"),
         ("name: a\nmatch: {paths: [x]}", "match: paths: 'x' is not a path"),
         ("name: a\nmatch: {paths: ['/a%2f']}", "match: paths: '/a%2f' has a character that no"),
@@ -224,7 +227,10 @@ def test_config_is_json() -> None:
         ("name: a\nmatch: {hosts: ['a:80']}", "match: hosts: 'a:80' is not a host; write one like"),
         ("name: a\nmatch: {hosts: ['*']}", "match: hosts: '*' is not a host"),
         ("name: a\nmatch: {public: 1}", "match: public: 1 is neither true nor false"),
-        ("name: a\nmatch: {public: true}", "match.public: all stages but access are asked about"),
+        (
+            "name: a\nmatch: {public: true}",
+            "match.public: hooks of all stages but access are called for",
+        ),
         ("name: a\nstage: route\nmatch: {apps: [b]}", "match.apps: in stage route no app is known"),
         ("name: a\nstage: edge", "stage: 'edge' is not one of route, identity, access or content"),
         ("name: a\norder: first", "order: 'first' is not a place; write a number"),

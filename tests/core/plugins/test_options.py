@@ -129,11 +129,11 @@ def test_required() -> None:
     """The message about a missing required option says where it can be set."""
     schema = parse_schema({"token": {"type": "password", "required": True, "env": "T"}})
     assert resolved(schema=schema).problems == (
-        f"{WHERE}.token is needed; set it in the config file or in the variable T",
+        f"{WHERE}.token is required; set it in the config file or in the variable T",
     )
     assert not resolved({"token": "s"}, schema=schema).problems
     for empty in (resolved({"token": ""}, schema=schema), resolved(env={"T": ""}, schema=schema)):
-        assert "token is needed" in empty.problems[0]
+        assert "token is required" in empty.problems[0]
 
 
 def test_whose_fault_it_is() -> None:

@@ -47,7 +47,7 @@ def test_what_is_not_there() -> None:
     )
     gone = "which is not installed; see buntime plugins list"
     assert told == {
-        "a": f"a needs b, which is left out since c needs gone, {gone}",
+        "a": f"a needs b, which is left out because c needs gone, {gone}",
         "b": f"b needs c, which needs gone, {gone}",
         "c": f"c needs gone, {gone}",
         "d": "d uses kv, a service that no plugin offers; install the plugin that does, or take "
@@ -113,7 +113,7 @@ def test_circles_are_named_in_full() -> None:
         ]
     )
     assert order.start == ("e",)
-    circle = "is in a circle of dependencies: a -> b -> c -> a; take one out of a manifest"
+    circle = "is in a cycle of dependencies: a -> b -> c -> a; remove one of them from its manifest"
     assert order.left_out == {
         "a": f"a {circle}",
         "b": f"b {circle}",
@@ -125,8 +125,8 @@ def test_circles_are_named_in_full() -> None:
 def test_one_base() -> None:
     """Of two plugins with the same base the second is refused, and both are named."""
     manifests = [plugin("a", base="/x"), plugin("b", base="/x"), plugin("c", base="/y")]
-    assert reasons(*manifests) == {"b": "b has the base /x, which is that of a"}
-    assert reasons(*manifests, serving={"b"}) == {"a": "a has the base /x, which is that of b"}
+    assert reasons(*manifests) == {"b": "b has the base /x, which a has already"}
+    assert reasons(*manifests, serving={"b"}) == {"a": "a has the base /x, which b has already"}
     assert reasons(*manifests, disabled={"a"}) == {}
 
 
@@ -134,12 +134,12 @@ def test_those_that_come_along_give_way() -> None:
     """A bundled plugin leaves base and service to any other, unless it is serving."""
     manifests = [plugin("a", base="/x", provides=["kv"]), plugin("b", provides=["kv"])]
     told = reasons(*manifests, plugin("c", base="/x"), bundled={"a"})
-    assert told == {"a": "a has the base /x, which is that of c"}
+    assert told == {"a": "a has the base /x, which c has already"}
     assert reasons(*manifests, bundled={"a"}) == {
-        "a": "a offers the service kv, which is that of b"
+        "a": "a offers the service kv, which b offers already"
     }
     assert reasons(*manifests, bundled={"a"}, serving={"a"}) == {
-        "b": "b offers the service kv, which is that of a"
+        "b": "b offers the service kv, which a offers already"
     }
 
 
@@ -148,7 +148,7 @@ def test_one_service() -> None:
     told = reasons(
         plugin("a", provides=["kv"]), plugin("b", provides=["kv"]), plugin("c", uses=["kv"])
     )
-    assert told == {"b": "b offers the service kv, which is that of a"}
+    assert told == {"b": "b offers the service kv, which a offers already"}
 
 
 def test_a_thousand_in_a_row() -> None:

@@ -152,8 +152,9 @@ def test_keys_of_the_file(replica: Replica) -> None:
 def test_operators_are_told(replica: Replica) -> None:
     """`status`, by the control socket, the only file in the state folder, and `doctor` say so."""
     done = run("status", cwd=replica.root, env=replica.env)
-    assert "This runtime keeps nothing, as one of several replicas (RUNTIME_STATE=none)" in (
-        done.stdout
+    assert (
+        "This runtime keeps nothing, because it is one of several replicas (RUNTIME_STATE=none)"
+        in (done.stdout)
     )
     done = run("doctor", cwd=replica.root, env=replica.env | {"PORT": "0"})
     assert "RUNTIME_STATE is none: nothing is kept here" in done.stdout

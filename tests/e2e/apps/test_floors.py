@@ -111,7 +111,7 @@ def test_who_tells_of_it(tmp_path: Path) -> None:
         "RUNTIME_WORKER_DIRS": str(tmp_path / "apps"),
         "RUNTIME_STATE_DIR": str(tmp_path / "state"),
     }
-    told = f"sandbox: strict in the place of off ({tmp_path}/config.yaml:3)"
+    told = f"sandbox: strict instead of off ({tmp_path}/config.yaml:3)"
     for words in (
         ("check",),
         ("config", "check"),

@@ -75,7 +75,7 @@ ASKED: Mapping[str, Asked] = {
         "PUT",
         UP,
         422,
-        Told("leads out of the app's folder", "../evil.py", "pack it from inside"),
+        Told("leads out of the app's folder", "../evil.py", "pack from inside"),
         archive("../evil.py"),
     ),
     "no archive": Asked(
@@ -165,17 +165,13 @@ PLUGINS: Mapping[str, tuple[Mapping[str, object], str, str, Told]] = {
         {"dependencies": ["about"]},
         "",
         "plugin.left_out",
-        Told(
-            "in a circle of dependencies", "about -> round -> about", "take one out of a manifest"
-        ),
+        Told("in a cycle of dependencies", "about -> round -> about", "remove one of them"),
     ),
     "about": (
         {"dependencies": ["round"]},
         "",
         "plugin.left_out",
-        Told(
-            "in a circle of dependencies", "about -> round -> about", "take one out of a manifest"
-        ),
+        Told("in a cycle of dependencies", "about -> round -> about", "remove one of them"),
     ),
     "asks": (
         {"uses": ["nonesuch"]},

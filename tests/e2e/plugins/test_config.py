@@ -108,7 +108,7 @@ def test_a_guard_without_its_option(tmp_path: Path) -> None:
         config=config,
     )
     with configured(tmp_path, "") as runtime:
-        needed = "plugins.guard.options.word is needed; set it in the config file"
+        needed = "plugins.guard.options.word is required; set it in the config file"
         assert wait_for_state(runtime, "guard", "failed")["why"] == needed
         assert fetch(runtime, "/hello/").status == 503
         write(tmp_path, options("guard", word="s3cret"))
@@ -162,7 +162,7 @@ def test_one_writer_at_a_time(tmp_path: Path) -> None:
         ("plugins: {tells: {enabled: false, option: {}}}", "did you mean options?"),
         ("plugins: {tells: {options: {word: new}}, other: {options: {wrod: x}}}", "'wrod'"),
         ("plugins: {tells: {options: {word: new}}, other: {grants: {kv: all}}}", "no service kv"),
-        ("", "plugins.other.options.need is needed"),
+        ("", "plugins.other.options.need is required"),
         (None, "there is no such file"),
     ],
 )

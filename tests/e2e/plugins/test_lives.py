@@ -65,7 +65,7 @@ def test_who_cannot_start_is_told_of(tmp_path: Path) -> None:
         assert why("a") == "a needs nobody, which is not installed; see buntime plugins list"
         assert why("b") == "b needs off, which is disabled"
         assert why("c").startswith("c needs raises, which failed to load: plugin.py: RuntimeError")
-        assert "left out since raises failed to load" in why("d")
+        assert "left out because raises failed to load" in why("d")
         assert "round -> trip -> round" in why("round")
         assert "round -> trip -> round" in why("trip")
 
@@ -107,7 +107,7 @@ def test_two_of_one_base(tmp_path: Path) -> None:
     with plugged(tmp_path) as runtime:
         wait_for_state(runtime, "one", "serving")
         assert wait_for_state(runtime, "two", "left out")["why"] == (
-            "has the base /x, which is that of one"
+            "has the base /x, which one has already"
         )
         assert fetch(runtime, "/x/").body == b"one"
 

@@ -529,7 +529,7 @@ def test_what_is_configured(root: Path) -> None:
         "value": "warn",
         "origin": "env RUNTIME_LOG_LEVEL",
         "live": True,
-        "meaning": "least level that is logged",
+        "meaning": "lowest level that is logged",
     }
     assert told["RUNTIME_MASTER_KEY"]["value"] == "********"
     assert KEY not in json.dumps(answer.json)
