@@ -66,7 +66,7 @@ class EventPages:
         wanted = frozenset(kinds.split(",")) if kinds else frozenset(KINDS)
         if unknown := sorted(wanted - {*KINDS}):
             raise ClientFault(
-                400, "bad_query", f"kinds: {unknown[0]!r} is none of {', '.join(KINDS)}"
+                400, "bad_query", f"kinds: {unknown[0]!r} is not one of {', '.join(KINDS)}"
             )
         if len(self.listeners) >= LISTENERS_MAX:
             raise ServerFault(

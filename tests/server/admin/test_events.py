@@ -179,5 +179,5 @@ def test_who_does_not_read(site: Site) -> None:
 
 def test_unknown_kinds(site: Site) -> None:
     """An unknown kind is named in the error."""
-    with pytest.raises(ClientFault, match="there is no 'stat'"):
+    with pytest.raises(ClientFault, match="'stat' is not one of"):
         site.listen("kinds=stat,apps")
