@@ -14,15 +14,15 @@ __pycache__/
 # Together they are a manifest too: tests/commands/test_new_and_check.py removes the comments.
 _KEYS = """\
 
-# What many apps want sooner or later; take the # away. docs/manifest.md has all keys.
+# What many apps need sooner or later; remove the # to use it. docs/manifest.md has all keys.
 
-# The longest that a request may take without progress.
+# How long a request may take without progress.
 # timeout: 30s
 
 # How many workers there may be at once; auto: as many as there are processors.
 # workers: auto
 
-# Variables of the app. What is secret belongs in `secrets`, and is set by `buntime secrets set`.
+# Variables of the app. Secrets belong in `secrets`; set them with `buntime secrets set`.
 # env:
 #   GREETING: Hello
 # secrets: [API_TOKEN]
@@ -30,30 +30,30 @@ _KEYS = """\
 # A folder of its own that outlives deploys: APP_DATA_DIR.
 # data: true
 
-# Who may reach it: public, protected (with a key), internal (apps alone).
+# Who may reach it: public, protected (with a key), internal (only apps).
 # visibility: protected
 
-# Names of hosts at which it is served at /, beside its path.
+# Host names at which it is also served at /.
 # hosts: [shop.example.com]
 """
 
 _OF_FETCH = """\
 # Each request gets a process of its own, which is simple and safe. With this line a worker stays
-# for an hour, and takes request after request: some hundred times as quick.
+# for an hour, and takes request after request: about a hundred times as fast.
 # ttl: 1h
 """
 
 _OF_A_SITE = """\
 
-# What many sites want sooner or later; take the # away. docs/manifest.md has all keys.
+# What many sites need sooner or later; remove the # to use it. docs/manifest.md has all keys.
 
-# The first page answers for paths without a file, as apps want that route in the browser.
+# The first page answers paths without a file, which apps that route in the browser need.
 # spa: true
 
-# Who may reach it: public, protected (with a key), internal (apps alone).
+# Who may reach it: public, protected (with a key), internal (only apps).
 # visibility: protected
 
-# Names of hosts at which it is served at /, beside its path.
+# Host names at which it is also served at /.
 # hosts: [www.example.com]
 """
 
