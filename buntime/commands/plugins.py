@@ -53,7 +53,7 @@ def parser() -> Parser:
         "--unset",
         metavar="KEY",
         action="append",
-        help="let the config file decide this option again",
+        help="let the config file decide an option",
     )
     made.add_argument("--dry-run", action="store_true", help="check it, and change nothing")
     made.add_argument("--json", action="store_true", help="print the result as JSON")
