@@ -23,8 +23,8 @@ from buntime.core.values.regex import regex
 from buntime.core.values.units import BadValue, format_duration
 from buntime.core.values.wording import shown, unknown_key
 
-_JOBS_MAX = 100
-_PROCESSES_MAX = 20
+JOBS_MAX = 100
+PROCESSES_MAX = 20
 _WORDS_MAX = 200
 _WORD_MAX_CHARS = 10_000
 _TIMEOUT_MAX_S = 86_400.0
@@ -41,8 +41,8 @@ def cron_jobs(value: object) -> tuple[CronJob, ...]:
             f"{shown(value)} is not a list; write one like "
             '[{schedule: "0 3 * * *", path: /clean}]'
         )
-    if len(value) > _JOBS_MAX:
-        raise BadValue(f"{len(value)} jobs are too many; write {_JOBS_MAX} at most")
+    if len(value) > JOBS_MAX:
+        raise BadValue(f"{len(value)} jobs are too many; write {JOBS_MAX} at most")
     jobs = tuple(_job(item, place) for place, item in enumerate(value, 1))
     names: set[str] = set()
     for place, job in enumerate(jobs, 1):
@@ -63,8 +63,8 @@ def processes(value: object) -> tuple[AppProcess, ...]:
         raise BadValue(
             f"{shown(value)} is not a mapping; write lines like worker: celery -A tasks worker"
         )
-    if len(value) > _PROCESSES_MAX:
-        raise BadValue(f"{len(value)} processes are too many; write {_PROCESSES_MAX} at most")
+    if len(value) > PROCESSES_MAX:
+        raise BadValue(f"{len(value)} processes are too many; write {PROCESSES_MAX} at most")
     return tuple(
         AppProcess(_name(name), _located(name, words, item)) for name, item in value.items()
     )
@@ -139,7 +139,7 @@ def _timeout(value: Any) -> float:
 
 
 # Key -> how it is read, and its value where it is not written.
-_KEYS: Mapping[str, tuple[Parser, object]] = {
+KEYS: Mapping[str, tuple[Parser, object]] = {
     "schedule": (parse_schedule, None),
     "path": (_path, None),
     "run": (words, ()),
@@ -157,11 +157,11 @@ def _job(item: object, place: int) -> CronJob:
     if not isinstance(item, dict):
         raise BadValue(f"job {place}: {shown(item)} is not a mapping with schedule, path or run")
     for key in item:
-        if key not in _KEYS:
-            raise BadValue(f"job {place}: {unknown_key(key, _KEYS)}")
+        if key not in KEYS:
+            raise BadValue(f"job {place}: {unknown_key(key, KEYS)}")
     got: dict[str, Any] = {
         key: _located(f"job {place}: {key}", parse, item[key]) if key in item else default
-        for key, (parse, default) in _KEYS.items()
+        for key, (parse, default) in KEYS.items()
     }
     if got["schedule"] is None:
         raise BadValue(f'job {place}: schedule is missing; write one like "0 3 * * *", in quotes')
