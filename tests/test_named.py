@@ -125,6 +125,14 @@ def test_addresses(page: Path) -> None:
 
 
 @each_page
+def test_environments(page: Path) -> None:
+    """Commands install only into an environment: Debian's own Python refuses anything else."""
+    lines = "\n".join(_BLOCK.findall(page.read_text("utf-8"))).splitlines()
+    installs = [line for line in lines if re.search(r"\bpip3? install\b", line)]
+    assert [line for line in installs if not re.search(r"/bin/pip |--target", line)] == []
+
+
+@each_page
 def test_tasks(page: Path) -> None:
     """Each named task of build.py exists."""
     told = set(re.findall(r"build\.py ([a-z]+)", page.read_text("utf-8")))
