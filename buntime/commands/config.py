@@ -16,6 +16,7 @@ from buntime.commands.arguments import Command, Parser
 from buntime.commands.masterkey import take_environ
 from buntime.commands.pluginfolders import find_plugins
 from buntime.commands.start import read_settings
+from buntime.commands.valuetexts import in_words, key_in_words
 from buntime.core.apps.app import App
 from buntime.core.config.configfile import ConfigFile
 from buntime.core.config.effect import effect_of, unknown_plugins
@@ -146,7 +147,7 @@ def _show(settings: Settings, *, as_json: bool) -> None:
             for row in SETTINGS]  # fmt: skip
     rows += (row for name in plugins for row in _rows(name, plugins[name]))
     rows += (
-        (f"apps.{glob}.{key}", _in_words(held.value), held.origin)
+        (f"apps.{glob}.{key}", key_in_words(key, held.value), held.origin)
         for glob, values in rows_of(config.apps).items()
         for key, held in values.items()
     )
@@ -175,24 +176,13 @@ def _text(row: Setting, held: Held) -> str:
         return format_duration(value)
     if row.field.endswith("_bytes"):
         return format_size(value)
-    return _in_words(value)
-
-
-def _in_words(value: object) -> str:
-    match value:
-        case None | "" | [] | {}:
-            return "none"
-        case str():
-            return value
-        case list() if all(isinstance(each, str) for each in value):
-            return ", ".join(value)
-    return json.dumps(value, ensure_ascii=False)
+    return in_words(value)
 
 
 def _rows(name: str, values: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:
     """The values of one plugin, by the keys of the config file."""
     place = f"plugins.{name}"
-    yield f"{place}.enabled", _in_words(values["enabled"].value), values["enabled"].origin
+    yield f"{place}.enabled", in_words(values["enabled"].value), values["enabled"].origin
     for key in ("options", "grants"):
         for each, held in values[key].items():
-            yield f"{place}.{key}.{each}", _in_words(held.value), held.origin
+            yield f"{place}.{key}.{each}", in_words(held.value), held.origin

@@ -3,7 +3,6 @@
 With a flag: its errors by kind, why its workers ended, or its settings with their origins.
 """
 
-import json
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -11,6 +10,7 @@ from typing import Any
 from buntime.commands.arguments import Command, Parser, one_word
 from buntime.commands.client import connect, name_in_path
 from buntime.commands.tables import print_json, say
+from buntime.commands.valuetexts import key_in_words
 from buntime.core.errors import UsageError
 from buntime.core.settings.setting import Mode
 from buntime.core.values.wording import counted
@@ -90,11 +90,7 @@ def _settings(answer: dict[str, Any]) -> Iterator[str]:
     yield f"{answer['app']}{f' {version}' if (version := answer['version']) else ''}"
     for each in answer["settings"]:
         where = each["place"] or each["origin"]
-        yield f"  {each['key']:16} {_value(each['value']):24} {where}"
-
-
-def _value(value: object) -> str:
-    return "none" if value is None else value if isinstance(value, str) else json.dumps(value)
+        yield f"  {each['key']:16} {key_in_words(each['key'], each['value']):24} {where}"
 
 
 def _stack(stack: str | None) -> Iterator[str]:

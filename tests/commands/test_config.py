@@ -137,6 +137,20 @@ def test_show(place: Place) -> None:
     assert rows["plugins.store.grants.raw"] == "none  (its manifest)"
 
 
+def test_show_of_apps(place: Place) -> None:
+    """What the file says about apps is shown with units; no secret's or variable's value is."""
+    place.file.write_text(
+        "apps:\n  shop:\n    secrets: [A, B]\n    maxMemory: 256mb\n    ttl: 10m\n    env: {C: d}\n"
+    )
+    _, out = place.run("show", "--app-users", "*=nobody")
+    rows = {line.split("  ")[0]: line.split("  ", 1)[1].strip() for line in out.splitlines()}
+    assert rows["apps.shop.secrets"] == f"A, B  ({place.file}:3)"
+    assert rows["apps.shop.maxMemory"] == f"256mb  ({place.file}:4)"
+    assert rows["apps.shop.ttl"] == f"10m  ({place.file}:5)"
+    assert rows["apps.shop.env"] == f'{{"C": "********"}}  ({place.file}:6)'
+    assert rows["RUNTIME_APP_USERS"] == '{"*": "nobody"}  (flag --app-users)'
+
+
 def test_show_as_json(place: Place) -> None:
     """JSON has the same values with types: seconds, bytes, lists."""
     code, out = place.run("show", "--json")

@@ -172,7 +172,7 @@ def test_commands(
     autopsies = run("show", "shop", "--autopsies")
     assert "signal: killed by SIGSEGV" in autopsies
     settings = run("show", "shop", "--settings")
-    assert re.search(r"^  ttl +600(\.0)? +buntime\.yaml:\d+$", settings, re.MULTILINE)
+    assert re.search(r"^  ttl +10m +buntime\.yaml:\d+$", settings, re.MULTILINE)
     assert re.search(r"^  workers +1 +default$", settings, re.MULTILINE)
     assert "hunter2" not in settings
     assert run("show", "shop", "--errors", "--settings", code=2) == ""
