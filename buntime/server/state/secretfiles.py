@@ -129,7 +129,7 @@ def secret_json(name: str, stored: Stored) -> dict[str, object]:
     """What operators are told about it: not its value."""
     fault = {"fault": stored.fault} if stored.fault else {}
     at = datetime.fromtimestamp(stored.set_s, UTC) if stored.set_s else None
-    set_at = at.isoformat(timespec="seconds") if at else None
+    set_at = at.isoformat(timespec="seconds").replace("+00:00", "Z") if at else None
     return {"name": name, "origin": stored.origin, "setAt": set_at, **fault}
 
 

@@ -11,7 +11,15 @@ from pathlib import Path
 
 import pytest
 
-from buntime.server.state.secretfiles import IN_STATE, MOUNTED, Found, SecretFiles, not_set
+from buntime.server.state.secretfiles import (
+    IN_STATE,
+    MOUNTED,
+    Found,
+    SecretFiles,
+    Stored,
+    not_set,
+    secret_json,
+)
 
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root writes for others")
 
@@ -190,3 +198,9 @@ def test_words() -> None:
     assert not_set("@acme/shop", {"A": "", "B": "/x: empty"}) == (
         "the secrets A, B are not set; set each by: buntime secrets set @acme/shop A; B: /x: empty"
     )
+
+
+def test_time() -> None:
+    """The time at which a secret was set has the form of all times in the API."""
+    told = secret_json("KEY", Stored("value", 1_767_225_600.0, "state"))
+    assert told == {"name": "KEY", "origin": "state", "setAt": "2026-01-01T00:00:00Z"}
