@@ -134,7 +134,7 @@ def test_check_and_doctor(shell: Shell, tmp_path: Path) -> None:
     """Both name the missing secret and the command to set it; with the secret the app is fine."""
     app = "from buntime import secret\nVALUE = secret('KEY')\ndef fetch(request): ...\n"
     write_app(tmp_path / "apps/shop", {"app.py": app}, secrets=["KEY"])
-    words = "the secret KEY is not set; set it by: buntime secrets set shop KEY"
+    words = "the secret KEY is not set; set it with: buntime secrets set shop KEY"
     env = {"RUNTIME_STATE_DIR": str(shell.state)}
     checked = run("check", "apps", cwd=tmp_path, env=env)
     assert checked.returncode == 1

@@ -187,7 +187,7 @@ for frame in sys._current_frames().values():
 def test_what_an_app_lacks_is_told(place: Place) -> None:
     """The boot error names a missing secret and the command, on the page and in the log."""
     answer = fetch(place.runtime, "/lacks/")
-    words = "the secret LACKING is not set; set it by: buntime secrets set lacks LACKING"
+    words = "the secret LACKING is not set; set it with: buntime secrets set lacks LACKING"
     assert answer.status == 500
     assert words in answer.body.decode()
     record = place.runtime.wait_for_record("app.boot_failed", app="lacks")

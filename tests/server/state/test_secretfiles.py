@@ -193,10 +193,11 @@ def test_root_writes_for_the_runtimes_user(files: SecretFiles, state: Path) -> N
 def test_words() -> None:
     """A missing secret is named with the command to set it."""
     assert not_set("shop", {"KEY": ""}) == (
-        "the secret KEY is not set; set it by: buntime secrets set shop KEY"
+        "the secret KEY is not set; set it with: buntime secrets set shop KEY"
     )
     assert not_set("@acme/shop", {"A": "", "B": "/x: empty"}) == (
-        "the secrets A, B are not set; set each by: buntime secrets set @acme/shop A; B: /x: empty"
+        "the secrets A, B are not set; set each with: buntime secrets set @acme/shop A; "
+        "B: /x: empty"
     )
 
 
@@ -204,3 +205,9 @@ def test_time() -> None:
     """The time at which a secret was set has the form of all times in the API."""
     told = secret_json("KEY", Stored("value", 1_767_225_600.0, "state"))
     assert told == {"name": "KEY", "origin": "state", "setAt": "2026-01-01T00:00:00Z"}
+
+
+def test_the_page() -> None:
+    """docs/secrets.md shows what an app that lacks a secret is told."""
+    page = (Path(__file__).parents[3] / "docs/secrets.md").read_text("utf-8")
+    assert f"buntime.yaml: secrets: {not_set('shop', {'STRIPE_KEY': ''})}\n" in page
