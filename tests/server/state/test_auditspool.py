@@ -133,7 +133,7 @@ def test_its_bounds(subject: Subject, monkeypatch: pytest.MonkeyPatch) -> None:
     """A spool that no runtime takes in has a maximum size, and is never a link or FIFO."""
     monkeypatch.setattr(auditspool, "MAX_BYTES", 1000)
     spool = AuditSpool(subject.folder.path)
-    with pytest.raises(OSError, match="start of the runtime"):
+    with pytest.raises(OSError, match="start the runtime, which empties it"):
         for _ in range(10):
             spool.put(CHANGE)
     spool.remove()

@@ -140,7 +140,7 @@ def test_a_disk_that_can_only_be_read(disk: Path) -> None:
     DataFolders(StateFolder(str(disk))).ready("shop", None)
     remount(disk, "ro")
     for app in ("shop", "blog"):
-        with pytest.raises(NoData, match=rf"^{disk}/data/{app}.*(only be read|Read-only)"):
+        with pytest.raises(NoData, match=rf"^{disk}/data/{app}.*(read-only|Read-only)"):
             DataFolders(StateFolder(str(disk))).ready(app, None)
 
 

@@ -94,7 +94,7 @@ def test_what_is_missing() -> None:
     with pytest.raises(NoSecrets) as caught:
         secrets.of(SHOP)
     assert str(caught.value) == (
-        "the secrets KEY, HIDDEN are not set; set each by: buntime secrets set shop KEY; "
+        "the secrets KEY, HIDDEN are not set; set each with: buntime secrets set shop KEY; "
         "KEY: /x/KEY: the value is empty"
     )
 
@@ -112,7 +112,7 @@ def test_too_much_for_one_app() -> None:
     """The total size of an app's values is bounded, since all are in one message."""
     value = stored("x" * VALUE_MAX_BYTES)
     app = make_app(secrets={"A": True, "B": True, "C": True})
-    with pytest.raises(NoSecrets, match="longer than 128kb together"):
+    with pytest.raises(NoSecrets, match="longer than 128kb in total"):
         Secrets({"shop": {"A": value, "B": value, "C": value}}).of(app)
 
 

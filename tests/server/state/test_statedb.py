@@ -218,5 +218,5 @@ def test_too_many(folder: Path) -> None:
         subject.db.ask(lambda connection: None, results.append)
     subject.loop.run_once(0)
     assert len(results) == 10
-    assert "1000 others wait" in results[0].message
+    assert "1000 others already wait" in results[0].message
     subject.close()
