@@ -225,7 +225,8 @@ class FakeWorker:
         self.sandbox = "off" if app is not None else None
         self.memory_max_bytes = 0
         self.leaving_since_s: float | None = None
-        self.codes: list[int] = []  # codes that its streams were ended with
+        self.codes: list[int] = []  # codes with which its streams were ended
+        self.open_since_s: list[float] = [0.0]  # when each of its streams began
         self.left: list[Exchange] = []  # exchanges that it is still working on
         self.is_only_stuck = False
 
@@ -235,8 +236,11 @@ class FakeWorker:
     def has_only_stuck(self) -> bool:
         return self.is_only_stuck
 
-    def end_streams(self, code: int) -> None:
-        self.codes.append(code)
+    def streams(self) -> list[Any]:
+        return [
+            SimpleNamespace(id=f"{self.name}-{at}", started_s=at, end_open=self.codes.append)
+            for at in self.open_since_s
+        ]
 
 
 class FakeGroups:

@@ -51,10 +51,20 @@ class Room:
 
     def held_up(self, now: float) -> HeldUp:
         """The requests, or apps, that wait only because workers wait for their clients."""
-        census = self._census
-        by_slots = min(sum(len(app.queue) for app in self.turns), census.beyond_lent())
-        by_room = 0 if census.has_room() or self.is_promised() else len(self.line)
-        count = min(census.stalled, max(by_slots, by_room))
+        by_slots, by_room = self._counts()
+        most = max(min(by_slots, self._census.beyond_lent()), by_room)
+        return self._first_of(min(self._census.stalled, most), now)
+
+    def waiting(self, now: float) -> HeldUp:
+        """The requests that wait for a slot, or the apps that wait for room if those are more."""
+        return self._first_of(max(self._counts()), now)
+
+    def _counts(self) -> tuple[int, int]:
+        """Requests that wait for a slot, and apps that wait for room that nobody makes."""
+        has_room = self._census.has_room() or self.is_promised()
+        return sum(len(app.queue) for app in self.turns), 0 if has_room else len(self.line)
+
+    def _first_of(self, count: int, now: float) -> HeldUp:
         if not count:
             return _NOBODY
         firsts = (next(iter(app.queue.values()), now) for app in (*self.turns, *self.line))

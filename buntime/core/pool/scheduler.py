@@ -107,8 +107,7 @@ class Scheduler:
         return self._dispatch.enqueue(app, ticket, now)
 
     def keeps_session(self, worker_id: int, app: AppState | None, now: float) -> AppState | None:
-        """The app of this worker, if it may take a request from a client of its own that now asks
-        for `app`; else None. See `sessions`."""
+        """The worker's app, if it may take its own client's request for `app`. See `sessions`."""
         return self._sessions.at(worker_id, app, now)
 
     def submit_to(self, worker_id: int, ticket: Ticket, now: float) -> list[Decision]:
@@ -158,8 +157,7 @@ class Scheduler:
     def finished(
         self, worker_id: int, now: float, *, was_open_ended: bool = False
     ) -> list[Decision]:
-        """A request of the worker has ended, in whatever way; `opened` may or may not have been
-        called."""
+        """A request of the worker has ended in any way, whether or not `opened` was called."""
         worker = self.workers[worker_id]
         app = worker.app
         if app is None or worker.in_hand < 1:
@@ -239,8 +237,7 @@ class Scheduler:
         self._census.is_short = True
 
     def never_started(self, worker_id: int, now: float) -> list[Decision]:
-        """There is no process for the worker, which says nothing about its app: requests that wait
-        for it keep waiting, for means as they would for room in the pool."""
+        """There is no process for the worker, through no fault of its app, whose requests wait."""
         return self._deaths.never_started(self.workers[worker_id], now)
 
     def died(
@@ -331,8 +328,7 @@ class Scheduler:
         return [*self._dispatch.refill_taken(now), *self._spares.refill(now)]
 
     def close(self) -> list[Decision]:
-        """Shut down: no more workers are started; each ends once it has finished what it has in
-        hand."""
+        """Shut down: no more workers are started; each ends after its present requests."""
         self._census.is_closing = True
         retire = self._lifetimes.retire
         return [each for worker in self.workers.values() for each in retire(worker)]
@@ -363,6 +359,10 @@ class Scheduler:
     def held_up(self, now: float) -> HeldUp:
         """The requests that wait only because workers of one request wait for their clients."""
         return self._room.held_up(now)
+
+    def waiting(self, now: float) -> HeldUp:
+        """The requests that wait for a slot, or the apps that wait for room."""
+        return self._room.waiting(now)
 
     def crowded(self) -> Iterator[AppState]:
         """The apps whose requests wait for a place in workers that stay."""

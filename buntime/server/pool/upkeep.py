@@ -1,4 +1,4 @@
-"""Checks all workers twice a second: their memory, and whether they take too long to leave."""
+"""Checks all workers twice a second: their memory, and whether they keep others from starting."""
 
 from collections.abc import Callable
 
@@ -13,6 +13,7 @@ from buntime.server.pool.worker import Worker
 
 _KILLED_ABOVE = 1.5  # of maxMemory
 _STREAMS_S = 86_400.0  # how long streams may keep a worker if its ttl has no end
+_WAITED_S = 0.5  # a request that waits longer for a slot ends a stream that holds one
 
 
 class Upkeep:
@@ -33,6 +34,7 @@ class Upkeep:
 
     def look(self, now: float) -> None:
         """Look at each worker, and for processes that have left theirs."""
+        self._end_streams_in_the_way(now)
         for worker in tuple(self._supervisor.workers.values()):
             self._end_streams_of_leaving(worker, now)
             if worker.memory_max_bytes:
@@ -43,6 +45,32 @@ class Upkeep:
                     "a process that a worker started was killed: both need more than memoryMax",
                 )
         self._supervisor.sweep()
+
+    def _end_streams_in_the_way(self, now: float) -> None:
+        """WebSockets and event streams of `ttl: 0` may hold half of the slots for ever.
+
+        If there are more, and requests wait, the oldest are ended, one for each request that waits.
+        """
+        waiting = self._scheduler.waiting(now)
+        if waiting.waited_s < _WAITED_S:
+            return
+        records = self._scheduler.workers
+        streams = [
+            (exchange, worker)
+            for worker in self._supervisor.workers.values()
+            if records[worker.number].state is State.ONCE
+            for exchange in worker.streams()
+        ]
+        streams.sort(key=lambda each: each[0].started_s)
+        too_many = len(streams) - self._scheduler.limits.ephemeral_concurrency // 2
+        for exchange, worker in streams[: max(0, min(too_many, waiting.requests))]:
+            worker.log.warn(
+                "worker.stream_ended",
+                "ended a WebSocket or event stream, because requests wait for its worker",
+                request_id=exchange.id,
+                hint="give the app a `ttl`, so that one worker has many streams",
+            )
+            exchange.end_open(closecodes.TRY_AGAIN_LATER)
 
     def _end_streams_of_leaving(self, worker: Worker, now: float) -> None:
         """WebSockets and event streams may keep a leaving worker for another ttl, a day at most.
@@ -59,7 +87,8 @@ class Upkeep:
         is_at_once = self._is_development or record.kept_since_s is not None
         grace_s = 0.0 if is_at_once else ttl_s
         if now - worker.leaving_since_s >= grace_s:
-            worker.end_streams(closecodes.SERVICE_RESTART)
+            for exchange in worker.streams():
+                exchange.end_open(closecodes.SERVICE_RESTART)
 
     def _check_memory(self, worker: Worker, limit_bytes: int, now: float) -> None:
         """maxMemory: above it a worker is replaced, above 1.5 times that it is killed."""

@@ -352,11 +352,10 @@ class Worker:
             self._stuck -= 1
         return before is _LIVE
 
-    def end_streams(self, code: int) -> None:
-        """Close the WebSockets and event streams, which would keep it for ever."""
-        for assignment in tuple(self._in_hand.values()):
-            if assignment.state is State.LIVE:
-                assignment.exchange.end_open(code)
+    def streams(self) -> list[Exchange]:
+        """Its open WebSockets and event streams, which could keep it for ever."""
+        live = [each.exchange for each in self._in_hand.values() if each.state is State.LIVE]
+        return [each for each in live if each.link is not None or each.is_event_stream]
 
     def _pass_over(self, number: int) -> None:
         """A request that was found malformed or too large when it was to be sent."""

@@ -253,6 +253,23 @@ def test_slots_that_apps_take_are_not_reclaimed() -> None:
     assert pool.held_up(0).requests == 0
 
 
+def test_who_waits_for_a_worker() -> None:
+    """All that wait for a slot, or the apps that wait for room, with the time of the first."""
+    pool = scheduler(pool_size=3, ephemeral_concurrency=2)
+    once = AppState("a", policy(ttl_s=0.0))
+    pool.submit(once, 1, 0)
+    pool.submit(once, 2, 0)
+    assert pool.waiting(5.0) == (0, 0.0)
+    pool.submit(once, "r1", 2)
+    pool.submit(once, "r2", 3)
+    assert pool.waiting(5.0) == (2, 3.0)
+    pool.submit(AppState("b", policy()), "r3", 3)
+    pool.submit(AppState("c", policy()), "r4", 4)
+    assert pool.waiting(5.0) == (2, 3.0)
+    pool.withdraw(once, "r1")
+    assert pool.waiting(5.0) == (1, 2.0)
+
+
 def test_room_that_slow_clients_take_is_reclaimed() -> None:
     """Where the pool is smaller than the slots and what is lent of them."""
     pool = scheduler(pool_size=2, ephemeral_concurrency=4)

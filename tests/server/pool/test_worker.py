@@ -289,7 +289,8 @@ def test_streams_end_with_their_worker(far: FarEnd) -> None:
     stream = {"status": 200, "headers": [["content-type", "text/event-stream"]]}
     far.say("RESPONSE", id=3, end=False, **stream)
     far.hear()
-    far.worker.end_streams(1012)
+    for exchange in far.worker.streams():
+        exchange.end_open(1012)
     told = {(kind, each["id"]): each for kind, each, _ in far.hear()}
     assert set(told) == {("CLOSE", 1), ("CANCEL", 3)}
     assert told["CLOSE", 1]["code"] == 1012
