@@ -58,7 +58,7 @@ def test_check_tells_all_faults(tmp_path: Path, capsys: pytest.CaptureFixture[st
     assert "did you mean stage" in told["typo"]
     assert "there is no plugin.py" in told["empty"]
     assert "name another: its folder is other" in told["other"]
-    assert "path is needed" in told["wants"]
+    assert "path is required" in told["wants"]
     assert "x -> y -> x" in told["x"]
     assert "x -> y -> x" in told["y"]
     assert "hides the app" in told["hides"]

@@ -55,7 +55,7 @@ def ask(visibility: str = "protected", **more: Any) -> tuple[bool, str]:
         ),
         ({"decision": Decision("allow", ALLOW)}, True, "f:2 decides: allow role:admin"),
         ({"decision": Decision("deny", DENY, True)}, False, "a rule before it would let in"),
-        ({"decision": Decision(None, None, True)}, False, "a rule would let in somebody"),
+        ({"decision": Decision(None, None, True)}, False, "a rule would let in people"),
     ],
 )
 def test_reasons(given: dict[str, Any], is_in: bool, why: str) -> None:

@@ -196,12 +196,12 @@ def test_what_is_refused_at_once(operator: PluginOperator) -> None:
 
 def test_one_that_lacks_something(operator: PluginOperator, folder: Path) -> None:
     """A plugin gets the options it lacks and starts; they cannot be unset after that."""
-    assert "key is needed" in operator.show("needy")["why"]
+    assert "key is required" in operator.show("needy")["why"]
     operator.run("options", "needy", "other=x")  # half of what it lacks
     operator.run("options", "needy", "key=k")
     wait_for_state(operator.runtime, "needy", "serving")
     told = operator.run("options", "needy", "--unset", "key", code=1)
-    assert "plugins.needy.options.key is needed" in told
+    assert "plugins.needy.options.key is required" in told
     assert kept(folder)["needy"]["key"]["value"] == "k"
 
 

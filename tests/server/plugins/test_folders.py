@@ -156,5 +156,5 @@ def test_options_come_from_the_environment(tmp_path: Path) -> None:
     assert app is not None
     assert app.plugin is not None
     assert app.plugin["config"] == {"size": 7}
-    assert "size is needed" in Looker(tmp_path).look()["audit"].error
+    assert "size is required" in Looker(tmp_path).look()["audit"].error
     assert "AUDIT_SIZE" in Looker(tmp_path, AUDIT_SIZE="x").look()["audit"].error

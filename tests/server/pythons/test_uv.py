@@ -157,7 +157,7 @@ def test_no_uv(
     (app.dir / name).write_text('lock-version = "1.0"\npackages = []')
     installer = Installer(environ={**ENVIRON, "PATH": "/nowhere:relative"})
     for act in (lambda: installer.ensure(app, BASE), lambda: installer.inspect(app, "/python")):
-        with pytest.raises(ManifestError, match=rf"{name} takes uv.*pip install uv.*{command}"):
+        with pytest.raises(ManifestError, match=rf"{name} needs uv.*pip install uv.*{command}"):
             act()
 
 
