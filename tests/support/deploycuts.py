@@ -1,11 +1,11 @@
 """Deploys into a folder again and again, each time cut short one file system change later.
 
-    python -m tests.support.deploycuts FOLDER killed|full CASE
+    python -m tests.support.deploycuts FOLDER killed|full CASES...
 
 `killed`: SIGKILL ends the process before that change. `full`: that change fails as on a full disk,
 and so does every later change that needs room. A sweep follows each deploy, as at a start. Prints
-how many cuts there were, and how many left the old state or the new one; any other state is
-printed, and the exit code is 1.
+a line for each case: how many cuts there were, and how many left the old state or the new one. Any
+other state is printed, and the exit code is 1.
 """
 
 import contextlib
@@ -31,8 +31,7 @@ NEED_ROOM = {"os.symlink", "os.mkdir", "os.link", "open"}
 class Cut:
     """An audit hook that cuts at the change with this number."""
 
-    def __init__(self, root: str) -> None:
-        self.root = root
+    def __init__(self) -> None:
         self.left: int | None = None
         self.is_full = False
         self.kills = False
@@ -117,9 +116,12 @@ def cut_once(cut: Cut, root: Path, how: str, case: str, number: int) -> bool:
     return not cut.is_full
 
 
-def main(folder: str, how: str, case: str) -> int:
-    root = Path(folder) / "apps"
-    cut = Cut(str(root))
+def main(folder: str, how: str, *cases: str) -> int:
+    cut = Cut()
+    return max(cut_all(cut, Path(folder) / case, how, case) for case in cases)
+
+
+def cut_all(cut: Cut, root: Path, how: str, case: str) -> int:
     old = state(Path(prepare(root, case).root))
     deploy(store_in(root, case), case)
     store = store_in(root, case)
@@ -142,7 +144,7 @@ def main(folder: str, how: str, case: str) -> int:
             break
         cuts += 1
         counts[now == new] += 1
-    print(cuts, *counts)
+    print(case, cuts, *counts)
     return 0
 
 
