@@ -96,7 +96,7 @@ def test_what_came_by_the_api_is_not_root_s(tmp_path: Path) -> None:
         for name in ("none", "root", "zero"):
             answer = fetch(runtime, f"/{name}/")
             assert answer.status == 500
-            assert b"came by the API does not run as root" in answer.body
+            assert b"deployed by the API does not run as root" in answer.body
         assert fetch(runtime, "/copied/").status == 200
 
 
