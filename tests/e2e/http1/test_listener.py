@@ -418,6 +418,10 @@ def test_a_hard_limit_of_descriptors_is_lived_with(apps: Path) -> None:
             return clients
 
         early, late = served(possible), served(3)
-        ended = select.select([client.sock for client in early], [], [], 0)[0]
-        assert len(ended) == len(late)
+
+        def ended() -> int:
+            return len(select.select([client.sock for client in early], [], [], 0)[0])
+
+        wait_until(lambda: ended() >= len(late), what="the end of idle connections")
+        assert ended() == len(late)
     assert not [each for each in runtime.records if each["level"] == "error"]
