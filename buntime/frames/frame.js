@@ -1,4 +1,4 @@
-// The page's side of the connection to its shell, see docs/micro-frontends.md.
+// The page's side of a frame: docs/micro-frontends.md.
 const MESSAGE_MAX = 65536;
 const ANSWER_MS = 5000;
 const SHELL_MS = 3000;
@@ -8,7 +8,7 @@ const functions = new Map();
 const asked = new Map(); // number -> [resolve, reject, timer]
 let port, begin, kept, pass;
 let count = 0;
-let turn = 0; // the number of the shell's last NAVIGATE
+let turn = 0; // of the last NAVIGATE
 
 const all = (name) => (handlers[name] ??= new Set());
 const happens = (name, value) => all(name).forEach((handler) => handler(value));
@@ -40,7 +40,7 @@ function ask(type, body) {
   });
 }
 
-// Without a handler a page stays at the address where it was loaded.
+// Without a handler a page stays where it was loaded.
 function go(path, load) {
   frame.path = path;
   if (all("navigate").size) happens("navigate", path);
