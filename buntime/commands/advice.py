@@ -108,10 +108,14 @@ def to_read(folder: Path) -> str:
     return f'sudo chown -R "$(id -un)" {path} && chmod -R u+rX {path}'
 
 
+def nearest_existing(folder: Path) -> Path:
+    """The folder, or if it does not exist, the first of its parents that does."""
+    return next(path for path in (folder, *folder.parents) if path.exists())
+
+
 def to_own(folder: str) -> str:
     """Create a folder that the user of this shell can write to; move a file away that is there."""
-    way = [Path(folder), *Path(folder).parents]
-    there = next(path for path in way if os.path.lexists(path))
+    there = nearest_existing(Path(folder))
     own = f'sudo install -d -o "$(id -un)" {quote(near(folder))}'
     if there.is_dir():
         return own

@@ -15,6 +15,7 @@ from shlex import quote
 from buntime.commands.advice import (
     export,
     near,
+    nearest_existing,
     of_fault,
     of_place,
     of_setting,
@@ -394,9 +395,7 @@ def _folders(settings: Settings) -> Iterator[tuple[str, str]]:
 
 def _miss_writing(folder: Path) -> str:
     """Why nothing can be written into a folder, which may not exist yet."""
-    there = folder
-    while not there.exists() and there != there.parent:
-        there = there.parent
+    there = nearest_existing(folder)
     if not there.is_dir():
         return f"{folder} cannot be made: {there} is not a folder"
     return "" if os.access(there, os.W_OK | os.X_OK) else f"{there} cannot be written to"

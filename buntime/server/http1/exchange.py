@@ -2,8 +2,7 @@
 
 The connection owns the socket and the request's bytes; a `Responder` (the pool's queue, then a
 worker) owns the work. The exchange knows both, keeps the credit of both directions, and ends
-exactly once. core/http1/lifecycle.py defines its states. Other modules read its fields, but never
-write them.
+exactly once. core/http1/lifecycle.py defines its states. Other modules only read its fields.
 """
 
 from collections.abc import Callable, Sequence

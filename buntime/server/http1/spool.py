@@ -59,7 +59,7 @@ class Spools:
 
     def is_pressed(self) -> bool:
         """Is more than half of the room taken?"""
-        return self.taken_bytes > 0 and is_short(self.taken_bytes, self.max_bytes)
+        return is_short(self.taken_bytes, self.max_bytes)
 
     def on_failure(self, error: BaseException) -> None:
         """A file could not be written: none is for a while."""

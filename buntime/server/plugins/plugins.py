@@ -52,8 +52,7 @@ _SHUTDOWN_S = 5.0  # that on_shutdown of one plugin may take
 
 
 class Plugins:
-    """Finds plugins, runs them, and tells requests which ones there are. An `Onlooker` of the
-    pool."""
+    """Finds and runs plugins, and plans what they mean for requests. An `Onlooker` of the pool."""
 
     def __init__(
         self,

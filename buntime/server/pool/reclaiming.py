@@ -10,6 +10,7 @@ from typing import cast
 
 from buntime.core.http1.leastrate import is_short
 from buntime.core.pool.reclaim import Reclaim
+from buntime.core.pool.room import HeldUp
 from buntime.core.pool.scheduler import Scheduler
 from buntime.server.http1.exchange import Exchange
 from buntime.server.http1.slowtally import SlowTally
@@ -48,18 +49,15 @@ class Reclaiming:
         if exchange not in self._seen:
             self._seen.add(exchange)
             self._reclaim.add(exchange, _moved_bytes(exchange), self._loop.now)
-        if self._are_workers_few():
+        if self._are_workers_few(self._scheduler.held_up(self._loop.now)):
             exchange.client.spool()
         if not self._is_looking:
             self._is_looking = True
             self._loop.call_later(_LOOK_S, self._look)
 
-    def _are_workers_few(self) -> bool:
-        scheduler = self._scheduler
-        slots = scheduler.limits.ephemeral_concurrency
-        return (
-            is_short(scheduler.slots_taken, slots) or scheduler.held_up(self._loop.now).requests > 0
-        )
+    def _are_workers_few(self, held_up: HeldUp) -> bool:
+        slots = self._scheduler.limits.ephemeral_concurrency
+        return is_short(self._scheduler.slots_taken, slots) or held_up.requests > 0
 
     def _look(self) -> None:
         now = self._loop.now
@@ -76,7 +74,7 @@ class Reclaiming:
                 exchange, moved_bytes, now, is_awaited=is_awaited, waited_s=held_up.waited_s
             )
         self._went_on.clear()
-        if self._are_workers_few():
+        if self._are_workers_few(held_up):
             for exchange in tuple(self._awaited):
                 exchange.client.spool()
         for slow in self._reclaim.slowest(held_up.requests):
