@@ -76,7 +76,10 @@ def test_pythons(pyz: Path, tmp_path: Path, version: str) -> None:
     with running(tmp_path / "apps", env=env, start=[python, "-I", "-S", str(pyz)]) as runtime:
         assert runtime.wait_for_record("runtime.listening")["python"].startswith(f"{version}.")
         for path, text in (("/once/", "hello"), ("/site/", "<h1>site</h1>")):
-            assert text in httpx.get(runtime.url + path, trust_env=False, timeout=20).text
+            assert (
+                text
+                in httpx.get(runtime.url + path, trust_env=False, timeout=20, verify=False).text
+            )
 
 
 def test_tests_of_apps(pyz: Path, tmp_path: Path) -> None:

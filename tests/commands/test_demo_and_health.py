@@ -59,8 +59,8 @@ def test_demo(tmp_path: Path) -> None:
         record = runtime.wait_for_record("runtime.listening")
         assert (set(record["apps"]), record["env"]) == (EXAMPLES, "development")
         assert runtime.url.startswith("http://127.0.0.1:")
-        assert "world" in httpx.get(f"{runtime.url}/hello/").text
-        assert httpx.get(f"{runtime.url}/site/").status_code == 200
+        assert "world" in httpx.get(f"{runtime.url}/hello/", verify=False).text
+        assert httpx.get(f"{runtime.url}/site/", verify=False).status_code == 200
         done = run("health", runtime.url, cwd=tmp_path)
         assert (done.returncode, done.stdout, done.stderr) == (0, "ok\n", "")
         done = run("health", cwd=tmp_path, env={"PORT": str(runtime.port)})

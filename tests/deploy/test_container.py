@@ -92,7 +92,7 @@ def test_process_one(tmp_path: Path) -> None:
     write_app(tmp_path / "apps/leaves", {"app.py": LEAVES}, ttl=60)
     with running(tmp_path / "apps", start=[*namespace(), *command()]) as runtime:
         [first] = children_of(runtime.process.pid)
-        assert httpx.get(f"{runtime.url}/leaves/").text == "left"
+        assert httpx.get(f"{runtime.url}/leaves/", verify=False).text == "left"
         assert len(orphans_below(first)) == 5
         wait_until(lambda: not orphans_below(first), 10, "that all orphans are reaped")
         os.kill(first, signal.SIGTERM)

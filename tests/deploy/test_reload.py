@@ -41,7 +41,10 @@ def test_settings(apps: Path, tmp_path: Path) -> None:
     file.write_text("RUNTIME_LOG_LEVEL=debug\n")
     protected = write_app(apps / "secret", {"app.py": SAY.format("secret")}, visibility="protected")
     words = ["--port", "0", "--host", "127.0.0.1", "--env-file", file]
-    with service(apps, *words) as runtime, httpx.Client(base_url=runtime.url) as client:
+    with (
+        service(apps, *words) as runtime,
+        httpx.Client(base_url=runtime.url, verify=False) as client,
+    ):
         assert client.get(f"/{protected.name}/", headers={"x-api-key": "k"}).status_code == 401
         assert client.get("/metrics", headers={"x-api-key": "k"}).status_code == 403
         file.write_text("RUNTIME_MASTER_KEY=k\nRUNTIME_POOL_SIZE=7\nRUNTIME_LOG_LEVEL=debug\n"
@@ -54,7 +57,10 @@ def test_settings(apps: Path, tmp_path: Path) -> None:
         assert client.get("/secret/", headers={"x-api-key": "k"}).text == "secret"
         assert client.get("/metrics").status_code == 401
         assert client.get("/metrics", headers={"x-api-key": "k"}).status_code == 200
-        assert httpx.get(f"{runtime.url}/one/", headers={"x": "y" * 2000}).status_code == 431
+        assert (
+            httpx.get(f"{runtime.url}/one/", headers={"x": "y" * 2000}, verify=False).status_code
+            == 431
+        )
         file.write_text("RUNTIME_POOL_SIZE=many\n")
         reload(runtime)
         assert "RUNTIME_POOL_SIZE" in runtime.wait_for_record("settings.rejected")["error"]
@@ -68,12 +74,12 @@ def test_folders_of_apps(apps: Path, tmp_path: Path) -> None:
     file.write_text(f"RUNTIME_WORKER_DIRS={apps}\n")
     words = ["--port", "0", "--host", "127.0.0.1", "--env-file", file]
     with service(*words) as runtime:
-        assert httpx.get(f"{runtime.url}/one/").text == "one"
-        assert httpx.get(f"{runtime.url}/three/").status_code == 404
+        assert httpx.get(f"{runtime.url}/one/", verify=False).text == "one"
+        assert httpx.get(f"{runtime.url}/three/", verify=False).status_code == 404
         file.write_text(f"RUNTIME_WORKER_DIRS={more}\n")
         reload(runtime)
-        assert httpx.get(f"{runtime.url}/three/").text == "three"
-        assert httpx.get(f"{runtime.url}/one/").status_code == 404
+        assert httpx.get(f"{runtime.url}/three/", verify=False).text == "three"
+        assert httpx.get(f"{runtime.url}/one/", verify=False).status_code == 404
 
 
 def test_changed_apps(apps: Path) -> None:
@@ -83,7 +89,7 @@ def test_changed_apps(apps: Path) -> None:
     with service(apps, "--port", "0", "--host", "127.0.0.1", env=env) as runtime:
         host, port = "127.0.0.1", runtime.port
         for name in ("one", "two"):
-            assert httpx.get(f"{runtime.url}/{name}/").text == name
+            assert httpx.get(f"{runtime.url}/{name}/", verify=False).text == name
         workers = _workers_of(runtime, "two")
         with Load((host, port), "/one/") as load:
             wait_until(lambda: len(load.answers) > 20)
@@ -94,12 +100,12 @@ def test_changed_apps(apps: Path) -> None:
         assert _workers_of(runtime, "two") == workers
         (apps / "one/app.py").write_text("import surely_not_there\n")
         assert reload(runtime) == ["one"]
-        assert httpx.get(f"{runtime.url}/one/").text == "changed"
+        assert httpx.get(f"{runtime.url}/one/", verify=False).text == "changed"
         runtime.wait_for_record("app.change_boot_failed")
-        assert httpx.get(f"{runtime.url}/one/").text == "changed"
+        assert httpx.get(f"{runtime.url}/one/", verify=False).text == "changed"
 
 
 def _workers_of(runtime: Runtime, name: str) -> list[str]:
     own = {"x-api-key": OPERATORS_KEY}
-    told = httpx.get(f"{runtime.url}/api/workers", headers=own).json()["workers"]
+    told = httpx.get(f"{runtime.url}/api/workers", headers=own, verify=False).json()["workers"]
     return [each["id"] for each in told if each["app"] == name]

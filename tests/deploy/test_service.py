@@ -61,7 +61,7 @@ def test_states(apps: Path, tmp_path: Path) -> None:
             told = manager.next("READY")
             assert told["READY"] == "1"
             assert told["STATUS"] == f"Serving 2 apps at {runtime.url}"
-            assert httpx.get(f"{runtime.url}/pid/").status_code == 200
+            assert httpx.get(f"{runtime.url}/pid/", verify=False).status_code == 200
             for _ in range(3):
                 assert manager.next("WATCHDOG") == {"WATCHDOG": "1"}
             before_us = time.monotonic_ns() // 1000
@@ -90,7 +90,7 @@ def test_nobody_listens(apps: Path, tmp_path: Path) -> None:
     env = {"NOTIFY_SOCKET": str(tmp_path / "gone"), "WATCHDOG_USEC": "100000"}
     with service(apps, "--port", "0", env=env) as runtime:
         runtime.wait_for_record("supervisor.unreachable")
-        assert httpx.get(f"{runtime.url}/pid/").status_code == 200
+        assert httpx.get(f"{runtime.url}/pid/", verify=False).status_code == 200
         assert runtime.stop() == 0
     told = [r for r in runtime.records if r["event"] == "supervisor.unreachable"]
     assert len(told) == 1
@@ -110,7 +110,7 @@ def test_sockets(apps: Path, tmp_path: Path, listening: socket.socket) -> None:
             port = listening.getsockname()[1]
             urls = runtime.wait_for_record("runtime.listening")["urls"]
             assert urls == [f"http://127.0.0.1:{port}", f"unix:{path}"]
-            told = httpx.get(f"http://127.0.0.1:{port}/environ/").json()
+            told = httpx.get(f"http://127.0.0.1:{port}/environ/", verify=False).json()
             words = ("LISTEN_", "NOTIFY_", "WATCHDOG_", "JOURNAL_")
             assert [name for name in told["environ"] if name.startswith(words)] == []
             assert told["sockets"] == 1  # its channel
@@ -176,7 +176,9 @@ def test_systemd_socket_activate(apps: Path) -> None:
             deadline = time.monotonic() + 20
             while True:
                 try:
-                    answer = httpx.get(f"http://127.0.0.1:{port}/environ/", timeout=20)
+                    answer = httpx.get(
+                        f"http://127.0.0.1:{port}/environ/", timeout=20, verify=False
+                    )
                     break
                 except httpx.ConnectError:
                     assert time.monotonic() < deadline
@@ -203,8 +205,8 @@ def journal_lines(apps: Path, *flags: str, env: dict[str, str] | None = None) ->
         with os.fdopen(reader) as log:
             first = log.readline()
             url = "http://" + first.partition("http://")[2].split(" ")[0].split('"')[0]
-            httpx.get(f"{url}/nowhere")
-            httpx.get(f"{url}/broken/")
+            httpx.get(f"{url}/nowhere", verify=False)
+            httpx.get(f"{url}/broken/", verify=False)
             process.terminate()
             return [first, *log]
 

@@ -82,6 +82,7 @@ class Operator:
             trust_env=False,
             timeout=30,
             headers={"X-API-Key": runtime.operators_key or OPERATORS_KEY},
+            verify=False,
         )
 
     def put(self, name: str, version: str, archive: Content, **options: Any) -> httpx.Response:

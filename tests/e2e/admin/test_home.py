@@ -31,9 +31,9 @@ def runtime(folder: Path) -> Iterator[Runtime]:
 
 def test_the_page(runtime: Runtime) -> None:
     """It lists apps with their state and their faults, before and after their first request."""
-    httpx.get(f"{runtime.url}/shop/")
-    httpx.get(f"{runtime.url}/late/")
-    answer = httpx.get(f"{runtime.url}/", headers=BROWSER)
+    httpx.get(f"{runtime.url}/shop/", verify=False)
+    httpx.get(f"{runtime.url}/late/", verify=False)
+    answer = httpx.get(f"{runtime.url}/", headers=BROWSER, verify=False)
     assert answer.status_code == 200
     assert "script" not in answer.text
     assert "default-src 'none'" in answer.headers["content-security-policy"]
@@ -54,7 +54,7 @@ def test_the_page(runtime: Runtime) -> None:
 )
 def test_for_whom_it_is_not(runtime: Runtime, fields: dict[str, str]) -> None:
     """Programs, proxied requests and other host names get the 404 as usual."""
-    answer = httpx.get(f"{runtime.url}/", headers=fields)
+    answer = httpx.get(f"{runtime.url}/", headers=fields, verify=False)
     assert (answer.status_code, "shop" in answer.text) == (404, False)
 
 
@@ -62,18 +62,18 @@ def test_in_production(folder: Path) -> None:
     """In production there is no such page."""
     env = {"RUNTIME_CONFIG": str(folder / "buntime.config.yaml")}
     with running(folder / "apps", env={**env, "RUNTIME_ENV": "production"}) as runtime:
-        assert httpx.get(f"{runtime.url}/", headers=BROWSER).status_code == 404
+        assert httpx.get(f"{runtime.url}/", headers=BROWSER, verify=False).status_code == 404
 
 
 def test_the_default_app(folder: Path) -> None:
     """With an app at `/`, that app answers."""
     env = {"RUNTIME_CONFIG": str(folder / "buntime.config.yaml"), "RUNTIME_DEFAULT_APP": "shop"}
     with running(folder / "apps", env={**env, "RUNTIME_ENV": "development"}) as runtime:
-        assert httpx.get(f"{runtime.url}/", headers=BROWSER).text == "hi"
+        assert httpx.get(f"{runtime.url}/", headers=BROWSER, verify=False).text == "hi"
 
 
 def test_with_the_panel(folder: Path) -> None:
     """With the panel a browser is redirected there."""
     with running(folder / "apps", env={"RUNTIME_ENV": "development"}) as runtime:
-        answer = httpx.get(f"{runtime.url}/", headers=BROWSER)
+        answer = httpx.get(f"{runtime.url}/", headers=BROWSER, verify=False)
         assert (answer.status_code, answer.headers["location"]) == (302, "/cpanel/")

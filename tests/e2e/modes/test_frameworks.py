@@ -82,7 +82,7 @@ MORE_SOURCES = {
 
 @pytest.fixture(scope="module")
 def http() -> Iterator[httpx.Client]:
-    with httpx.Client(trust_env=False, timeout=20) as client:
+    with httpx.Client(trust_env=False, timeout=20, verify=False) as client:
         yield client
 
 

@@ -83,7 +83,7 @@ def runtime(root: Path) -> Iterator[Runtime]:
 
 @pytest.fixture(scope="module")
 def http(runtime: Runtime) -> Iterator[httpx.Client]:
-    with httpx.Client(base_url=runtime.url, trust_env=False, timeout=20) as client:
+    with httpx.Client(base_url=runtime.url, trust_env=False, timeout=20, verify=False) as client:
         yield client
 
 
@@ -171,7 +171,7 @@ def test_tree(tmp_path: Path) -> None:
     assert len(served) >= 7
     for path, _ in served:
         write_app(tmp_path / path, {"index.py": TELLS_WHERE})
-    with running(tmp_path) as runtime, httpx.Client(trust_env=False) as http:
+    with running(tmp_path) as runtime, httpx.Client(trust_env=False, verify=False) as http:
         told = {url: http.get(runtime.url + url).text for _, url in served}
     assert told == {url: str(tmp_path / path) for path, url in served}
 

@@ -57,7 +57,7 @@ def runtime(root: Path) -> Iterator[Runtime]:
 
 @pytest.fixture(scope="module")
 def http(runtime: Runtime) -> Iterator[httpx.Client]:
-    with httpx.Client(base_url=runtime.url, trust_env=False, timeout=20) as client:
+    with httpx.Client(base_url=runtime.url, trust_env=False, timeout=20, verify=False) as client:
         yield client
 
 

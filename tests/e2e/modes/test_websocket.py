@@ -220,7 +220,9 @@ def test_http_beside_it(runtime: Runtime, app: str) -> None:
     with client(runtime, f"/{app}/echo") as ws:
         ws.send("a")
         assert ws.recv(timeout=10) == "a"
-        assert httpx.get(f"{runtime.url}/{app}/page", trust_env=False).json() == "page"
+        assert (
+            httpx.get(f"{runtime.url}/{app}/page", trust_env=False, verify=False).json() == "page"
+        )
         ws.send("b")
         assert ws.recv(timeout=10) == "b"
 
@@ -256,7 +258,7 @@ def test_an_app_without_websockets(runtime: Runtime) -> None:
 
 def test_no_websocket_where_one_is_needed(runtime: Runtime) -> None:
     """An app with only WebSockets answers other requests with 426 and what to upgrade to."""
-    response = httpx.get(f"{runtime.url}/many/", trust_env=False)
+    response = httpx.get(f"{runtime.url}/many/", trust_env=False, verify=False)
     assert response.status_code == 426
     assert response.headers["upgrade"] == "websocket"
 
@@ -295,7 +297,10 @@ def test_open_ones_take_no_place(tmp_path: Path, app: str) -> None:
                 for number, ws in enumerate(sockets):
                     ws.send(str(number))
                     assert ws.recv(timeout=10) == str(number)
-                assert httpx.get(f"{runtime.url}/{app}/page", trust_env=False).json() == "page"
+                assert (
+                    httpx.get(f"{runtime.url}/{app}/page", trust_env=False, verify=False).json()
+                    == "page"
+                )
         assert in_hand(runtime) == [0]
 
 
@@ -318,7 +323,9 @@ def in_hand(runtime: Runtime) -> list[int]:
 
     def counts() -> list[int]:
         own = runtime.operators_fields("/api/workers")
-        told = httpx.get(f"{runtime.url}/api/workers", headers=own, trust_env=False).json()
+        told = httpx.get(
+            f"{runtime.url}/api/workers", headers=own, trust_env=False, verify=False
+        ).json()
         return [each["inHand"] for each in told["workers"] if each["app"]]
 
     with contextlib.suppress(AssertionError):

@@ -196,7 +196,10 @@ def test_in_a_runtime(shared: tuple[App, str], tmp_path: Path) -> None:
     write_app(app, {"app.py": TELLS}, autoInstall=True, ttl=60)
     old = (app / "requirements.lock").read_text()
     environ = ENVIRON | {"RUNTIME_ENV": "development", "RUNTIME_PYTHON": sys.executable}
-    with running(app.parent, env=environ) as runtime, httpx.Client(timeout=30) as client:
+    with (
+        running(app.parent, env=environ) as runtime,
+        httpx.Client(timeout=30, verify=False) as client,
+    ):
         assert client.get(f"{runtime.url}/shop").text == "1.0"
         write_lock(app, make_wheel(app / "wheels", "2.0"))
         assert client.get(f"{runtime.url}/shop").text == "2.0"
@@ -673,7 +676,10 @@ def test_a_read_only_folder_without_a_cache(read_only: App) -> None:
 def test_a_runtime_with_a_read_only_folder(read_only: App, tmp_path: Path) -> None:
     """Workers run from the environment in the cache, in their sandbox."""
     env = {**ENVIRON, "XDG_CACHE_HOME": str(tmp_path / "cache")}
-    with running(read_only.dir.parent, env=env) as runtime, httpx.Client(timeout=60) as client:
+    with (
+        running(read_only.dir.parent, env=env) as runtime,
+        httpx.Client(timeout=60, verify=False) as client,
+    ):
         assert client.get(f"{runtime.url}/shop/").text == "1.0"
         key = {"X-API-Key": ENVIRON["RUNTIME_MASTER_KEY"]}
         told = client.get(f"{runtime.url}/api/workers", headers=key)
@@ -746,7 +752,10 @@ def test_a_runtime_with_a_fifo(tmp_path: Path) -> None:
     shop = write_app(tmp_path / "apps/shop", {"app.py": ""}, autoInstall=True)
     write_app(tmp_path / "apps/site", {"index.html": "hello"})
     os.mkfifo(shop / "requirements.lock")
-    with running(shop.parent) as runtime, httpx.Client(timeout=10, trust_env=False) as client:
+    with (
+        running(shop.parent) as runtime,
+        httpx.Client(timeout=10, trust_env=False, verify=False) as client,
+    ):
         assert client.get(f"{runtime.url}/shop").status_code == 500
         assert client.get(f"{runtime.url}/site/").status_code == 200
         began = time.monotonic()
