@@ -74,7 +74,7 @@ def test(args: list[str]) -> int:
     if args:
         become([str(python), "-m", "pytest", *args])
     # Runs a few failed files again: tests/suite.py.
-    become([str(python), "-m", "tests.suite", *paths, *spread(), "--no-loadscope-reorder"])
+    become([str(python), "-m", "tests.suite", *paths, *spread()])
 
 
 def test_artifact(args: list[str]) -> None:
@@ -92,11 +92,8 @@ def test_apps(args: list[str]) -> list[str]:
 
 
 def spread() -> list[str]:
-    """Use all cores, and one process for the tests of a file: they share a runtime.
-
-    Four processes more than cores, because many tests wait for a time to pass.
-    """
-    return ["-n", str((os.cpu_count() or 2) + 4), "--dist", "loadfile"]
+    """Use all cores; four processes more than cores, because many tests wait for a time to pass."""
+    return ["--processes", str((os.cpu_count() or 2) + 4)]
 
 
 def chaos(args: list[str]) -> int:

@@ -19,8 +19,9 @@ def tests_with_tools(folder: str, args: list[str]) -> list[str]:
     name = "CHART_TOOLS" if is_chart else "CLUSTER_TOOLS"
     os.environ[name] = str(unpacked(environment("helm"), site_packages("helm")))
     python = environment("chart" if is_chart else "dev")
-    spread_out = ["-n", str(os.cpu_count() or 2), "--dist", "loadfile"] if is_chart else ["-v"]
-    return [str(python), "-m", "pytest", "-rs", f"tests/{folder}", *(args or spread_out)]
+    beside = ["-p", "tests.processes", "--processes", str(os.cpu_count() or 2)]
+    args = args or (beside if is_chart else ["-v"])
+    return [str(python), "-m", "pytest", "-rs", f"tests/{folder}", *args]
 
 
 def unpacked(python: Path, packages: Path) -> Path:

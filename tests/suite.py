@@ -18,7 +18,7 @@ from collections.abc import Iterable, Sequence
 import pytest
 
 FEW = 7
-_ALONE = ["-n", "0"]
+_PLUGIN = ["-p", "tests.processes"]
 
 
 class Outcomes:
@@ -50,13 +50,16 @@ class Outcomes:
 
 
 def main(args: Sequence[str]) -> int:
-    """Run pytest with these arguments; returns its exit code, 0 if all passed in the end."""
+    """Run pytest with these arguments, those of tests/processes.py included.
+
+    Returns its exit code, 0 if all passed in the end.
+    """
     first, code = _run(args)
     if not first.is_tried_again(code):
         return code
     files = [*dict.fromkeys(first.failed.values())]
     _say(f"{len(first.failed)} failed: their files once more, with nothing beside them")
-    second, code = _run([*_ALONE, *files])
+    second, code = _run(files)
     fine = second.fine(first.failed)
     repeated = [name for name in first.failed if name not in fine]
     late = [name for name in second.failed if name not in first.failed]
@@ -74,7 +77,7 @@ def main(args: Sequence[str]) -> int:
 
 def _run(args: Sequence[str]) -> tuple[Outcomes, int]:
     outcomes = Outcomes()
-    code = int(pytest.main([*args], plugins=[outcomes]))
+    code = int(pytest.main([*_PLUGIN, *args], plugins=[outcomes]))
     sys.stdout.flush()
     return outcomes, code
 

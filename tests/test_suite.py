@@ -59,7 +59,7 @@ TOGETHER = """
 
 
 # Only these plugins: importing the others takes longer than running these tests.
-PLUGINS = {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1", "PYTEST_PLUGINS": "xdist.plugin"}
+PLUGINS = {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
 FILES = {"test_it.py": TESTS, "test_broken.py": BROKEN, "test_together.py": TOGETHER}
 
 
@@ -88,7 +88,7 @@ def told(said: list[str], word: str) -> set[str]:
     }
 
 
-@pytest.mark.parametrize("beside", [["-n", "0"], ["-n", "2", "--dist", "loadfile"]])
+@pytest.mark.parametrize("beside", [[], ["--processes", "2"]])
 def test_what_passes_alone_is_told(tmp_path: Path, beside: list[str]) -> None:
     """Tests that fail once, in setup, call or teardown, are named as flaky, and the run passes."""
     code, said = run(tmp_path, "test_it.py", *beside)

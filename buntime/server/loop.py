@@ -9,7 +9,7 @@ import heapq
 import selectors
 import socket
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from itertools import count, islice
 from time import monotonic
 from typing import Protocol, TypeVar
@@ -103,9 +103,13 @@ class TimeoutQueue:
         """The entry that was started first. The queue must not be empty."""
         return next(iter(self.deadlines))
 
-    def eldest(self, most: int) -> list[tuple[Expiring, float]]:
-        """The first `most` entries, with the time each was started, in the loop's seconds."""
-        return [(who, at - self.duration_s) for who, at in islice(self.deadlines.items(), most)]
+    def eldest(self, most: int) -> Iterator[tuple[Expiring, float]]:
+        """The first `most` entries, with the time each was started, in the loop's seconds.
+
+        The queue must not change while they are looked at.
+        """
+        for who, at in islice(self.deadlines.items(), most):
+            yield who, at - self.duration_s
 
     def oldest_s(self) -> float:
         """When the oldest entry was started, in the loop's seconds."""

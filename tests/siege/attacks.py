@@ -11,6 +11,7 @@ import socket
 import sys
 import threading
 import time
+from collections import deque
 from collections.abc import Callable
 
 from tests.support.rawsocket import PING, TEXT, handshake, write_frame
@@ -283,15 +284,23 @@ def lingering(port: int) -> None:
 @attack
 def slow_readers(port: int) -> None:
     """Request a large file, and take none of it."""
-    socks = []
+    socks: list[socket.socket] = []
     while True:
         with contextlib.suppress(OSError):
-            sock = socket.socket()
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2048)
-            sock.connect(("127.0.0.1", port))
-            sock.sendall(_GET % b"/files/large.bin")
-            socks.append(sock)
+            socks.append(_ask_and_take_nothing(port, b"/files/large.bin"))
         time.sleep(0.01 if len(socks) < 300 else 1)
+
+
+@attack
+def slow_readers_in_haste(port: int) -> None:
+    """The same, each of them for a second only, from several hundred a second."""
+    socks: deque[socket.socket] = deque()
+    while True:
+        with contextlib.suppress(OSError):
+            socks.append(_ask_and_take_nothing(port, b"/files/large.bin"))
+        if len(socks) > 500:
+            socks.popleft().close()
+        time.sleep(0.002)
 
 
 @attack
@@ -300,12 +309,17 @@ def slow_answers(port: int) -> None:
     socks: list[socket.socket] = []
     while True:
         with contextlib.suppress(OSError):
-            sock = socket.socket()
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2048)
-            sock.connect(("127.0.0.1", port))
-            sock.sendall(_GET % b"/hostile-once/large")
-            socks.append(sock)
+            socks.append(_ask_and_take_nothing(port, b"/hostile-once/large"))
         time.sleep(0.1 if len(socks) < 3 else 1)
+
+
+def _ask_and_take_nothing(port: int, path: bytes) -> socket.socket:
+    sock = socket.socket()
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2048)
+    sock.settimeout(30)
+    sock.connect(("127.0.0.1", port))
+    sock.sendall(_GET % path)
+    return sock
 
 
 @attack

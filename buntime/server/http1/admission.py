@@ -10,7 +10,9 @@ Before all of these, a connection is closed whose client has stopped sending and
 unless that client still takes an answer.
 
 If no connection is idle, the one whose client has taken nothing of its answer for the longest time
-is closed. WebSockets and event streams are exempt: they may be as slow as they like.
+is closed. WebSockets and event streams are exempt: they may be as slow as they like. A client may
+take nothing for a few seconds, but for a moment only while newcomers have had to wait: otherwise
+whoever connects faster than others are found to be stalled would fill the backlog.
 
 If no connection can be closed, newcomers wait in the kernel's backlog. The next answer on any
 connection is then its last, even if its client has already sent another request, so that those who
@@ -31,9 +33,13 @@ from buntime.server.telemetry.logs import Log
 _HEAD_GRACE_S = 0.01
 # A client that asked so recently is about to ask again, and does not expect to be closed.
 _IDLE_GRACE_S = 0.1
-# A client that takes nothing for so long is slow or gone: a lost packet is resent sooner.
+# A client that takes nothing for so long is slow or gone: lost packets are resent sooner.
 _STALL_S = 2.0
+# The same while newcomers wait: the first time a lost packet is resent is sooner.
+_SHORT_STALL_S = 0.25
+_PRESSED_S = 1.0  # this long after a newcomer had to wait, the short time counts
 _TRIES = 8  # how many may turn out to have just sent a request
+_STALLED_TRIES = 1000  # how many of the stalled may turn out to be exempt; 0.2 ms
 _TELL_S = 60.0  # between two records of the same kind
 
 
@@ -83,6 +89,8 @@ class Admission:
         self._count = count
         self.connections_max = 1
         self.stall_s = _STALL_S
+        self.short_stall_s = _SHORT_STALL_S
+        self._waited_s = float("-inf")  # when a newcomer had to wait for the last time
         self.displaced = Tally(every_s=_TELL_S)
         self._full = Tally(every_s=_TELL_S)
         self._waiting: set[object] = set()
@@ -125,9 +133,11 @@ class Admission:
     def _end_stalled(self) -> bool:
         """End the one whose client has taken nothing for longest; return whether one may come."""
         now = self._loop.now
-        for each, since_s in self._taking.eldest(_TRIES):
+        is_pressed = now - self._waited_s < _PRESSED_S
+        stall_s = self.short_stall_s if is_pressed else self.stall_s
+        for each, since_s in self._taking.eldest(_STALLED_TRIES):
             who = cast(Displaceable, each)
-            if now - since_s < self.stall_s:
+            if now - since_s < stall_s:
                 break
             exchange = who.exchange
             if exchange is None:
@@ -150,6 +160,7 @@ class Admission:
     def wait(self, listener: object) -> None:
         """Somebody waits at this listener, and no connection can be closed for now."""
         self._waiting.add(listener)
+        self._waited_s = self._loop.now
         self.is_crowded = True
         has_idle = self._heads or self._idle or self._silent
         if not has_idle and self._full.add(self._loop.now):

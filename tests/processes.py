@@ -1,0 +1,284 @@
+"""A pytest plugin that runs test files in several processes: `-p tests.processes --processes 6`.
+
+Each process collects only the files that it runs, since importing all test files takes longer than
+running most of them. It asks for the next file when it is done with one. All tests of a file run in
+one process, in their order, because they may share a runtime.
+
+The first process runs no test. It replays the reports of the others to its own plugins, so what is
+printed, counted and returned is what pytest does with a run of its own.
+
+Messages are JSON lines, {"name": value}. To a process: "file", the id of a file to run. From a
+process: "collected", how many tests the file has; "test", the id of the one that begins; "report",
+of a test or a collection, as pytest serializes it; "done", the id of the file.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import selectors
+import socket
+import subprocess
+import sys
+import tempfile
+from collections import deque
+from collections.abc import Iterable, Iterator
+from typing import Any, cast
+
+import pytest
+
+# Files that take long, mostly spent waiting. They run first, so that nothing waits for them at the
+# end.
+LONGEST = (
+    "tests/e2e/panel/",
+    "tests/e2e/access/test_description.py",
+    "tests/chaos/",
+    "tests/e2e/pool/test_hung_apps.py",
+    "tests/e2e/modes/test_websocket.py",
+    "tests/e2e/pool/test_spreading.py",
+    "tests/e2e/plugins/test_services.py",
+    "tests/server/pythons/",
+    "tests/e2e/http1/test_slow_clients.py",
+    "tests/e2e/deploys/test_faults.py",
+    "tests/commands/test_new_and_check.py",
+    "tests/commands/test_login.py",
+    "tests/e2e/modes/test_operating.py",
+    "tests/e2e/modes/test_signin.py",
+    "tests/worker/test_pythons.py",
+    "tests/e2e/pool/test_faults.py",
+    "tests/server/lifetime/test_stalls.py",
+)
+_Message = dict[str, Any]
+_File = pytest.Item | pytest.Collector
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--processes", type=int, default=0, help="processes that run tests, or 0")
+    parser.addoption("--process-of", type=int, help="a descriptor of the process that hands out")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    if config.option.process_of is not None:
+        sock = socket.socket(fileno=config.option.process_of)
+        config.pluginmanager.register(_Runs(config, sock))
+    elif config.option.processes:
+        config.pluginmanager.register(_HandsOut(config))
+
+
+class _Runs:
+    """One of the processes that run tests."""
+
+    def __init__(self, config: pytest.Config, sock: socket.socket) -> None:
+        # By this attribute pytest's plugins and others know that they are not in the first process.
+        cast("Any", config).workerinput = {}
+        self._config = config
+        self._sock = sock
+        self._files: dict[str, _File] = {}
+
+    def pytest_collection(self, session: pytest.Session) -> bool:
+        self._files = _files(session)
+        return True
+
+    def pytest_runtestloop(self, session: pytest.Session) -> bool:
+        with self._sock.makefile("r", encoding="ascii") as lines:
+            for line in lines:
+                file = json.loads(line)["file"]
+                self._run(session, self._files.pop(file))
+                self._send(done=file)
+        return True
+
+    def _run(self, session: pytest.Session, file: _File) -> None:
+        failed = session.testsfailed
+        items = session.items = [*session.genitems(file)]
+        hook = self._config.hook
+        hook.pytest_collection_modifyitems(session=session, config=self._config, items=items)
+        self._send(collected=len(items))
+        if session.testsfailed > failed:
+            return
+        # Until the process ends, what has been set up for the whole session stays.
+        after: pytest.Item = _Nothing.from_parent(session, name="the next file")
+        for item, following in zip(items, [*items[1:], after], strict=True):
+            self._send(test=item.nodeid)
+            hook.pytest_runtest_protocol(item=item, nextitem=following)
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        if not report.passed or report.when == "call":
+            self._report(report)
+
+    def pytest_collectreport(self, report: pytest.CollectReport) -> None:
+        if not report.passed:
+            self._report(report)
+
+    def _report(self, report: pytest.TestReport | pytest.CollectReport) -> None:
+        if report.passed:
+            report.sections.clear()
+        hook = self._config.hook.pytest_report_to_serializable
+        self._send(report=hook(config=self._config, report=report))
+
+    def _send(self, **message: object) -> None:
+        self._sock.sendall(json.dumps(message).encode("ascii") + b"\n")
+
+
+class _Nothing(pytest.Item):
+    """Follows the last test of a file, and never runs."""
+
+    def runtest(self) -> None:
+        raise NotImplementedError
+
+
+class _Process:
+    """One of the processes that run tests, as the first process has it."""
+
+    def __init__(self, args: Iterable[str]) -> None:
+        self.sock, theirs = socket.socketpair()
+        self._output = tempfile.TemporaryFile()  # noqa: SIM115  # `end` closes it
+        with theirs:
+            fd = theirs.fileno()
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "pytest", *args, f"--process-of={fd}"],
+                pass_fds=[fd],
+                stdin=subprocess.DEVNULL,
+                stdout=self._output,
+                stderr=self._output,
+            )
+        self.file = ""  # that it runs
+        self.test = ""  # that it began last
+        self.has_collected = False
+        self._unread = b""
+
+    def give(self, file: str) -> None:
+        self.file, self.test = file, ""
+        with contextlib.suppress(OSError):  # it has ended: reading says so
+            self.sock.sendall(json.dumps({"file": file}).encode("ascii") + b"\n")
+
+    def messages(self) -> list[_Message] | None:
+        """What has come, at least in part; None once the process has ended."""
+        try:
+            data = self.sock.recv(1 << 18)
+        except ConnectionResetError:
+            data = b""
+        *lines, self._unread = (self._unread + data).split(b"\n")
+        return [json.loads(line) for line in lines] if data else None
+
+    def end(self) -> str:
+        """Wait until it has ended by itself; returns its exit code and what it printed last."""
+        self.sock.close()
+        code = self._process.wait()
+        with self._output as output:
+            output.seek(max(0, output.seek(0, os.SEEK_END) - 5000))
+            return f"exit code {code}\n{output.read().decode(errors='replace')}"
+
+    def kill(self) -> None:
+        self._process.kill()
+        self.end()
+
+
+class _HandsOut:
+    """The first process."""
+
+    def __init__(self, config: pytest.Config) -> None:
+        self._config = config
+        self._files: deque[str] = deque()
+        self._selector = selectors.DefaultSelector()
+
+    def pytest_collection(self, session: pytest.Session) -> bool:
+        files = sorted(_files(session), key=lambda file: not file.startswith(LONGEST))
+        self._files.extend(files)
+        session.testscollected = 0  # the other processes say how many
+        return True
+
+    def pytest_runtestloop(self, session: pytest.Session) -> bool:
+        processes: list[_Process] = []
+        try:
+            while self._files and len(processes) < self._config.option.processes:
+                processes.append(self._start())
+            while self._selector.get_map():
+                for key, _ in self._selector.select():
+                    self._read(session, key.data, processes)
+            while processes:
+                processes.pop().end()
+        finally:
+            for process in processes:
+                process.kill()
+            self._selector.close()
+        return True
+
+    def _start(self) -> _Process:
+        process = _Process(self._config.invocation_params.args)
+        self._selector.register(process.sock, selectors.EVENT_READ, process)
+        process.give(self._files.popleft())
+        return process
+
+    def _read(self, session: pytest.Session, process: _Process, others: list[_Process]) -> None:
+        messages = process.messages()
+        if messages is None:
+            self._selector.unregister(process.sock)
+            others.remove(process)
+            self._on_death(process, process.end())
+            if self._files:
+                others.append(self._start())
+            return
+        for message in messages:
+            self._on_message(session, process, message)
+            if session.shouldfail:
+                raise session.Failed(session.shouldfail)
+            if session.shouldstop:
+                raise session.Interrupted(session.shouldstop)
+
+    def _on_message(self, session: pytest.Session, process: _Process, message: _Message) -> None:
+        [(name, value)] = message.items()
+        if name == "collected":
+            process.has_collected = True
+            session.testscollected += value
+        elif name == "test":
+            process.test = value
+        elif name == "report":
+            self._replay(value)
+        elif self._files:
+            process.give(self._files.popleft())
+        else:
+            self._selector.unregister(process.sock)
+
+    def _replay(self, data: _Message) -> None:
+        hook = self._config.hook
+        if isinstance(data["longrepr"], list):  # of a skipped test; JSON has no tuples
+            data["longrepr"] = tuple(data["longrepr"])
+        report = hook.pytest_report_from_serializable(config=self._config, data=data)
+        if isinstance(report, pytest.CollectReport):
+            hook.pytest_collectreport(report=report)
+        else:
+            hook.pytest_runtest_logreport(report=report)
+
+    def _on_death(self, process: _Process, last: str) -> None:
+        """Its test fails, and what is left of its file is not run."""
+        if not process.has_collected:
+            raise RuntimeError(f"a process that runs tests has not started: {last}")
+        test = process.test or process.file
+        report = pytest.TestReport(
+            nodeid=test,
+            location=(process.file, None, test),
+            keywords={},
+            outcome="failed",
+            longrepr=f"the process ended, and the rest of {process.file} was not run: {last}",
+            when="call",
+        )
+        self._config.hook.pytest_runtest_logreport(report=report)
+
+
+def _files(session: pytest.Session) -> dict[str, _File]:
+    """The files that the arguments name, by their ids, without importing them.
+
+    If an argument names a test, the test is in the file's place.
+    """
+    named = session.perform_collect(genitems=False)
+    return {file.nodeid: file for node in named for file in _below(node)}
+
+
+def _below(node: _File) -> Iterator[_File]:
+    if isinstance(node, pytest.Directory):
+        report = node.ihook.pytest_make_collect_report(collector=node)
+        for each in report.result:
+            yield from _below(each)
+    else:
+        yield node
