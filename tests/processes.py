@@ -182,6 +182,9 @@ class _HandsOut:
         self._files: deque[str] = deque()
         self._selector = selectors.DefaultSelector()
 
+    def pytest_report_collectionfinish(self) -> str:
+        return f"{self._config.option.processes} processes collect the tests, file by file"
+
     def pytest_collection(self, session: pytest.Session) -> bool:
         files = sorted(_files(session), key=lambda file: not file.startswith(LONGEST))
         self._files.extend(files)

@@ -113,6 +113,14 @@ def nearest_existing(folder: Path) -> Path:
     return next(path for path in (folder, *folder.parents) if path.exists())
 
 
+def why_not_writable(folder: Path) -> str:
+    """Why nothing can be written into a folder, which may not exist yet; empty if something can."""
+    there = nearest_existing(folder)
+    if not there.is_dir():
+        return f"{folder} cannot be made: {there} is not a folder"
+    return "" if os.access(there, os.W_OK | os.X_OK) else f"{there} cannot be written to"
+
+
 def to_own(folder: str) -> str:
     """Create a folder that the user of this shell can write to; move a file away that is there."""
     there = nearest_existing(Path(folder))

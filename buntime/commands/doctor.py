@@ -15,12 +15,12 @@ from shlex import quote
 from buntime.commands.advice import (
     export,
     near,
-    nearest_existing,
     of_fault,
     of_place,
     of_setting,
     to_hide,
     to_own,
+    why_not_writable,
 )
 from buntime.commands.arguments import Command, Parser, folders_meaning
 from buntime.commands.cli import version_line
@@ -213,7 +213,7 @@ def _with_settings(command: Command, mode: Mode, environ: Mapping[str, str]) -> 
     yield from findings
     yield _groups(settings)
     for topic, folder in _folders(settings):
-        reason = _miss_writing(Path(folder))
+        reason = why_not_writable(Path(folder))
         if reason:
             yield Finding(topic, reason, "warning", to_own(folder))
         else:
@@ -248,7 +248,7 @@ def _places(settings: Settings) -> Findings:
         found = Finding("listens on", str(endpoint))
         if isinstance(endpoint, UnixEndpoint):
             folder = Path(endpoint.path).parent
-            if reason := _miss_writing(folder):
+            if reason := why_not_writable(folder):
                 text, command = f"{endpoint}: {reason}", f"ls -ld {quote(near(folder))}"
                 found = Finding("listens on", text, "fault", command)
         else:
@@ -391,11 +391,3 @@ def _folders(settings: Settings) -> Iterator[tuple[str, str]]:
         yield "state", settings.state_dir
     if settings.log_file:
         yield "log file", os.path.dirname(settings.log_file)
-
-
-def _miss_writing(folder: Path) -> str:
-    """Why nothing can be written into a folder, which may not exist yet."""
-    there = nearest_existing(folder)
-    if not there.is_dir():
-        return f"{folder} cannot be made: {there} is not a folder"
-    return "" if os.access(there, os.W_OK | os.X_OK) else f"{there} cannot be written to"
