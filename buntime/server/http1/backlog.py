@@ -9,6 +9,7 @@ from buntime.server.http1.parties import Resource
 from buntime.wire import DOWNLOAD_WINDOW_MAX, MESSAGE_OVERHEAD
 
 _SENDFILE_BYTES = 1024 * 1024  # in one go; other connections want their turn
+_LARGE_BYTES = 64 * 1024  # of a file; sending less costs little more than a small answer
 _JOIN_BYTES = 4096  # copying this much costs less than another buffer
 _BUFFERS_MAX = 64  # in one sendmsg; the kernel's limit is 1024
 # How much may wait for a WebSocket's client before that client is no longer read. More than its
@@ -58,6 +59,12 @@ class Backlog(deque[memoryview | _File | _Release]):
     def is_clogged(self) -> bool:
         """Does more wait than a WebSocket's client may leave untaken?"""
         return self.size_bytes > _CLOGGED_BYTES or len(self) > _CLOGGED_BUFFERS
+
+    @property
+    def is_large_file_next(self) -> bool:
+        """Is a part of a file at the front that takes a while to send?"""
+        first = self[0]
+        return isinstance(first, _File) and first.left > _LARGE_BYTES
 
     def put_unsent(self, buffers: Sequence[bytes], sent: int) -> None:
         """Queue what is left of these buffers after the first `sent` bytes."""

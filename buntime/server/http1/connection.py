@@ -69,6 +69,7 @@ class Connection(SendingHalf):
         self.reader = self._http.reader
         self._pending = None
         self._spool = None
+        self._is_put_off = False
         self._is_serving = False
         self._is_fresh = True  # none of its requests has ended yet
         # per request
@@ -92,7 +93,7 @@ class Connection(SendingHalf):
 
     def on_ready(self, events: int) -> None:
         if events & WRITE:
-            self._flush()
+            self._flush_in_turn()
         if events & READ and self._http.phase is not _CLOSED:
             self._receive()
 
@@ -152,7 +153,7 @@ class Connection(SendingHalf):
         """Send a part of a file by sendfile; see `release_later` for its descriptor."""
         if length and self._http.phase is not _CLOSED:
             self._backlog().put_file(fd, offset, length)
-            self._flush()
+            self._flush_in_turn()
 
     def open_link(self, link: Link, head: bytes) -> None:
         """The connection becomes a WebSocket; `head` answers its handshake."""

@@ -102,6 +102,7 @@ class Listener:
     def resume(self) -> None:
         """Accept again, if there is room."""
         if self._admission.has_room or self._door is not None:
+            self._admission.go_on(self)
             self._watch()
 
     def _pass_door(self, sock: socket.socket, door: Door) -> None:
@@ -138,8 +139,10 @@ class Listener:
         if admission.has_room or self._door is not None:
             return True
         if not self._backlog.poll(0):  # close nothing unless somebody waits
+            admission.go_on(self)
             return False
         if admission.make_room():
+            admission.go_on(self)
             return True
         self._pause()
         admission.wait(self)
@@ -150,6 +153,8 @@ class Listener:
 
     def _look_again(self) -> None:
         self._is_looking_again = False
+        if not self._backlog.poll(0):  # who waited has left
+            self._admission.go_on(self)
         self._watch()
 
     def _on_accept_error(self, exc: OSError) -> None:
@@ -164,7 +169,6 @@ class Listener:
 
     def _watch(self) -> None:
         if not self._is_watching and self._sock is not None:
-            self._admission.go_on(self)
             self._is_watching = True
             self._service.loop.register(self._sock, READ, self)
 

@@ -1,7 +1,13 @@
-"""The sending half of a client's connection: what the kernel does not take at once waits here."""
+"""The sending half of a client's connection: what the kernel does not take at once waits here.
+
+A piece of a large file takes the kernel up to a millisecond, and hundreds of clients may be ready
+for one at the same time. So a turn of the loop sends such pieces for a few milliseconds only; the
+other clients have theirs in later turns, one after the other.
+"""
 
 import socket
 from collections.abc import Sequence
+from time import monotonic
 
 from buntime.server.http1.backlog import Backlog
 from buntime.server.http1.ending import unacknowledged_bytes
@@ -10,17 +16,19 @@ from buntime.server.http1.service import Service
 from buntime.server.http1.spool import Spool
 
 _JOIN_BYTES = 8 * 1024  # copying less than this costs less than a vectored write
+_FILES_S = 0.004  # a turn that has taken this long sends no more of large files
 
 
 class SendingHalf:
     """Sends to a socket; a `Connection` adds the other half and decides what follows."""
 
-    __slots__ = ("_pending", "_sock", "_spool", "service")
+    __slots__ = ("_is_put_off", "_pending", "_sock", "_spool", "service")
 
     service: Service
     _sock: socket.socket
     _pending: Backlog | None  # made when first needed
     _spool: Spool | None  # while a part of what waits is on disk, or being moved there
+    _is_put_off: bool  # what waits is sent in a later turn, whatever the kernel would take now
 
     def abort(self) -> None:
         """Close at once; the client sees a broken connection."""
@@ -116,6 +124,24 @@ class SendingHalf:
                 return
         self._backlog().put_unsent(buffers, sent)
         self.settle()
+
+    def _flush_in_turn(self) -> None:
+        """Send queued output, unless a later turn is to do it."""
+        if self._is_put_off:
+            return
+        pending, loop = self._pending, self.service.loop
+        if pending and pending.is_large_file_next and monotonic() - loop.now >= _FILES_S:
+            self._is_put_off = True
+            loop.go_on_later(self._flush_on)
+            self.settle()
+        else:
+            self._flush()
+
+    def _flush_on(self) -> None:
+        """Others have had their turn."""
+        self._is_put_off = False
+        if self._pending:
+            self._flush()
 
     def release_later(self, resource: Resource) -> None:
         """Close `resource` when everything written so far is sent, or never will be."""
