@@ -37,7 +37,7 @@ _IDLE_GRACE_S = 0.1
 _STALL_S = 2.0
 # The same while newcomers wait: the first time a lost packet is resent is sooner.
 _SHORT_STALL_S = 0.25
-_PRESSED_S = 1.0  # this long after a newcomer had to wait, the short time counts
+_PRESSED_S = 1.0  # the short time counts for so long after a newcomer waited, or would have
 _TRIES = 8  # how many may turn out to have just sent a request
 _STALLED_TRIES = 1000  # how many of the stalled may turn out to be exempt; 0.2 ms
 _TELL_S = 60.0  # between two records of the same kind
@@ -90,7 +90,7 @@ class Admission:
         self.connections_max = 1
         self.stall_s = _STALL_S
         self.short_stall_s = _SHORT_STALL_S
-        self._waited_s = float("-inf")  # when a newcomer had to wait for the last time
+        self._pressed_s = float("-inf")  # when a newcomer waited last, or would have
         self.displaced = Tally(every_s=_TELL_S)
         self._full = Tally(every_s=_TELL_S)
         self._waiting: set[object] = set()
@@ -133,12 +133,14 @@ class Admission:
     def _end_stalled(self) -> bool:
         """End the one whose client has taken nothing for longest; return whether one may come."""
         now = self._loop.now
-        is_pressed = now - self._waited_s < _PRESSED_S
+        is_pressed = now - self._pressed_s < _PRESSED_S
         stall_s = self.short_stall_s if is_pressed else self.stall_s
         for each, since_s in self._taking.eldest(_STALLED_TRIES):
             who = cast(Displaceable, each)
             if now - since_s < stall_s:
                 break
+            if now - since_s < self.stall_s:
+                self._pressed_s = now
             exchange = who.exchange
             if exchange is None:
                 self._loop.guard(who.abort)
@@ -160,7 +162,7 @@ class Admission:
     def wait(self, listener: object) -> None:
         """Somebody waits at this listener, and no connection can be closed for now."""
         self._waiting.add(listener)
-        self._waited_s = self._loop.now
+        self._pressed_s = self._loop.now
         self.is_crowded = True
         has_idle = self._heads or self._idle or self._silent
         if not has_idle and self._full.add(self._loop.now):

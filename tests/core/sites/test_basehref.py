@@ -147,9 +147,9 @@ def test_injected_once(page: bytes) -> None:
 def test_two_mebibytes_of_it(piece: bytes) -> None:
     """No page takes more than a second, not even one of unclosed or empty tags."""
     page = b"<head>" + piece * (2 * 1024 * 1024 // len(piece))
-    started_s = time.perf_counter()
+    started_s = time.process_time()
     assert insertion_point(page) == len(b"<head>")
-    assert time.perf_counter() - started_s < 1
+    assert time.process_time() - started_s < 1
 
 
 def test_an_answer_of_an_app_gets_the_tag() -> None:

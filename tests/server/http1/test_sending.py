@@ -1,4 +1,4 @@
-"""Large files to many clients at once: each turn of the loop sends some, and all get their share."""
+"""Large files to many clients at once: each turn of the loop sends some, all get their share."""
 
 from __future__ import annotations
 
