@@ -117,7 +117,7 @@ def siege(args: list[str]) -> int:
 
 
 def fuzz(args: list[str]) -> int:
-    """Feed the parsers what no client or worker should send: fuzz --seconds 3600 --seed 1"""
+    """Feed the parsers what no client or worker should send: fuzz --seconds 3600, --rounds 12"""
     module("tests.fuzz", args)
 
 
