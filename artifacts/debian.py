@@ -1,10 +1,12 @@
 """A bare Debian to try things in: made by mmdebstrap once a month, and unpacked for each use.
 
 It is kept as an archive where build.py keeps its environments; making one takes half a minute to
-two minutes, unpacking it two seconds. The container image is built on a bare one, see image.py.
+two minutes, unpacking it two seconds. The container image is built on a bare one, see image.py;
+those with more packages are made from that one, because a bootstrap costs more than the packages.
 """
 
 import os
+import shlex
 import shutil
 import subprocess
 import tempfile
@@ -15,6 +17,8 @@ from artifacts.environments import ENVIRONMENTS, locked
 from artifacts.image import Skipped, pip_settings
 
 RELEASE = "bookworm"
+# What readers of the pages have, see newcomer.py and tutorial.py.
+READER = "git,python3,python3-venv,ca-certificates,curl"
 
 
 def lacking() -> None:
@@ -31,11 +35,7 @@ def make_debian(root: Path, packages: str, *, release: str = RELEASE) -> None:
     Raises Skipped if no archive of Debian can be reached.
     """
     kept = kept_debian(packages, release=release)
-    root.mkdir()
-    # The caller must supply device files: a container may not make them.
-    unpack = ["tar", "--extract", "--numeric-owner", "--same-permissions", "--exclude=./dev/*"]
-    subprocess.run([*unpack, f"--file={kept}", f"--directory={root}"], check=True)
-    root.chmod(0o755)
+    _unpack(kept, root)
     for path, text in pip_settings().items():
         (root / path.lstrip("/")).write_text(text, "utf-8")
     # curl and Python use the same certificates as pip.
@@ -54,22 +54,52 @@ def kept_debian(packages: str = "", *, release: str = RELEASE) -> Path:
         if not kept.exists():
             for old in ENVIRONMENTS.glob(f"{name}-*.tar"):
                 old.unlink()
-            _bootstrap(kept, packages, release)
+            with tempfile.TemporaryDirectory(dir=ENVIRONMENTS) as work:
+                made = Path(work, "debian.tar")
+                if packages and release == RELEASE:
+                    _extend(kept_debian(), made, packages)
+                else:
+                    _bootstrap(made, packages, release)
+                made.replace(kept)
     return kept
 
 
-def _bootstrap(kept: Path, packages: str, release: str) -> None:
-    with tempfile.TemporaryDirectory(dir=kept.parent) as work:
-        made = Path(work, "debian.tar")
-        # Nothing here has to outlive a crash: without syncing it takes half the time.
-        options = ["--quiet", "--variant=minbase", "--dpkgopt=force-unsafe-io"]
-        options += [f"--include={packages}"] if packages else []
-        if release != RELEASE:
-            # Lists of an upcoming release expire after a week, which many mirrors miss; they are
-            # signed nevertheless. No Debian made here is kept, or reachable from outside.
-            options.append('--aptopt=Acquire::Check-Valid-Until "false"')
-        command = ["mmdebstrap", *options, release, str(made)]
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
-        if done.returncode:
-            raise Skipped(f"mmdebstrap failed:\n{done.stderr[-1000:]}")
-        made.replace(kept)
+def _unpack(archive: Path, root: Path) -> None:
+    root.mkdir()
+    # The caller must supply device files: a container may not make them.
+    unpack = ["tar", "--extract", "--numeric-owner", "--same-permissions", "--exclude=./dev/*"]
+    subprocess.run([*unpack, f"--file={archive}", f"--directory={root}"], check=True)
+    root.chmod(0o755)
+
+
+def _bootstrap(made: Path, packages: str, release: str) -> None:
+    # Nothing here has to outlive a crash: without syncing it takes half the time.
+    options = ["--quiet", "--variant=minbase", "--dpkgopt=force-unsafe-io"]
+    options += [f"--include={packages}"] if packages else []
+    if release != RELEASE:
+        # Lists of an upcoming release expire after a week, which many mirrors miss; they are
+        # signed nevertheless. No Debian made here is kept, or reachable from outside.
+        options.append('--aptopt=Acquire::Check-Valid-Until "false"')
+    _must(["mmdebstrap", *options, release, str(made)])
+
+
+def _extend(bare: Path, made: Path, packages: str) -> None:
+    """Install packages into what a bare one holds; what apt keeps for itself is left out."""
+    root = made.with_name("root")
+    _unpack(bare, root)
+    shutil.copy("/etc/resolv.conf", root / "etc/resolv.conf")
+    mounts = 'mount -t proc proc "$0/proc" && mount --rbind /dev "$0/dev" && exec chroot "$0" "$@"'
+    within = ["unshare", "--mount", "sh", "-c", mounts, str(root)]
+    env = {**os.environ, "DEBIAN_FRONTEND": "noninteractive", "LANG": "C.UTF-8"}
+    options = ["-o", "Dpkg::Options::=--force-unsafe-io", "--yes", "--no-install-recommends"]
+    _must([*within, "apt-get", "-qq", "update"], env)
+    _must([*within, "apt-get", "-qq", *options, "install", *packages.split(",")], env)
+    left_out = [f"--exclude=./{name}/*" for name in ("var/lib/apt/lists", "var/cache/apt")]
+    _must(["tar", "--create", "--numeric-owner", *left_out, f"--directory={root}",
+           f"--file={made}", "."])  # fmt: skip
+
+
+def _must(command: list[str], env: dict[str, str] | None = None) -> None:
+    done = subprocess.run(command, env=env, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise Skipped(f"{shlex.join(command)} failed:\n{done.stderr[-1000:]}")

@@ -21,13 +21,12 @@ from pathlib import Path
 from threading import Timer
 from typing import NamedTuple
 
-from artifacts.debian import RELEASE, lacking, make_debian
+from artifacts.debian import READER, RELEASE, lacking, make_debian
 from artifacts.image import Faulty
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGE = ROOT / "docs/operating.md"
 SECTION = "## The first half hour\n"
-_PACKAGES = "python3-venv,ca-certificates,curl"
 _ANY = "…"
 _STEP_S = 300
 _FAILS = "buntime: error:"
@@ -99,7 +98,7 @@ def walk(binary: Path) -> Iterator[str]:
     lacking()
     with tempfile.TemporaryDirectory(prefix="buntime-newcomer-") as work:
         root = Path(work, "debian")
-        make_debian(root, _PACKAGES)
+        make_debian(root, READER)
         yield f"a bare Debian {RELEASE}"
         home = root / "root"
         shutil.copy(binary, home / "buntime")

@@ -18,7 +18,7 @@ from http.cookiejar import CookieJar
 from pathlib import Path
 from urllib.request import HTTPCookieProcessor, ProxyHandler, Request, build_opener
 
-from artifacts.debian import lacking, make_debian
+from artifacts.debian import READER, lacking, make_debian
 from artifacts.image import Faulty
 from artifacts.newcomer import (
     ROOT,
@@ -37,7 +37,6 @@ MINUTES = 15
 REPOSITORY = "<this repository>"  # what the README calls it
 _USER = 1000
 _HOME = "home/ada"
-_PACKAGES = "git,python3,python3-venv,ca-certificates,curl"
 _FENCE = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 _SERVES = re.compile(r"^python3 build\.py run(?: \S+)?$", re.MULTILINE)
 _PORT = "http://127.0.0.1:8000/api/health/ready"
@@ -73,7 +72,7 @@ def walk() -> Iterator[str]:
     lacking()
     with tempfile.TemporaryDirectory(prefix="buntime-tutorial-") as work:
         root = Path(work, "debian")
-        make_debian(root, _PACKAGES)
+        make_debian(root, READER)
         home = root / _HOME
         subprocess.run(["chroot", str(root), "useradd", "-m", "-u", str(_USER), "ada"], check=True)
         origin = root / "srv/buntime.git"
