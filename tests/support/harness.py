@@ -282,13 +282,13 @@ def read_all(sock: socket.socket) -> bytes:
 
 def read_until(sock: socket.socket, end: bytes) -> bytes:
     """Bytes up to and including `end`."""
-    data = b""
-    while end not in data:
+    data = bytearray()
+    while data.find(end, max(0, len(data) - 65536 - len(end))) < 0:
         piece = sock.recv(65536)
         if not piece:
-            raise AssertionError(f"the connection ended before {end!r}: {data!r}")
+            raise AssertionError(f"the connection ended before {end!r}: {bytes(data)!r}")
         data += piece
-    return data
+    return bytes(data)
 
 
 def children_of(pid: int, *, are_zombies: bool = False) -> list[int]:
