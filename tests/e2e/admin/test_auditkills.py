@@ -29,7 +29,7 @@ def test_each_change_leaves_a_trace(tmp_path: Path) -> None:
     """For each write of the API outside a single transaction of state.db: if the runtime is killed
     when the write was done, the audit trail has it as begun, and the next start reports it and
     closes it as unknown."""
-    env = {**write_folders(tmp_path), **AS_ROOT}
+    env = {**write_folders(tmp_path), **AS_ROOT, "RUNTIME_SPARE_WORKERS": "0"}
     with running(tmp_path / "apps", env=env) as runtime, walking(runtime) as walker:
         walker.furnish()
     killed = ""
