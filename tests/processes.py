@@ -274,8 +274,26 @@ def _files(session: pytest.Session) -> dict[str, _File]:
 
     If an argument names a test, the test is in the file's place.
     """
-    named = session.perform_collect(genitems=False)
-    return {file.nodeid: file for node in named for file in _below(node)}
+    finds = _Finds()
+    session.config.pluginmanager.register(finds)
+    session.perform_collect(genitems=False)
+    session.config.pluginmanager.unregister(finds)
+    return finds.files
+
+
+class _Finds:
+    """Takes the files before pytest ends its collection.
+
+    At that end it forgets conftest.py of those folders that are named and not yet read.
+    """
+
+    def __init__(self) -> None:
+        self.files: dict[str, _File] = {}
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_collection_modifyitems(self, items: list[Any]) -> None:
+        """`items` is what the arguments name, since no test is generated."""
+        self.files = {file.nodeid: file for node in items for file in _below(node)}
 
 
 def _below(node: _File) -> Iterator[_File]:

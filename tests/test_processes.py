@@ -198,5 +198,16 @@ def test_fixtures_of_a_folder(tmp_path: Path) -> None:
     assert "6 passed" in said
 
 
+def test_fixtures_of_a_folder_that_is_named(tmp_path: Path) -> None:
+    """The tests of a folder that an argument names have the fixtures of its conftest.py."""
+    inner = tmp_path / "inner"
+    inner.mkdir()
+    (inner / "conftest.py").write_text("import pytest\n@pytest.fixture\ndef own(): return 3\n")
+    (inner / "test_own.py").write_text("def test_own(own): assert own == 3\n")
+    code, printed = run(tmp_path, "inner")
+    assert code == 0, printed
+    assert "1 passed" in printed
+
+
 def test_no_tests(tmp_path: Path) -> None:
     assert run(tmp_path)[0] == pytest.ExitCode.NO_TESTS_COLLECTED
