@@ -6,13 +6,14 @@ import os
 import shutil
 import signal
 import subprocess
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
 
 from tests.support.client import fetch
-from tests.support.forking import Forked
+from tests.support.forking import ROOT, Forked
 from tests.support.harness import command, running, wait_until, write_app
 from tests.support.launcher import Launched, complete, launch
 from tests.support.workshop import make_bundle, workshop
@@ -145,14 +146,15 @@ async def fetch(request):
     })
 """
 # What the process that forks needs for itself.
-ITS_OWN = {"json"}
+CODE = "import sys, tests.support.forking; print(*(name.partition('.')[0] for name in sys.modules))"
 
 
-def test_a_worker(tmp_path: Path) -> None:
-    """A forked worker of an async app finds what one that is started afresh finds."""
+@pytest.mark.parametrize("word", ["async def", "def"])
+def test_a_worker(tmp_path: Path, word: str) -> None:
+    """A forked worker of a sync or async app finds what one that is started afresh finds."""
     bundle = make_bundle(tmp_path / "worker")
     (tmp_path / "app").mkdir()
-    source = FACTS.replace("PROC", str(Path("/proc/self/fd").exists()))
+    source = FACTS.replace("PROC", str(Path("/proc/self/fd").exists())).replace("async def", word)
     facts = []
     for forks in (True, False):
         with workshop(bundle, tmp_path / "app") as shop:
@@ -163,5 +165,8 @@ def test_a_worker(tmp_path: Path) -> None:
             assert worker.terminate() == 0
             assert (worker.stdout, worker.stderr) == ("", "")
     forked, afresh = facts
-    assert {*forked.pop("modules")} - {*afresh.pop("modules")} <= ITS_OWN
+    line = [sys.executable, "-S", "-c", CODE]
+    its_own = subprocess.run(line, cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    assert "asyncio" not in its_own.split()
+    assert {*forked.pop("modules")} - {*afresh.pop("modules")} <= {*its_own.split()}
     assert forked == afresh

@@ -32,7 +32,7 @@ from buntime.core.sandbox.systemcalls import program
 from buntime.server.sandbox.listing import Listing, existing
 from buntime.server.sandbox.probe import find_kernel
 from buntime.wire import Message
-from tests.support.workshop import Worker, Workshop
+from tests.support.workshop import Worker, Workshop, kind_of
 
 KERNEL = find_kernel()
 needs_sandbox = pytest.mark.skipif(not KERNEL.is_fit, reason="the kernel has no Landlock of ABI 3")
@@ -109,7 +109,7 @@ class Fence:
 
     def start(self, source: str, level: Level) -> Worker:
         """Start a worker as the runtime does, after preparing it."""
-        worker = self.shop.spare()
+        worker = self.shop.spare(kind_of(source) if self.shop.forks else None)
         worker.send(self.preparation())
         fields = self.init(level)
         order = fields["sandbox"]
@@ -128,6 +128,7 @@ class Fence:
         folder = str(self.scratch)
         env = {"APP_DIR": str(self.shop.folder), "HOME": folder, "TMPDIR": folder}
         env |= {"PATH": os.environ["PATH"], "AROUND": str(self.around)}
+        env["RUNTIME"] = str(os.getpid())
         return {"sandbox": self.order(level, **order), "env": env}  # type: ignore[arg-type]
 
     def _python_paths(self) -> list[str]:

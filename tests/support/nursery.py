@@ -1,9 +1,10 @@
-"""Starts workers of async apps by forking a process that has imported asyncio: a quarter of the
-cost of a start.
+"""Starts workers by forking a process that has imported what they need: a half of the cost of a
+start for a sync app, a sixth for an async one.
 
-`start(launched, descriptors, outputs)` is like a Popen of the worker. This module is also the
-program of the process that forks, which imports nothing but what the worker of an async app imports
-itself. Tests of how a worker starts, and of what it imports, start it afresh.
+`start(kind, python, launched, descriptors, outputs)` is like a Popen of the worker. This module is
+also the program of the processes that fork, one for each kind of worker and each Python, from 3.9
+on. It imports nothing but what such a worker imports itself: asyncio only for async apps. Tests of
+how a worker starts, and of what it imports, start it afresh.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import gc
 import os
 import sys
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from tests.support.forking import ROOT, Forked, Forks, fork_for_each
 
@@ -27,30 +28,34 @@ import sys
 sys.path.append({ROOT!r})
 from tests.support.nursery import main
 sys.path.remove({ROOT!r})
-main(sys.argv[1], int(sys.argv[2]))
+main(sys.argv[1], sys.argv[2], int(sys.argv[3]))
 """
+Kind = Literal["sync", "async"]
 
 
-def start(launched: Path, descriptors: Sequence[int], outputs: Sequence[int]) -> Forked:
+def start(
+    kind: Kind, python: str, launched: Path, descriptors: Sequence[int], outputs: Sequence[int]
+) -> Forked:
     """A worker with these descriptors, in a session of its own, without stdin; `outputs` become
     stdout and stderr."""
     asked = {"env": dict(os.environ), "cwd": os.getcwd()}
-    return Forked(_forks(launched).start(asked, [*outputs, *descriptors]))
+    return Forked(_forks(kind, python, launched).start(asked, [*outputs, *descriptors]))
 
 
 @functools.cache
-def _forks(launched: Path) -> Forks:
-    return Forks([sys.executable, *FLAGS, "-c", PROGRAM, str(launched)], os.environ)
+def _forks(kind: Kind, python: str, launched: Path) -> Forks:
+    return Forks([python, *FLAGS, "-c", PROGRAM, kind, str(launched)], os.environ)
 
 
 # The process that forks
 
 
-def main(launched: str, number: int) -> None:
+def main(kind: Kind, launched: str, number: int) -> None:
     for name in [name for name in sys.modules if name.partition(".")[0] == "tests"]:
         del sys.modules[name]  # an app may have a module of this name
     sys.path.append(os.path.dirname(launched))
-    import asyncio  # noqa: F401
+    if kind == "async":
+        import asyncio  # noqa: F401
 
     from buntime.worker.main import main as work
 

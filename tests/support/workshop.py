@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from buntime.wire import Decoder, Message, encode
-from tests.support.nursery import FLAGS, start
+from tests.support.nursery import FLAGS, Kind, start
 
 PACKAGE = Path(__file__).resolve().parents[2] / "buntime"
 WAIT_S = 20.0  # for what should come at once, on a busy machine
@@ -67,8 +67,10 @@ class Answer:
 class Worker:
     """A worker process; `request` and `answer` are all that most tests need."""
 
-    def __init__(self, launched: Path, app: Path, python: str | None = sys.executable) -> None:
-        """Without a `python`, it is forked from one that has imported asyncio."""
+    def __init__(
+        self, launched: Path, app: Path, python: str = sys.executable, forked: Kind | None = None
+    ) -> None:
+        """`forked`: from a process that has imported what a worker of this kind needs."""
         self.app = app
         self._received: list[tuple[Message, bytes]] = []
         self._decoder = Decoder()
@@ -80,7 +82,9 @@ class Worker:
         passed = (theirs.fileno(), lifeline, stacks)
         with theirs:
             self.process = (
-                subprocess.Popen(
+                start(forked, python, launched, passed, [each.fileno() for each in self._outputs])
+                if forked
+                else subprocess.Popen(
                     [python, *FLAGS, launched, *map(str, passed)],
                     pass_fds=passed,
                     stdin=subprocess.DEVNULL,
@@ -88,8 +92,6 @@ class Worker:
                     stderr=self._outputs[1],
                     start_new_session=True,
                 )
-                if python
-                else start(launched, passed, [each.fileno() for each in self._outputs])
             )
         os.close(lifeline)
         os.close(stacks)
@@ -290,7 +292,7 @@ class Workshop:
         self.launched = bundle / "__main__.py"
         self.folder = folder
         self.python = sys.executable
-        self.forks = False  # the workers of async apps, see tests/support/nursery.py
+        self.forks = False  # what `boot` starts, see tests/support/nursery.py
         self._stack = stack
 
     def write(self, source: str, name: str = "app.py") -> Path:
@@ -300,9 +302,9 @@ class Workshop:
         path.write_text(textwrap.dedent(source), "utf-8")
         return path
 
-    def spare(self, *, is_forked: bool = False) -> Worker:
+    def spare(self, forked: Kind | None = None) -> Worker:
         """Start a worker that has no app yet."""
-        worker = Worker(self.launched, self.folder, None if is_forked else self.python)
+        worker = Worker(self.launched, self.folder, self.python, forked)
         self._stack.callback(worker.close)
         return worker
 
@@ -315,9 +317,14 @@ class Workshop:
     def boot(self, source: str, **init: Any) -> Worker:
         """Write the entrypoint and start a worker, whatever comes of it."""
         self.write(source, init.get("entrypoint", "app.py"))
-        worker = self.spare(is_forked=self.forks and "async def" in source)
+        worker = self.spare(kind_of(source) if self.forks else None)
         worker.init(**init)
         return worker
+
+
+def kind_of(source: str) -> Kind:
+    """What the worker of this app, or of its module, is forked from."""
+    return "async" if "async def" in source else "sync"
 
 
 def eventually(fact: Callable[[], object], timeout_s: float = WAIT_S) -> None:

@@ -18,10 +18,11 @@ def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return make_bundle(tmp_path_factory.mktemp("bundle") / "worker")
 
 
-# Files about how workers start, what they import, and how they end: nothing is forked there.
+# Files about how workers start, what they import or replace, and how they end: nothing is forked
+# there.
 AFRESH = (
-    "test_boot", "test_hardening", "test_hooks", "test_importtimes", "test_limits", "test_load",
-    "test_remedies", "test_sandbox", "test_shadows",
+    "test_boot", "test_greenlets", "test_hardening", "test_hooks", "test_importtimes",
+    "test_limits", "test_load", "test_remedies", "test_shadows",
 )  # fmt: skip
 
 

@@ -42,6 +42,7 @@ def old_shop(python: str, bundle: Path, tmp_path: Path) -> Iterator[Workshop]:
     folder.mkdir()
     with workshop(bundle, folder) as made:
         made.python = python
+        made.forks = True  # except where its start, its imports or its end are tested
         yield made
 
 
@@ -71,6 +72,7 @@ def test_fetch(old_shop: Workshop) -> None:
 
 def test_shadows(old_shop: Workshop) -> None:
     """The worker does not import an app's files with names of the standard library there."""
+    old_shop.forks = False
     shadow_all(old_shop)
     for kind in ("wsgi", "async fetch"):
         ask_all(old_shop.start(SHADOWED[kind], path=[]))
@@ -128,6 +130,7 @@ def test_busy_shares(old_shop: Workshop, source: str) -> None:
 def test_files_that_were_imported(old_shop: Workshop) -> None:
     """If asked to, a worker reports which of its app's files are modules; odd objects that the app
     has put among the modules do not matter."""
+    old_shop.forks = False
     source = """
 import sys, lib.part
 class Odd:
@@ -147,6 +150,7 @@ def fetch(request): ...
 def test_a_framework_that_was_imported(old_shop: Workshop) -> None:
     """If asked to, a worker reports the framework that keeps sessions; neither an app's file with
     such a name nor what the app has put among the modules counts."""
+    old_shop.forks = False
     source = """
 import sys, gradio, panel
 class Odd:
@@ -166,6 +170,7 @@ def fetch(request): ...
 
 def test_faults(old_shop: Workshop) -> None:
     """Errors are reported as they are elsewhere."""
+    old_shop.forks = False
     worker = old_shop.start("def fetch(request):\n    raise KeyError('x')", path=[])
     answer = worker.get()
     assert answer.error == "KeyError: 'x'"
@@ -179,6 +184,7 @@ def test_faults(old_shop: Workshop) -> None:
 
 def test_lifeline(old_shop: Workshop) -> None:
     """Nothing outlives the runtime there."""
+    old_shop.forks = False
     worker = old_shop.boot("while True: pass", path=[])
     worker.drop_lifeline()
     assert worker.process.wait(20) in (1, -9)
@@ -186,6 +192,7 @@ def test_lifeline(old_shop: Workshop) -> None:
 
 def test_multiprocessing(old_shop: Workshop) -> None:
     """Processes that the app spawns can import the app and buntime there."""
+    old_shop.forks = False
     source = """
     import multiprocessing
     from buntime import Response
@@ -281,6 +288,7 @@ def test_services(old_shop: Workshop) -> None:
 @needs_sandbox
 def test_sandbox(old_shop: Workshop) -> None:
     """A worker confines itself there, and its app can do what apps do."""
+    old_shop.forks = False
     source = """
     import multiprocessing, os, pathlib
     from buntime import Response
