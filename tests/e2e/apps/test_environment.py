@@ -114,6 +114,7 @@ def test_environment_is_exactly_what_is_allowed(runtime: Runtime) -> None:
     assert environ.pop("WORKER_ID")
     assert environ.pop("RUNTIME_STATE_DIR")
     assert environ.pop("RUNTIME_ADMIN_LISTEN")
+    assert environ.pop("RUNTIME_SPARE_WORKERS")
     config = json.loads(environ.pop("WORKER_CONFIG"))
     assert (config["ttl"], config["timeout"]) == (0, 30)
     if KERNEL.is_fit:  # a sandbox has a home of its own
