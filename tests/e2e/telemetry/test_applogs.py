@@ -154,16 +154,17 @@ def test_wrong_questions(runtime: Runtime, query: str) -> None:
     assert json.loads(answer.body)["error"]["code"] in ("bad_query", "bad_cursor")
 
 
-@pytest.mark.parametrize("media", [NDJSON, EVENTS])
-def test_follow(runtime: Runtime, media: str) -> None:
+@pytest.mark.parametrize(("media", "kind"), [(NDJSON, "line"), (EVENTS, "event")])
+def test_follow(runtime: Runtime, media: str, kind: str) -> None:
     """Lines come as they are printed, after the earlier ones, for that app only."""
-    fetch(runtime, "/shop/2/before")
-    wait_until(lambda: "before 1" in messages(page(runtime, "app=shop")["lines"]))
+    before, after = f"{kind}-before", f"{kind}-after"
+    fetch(runtime, f"/shop/2/{before}")
+    wait_until(lambda: f"{before} 1" in messages(page(runtime, "app=shop")["lines"]))
     with following(runtime, "app=shop&follow=1&limit=5", media) as client:
-        assert client.read_to("before 1")[-2:] == ["before 0", "before 1"]
+        assert client.read_to(f"{before} 1")[-2:] == [f"{before} 0", f"{before} 1"]
         fetch(runtime, "/blog/1/not-this")
-        fetch(runtime, "/shop/3/after")
-        assert client.read_to("after 2") == ["after 0", "after 1", "after 2"]
+        fetch(runtime, f"/shop/3/{after}")
+        assert client.read_to(f"{after} 2") == [f"{after} {number}" for number in range(3)]
 
 
 def test_stream_that_ends(runtime: Runtime) -> None:
