@@ -56,7 +56,7 @@ def write_plugins(folder: Path, apps: Path) -> dict[str, str]:
     """Write the plugins, and the app in `apps` that floods them; returns the runtime's
     variables."""
     write_plugin(folder / "plugins", "store", _STORE, provides={"kv": {"to": "all"}})
-    write_plugin(folder / "plugins", "slow", _SLOW, match={"paths": ["/hostile/**"]})
+    write_plugin(folder / "plugins", "slow", _SLOW, match={"apps": ["hostile"]})
     write_app(apps / "floods", {"app.py": _FLOOD}, ttl=3600, uses=["kv"])
     dirs = {"plugins": "RUNTIME_PLUGIN_DIRS", "state": "RUNTIME_STATE_DIR"}
     return {variable: str(folder / name) for name, variable in dirs.items()}
