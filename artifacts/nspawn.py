@@ -83,13 +83,17 @@ def entering(pid: int) -> list[str]:
 
 
 def main(args: list[str]) -> int:
-    """Run the tests; `args` go to pytest. Returns an exit code, 0 if they are skipped."""
+    """Run the tests, see tests/suite.py; `args` go to pytest.
+
+    Returns an exit code, 0 if they are skipped.
+    """
     missing = [name for name in FILES if not (ROOT / "dist" / name).exists()]
     if missing:
         raise BuildError(f"dist/{missing[0]} is not there: python3 build.py pyz, binary")
     try:
         with machine() as (pid, root):
-            tests = [sys.executable, "-m", "pytest", "tests/systemd", *args]
+            tests = [sys.executable, "-m", "tests.suite", "--processes", "1"]
+            tests += ["tests/systemd", *args]
             inside = ["nsenter", "-t", str(pid), "--net", *tests]
             env = {**os.environ, "SYSTEMD_MACHINE": f"{pid}:{root}"}
             return subprocess.run(inside, cwd=ROOT, env=env, check=False).returncode
