@@ -4,9 +4,11 @@ What is posted in one turn of the loop is sent in one go. What the kernel does n
 limited by the credit of all requests; it is never copied.
 """
 
+import math
 import socket
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
+from time import monotonic
 from typing import Generic, Protocol, TypeVar
 
 from buntime.server.loop import READ, WRITE, Loop
@@ -15,6 +17,10 @@ from buntime.wire import Decoder, Message, WireError, encode
 
 _RECEIVE_BYTES = 256 * 1024
 _MESSAGES_PER_TURN = 128  # the others want their turn; a message costs 5 to 50 us
+# With so many messages a turn looks at the clock. An answer may cost 150 us, with the request that
+# gets its place.
+_PORTION = 8
+_TURN_S = 0.002
 _LAST_MESSAGES_MAX = 1000  # that are taken of a worker that has died
 _BUFFERS_MAX = 256  # of one sendmsg
 _WHY_MAX_CHARS = 300  # of what the other side sent, in error messages
@@ -51,6 +57,7 @@ class Channel(Generic[L]):
         self._events = READ
         self._decoder = Decoder()
         self._is_going_on = False  # messages wait for the next turn, and nothing is read before
+        self._late: list[tuple[Message, bytes]] = []  # those of them that are decoded
         # output of this turn, and what the kernel did not take of earlier ones
         self._turn: list[bytes] = []
         self._backlog: deque[memoryview] = deque()
@@ -138,7 +145,7 @@ class Channel(Generic[L]):
 
     def on_ready(self, events: int) -> None:
         if events & READ and not self._is_going_on:
-            self._receive(_MESSAGES_PER_TURN)
+            self._receive(_MESSAGES_PER_TURN, _TURN_S)
         if events & WRITE and self._sock is not None:
             self.flush()
             if self._when_sent and not self._backlog:
@@ -153,7 +160,7 @@ class Channel(Generic[L]):
         holds the other end, such as a child of the worker, may write on for ever.
         """
         most = _LAST_MESSAGES_MAX
-        if self._is_going_on:
+        while self._is_going_on and most > 0:
             most -= self._take(b"", most)
         left = 0 if self._sock is None else unread_bytes(self._sock.fileno())
         while left > 0 and most > 0:
@@ -171,7 +178,7 @@ class Channel(Generic[L]):
             self._loop.unregister(sock)
             sock.close()
 
-    def _receive(self, most: int) -> tuple[int, int]:
+    def _receive(self, most: int, limit_s: float = math.inf) -> tuple[int, int]:
         """Read once; returns the numbers of bytes and messages taken, 0 bytes at the end."""
         sock, listener = self._sock, self._listener
         if sock is None or listener is None:
@@ -186,30 +193,39 @@ class Channel(Generic[L]):
             self.abort()
             listener.on_channel_closed("it closed its channel")
             return 0, 0
-        return len(data), self._take(data, most)
+        return len(data), self._take(data, most, limit_s)
 
-    def _take(self, data: bytes, most: int) -> int:
-        """Deliver what `data` completes, up to `most` messages; returns how many there were."""
+    def _take(self, data: bytes, most: int, limit_s: float = math.inf) -> int:
+        """Deliver what `data` completes, up to `most` messages, more than a few of them for
+        `limit_s` at most; returns how many there were.
+        """
         listener = self._listener
         if listener is None:
             return 0
         self._is_going_on = False
+        done = 0
         try:
-            messages = self._decoder.feed(data, most)
+            messages = self._late or self._decoder.feed(data, most)
+            self._late = []
+            until_s = monotonic() + limit_s if len(messages) > _PORTION else math.inf
             for message, payload in messages:
                 handler = self._handlers.get(message["type"])
                 if handler is None:
                     raise WireError(f"no message of a worker: {message['type']!r}")
                 handler(listener, message, payload)
+                done += 1
+                if not done % _PORTION and monotonic() >= until_s and self._sock is not None:
+                    self._late = messages[done:]
+                    break
         except (WireError, KeyError, TypeError, ValueError) as exc:
             self.abort()
             listener.on_channel_broken(f"it sent garbage: {exc!r:.{_WHY_MAX_CHARS}}")
             return 0
-        if self._decoder.has_more and self._sock is not None:
+        if (self._late or self._decoder.has_more) and self._sock is not None:
             self._is_going_on = True
             self._loop.go_on_later(self._go_on)
-        return len(messages)
+        return done
 
     def _go_on(self) -> None:
         if self._is_going_on:
-            self._take(b"", _MESSAGES_PER_TURN)
+            self._take(b"", _MESSAGES_PER_TURN, _TURN_S)

@@ -6,6 +6,7 @@ import contextlib
 import gc
 import socket
 import threading
+import time
 import weakref
 from collections.abc import Iterator
 
@@ -22,6 +23,7 @@ class Listener:
     def __init__(self) -> None:
         self.got: list[tuple[Message, bytes]] = []
         self.closed: list[str] = []
+        self.takes_s = 0.0  # for each message
 
     def on_channel_closed(self, why: str) -> None:
         self.closed.append(why)
@@ -33,6 +35,9 @@ class Listener:
         if message.get("bad"):
             raise ValueError("it must not say so")
         self.got.append((message, payload))
+        until = time.monotonic() + self.takes_s
+        while time.monotonic() < until:
+            pass
 
 
 HANDLERS = {"NOTE": Listener.on_note}
@@ -159,6 +164,23 @@ def test_a_turn_takes_a_bounded_number_of_messages(ends: Ends) -> None:
     for _ in range(20):
         ends.loop.run_once(0)
     assert [message["at"] for message, _ in ends.listener.got] == [*range(2000)]
+
+
+def test_slow_messages_share_a_turn(ends: Ends) -> None:
+    """A turn that has handled messages for 2 ms leaves the others to later turns, in order. At the
+    worker's end all of them are delivered at once."""
+    ends.theirs.setblocking(True)
+    ends.listener.takes_s = 0.0004
+    ends.say(b"".join(encode({"type": "NOTE", "at": at}) for at in range(100)))
+    turns = [len(ends.listener.got)]
+    for _ in range(3):
+        ends.loop.run_once(0)
+        turns.append(len(ends.listener.got) - sum(turns))
+    assert [count for count in turns if count > 8] == []
+    assert sum(turns) > 8
+    ends.theirs.close()
+    ends.channel.drain()
+    assert [message["at"] for message, _ in ends.listener.got] == [*range(100)]
 
 
 def test_drain_takes_no_more_than_is_there(ends: Ends) -> None:
