@@ -45,7 +45,7 @@ CONCERNS = {
         "http1 plugins sites websocket config admin"
     ).split(),
     "server": (
-        "threads.py loop.py defence bundle pythons state sandbox apps telemetry "
+        "threads.py crowd.py loop.py defence bundle pythons state sandbox apps telemetry "
         "sites http1 websocket pool deploys plugins schedule backup admin steps.py filesteps.py "
         "routes.py framing.py shell.py home.py pipeline.py operators.py lifetime runtime.py"
     ).split(),

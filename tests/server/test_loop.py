@@ -67,6 +67,7 @@ class Ear:
         self.also = also
         self.heard: list[int] = []
         self.is_open = True
+        self.gives_way = False
         self.near, self.far = socket.socketpair()
         loop.register(self.near, READ, self)
 
@@ -77,10 +78,15 @@ class Ear:
         if self.also is not None:
             self.also()
 
+    def give_way(self, gives_way: bool) -> None:
+        self.loop.watch(self.near, READ, 0, self, gives_way=self.gives_way)
+        self.gives_way = gives_way
+        self.loop.watch(self.near, 0, READ, self, gives_way=gives_way)
+
     def abort(self) -> None:
         if self.is_open:
             self.is_open = False
-            self.loop.unregister(self.near)
+            self.loop.watch(self.near, READ, 0, self, gives_way=self.gives_way)
             self.near.close()
             self.far.close()
 
@@ -316,6 +322,53 @@ def test_many_who_go_on_share_a_turn(loop: Loop) -> None:
     assert times[:24] == [*range(8)] * 3
 
 
+def busy(seconds: float) -> None:
+    until = monotonic() + seconds
+    while monotonic() < until:
+        pass
+
+
+def test_those_that_give_way_come_last_and_share_a_turn(loop: Loop) -> None:
+    """However many give way, a turn has 2 ms for them after all others, and all have their turn."""
+    heard: list[str] = []
+
+    def hear(who: str) -> None:
+        heard.append(who)
+        busy(0.0004)
+        ears[who].far.send(b"x")  # there is always more
+
+    ears = {who: Ear(loop, partial(hear, who)) for who in ("other", *map(str, range(20)))}
+    for who, ear in ears.items():
+        ear.give_way(who != "other")
+        ear.far.send(b"x")
+    for _ in range(60):
+        before = len(heard)
+        loop.run_once(0.0)
+        turn = heard[before:]
+        assert turn.index("other") == 0
+        assert turn.count("other") == 1
+        assert len(turn) in (5, 9)  # one or two rounds of four, each of which takes 1.6 ms
+    times = [heard.count(str(number)) for number in range(20)]
+    assert max(times) - min(times) <= 1
+    for ear in ears.values():
+        ear.abort()
+
+
+def test_who_gives_way_is_heard_without_anybody_else(recorder: Recorder) -> None:
+    """Its event ends the loop's wait, and so does what a turn had no time for."""
+    crowd = [Ear(recorder.loop, partial(busy, 0.001)) for _ in range(12)]
+    for ear in crowd:
+        ear.give_way(True)
+        ear.far.send(b"x")
+    begun = monotonic()
+    recorder.turns_until(lambda: all(ear.heard for ear in crowd))
+    assert monotonic() - begun < 1.0  # a turn waits for so long if it finds nothing
+    for ear in crowd:
+        ear.give_way(False)
+        ear.abort()
+    assert recorder.errors == []
+
+
 class Sender:
     """Asks for a flush, and once more from within it."""
 
@@ -425,16 +478,18 @@ def test_events_are_told_by_kind(loop: Loop, ear: Ear) -> None:
     assert ear.heard == [READ, WRITE, READ | WRITE]
 
 
-def test_what_is_watched_for_changes(loop: Loop, ear: Ear) -> None:
+@pytest.mark.parametrize("gives_way", [False, True])
+def test_what_is_watched_for_changes(loop: Loop, ear: Ear, gives_way: bool) -> None:
     """A watcher can switch from some events to none, and to others again."""
-    loop.watch(ear.near, READ, 0, ear)
+    loop.watch(ear.near, READ, 0, ear, gives_way=False)
+    ear.gives_way = gives_way
     ear.far.send(b"x")
     loop.run_once(0.0)
     assert ear.heard == []
-    loop.watch(ear.near, 0, WRITE, ear)
+    loop.watch(ear.near, 0, WRITE, ear, gives_way=gives_way)
     loop.run_once(1.0)
     assert ear.heard == [WRITE]
-    loop.watch(ear.near, WRITE, READ, ear)
+    loop.watch(ear.near, WRITE, READ, ear, gives_way=gives_way)
     loop.run_once(1.0)
     assert ear.heard == [WRITE, READ]
 

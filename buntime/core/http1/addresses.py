@@ -1,12 +1,21 @@
-"""Counts each client's connections by address; IPv6 by its network of 64 bits.
+"""Counts each client's connections by address, and says who has many; IPv6 by its network of 64
+bits.
 
 A household or a server gets at least a /64 from its provider: these addresses count as one client.
+
+A client that has more than MANY connections is a crowd, until it has FEW. The difference keeps one
+that comes and goes from changing sides each time.
 """
 
-from collections import Counter
+from collections.abc import Collection
 from ipaddress import IPv6Address
+from typing import Generic, TypeVar
+
+MANY = 64  # a browser opens six for a host, and a proxy without many clients some dozens
+FEW = 32
 
 _HOST_BITS = 64
+_C = TypeVar("_C")
 
 
 def client_network(address: str) -> str:
@@ -18,29 +27,50 @@ def client_network(address: str) -> str:
     return f"{IPv6Address(number >> _HOST_BITS << _HOST_BITS)}/64"
 
 
-class AddressCounts:
-    """The number of connections of each client, among those that were added."""
+class AddressCounts(Generic[_C]):
+    """The connections of each client, among those that were added."""
 
     def __init__(self) -> None:
-        self._network_of: dict[object, str] = {}
-        self._counts: Counter[str] = Counter()
+        self._network_of: dict[_C, str] = {}
+        self._held: dict[str, set[_C]] = {}  # by network; none is empty
+        self._crowds: set[str] = set()
 
     def __repr__(self) -> str:
-        return f"AddressCounts({len(self._network_of)} of {len(self._counts)} clients)"
+        return f"AddressCounts({len(self._network_of)} of {len(self._held)} clients)"
 
     def count(self, address: str) -> int:
         """How many connections the client has."""
-        return self._counts[client_network(address)]
+        return len(self._held.get(client_network(address), ()))
 
-    def add(self, connection: object, address: str) -> None:
+    def is_crowd(self, address: str) -> bool:
+        """Does the client have many?"""
+        return client_network(address) in self._crowds
+
+    def add(self, connection: _C, address: str) -> Collection[_C]:
+        """Returns the connections that belong to a crowd from now on."""
         network = self._network_of[connection] = client_network(address)
-        self._counts[network] += 1
+        held = self._held.setdefault(network, set())
+        held.add(connection)
+        if network in self._crowds:
+            return (connection,)
+        if len(held) <= MANY:
+            return ()
+        self._crowds.add(network)
+        return tuple(held)
 
-    def discard(self, connection: object) -> None:
-        """Forget a connection that has ended; it may never have been added."""
+    def discard(self, connection: _C) -> Collection[_C]:
+        """Forget a connection that has ended; it may never have been added.
+
+        Returns the connections that do not belong to a crowd any more.
+        """
         network = self._network_of.pop(connection, None)
         if network is None:
-            return
-        self._counts[network] -= 1
-        if not self._counts[network]:
-            del self._counts[network]
+            return ()
+        held = self._held[network]
+        held.discard(connection)
+        if not held:
+            del self._held[network]
+        if network not in self._crowds or len(held) > FEW:
+            return ()
+        self._crowds.discard(network)
+        return tuple(held)

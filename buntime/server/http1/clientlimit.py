@@ -1,11 +1,14 @@
-"""How many connections one client may have, if the operator has set a limit.
+"""Which clients have many connections, and how many one may have, if the operator has set a limit.
 
-A trusted proxy connects on behalf of many clients, and so may a unix socket: neither is counted.
+The connections of a client with many give way to those of all others, see `Loop.run_once`: so one
+client cannot keep others waiting, and where all come from one address nobody waits longer for that.
+
+A trusted proxy connects on behalf of many clients, and so may a unix socket: neither is limited.
 Behind a proxy that is not listed as trusted, all clients share one address, so there is no limit by
 default.
 """
 
-from typing import TypeGuard
+from typing import Protocol, TypeGuard
 
 from buntime.core.errors import ClientFault
 from buntime.core.http1.addresses import AddressCounts, client_network
@@ -27,14 +30,21 @@ _FAULT = ClientFault(
 )
 
 
+class Counted(Protocol):
+    """A connection, or somebody who waits for one."""
+
+    def give_way(self, gives_way: bool) -> None:
+        """Whether it comes after those of other clients, from now on."""
+
+
 class ClientLimit:
-    """Counts the connections of each address, while there is a limit."""
+    """Counts the connections of each address."""
 
     def __init__(self, log: Log) -> None:
         self._log = log
         self._most = 0
         self._proxies = Proxies(())
-        self._counts = AddressCounts()
+        self._counts: AddressCounts[Counted] = AddressCounts()
         self.refused = Tally(every_s=_TELL_S)
 
     def adopt(self, most: int, proxies: Proxies) -> None:
@@ -44,15 +54,21 @@ class ClientLimit:
 
     def takes(self, peer: Address | None) -> bool:
         """May another connection come from this address?"""
-        return not self._counts_for(peer) or self._counts.count(peer[0]) < self._most
+        return not self._is_limited(peer) or self._counts.count(peer[0]) < self._most
 
-    def add(self, connection: object, peer: Address | None) -> None:
-        if self._counts_for(peer):
-            self._counts.add(connection, peer[0])
+    def is_crowd(self, peer: Address | None) -> bool:
+        """Do the connections from this address give way to others?"""
+        return peer is not None and self._counts.is_crowd(peer[0])
 
-    def discard(self, connection: object) -> None:
+    def add(self, connection: Counted, peer: Address | None) -> None:
+        if peer is not None:
+            for each in self._counts.add(connection, peer[0]):
+                each.give_way(True)
+
+    def discard(self, connection: Counted) -> None:
         """This connection has ended."""
-        self._counts.discard(connection)
+        for each in self._counts.discard(connection):
+            each.give_way(False)
 
     def refuse(self, peer: Address, now: float, *, request_id: str, date: str) -> bytes:
         """What to send to a client that has too many connections."""
@@ -77,5 +93,5 @@ class ClientLimit:
         )
         return answer.head + body
 
-    def _counts_for(self, peer: Address | None) -> TypeGuard[Address]:
+    def _is_limited(self, peer: Address | None) -> TypeGuard[Address]:
         return bool(self._most) and peer is not None and not self._proxies.trust(peer)

@@ -36,6 +36,7 @@ class Connection(SendingHalf):
     __slots__ = (
         "_due",
         "_events",
+        "_gives_way",
         "_handle",
         "_http",
         "_is_fresh",
@@ -56,7 +57,10 @@ class Connection(SendingHalf):
         sock: socket.socket,
         peer: tuple[str, int] | None,
         address: tuple[str, int] | None,
+        *,
+        gives_way: bool = False,
     ) -> None:
+        """With `gives_way` it comes after connections of other clients, see `give_way`."""
         # per connection
         self.service = service
         self._handle = handle  # answers an exchange, now or later
@@ -78,7 +82,8 @@ class Connection(SendingHalf):
         # what it waits for
         self._events = READ
         self._due = Due.NOTHING
-        service.loop.register(sock, READ, self)
+        self._gives_way = gives_way
+        service.loop.watch(sock, 0, READ, self, gives_way=gives_way)
         self.settle()
 
     def __repr__(self) -> str:
@@ -103,9 +108,7 @@ class Connection(SendingHalf):
             return
         self._http.end()
         self._wait_for(Due.NOTHING)
-        if self._events:
-            self.service.loop.unregister(self._sock)
-            self._events = 0
+        self._watch(0)
         pending, self._pending = self._pending, None
         if pending is not None:
             pending.release()
@@ -349,10 +352,24 @@ class Connection(SendingHalf):
                 return
             events, due = self._wanted()
         if events != self._events:
-            self.service.loop.watch(self._sock, self._events, events, self)
-            self._events = events
+            self._watch(events)
         if due is not self._due:
             self._wait_for(due)
+
+    def give_way(self, gives_way: bool) -> None:
+        """Come after the connections of other clients, or beside them: its client has many now, or
+        few."""
+        if gives_way is not self._gives_way:
+            events = self._events
+            self._watch(0)
+            self._gives_way = gives_way
+            self._watch(events)
+
+    def _watch(self, events: int) -> None:
+        """Watch for these events from now on; 0 for none."""
+        loop = self.service.loop
+        loop.watch(self._sock, self._events, events, self, gives_way=self._gives_way)
+        self._events = events
 
     def _wanted(self) -> tuple[int, Due]:
         pending, link, exchange = self._pending, self._link, self.exchange

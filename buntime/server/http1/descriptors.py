@@ -13,6 +13,7 @@ from buntime.core.errors import UsageError
 from buntime.core.pool.workforce import workers_beside
 from buntime.core.settings.load import Settings
 from buntime.core.values.tuples import NamedTuple
+from buntime.server.http1.newcomer import newcomers_max
 
 OF_A_WORKER = 6  # channel, lifeline, stacks, two outputs, pidfd
 OF_A_CONNECTION = 2  # its socket, and a file that is sent to it
@@ -56,8 +57,25 @@ def fit(settings: Settings, *, beside: int = 0) -> Settings:
 
 def needed(settings: Settings, *, beside: int = 0) -> int:
     """How many descriptors the settings may need; `beside` as in `fit`."""
-    connections = settings.connections_max * OF_A_CONNECTION
-    return _OURS + (_workers(settings) + beside) * OF_A_WORKER + connections
+    workers = (_workers(settings) + beside) * OF_A_WORKER
+    return _OURS + workers + of_connections(settings.connections_max)
+
+
+def of_connections(most: int) -> int:
+    """How many descriptors so many connections take, with the newcomers that wait for a place.
+
+    These are those of one listener: at a second one, that of operators, few clients wait.
+    """
+    return most * OF_A_CONNECTION + newcomers_max(most)
+
+
+def _connections(descriptors: int) -> int:
+    """How many connections so many descriptors are enough for; at least one."""
+    most = max(1, descriptors // OF_A_CONNECTION)
+    while most > 1 and of_connections(most) > descriptors:
+        too_many = of_connections(most) - descriptors
+        most -= -(-too_many // (OF_A_CONNECTION + 1))
+    return most
 
 
 def _workers(settings: Settings) -> int:
@@ -69,11 +87,11 @@ def divide(limit: int, *, connections: int, workers: int) -> Share:
     ours = min(_OURS, max(_OURS_AT_LEAST, limit // 4))
     rest = limit - ours
     of_workers = workers * OF_A_WORKER
-    of_connections = connections * OF_A_CONNECTION
-    if of_workers + of_connections > rest:
-        of_workers = min(of_workers, max(rest // 2, rest - of_connections))
+    of_all = of_connections(connections)
+    if of_workers + of_all > rest:
+        of_workers = min(of_workers, max(rest // 2, rest - of_all))
         workers = of_workers // OF_A_WORKER
-        connections = min(connections, (rest - workers * OF_A_WORKER) // OF_A_CONNECTION)
+        connections = min(connections, _connections(rest - workers * OF_A_WORKER))
     return Share(connections, workers)
 
 

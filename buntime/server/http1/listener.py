@@ -1,9 +1,16 @@
-"""Accepts connections, up to a limit; further ones wait in the kernel's backlog."""
+"""Accepts clients, and lets in as many as the limit of connections allows.
+
+The others wait: those of clients with few connections in front of all others, so that nobody waits
+behind hundreds of another client. If too many wait, more do so in the kernel's backlog.
+"""
 
 import contextlib
-import select
+import math
 import socket
+from collections import deque
 from collections.abc import Callable
+from functools import partial
+from time import monotonic
 
 from buntime.core.http1.forwarded import Address
 from buntime.core.values.tally import Tally
@@ -12,6 +19,7 @@ from buntime.server.http1.clientlimit import NO_REQUEST
 from buntime.server.http1.connection import Connection
 from buntime.server.http1.ending import has_left
 from buntime.server.http1.exchange import Exchange
+from buntime.server.http1.newcomer import Newcomer, newcomers_max
 from buntime.server.http1.service import Service
 from buntime.server.loop import READ
 
@@ -23,7 +31,10 @@ _SURE = 8
 _LOOKS = 256  # in one go, including clients that have left
 _NO_DESCRIPTORS_S = 0.25  # how long to wait for a descriptor when none is left
 _TELL_S = 60.0  # between two log records of that
-_NOBODY_GOES_S = 0.02  # how long to wait for a connection to become idle or to close
+_NOBODY_GOES_S = 0.005  # how long to wait for a connection to become idle or to close
+# The part of a turn for letting in newcomers of clients with many connections: some twenty of
+# them.
+_CROWD_S = 0.002
 
 
 Handle = Callable[[Exchange], None]
@@ -51,20 +62,61 @@ class Listener:
         self._door = door
         self._sock: socket.socket | None = binding.sock
         self._is_watching = False
+        self._has_failed = False  # no client can be accepted for now
+        self._first: deque[Newcomer] = deque()  # those who wait to be let in
+        self._crowd: deque[Newcomer] = deque()  # the same of clients with many connections
+        self._is_letting_in = False
         self._is_looking_again = False
+        self._is_going_on = False
+        self._is_called = False
         self._failed = Tally(every_s=_TELL_S)
         binding.sock.setblocking(False)
-        self._backlog = select.poll()
-        self._backlog.register(binding.sock, select.POLLIN)
-        self.resume()
+        self._watch()
 
     def __repr__(self) -> str:
         return f"Listener({self._binding.url}, {'watching' if self._is_watching else 'paused'})"
 
+    @property
+    def waiting(self) -> int:
+        """How many were accepted and wait to be let in."""
+        return len(self._first) + len(self._crowd)
+
     def on_ready(self, events: int) -> None:
+        self._accept()
+        self._let_in()
+
+    def abort(self) -> None:
+        """Stop accepting; the kernel refuses those in the backlog. Those who wait are let in."""
+        self._pause()
+        self._sock = None
+        self._binding.close()
+        for who in (*self._first, *self._crowd):
+            self._service.loop.guard(partial(self._connect, who))
+        self._first.clear()
+        self._crowd.clear()
+        self._admission.go_on(self)
+
+    def resume(self) -> None:
+        """There may be room: let in those who wait, in the next turn."""
+        self._has_failed = False
+        if not self.waiting:
+            self._admission.go_on(self)
+            self._watch()
+        elif not (self._is_called or self._is_letting_in):
+            self._is_called = True
+            self._service.loop.call_soon(self._on_called)
+
+    def _on_called(self) -> None:
+        self._is_called = False
+        self._let_in()
+
+    def _accept(self) -> None:
         stayed = 0
         for number in range(_LOOKS):
-            if stayed == _ACCEPTS or self._sock is None or not self._find_room():
+            if stayed == _ACCEPTS or self._sock is None:
+                return
+            if self.waiting >= newcomers_max(self._admission.connections_max):
+                self._pause()
                 return
             try:
                 sock, from_address = self._sock.accept()
@@ -88,38 +140,73 @@ class Listener:
             if self._door is not None:
                 self._pass_door(sock, self._door)
             elif peer is None or self._service.client_limit.takes(peer):
-                self._connect(sock, peer)
+                self._put(Newcomer(sock, peer, self._service.loop.now))
             else:
                 self._turn_away(sock, peer)
 
-    def abort(self) -> None:
-        """Stop accepting; the kernel refuses those in the backlog."""
-        self._pause()
-        self._admission.go_on(self)
-        self._sock = None
-        self._binding.close()
+    def _put(self, who: Newcomer) -> None:
+        """Let a newcomer wait, behind those who came before."""
+        self._service.client_limit.add(who, who.peer)
+        (self._crowd if who.gives_way else self._first).append(who)
 
-    def resume(self) -> None:
-        """Accept again, if there is room."""
-        if self._admission.has_room or self._door is not None:
+    def _let_in(self) -> None:
+        """Connect those who wait, as far as there is room; a crowd last, and for a while only."""
+        if self._is_letting_in:
+            return
+        self._is_letting_in = True
+        try:
+            has_room = self._let_in_from(self._first, math.inf)
+            if has_room and not self._is_going_on:
+                has_room = self._let_in_from(self._crowd, monotonic() + _CROWD_S)
+        finally:
+            self._is_letting_in = False
+        if has_room and self._crowd and not self._is_going_on:
+            self._is_going_on = True
+            self._service.loop.go_on_later(self._go_on)
+        if not self.waiting:
             self._admission.go_on(self)
+        if self.waiting < newcomers_max(self._admission.connections_max):
             self._watch()
+
+    def _go_on(self) -> None:
+        self._is_going_on = False
+        self._let_in()
+
+    def _let_in_from(self, queue: deque[Newcomer], until_s: float) -> bool:
+        """Connect those in this queue; returns False if there is no room for the next one."""
+        while queue and monotonic() < until_s:
+            who = queue[0]
+            if queue is self._first and who.gives_way:
+                self._crowd.append(queue.popleft())
+            elif who.since_s < self._service.loop.now and has_left(who.sock):
+                self._service.client_limit.discard(queue.popleft())
+                who.sock.close()
+            elif self._find_room():
+                self._connect(queue.popleft())
+            else:
+                return False
+        return True
 
     def _pass_door(self, sock: socket.socket, door: Door) -> None:
         handle = door(sock)
         if handle is None or self._admission.has_room:
-            self._connect(sock, None, handle)
+            self._service.connections.add(
+                Connection(self._service, handle or self._handle, sock, None, self._binding.address)
+            )
         else:
             sock.close()
 
-    def _connect(
-        self, sock: socket.socket, peer: Address | None, handle: Handle | None = None
-    ) -> None:
-        service = self._service
-        handle = handle or self._handle
-        connection = Connection(service, handle, sock, peer, self._binding.address)
+    def _connect(self, who: Newcomer) -> None:
+        """Make a connection of a newcomer."""
+        service, address = self._service, self._binding.address
+        limit = service.client_limit
+        limit.discard(who)
+        gives_way = limit.is_crowd(who.peer)
+        connection = Connection(
+            service, self._handle, who.sock, who.peer, address, gives_way=gives_way
+        )
         service.connections.add(connection)
-        service.client_limit.add(connection, peer)
+        limit.add(connection, who.peer)
 
     def _turn_away(self, sock: socket.socket, peer: Address) -> None:
         """Answer before reading anything, and close: a client with too many connections must not
@@ -134,17 +221,11 @@ class Listener:
             sock.send(data)
 
     def _find_room(self) -> bool:
-        """Whether to accept the next client, for whom another connection may have to be closed."""
+        """Whether to let in the next one, for whom another connection may have to be closed."""
         admission = self._admission
-        if admission.has_room or self._door is not None:
-            return True
-        if not self._backlog.poll(0):  # close nothing unless somebody waits
-            admission.go_on(self)
-            return False
-        if admission.make_room():
+        if admission.has_room or admission.make_room():
             admission.go_on(self)
             return True
-        self._pause()
         admission.wait(self)
         if not self._is_looking_again:
             self._is_looking_again = True
@@ -153,9 +234,7 @@ class Listener:
 
     def _look_again(self) -> None:
         self._is_looking_again = False
-        if not self._backlog.poll(0):  # who waited has left
-            self._admission.go_on(self)
-        self._watch()
+        self._let_in()
 
     def _on_accept_error(self, exc: OSError) -> None:
         """Out of descriptors or memory: connected clients go on, others wait."""
@@ -165,10 +244,11 @@ class Listener:
                 "listener.accept_failed", "cannot accept connections", error=str(exc), times=count
             )
         self._pause()
-        self._service.loop.call_later(_NO_DESCRIPTORS_S, self._watch)
+        self._has_failed = True
+        self._service.loop.call_later(_NO_DESCRIPTORS_S, self.resume)
 
     def _watch(self) -> None:
-        if not self._is_watching and self._sock is not None:
+        if not (self._is_watching or self._has_failed) and self._sock is not None:
             self._is_watching = True
             self._service.loop.register(self._sock, READ, self)
 

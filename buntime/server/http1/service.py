@@ -15,7 +15,7 @@ from buntime.core.settings.load import Settings
 from buntime.core.telemetry.meters import Meter, Meters
 from buntime.sdk.files import http_date
 from buntime.server.http1.admission import Admission
-from buntime.server.http1.clientlimit import ClientLimit
+from buntime.server.http1.clientlimit import ClientLimit, Counted
 from buntime.server.http1.heldanswers import HeldAnswers
 from buntime.server.http1.spool import Spools
 from buntime.server.loop import Loop, TimeoutQueue
@@ -50,6 +50,10 @@ class Connected(Protocol):
 
     def drain(self) -> None: ...
     def abort(self) -> None: ...
+
+
+class OfClient(Connected, Counted, Protocol):
+    """A connection that a client has made, rather than a request that the runtime itself makes."""
 
 
 class Service:
@@ -148,7 +152,7 @@ class Service:
         if self.on_room is not None:
             self.on_room()
 
-    def on_connection_closed(self, connection: Connected) -> None:
+    def on_connection_closed(self, connection: OfClient) -> None:
         self.connections.discard(connection)
         self.client_limit.discard(connection)
         self.admission.doubtful.pop(connection, None)

@@ -114,12 +114,13 @@ def test_a_trusted_proxy_is_exempt(apps: Path) -> None:
 
 
 def test_a_limit_set_at_sighup(apps: Path, tmp_path: Path) -> None:
-    """A limit set on SIGHUP applies to new connections, and so does its removal."""
+    """A limit set on SIGHUP applies to new connections, and so does its removal. Those that were
+    open before count too."""
     file = tmp_path / "settings.env"
     file.write_text("")
     with running(apps, env={"RUNTIME_ENV_FILE": str(file)}) as runtime, ExitStack() as stack:
         inside(runtime, stack, 2)
-        for text, number in (("RUNTIME_CONNECTIONS_PER_ADDRESS=1\n", 1), ("", 2)):
+        for text, number in (("RUNTIME_CONNECTIONS_PER_ADDRESS=3\n", 1), ("", 2)):
             file.write_text(text)
             runtime.process.send_signal(signal.SIGHUP)
             wait_for_change(runtime, number)

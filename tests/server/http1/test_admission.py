@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import contextlib
+import errno
+import select
 import socket
 from collections.abc import Callable, Iterator
+from time import monotonic
 
 import pytest
 
+from buntime.core.http1 import addresses
 from buntime.core.http1.connection import PER_TURN
+from buntime.core.http1.forwarded import Proxies
 from buntime.core.settings.endpoint import TcpEndpoint
 from buntime.core.settings.live import LiveSettings
 from buntime.core.settings.load import load_settings
 from buntime.core.telemetry.meters import Meters
-from buntime.server.http1 import admission
+from buntime.server.http1 import admission, newcomer
 from buntime.server.http1.binding import open_bindings
 from buntime.server.http1.ending import reset_at_close
 from buntime.server.http1.exchange import Exchange
@@ -63,14 +68,19 @@ class House:
         self.service.on_room = self._on_room
         self.socks: list[socket.socket] = []
 
-    def come(self, data: bytes = b"", at: int = 0) -> RawClient:
-        """Connect to one of the listeners, and send."""
+    def come(self, data: bytes = b"", at: int = 0, source: str = "127.0.0.1") -> RawClient:
+        """Connect to one of the listeners, from this address, and send."""
         address = self.bindings[at].address
         assert address is not None
-        sock = socket.create_connection(address, timeout=5)
+        sock = socket.create_connection(address, timeout=5, source_address=(source, 0))
         self.socks.append(sock)
         sock.sendall(data)
         return RawClient(sock)
+
+    def wait_for_newcomer(self) -> None:
+        """Wait until somebody is in the kernel's backlog of the first listener."""
+        found, _, _ = select.select([self.bindings[0].sock], [], [], 5)
+        assert found
 
     def turn_until(self, is_true: Callable[[], bool]) -> None:
         def look() -> bool:
@@ -180,7 +190,7 @@ def test_a_request_that_has_just_come_is_answered(house: House) -> None:
         house.settle(client)
     clients[0].send(request("GET /again"))
     house.come()
-    wait_until(lambda: house.listeners[0]._backlog.poll(0) != [], what="the newcomer")
+    house.wait_for_newcomer()
     house.loop.now += LONG_S
     house.listeners[0].on_ready(READ)
     assert clients[0].read().status == 200
@@ -369,7 +379,7 @@ def test_a_handler_that_raises_harms_nobody_else(house: House) -> None:
     house.answer = fail
     clients[0].send(request("GET /again"))
     coming = house.come(request("GET /"))
-    wait_until(lambda: house.listeners[0]._backlog.poll(0) != [], what="the newcomer")
+    house.wait_for_newcomer()
     house.loop.now += LONG_S
     house.listeners[0].on_ready(READ)
     house.settle(coming)
@@ -399,7 +409,7 @@ def test_who_asks_for_nothing_goes_first(house: House) -> None:
     silent = house.come()
     house.turn_until(lambda: len(house.service.connections) == MOST)
     coming = house.come(request("GET /"))
-    wait_until(lambda: house.listeners[0]._backlog.poll(0) != [], what="the newcomer")
+    house.wait_for_newcomer()
     house.loop.now += LONG_S
     house.listeners[0].on_ready(READ)
     house.settle(coming)
@@ -459,3 +469,146 @@ def test_who_resets_behind_others_is_none(house: House) -> None:
     asks.sock.shutdown(socket.SHUT_WR)
     house.turn_until(lambda: house.service.accepted == 22)
     house.turn_until(lambda: len(house.asked) == 1)
+
+
+LONE = "127.0.0.2"  # the address of a client with one connection
+
+
+@pytest.fixture
+def few(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Three connections are many."""
+    monkeypatch.setattr(addresses, "MANY", 2)
+    monkeypatch.setattr(addresses, "FEW", 1)
+
+
+def full_of_busy(house: House, most: int) -> list[RawClient]:
+    """So many clients at one address with a request each that is not answered."""
+    house.service.admission.connections_max = most
+    house.answer = lambda exchange: None
+    clients = [house.come(request("GET /")) for _ in range(most)]
+    house.turn_until(lambda: len(house.asked) == most)
+    return clients
+
+
+@pytest.mark.usefixtures("few")
+def test_who_is_alone_need_not_wait_for_a_crowd(house: House) -> None:
+    """Newcomers of a client with many connections are let in after all others that wait, and none
+    of them is lost."""
+    full_of_busy(house, 4)
+    crowd = [house.come(request("GET /crowd")) for _ in range(3)]
+    house.turn_until(lambda: house.listeners[0].waiting == 3)
+    alone = house.come(request("GET /alone"), source=LONE)
+    house.turn_until(lambda: house.listeners[0].waiting == 4)
+    hello(house.asked[0])
+    house.turn_until(lambda: len(house.asked) == 5)
+    assert house.asked[4].head.path == "/alone"
+    house.answer = hello
+    for exchange in house.asked[1:]:
+        hello(exchange)
+    for client in (alone, *crowd):
+        house.settle(client)
+    assert house.listeners[0].waiting == 0
+
+
+@pytest.mark.usefixtures("few")
+def test_a_client_gives_way_while_it_has_many(house: House) -> None:
+    """With its third connection all three give way, with its last one no more. Its requests are
+    answered all the time."""
+    house.service.admission.connections_max = 10
+    clients = [house.come(request("GET /")) for _ in range(3)]
+    for client in clients:
+        house.settle(client)
+    alone = house.come(request("GET /"), source=LONE)
+    house.settle(alone)
+
+    def giving_way() -> int:
+        return sum(each._gives_way for each in house.service.connections)  # type: ignore[attr-defined]  # they are connections
+
+    assert giving_way() == 3
+    for client in (*clients, alone):
+        client.send(request("GET /"))
+        house.settle(client)
+    for client in clients[1:]:
+        client.sock.close()
+    house.turn_until(lambda: len(house.service.connections) == 2)
+    assert giving_way() == 0
+    for client in (clients[0], alone):
+        client.send(request("GET /"))
+        house.settle(client)
+
+
+def test_only_so_many_wait(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The others are in the kernel's backlog until there is a place, and are answered as well."""
+    monkeypatch.setattr(newcomer, "_MOST", 3)
+    full_of_busy(house, MOST)
+    coming = [house.come(request("GET /")) for _ in range(8)]
+    house.turn_until(lambda: house.listeners[0].waiting == 2)  # as many as may be connected
+    for _ in range(20):
+        house.loop.run_once(0.01)
+    assert house.service.accepted == MOST + 2
+    house.answer = hello
+    for exchange in tuple(house.asked):
+        hello(exchange)
+    for client in coming:
+        house.settle(client)
+
+
+def test_who_leaves_while_waiting_takes_no_place(house: House) -> None:
+    """Whoever waited behind it gets the place."""
+    full_of_busy(house, MOST)
+    gone = [house.come() for _ in range(2)]
+    house.turn_until(lambda: house.listeners[0].waiting == 2)
+    for client in gone:
+        client.sock.close()
+    house.answer = hello
+    hello(house.asked[0])
+    house.settle(house.come(request("GET /")))
+    assert house.listeners[0].waiting == 0
+    assert len(house.service.connections) <= MOST
+
+
+def test_those_who_wait_are_let_in_at_the_end(house: House) -> None:
+    """A listener that ends loses nobody that it has accepted: they may have sent a request."""
+    full_of_busy(house, MOST)
+    waits = [house.come(request("GET /")) for _ in range(2)]
+    house.turn_until(lambda: house.listeners[0].waiting == 2)
+    house.answer = hello
+    house.listeners[0].abort()
+    for client in waits:
+        house.settle(client)
+
+
+def test_those_who_wait_count_for_the_limit_of_an_address(house: House) -> None:
+    """Otherwise one client could fill all places to wait at."""
+    house.service.client_limit.adopt(MOST + 1, Proxies(()))
+    full_of_busy(house, MOST)
+    house.come(request("GET /"))
+    house.turn_until(lambda: house.listeners[0].waiting == 1)
+    refused = house.come(request("GET /"))
+    house.turn_until(lambda: has_come(refused))
+    assert refused.read().status == 429
+    assert house.listeners[0].waiting == 1
+
+
+def test_without_descriptors_it_waits(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    """If nobody can be accepted, it tries again after a while, and not in each turn."""
+    monkeypatch.setattr("buntime.server.http1.listener._NO_DESCRIPTORS_S", 0.05)
+    tried: list[float] = []
+
+    class Failing:
+        """A listening socket of a process that has no descriptor left."""
+
+        def accept(self) -> None:
+            tried.append(monotonic())
+            raise OSError(errno.EMFILE, "too many open files")
+
+        def fileno(self) -> int:
+            return house.bindings[0].sock.fileno()
+
+    working = house.listeners[0]._sock
+    house.listeners[0]._sock = Failing()  # type: ignore[assignment]  # as a socket
+    client = house.come(request("GET /"))
+    house.turn_until(lambda: len(tried) == 3)
+    assert tried[2] - tried[0] >= 0.1
+    house.listeners[0]._sock = working
+    house.settle(client)

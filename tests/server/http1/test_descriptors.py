@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from buntime.core.pool.workforce import workers_beside
-from buntime.server.http1.descriptors import OF_A_CONNECTION, OF_A_WORKER, divide
+from buntime.server.http1.descriptors import OF_A_WORKER, divide, of_connections
 from tests.support.harness import ROOT
 
 LEAST = 64  # below this nobody is served
@@ -44,7 +44,7 @@ def fitted(limit: int, *, beside: int = 0, **args: str) -> Any:
 
 
 def need(connections: int, workers: int) -> int:
-    return connections * OF_A_CONNECTION + workers * OF_A_WORKER
+    return of_connections(connections) + workers * OF_A_WORKER
 
 
 @given(st.integers(LEAST, 100_000), st.integers(1, 50_000), st.integers(2, 2_000))
@@ -62,7 +62,7 @@ def test_nothing_is_wasted(limit: int, connections: int, workers: int) -> None:
     """If one side needs little the other gets the rest."""
     share = divide(limit, connections=connections, workers=workers)
     if share != (connections, workers):
-        assert limit - need(*share) < 128 + OF_A_WORKER + OF_A_CONNECTION
+        assert limit - need(*share) < 128 + OF_A_WORKER + of_connections(2) - of_connections(1)
 
 
 @pytest.mark.parametrize("limit", [64, 100, 150, 256, 1024, 4096])
