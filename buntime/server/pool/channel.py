@@ -174,6 +174,8 @@ class Channel(Generic[L]):
         sock, self._sock = self._sock, None
         if sock is not None:
             self._listener = None
+            self._is_going_on = False
+            self._late = []
             self._when_sent.clear()
             self._loop.unregister(sock)
             sock.close()

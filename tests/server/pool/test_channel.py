@@ -183,6 +183,19 @@ def test_slow_messages_share_a_turn(ends: Ends) -> None:
     assert [message["at"] for message, _ in ends.listener.got] == [*range(100)]
 
 
+def test_drain_of_a_closed_channel(ends: Ends) -> None:
+    """What had waited for a later turn when it was closed is gone, and nobody waits for it."""
+    ends.theirs.setblocking(True)
+    ends.listener.takes_s = 0.0004
+    ends.say(b"".join(encode({"type": "NOTE", "at": at}) for at in range(100)))
+    count = len(ends.listener.got)
+    assert 0 < count < 100
+    ends.channel.abort()
+    ends.channel.drain()
+    ends.loop.run_once(0)
+    assert len(ends.listener.got) == count
+
+
 def test_drain_takes_no_more_than_is_there(ends: Ends) -> None:
     """Another process that holds the other end and keeps writing holds up nobody."""
     ends.theirs.setblocking(True)
