@@ -16,7 +16,7 @@ from tests.siege.apps import write_apps
 from tests.siege.attacker import attacker
 from tests.siege.attacks import AUTOGROUP
 from tests.siege.plugins import write_plugins
-from tests.support.harness import ROOT, wait_until
+from tests.support.harness import ROOT, children_of, is_alive, wait_until
 
 STARTS = """
 import pathlib, socket, sys, time
@@ -43,7 +43,7 @@ def test_their_parent_is_killed(tmp_path: Path) -> None:
         started = children_of(parent.pid)
         assert len(started) == 2
         parent.kill()
-    wait_until(lambda: not [each for each in started if is_running(each)])
+    wait_until(lambda: not [each for each in started if is_alive(each)])
 
 
 @pytest.mark.skipif(not AUTOGROUP.exists(), reason="this kernel has no groups of sessions")
@@ -69,7 +69,8 @@ def test_the_slow_hook_is_asked(tmp_path: Path) -> None:
     subject = Subject(tmp_path / "apps", tmp_path / "log", variables)
 
     def seconds(path: str) -> float:
-        return httpx.get(f"http://127.0.0.1:{subject.port}{path}").elapsed.total_seconds()
+        url = f"http://127.0.0.1:{subject.port}{path}"
+        return httpx.get(url, verify=False).elapsed.total_seconds()
 
     try:
         wait_until(lambda: seconds("/hostile/") >= 1)
@@ -77,11 +78,6 @@ def test_the_slow_hook_is_asked(tmp_path: Path) -> None:
     finally:
         subject.process.kill()
         subject.process.wait()
-
-
-def children_of(pid: int) -> list[int]:
-    """The processes that a process has started, by its first thread."""
-    return [int(each) for each in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
 
 
 def is_attacker(pid: int) -> bool:
@@ -93,12 +89,3 @@ def nice_of_session(pid: int) -> int:
     found = re.search(r"nice (-?\d+)", Path(f"/proc/{pid}/autogroup").read_text())
     assert found is not None
     return int(found[1])
-
-
-def is_running(pid: int) -> bool:
-    """False once it has ended, even if nobody has reaped it yet."""
-    try:
-        status = Path(f"/proc/{pid}/stat").read_text("ascii")
-    except OSError:
-        return False
-    return status.rpartition(")")[2].split()[0] != "Z"
