@@ -20,7 +20,7 @@ _MESSAGES_PER_TURN = 128  # the others want their turn; a message costs 5 to 50 
 # With so many messages a turn looks at the clock. An answer may cost 150 us, with the request that
 # gets its place.
 _PORTION = 8
-_TURN_S = 0.002
+_TURN_S = 0.001
 _LAST_MESSAGES_MAX = 1000  # that are taken of a worker that has died
 _BUFFERS_MAX = 256  # of one sendmsg
 _WHY_MAX_CHARS = 300  # of what the other side sent, in error messages
