@@ -33,6 +33,7 @@ def test_a_host_stays(tmp_path: Path) -> None:
     }
     with running(apps, env=env) as runtime:
         wait_until(lambda: answer(runtime) == "shop")
+        wait_until(lambda: get(runtime, "/api/hosts/x.example.com")["since"], what="it is kept")
     shop.rename(tmp_path / "away")
     write_app(apps / "a-thief", {"app.py": APP.format("thief")}, hosts=["x.example.com"])
     with running(apps, env=env) as runtime:
