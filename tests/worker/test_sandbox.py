@@ -13,6 +13,7 @@ import pytest
 from buntime.core.sandbox.kernel import Kernel
 from buntime.core.sandbox.order import when_begun, when_prepared
 from tests.support.fence import KERNEL, Fence, needs_abi, needs_sandbox
+from tests.support.scriptedserver import make_certificate
 from tests.support.workshop import Worker, Workshop
 
 pytestmark = needs_sandbox
@@ -152,6 +153,18 @@ with socket.socket() as sock, socket.socket() as client:
     other.bind(("127.0.0.1", 8000))
 """
     assert run(confined, code) == "EACCES"
+
+
+@needs_abi(4)
+@pytest.mark.parametrize("family", ["AF_INET", "AF_INET6"])
+def test_ports_by_another_name(confined: Worker, family: str) -> None:
+    """Landlock lets a socket of multipath TCP bind any TCP port, so an app can make none."""
+    code = f"""
+import socket
+with socket.socket(socket.{family}, socket.SOCK_STREAM, 262) as sock:
+    sock.bind(("localhost", 8000))
+"""
+    assert run(confined, code) == "EPERM"
 
 
 CALLS = {
@@ -348,9 +361,16 @@ master, slave = pty.openpty()
 result = [1, 1 + os.isatty(slave) + 0 * len(os.ttyname(slave))]
 """,
     "devices": """
-with open("/dev/null", "w") as sink, open("/dev/urandom", "rb") as source:
+import errno
+with open("/dev/null", "w") as sink:
     sink.write("x")
-    result = [1, 1 + len(source.read(1))]
+read = [len(open(f"/dev/{name}", "rb").read(1)) for name in ("urandom", "random", "zero", "full")]
+try:
+    os.close(os.open("/dev/tty", os.O_RDWR))
+except OSError as exc:  # there is no terminal, but it may be asked for
+    if exc.errno != errno.ENXIO:
+        raise
+result = [1, 1 + min(read)]
 """,
     "its own process": """
 with open("/proc/self/comm", "w") as file:
@@ -388,6 +408,33 @@ def test_works(confined: Worker, what: str) -> None:
     if what == "time zones" and not os.path.exists("/usr/share/zoneinfo"):
         pytest.skip("the system has no time zones")
     assert run(confined, WORKS[what]) == "[1, 2]"
+
+
+TLS_BY_NAME = """
+import socket, ssl, threading
+folder = AROUND / "data"
+server = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+server.load_cert_chain(folder / "cert.pem", folder / "key.pem")
+client = ssl.create_default_context(cafile=folder / "cert.pem")
+
+def serve(listener):
+    with server.wrap_socket(listener.accept()[0], server_side=True) as peer:
+        peer.sendall(b"fine")
+
+with socket.create_server(("127.0.0.1", 0)) as listener:
+    thread = threading.Thread(target=serve, args=(listener,))
+    thread.start()
+    with socket.create_connection(("localhost", listener.getsockname()[1]), timeout=10) as plain:
+        with client.wrap_socket(plain, server_hostname="localhost") as sock:
+            result = sock.recv(4).decode()
+    thread.join()
+"""
+
+
+def test_tls_by_name(confined: Worker, fence: Fence) -> None:
+    """A name is looked up and a certificate is checked for it, at both levels."""
+    make_certificate(fence.around / "data")
+    assert run(confined, TLS_BY_NAME) == "fine"
 
 
 # Kernels, users, and failures
@@ -429,6 +476,7 @@ def test_with_a_user(open_shop: Workshop) -> None:
         worker = open_shop.start(RUNS, user=user, path=[], **init)
         assert result(worker, "open(AROUND / 'other/app.py')") == "EACCES"
         assert run(worker, "(AROUND / 'data/a').write_text('x')") == "None"
+        assert run(worker, "open('/proc/self/comm', 'w')") == "EACCES"  # it is closed to its user
         status = result(worker, "open('/proc/thread-self/status').read()")
     assert "CapBnd:\t0000000000000000" in status
     assert "CapEff:\t0000000000000000" in status

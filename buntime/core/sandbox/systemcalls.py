@@ -81,6 +81,7 @@ _NUMBERS: dict[str, tuple[int, int | None]] = {
     "setns": (308, 268),
     "setpriority": (141, 140),
     "settimeofday": (164, 170),
+    "socket": (41, 198),
     "swapoff": (168, 225),
     "swapon": (167, 224),
     "syslog": (103, 116),
@@ -94,6 +95,8 @@ _NUMBERS: dict[str, tuple[int, int | None]] = {
 _NEW_TIME = 0x00000080
 _NEW_OTHERS = 0x7E020000
 _TERMINAL_INPUT, _CONSOLE_INPUT = 0x5412, 0x541C  # TIOCSTI and TIOCLINUX type on others' behalf
+# Sockets of these kinds take TCP ports too, and Landlock does not see it.
+_SMC_FAMILY, _MULTIPATH_TCP = 43, 262
 _BY_USER, _IO_BY_USER = 2, 3  # PRIO_USER, IOPRIO_WHO_USER
 
 
@@ -176,6 +179,10 @@ def _conditions(runtime_pid: int) -> dict[str, _Program]:
             _equal(_TERMINAL_INPUT, "refuse", ""),
             _equal(_CONSOLE_INPUT, "refuse", "allow"),
         ),
+        "socket": {
+            "socket": [_argument(0), _equal(_SMC_FAMILY, "refuse", "socket protocol")],
+            "socket protocol": [_argument(2), _equal(_MULTIPATH_TCP, "refuse", "allow")],
+        },
         # Others' limits can be read, only one's own be set.
         "prlimit64": {
             "prlimit64": [_argument(0), _equal(0, "allow", "prlimit64 low")],

@@ -51,7 +51,7 @@ def test_each_number(machine: str) -> None:
     code = program(machine, runtime_pid=RUNTIME)
     by_number = {numbers[column]: name for name, numbers in _NUMBERS.items()}
     by_number.pop(None, None)
-    depends = "clone unshare ioctl prlimit64 setpriority ioprio_set".split()
+    depends = "clone unshare ioctl socket prlimit64 setpriority ioprio_set".split()
     for number in range(600):
         name = by_number.get(number, "")
         if name in depends or name.startswith("sched_"):
@@ -59,6 +59,27 @@ def test_each_number(machine: str) -> None:
         else:
             expected = ENOSYS if name == "clone3" else EPERM if name else ALLOW
         assert run(code, number, architecture) == expected, (number, name)
+
+
+# What docs/security.md says no app can do, by the calls that do it.
+REFUSED = """
+    ptrace process_vm_readv process_vm_writev pidfd_getfd
+    mount umount2 pivot_root move_mount open_tree open_tree_attr fsopen fsconfig fsmount fspick
+    mount_setattr clone clone3 unshare setns
+    bpf perf_event_open userfaultfd keyctl add_key request_key
+    io_uring_setup io_uring_enter io_uring_register
+    init_module finit_module delete_module kexec_load kexec_file_load reboot
+    swapon swapoff quotactl quotactl_fd acct syslog
+    clock_settime settimeofday sethostname setdomainname fanotify_init open_by_handle_at
+    ioctl socket prlimit64 setpriority ioprio_set
+    sched_setaffinity sched_setattr sched_setparam sched_setscheduler
+""".split()
+
+
+def test_what_is_refused() -> None:
+    """No call is left out by mistake: there are those of the page on security, and no others."""
+    assert set(refused("aarch64")) == set(REFUSED)
+    assert set(refused("x86_64")) == {*REFUSED, "ioperm", "iopl", "modify_ldt"}
 
 
 @BOTH
@@ -87,6 +108,17 @@ def test_terminals(machine: str) -> None:
     assert call(machine, "ioctl", 0, 0x5413) == ALLOW
     for request in (0x5412, 0x541C, 0x5412 | 1 << 32):  # the kernel looks at the lower half only
         assert call(machine, "ioctl", 0, request) == EPERM
+
+
+@BOTH
+def test_sockets(machine: str) -> None:
+    """An app makes sockets of any kind, but not those that take TCP ports past Landlock."""
+    for family, protocol in ((2, 0), (2, 6), (10, 6), (1, 0), (16, 0)):
+        assert call(machine, "socket", family, 1, protocol) == ALLOW
+    for family in (2, 10):
+        for flags in (1, 1 | 0x80000):  # SOCK_CLOEXEC
+            assert call(machine, "socket", family, flags, 262) == EPERM  # multipath TCP
+    assert call(machine, "socket", 43, 1, 0) == EPERM  # SMC
 
 
 @BOTH
