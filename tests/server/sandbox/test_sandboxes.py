@@ -21,6 +21,14 @@ PYTHON = Interpreter("/usr/bin/python3", "3.11.0", (), None)
 
 
 KERNEL = Kernel(7)
+# Settings that name secrets, and variables that service managers set, with paths below the root.
+FILES = {
+    "RUNTIME_SECRETS_DIR": "cwd/secrets",
+    "RUNTIME_MASTER_KEY_FILE": "cwd/master",
+    "RUNTIME_KEYS_FILE": "cwd/keys.yaml",
+    "RUNTIME_LOG_FILE": "cwd/log",
+}
+NAMED = {"CREDENTIALS_DIRECTORY": "cwd/credentials", "RUNTIME_TLS_KEY": "cwd/tls.key"}
 
 
 class Place:
@@ -35,6 +43,7 @@ class Place:
             environ={
                 "RUNTIME_STATE_DIR": str(root / "state"),
                 "RUNTIME_CONFIG": str(root / "cwd/plugins.yaml"),
+                **{name: str(root / path) for name, path in FILES.items()},
             },
             dotenv={},
             mode="checkout",
@@ -47,7 +56,7 @@ class Place:
             kernel,
             LiveSettings(settings),
             bundle=str(root / "bundle"),
-            environ={"CREDENTIALS_DIRECTORY": str(root / "cwd/credentials")},
+            environ={name: str(root / path) for name, path in NAMED.items()},
             warn=self._warn,
         )
 
@@ -101,7 +110,9 @@ def test_what_an_app_reaches(place: Place) -> None:
         "state",
         "cwd/.env",
         "cwd/plugins.yaml",
-        "cwd/credentials",
+        "cwd/log.1",
+        *FILES.values(),
+        *NAMED.values(),
     ):
         assert place.access(shop, path) == 0, path
     assert place.access(place.app("@acme/shop"), "apps/shop") == 0
