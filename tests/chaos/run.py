@@ -21,6 +21,7 @@ from tests.chaos.trouble import BREAKS, FLOODED, LEFT, WHOLE, Trouble
 from tests.chaos.verdict import CUT, Verdict, judge, what_did_not_happen
 from tests.siege.apps import write_hostile
 from tests.siege.attacker import attacker
+from tests.support.fence import KERNEL
 from tests.support.harness import wait_until
 
 QUIET_S = 30.0  # after the last answer: time for workers that should end
@@ -175,9 +176,16 @@ def _is_crowd(app: ChaosApp) -> bool:
     return app.name.startswith("crowd")
 
 
+def _levels(workers: list[dict[str, Any]]) -> set[str]:
+    """The sandboxes of all workers that have an app."""
+    return {worker["sandbox"] for worker in workers if worker["app"]}
+
+
 async def _come_to_rest(runtime: Subject, trouble: Trouble) -> dict[str, Any]:
     """Once requests stop, no worker has one in hand and none hangs; at the end all exit."""
     failures = list(trouble.complaints)
+    if KERNEL.is_fit and (levels := _levels(await trouble.workers())) != {"standard"}:
+        failures.append(f"not all workers of apps were in the sandbox: {levels}")
     until = time.monotonic() + QUIET_S
     while True:
         workers = await trouble.workers()

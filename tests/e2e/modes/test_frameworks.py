@@ -21,6 +21,8 @@ import httpx
 import pytest
 import requests
 
+from tests.support.client import fetch
+from tests.support.fence import needs_sandbox
 from tests.support.harness import PACKAGES, Runtime, running
 from tests.support.hosting import curl, curl_command, install
 
@@ -422,3 +424,13 @@ def test_validators_found_nothing(runtime: Runtime, app: str, words: tuple[str, 
     assert any(record["event"] == "request.access" and record["status"] == 200 for record in of_app)
     found = [record for record in of_app if any(word in str(record) for word in words)]
     assert found == []
+
+
+@needs_sandbox
+def test_all_of_it_ran_in_a_sandbox(runtime: Runtime, http: httpx.Client) -> None:
+    """The apps of this file have the sandbox that is the default, in each way they are served."""
+    for label in MOUNTS:
+        assert http.get(f"{runtime.url}/{label}/items/7").status_code == 200
+    workers = fetch(runtime, "/api/workers").json()["workers"]
+    assert {worker["app"] for worker in workers} >= {label.split("@")[0] for label in MOUNTS}
+    assert {worker["sandbox"] for worker in workers if worker["app"]} == {"standard"}
