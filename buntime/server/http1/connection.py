@@ -97,6 +97,7 @@ class Connection(SendingHalf):
     # Called by the loop
 
     def on_ready(self, events: int) -> None:
+        events &= self._events  # one that waited to be handled may not be watched for any more
         if events & WRITE:
             self._flush_in_turn()
         if events & READ and self._http.phase is not _CLOSED:

@@ -21,7 +21,7 @@ from buntime.core.telemetry.meters import Meters
 from buntime.server.http1.connection import Connection
 from buntime.server.http1.exchange import Exchange
 from buntime.server.http1.service import Service
-from buntime.server.loop import Loop
+from buntime.server.loop import READ, Loop
 from tests.support.exchanges import FakeResponder
 from tests.support.fakes import FakeSink, make_log
 from tests.support.rawclient import Cut, RawClient, Reply, request
@@ -286,6 +286,25 @@ def test_a_body_is_read_as_the_app_reads(world: World, client: Client) -> None:
     exchange.grant_upload(MB)
     world.turn()
     assert len(world.responders[0].body) == MB
+
+
+def test_an_event_that_comes_late_is_left_out() -> None:
+    """A connection that gave way and does so no longer may get the same event twice: from where it
+    waited, and from where it is watched now. Its client's last request is answered all the same."""
+    with over_tcp() as (world, client):
+        world.connection.give_way(True)
+        world.answer = lambda exchange: exchange.respond(200, [], b"x" * 16 * MB)
+        client.ask("GET /a")
+        assert world.connection.pending_bytes
+        client.send(request("GET /b"))
+        client.sock.shutdown(socket.SHUT_WR)
+        world.loop._crowd.on_ready(READ)
+        world.loop._crowd.take(0)  # the event waits
+        world.connection.give_way(False)
+        world.turn()
+        assert len(read_whole(world, client)) == 16 * MB
+        world.turn()
+        assert [exchange.head.path for exchange in world.asked] == ["/a", "/b"]
 
 
 # A client that is slow
