@@ -567,6 +567,40 @@ def test_who_leaves_while_waiting_takes_no_place(house: House) -> None:
     assert len(house.service.connections) <= MOST
 
 
+def test_who_leaves_while_waiting_makes_room_to_wait(house: House) -> None:
+    """Even if the one in front stays: otherwise whoever comes is in the kernel's backlog, where
+    all wait in one row."""
+    full_of_busy(house, 4)
+    waits = house.come(request("GET /"))
+    gone = [house.come() for _ in range(3)]
+    house.turn_until(lambda: house.listeners[0].waiting == 4)
+    for client in gone:
+        client.sock.close()
+    last = house.come(request("GET /"))
+    house.turn_until(lambda: house.service.accepted == 9)
+    assert house.listeners[0].waiting == 2
+    house.answer = hello
+    hello(house.asked[0])
+    for client in (waits, last):
+        house.settle(client)
+
+
+def test_who_has_left_does_not_count_for_the_limit_of_an_address(house: House) -> None:
+    """A client that gives up waiting may come again."""
+    house.service.client_limit.adopt(5, Proxies(()))
+    full_of_busy(house, 4)
+    waits = house.come(request("GET /"), source=LONE)
+    gone = house.come()
+    house.turn_until(lambda: house.listeners[0].waiting == 2)
+    gone.sock.close()
+    again = house.come(request("GET /"))
+    house.turn_until(lambda: house.service.accepted == 7)
+    house.answer = hello
+    hello(house.asked[0])
+    for client in (waits, again):
+        house.settle(client)
+
+
 def test_those_who_wait_are_let_in_at_the_end(house: House) -> None:
     """A listener that ends loses nobody that it has accepted: they may have sent a request."""
     full_of_busy(house, MOST)
