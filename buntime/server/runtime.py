@@ -259,7 +259,9 @@ class Runtime:
 
     def _make_listeners(self, bindings: Sequence[Binding]) -> tuple[list[Listener], Control]:
         handle = self._operators.beside(self._pipeline.handle)
-        listeners = [Listener(self._service, handle, binding) for binding in bindings]
+        listeners = [
+            Listener(self._service, handle, binding, sharing=len(bindings)) for binding in bindings
+        ]
         return listeners, self._operating.make_control(listeners)
 
     def run(self) -> int:

@@ -64,7 +64,7 @@ def needed(settings: Settings, *, beside: int = 0) -> int:
 def of_connections(most: int) -> int:
     """How many descriptors so many connections take, with the newcomers that wait for a place.
 
-    These are those of one listener: at a second one, that of operators, few clients wait.
+    At the listeners of operators few clients wait; those count as the runtime's own.
     """
     return most * OF_A_CONNECTION + newcomers_max(most)
 

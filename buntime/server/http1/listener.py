@@ -58,15 +58,18 @@ class Listener:
         binding: Binding,
         *,
         door: Door | None = None,
+        sharing: int = 1,
     ) -> None:
         """`door` names who answers instead of `handle`, if not None. Such clients are few, and are
-        let in even where there is no room for others.
+        let in even where there is no room for others. So many listeners are `sharing` the places to
+        wait at.
         """
         self._service = service
         self._admission = service.admission
         self._handle = handle
         self._binding = binding
         self._door = door
+        self._sharing = sharing
         self._sock: socket.socket | None = binding.sock
         self._is_watching = False
         self._has_failed = False  # no client can be accepted for now
@@ -155,7 +158,8 @@ class Listener:
 
     def _is_full(self) -> bool:
         """Do as many wait as may?"""
-        return self.waiting >= newcomers_max(self._admission.connections_max)
+        most = newcomers_max(self._admission.connections_max)
+        return self.waiting >= max(1, most // self._sharing)
 
     def _takes(self, peer: Address | None) -> bool:
         """May another connection come from this address? Those who have left do not count."""

@@ -28,5 +28,6 @@ class Newcomer:
 
 
 def newcomers_max(connections_max: int) -> int:
-    """How many may wait at one listener, beside so many connections: each takes a descriptor."""
+    """How many may wait beside so many connections, at all listeners together: each takes a
+    descriptor."""
     return min(_MOST, connections_max)

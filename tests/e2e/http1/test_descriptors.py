@@ -13,7 +13,7 @@ import pytest
 from tests.e2e.http1.test_listener import started
 from tests.support.harness import Runtime, look_into, wait_until, write_app
 from tests.support.rawclient import RawClient, client_of, request
-from tests.support.rawsocket import handshake
+from tests.support.rawsocket import handshake, socket_of
 
 LIMIT = 150
 APP = """
@@ -104,3 +104,25 @@ def test_more_than_there_can_be(runtime: Runtime) -> None:
             client.close()
         for client in clients[most(runtime) :]:
             assert client.sock.recv(12) == b"HTTP/1.1 200"
+
+
+def test_newcomers_at_many_addresses(apps: Path, tmp_path: Path) -> None:
+    """Where all connections are taken, no more wait at four addresses together than at one, but
+    one at each."""
+    paths = [str(tmp_path / name) for name in ("a", "b", "c")]
+    listen = ",".join(["127.0.0.1:0", *(f"unix:{path}" for path in paths)])
+    with (
+        started(apps, env={"RUNTIME_LISTEN": listen}, before=f"ulimit -n {LIMIT}") as runtime,
+        contextlib.ExitStack() as stack,
+    ):
+        folder, places = look_into(runtime.pid) / "fd", most(runtime)
+        held = [stack.enter_context(socket_of(runtime, "/app0/")) for _ in range(places)]
+        before = len(os.listdir(folder))
+        for path in paths:
+            for _ in range(places + 5):
+                sock = stack.enter_context(socket.socket(socket.AF_UNIX))
+                sock.connect(path)
+        for _ in range(5):  # turns of the loop
+            held[0].send_text("turn")
+            assert held[0].read().payload == b"turn"
+        assert 3 <= len(os.listdir(folder)) - before <= places + len(paths)
