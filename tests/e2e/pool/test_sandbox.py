@@ -30,6 +30,8 @@ def fetch(request):
         return Response.json(type(exc).__name__)
 """
 LEVELS = ("standard", "strict")
+# Folders of the runtime's own user; without these variables, programs use some in HOME.
+XDG = ("XDG_CACHE_HOME", "XDG_CONFIG_HOME", "XDG_DATA_HOME", "XDG_STATE_HOME", "XDG_RUNTIME_DIR")
 EACH = pytest.mark.parametrize("app", LEVELS)
 
 
@@ -58,6 +60,7 @@ def place() -> Iterator[Place]:
         (root / "env").write_text("RUNTIME_LOG_LEVEL=debug\n")
         env = {"RUNTIME_STATE_DIR": str(root / "state"), "RUNTIME_ENV_FILE": str(root / "env")}
         env["DATABASE_PASSWORD"] = SECRET
+        env |= {name: str(root / name) for name in XDG}
         with running(root / "apps", env=env, start=command()) as runtime:
             yield Place(root, runtime)
         left = sorted(os.listdir(root / "state"))
@@ -135,11 +138,11 @@ def test_home_and_temporary_files(place: Place, app: str) -> None:
     code = """
 import pathlib
 (pathlib.Path.home() / "kept").write_text("x")
-result = [os.environ["HOME"], tempfile.gettempdir(), os.environ.get("XDG_CACHE_HOME")]
+result = [os.environ["HOME"], tempfile.gettempdir(), [n for n in os.environ if n[:3] == "XDG"]]
 """
-    home, temporary, cache = place.run(app, code)
+    home, temporary, xdg = place.run(app, code)
     assert home == temporary
-    assert cache is None  # so the cache is below HOME
+    assert xdg == []  # so all of these folders are below HOME
     assert Path(home).parent.parent == place.root / "state"
     assert Path(home, "kept").read_text() == "x"
 
