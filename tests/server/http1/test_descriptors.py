@@ -57,6 +57,13 @@ def test_the_sum_holds(limit: int, connections: int, workers: int) -> None:
     assert 1 <= share.workers <= workers
 
 
+def test_what_each_takes() -> None:
+    """A client has a socket and a file; a worker has a channel, a lifeline, a process's descriptor
+    and three pipes."""
+    assert of_connections(500) - of_connections(400) >= 2 * 100
+    assert OF_A_WORKER == 6
+
+
 @given(st.integers(LEAST, 100_000), st.integers(1, 50_000), st.integers(2, 2_000))
 def test_nothing_is_wasted(limit: int, connections: int, workers: int) -> None:
     """If one side needs little the other gets the rest."""

@@ -217,6 +217,19 @@ def test_drain_takes_no_more_than_is_there(ends: Ends) -> None:
     assert len(ends.listener.got) <= 1000
 
 
+def test_drain_takes_a_bounded_number_of_messages(ends: Ends) -> None:
+    """Of a full socket only so many are delivered that the loop is not held up."""
+    ends.theirs.setblocking(False)
+    sent, line = 0, encode({"type": "NOTE"})
+    with contextlib.suppress(BlockingIOError):
+        while True:
+            sent += ends.theirs.send(line * 100)
+    assert sent > 3000 * len(line)
+    ends.channel.drain()
+    assert not ends.channel.is_open
+    assert len(ends.listener.got) == 1000
+
+
 def test_what_is_posted_in_a_turn_leaves_together(ends: Ends) -> None:
     """Nothing is sent before the end of the turn, and then everything in one go."""
     ends.channel.post({"type": "ONE"})
