@@ -43,7 +43,10 @@ SYSTEM_READ = (
         for name in (
             *("resolv.conf", "hosts", "hostname", "host.conf", "nsswitch.conf", "gai.conf"),
             *("services", "protocols", "networks", "mime.types"),
-            *("ssl", "pki", "ca-certificates", "ca-certificates.conf", "crypto-policies"),
+            # Not all of ssl and pki: servers keep their private keys there, and root can read them.
+            *("ssl/certs", "ssl/cert.pem", "ssl/ca-bundle.pem", "ssl/openssl.cnf"),
+            *("pki/tls/certs", "pki/tls/cert.pem", "pki/tls/openssl.cnf", "pki/tls/openssl.d"),
+            *("pki/ca-trust", "ca-certificates", "ca-certificates.conf", "crypto-policies"),
             *("ld.so.cache", "ld.so.conf", "ld.so.conf.d", "ld.so.preload"),
             *("ld-musl-x86_64.path", "ld-musl-aarch64.path"),
             *("localtime", "timezone", "zoneinfo", "locale.alias", "locale.conf"),

@@ -92,7 +92,8 @@ def test_strict() -> None:
     assert allowed("strict", "/etc/ssl/certs", made) == Access.READ_FILE | Access.READ_DIR
     for path in KEPT:
         assert allowed("strict", path, made) == WRITE  # files that it wrote cannot be executed
-    for path in ("/etc/shadow", "/home/me", "/srv/apps/shop@1.0.0", "/srv/www", "/var/log"):
+    for path in ("/etc/shadow", "/etc/ssl/private", "/etc/pki/tls/private", "/home/me",
+                 "/srv/apps/shop@1.0.0", "/srv/www", "/var/log"):  # fmt: skip
         assert allowed("strict", path, made) == 0, path
 
 
