@@ -16,6 +16,8 @@ import yaml
 from playwright.sync_api import Browser, Page, expect
 
 from tests.support.chromium import launched
+from tests.support.client import fetch
+from tests.support.fence import KERNEL
 from tests.support.harness import Runtime, running
 from tests.support.proxies import before, nginx
 from tests.support.recipes import Recipe, recipes
@@ -135,6 +137,9 @@ def served(
         with contextlib.suppress(pytest.skip.Exception):
             proxy = stack.enter_context(before(nginx, tmp_path, f"127.0.0.1:{runtime.port}"))
         yield Served(recipe, runtime, proxy, apps, tmp_path / "state/data" / recipe.name)
+        workers = fetch(runtime, "/api/workers").json()["workers"]
+        levels = {worker["sandbox"] for worker in workers if worker["app"]}
+        assert not KERNEL.is_fit or levels <= {"standard"}, "it was to be tried in its sandbox"
 
 
 @pytest.fixture
