@@ -22,6 +22,10 @@ for name, examples in (("ours", 50), ("thorough", 1000)):
     )
 settings.load_profile("ours")
 
+# A shell's command in the background ignores SIGINT, and so would all processes of the tests.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
 # A runtime or command that a test runs in its own process leaves these signals ignored, because a
 # late signal at its end would change its exit code. Children would inherit that and never end.
 AS_STARTED = {

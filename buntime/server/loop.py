@@ -65,6 +65,15 @@ class Flushable(Protocol):
     def flush(self) -> None: ...
 
 
+def ready_now(sock: socket.socket, events: int) -> int:
+    """Which of these events a socket has."""
+    if not events:
+        return 0
+    with selectors.PollSelector() as selector:
+        selector.register(sock, events)
+        return next((found for _, found in selector.select(0)), 0)
+
+
 class Timer:
     """One call in the future, unless `cancel()` is called first."""
 

@@ -149,6 +149,10 @@ class FakeClient:
     def write_all(self, buffers: Sequence[bytes]) -> None:
         self.write(b"".join(buffers))
 
+    def catch_up(self) -> bool:
+        """There is no socket on which something could wait."""
+        return False
+
     def spool(self) -> None:
         self.spools += 1
 

@@ -62,6 +62,9 @@ class Displaceable(Protocol):
     def pending_bytes(self) -> int:
         """How many bytes wait for its client."""
 
+    def catch_up(self) -> bool:
+        """Handle what its client has done meanwhile; returns False if that is nothing."""
+
     def read_ahead(self) -> None:
         """Read what has arrived of a request and was not read yet."""
 
@@ -139,6 +142,8 @@ class Admission:
             who = cast(Displaceable, each)
             if now - since_s < stall_s:
                 break
+            if who.catch_up():
+                break  # what it took waited to be handled; the queue has changed
             if now - since_s < self.stall_s:
                 self._pressed_s = now
             exchange = who.exchange

@@ -28,6 +28,7 @@ _NOTHING_DUE = Due.NOTHING
 _HEAD = Phase.HEAD
 _EXCHANGE = Phase.EXCHANGE
 _CLOSED = Phase.CLOSED
+_WHOLE = (Due.REQUEST, Due.HEAD)  # progress does not prolong these
 
 
 class Connection(SendingHalf):
@@ -35,7 +36,6 @@ class Connection(SendingHalf):
 
     __slots__ = (
         "_due",
-        "_events",
         "_gives_way",
         "_handle",
         "_http",
@@ -130,7 +130,7 @@ class Connection(SendingHalf):
         due, self._due = self._due, Due.NOTHING
         if due is Due.HANGUP:
             self._look()
-        else:
+        elif not self.catch_up() or (self._due is due and due in _WHOLE):
             self._do(self._http.on_due(due))
 
     def _look(self) -> None:

@@ -125,6 +125,9 @@ class Client(Protocol):
     def spooled_bytes(self) -> int:
         """How many of the pending bytes wait on disk."""
 
+    def catch_up(self) -> bool:
+        """Handle what the client has done meanwhile; returns False if that is nothing."""
+
     def spool(self) -> None:
         """Move what waits in memory to disk, if there is room; `on_flushed` follows then."""
 

@@ -14,6 +14,7 @@ from buntime.server.http1.ending import unacknowledged_bytes
 from buntime.server.http1.parties import Resource
 from buntime.server.http1.service import Service
 from buntime.server.http1.spool import Spool
+from buntime.server.loop import ready_now
 
 _JOIN_BYTES = 8 * 1024  # copying less than this costs less than a vectored write
 _FILES_S = 0.004  # a turn that has taken this long sends no more of large files
@@ -22,10 +23,11 @@ _FILES_S = 0.004  # a turn that has taken this long sends no more of large files
 class SendingHalf:
     """Sends to a socket; a `Connection` adds the other half and decides what follows."""
 
-    __slots__ = ("_is_put_off", "_pending", "_sock", "_spool", "service")
+    __slots__ = ("_events", "_is_put_off", "_pending", "_sock", "_spool", "service")
 
     service: Service
     _sock: socket.socket
+    _events: int  # that it watches for
     _pending: Backlog | None  # made when first needed
     _spool: Spool | None  # while a part of what waits is on disk, or being moved there
     _is_put_off: bool  # what waits is sent in a later turn, whatever the kernel would take now
@@ -34,9 +36,25 @@ class SendingHalf:
         """Close at once; the client sees a broken connection."""
         raise NotImplementedError
 
+    def on_ready(self, events: int) -> None:
+        """The socket can be read or written."""
+        raise NotImplementedError
+
     def settle(self) -> None:
         """What it waits for may have changed."""
         raise NotImplementedError
+
+    def catch_up(self) -> bool:
+        """Handle what its client has done meanwhile; returns False if that is nothing.
+
+        For time limits: events of a client with many connections may wait for seconds until the
+        loop handles them, which is not the client's fault.
+        """
+        events = ready_now(self._sock, self._events)
+        if events:
+            self.on_ready(events)
+            self.settle()
+        return events != 0
 
     def _flush(self) -> None:
         """Send queued output, and do what that allows."""

@@ -65,23 +65,37 @@ class SlowClients:
         )
         if not holds_answer and not _counts(exchange, shortage):
             return
-        now = self._service.loop.now
-        who: tuple[Connection | Exchange, Slow]
         if exchange is not None and exchange.wants_body:
-            who = (connection, Slow.BODY)
-            if self._rates.is_too_slow(who, exchange.body_come_bytes, now):
+            if self._is_too_slow(connection, Slow.BODY):
                 self._tally.end(exchange)
-        elif connection.pending_bytes:
-            # Another exchange counts anew, since its bytes do.
-            who = (exchange or connection, Slow.ANSWER)
-            sent_bytes = 0 if exchange is None else exchange.sent_bytes
-            if self._rates.is_too_slow(who, sent_bytes - connection.untaken_bytes, now):
-                if exchange is not None:
-                    self._tally.end(exchange)
-                else:
-                    self._service.meters.of_none.slow[Slow.ANSWER] += 1
-                    self._tally.count(Slow.ANSWER)
-                    connection.abort()
+        elif connection.pending_bytes and self._is_too_slow(connection, Slow.ANSWER):
+            if exchange is not None:
+                self._tally.end(exchange)
+            else:
+                self._service.meters.of_none.slow[Slow.ANSWER] += 1
+                self._tally.count(Slow.ANSWER)
+                connection.abort()
+
+    def _is_too_slow(self, connection: Connection, kind: Slow) -> bool:
+        """Has its client moved too little, with all that has come by now?"""
+        exchange, now = connection.exchange, self._service.loop.now
+        # Another exchange's answer counts anew, since its bytes do.
+        who = (connection if kind is Slow.BODY else exchange or connection, kind)
+        if not self._rates.is_too_slow(who, _moved_bytes(connection, kind), now):
+            return False
+        if not connection.catch_up():
+            return True
+        if connection.exchange is not exchange or connection not in self._service.connections:
+            return False
+        return self._rates.is_too_slow(who, _moved_bytes(connection, kind), now)
+
+
+def _moved_bytes(connection: Connection, kind: Slow) -> int:
+    """How much of the body has come, or of the answer was taken."""
+    exchange = connection.exchange
+    if kind is Slow.BODY:
+        return 0 if exchange is None else exchange.body_come_bytes
+    return (0 if exchange is None else exchange.sent_bytes) - connection.untaken_bytes
 
 
 def _counts(exchange: Exchange | None, shortage: Shortage) -> bool:

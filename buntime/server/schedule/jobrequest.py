@@ -88,6 +88,10 @@ class JobRequest:
     def write_all(self, buffers: Sequence[bytes]) -> None:
         """The same."""
 
+    def catch_up(self) -> bool:
+        """There is no client."""
+        return False
+
     def spool(self) -> None:
         """Nothing waits."""
 

@@ -93,6 +93,8 @@ class SocketLink:
         if self._pings is None:
             return
         now = self._service.loop.now
+        if self._client.catch_up() and self._has_ended:
+            return
         if self._protocol.is_blocked or self._client.pending_bytes:
             self._heartbeat.on_traffic(now)  # we are not reading, or the client still reads
         beat = self._heartbeat.due(now)

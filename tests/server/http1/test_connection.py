@@ -124,6 +124,39 @@ def say_hello(exchange: Exchange) -> None:
     exchange.respond(200, [], b"hello")
 
 
+# What a client has done before its time was over, though nobody has looked yet
+
+
+def test_a_request_that_nobody_has_read(world: World, client: Client) -> None:
+    """A head that came in time is answered, however late it is read."""
+    world.answer = say_hello
+    client.send(request("GET /"))
+    [due] = world.timers()
+    world.let_pass(due)
+    assert client.read().status == 200
+    assert world.timers() == [Due.REQUEST]
+
+
+def test_half_a_request_that_nobody_has_read(world: World, client: Client) -> None:
+    """A head that has not come in time is refused, with whatever came of it."""
+    client.send(b"GET / HTTP/1.1\r\n")
+    world.turn()
+    client.send(b"Host: a\r\n")
+    world.let_pass(Due.HEAD)
+    assert client.read().status == 408
+
+
+def test_a_body_that_nobody_has_read(world: World, client: Client) -> None:
+    """A client that sends some of its body in time keeps its request."""
+    exchange = client.ask("POST /", "Content-Length: 10")
+    world.assign(exchange)
+    client.send(b"12345")
+    world.let_pass(Due.BODY)
+    assert world.timers() == [Due.BODY]
+    world.let_pass(Due.BODY)
+    assert client.read().status == 408
+
+
 # Keep-alive and order
 
 

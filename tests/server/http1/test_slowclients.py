@@ -74,9 +74,16 @@ class FakeConnection:
         self.untaken_bytes = pending_bytes
         self.spooled_bytes = 0
         self.aborts = 0
+        self.waiting_bytes = 0  # of a body, which waits to be handled
 
     def abort(self) -> None:
         self.aborts += 1
+
+    def catch_up(self) -> bool:
+        waited, self.waiting_bytes = self.waiting_bytes, 0
+        if waited and self.exchange is not None:
+            self.exchange.body_come_bytes += waited
+        return waited > 0
 
 
 class World:
@@ -125,6 +132,19 @@ def world() -> World:
 def exchange_of(connection: FakeConnection) -> FakeSlot:
     assert connection.exchange is not None
     return connection.exchange
+
+
+def test_a_body_that_nobody_has_read(world: World) -> None:
+    """What has come of a body counts, though it waits to be handled."""
+    connection = world.connect()
+    world.look()
+    connection.waiting_bytes = int(PERIOD_S * LEAST_BYTES_PER_S)
+    world.loop.now += PERIOD_S
+    world.look()
+    assert exchange_of(connection).errors == []
+    world.loop.now += PERIOD_S
+    world.look()
+    assert len(exchange_of(connection).errors) == 1
 
 
 def test_a_body_that_is_too_slow(world: World) -> None:
