@@ -8,6 +8,7 @@ import select
 import socket
 from collections.abc import Callable, Iterator
 from time import monotonic
+from typing import cast
 
 import pytest
 
@@ -20,11 +21,12 @@ from buntime.core.settings.load import load_settings
 from buntime.core.telemetry.meters import Meters
 from buntime.server.http1 import admission, newcomer
 from buntime.server.http1.binding import open_bindings
+from buntime.server.http1.connection import Connection
 from buntime.server.http1.ending import reset_at_close
 from buntime.server.http1.exchange import Exchange
 from buntime.server.http1.listener import Listener
 from buntime.server.http1.service import Service
-from buntime.server.loop import READ, Loop
+from buntime.server.loop import READ, WRITE, Loop, ready_now
 from tests.support.fakes import FakeSink, make_log
 from tests.support.harness import wait_until
 from tests.support.rawclient import Cut, RawClient, request
@@ -297,6 +299,29 @@ def test_who_takes_nothing_goes_where_nobody_is_idle(
     assert rest_of(first) < LARGE_BYTES
     assert house.service.admission.displaced.total == 1
     assert len(second.receive()) > 0
+
+
+def test_who_has_taken_something_stays(house: House) -> None:
+    """What a client has taken counts, though it waits to be handled: another one goes."""
+    first, second = stalled(house, large)
+    connections = cast("set[Connection]", house.service.connections)
+    first.sock.setblocking(False)
+
+    def has_taken() -> bool:
+        with contextlib.suppress(BlockingIOError):
+            while first.sock.recv(1 << 20):
+                pass
+        return any(ready_now(each._sock, WRITE) for each in connections)
+
+    wait_until(has_taken)
+    house.service.admission.stall_s = 0.0
+    assert not house.service.admission.make_room()
+    assert house.service.admission.make_room()
+    first.sock.setblocking(True)
+    first.sock.settimeout(5)
+    house.turn_until(lambda: has_come(first))
+    assert len(connections) == MOST - 1
+    assert rest_of(second) < LARGE_BYTES
 
 
 def test_a_moment_is_enough_while_newcomers_wait(house: House) -> None:
