@@ -39,11 +39,11 @@ class Connection(SendingHalf):
         "_gives_way",
         "_handle",
         "_http",
-        "_is_fresh",
         "_is_proxy",
         "_is_serving",
         "_link",
         "_sender",
+        "_served",
         "address",
         "exchange",
         "peer_text",
@@ -75,7 +75,7 @@ class Connection(SendingHalf):
         self._spool = None
         self._is_put_off = False
         self._is_serving = False
-        self._is_fresh = True  # none of its requests has ended yet
+        self._served = 0  # how many of its requests have ended
         # per request
         self.exchange: Exchange | None = None
         self._link: Link | None = None  # the exchange is an open WebSocket
@@ -128,9 +128,10 @@ class Connection(SendingHalf):
     def on_timeout(self) -> None:
         """The time limit of the current wait has passed."""
         due, self._due = self._due, Due.NOTHING
+        served = self._served
         if due is Due.HANGUP:
             self._look()
-        elif not self.catch_up() or (self._due is due and due in _WHOLE):
+        elif not self.catch_up() or (self._due is due and due in _WHOLE and self._served == served):
             self._do(self._http.on_due(due))
 
     def _look(self) -> None:
@@ -180,7 +181,7 @@ class Connection(SendingHalf):
         if self._http.phase is not _EXCHANGE:
             return
         self.exchange = None
-        self._is_fresh = False
+        self._served += 1
         if self._due is not _NOTHING_DUE:
             self._wait_for(_NOTHING_DUE)  # what follows has a time limit of its own
         service = self.service
@@ -215,7 +216,7 @@ class Connection(SendingHalf):
             self.exchange.break_off()
             return
         self.read_ahead()
-        if self._is_fresh and self._is_idle():
+        if not self._served and self._is_idle():
             # Its client has connected to ask something and may be about to. A client that has had
             # an answer knows that the connection may end at any time (RFC 9112, 9.3.1).
             self.service.loop.call_later(_FRESH_S, self.end_if_idle)

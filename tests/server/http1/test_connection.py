@@ -137,6 +137,20 @@ def test_a_request_that_nobody_has_read(world: World, client: Client) -> None:
     assert world.timers() == [Due.REQUEST]
 
 
+def test_the_next_requests_that_nobody_has_read(world: World, client: Client) -> None:
+    """Those of a connection that has been idle are answered alike, and it stays."""
+    world.answer = say_hello
+    client.ask("GET /")
+    assert client.read().status == 200
+    client.send(request("GET /a") + request("GET /b"))
+    world.let_pass(Due.REQUEST)
+    assert client.read().status == 200
+    assert client.read().status == 200
+    client.send(b"\r\n")
+    world.let_pass(Due.REQUEST)
+    client.expect_end()
+
+
 def test_half_a_request_that_nobody_has_read(world: World, client: Client) -> None:
     """A head that has not come in time is refused, with whatever came of it."""
     client.send(b"GET / HTTP/1.1\r\n")
