@@ -151,7 +151,7 @@ class Listener:
                 peer = (_plain(from_address[0]), from_address[1])
             if self._door is not None:
                 self._pass_door(sock, self._door)
-            elif self._takes(peer) or peer is None:
+            elif peer is None or self._takes(peer):
                 self._put(Newcomer(sock, peer, self._service.loop.now))
             else:
                 self._turn_away(sock, peer)
@@ -161,7 +161,7 @@ class Listener:
         most = newcomers_max(self._admission.connections_max)
         return self.waiting >= max(1, most // self._sharing)
 
-    def _takes(self, peer: Address | None) -> bool:
+    def _takes(self, peer: Address) -> bool:
         """May another connection come from this address? Those who have left do not count."""
         takes = self._service.client_limit.takes
         return takes(peer) or (self._drop_left() and takes(peer))

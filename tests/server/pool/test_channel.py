@@ -167,7 +167,7 @@ def test_a_turn_takes_a_bounded_number_of_messages(ends: Ends) -> None:
 
 
 def test_slow_messages_share_a_turn(ends: Ends) -> None:
-    """A turn that has handled messages for 2 ms leaves the others to later turns, in order. At the
+    """A turn that has handled messages for 1 ms leaves the others to later turns, in order. At the
     worker's end all of them are delivered at once."""
     ends.theirs.setblocking(True)
     ends.listener.takes_s = 0.0004
