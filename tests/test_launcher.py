@@ -18,7 +18,7 @@ from tests.support.harness import command, running, wait_until, write_app
 from tests.support.launcher import Launched, complete, launch
 from tests.support.workshop import make_bundle, workshop
 
-ENV = {"PATH": os.environ["PATH"], "HOME": os.environ.get("HOME", "/"), "RUNTIME_PORT": "many"}
+ENV = {"PATH": os.environ["PATH"], "HOME": os.environ.get("HOME", "/"), "PORT": "many"}
 APP = """
 import os
 from buntime import Response
@@ -53,7 +53,7 @@ def outcome(process: subprocess.Popen[str] | Launched) -> tuple[str, int]:
     return told, process.wait(20)
 
 
-@pytest.mark.parametrize("args", [["--version"], ["check", "."], ["/no/such/folder"]])
+@pytest.mark.parametrize("args", [["--version"], ["check", "."], ["/no/such/folder"], ["."]])
 def test_output_and_exit_code(
     args: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

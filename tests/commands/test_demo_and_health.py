@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import socket
-import subprocess
 import threading
 import zipfile
 from collections.abc import Callable, Iterator
@@ -17,7 +16,7 @@ from buntime.commands.arguments import Command
 from buntime.commands.demo import copy_examples
 from buntime.commands.demo import run as run_demo
 from buntime.core.settings.load import Settings
-from tests.support.harness import Runtime, command, running
+from tests.support.harness import STOP_S, Runtime, begin, running
 from tests.support.runs import environ, run
 
 EXAMPLES = {
@@ -37,20 +36,15 @@ ASKS = "is it running and listening there?"
 
 @contextlib.contextmanager
 def demo(tmp_path: Path, *flags: str) -> Iterator[Runtime]:
-    with subprocess.Popen(
-        [*command(), "demo", *flags, "--port", "0", "--log-format", "json"],
-        env=environ(),
-        cwd=tmp_path,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    ) as process:
-        try:
-            yield Runtime(process)
-        finally:
-            if process.poll() is None:
-                process.terminate()
+    words = ["demo", *flags, "--port", "0", "--log-format", "json"]
+    process = begin(words, environ(), cwd=tmp_path)
+    try:
+        yield Runtime(process)
+    finally:
+        process.terminate()
+        process.wait(STOP_S)
+        assert process.stdout is not None
+        process.stdout.close()
 
 
 def test_demo(tmp_path: Path) -> None:

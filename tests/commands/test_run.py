@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from buntime.server.sandbox.probe import find_kernel
-from tests.support.harness import command, running, wait_until, write_app
+from tests.support.harness import begin, command, running, wait_until, write_app
 from tests.support.runs import environ, run
 
 SYSTEM_PYTHON = shutil.which("python3", path="/usr/bin:/usr/local/bin") or ""
@@ -82,16 +82,14 @@ def test_signals_are_its_own(apps: Path) -> None:
     """A signal to the command reaches the program, whose end becomes the command's."""
     grant(apps)
     script = "trap 'echo caught; exit 9' TERM; echo on; while :; do sleep 0.05; done"
-    process = subprocess.Popen(
-        [*command(), "run", "shop", "--dir", "apps", "--", "sh", "-c", script],
-        cwd=apps, env=environ(env_of(apps)), stdout=subprocess.PIPE, text=True,
-    )  # fmt: skip
-    with process:
-        assert process.stdout is not None
-        assert process.stdout.readline() == "on\n"
+    line = ["run", "shop", "--dir", "apps", "--", "sh", "-c", script]
+    process = begin(line, environ(env_of(apps)), cwd=apps)
+    assert process.stdout is not None
+    with process.stdout as told:
+        assert told.readline() == "on\n"
         process.send_signal(signal.SIGTERM)
-        assert process.stdout.read() == "caught\n"
-    assert process.returncode == 9
+        assert told.read() == "caught\n"
+    assert process.wait(20) == 9
 
 
 def test_at_a_terminal(apps: Path) -> None:

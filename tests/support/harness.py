@@ -21,7 +21,7 @@ from typing import Any
 
 import pytest
 
-from tests.support.launcher import Launched, launch
+from tests.support.launcher import Launched, is_read_late, launch
 
 ROOT = Path(__file__).parents[2]
 UNDER_TEST = os.environ.get("BUNTIME_UNDER_TEST") or None  # dist/buntime.pyz or dist/buntime
@@ -197,7 +197,7 @@ def running(
 def _run(
     args: list[str], environ: dict[str, str], start: Sequence[str] | None, first: str
 ) -> Iterator[Runtime]:
-    process = _start(args, environ, start, first)
+    process = begin(args, environ, start=start, first=first)
     runtime: Runtime | None = None
     try:
         runtime = Runtime(process)
@@ -219,41 +219,34 @@ def _run(
             process.stdout.close()
 
 
-@contextlib.contextmanager
-def afresh() -> Iterator[None]:
-    """Within this block every runtime is started as users start it, not forked."""
-    _AFRESH.append(True)
-    try:
-        yield
-    finally:
-        _AFRESH.pop()
-
-
-_AFRESH: list[bool] = []
-
-
-def _start(
-    args: list[str], environ: dict[str, str], start: Sequence[str] | None, first: str
+def begin(
+    args: Sequence[str],
+    environ: Mapping[str, str],
+    *,
+    start: Sequence[str] | None = None,
+    first: str = "",
+    cwd: Path | None = None,
+    leads: bool = False,
 ) -> subprocess.Popen[str] | Launched:
-    if start is None and UNDER_TEST is None and is_read_late(environ) and not _AFRESH:
-        return launch(args, environ, first)
+    """`buntime ARGS` with exactly these variables, without stdin; stderr goes to stdout.
+
+    See `running` for `start` and `first`. If it `leads`, it has a session and a process group of
+    its own.
+    """
+    if start is None and UNDER_TEST is None and is_read_late(environ):
+        return launch(args, environ, first, cwd=cwd, leads=leads)
     assert not first, "what is started afresh is as it is"
     return subprocess.Popen(
         [*(start or command()), *args],
         env=environ,
+        cwd=cwd,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
         errors="backslashreplace",
+        start_new_session=leads,
     )
-
-
-def is_read_late(environ: Mapping[str, str]) -> bool:
-    """Whether a forked process can be given these variables: others may be for Python, or be read
-    by modules when they are imported."""
-    late = ("RUNTIME_", "BUNTIME_", "XDG_", "PATH", "HOME")
-    return all(name.startswith(late) for name in environ)
 
 
 def write_app(folder: Path, files: Mapping[str, str], **manifest: object) -> Path:

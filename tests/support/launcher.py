@@ -7,7 +7,9 @@ that forks, see tests/support/forking.py; each process of the tests has one.
 
 A fork differs from a start in two things. The initial environment and the command line, which /proc
 shows, are those of the process that forks. And at its end it does not free its memory, which takes
-as long as ten forks. Tests that look at these start a runtime afresh.
+as long as ten forks. Tests that look at these start a runtime afresh. So does what is given a
+variable that is read before the program begins: the process that forks makes sure that modules
+read no others than these while they are imported.
 """
 
 from __future__ import annotations
@@ -19,7 +21,7 @@ import importlib
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -48,6 +50,15 @@ IMPORTED = (
 )
 
 
+# Variables of Python, of the loader, of the C library, and of a package.
+READ_AT_ONCE = ("PYTHON", "LD_", "LC_", "LANG", "TZ", "MALLOC_", "GLIBC_", "PROMETHEUS_")
+
+
+def is_read_late(environ: Mapping[str, str]) -> bool:
+    """Whether a fork can be given these variables."""
+    return not any(name.startswith(READ_AT_ONCE) for name in environ)
+
+
 class Launched(Forked):
     """A forked runtime or command."""
 
@@ -56,16 +67,24 @@ class Launched(Forked):
         super().__init__(told)
 
 
-def launch(args: Sequence[str], env: Mapping[str, str], first: str = "") -> Launched:
-    """`buntime.py ARGS` in the present folder, without stdin; stderr goes to stdout.
+def launch(
+    args: Sequence[str],
+    env: Mapping[str, str],
+    first: str = "",
+    *,
+    cwd: Path | None = None,
+    leads: bool = False,
+) -> Launched:
+    """`buntime.py ARGS` in this folder or the present one, without stdin; stderr goes to stdout.
 
     `first` is a module of the tests that it imports before: the module may change parts of the
-    runtime.
+    runtime. If it `leads`, it has a session and a process group of its own.
     """
     output, their_output = os.pipe()
     nothing = os.open(os.devnull, os.O_RDONLY)
     try:
-        told = _ask(args, env, os.getcwd(), first, [nothing, their_output, their_output])
+        asked = {"args": [*args], "env": {**env}, "cwd": str(cwd or Path.cwd()), "first": first}
+        told = _forks().start({**asked, "leads": leads}, [nothing, their_output, their_output])
     finally:
         os.close(nothing)
         os.close(their_output)
@@ -88,7 +107,8 @@ def complete(
     """
     pipes = [os.pipe() for _ in range(1 + is_apart)]
     try:
-        told = _ask(args, env, cwd, "", [stdin, pipes[0][1], pipes[-1][1]])
+        asked = {"args": [*args], "env": {**env}, "cwd": cwd, "first": "", "leads": False}
+        told = _forks().start(asked, [stdin, pipes[0][1], pipes[-1][1]])
     finally:
         for _, theirs in pipes:
             os.close(theirs)
@@ -106,16 +126,6 @@ def complete(
         return subprocess.CompletedProcess([PROGRAM, *args], process.wait(timeout_s), *texts)
 
 
-def _ask(
-    args: Sequence[str], env: Mapping[str, str], cwd: str, first: str, streams: Sequence[int]
-) -> int:
-    """Ask for a start with these standard streams; returns the descriptor that tells the pid and
-    the exit code."""
-    return _forks().start(
-        {"args": list(args), "env": dict(env), "cwd": cwd, "first": first}, streams
-    )
-
-
 @functools.cache
 def _forks() -> Forks:
     environ = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
@@ -127,9 +137,10 @@ def _forks() -> Forks:
 
 def main() -> int:
     """Import the runtime, then fork for each line that comes."""
-    run = importlib.import_module("buntime.__main__").main
-    for name in IMPORTED:
-        importlib.import_module(name)
+    with _refusing_variables():
+        run = importlib.import_module("buntime.__main__").main
+        for name in IMPORTED:
+            importlib.import_module(name)
     _compile_patterns()
     gc.collect()
     gc.freeze()
@@ -139,6 +150,29 @@ def main() -> int:
         return run
 
     return fork_for_each(int(sys.argv[1]), become)
+
+
+@contextlib.contextmanager
+def _refusing_variables() -> Iterator[None]:
+    """Fail if a module reads a variable meanwhile: the forks would have its value, whatever theirs
+    is. WSGI's own copy of them all is not used."""
+    kind = type(os.environ)
+    read = kind.__getitem__
+
+    def refuse(self: Any, name: str) -> str:
+        frame = sys._getframe(1)
+        while frame.f_back and frame.f_globals["__name__"] in ("os", "collections.abc"):
+            frame = frame.f_back
+        reader = frame.f_globals["__name__"]
+        if reader == "wsgiref.handlers" or name.upper().startswith(READ_AT_ONCE):
+            return read(self, name)
+        raise AssertionError(f"{reader} reads {name} while it is imported")
+
+    kind.__getitem__ = refuse  # type: ignore[method-assign]
+    try:
+        yield
+    finally:
+        kind.__getitem__ = read  # type: ignore[method-assign]
 
 
 def _compile_patterns() -> None:
@@ -153,6 +187,8 @@ def _compile_patterns() -> None:
 
 def _become(asked: dict[str, Any], streams: list[int]) -> None:
     """Give this process all that a start would have given it."""
+    if asked["leads"]:
+        os.setsid()
     for its, ours in enumerate(streams):
         os.dup2(ours, its)
     for ours in streams:

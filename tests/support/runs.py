@@ -9,8 +9,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import IO
 
-from tests.support.harness import UNDER_TEST, command, is_read_late
-from tests.support.launcher import complete
+from tests.support.harness import UNDER_TEST, command
+from tests.support.launcher import complete, is_read_late
 
 TIMEOUT_S = 40.0
 

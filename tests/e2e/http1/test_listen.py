@@ -7,16 +7,15 @@ import os
 import signal
 import socket
 import stat
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.support.harness import Runtime, command, running, write_app
+from tests.support.harness import Runtime, begin, running, write_app
 from tests.support.rawclient import RawClient
-from tests.support.runs import run
+from tests.support.runs import environ, run
 
 ADDRESSES = """
 from buntime import Response
@@ -102,17 +101,14 @@ def test_the_flag_repeated(apps: Path, tmp_path: Path) -> None:
     one, other = tmp_path / "1", tmp_path / "2"
     env = {"RUNTIME_LISTEN": "127.0.0.1:1", "RUNTIME_LOG_FORMAT": "json"}
     flags = ["--listen", f"unix:{one}", f"--listen=unix:{other}", "--port", "1"]
-    with subprocess.Popen(
-        [*command(), str(apps), *flags],
-        env={"PATH": os.environ["PATH"], "HOME": os.environ.get("HOME", "/"), **env},
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        text=True,
-    ) as process:
-        try:
-            assert urls_of(Runtime(process)) == [f"unix:{one}", f"unix:{other}"]
-        finally:
-            process.kill()
+    process = begin([str(apps), *flags], environ(env))
+    try:
+        assert urls_of(Runtime(process)) == [f"unix:{one}", f"unix:{other}"]
+    finally:
+        process.kill()
+        process.wait()
+        assert process.stdout is not None
+        process.stdout.close()
 
 
 @pytest.mark.skipif(not HAS_IPV6, reason="this machine has no IPv6")

@@ -7,7 +7,6 @@ import os
 import select
 import signal
 import socket
-import subprocess
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -17,7 +16,16 @@ import pytest
 
 from buntime.server.lifetime.shutdown import ECHO_S
 from tests.support.client import Gates
-from tests.support.harness import ROOT, STOP_S, Runtime, command, is_alive, wait_until, write_app
+from tests.support.harness import (
+    ROOT,
+    STOP_S,
+    Runtime,
+    begin,
+    command,
+    is_alive,
+    wait_until,
+    write_app,
+)
 from tests.support.rawclient import Cut, RawClient, client_of, request
 from tests.support.runs import run
 
@@ -71,26 +79,21 @@ def started(
     apps: Path,
     host: str = "127.0.0.1",
     env: Mapping[str, str] | None = None,
-    before: str = ":",
+    before: str = "",
 ) -> Iterator[Runtime]:
-    """A runtime in a session of its own, listening at `host`; the shell runs `before` first."""
+    """A runtime in a session of its own, listening at `host`; a shell runs `before`, if any."""
     environ = {"PATH": os.environ["PATH"], "HOME": os.environ.get("HOME", "/")}
     environ |= {"RUNTIME_LOG_FORMAT": "json", "HOST": host, "PORT": "0", **(env or {})}
-    with subprocess.Popen(
-        ["/bin/sh", "-c", f'{before}; exec "$@"', "sh", *command(), str(apps)],
-        env=environ,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        start_new_session=True,
-    ) as process:
-        try:
-            yield Runtime(process)
-        finally:
-            if process.poll() is None:
-                process.kill()
-                process.wait(STOP_S)
+    shell = ["/bin/sh", "-c", f'{before}; exec "$@"', "sh", *command()]
+    process = begin([str(apps)], environ, start=shell if before else None, leads=True)
+    try:
+        yield Runtime(process)
+    finally:
+        if process.poll() is None:
+            process.kill()
+            process.wait(STOP_S)
+        assert process.stdout is not None
+        process.stdout.close()
 
 
 def refusal(*args: str, **env: str) -> str:

@@ -27,6 +27,7 @@ from tests.support.harness import (
     wait_until,
     write_app,
 )
+from tests.support.runs import run
 
 MODE = "binary" if IS_BINARY else "pyz" if UNDER_TEST else "checkout"
 
@@ -117,7 +118,7 @@ def apps(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def runtime(apps: Path) -> Iterator[Runtime]:
-    with running(apps, env={"LD_LIBRARY_PATH": "/opt/mine"}) as runtime:
+    with running(apps, env={"LD_LIBRARY_PATH": "/opt/mine"}, start=command()) as runtime:
         yield runtime
 
 
@@ -151,11 +152,9 @@ def test_version() -> None:
     assert re.fullmatch(pattern, done.stdout)
 
 
-def test_completions() -> None:
+def test_completions(tmp_path: Path) -> None:
     """Each form includes what writes the completions."""
-    start = [*command(), "completions", "fish"]
-    done = subprocess.run(start, capture_output=True, text=True, check=True)
-    assert "complete -c buntime " in done.stdout
+    assert "complete -c buntime " in run("completions", "fish", cwd=tmp_path).stdout
 
 
 def test_environment_by_default(apps: Path) -> None:
@@ -194,7 +193,8 @@ def test_nothing_of_the_packaging_is_in_the_environment(runtime: Runtime) -> Non
     assert "LD_LIBRARY_PATH=/opt/mine\0" in environ_of(runtime.pid)
 
 
-@pytest.mark.parametrize("how", ["the process", "the group", "both"])
+# Other forms are one process; tests/e2e/http1/test_listener.py signals the group of a checkout.
+@pytest.mark.parametrize("how", ["the process", *(["the group", "both"] if IS_BINARY else [])])
 def test_an_end_in_order(apps: Path, tmp_path: Path, how: str) -> None:
     """A signal reaches the runtime, sent to the process that was started, its group or both."""
     start = ["setsid", "--wait", *command()] if how == "the group" else None
@@ -214,7 +214,8 @@ def test_an_end_in_order(apps: Path, tmp_path: Path, how: str) -> None:
         wait_until(lambda: not any(map(is_alive, processes)), what="the end of all")
 
 
-@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
+# SIGTERM leaves none of the other forms' either: test_an_end_in_order.
+@pytest.mark.parametrize("number", [signal.SIGKILL, *([signal.SIGTERM] if IS_BINARY else [])])
 def test_no_process_is_left(apps: Path, number: int) -> None:
     """However the process that was started ends, the runtime and its workers end too."""
     with running(apps) as runtime:
@@ -244,9 +245,7 @@ def test_a_path_with_blanks_and_umlauts(apps: Path, tmp_path: Path) -> None:
     """The file, the apps, the temporary folder and the cache may be anywhere."""
     folder = tmp_path / "mit Leerstelle, Übermut 'и' $(x)"
     shutil.copytree(apps, folder / "apps")
-    start = command()
-    if UNDER_TEST:
-        start[-1] = str(shutil.copy(UNDER_TEST, folder))
+    start = [*command()[:-1], str(shutil.copy(UNDER_TEST, folder))] if UNDER_TEST else None
     (folder / "tmp").mkdir()
     env = {"TMPDIR": str(folder / "tmp"), "XDG_CACHE_HOME": str(folder / "cache")}
     for more in ({}, {"LC_ALL": "C", "PYTHONUTF8": "0"}):

@@ -158,7 +158,7 @@ def test_no_worker_survives_the_kill_of_the_runtime(tmp_path: Path) -> None:
     write_app(tmp_path / "once", {"app.py": APP.replace("DEED", "time.sleep(600)")}, timeout=60)
     write_app(tmp_path / "warm", {"app.py": APP.replace("DEED", "...")}, prewarm=1)
     env = {"RUNTIME_SPARE_WORKERS": "2", "RUNTIME_POOL_SIZE": "50"}
-    with ThreadPoolExecutor(30) as threads, running(tmp_path, env=env, start=command()) as runtime:
+    with ThreadPoolExecutor(30) as threads, running(tmp_path, env=env) as runtime:
         assert fetch(runtime, "/idle/").status == 200
         waiting = [*(name for name in DEEDS if name not in COMPUTING), "async", "once"]
         for name in waiting:
@@ -195,7 +195,7 @@ def test_no_worker_of_another_user_survives_the_kill_of_the_runtime() -> None:
         names = ("loop", "sleep-in-c", "forked-twice", "program")
         for name in names:
             write_app(apps / name, {"app.py": APP.replace("DEED", DEEDS[name])}, **user)
-        with ThreadPoolExecutor() as threads, running(apps, start=command()) as runtime:
+        with ThreadPoolExecutor() as threads, running(apps) as runtime:
             for name in names:
                 threads.submit(fetch_until_cut, runtime, f"/{name}/")
             for name in names:
@@ -224,7 +224,7 @@ def test_workers_end_with_the_runtime(tmp_path: Path) -> None:
     """At the second SIGTERM the runtime exits with 0, and a worker that hangs ends with it."""
     write_app(tmp_path / "idle", {"app.py": APP.replace("DEED", "return Response(b'')")}, ttl=600)
     write_app(tmp_path / "sleep", {"app.py": APP.replace("DEED", "time.sleep(600)")}, ttl=600)
-    with ThreadPoolExecutor() as threads, running(tmp_path, start=command()) as runtime:
+    with ThreadPoolExecutor() as threads, running(tmp_path) as runtime:
         assert fetch(runtime, "/idle/").status == 200
         threads.submit(fetch_until_cut, runtime, "/sleep/")
         runtime.wait_for_line("begun /", app="sleep")

@@ -14,7 +14,7 @@ import pytest
 
 from tests.support.client import SHARED, fetch
 from tests.support.fence import KERNEL, needs_sandbox
-from tests.support.harness import PACKAGES, Runtime, command, running, write_app
+from tests.support.harness import PACKAGES, Runtime, running, write_app
 
 # A Python that `strict` allows: the app's own links to it.
 SYSTEM_PYTHON = shutil.which("python3", path="/usr/bin:/usr/local/bin") or ""
@@ -141,7 +141,7 @@ def place() -> Iterator[Place]:
 
 def served(place: Place, **env: str) -> contextlib.AbstractContextManager[Runtime]:
     env = {"RUNTIME_STATE_DIR": str(place.root / "state"), **env}
-    return running(place.root / "apps", env=env, start=command())
+    return running(place.root / "apps", env=env)
 
 
 def check(told: list[dict[str, object]], kinds: set[str]) -> None:
