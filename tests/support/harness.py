@@ -187,8 +187,8 @@ def running(
         # Only one runtime can hold the default folder, and many run at a time.
         environ.setdefault("RUNTIME_STATE_DIR", state)
         environ.setdefault("RUNTIME_ADMIN_LISTEN", "none")  # likewise its port
-        # One is taken and replaced as two are, and costs each runtime of the tests half as much.
-        environ.setdefault("RUNTIME_SPARE_WORKERS", "1")
+        # Each runtime would start a worker more than its test needs; tests of spares ask for some.
+        environ.setdefault("RUNTIME_SPARE_WORKERS", "0")
         yield from _run(
             [*map(str, dirs), "--port", "0", "--host", "127.0.0.1"], environ, start, first
         )

@@ -53,7 +53,8 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     write_app(apps / "brief", {"app.py": APP}, ttl=60, timeout=0.3, idleTimeout=0.3, env=gates.env)
     write_app(apps / "once", {"app.py": APP}, env=gates.env)
     write_app(apps / "never", {"app.py": APP}, ttl=600)
-    with running(apps, env={"RUNTIME_ENV": "production"}) as runtime:
+    env = {"RUNTIME_ENV": "production", "RUNTIME_SPARE_WORKERS": "1"}
+    with running(apps, env=env) as runtime:
         yield Served(runtime, gates)
 
 

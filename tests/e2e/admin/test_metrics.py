@@ -114,6 +114,7 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     write_app(apps / "site", {"index.html": "x" * 100})
     write_plugin(folder / "plugins", "looks", PLUGIN, match={"paths": ["/looked-at"]})
     env = {"RUNTIME_ENV": "production", "RUNTIME_PLUGIN_DIRS": str(folder / "plugins")}
+    env["RUNTIME_SPARE_WORKERS"] = "1"
     with running(apps, env=env) as runtime:
         wait_for_state(runtime, "looks", "serving")
         yield Served(runtime, gates, {})
@@ -376,8 +377,8 @@ def test_memory_is_that_of_the_workers(served: Served) -> None:
     now = served.scrape()
     size = pages * os.sysconf("SC_PAGE_SIZE")
     assert 0.5 * size < now.of("buntime_worker_memory_bytes") < 2 * size
-    spares = workers_of(served.runtime, None, status="spare")
-    assert bool(spares) == (served.scrape().of("buntime_workers", "", state="spare") > 0)
+    served.wait_for(lambda now: now.of("buntime_workers", "", state="spare") == 1)
+    assert len(workers_of(served.runtime, None, status="spare")) == 1
 
 
 # ---- connections

@@ -31,7 +31,8 @@ def runtime(tmp_path_factory: pytest.TempPathFactory, gates: Gates) -> Iterator[
     apps = tmp_path_factory.mktemp("apps")
     for name in ("shop@1.0.0", "shop@2.0.0", "@acme/shop", "other"):
         write_app(apps / name, {"app.py": APP}, ttl=600, concurrency=4, env=gates.env)
-    with running(apps, env={"RUNTIME_ENV": "production"}) as runtime:
+    env = {"RUNTIME_ENV": "production", "RUNTIME_SPARE_WORKERS": "1"}
+    with running(apps, env=env) as runtime:
         yield runtime
 
 

@@ -11,7 +11,7 @@ import pytest
 
 from tests.support.client import fetch
 from tests.support.fence import KERNEL
-from tests.support.harness import Runtime, command, running, write_app
+from tests.support.harness import Runtime, command, running, wait_until, write_app
 
 SECRET = "s3cr3t-value"  # in each value that must never be seen
 MASTER_KEY = f"{SECRET}-master-key"
@@ -90,7 +90,7 @@ def runtime(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Runtime]:
     (folder / ".env").write_text(f"DOTENV_TOKEN={SECRET}-dotenv\nFROM_DOTENV=1\n")
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
-        env = {**OPERATORS, **NOT_FOR_APPS, **SECRETS}
+        env = {**OPERATORS, **NOT_FOR_APPS, **SECRETS, "RUNTIME_SPARE_WORKERS": "1"}
         with running(apps, env=env, start=command()) as runtime:
             yield runtime
 
@@ -148,6 +148,8 @@ def test_environment_has_what_the_manifest_adds(runtime: Runtime) -> None:
 
 def test_time_zone_is_in_effect(runtime: Runtime) -> None:
     """A worker uses the time zone of TZ, even if it was started as a spare."""
+    key = {"X-API-Key": MASTER_KEY}
+    wait_until(lambda: b'"spare"' in fetch(runtime, "/api/workers", headers=key).body)
     assert dump(runtime, "plain")["zone"] == "JST"
 
 

@@ -80,6 +80,7 @@ def runtime(folder: Path) -> Iterator[Runtime]:
         RUNTIME_PLUGIN_DIRS=str(folder / "plugins"),
         RUNTIME_CONFIG=str(config),
         RUNTIME_LOG_LEVEL="info",
+        RUNTIME_SPARE_WORKERS="1",
     ) as runtime:
         fetch(runtime, "/shop/")
         fetch(runtime, "/chatty/")

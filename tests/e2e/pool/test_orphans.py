@@ -224,7 +224,8 @@ def test_workers_end_with_the_runtime(tmp_path: Path) -> None:
     """At the second SIGTERM the runtime exits with 0, and a worker that hangs ends with it."""
     write_app(tmp_path / "idle", {"app.py": APP.replace("DEED", "return Response(b'')")}, ttl=600)
     write_app(tmp_path / "sleep", {"app.py": APP.replace("DEED", "time.sleep(600)")}, ttl=600)
-    with ThreadPoolExecutor() as threads, running(tmp_path) as runtime:
+    env = {"RUNTIME_SPARE_WORKERS": "1"}
+    with ThreadPoolExecutor() as threads, running(tmp_path, env=env) as runtime:
         assert fetch(runtime, "/idle/").status == 200
         threads.submit(fetch_until_cut, runtime, "/sleep/")
         runtime.wait_for_line("begun /", app="sleep")
@@ -265,7 +266,7 @@ def watched(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Runtime]:
     write_app(apps / "python", {"app.py": WATCHED}, python=sys.executable)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("BUNTIME_UNDER_TEST", str(launcher))
-        with running(apps, start=command()) as runtime:
+        with running(apps, env={"RUNTIME_SPARE_WORKERS": "1"}, start=command()) as runtime:
             yield runtime
 
 
