@@ -4,6 +4,9 @@ Each process collects only the files that it runs, since importing all test file
 running most of them. It asks for the next file when it is done with one. All tests of a file run in
 one process, in their order, because they may share a runtime.
 
+The processes are forks of the first, which has found the files and imported what many of them
+import, so this is done once.
+
 The first process runs no test. It replays the reports of the others to its own plugins, so what is
 printed, counted and returned is what pytest does with a run of its own.
 
@@ -14,17 +17,23 @@ of a test or a collection, as pytest serializes it; "done", the id of the file.
 
 from __future__ import annotations
 
+import atexit
 import contextlib
+import faulthandler
+import gc
+import importlib
 import json
 import os
+import re
 import selectors
+import signal
 import socket
-import subprocess
-import sys
 import tempfile
-from collections import deque
-from collections.abc import Iterable, Iterator
-from typing import Any, cast
+import traceback
+from collections import Counter, deque
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import Any, NoReturn, cast
 
 import pytest
 
@@ -51,42 +60,43 @@ LONGEST = (
 )
 _Message = dict[str, Any]
 _File = pytest.Item | pytest.Collector
+_IMPORT = re.compile(r"^(?:from|import) ([\w.]+)", re.MULTILINE)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--processes", type=int, default=0, help="processes that run tests, or 0")
-    parser.addoption("--process-of", type=int, help="a descriptor of the process that hands out")
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    if config.option.process_of is not None:
-        sock = socket.socket(fileno=config.option.process_of)
-        config.pluginmanager.register(_Runs(config, sock))
-    elif config.option.processes:
+    if config.option.processes:
         config.pluginmanager.register(_HandsOut(config))
 
 
 class _Runs:
     """One of the processes that run tests."""
 
-    def __init__(self, config: pytest.Config, sock: socket.socket) -> None:
-        # By this attribute pytest's plugins and others know that they are not in the first process.
-        cast("Any", config).workerinput = {}
-        self._config = config
+    def __init__(self, session: pytest.Session, sock: socket.socket) -> None:
+        self._session = session
+        self._config = session.config
         self._sock = sock
-        self._files: dict[str, _File] = {}
 
-    def pytest_collection(self, session: pytest.Session) -> bool:
-        self._files = _files(session)
-        return True
-
-    def pytest_runtestloop(self, session: pytest.Session) -> bool:
-        with self._sock.makefile("r", encoding="ascii") as lines:
-            for line in lines:
-                file = json.loads(line)["file"]
-                self._run(session, self._files.pop(file))
-                self._send(done=file)
-        return True
+    def run(self, files: dict[str, _File]) -> None:
+        """Run each file that the first process names, until it closes the connection."""
+        # By this attribute pytest's plugins and others know that they are not in the first process.
+        cast("Any", self._config).workerinput = {}
+        plugins = self._config.pluginmanager
+        _capture_anew(plugins.get_plugin("capturemanager"))
+        _Unseen.take_over(plugins)
+        plugins.register(self)
+        try:
+            with self._sock.makefile("r", encoding="ascii") as lines:
+                for line in lines:
+                    file = json.loads(line)["file"]
+                    self._run(self._session, files.pop(file))
+                    self._send(done=file)
+        finally:  # what was set up for the whole session; other plugins would report a second time
+            ends: Any = plugins.get_plugin("runner")
+            ends.pytest_sessionfinish(self._session)
 
     def _run(self, session: pytest.Session, file: _File) -> None:
         failed = session.testsfailed
@@ -120,6 +130,25 @@ class _Runs:
         self._sock.sendall(json.dumps(message).encode("ascii") + b"\n")
 
 
+def _capture_anew(captures: Any) -> None:
+    """Capture into files of this process, not into those it has from the first."""
+    captures.stop_global_capturing()
+    captures.start_global_capturing()
+    captures.suspend_global_capture()
+
+
+class _Unseen:
+    """In the place of the plugin that prints: what it would print of each test is never read."""
+
+    def __init__(self, writer: object) -> None:
+        self._tw = writer  # pytest-timeout writes to it
+
+    @classmethod
+    def take_over(cls, plugins: pytest.PytestPluginManager) -> None:
+        printing = plugins.unregister(name="terminalreporter")
+        plugins.register(cls(cast("Any", printing)._tw), "terminalreporter")
+
+
 class _Nothing(pytest.Item):
     """Follows the last test of a file, and never runs."""
 
@@ -130,18 +159,15 @@ class _Nothing(pytest.Item):
 class _Process:
     """One of the processes that run tests, as the first process has it."""
 
-    def __init__(self, args: Iterable[str]) -> None:
+    def __init__(self, run: Callable[[socket.socket], None]) -> None:
+        """Fork; the fork calls `run` with its end of the connection, and ends."""
         self.sock, theirs = socket.socketpair()
         self._output = tempfile.TemporaryFile()  # noqa: SIM115  # `end` closes it
-        with theirs:
-            fd = theirs.fileno()
-            self._process = subprocess.Popen(
-                [sys.executable, "-m", "pytest", *args, f"--process-of={fd}"],
-                pass_fds=[fd],
-                stdin=subprocess.DEVNULL,
-                stdout=self._output,
-                stderr=self._output,
-            )
+        self._pid = os.fork()
+        if self._pid == 0:
+            self.sock.close()
+            _become(lambda: run(theirs), self._output.fileno())
+        theirs.close()
         self.file = ""  # that it runs
         self.test = ""  # that it began last
         self.has_collected = False
@@ -164,14 +190,38 @@ class _Process:
     def end(self) -> str:
         """Wait until it has ended by itself; returns its exit code and what it printed last."""
         self.sock.close()
-        code = self._process.wait()
+        code = os.waitstatus_to_exitcode(os.waitpid(self._pid, 0)[1])
         with self._output as output:
             output.seek(max(0, output.seek(0, os.SEEK_END) - 5000))
             return f"exit code {code}\n{output.read().decode(errors='replace')}"
 
     def kill(self) -> None:
-        self._process.kill()
+        os.kill(self._pid, signal.SIGKILL)
         self.end()
+
+    def forget(self) -> None:
+        """In a fork that is another process: close what belongs to this one."""
+        self.sock.close()
+        self._output.close()
+
+
+def _become(run: Callable[[], None], output: int) -> NoReturn:
+    """Run it, with output to this descriptor, and end the process without freeing its memory."""
+    code = 1
+    try:
+        nothing = os.open(os.devnull, os.O_RDONLY)
+        for ours, its in ((nothing, 0), (output, 1), (output, 2)):
+            os.dup2(ours, its)
+        os.close(nothing)
+        if faulthandler.is_enabled():
+            faulthandler.enable(output)
+        run()
+        code = 0
+    except BaseException:
+        traceback.print_exc()
+    finally:
+        atexit._run_exitfuncs()
+        os._exit(code)
 
 
 class _HandsOut:
@@ -179,23 +229,29 @@ class _HandsOut:
 
     def __init__(self, config: pytest.Config) -> None:
         self._config = config
-        self._files: deque[str] = deque()
+        self._found: dict[str, _File] = {}
+        self._files: deque[str] = deque()  # that no process has yet
         self._selector = selectors.DefaultSelector()
 
     def pytest_report_collectionfinish(self) -> str:
         return f"{self._config.option.processes} processes collect the tests, file by file"
 
     def pytest_collection(self, session: pytest.Session) -> bool:
-        files = sorted(_files(session), key=lambda file: not file.startswith(LONGEST))
-        self._files.extend(files)
+        self._found = _files(session)
+        self._files.extend(sorted(self._found, key=lambda file: not file.startswith(LONGEST)))
         session.testscollected = 0  # the other processes say how many
         return True
 
     def pytest_runtestloop(self, session: pytest.Session) -> bool:
         processes: list[_Process] = []
+        _import_what_many_need(
+            {file.path for file in self._found.values()}, self._config.option.processes
+        )
+        gc.collect()
+        gc.freeze()  # the forks need not look at it again
         try:
             while self._files and len(processes) < self._config.option.processes:
-                processes.append(self._start())
+                processes.append(self._start(session, processes))
             while self._selector.get_map():
                 for key, _ in self._selector.select():
                     self._read(session, key.data, processes)
@@ -207,8 +263,15 @@ class _HandsOut:
             self._selector.close()
         return True
 
-    def _start(self) -> _Process:
-        process = _Process(self._config.invocation_params.args)
+    def _start(self, session: pytest.Session, others: Iterable[_Process]) -> _Process:
+        def run(sock: socket.socket) -> None:
+            self._selector.close()
+            for other in others:
+                other.forget()
+            self._config.pluginmanager.unregister(self)
+            _Runs(session, sock).run(self._found)
+
+        process = _Process(run)
         self._selector.register(process.sock, selectors.EVENT_READ, process)
         process.give(self._files.popleft())
         return process
@@ -220,7 +283,7 @@ class _HandsOut:
             others.remove(process)
             self._on_death(process, process.end())
             if self._files:
-                others.append(self._start())
+                others.append(self._start(session, others))
             return
         for message in messages:
             self._on_message(session, process, message)
@@ -267,6 +330,17 @@ class _HandsOut:
             when="call",
         )
         self._config.hook.pytest_runtest_logreport(report=report)
+
+
+def _import_what_many_need(paths: Iterable[Path], many: int) -> None:
+    """Import the modules that at least so many of these test files name."""
+    named = Counter(
+        name for path in paths for name in {*_IMPORT.findall(path.read_text(errors="replace"))}
+    )
+    for name, count in named.items():
+        if count >= many:
+            with contextlib.suppress(Exception, pytest.skip.Exception):  # its files will say so
+                importlib.import_module(name)
 
 
 def _files(session: pytest.Session) -> dict[str, _File]:

@@ -54,10 +54,10 @@ MIXED = """
     def test_set_up(raises): pass
 """
 DIES = """
-    import os
+    import signal
 
     def test_before(): pass
-    def test_dies(): os.write(1, b"last words"); os._exit(9)
+    def test_dies(): signal.raise_signal(signal.SIGSEGV)
     def test_behind(): pass
 """
 
@@ -123,27 +123,42 @@ def test_outcomes_are_reported(tmp_path: Path) -> None:
 
 
 def test_a_process_that_dies(tmp_path: Path) -> None:
-    """Its test fails with the last output; other files run in another process."""
+    """Its test fails with what Python said last; other files run in another process."""
     write(tmp_path, a_dies=DIES, b_pair=PAIR, c_pair=PAIR)
     code, said = run(tmp_path, processes=1)
     assert code == pytest.ExitCode.TESTS_FAILED
     assert "1 failed, 7 passed" in said
     assert "test_a_dies.py::test_dies" in said
-    assert "the rest of test_a_dies.py was not run: exit code 9" in said
+    assert "the rest of test_a_dies.py was not run: exit code -11" in said
+    assert "Fatal Python error: Segmentation fault" in said
 
 
-def test_a_process_that_cannot_start(tmp_path: Path) -> None:
-    """If a process ends before it has any test, none of the others is tried."""
-    write(tmp_path, pair=PAIR)
-    (tmp_path / "fails.py").write_text(
-        "def pytest_configure(config):\n"
-        "    if config.option.process_of is not None:\n"
-        "        raise RuntimeError('not in here')\n"
-    )
-    code, said = run(tmp_path, "-p", "fails")
+def test_a_process_that_ends_at_once(tmp_path: Path) -> None:
+    """If a process ends before it has collected any test, no other one is tried."""
+    write(tmp_path, ends="import os; os._exit(9)", pair=PAIR)
+    code, said = run(tmp_path)
     assert code == pytest.ExitCode.INTERNAL_ERROR
-    assert "a process that runs tests has not started: exit code" in said
-    assert "not in here" in said
+    assert "a process that runs tests has not started: exit code 9" in said
+
+
+def test_what_many_files_import(tmp_path: Path) -> None:
+    """It is imported once, before the processes are forked; what few import is not."""
+    for name in ("many", "few", "broken"):
+        (tmp_path / f"{name}.py").write_text(f"from noting import note\nnote('{name}')\n")
+    with (tmp_path / "broken.py").open("a") as file:
+        file.write("raise ValueError('not this one')\n")
+    use = "import many\ndef test_it(): many.note('test')\n"
+    write(tmp_path, a="import few\n" + use, b=use, c=use, d="import broken", e="import broken")
+    code, said = run(tmp_path)
+    assert code == pytest.ExitCode.TESTS_FAILED
+    assert "3 passed, 2 errors" in said
+    assert said.count("ValueError: not this one") >= 2
+    seen = notes(tmp_path)
+    first = next(iter(seen))
+    assert [pid for pid, texts in seen.items() if "many" in texts] == [first]
+    assert "test" not in seen[first]
+    assert sum(texts.count("many") for texts in seen.values()) == 1
+    assert sum(texts.count("few") for texts in seen.values()) == 1
 
 
 def test_a_file_that_cannot_be_imported(tmp_path: Path) -> None:
