@@ -4,20 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import functools
 import resource
 import time
-from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
 from tests.chaos.apps import ASGI, ASYNC, SITE, SYNC, WSGI, ChaosApp, Deployer
+from tests.chaos.extent import FULL, Extent
 from tests.chaos.journal import Journal
 from tests.chaos.plugins import CALLER, CALLS, PLUGINS, TAGGED, Plugins
 from tests.chaos.subject import Subject, subject
 from tests.chaos.traffic import ATTEMPT_S, Traffic
-from tests.chaos.trouble import BREAKS, FLOODED, LEFT, WHOLE, Trouble
+from tests.chaos.trouble import BREAKS, LEFT, WHOLE, Trouble
 from tests.chaos.verdict import CUT, Verdict, judge, what_did_not_happen
 from tests.siege.apps import write_hostile
 from tests.siege.attacker import attacker
@@ -33,7 +32,7 @@ _LEFT_TIMEOUT_S = 3
 POOL = {
     "RUNTIME_POOL_SIZE": "16",  # 19 apps have processes, some of them two workers
     "RUNTIME_EPHEMERAL_CONCURRENCY": "4",
-    "RUNTIME_EPHEMERAL_QUEUE_LIMIT": "20",
+    "RUNTIME_EPHEMERAL_QUEUE_LIMIT": "10",
 }
 # The clients: app, kind of request, number of clients.
 CLIENTS = [
@@ -64,12 +63,21 @@ CLIENTS = [
     (LEFT, "small", 2),
     (LEFT, "echo", 1),
     (BREAKS, "small", 1),
-    *((name, "small", 1) for name in FLOODED),
+    *((name, "small", 1) for name in FULL.floods),
 ]
 PINNED = "@1.1.0"
+FLOODED: dict[str, dict[str, object]] = {"flooded": {"ttl": 60, "concurrency": 2}, "burst": {}}
 
 
-def run(folder: Path, *, seconds: float, seed: int, env: str, attack: str = "") -> Verdict:
+def run(
+    folder: Path,
+    *,
+    seconds: float,
+    seed: int,
+    env: str,
+    attack: str = "",
+    extent: Extent = FULL,
+) -> Verdict:
     """Chaos for this many seconds, in `env` (production or development), beside this attack; for up
     to LONGER_S more if some kind of trouble has not happened yet.
     """
@@ -77,7 +85,7 @@ def run(folder: Path, *, seconds: float, seed: int, env: str, attack: str = "") 
     apps = folder / "apps"
     apps.mkdir()
     deployer = Deployer(apps, folder / "ledger")
-    write_apps(deployer)
+    write_apps(deployer, extent)
     if attack:
         write_hostile(apps)
     plugins = Plugins(folder / "plugins")
@@ -88,11 +96,11 @@ def run(folder: Path, *, seconds: float, seed: int, env: str, attack: str = "") 
         traffic = Traffic(runtime.port, journal, seed, tagged=TAGGED)
         wait_until(lambda: _plugins_serve(runtime), 20, "plugins that serve")
         edits = env == "development"
-        attacked = functools.partial(attacker, attack, runtime.port) if attack else _nobody
-        trouble = Trouble(runtime, deployer, plugins, traffic, edits=edits)
-        end = asyncio.run(_drive(runtime, deployer, traffic, trouble, seconds, attacked))
+        attacked = attacker(attack, runtime.port) if attack else contextlib.nullcontext()
+        trouble = Trouble(runtime, deployer, plugins, traffic, extent, edits=edits)
+        end = asyncio.run(_drive(runtime, deployer, traffic, trouble, seconds, extent, attacked))
         ledger = folder / "ledger"
-        return judge(journal, deployer.apps, runtime, ledger, end, shows_broken=edits)
+        return judge(journal, deployer.apps, runtime, ledger, end, extent, shows_broken=edits)
 
 
 def _plugins_serve(runtime: Subject) -> bool:
@@ -106,8 +114,9 @@ def raise_descriptor_limit() -> None:
     resource.setrlimit(resource.RLIMIT_NOFILE, (min(hard, 65536), hard))
 
 
-def write_apps(deployer: Deployer) -> None:
-    """One app of each kind, some with two workers, some that are recycled often."""
+def write_apps(deployer: Deployer, extent: Extent) -> None:
+    """One app of each kind, some with two workers, some that are recycled often; and those for some
+    kinds of trouble."""
     deployer.add("sync", SYNC, ttl=30, maxRequests=150, workers=2)
     deployer.add("async", ASYNC, ttl=30)
     deployer.add("wsgi", WSGI, ttl=60, maxRequests=100, workers=2, concurrency=2)
@@ -117,20 +126,17 @@ def write_apps(deployer: Deployer) -> None:
     deployer.add("once", SYNC)
     deployer.add("warm", WSGI, prewarm=1)
     deployer.add(SITE, "")
-    quick = {"timeout": _LEFT_TIMEOUT_S, "ttl": 60, "idleTimeout": 5, "workers": 2}
-    deployer.add(LEFT, ASYNC, **quick)
     deployer.new_version(deployer.add(BREAKS, SYNC, ttl=60))  # the pinned version is never broken
     deployer.add(CALLS, CALLER, ttl=60, uses=["store"])
-    deployer.add("flooded", SYNC, ttl=60, concurrency=2)
-    deployer.add("burst", SYNC)
-    for number in range(_CROWD):
-        deployer.add(f"crowd{number}", (SYNC, ASYNC)[number % 2], ttl=60)
-
-
-@contextlib.contextmanager
-def _nobody() -> Iterator[None]:
-    """No attacker."""
-    yield
+    if extent.has("leave stopped"):
+        quick = {"timeout": _LEFT_TIMEOUT_S, "ttl": 60, "idleTimeout": 5, "workers": 2}
+        deployer.add(LEFT, ASYNC, **quick)
+    if extent.has("flood"):
+        for name in extent.floods:
+            deployer.add(name, SYNC, **FLOODED[name])
+    if extent.has("fill"):
+        for number in range(_CROWD):
+            deployer.add(f"crowd{number}", (SYNC, ASYNC)[number % 2], ttl=60)
 
 
 async def _drive(
@@ -139,23 +145,15 @@ async def _drive(
     traffic: Traffic,
     trouble: Trouble,
     seconds: float,
-    attacked: Callable[[], AbstractContextManager[None]],
+    extent: Extent,
+    attacked: AbstractContextManager[None],
 ) -> dict[str, Any]:
-    apps = deployer.apps
-    wanted = [(apps[name], kind, count, "", 0.1) for name, kind, count in CLIENTS]
-    wanted += [(apps[name], "small", 1, PINNED, 0.2) for name in (BREAKS, "sync")]
-    wanted += [(app, "small", 1, "", 4.0) for app in apps.values() if _is_crowd(app)]
-    clients = [
-        asyncio.create_task(traffic.keep_asking(app, kind, number, pin=pin, pause_s=pause_s))
-        for app, kind, count, pin, pause_s in wanted
-        for number in range(count)
-    ]
     making = asyncio.create_task(trouble.make())
-    ending = asyncio.create_task(_end_traffic(traffic, seconds))
+    ending = asyncio.create_task(_end_traffic(traffic, seconds, extent, attacked))
+    clients = _start_clients(deployer.apps, traffic, extent)
     try:
         async with asyncio.timeout(seconds + LONGER_S + 2 * ATTEMPT_S):
-            with attacked():
-                await asyncio.gather(making, ending, *clients)
+            await asyncio.gather(making, ending, *clients)
     finally:
         ending.cancel()
         traffic.is_over.set()
@@ -163,13 +161,32 @@ async def _drive(
     return await _come_to_rest(runtime, trouble)
 
 
-async def _end_traffic(traffic: Traffic, seconds: float) -> None:
-    """End the traffic after this time, and once all has happened that a run must show."""
+def _start_clients(
+    apps: dict[str, ChaosApp], traffic: Traffic, extent: Extent
+) -> list[asyncio.Task[None]]:
+    wanted = [(apps[name], kind, count, "", 0.1) for name, kind, count in CLIENTS if name in apps]
+    wanted += [(apps[name], "small", 1, PINNED, 0.2) for name in (BREAKS, "sync")]
+    wanted += [(app, "small", 1, "", 4.0) for app in apps.values() if _is_crowd(app)]
+    return [
+        asyncio.create_task(
+            traffic.keep_asking(app, kind, number, pin=pin, pause_s=pause_s * extent.rests)
+        )
+        for app, kind, count, pin, pause_s in wanted
+        for number in range(count)
+    ]
+
+
+async def _end_traffic(
+    traffic: Traffic, seconds: float, extent: Extent, attacked: AbstractContextManager[None]
+) -> None:
+    """End the traffic, which is attacked, after this time, and once all has happened that a run
+    must show."""
     latest_s = time.monotonic() + seconds + LONGER_S
-    await asyncio.sleep(seconds)
-    while what_did_not_happen(traffic.journal) and time.monotonic() < latest_s:
-        await asyncio.sleep(0.1)  # polls
-    traffic.is_over.set()
+    with attacked:
+        await asyncio.sleep(seconds)
+        while what_did_not_happen(traffic.journal, extent) and time.monotonic() < latest_s:
+            await asyncio.sleep(0.1)  # polls
+        traffic.is_over.set()
 
 
 def _is_crowd(app: ChaosApp) -> bool:

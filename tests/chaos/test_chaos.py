@@ -7,17 +7,22 @@ from pathlib import Path
 
 import pytest
 
+from tests.chaos.extent import BRIEF, OF_CODE, Extent
 from tests.chaos.run import run
 
 
 @pytest.mark.timeout(300)
-@pytest.mark.parametrize(("env", "attack"), [("production", "eight-at-once"), ("development", "")])
-def test_no_request_is_lost(tmp_path: Path, env: str, attack: str) -> None:
+@pytest.mark.parametrize(
+    ("env", "attack", "extent"),
+    [("production", "eight-at-once", BRIEF), ("development", "", OF_CODE)],
+    ids=["production", "development"],
+)
+def test_no_request_is_lost(tmp_path: Path, env: str, attack: str, extent: Extent) -> None:
     """GETs are answered right, and POSTs run once, whatever happens to workers and code; also while
     eight connections send pings, pipelined requests and tiny messages without end.
     """
     seed = random.randrange(10**6)
     print(f"seed {seed}")
-    verdict = run(tmp_path, seconds=5, seed=seed, env=env, attack=attack)
+    verdict = run(tmp_path, seconds=3, seed=seed, env=env, attack=attack, extent=extent)
     print(verdict)
     assert verdict.failures == []

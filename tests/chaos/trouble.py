@@ -19,6 +19,7 @@ from typing import Any
 
 from tests.chaos.apps import SITE, ChaosApp, Deployer
 from tests.chaos.client import Client
+from tests.chaos.extent import Extent
 from tests.chaos.plugins import PLUGINS, Plugins
 from tests.chaos.subject import Subject
 from tests.chaos.traffic import Traffic
@@ -31,9 +32,8 @@ LEFT_GONE_S = 60.0
 _EARLY_S = 6.0  # the first of each kind comes as if one came in this many seconds, or sooner
 WHOLE = "whole"  # its workers are not killed: its streamed answers must never be cut
 BREAKS = "breaks"
-FLOODED = {"flooded": 1300, "burst": 60}  # requests at once, more than the queue takes
 KILLS = ("SIGKILL", "stop and SIGKILL")
-# The journal's words for each kind of trouble, except deploys, which are of many kinds. A run
+# The journal's words for each kind of trouble, and for deploys, which are of many kinds. A run
 # without one of them proves nothing, however short it was.
 DEEDS = {
     "kill": KILLS[0],
@@ -45,6 +45,7 @@ DEEDS = {
     "flood": "flood",
     "fill": "fill",
 }
+DEPLOYS = {"new_version", "touch", "edit"}
 
 
 def is_plugin(app: str | None) -> bool:
@@ -60,6 +61,7 @@ class Trouble:
         deployer: Deployer,
         plugins: Plugins,
         traffic: Traffic,
+        extent: Extent,
         *,
         edits: bool,
     ) -> None:
@@ -67,6 +69,7 @@ class Trouble:
         self._plugins = plugins
         self._deployer = deployer
         self._traffic = traffic
+        self._floods = extent.floods
         self._edits = edits  # in development: files change in place
         self._journal = traffic.journal
         self._client = Client(subject.port)
@@ -77,7 +80,7 @@ class Trouble:
         self.complaints: list[str] = []
         crowd = [app for app in deployer.apps.values() if app.name.startswith("crowd")]
         self._crowd = crowd
-        self._plan: dict[str, tuple[Callable[[random.Random], Awaitable[None]], float]] = {
+        plan: dict[str, tuple[Callable[[random.Random], Awaitable[None]], float]] = {
             # average seconds between two of a kind
             "kill": (self._kill, 0.5),
             "stop": (self._stop_for_a_while, 0.8),
@@ -91,6 +94,7 @@ class Trouble:
             "flood": (self._flood, 10.0),
             "fill": (self._fill, 6.0),
         }
+        self._plan = {kind: each for kind, each in plan.items() if extent.has(kind)}
 
     async def make(self) -> None:
         """Make all kinds side by side, each at its own times."""
@@ -291,9 +295,9 @@ class Trouble:
     # Too much
 
     async def _flood(self, chance: random.Random) -> None:
-        name = chance.choice(list(FLOODED))
+        name = chance.choice(list(self._floods))
         self._journal.did("flood", name)
-        await self._ask_at_once([self._deployer.apps[name]] * FLOODED[name], chance)
+        await self._ask_at_once([self._deployer.apps[name]] * self._floods[name], chance)
 
     async def _fill(self, chance: random.Random) -> None:
         """Ask all the crowd's apps at once: more than the pool has room for."""

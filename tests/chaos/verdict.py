@@ -10,10 +10,11 @@ from pathlib import Path
 from typing import Any
 
 from tests.chaos.apps import ChaosApp
+from tests.chaos.extent import FULL, Extent
 from tests.chaos.journal import Asked, Deed, Journal
 from tests.chaos.subject import Subject
 from tests.chaos.traffic import KINDS
-from tests.chaos.trouble import BREAKS, DEEDS, FLOODED, KILLS, LEFT
+from tests.chaos.trouble import BREAKS, DEEDS, DEPLOYS, KILLS, LEFT
 
 CUT = "cut"  # the app whose workers are killed even while they stream
 KILLED_S = 70.0  # the longest time until a plugin that died often is started again
@@ -69,7 +70,7 @@ class Judge:
         """Why this outcome is allowed; None if it is not."""
         worker = self.worker_of(asked)
         was_killed = worker in self._killed
-        may_refuse = (*FLOODED, LEFT)
+        may_refuse = (*FULL.floods, LEFT)
         match asked.outcome:
             case "refused" if plugin := self._plugin_killed_before(asked):
                 return f"503 while {plugin} is started again, which was killed"
@@ -169,6 +170,7 @@ def judge(
     subject: Subject,
     ledger: Path,
     end: dict[str, Any],
+    extent: Extent,
     *,
     shows_broken: bool,
 ) -> Verdict:
@@ -185,16 +187,19 @@ def judge(
         for (_, event), count in judge.events.items()
         if event in ("runtime.internal_error", "not JSON")
     ]
-    verdict.failures += what_did_not_happen(journal)
+    verdict.failures += what_did_not_happen(journal, extent)
     verdict.figures = [*_figures(journal, judge, failed), f"POSTs run: {runs}"]
     verdict.figures += [f"{name}: {value}" for name, value in end.items()]
     return verdict
 
 
-def what_did_not_happen(journal: Journal) -> list[str]:
+def what_did_not_happen(journal: Journal, extent: Extent) -> list[str]:
     """A run in which nothing went wrong, or nothing was answered, proves nothing."""
     deeds = {deed.what for deed in journal.deeds}
-    missing = [f"no {what} was done" for what in DEEDS.values() if what not in deeds]
+    wanted = [what for kind, what in DEEDS.items() if extent.has(kind)]
+    missing = [f"no {what} was done" for what in wanted if what not in deeds]
+    if extent.has("deploy") and not DEPLOYS & deeds:
+        missing.append("nothing was deployed")
     return missing + [f"no {kind} was answered" for kind in KINDS if not journal.counts[kind, "ok"]]
 
 
