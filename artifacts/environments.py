@@ -3,6 +3,10 @@
 A folder's name holds everything that decides its content: kind, interpreter and lock file. So it
 is made once, never changed, and no running process loses its packages. `complete` is written last:
 without it, a set-up was interrupted and is done again.
+
+uv installs them, in a quarter of the processor time that pip needs, and without unpacking a package
+twice. pip installs uv itself, and what `build.py run` needs, since that is less than uv. It also
+installs the others where uv cannot: it has settings that uv does not read, and runs everywhere.
 """
 
 import contextlib
@@ -20,6 +24,10 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 REQUIREMENTS = ROOT / "requirements"
 ENVIRONMENTS = Path(os.environ.get("BUILD_ENVIRONMENTS") or ROOT / ".venv").absolute()
+BY_PIP = ("lock", "runtime")
+# Apps of tests start many times in sandboxes, where they cannot write the bytecode of their
+# packages. Elsewhere the first start writes it, and only of what it imports.
+COMPILED = ("dev",)
 
 
 class BuildError(Exception):
@@ -38,7 +46,9 @@ def environment(kind: str) -> Path:
         ENVIRONMENTS.mkdir(parents=True, exist_ok=True)
         with locked(ENVIRONMENTS / f"{name}.lock"):
             if not complete.exists():
-                make_environment(folder, requirements)
+                say(f"making {folder}")
+                if kind in BY_PIP or not make_with_uv(folder, requirements, kind in COMPILED):
+                    make_environment(folder, requirements)
                 complete.touch()
     return folder / "bin" / "python"
 
@@ -61,11 +71,23 @@ def locked(path: Path) -> Iterator[None]:
         yield
 
 
+def make_with_uv(folder: Path, requirements: Path, is_compiled: bool) -> bool:
+    """Do what `make_environment` does, with uv; returns whether it could."""
+    tools = environment("lock")
+    empty_venv(folder, ["--without-pip"])
+    command = [str(tools), "-m", "uv", "pip", "install", "--quiet", "--no-config"]
+    command += ["--python", str(folder / "bin" / "python"), "--require-hashes", "--no-deps"]
+    command += ["--compile-bytecode"] if is_compiled else []
+    # What packages of several environments have in common is stored once.
+    env = {**os.environ, "UV_CACHE_DIR": str(ENVIRONMENTS / "uv")}
+    done = subprocess.run([*command, "--requirement", str(requirements)], env=env, check=False)
+    if done.returncode:
+        say("uv could not, see above; now pip, which reads pip's settings")
+    return done.returncode == 0
+
+
 def make_environment(folder: Path, requirements: Path) -> None:
     """Make a virtual environment and install into it what the lock file pins, checked by hash."""
-    say(f"making {folder}")
-    if folder.exists():
-        shutil.rmtree(folder)
     pip = make_venv(folder)
     options = ["--quiet", "--no-input", "--disable-pip-version-check", "--require-hashes"]
     options += ["--no-deps"]  # a lock file has all of them, and helm's are not wanted
@@ -92,10 +114,17 @@ def make_venv(folder: Path) -> list[str]:
             f"{sys.executable} has {lacking}, so no environment can be made.\n"
             "Debian, Ubuntu: apt install python3-venv; elsewhere install the full Python."
         )
+    empty_venv(folder, options)
+    return pip
+
+
+def empty_venv(folder: Path, options: list[str]) -> None:
+    """Make one with `python -m venv`, in the place of one that is there."""
+    if folder.exists():
+        shutil.rmtree(folder)
     command = [sys.executable, "-m", "venv", *options, str(folder)]
     if subprocess.run(command, check=False).returncode:
         raise BuildError(f"no environment: this failed, see above: {shlex.join(command)}")
-    return pip
 
 
 def say(message: str) -> None:

@@ -1,0 +1,62 @@
+"""Environments of build.py's tasks are made with uv."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import subprocess
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from artifacts.environments import make_with_uv
+
+
+def wheel_in(folder: Path) -> Path:
+    """A wheel with the module `leaf`."""
+    info = "leaf-1.0.dist-info"
+    files = {
+        "leaf.py": "NAME = 'leaf'\n",
+        f"{info}/METADATA": "Metadata-Version: 2.1\nName: leaf\nVersion: 1.0\n",
+        f"{info}/WHEEL": "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
+    }
+    record = "".join(f"{name},,\n" for name in [*files, f"{info}/RECORD"])
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as wheel:
+        for name, text in {**files, f"{info}/RECORD": record}.items():
+            wheel.writestr(name, text)
+    path = folder / "leaf-1.0-py3-none-any.whl"
+    path.write_bytes(buffer.getvalue())
+    return path
+
+
+def locked(wheel: Path, digest: str) -> Path:
+    """A lock file that names the wheel with this digest."""
+    file = wheel.with_name("leaf.txt")
+    file.write_text(f"leaf @ {wheel.as_uri()} --hash=sha256:{digest}\n", "utf-8")
+    return file
+
+
+@pytest.mark.parametrize("is_compiled", [True, False])
+def test_made(tmp_path: Path, is_compiled: bool) -> None:
+    """The packages can be imported, and have bytecode where that is asked for."""
+    wheel = wheel_in(tmp_path)
+    folder = tmp_path / "made"
+    (folder / "left").mkdir(parents=True)
+    requirements = locked(wheel, hashlib.sha256(wheel.read_bytes()).hexdigest())
+    assert make_with_uv(folder, requirements, is_compiled)
+    assert not (folder / "left").exists(), "an interrupted set-up is not done again"
+    code = "import leaf, os; print(leaf.NAME, os.path.exists(leaf.__cached__))"
+    python = [folder / "bin/python", "-B", "-c", code]
+    done = subprocess.run(python, capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["leaf", str(is_compiled)]
+
+
+def test_another_hash(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    """A package with another hash is not installed, and pip is asked next."""
+    wheel = wheel_in(tmp_path)
+    assert not make_with_uv(tmp_path / "made", locked(wheel, "0" * 64), False)
+    said = capfd.readouterr().err
+    assert "Hash mismatch" in said
+    assert "now pip" in said
