@@ -3,6 +3,9 @@
 The tool itself asks as one caller. It loads this module if SCHEMATHESIS_HOOKS names it. ASKED_AGAIN
 is JSON: `{"callers": [{"url": ..., "key": ...}], "checks": [...], "operator": {...}}`.
 
+If ASKED_ONCE is set, the phase `coverage` asks each route once for each fault of each parameter: in
+one of the undeclared methods, with one value of a wrong type. The tool has several of most.
+
 A key is what the API is asked to make, with the operator's header fields; null is no key. It is
 made once the tool has ended, as the tool may remove any key.
 """
@@ -19,6 +22,20 @@ from schemathesis.checks import CHECKS
 from schemathesis.generation.meta import TestPhase
 
 ASKED = json.loads(os.environ["ASKED_AGAIN"])
+
+if "ASKED_ONCE" in os.environ:
+    seen: set[tuple[object, ...]] = set()
+
+    @schemathesis.hook
+    def filter_case(context: Any, case: Any) -> bool:
+        if case.meta.phase.name is not TestPhase.COVERAGE:
+            return True
+        of = case.meta.phase.data
+        kind = (case.operation.label, of.scenario, of.parameter, of.parameter_location, of.location)
+        is_new = kind not in seen
+        seen.add(kind)
+        return is_new
+
 
 
 @schemathesis.check
