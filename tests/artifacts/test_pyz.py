@@ -113,3 +113,16 @@ def test_what_is_in_it(pyz: Path) -> None:
     assert {"h11", "PyYAML", "wsproto", "shtab"} <= licensed
     assert {"cronsim", "pathspec", "prometheus_client"} <= licensed
     assert not [name for name in names if "__pycache__" in name]
+
+
+def test_it_is_the_checkout(pyz: Path) -> None:
+    """All files of the runtime, plugins and examples are in it, byte for byte, except for a mark
+    that only type checkers read."""
+    made = {"__pycache__", "data", "py.typed"}
+    with zipfile.ZipFile(pyz) as archive:
+        for folder in (ROOT / "buntime", ROOT / "apps", *(ROOT / "plugins").glob("*/")):
+            for path in folder.rglob("*"):
+                name = path.relative_to(ROOT)
+                is_made = made & {*name.parts} or any(p.startswith(".venv") for p in name.parts)
+                if path.is_file() and not is_made:
+                    assert archive.read(f"content/{name}") == path.read_bytes(), name

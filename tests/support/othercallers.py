@@ -37,7 +37,6 @@ if "ASKED_ONCE" in os.environ:
         return is_new
 
 
-
 @schemathesis.check
 class OtherCallers:
     """The answers to the other callers are as described, too."""

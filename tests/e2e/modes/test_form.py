@@ -145,6 +145,13 @@ def environ_of(pid: int) -> str:
         return ""
 
 
+def test_what_is_tested_of_each_form(of_each_form: dict[str, tuple[str, ...]]) -> None:
+    """The tests that conftest.py names for packaged files exist."""
+    for file, names in of_each_form.items():
+        text = Path(__file__).with_name(file).read_text("utf-8")
+        assert [name for name in names if f"\ndef {name}(" not in text] == [], file
+
+
 def test_version() -> None:
     """`--version` shows the version, the form and the Python."""
     done = subprocess.run([*command(), "--version"], capture_output=True, text=True, check=True)
