@@ -1,7 +1,8 @@
 """Makes a virtual environment and installs packages into it, by a Python's own venv and pip, or uv.
 
-The environment is made without pip, and the other Python's pip installs into it: on CPython 3.11
-venv takes 0.1 s without pip and 9 s with it. A Python that has no such pip may have ensurepip.
+The environment is made without pip, and the other Python's pip, run by the environment's Python,
+installs into it: on CPython 3.11 venv takes 0.1 s without pip and 9 s with it. A Python that has no
+such pip may have ensurepip.
 
 Only wheels are installed, unless the lock file says otherwise (`--no-binary NAME`, or the path or
 URL of a source): building a package takes minutes and a compiler, and runs its author's code.
@@ -19,6 +20,7 @@ import subprocess
 import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from enum import Enum
 from pathlib import Path
 from threading import Event
 from typing import IO
@@ -53,27 +55,37 @@ _ADVICE = (
     "or name another one as `python`"
 )
 
-_GUARD = """
-import os, signal, sys, threading
+# Without the modules `signal` and `threading`, which take longer than all of this.
+_GUARD = f"""
+import _thread, os, sys
 def watch():
     os.read(0, 1)
-    os.killpg(0, signal.SIGKILL)
-threading.Thread(target=watch, daemon=True).start()
+    os.killpg(0, {int(signal.SIGKILL)})
+_thread.start_new_thread(watch, ())
 del sys.argv[0]
 """
-_RUN = {  # a program, or a module
-    False: 'import runpy; runpy.run_module(sys.argv[0], run_name="__main__", alter_sys=True)',
-    True: "import subprocess; sys.exit(subprocess.call(sys.argv) != 0)",
-}
 
+
+class _Kind(Enum):
+    """What a step runs, and the code that runs it."""
+
+    MODULE = 'import runpy; runpy.run_module(sys.argv[0], run_name="__main__", alter_sys=True)'
+    SCRIPT = 'import runpy; runpy.run_path(sys.argv[0], run_name="__main__")'
+    PROGRAM = "import subprocess; sys.exit(subprocess.call(sys.argv) != 0)"
+
+
+# `pip --python` starts another process with `__pip-runner__.py`, and each takes half a second to
+# import pip.
 _TOOLS = """
-import json
-from importlib.metadata import PackageNotFoundError, version
+import json, os
 from importlib.util import find_spec
-tools = {name: find_spec(name) is not None for name in ("venv", "ensurepip", "pip")}
+tools = {name: find_spec(name) is not None for name in ("venv", "ensurepip")}
 try:
-    tools["pip"] = version("pip") if tools["pip"] else ""
-except PackageNotFoundError:
+    import pip
+    runner = os.path.join(os.path.dirname(pip.__file__), "__pip-runner__.py")
+    tools["pip"] = pip.__version__
+    tools["runner"] = runner if os.path.isfile(runner) else ""
+except (ImportError, AttributeError):
     tools["pip"] = ""
 print(json.dumps(tools))
 """
@@ -112,11 +124,11 @@ class Recipe:
 
 @dataclass(frozen=True)
 class _Step:
-    """A Python module to run, and the message if that fails."""
+    """What is to run, and the message if that fails."""
 
-    command: tuple[str, ...]  # interpreter, module, arguments; interpreter, program, arguments
+    command: tuple[str, ...]  # interpreter; module, script or program; arguments
     failure: str
-    is_program: bool = False
+    kind: _Kind = _Kind.MODULE
 
 
 def make_environment(
@@ -180,6 +192,7 @@ class _Tools:
     venv: bool
     ensurepip: bool
     pip: str  # its version, "" for none
+    runner: str = ""  # pip's script for other Pythons, if its place is known
 
 
 def _find_tools(recipe: Recipe, env: Mapping[str, str], cancelled: Event) -> _Tools:
@@ -209,7 +222,10 @@ def _steps(recipe: Recipe, tools: _Tools) -> tuple[_Step, ...]:
     options: tuple[str, ...] = ()
     pip: tuple[str, ...] = (recipe.executable, "pip")
     if _knows_python_option(tools.pip):
-        options, pip = ("--without-pip",), (python, "pip", "--python", recipe.executable)
+        options = ("--without-pip",)
+        pip = (recipe.executable, tools.runner)
+        if not tools.runner:
+            pip = (python, "pip", "--python", recipe.executable)
     elif not tools.ensurepip:
         lack = f"pip {tools.pip} and no ensurepip" if tools.pip else "neither ensurepip nor pip"
         needed = ".".join(map(str, _PIP_MINIMUM))
@@ -222,6 +238,7 @@ def _steps(recipe: Recipe, tools: _Tools) -> tuple[_Step, ...]:
             (*pip, "install", *_PIP_OPTIONS.split(), *hashes, "--requirement", lock),
             f"pip cannot install {recipe.lock_name}; "
             "correct that file, or check the network and pip's settings",
+            _Kind.SCRIPT if pip[1] == tools.runner else _Kind.MODULE,
         ),
     )
 
@@ -229,7 +246,7 @@ def _steps(recipe: Recipe, tools: _Tools) -> tuple[_Step, ...]:
 def _steps_with_uv(recipe: Recipe, source: UvSource) -> tuple[_Step, ...]:
     failure = f"uv cannot install {recipe.lock_name}; lock anew, or check the network"
     commands = uv_commands(source, recipe.folder, recipe.executable)
-    run = [_Step((recipe.python, *each), failure, is_program=True) for each in commands]
+    run = [_Step((recipe.python, *each), failure, _Kind.PROGRAM) for each in commands]
     return (_make(recipe, "--without-pip"), *run)
 
 
@@ -259,7 +276,7 @@ def _run(
     """Run to the end; returns the message for a failure, or nothing."""
     python, *arguments = step.command
     with subprocess.Popen(
-        [python, "-I", "-X", "utf8", "-c", _GUARD + _RUN[step.is_program], *arguments],
+        [python, "-I", "-X", "utf8", "-c", _GUARD + step.kind.value, *arguments],
         stdin=subprocess.PIPE,
         stdout=output,
         stderr=subprocess.STDOUT,

@@ -3,8 +3,6 @@
 It uses the kernel's own answers, so access lists and read-only mounts count.
 """
 
-import json
-
 from buntime.core.values.tuples import NamedTuple
 from buntime.server.pythons.identity import Identity
 from buntime.server.pythons.inquiry import ask
@@ -12,10 +10,10 @@ from buntime.server.pythons.inquiry import ask
 _TIMEOUT_S = 10.0
 _MARK = "buntime-trial:"
 
-# Gets JSON: uid, gid, groups, and the fields of Needs. Knows any Python from 3.9 on.
+# Follows a line that sets uid, gid, groups, and needs, the fields of Needs. For any Python from 3.9
+# on. It does without imports that take long, because apps wait for it.
 _TRIAL = f"""
-import json, os, stat, sys
-uid, gid, groups, needs = json.loads(sys.argv[1])
+import os, stat
 readable = [*needs["readable"], *([os.__file__] if needs["stdlib"] else [])]
 readable = [path for path in readable if os.path.exists(path)]  # as root sees it
 
@@ -95,9 +93,10 @@ def try_out(python: str, identity: Identity, needs: Needs) -> str:
 
     `python` is run with the runtime's own rights.
     """
-    trial = json.dumps([identity.uid, identity.gid, identity.groups, needs._asdict()])
+    values = ascii((identity.uid, identity.gid, identity.groups, needs._asdict()))
+    trial = f"uid, gid, groups, needs = {values}\n{_TRIAL}"
     try:
-        command = [python, "-I", "-S", "-X", "utf8", "-c", _TRIAL, trial]
+        command = [python, "-I", "-S", "-X", "utf8", "-c", trial]
         answer = ask(command, env={}, timeout_s=_TIMEOUT_S)
     except OSError as exc:
         return f"could not be tried out: {exc}"

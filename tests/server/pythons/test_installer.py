@@ -291,6 +291,16 @@ def test_commands(app: App, fake: Fake) -> None:
     assert "--require-hashes" in hashed
 
 
+def test_pip_is_loaded_once(app: App, fake: Fake) -> None:
+    """If pip's script for other Pythons is known, the environment's Python runs it: the option
+    `--python` would load pip a second time, in another process."""
+    script = "/usr/lib/python3/dist-packages/pip/__pip-runner__.py"
+    fake.becomes("", runner=script)
+    python = make_installer().ensure(app, fake.base)
+    _, pip = fake.runs()
+    assert pip[:3] == [python, script, "install"]
+
+
 @pytest.mark.parametrize("version", ["", "22.2.2", "21.0", "unknown"])
 def test_ensurepip(app: App, fake: Fake, version: str) -> None:
     """Without a pip that can install elsewhere, the environment gets its own."""
