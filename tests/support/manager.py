@@ -11,7 +11,8 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-from tests.support.harness import START_S, STOP_S, Runtime, command
+from tests.support.harness import START_S, STOP_S, Runtime, begin, command
+from tests.support.launcher import Launched
 
 
 class NotifySocket:
@@ -51,31 +52,33 @@ def start(
     env: Mapping[str, str] | None = None,
     sockets: Sequence[socket.socket] = (),
     names: str = "",
-) -> subprocess.Popen[str]:
-    """Start a runtime as a service; `sockets` become its descriptors from 3 on."""
+) -> subprocess.Popen[str] | Launched:
+    """Start a runtime as a service; `sockets` become its descriptors from 3 on.
+
+    One without sockets is forked, as in the harness.
+    """
     environ = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
     environ |= {"RUNTIME_LOG_FORMAT": "json", "RUNTIME_ENV": "production", **(env or {})}
-    line = list(map(str, (*command(), *words)))
+    environ.setdefault("RUNTIME_SPARE_WORKERS", "0")
+    environ.setdefault("RUNTIME_ADMIN_LISTEN", "none")  # another runtime may have its port
+    line = list(map(str, words))
     if not sockets:
-        return _popen(line, environ, ())
+        return begin(line, environ)
+    line = [*command(), *line]
     environ |= {"LISTEN_FDS": str(len(sockets)), **({"LISTEN_FDNAMES": names} if names else {})}
     # bash moves them to their numbers and becomes the runtime, so it knows the runtime's pid.
     moves = [f"{fd}<&{sock.fileno()}" for fd, sock in enumerate(sockets, 3)]
     numbers = [sock.fileno() for sock in sockets]
     spare = [f"{number}<&-" for number in numbers if number >= 3 + len(sockets)]
     script = f'exec {" ".join([*moves, *spare])}; LISTEN_PID=$$ exec "$@"'
-    return _popen(["bash", "-c", script, "bash", *line], environ, tuple(numbers))
-
-
-def _popen(line: list[str], environ: dict[str, str], fds: tuple[int, ...]) -> subprocess.Popen[str]:
     return subprocess.Popen(
-        line,
+        ["bash", "-c", script, "bash", *line],
         env=environ,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
-        pass_fds=fds,
+        pass_fds=numbers,
     )
 
 
@@ -87,16 +90,18 @@ def service(
     names: str = "",
 ) -> Iterator[Runtime]:
     """Like `start`, until the end of the block."""
-    with start(*words, env=env, sockets=sockets, names=names) as process:
-        runtime: Runtime | None = None
-        try:
-            runtime = Runtime(process)
-            yield runtime
-        finally:
-            process.terminate()
-            process.wait(STOP_S)
-            if runtime is not None:
-                runtime._reader.join(STOP_S)  # before the pipe is closed
+    process = start(*words, env=env, sockets=sockets, names=names)
+    runtime: Runtime | None = None
+    try:
+        runtime = Runtime(process)
+        yield runtime
+    finally:
+        process.terminate()
+        process.wait(STOP_S)
+        if runtime is not None:
+            runtime._reader.join(STOP_S)  # before the pipe is closed
+        if process.stdout is not None:
+            process.stdout.close()
 
 
 class Load:
