@@ -16,6 +16,9 @@ import pytest
 from tests.support.harness import ROOT
 
 STANDIN = ROOT / "tests/support/standin.py"
+# Without the plugins of other tests, which take longer to load than these tests.
+PYTEST = [sys.executable, "-m", "pytest", "-q", "-p", "pytest_timeout"]
+PLUGINS = {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
 
 
 @pytest.fixture
@@ -23,7 +26,9 @@ def folder(tmp_path: Path) -> Iterator[Path]:
     """The folder with the stand-in's programs and its data; its runtimes are killed at the end."""
     for name in ("helm", "kubectl"):
         program = tmp_path / name
-        program.write_text(f'#!/bin/sh\nexec {sys.executable} {STANDIN} {name} "$@"\n', "utf-8")
+        program.write_text(
+            f'#!/bin/sh\nexec {sys.executable} -I -S {STANDIN} {name} "$@"\n', "utf-8"
+        )
         program.chmod(0o755)
     yield tmp_path
     for pid in tmp_path.glob("*/pid"):
@@ -36,9 +41,8 @@ def test_they_run(folder: Path) -> None:
     """Each test passes if the cluster does what it should, and the namespace is deleted."""
     env = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
     env |= {"KUBECONFIG": str(folder), "STANDIN": str(folder), "CLUSTER_TOOLS": str(folder)}
-    env |= {"BUNTIME_IMAGE": "registry.example.com/buntime:1"}
-    command = [sys.executable, "-m", "pytest", "-q", "-o", f"cache_dir={folder}/cache"]
-    command.append("tests/kubernetes")
+    env |= {"BUNTIME_IMAGE": "registry.example.com/buntime:1", **PLUGINS}
+    command = [*PYTEST, "-o", f"cache_dir={folder}/cache", "tests/kubernetes"]
     # Into a file, and in a process group of their own, so that leftovers cannot block this test.
     with (folder / "told").open("w+") as told:
         process = subprocess.Popen(
@@ -69,8 +73,8 @@ def test_they_run(folder: Path) -> None:
 def test_a_cluster_that_fails(folder: Path) -> None:
     """A failing program fails the tests, with its message."""
     (folder / "kubectl").write_text("#!/bin/sh\necho 'no such cluster' >&2; exit 1\n", "utf-8")
-    env = {"PATH": os.environ["PATH"], "KUBECONFIG": "x", "CLUSTER_TOOLS": str(folder)}
-    command = [sys.executable, "-m", "pytest", "-q", "-x", "-o", f"cache_dir={folder}/cache"]
+    env = {"PATH": os.environ["PATH"], "KUBECONFIG": "x", "CLUSTER_TOOLS": str(folder), **PLUGINS}
+    command = [*PYTEST, "-x", "-o", f"cache_dir={folder}/cache"]
     done = subprocess.run(
         [*command, "tests/kubernetes"],
         cwd=ROOT,

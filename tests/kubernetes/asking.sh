@@ -8,7 +8,8 @@ ask() {
   printf 'GET %s HTTP/1.1\r\nHost: %s\r\nConnection: close\r\n\r\n' "$REQUEST_PATH" "$SERVER" >&3 || return 1
   IFS=' ' read -r -t 30 version status rest <&3 || return 1
   [[ $status == 200 ]] || return 1
-  cat <&3 >/dev/null
+  IFS= read -r -d '' -t 30 rest <&3  # up to the end, without a process for it
+  return 0
 }
 
 asking() {

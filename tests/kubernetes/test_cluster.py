@@ -87,6 +87,7 @@ def test_an_app_answers(stateful: Cluster, tmp_path: Path) -> None:
     (tmp_path / "web/buntime.yaml").write_text(MANIFEST, "utf-8")
     with stateful.forwarded("pod/state-buntime-0", 8001) as operators:
         env = {"HOME": str(tmp_path), "BUNTIME_KEY": KEY}
+        env["PYTHONUTF8"] = "1"  # so it is started: these tests run too few commands to fork them
         done = run("deploy", "web", "--to", operators, cwd=tmp_path, env=env)
         assert done.returncode == 0, done.stderr
     with stateful.forwarded("service/state-buntime", 80) as url:

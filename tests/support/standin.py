@@ -11,7 +11,6 @@ from __future__ import annotations
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -20,6 +19,7 @@ from typing import Any
 
 HERE = Path(os.environ.get("STANDIN", "/nowhere"))
 ROOT = Path(__file__).resolve().parents[2]
+LISTENING = ("runtime.listening", "operators.listening")
 
 
 def main(program: str, words: list[str]) -> int:
@@ -58,7 +58,6 @@ def start(release: str) -> None:
         (apps / "web").mkdir(exist_ok=True)
         for name, text in told.items():
             (apps / "web" / name).write_text(text, "utf-8")
-    ports = [free_port(), free_port()]
     env = {
         "PATH": os.environ["PATH"],
         "HOME": str(folder),
@@ -67,11 +66,13 @@ def start(release: str) -> None:
         "RUNTIME_MASTER_KEY": json.loads((HERE / "master.json").read_text("utf-8"))["stringData"][
             "master-key"
         ],
-        "RUNTIME_ADMIN_LISTEN": f"127.0.0.1:{ports[1]}",
+        "RUNTIME_ADMIN_LISTEN": "127.0.0.1:0",
+        "RUNTIME_LOG_FORMAT": "json",
+        "RUNTIME_SPARE_WORKERS": "0",
         "RUNTIME_APP_USERS": "*=root" if os.geteuid() == 0 else "",
     }
-    command = [sys.executable, str(ROOT / "buntime.py"), str(apps), "--port", str(ports[0])]
-    with (folder / "log").open("a") as log:
+    command = [sys.executable, str(ROOT / "buntime.py"), str(apps), "--port", "0"]
+    with (folder / "log").open("w") as log:
         process = subprocess.Popen(
             command,
             env=env,
@@ -80,10 +81,23 @@ def start(release: str) -> None:
             stderr=log,
             start_new_session=True,
         )
-    (folder / "ports").write_text(json.dumps(ports))
     (folder / "uid").write_text(os.urandom(16).hex())
     (folder / "pid").write_text(str(process.pid))
-    await_ready(f"http://127.0.0.1:{ports[0]}/api/health/ready")
+    wait_for(lambda: len(ports_of(folder / "log")) == 2 or not is_alive(process.pid))
+    ports = ports_of(folder / "log")
+    if len(ports) < 2:
+        raise SystemExit((folder / "log").read_text())
+    (folder / "ports").write_text(json.dumps([ports[event] for event in LISTENING]))
+
+
+def ports_of(log: Path) -> dict[str, int]:
+    """Where a runtime listens, as far as its log says: event -> port. No port is chosen here,
+    because others on this machine might take it meanwhile."""
+    found = {}
+    for line in log.read_text("utf-8").splitlines(keepends=True):
+        if line.endswith("\n") and (told := json.loads(line))["event"] in LISTENING:
+            found[told["event"]] = int(told["url"].rpartition(":")[2])
+    return found
 
 
 def stop(release: str) -> None:
@@ -103,8 +117,7 @@ def kubectl(words: list[str], rest: list[str]) -> int:
         sys.stdout.write((HERE / f"{words[1]}.log").read_text())
     elif verb == "wait":
         if any("Succeeded" in word for word in words):
-            wait_for(lambda: "answered" in (HERE / f"{words[1][4:]}.log").read_text())
-            time.sleep(1)  # the other pods of this script report at the same time
+            wait_for(lambda: has_told_all(words[1].removeprefix("pod/")))
     elif verb == "delete" and words[1:3] == ["pod", "state-buntime-0"]:
         stop("state")
         start("state")
@@ -115,6 +128,14 @@ def kubectl(words: list[str], rest: list[str]) -> int:
     elif verb == "get":
         return got(words[1:])
     return 0
+
+
+def has_told_all(pod: str) -> bool:
+    """Whether each of a pod's loops has said how many requests were answered."""
+    made = json.loads((HERE / f"{pod}.json").read_text("utf-8"))
+    told = {each["name"]: each["value"] for each in made["spec"]["containers"][0]["env"]}
+    text = (HERE / f"{pod}.log").read_text("utf-8")
+    return text.count("answered ") == int(told["AT_A_TIME"]) and text.endswith("\n")
 
 
 def apply(made: dict[str, Any]) -> None:
@@ -177,11 +198,6 @@ def forward(target: str, port: str) -> None:
     signal.pause()
 
 
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        return int(free.getsockname()[1])
-
-
 def is_alive(pid: int) -> bool:
     try:
         state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
@@ -190,25 +206,12 @@ def is_alive(pid: int) -> bool:
     return state != "Z"
 
 
-def await_ready(url: str) -> None:
-    from urllib.request import urlopen  # only here, because it takes longer than most commands
-
-    def is_ready() -> bool:
-        try:
-            with urlopen(url, timeout=5) as answer:
-                return bool(answer.status == 200)
-        except OSError:
-            return False
-
-    wait_for(is_ready)
-
-
 def wait_for(is_so: Any) -> None:
     until = time.monotonic() + 60
     while not is_so():
         if time.monotonic() > until:
             raise SystemExit("the stand-in waited for too long")
-        time.sleep(0.1)
+        time.sleep(0.05)  # polls
 
 
 if __name__ == "__main__":
