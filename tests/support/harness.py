@@ -288,15 +288,19 @@ def read_until(sock: socket.socket, end: bytes) -> bytes:
 
 def children_of(pid: int, *, are_zombies: bool = False) -> list[int]:
     """The pids of a process's live children, or of those it has not reaped, from /proc."""
-    found = []
-    for stat in Path("/proc").glob("[0-9]*/stat"):
+    return [each for each, parent, is_zombie in processes()
+            if parent == pid and is_zombie == are_zombies]  # fmt: skip
+
+
+def processes() -> Iterator[tuple[int, int, bool]]:
+    """Each process's pid, its parent's, and whether it has ended but is not reaped; from /proc."""
+    for name in filter(str.isdecimal, os.listdir("/proc")):
         try:
-            fields = stat.read_text("latin-1").rpartition(")")[2].split()
+            with open(f"/proc/{name}/stat", encoding="latin-1") as file:
+                fields = file.read().rpartition(")")[2].split()
         except OSError:
             continue
-        if int(fields[1]) == pid and (fields[0] == "Z") == are_zombies:
-            found.append(int(stat.parent.name))
-    return found
+        yield int(name), int(fields[1]), fields[0] == "Z"
 
 
 def is_alive(pid: int) -> bool:

@@ -40,11 +40,24 @@ def apps(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.fixture
-def runtime(apps: Path) -> Iterator[Runtime]:
+@contextlib.contextmanager
+def limited(apps: Path) -> Iterator[Runtime]:
+    """A runtime with few descriptors, which must never log an error."""
     with started(apps, before=f"ulimit -n {LIMIT}") as runtime:
         yield runtime
         assert [each for each in runtime.records if each["level"] == "error"] == []
+
+
+@pytest.fixture(scope="module")
+def shared(apps: Path) -> Iterator[Runtime]:
+    with limited(apps) as runtime:
+        yield runtime
+
+
+@pytest.fixture
+def runtime(apps: Path) -> Iterator[Runtime]:
+    with limited(apps) as runtime:
+        yield runtime
 
 
 def most(runtime: Runtime) -> int:
@@ -74,10 +87,10 @@ HOLDS: dict[str, Callable[[int], bytes]] = {
 
 
 @pytest.mark.parametrize("how", HOLDS)
-def test_all_connections_but_one_are_held(runtime: Runtime, how: str) -> None:
+def test_all_connections_but_one_are_held(shared: Runtime, how: str) -> None:
     """Another client still gets the descriptors it needs: for a file, for a worker that starts, for
     a search for apps; and none leak."""
-    folder = look_into(runtime.pid) / "fd"
+    runtime, folder = shared, look_into(shared.pid) / "fd"
     with contextlib.ExitStack() as stack:
         for number in range(most(runtime) - 1):
             client = slow(runtime)

@@ -147,29 +147,36 @@ def flown(runtime: Runtime, app: str, query: str = "") -> int:
     return int(fetch(runtime, f"/{app}/?{query}").body)
 
 
-@pytest.mark.parametrize("name", ["", "w1", "w999"])
-def test_without_its_environment(tmp_path: Path, name: str) -> None:
-    """A daemon is known without WORKER_ID, and under any name, and ends with its own worker."""
-    write_app(tmp_path / "once", {"app.py": FLEES})
-    write_app(tmp_path / "stays", {"app.py": FLEES}, ttl=600)
-    with running(tmp_path) as runtime:
-        stays = flown(runtime, "stays", f"name={name}")
-        once = flown(runtime, "once", f"name={name}")
-        wait_until(lambda: not is_alive(once))
-        assert is_alive(stays)
-        [worker] = workers_of(runtime, "stays")
-        os.kill(worker["pid"], signal.SIGKILL)
-        wait_until(lambda: not is_alive(stays))
+@pytest.fixture(scope="module")
+def fleeing(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Runtime]:
+    apps = tmp_path_factory.mktemp("fleeing")
+    write_app(apps / "once", {"app.py": FLEES})
+    write_app(apps / "stays", {"app.py": FLEES}, ttl=600)
+    with running(apps) as started:
+        yield started
+
+
+@pytest.mark.parametrize("name", ["", "its worker", "w999"])
+def test_without_its_environment(fleeing: Runtime, name: str) -> None:
+    """A daemon is known without WORKER_ID, and under any name, also another worker's, and ends with
+    its own worker."""
+    first = flown(fleeing, "stays")
+    [worker] = workers_of(fleeing, "stays")
+    query = f"name={worker['id'] if name == 'its worker' else name}"
+    stays, once = flown(fleeing, "stays", query), flown(fleeing, "once", query)
+    wait_until(lambda: not is_alive(once))
+    assert is_alive(first)
+    assert is_alive(stays)
+    os.kill(worker["pid"], signal.SIGKILL)
+    wait_until(lambda: not is_alive(stays))
 
 
 @pytest.mark.parametrize("left", ["0", "1", "1000"])
-def test_with_another_limit(tmp_path: Path, left: str) -> None:
+def test_with_another_limit(fleeing: Runtime, left: str) -> None:
     """A process that lowers the limit that marks it belongs to no worker, and ends at once."""
-    write_app(tmp_path / "stays", {"app.py": FLEES}, ttl=600)
-    with running(tmp_path) as runtime:
-        limit = quote(LOWER.replace("LEFT", left))
-        pid = flown(runtime, "stays", f"limit={limit}")
-        wait_until(lambda: not is_alive(pid))
+    limit = quote(LOWER.replace("LEFT", left))
+    pid = flown(fleeing, "stays", f"limit={limit}")
+    wait_until(lambda: not is_alive(pid))
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root can raise each limit")
