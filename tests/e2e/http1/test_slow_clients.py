@@ -194,10 +194,10 @@ def test_others_wait_for_a_moment(runtime: Runtime, first: bytes) -> None:
 
 
 def test_a_whole_answer_waits_on_disk(runtime: Runtime) -> None:
-    """Twenty clients that take nothing keep nobody waiting, and no more workers than are not
+    """Ten clients that take nothing keep nobody waiting, and no more workers than are not
     missed; whenever they go on, they get all of it."""
     with contextlib.ExitStack() as stack:
-        socks = [stack.enter_context(connect(runtime)) for _ in range(4 * MOST)]
+        socks = [stack.enter_context(connect(runtime)) for _ in range(2 * MOST)]
         for sock in socks:
             sock.sendall(get("/whole"))
         assert fetch(runtime, "/stays/").body == b"0"
