@@ -1,9 +1,10 @@
-// The scenarios of test_node_ws.py: `node client.cjs ws://host/app SCENARIO`, the result as JSON.
+// The scenarios of test_node_ws.py, one after another: `node client.cjs ws://host/app SCENARIO...`,
+// the results as JSON, by name.
 "use strict";
 const { once } = require("node:events");
 const WebSocket = require("ws");
 
-const [base, scenario] = process.argv.slice(2);
+const [base, ...asked] = process.argv.slice(2);
 
 async function open(path, protocols = [], options = {}) {
   const socket = new WebSocket(base + path, protocols, options);
@@ -85,7 +86,13 @@ const scenarios = {
   },
 };
 
-scenarios[scenario]().then((result) => {
+async function play() {
+  const results = {};
+  for (const each of asked) results[each] = await scenarios[each]();
+  return results;
+}
+
+play().then((results) => {
   // Not at the end of what is open: after a denial the connection is kept alive.
-  process.stdout.write(JSON.stringify(result), () => process.exit());
+  process.stdout.write(JSON.stringify(results), () => process.exit());
 });
