@@ -25,6 +25,7 @@ from tests.support.hostilearchives import noise, zipped
 
 LARGE_BYTES = 128 << 20  # many times what the runtime may need for it
 PRODUCTION = {"RUNTIME_ENV": "production", **AS_ROOT}
+NOISE = noise(300_000)
 ALL_STEPS = """
 import os
 from buntime import Response
@@ -41,6 +42,7 @@ def whole(version: str, **files: str | bytes) -> bytes:
         ttl=600,
         release="python migrate.py",
         check="/",
+        keepVersions=20,
     )
 
 
@@ -84,46 +86,65 @@ def traffic(runtime: Runtime, path: str) -> Iterator[list[str]]:
 # Killed
 
 
-@pytest.mark.parametrize(
-    "step", ["upload", "received", "unpacked", "checked", "releasing", "booted", "probed"]
-)
-def test_killed(step: str, tmp_path: Path) -> None:
+STEPS = ("upload", "received", "unpacked", "checked", "releasing", "booted", "probed")
+
+
+def test_killed(tmp_path: Path) -> None:
     """Killed as soon as it has reached a step: the next start serves what served, or all of the new
-    version if that was quicker, and has removed the rest."""
+    version if that was quicker, and has removed the rest. Then the same deploy succeeds, and the
+    next one is killed a step later."""
     with running(tmp_path, env=PRODUCTION) as runtime, Operator(runtime).http as http:
         operator = Operator(runtime)
-        with operator.http:
-            assert operator.put("shop", "1.0.0", whole("1")).status_code == 201
+        operator.http = http
+        assert operator.put("shop", "1.0.0", whole("1")).status_code == 201
         old = seen(tmp_path)
-        archive = whole("2", **{"large.bin": noise(300_000)})
-
-        def body() -> Iterator[bytes]:
-            yield archive[:100_000]
-            if step == "upload":
-                os.kill(runtime.pid, signal.SIGKILL)
-            yield archive[100_000:]
-
-        path, fields = "/api/apps/shop/versions/2.0.0", {"Accept": "application/x-ndjson"}
-        with (
-            contextlib.suppress(Exception),
-            http.stream("PUT", path, content=body(), headers=fields) as answer,
-        ):
-            for line in answer.iter_lines():
-                if json.loads(line).get("step") == step:
-                    os.kill(runtime.pid, signal.SIGKILL)
-        wait_until(lambda: runtime.process.poll() is not None)
-    with running(tmp_path, env=PRODUCTION) as runtime:
-        operator = Operator(runtime)
-        with operator.http:
-            version = operator.said("/shop/").split()[0]
-            links = {each for each in seen(tmp_path) if each.startswith("shop/")}
-            assert links == {each for each in old if each.startswith("shop/")} or version == "2"
-            if version == "1":
-                assert seen(tmp_path) == old
-                assert operator.http.get("/shop@2.0.0/").status_code == 404
-            told = operator.put("shop", "2.0.0", archive)
+        _deploy_and_kill(runtime, http, "2", STEPS[0])
+    for number, step in enumerate(STEPS, start=2):
+        with running(tmp_path, env=PRODUCTION) as runtime, Operator(runtime).http as http:
+            operator = Operator(runtime)
+            operator.http = http
+            _is_one_or_other(operator, tmp_path, old, (str(number - 1), str(number)), step)
+            told = operator.put("shop", f"{number}.0.0", _large(str(number)))
             assert told.status_code in (200, 201), told.text
-            assert operator.said("/shop/").split()[0] == "2"
+            assert operator.said("/shop/").split()[0] == str(number)
+            old = seen(tmp_path)
+            if step != STEPS[-1]:
+                _deploy_and_kill(runtime, http, str(number + 1), STEPS[number - 1])
+
+
+def _large(version: str) -> bytes:
+    return whole(version, **{"large.bin": NOISE})
+
+
+def _deploy_and_kill(runtime: Runtime, http: httpx.Client, version: str, step: str) -> None:
+    archive = _large(version)
+
+    def body() -> Iterator[bytes]:
+        yield archive[:100_000]
+        if step == "upload":
+            os.kill(runtime.pid, signal.SIGKILL)
+        yield archive[100_000:]
+
+    path, fields = f"/api/apps/shop/versions/{version}.0.0", {"Accept": "application/x-ndjson"}
+    with (
+        contextlib.suppress(Exception),
+        http.stream("PUT", path, content=body(), headers=fields) as answer,
+    ):
+        for line in answer.iter_lines():
+            if json.loads(line).get("step") == step:
+                os.kill(runtime.pid, signal.SIGKILL)
+    wait_until(lambda: runtime.process.poll() is not None)
+
+
+def _is_one_or_other(
+    operator: Operator, apps: Path, old: set[str], versions: tuple[str, str], step: str
+) -> None:
+    """It serves the former version, with nothing left of the new one, or the new one."""
+    serving = operator.said("/shop/").split()[0]
+    assert serving in versions, step
+    if serving == versions[0]:
+        assert seen(apps) == old, step
+        assert operator.http.get(f"/shop@{versions[1]}.0.0/").status_code == 404
 
 
 def with_packages(version: str, size_bytes: int, *, links: str = "wheels") -> bytes:
