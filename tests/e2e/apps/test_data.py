@@ -152,22 +152,21 @@ def test_others_data(place: Place, app: str, other: str) -> None:
         other = "standard"
     for name in ("off", "kept", "standard"):
         place.run(name, "result = 1")  # so that all folders exist
-    found = {}
-    for what, attack in OTHERS.items():
-        code = f"""
-        import errno, sqlite3
+    attacks = {what: code.format(other=place.data / other) for what, code in OTHERS.items()}
+    code = f"""
+    import errno, sqlite3
+    refusals = (errno.EACCES, errno.EPERM, errno.EXDEV)  # the last of Landlock for links
+    result = {{}}
+    for what, attack in {attacks!r}.items():
         try:
-            result = bool({attack.format(other=place.data / other)})
+            result[what] = bool(eval(attack))
         except OSError as exc:
-            refusals = (errno.EACCES, errno.EPERM, errno.EXDEV)  # the last of Landlock for links
-            result = "refused" if exc.errno in refusals else str(exc)
+            result[what] = "refused" if exc.errno in refusals else str(exc)
         except sqlite3.OperationalError:
-            result = "refused"
-        """
-        found[what] = place.run(app, code)
-        if what == "goes by a link":
-            place.run(app, "os.unlink(os.environ['TMPDIR'] + '/to')")
-    assert found == dict.fromkeys(OTHERS, "refused")
+            result[what] = "refused"
+    os.unlink(os.environ["TMPDIR"] + "/to")
+    """
+    assert place.run(app, code) == dict.fromkeys(OTHERS, "refused")
     assert "loads" in os.listdir(place.data / other)
 
 
