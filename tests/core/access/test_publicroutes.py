@@ -1,5 +1,6 @@
 """Public routes cover exactly what their patterns say, and never an ambiguous path."""
 
+import functools
 import re
 import time
 from collections.abc import Callable
@@ -200,19 +201,20 @@ def test_patterns_mean_what_they_say(pattern: list[str], path: list[str]) -> Non
 def test_no_path_makes_a_pattern_slow(pattern: str) -> None:
     """The worst path for the worst pattern takes milliseconds, not minutes."""
     path = "/a" * 1000 if "**" in pattern else "/" + "a" * 2000
-    assert least_s(lambda: PublicRoutes([("ALL", pattern)]).cover("GET", path), False) < 1
+    assert takes(1, lambda: PublicRoutes([("ALL", pattern)]).cover("GET", path), False)
 
 
-def least_s(act: Callable[[], object], result: object) -> float:
-    """The CPU time of `act`, the best of three runs because other processes slow it down."""
-    times = []
+def takes(limit_s: float, act: Callable[[], object], result: object) -> bool:
+    """Whether `act` takes less CPU time; tried three times because other processes slow it down."""
     for _ in range(3):
         re.purge()
         started = time.process_time()
         got = act()
-        times.append(time.process_time() - started)
+        taken_s = time.process_time() - started
         assert got == result
-    return min(times)
+        if taken_s < limit_s:
+            return True
+    return False
 
 
 def as_many(make: Callable[[int], str]) -> list[tuple[str, str]]:
@@ -233,13 +235,13 @@ def as_many(make: Callable[[int], str]) -> list[tuple[str, str]]:
         lambda i: f"/*/**/*{i}",
     ],
 )
-@pytest.mark.parametrize("path", ["/a" * 16_000, "/a" * 1000, "/" + "a" * 2000, "/aaaaaaaa" * 200])
-def test_no_path_is_slow(make: Callable[[int], str], path: str) -> None:
+def test_no_path_is_slow(make: Callable[[int], str]) -> None:
     """The largest allowed set of patterns takes milliseconds to compile and to match."""
     patterns = as_many(make)
-    assert least_s(lambda: PublicRoutes(patterns) is None, False) < 0.5
+    assert takes(0.5, lambda: PublicRoutes(patterns) is None, False)
     routes = PublicRoutes(patterns)
-    assert least_s(lambda: routes.cover("GET", path), False) < 0.1
+    for path in ("/a" * 16_000, "/a" * 1000, "/" + "a" * 2000, "/aaaaaaaa" * 200):
+        assert takes(0.1, functools.partial(routes.cover, "GET", path), False), path[:20]
 
 
 def test_many_patterns_without_stars() -> None:
@@ -248,7 +250,7 @@ def test_many_patterns_without_stars() -> None:
     public = PublicRoutes(routes)
     paths = [f"/{'a' * 60}899/{'b' * 30_000}", f"/{'a' * 60}899", "/" + "a" * 30_000]
     covered = [True, True, False]
-    assert least_s(lambda: [public.cover("GET", path) for path in paths], covered) < 0.1
+    assert takes(0.1, lambda: [public.cover("GET", path) for path in paths], covered)
 
 
 def test_which_patterns_count() -> None:

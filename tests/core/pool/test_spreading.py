@@ -207,9 +207,9 @@ def test_an_app_that_computes_uses_all_its_workers(capacity: int) -> None:
     load.run(3)
     served = load.served
     load.latencies.clear()
-    load.run(3)
+    load.run(1)
     assert load.workers == 12
-    assert load.served - served >= 0.98 * 3 * 12_000
+    assert load.served - served >= 0.98 * 12_000
     latencies = sorted(load.latencies)
     assert latencies[len(latencies) * 99 // 100] <= 2 * latencies[len(latencies) // 2]
 
