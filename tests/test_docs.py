@@ -4,6 +4,7 @@ import ast
 import os
 import re
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
@@ -111,14 +112,19 @@ class Logged(NamedTuple):
 HANDED_ON = {"_error": "error", "_warn": "warn", "_warn_once": "warn", "_tell": "info"}
 
 
-def logged() -> Iterator[Logged]:
+@cache
+def logged() -> list[Logged]:
     """Each record that the runtime logs, except access lines and output of apps."""
+    return [*_logged()]
+
+
+def _logged() -> Iterator[Logged]:
     levels = {level.word: level.word for level in Level} | HANDED_ON
     for path in sorted((ROOT / "buntime").rglob("*.py")):
         for node in ast.walk(ast.parse(path.read_text("utf-8"))):
             if not isinstance(node, ast.Call):
                 continue
-            called = ast.unparse(node.func).rpartition(".")[2]
+            called = getattr(node.func, "attr", getattr(node.func, "id", ""))
             if called in levels and len(node.args) > 1:
                 (event, message), level = node.args[:2], levels[called]
             elif called == "Record" and len(node.args) > 1:

@@ -116,7 +116,7 @@ def concern(module: str) -> str:
 
 def imported(module: str, tree: ast.AST) -> Iterator[str]:
     """The full names of the modules that `tree`, a part of `module`, imports."""
-    for node in ast.walk(tree):
+    for node in statements(tree):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
@@ -126,6 +126,15 @@ def imported(module: str, tree: ast.AST) -> Iterator[str]:
             for alias in node.names:
                 deeper = f"{base}.{alias.name}"
                 yield deeper if deeper in FILES else base
+
+
+def statements(tree: ast.AST) -> Iterator[ast.AST]:
+    """`tree` and the statements in it, without their expressions: those are most of a tree, and
+    import nothing."""
+    yield tree
+    for name in ("body", "orelse", "finalbody", "handlers", "cases"):
+        for part in getattr(tree, name, ()):
+            yield from statements(part)
 
 
 # Not built when this file is imported, because each process of a run imports it.
@@ -233,9 +242,9 @@ def imports_that_stand_deep(module: str) -> list[str]:
     """Imports inside functions of a module that are not allowed."""
     lines = FILES[module].read_text("utf-8").splitlines()
     unexplained = []
-    for function in ast.walk(tree_of(module)):
+    for function in statements(tree_of(module)):
         if isinstance(function, ast.FunctionDef | ast.AsyncFunctionDef):
-            for node in ast.walk(function):
+            for node in statements(function):
                 if isinstance(node, ast.Import | ast.ImportFrom):
                     said = "#" in lines[node.lineno - 1] or "#" in lines[node.lineno - 2]
                     is_late = LATE.issuperset(imported(module, node))
