@@ -6,7 +6,6 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import h11
@@ -19,6 +18,7 @@ from tests.support.pluginfolders import plugins_of, write_plugin
 
 SITE_PACKAGES = Path(h11.__file__).parents[1]  # here they are pinned by requirements/dev.txt
 SOURCES = ("LICENSE", "buntime.py", "requirements/runtime.txt", "buntime", "artifacts")
+LEVELS = {"usual": "standard", "shut": "strict"}  # plugins, and their sandboxes
 # Tries to change its own code and what is around it.
 CODE = """
 import os
@@ -46,10 +46,12 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
         source, copy = ROOT / name, folder / name
         copy.parent.mkdir(exist_ok=True)
         if source.is_dir():
-            shutil.copytree(source, copy, ignore=shutil.ignore_patterns("__pycache__"))
+            shutil.copytree(source, copy)  # with what is compiled
         else:
             shutil.copy(source, copy)
     public = {"visibility": "public", "data": True}
+    for name, level in LEVELS.items():
+        write_plugin(folder / "plugins", name, CODE, base=f"/{name}", sandbox=level, **public)
     write_plugin(folder / "plugins", "tiny", CODE, base="/tiny", **public)
     write_plugin(folder / "plugins", "off", CODE, base="/off", enabled=False, **public)
     code = "import pathlib; from artifacts.pyz import build; "
@@ -58,45 +60,39 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@contextmanager
-def started(project: Path, form: str, folder: Path, plugins: str = "") -> Iterator[Runtime]:
+@pytest.fixture(scope="module", params=["buntime.py", "dist/buntime.pyz"])
+def runtime(
+    request: pytest.FixtureRequest, project: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Runtime]:
+    """It serves these plugins, and a user's in place of one of them."""
+    folder = tmp_path_factory.mktemp("served").resolve()
     (folder / "apps").mkdir()
+    code = 'from buntime.plugin import Response\ndef fetch(request): return Response("mine")'
+    write_plugin(folder / "mine", "tiny", code, base="/tiny", visibility="public")
     env = {"RUNTIME_STATE_DIR": f"{folder}/s", "XDG_CACHE_HOME": f"{folder}/cache"}
-    env |= {"RUNTIME_ENV": "production", "RUNTIME_PLUGIN_DIRS": plugins or f"{folder}/none"}
-    with running(folder / "apps", env=env, start=[sys.executable, str(project / form)]) as runtime:
+    env |= {"RUNTIME_ENV": "production", "RUNTIME_PLUGIN_DIRS": f"{folder}/mine"}
+    start = [sys.executable, str(project / request.param)]
+    with running(folder / "apps", env=env, start=start) as runtime:
         yield runtime
 
 
-FORMS = pytest.mark.parametrize("form", ["buntime.py", "dist/buntime.pyz"])
-
-
 @needs_sandbox
-@pytest.mark.parametrize(
-    ("form", "level"),
-    [("dist/buntime.pyz", "standard"), ("buntime.py", "standard"), ("buntime.py", "strict")],
-)
-def test_it_runs(project: Path, tmp_path: Path, form: str, level: str) -> None:
+@pytest.mark.parametrize("name", LEVELS)
+def test_it_runs(runtime: Runtime, name: str) -> None:
     """It is found without a setting, runs as its manifest says, keeps data, and cannot change its
     own code at any level.
     """
-    manifest = {"base": "/tiny", "visibility": "public", "data": True, "sandbox": level}
-    write_plugin(project / "plugins", "tiny", CODE, **manifest)
-    with started(project, form, tmp_path) as runtime:
-        data, own, kept = fetch(runtime, "/tiny/").json()
-        assert data == f"{tmp_path}/s/data/plugin+tiny"
-        assert (own, kept) == (["PermissionError"] * 4, "done")
-        assert fetch(runtime, "/off/").status == 404
-        states = {name: each["state"] for name, each in plugins_of(runtime).items()}
-        assert states == {"tiny": "serving", "off": "disabled"}
+    data, own, kept = fetch(runtime, f"/{name}/").json()
+    assert data.endswith(f"/s/data/plugin+{name}")
+    assert (own, kept) == (["PermissionError"] * 4, "done")
+    assert fetch(runtime, "/off/").status == 404
+    states = {name: each["state"] for name, each in plugins_of(runtime).items()}
+    assert states == {**dict.fromkeys((*LEVELS, "tiny"), "serving"), "off": "disabled"}
 
 
-@FORMS
-def test_a_user_s_plugin_wins(project: Path, tmp_path: Path, form: str) -> None:
+def test_a_user_s_plugin_wins(runtime: Runtime) -> None:
     """A plugin of the same name in a plugin folder replaces it, and the log says so."""
-    code = 'from buntime.plugin import Response\ndef fetch(request): return Response("mine")'
-    write_plugin(tmp_path / "mine", "tiny", code, base="/tiny", visibility="public")
-    with started(project, form, tmp_path, f"{tmp_path}/mine") as runtime:
-        assert fetch(runtime, "/tiny/").body == b"mine"
-        record = runtime.wait_for_record("plugin.duplicate", plugin="tiny")
-        assert record["served"] == f"{tmp_path}/mine/tiny"
-        assert record["ignored"].endswith("/plugins/tiny")
+    assert fetch(runtime, "/tiny/").body == b"mine"
+    record = runtime.wait_for_record("plugin.duplicate", plugin="tiny")
+    assert record["served"].endswith("/mine/tiny")
+    assert record["ignored"].endswith("/plugins/tiny")

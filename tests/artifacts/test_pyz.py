@@ -85,6 +85,7 @@ def test_pythons(pyz: Path, tmp_path: Path, version: str) -> None:
 def test_tests_of_apps(pyz: Path, tmp_path: Path) -> None:
     """The tests of a first app pass with the printed command; nothing is installed."""
     env = {"HOME": str(tmp_path), "PATH": str(Path(sys.executable).parent)}
+    env["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"  # those of our tests
     new = [sys.executable, str(pyz), "new", "my apps/shop"]
     told = subprocess.run(new, cwd=tmp_path, env=env, check=True, capture_output=True, text=True)
     assert re.search(r"^Serve it: .* --env development$", told.stdout, re.M)

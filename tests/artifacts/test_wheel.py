@@ -56,7 +56,7 @@ def venv(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("installed") / "venv"
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", folder], check=True)
     python = folder / "bin/python"
-    options = ["--quiet", "--no-deps", "--no-index", "--disable-pip-version-check"]
+    options = ["--quiet", "--no-deps", "--no-index", "--disable-pip-version-check", "--no-compile"]
     pip = [sys.executable, "-m", "pip", "--python", python, "install", *options]
     subprocess.run([*pip, wheel], check=True)
     packages = Path(sysconfig.get_path("purelib", vars={"base": str(folder)}))
