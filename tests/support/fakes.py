@@ -15,7 +15,6 @@ from typing import Any
 from buntime.core.admin.audittrail import Change
 from buntime.core.apps.app import App
 from buntime.core.telemetry.meters import Cause
-from buntime.core.telemetry.records import AccessEntry, Level, Record
 from buntime.server.admin.audit import Audit, Begun
 from buntime.server.admin.call import Call
 from buntime.server.http1.exchange import Exchange
@@ -26,29 +25,9 @@ from buntime.server.pool.supervisor import Supervisor
 from buntime.server.pool.worker import Worker
 from buntime.server.pythons.interpreter import Interpreters, running_interpreter
 from buntime.server.pythons.probe import Interpreter
-from buntime.server.telemetry.logs import QUEUE_RECORDS, Log, LogSink
-
-
-class FakeSink:
-    """A log's sink that keeps what it gets, without a thread."""
-
-    level = Level.DEBUG
-
-    def __init__(self) -> None:
-        self.records: list[Record] = []
-        self.accesses: list[AccessEntry] = []
-
-    def clock(self) -> float:
-        return 0.0
-
-    def put(self, record: Record, *, limit_records: int = QUEUE_RECORDS) -> None:
-        self.records.append(record)
-
-    def put_access(self, entry: AccessEntry) -> None:
-        self.accesses.append(entry)
-
-    def events(self, level: Level = Level.DEBUG) -> list[str]:
-        return [record.event for record in self.records if record.level >= level]
+from buntime.server.telemetry.logs import Log, LogSink
+from tests.support.fakesink import FakeSink as FakeSink  # noqa: PLC0414  # for mypy
+from tests.support.fakesink import make_log as make_log  # noqa: PLC0414  # likewise
 
 
 class FakeAudit:
@@ -307,8 +286,3 @@ OWN = {  # methods only for tests
     FakeStacks: {"come"},
 }
 GIVEN = {FakeSink: {"clock"}}  # arguments that only the real one gets when it is made
-
-
-def make_log(sink: FakeSink) -> Log:
-    """A real log that writes to a fake sink."""
-    return Log(sink)  # type: ignore[arg-type]

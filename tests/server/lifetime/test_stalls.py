@@ -26,7 +26,7 @@ SCRIPT = """
 import re, sys, threading, time
 from buntime.server.lifetime.stalls import StallWatch
 from buntime.server.loop import READ, Loop
-from tests.support.fakes import FakeSink, make_log
+from tests.support.fakesink import FakeSink, make_log
 
 class Input:
     def on_ready(self, events):
