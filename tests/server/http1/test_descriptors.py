@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import atexit
+import functools
 import json
 import subprocess
 import sys
@@ -20,27 +22,48 @@ SPARE = 40  # the least that the runtime itself needs
 
 # Prints the settings that fit below this limit, or the reason why none do.
 FIT = """
-import json, resource, sys
+import json, os, resource, sys
 from buntime.core.errors import UsageError
 from buntime.core.settings.load import load_settings
 from buntime.server.http1.descriptors import fit
-limit, args, beside = int(sys.argv[1]), json.loads(sys.argv[2]), int(sys.argv[3])
-resource.setrlimit(resource.RLIMIT_NOFILE, (min(limit, 64), limit))
-environ = {"RUNTIME_WORKER_DIRS": "/apps"}
-asked = load_settings(args=args, environ=environ, dotenv={}, mode="pyz", cores=2)
-try:
-    fitted = fit(asked, beside=beside)
-except UsageError as exc:
-    print(json.dumps(str(exc)))
-else:
+
+def tell(limit, args, beside):
+    resource.setrlimit(resource.RLIMIT_NOFILE, (min(limit, 64), limit))
+    environ = {"RUNTIME_WORKER_DIRS": "/apps"}
+    asked = load_settings(args=args, environ=environ, dotenv={}, mode="pyz", cores=2)
+    try:
+        fitted = fit(asked, beside=beside)
+    except UsageError as exc:
+        return str(exc)
     soft = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
-    print(json.dumps([fitted.connections_max, fitted.pool_size, fitted.spare_workers, soft]))
+    return [fitted.connections_max, fitted.pool_size, fitted.spare_workers, soft]
+
+for line in sys.stdin:
+    pid = os.fork()  # a lowered limit cannot be raised again
+    if not pid:
+        print(json.dumps(tell(*json.loads(line))), flush=True)
+        os._exit(0)
+    os.waitpid(pid, 0)
 """
 
 
+@functools.cache
+def fitting() -> subprocess.Popen[str]:
+    pipe = subprocess.PIPE
+    process = subprocess.Popen(
+        [sys.executable, "-c", FIT], cwd=ROOT, stdin=pipe, stdout=pipe, text=True
+    )
+    atexit.register(process.communicate)
+    return process
+
+
 def fitted(limit: int, *, beside: int = 0, **args: str) -> Any:
-    command = [sys.executable, "-c", FIT, str(limit), json.dumps(args), str(beside)]
-    return json.loads(subprocess.run(command, cwd=ROOT, capture_output=True, check=True).stdout)
+    process = fitting()
+    assert process.stdin is not None
+    assert process.stdout is not None
+    process.stdin.write(json.dumps([limit, args, beside]) + "\n")
+    process.stdin.flush()
+    return json.loads(process.stdout.readline())
 
 
 def need(connections: int, workers: int) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -318,10 +319,12 @@ def test_an_event_stream_may_be_silent(client: FakeClient) -> None:
 
 def test_nobody_else_writes_its_fields() -> None:
     """Other modules change an exchange only through its methods."""
+    sources = {path: path.read_bytes() for path in (ROOT / "buntime" / "server").rglob("*.py")}
     written = [
         f"{path.relative_to(ROOT)}:{node.lineno}: {ast.unparse(node)}"
-        for path in (ROOT / "buntime" / "server").rglob("*.py")
-        for node in ast.walk(ast.parse(path.read_bytes()))
+        for path, source in sources.items()
+        if re.search(rb"exchange_*\s*\.", source)  # the others need not be parsed
+        for node in ast.walk(ast.parse(source))
         if isinstance(node, ast.Attribute)
         and isinstance(node.ctx, ast.Store | ast.Del)
         and ast.unparse(node.value).split(".")[-1].strip("_") == "exchange"
@@ -462,4 +465,4 @@ class Life(RuleBasedStateMachine):
 
 
 TestLife = Life.TestCase
-TestLife.settings = settings(max_examples=75, stateful_step_count=20, deadline=None)
+TestLife.settings = settings(stateful_step_count=20)

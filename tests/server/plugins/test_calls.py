@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from buntime import wire
@@ -665,7 +665,6 @@ MESSAGES: dict[str, tuple[str, dict[str, Any], bytes]] = {
 }
 
 
-@settings(deadline=None, max_examples=150)
 @given(STEPS)
 def test_nothing_is_left(steps: list[tuple[str, str, int]]) -> None:
     """Any order of messages raises nothing, holds no more than the windows allow, and leaves

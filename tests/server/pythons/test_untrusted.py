@@ -20,6 +20,7 @@ from buntime.core.apps.manifest import parse_manifest
 from buntime.core.errors import ManifestError
 from buntime.server.pythons.identity import Identity, resolve, run_as
 from buntime.server.pythons.users import Users
+from tests.server.pythons.test_installer import make_wheel, write_lock
 from tests.support.client import SHARED, fetch
 from tests.support.confined import drop_in, with_only
 from tests.support.deploying import Operator, packed
@@ -190,6 +191,14 @@ def with_package(public: Path, **manifest: object) -> Path:
     return write_app(public / "apps/shop", files, user="nobody", autoInstall=True, **manifest)
 
 
+def with_wheel(public: Path) -> Path:
+    """The same with a package that needs no building."""
+    shop = with_package(public)
+    shutil.rmtree(shop / "pkg")
+    write_lock(shop, make_wheel(shop / "wheels", "1.0", code="VALUE = 'tiny'\n"))
+    return shop
+
+
 def content(folder: Path) -> set[str]:
     return {path.relative_to(folder).as_posix() for path in folder.rglob("*")}
 
@@ -217,7 +226,7 @@ def test_a_package_that_is_built(public: Path) -> None:
 def test_links(public: Path) -> None:
     """Links in the place where an environment would be created are not followed."""
     names = (".venv.lock", ".venv", "install.log", ".venv-0123456789ab")
-    shop = with_package(public)
+    shop = with_wheel(public)
     secret = public / "of-root"
     secret.mkdir(mode=0o700)
     for name in names:
@@ -428,7 +437,7 @@ def test_a_fixed_user_in_its_own_folder(public: Path) -> None:
 @needs_pip
 def test_a_deploy_tells_what_pip_says(public: Path) -> None:
     """A deploy reports what pip says, even if pip writes it elsewhere, as the app's user."""
-    shop = with_package(public)
+    shop = with_wheel(public)
     files = {str(each.relative_to(shop)): each.read_bytes() for each in shop.rglob("*")
              if each.is_file() and not each.is_symlink()}  # fmt: skip
     shutil.rmtree(shop)
@@ -439,7 +448,8 @@ def test_a_deploy_tells_what_pip_says(public: Path) -> None:
             lines = operator.lines("shop", "1.0.0", packed(files))
             assert lines[-1]["step"] == "active", lines
             assert [each for each in lines if "tiny" in each.get("line", "")], lines
-    assert traces(public) == {NOBODY.pw_uid}
+    [home] = environments(public)
+    assert {path.lstat().st_uid for path in home.iterdir()} == {NOBODY.pw_uid}
 
 
 def test_users_that_are_wrong(public: Path) -> None:
