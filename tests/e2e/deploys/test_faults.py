@@ -89,6 +89,7 @@ def traffic(runtime: Runtime, path: str) -> Iterator[list[str]]:
 STEPS = ("upload", "received", "unpacked", "checked", "releasing", "booted", "probed")
 
 
+@pytest.mark.timeout(150)  # eight starts and fourteen deploys, 10 s on an idle machine
 def test_killed(tmp_path: Path) -> None:
     """Killed as soon as it has reached a step: the next start serves what served, or all of the new
     version if that was quicker, and has removed the rest. Then the same deploy succeeds, and the
