@@ -25,9 +25,9 @@ ROOT = Path(__file__).resolve().parents[1]
 REQUIREMENTS = ROOT / "requirements"
 ENVIRONMENTS = Path(os.environ.get("BUILD_ENVIRONMENTS") or ROOT / ".venv").absolute()
 BY_PIP = ("lock", "runtime")
-# Apps of tests start many times in sandboxes, where they cannot write the bytecode of their
+# Apps start many times in tests, in sandboxes where they cannot write the bytecode of their
 # packages. Elsewhere the first start writes it, and only of what it imports.
-COMPILED = ("dev",)
+COMPILED = ("dev", "apps-light", "apps")
 
 
 class BuildError(Exception):
