@@ -104,7 +104,7 @@ class _Runs:
         hook = self._config.hook
         hook.pytest_collection_modifyitems(session=session, config=self._config, items=items)
         self._send(collected=len(items))
-        if session.testsfailed > failed:
+        if session.testsfailed > failed or not items:  # a fault, or all are left out
             return
         # Until the process ends, what has been set up for the whole session stays.
         after: pytest.Item = _Nothing.from_parent(session, name="the next file")
