@@ -226,3 +226,10 @@ def test_fixtures_of_a_folder_that_is_named(tmp_path: Path) -> None:
 
 def test_no_tests(tmp_path: Path) -> None:
     assert run(tmp_path)[0] == pytest.ExitCode.NO_TESTS_COLLECTED
+
+
+def test_a_file_whose_tests_are_all_left_out(tmp_path: Path) -> None:
+    """Its process goes on with the next file."""
+    write(tmp_path, one=PAIR, other="def test_other(): pass\n")
+    code, said = run(tmp_path, "-k", "test_last", processes=1)
+    assert (code, " 1 passed" in said) == (0, True), said
