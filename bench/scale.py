@@ -11,6 +11,7 @@ clients would leave.
 
 from __future__ import annotations
 
+import functools
 import math
 from collections import deque
 from collections.abc import Iterator
@@ -68,11 +69,20 @@ class Outcome(NamedTuple):
 
 def arrivals(per_day: float, day: Day = Day()) -> Iterator[float]:  # noqa: B008  # a value
     """Requests in each tick of a day, from midnight on."""
+    mean = per_day / DAY_S * TICK_S
+    return (mean * share for share in _shares(day))
+
+
+@functools.cache
+def _shares(day: Day) -> tuple[float, ...]:
+    """The requests in each tick, relative to the mean without bursts."""
+    shares = []
     for at_s in range(0, DAY_S, TICK_S):
         wave = 1 + day.swing * math.cos(2 * math.pi * (at_s / 3600 - PEAK_HOUR) / 24)
         # Bursts come at 02:00, 08:00, 14:00 and 20:00, the last one on the peak.
         is_burst = (at_s - 2 * 3600) % BURST_EVERY_S < BURST_S
-        yield per_day / DAY_S * TICK_S * wave * (day.burst if is_burst else 1.0)
+        shares.append(wave * (day.burst if is_burst else 1.0))
+    return tuple(shares)
 
 
 def wanted(hpa: Hpa, ready: int, pods: int, used: float) -> int:
@@ -97,6 +107,7 @@ def simulated(load: Load, hpa: Hpa = Hpa(), day: Day = Day()) -> Outcome:  # noq
     seen = deque([(0.0, pods)] * kept, kept)  # the used share, and the number of ready pods
     lately = deque[tuple[int, int]]()  # when, and how many were wanted
     waiting = late = total = 0.0
+    room_of_one, patience = rate * TICK_S, rate * LATE_S
     counts: list[int] = []
     now = 0
     for is_measured in (False, True):
@@ -105,7 +116,7 @@ def simulated(load: Load, hpa: Hpa = Hpa(), day: Day = Day()) -> Outcome:  # noq
             while starting and starting[0] <= now:
                 starting.popleft()
             ready = max(1, pods - len(starting))
-            room = ready * rate * TICK_S
+            room = ready * room_of_one
             waiting += came
             served = min(waiting, room)
             waiting -= served
@@ -113,7 +124,7 @@ def simulated(load: Load, hpa: Hpa = Hpa(), day: Day = Day()) -> Outcome:  # noq
             if is_measured:
                 counts.append(pods)
                 total += came
-                late += came if waiting > ready * rate * LATE_S else 0.0
+                late += came if waiting > ready * patience else 0.0
             if now % hpa.period_s:
                 continue
             share, by = seen[0][0], min(seen[0][1], pods)  # newer pods have reported nothing yet

@@ -101,8 +101,16 @@ def test_it_is_unpacked_once(tmp_path: Path, warnings: Warnings) -> None:
     assert list(tmp_path.iterdir()) == [first]
 
 
-@pytest.mark.parametrize("name", ["__main__.py", "buntime/wire.py", "buntime/worker/__init__.py"])
-@pytest.mark.parametrize("damage", ["missing", "empty", "longer", "a folder"])
+@pytest.mark.parametrize(
+    ("name", "damage"),
+    [
+        ("__main__.py", "missing"),
+        ("buntime/wire.py", "empty"),
+        ("buntime/worker/__init__.py", "longer"),
+        ("buntime/worker/__init__.py", "missing"),
+        ("buntime/wire.py", "a folder"),
+    ],
+)
 def test_a_damaged_bundle_is_replaced(
     tmp_path: Path, warnings: Warnings, name: str, damage: str
 ) -> None:
