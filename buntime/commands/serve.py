@@ -8,6 +8,7 @@ from typing import cast
 
 from buntime.commands.arguments import Command, Parser, folders_meaning
 from buntime.commands.masterkey import read_all_settings, take_environ
+from buntime.commands.modulecode import keep_file
 from buntime.core.settings.load import Settings
 from buntime.core.settings.setting import Mode
 
@@ -45,5 +46,6 @@ def runtime_serve() -> Serve:
     try:
         return cast(Serve, import_module("buntime.server.runtime").serve)
     finally:
+        keep_file()
         gc.freeze()
         gc.enable()
