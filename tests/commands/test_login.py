@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.client import fetch
-from tests.support.harness import OPERATORS_KEY, Runtime, running, write_app
+from tests.support.harness import OPERATORS_KEY, Runtime, running, wait_until, write_app
 from tests.support.runs import run
 
 APP = """
@@ -55,7 +55,7 @@ def test_a_day_at_the_command_line(runtime: Runtime, tmp_path: Path) -> None:
     assert ran("recycle", "shop").startswith("shop: replacing w")
     assert len(json.loads(ran("recycle", "shop@1.0.0", "--json"))["recycled"]) == 1
     assert fetch(runtime, "/shop/").body != pid
-    assert "1.0.0, active: idle, 1 worker\n" in ran("show", "shop")
+    wait_until(lambda: "1.0.0, active: idle, 1 worker\n" in ran("show", "shop"))
     assert ran("sleep", "shop").startswith("shop: ending w")
     assert "buntime maintenance off shop" in ran("maintenance", "on", "shop", "--retry-after", "1m")
     assert fetch(runtime, "/shop/").headers["retry-after"] == "60"

@@ -121,8 +121,12 @@ class FarEnd:
         self.say_raw(message(type_, payload, **fields))
 
     def say_raw(self, data: bytes) -> None:
+        """Send this, and have the runtime read it. Raises BlockingIOError if it does not."""
+        left = memoryview(data)
         with contextlib.suppress(BrokenPipeError, ConnectionResetError):
-            self.sock.sendall(data)
+            while len(left) > (sent := self.sock.send(left)):
+                left = left[sent:]
+                self.loop.run_once(0.5)
         self.loop.run_once(0.5)
 
     def hear(self) -> list[tuple[str, Message, bytes]]:
