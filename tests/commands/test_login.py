@@ -53,6 +53,7 @@ def test_a_day_at_the_command_line(runtime: Runtime, tmp_path: Path) -> None:
     assert row.split() == ["shop", "1.0.0", "1", "idle", "1", "0"]
     assert json.loads(ran("list", "--json"))["apps"][0]["app"] == "shop"
     assert ran("recycle", "shop").startswith("shop: replacing w")
+    wait_until(lambda: "1.0.0, active: idle, 1 worker\n" in ran("show", "shop"))
     assert len(json.loads(ran("recycle", "shop@1.0.0", "--json"))["recycled"]) == 1
     assert fetch(runtime, "/shop/").body != pid
     wait_until(lambda: "1.0.0, active: idle, 1 worker\n" in ran("show", "shop"))
