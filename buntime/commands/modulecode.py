@@ -97,6 +97,13 @@ class ModuleCode:
             return  # not ours to write, or no room: as with a .pyc
         self._is_incomplete = False
 
+    def close(self) -> None:
+        """Nothing is found any more."""
+        self._modules = {}
+        if self._file >= 0:
+            os.close(self._file)
+            self._file = -1
+
     def _open(self) -> None:
         self._file = os.open(self._path, os.O_RDONLY | os.O_CLOEXEC)
         length = int.from_bytes(os.read(self._file, _LENGTH_BYTES), "little")
@@ -184,7 +191,11 @@ def find_by_file() -> None:
 
 
 def keep_file() -> None:
-    """Write the file again, if `find_by_file` was called and some of our modules were not there."""
-    for finder in sys.meta_path:
-        if isinstance(finder, ModuleCode):
-            finder.keep()
+    """End what `find_by_file` began, and write the file again if it lacked some of our modules.
+
+    The few that are imported later are found as usual, so the file need not stay open.
+    """
+    for finder in [each for each in sys.meta_path if isinstance(each, ModuleCode)]:
+        finder.keep()
+        finder.close()
+        sys.meta_path.remove(finder)

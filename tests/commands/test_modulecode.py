@@ -10,7 +10,7 @@ import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -221,6 +221,18 @@ def test_a_moved_package_has_its_new_paths(folder: Path, start: Start, tmp_path:
     assert moved_to.find_spec("boxes.lid") is None
 
 
+def test_a_closed_file(folder: Path, start: Start) -> None:
+    """Nothing more is found in it, and what was found can still be read, from its .pyc."""
+    finder, _ = start()
+    finder.keep()
+    finder, lid = start()
+    finder.close()
+    assert finder.find_spec("boxes.lid") is None
+    loader = cast("Any", lid.__loader__)
+    assert loader.get_code("boxes.lid").co_filename == str(folder / "lid.py")
+    finder.close()
+
+
 def test_python_may_be_told_to_write_nothing(
     folder: Path, start: Start, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -269,6 +281,7 @@ runtime_serve()
 ours = [m for n, m in sys.modules.items() if n.partition(".")[0] == "buntime"]
 by = "buntime.commands.modulecode"
 others = [m.__name__ for m in ours if type(m.__loader__).__module__ != by]
+assert not [each for each in sys.meta_path if type(each).__module__ == by]
 print(len(ours), *others)
 """
 
