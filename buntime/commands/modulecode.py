@@ -2,7 +2,7 @@
 
     __pycache__/modules.cpython-311.bin   the length of an index, the index, the code of each module
 
-Finding, comparing and reading .pyc files took a fifth of a start. Like them, this is a cache beside
+Finding, comparing and reading .pyc files took a tenth of a start. Like them, this is a cache beside
 the package, and trusted in the same way: a module's code is used if its source has the time of
 change and the size that the code was made from. A module that has changed is imported as usual.
 Once all that a server needs is imported, and some of it came from elsewhere, the file is written
@@ -11,6 +11,7 @@ again, from .pyc files. Where it cannot be written, all goes on without.
 Packages that we need are not included: which of them is found depends on sys.path.
 """
 
+import contextlib
 import marshal
 import os
 import sys
@@ -22,6 +23,7 @@ from types import CodeType
 
 _LENGTH_BYTES = 8  # of the index, at the beginning of the file
 _PYC_HEAD_BYTES = 16  # magic number, flags, seconds of change, size; see PEP 552
+_MODE = 0o644  # whatever the umask is, nobody else may write what this process runs
 _SETTLED_S = 2.0  # from a source's change until no other change can have the same second
 
 # (source, .pyc, is it a package, ns of change, size)
@@ -90,12 +92,14 @@ class ModuleCode:
         head = marshal.dumps((self._folder, MAGIC_NUMBER, modules))
         fresh = f"{self._path}-{os.getpid()}"
         try:
-            with open(fresh, "wb") as file:
+            made = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, _MODE)
+            with open(made, "wb") as file:
                 file.write(len(head).to_bytes(_LENGTH_BYTES, "little") + head + b"".join(codes))
             os.replace(fresh, self._path)
-        except OSError:
-            return  # not ours to write, or no room: as with a .pyc
-        self._is_incomplete = False
+            self._is_incomplete = False
+        except OSError:  # not ours to write, or no room: as with a .pyc
+            with contextlib.suppress(OSError):
+                os.unlink(fresh)
 
     def close(self) -> None:
         """Nothing is found any more."""

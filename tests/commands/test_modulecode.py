@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import inspect
 import os
+import resource
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -219,6 +220,30 @@ def test_a_moved_package_has_its_new_paths(folder: Path, start: Start, tmp_path:
     moved = folder.rename(tmp_path / "elsewhere")
     moved_to = ModuleCode("boxes", str(moved))
     assert moved_to.find_spec("boxes.lid") is None
+
+
+def test_no_room(folder: Path, start: Start) -> None:
+    """Half a file is removed again. Python ignores the signal that comes with the error."""
+    finder, _ = start()
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (300, hard))
+    try:
+        finder.keep()
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert not [*folder.rglob("modules.*")]
+    finder.keep()
+    assert kept(folder)
+
+
+def test_nobody_else_may_write_it(folder: Path, start: Start) -> None:
+    finder, _ = start()
+    before = os.umask(0)
+    try:
+        finder.keep()
+    finally:
+        os.umask(before)
+    assert kept(folder).stat().st_mode & 0o777 == 0o644
 
 
 def test_a_closed_file(folder: Path, start: Start) -> None:
