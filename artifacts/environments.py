@@ -73,7 +73,11 @@ def locked(path: Path) -> Iterator[None]:
 
 def make_with_uv(folder: Path, requirements: Path, is_compiled: bool) -> bool:
     """Do what `make_environment` does, with uv; returns whether it could."""
-    tools = environment("lock")
+    try:
+        tools = environment("lock")
+    except BuildError as exc:  # some package indexes have no uv
+        say(f"no uv ({exc}); now pip alone")
+        return False
     empty_venv(folder, ["--without-pip"])
     command = [str(tools), "-m", "uv", "pip", "install", "--quiet", "--no-config"]
     command += ["--python", str(folder / "bin" / "python"), "--require-hashes", "--no-deps"]

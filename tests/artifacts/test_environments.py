@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from artifacts.environments import make_with_uv
+from artifacts import environments
+from artifacts.environments import BuildError, make_with_uv
 
 
 def wheel_in(folder: Path) -> Path:
@@ -60,3 +61,16 @@ def test_another_hash(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None
     said = capfd.readouterr().err
     assert "Hash mismatch" in said
     assert "now pip" in said
+
+
+def test_no_uv(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where uv itself cannot be installed, pip is asked at once."""
+
+    def refuse(kind: str) -> Path:
+        raise BuildError(f"pip could not install requirements/{kind}.txt")
+
+    monkeypatch.setattr(environments, "environment", refuse)
+    assert not make_with_uv(tmp_path / "made", locked(wheel_in(tmp_path), "0" * 64), False)
+    assert "requirements/lock.txt" in capfd.readouterr().err
