@@ -67,13 +67,16 @@ class ModuleCode:
             spec.submodule_search_locations = [os.path.dirname(source)]
         return spec
 
-    def read(self, offset: int, length: int) -> object:
-        """What marshal finds there, a module's code. Raises what it and os.pread raise."""
+    def code_at(self, offset: int, length: int) -> CodeType | None:
+        """A module's code; None if the file is damaged there."""
         try:
-            return marshal.loads(os.pread(self._file, length, offset))
-        except BaseException:
-            self._is_incomplete = True
-            raise
+            code = marshal.loads(os.pread(self._file, length, offset))
+        except (OSError, EOFError, ValueError, TypeError):
+            code = None
+        if isinstance(code, CodeType):
+            return code
+        self._is_incomplete = True
+        return None
 
     def keep(self) -> None:
         """Write the file again if it lacks a module that this process has imported.
@@ -153,11 +156,7 @@ class _Loader(SourceFileLoader):
 
     def get_code(self, fullname: str) -> CodeType | None:
         """Its code; from the .pyc or the source if the file is damaged."""
-        try:
-            code = self.finder.read(*self.where)
-        except (OSError, EOFError, ValueError, TypeError):
-            return super().get_code(fullname)
-        return code if isinstance(code, CodeType) else super().get_code(fullname)
+        return self.finder.code_at(*self.where) or super().get_code(fullname)
 
 
 def _stamp_of(source: str) -> list[int]:
