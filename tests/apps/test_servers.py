@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import hashlib
-import io
 import subprocess
 import sys
-import zipfile
 from pathlib import Path
 from urllib.parse import unquote
 
 import pytest
 
 from tests.apps.conftest import Site
+from tests.support.wheels import make_wheel
 
 CARD = "BEGIN:VCARD\r\nVERSION:3.0\r\nUID:ada\r\nFN:Ada\r\nN:;Ada;;;\r\nEND:VCARD\r\n"
 
@@ -52,26 +51,10 @@ def test_wsgidav(site: Site) -> None:
     assert (part.status_code, part.content) == (206, content[1000:2000])
 
 
-def make_wheel() -> tuple[str, bytes]:
-    """The smallest wheel that pip installs."""
-    info = "tea-1.0.dist-info"
-    files = {
-        "tea.py": "NAME = 'tea'\n",
-        f"{info}/METADATA": "Metadata-Version: 2.1\nName: tea\nVersion: 1.0\n",
-        f"{info}/WHEEL": "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
-    }
-    record = "".join(f"{name},,\n" for name in [*files, f"{info}/RECORD"])
-    buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w") as wheel:
-        for name, text in {**files, f"{info}/RECORD": record}.items():
-            wheel.writestr(name, text)
-    return "tea-1.0-py3-none-any.whl", buffer.getvalue()
-
-
 @pytest.mark.app("pypiserver")
 def test_pypiserver(site: Site, tmp_path: Path) -> None:
     """A wheel is uploaded, and pip installs it from the index below the base."""
-    name, data = make_wheel()
+    name, data = make_wheel("tea", "1.0", {"tea.py": "NAME = 'tea'\n"})
     form = {":action": "file_upload", "sha256_digest": hashlib.sha256(data).hexdigest()}
     answer = site.http.post(site.url + "/", data=form, files={"content": (name, data)})
     assert answer.status_code in (200, 409), answer.text  # 409: an earlier way has uploaded it

@@ -3,32 +3,21 @@
 from __future__ import annotations
 
 import hashlib
-import io
 import subprocess
-import zipfile
 from pathlib import Path
 
 import pytest
 
 from artifacts import environments
 from artifacts.environments import BuildError, make_with_uv
+from tests.support.wheels import make_wheel
 
 
 def wheel_in(folder: Path) -> Path:
     """A wheel with the module `leaf`."""
-    info = "leaf-1.0.dist-info"
-    files = {
-        "leaf.py": "NAME = 'leaf'\n",
-        f"{info}/METADATA": "Metadata-Version: 2.1\nName: leaf\nVersion: 1.0\n",
-        f"{info}/WHEEL": "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
-    }
-    record = "".join(f"{name},,\n" for name in [*files, f"{info}/RECORD"])
-    buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w") as wheel:
-        for name, text in {**files, f"{info}/RECORD": record}.items():
-            wheel.writestr(name, text)
-    path = folder / "leaf-1.0-py3-none-any.whl"
-    path.write_bytes(buffer.getvalue())
+    name, data = make_wheel("leaf", "1.0", {"leaf.py": "NAME = 'leaf'\n"})
+    path = folder / name
+    path.write_bytes(data)
     return path
 
 

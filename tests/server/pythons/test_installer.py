@@ -11,7 +11,6 @@ import socket
 import subprocess
 import sys
 import time
-import zipfile
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -31,6 +30,7 @@ from buntime.server.pythons.packages import install_environment
 from buntime.server.sandbox.probe import find_kernel
 from tests.support.disks import remount, small_disk
 from tests.support.harness import ROOT, is_alive, running, wait_until, write_app
+from tests.support.wheels import make_wheel
 
 BASE = Base(sys.executable, ".".join(map(str, sys.version_info[:3])))
 # Without the machine's own pip settings, and with variables that an installation must not see.
@@ -43,21 +43,13 @@ ENVIRON = {
 }
 
 
-def make_wheel(folder: Path, version: str, more: str = "", code: str = "") -> str:
+def wheel_in(folder: Path, version: str, more: str = "", code: str = "") -> str:
     """Build a wheel of a package `tiny` with one value in it; returns its line for a lock file."""
-    info = f"tiny-{version}.dist-info"
-    files = {
-        "tiny.py": code or f"VERSION = {version!r}\n",
-        f"{info}/METADATA": f"Metadata-Version: 2.1\nName: tiny\nVersion: {version}\n{more}",
-        f"{info}/WHEEL": "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
-    }
-    record = "".join(f"{name},,\n" for name in (*files, f"{info}/RECORD"))
+    files = {"tiny.py": code or f"VERSION = {version!r}\n"}
+    name, data = make_wheel("tiny", version, files, more)
     folder.mkdir(exist_ok=True)
-    path = folder / f"tiny-{version}-py3-none-any.whl"
-    with zipfile.ZipFile(path, "w") as wheel:
-        for name, text in {**files, f"{info}/RECORD": record}.items():
-            wheel.writestr(name, text)
-    return f"tiny=={version} --hash=sha256:{hashlib.sha256(path.read_bytes()).hexdigest()}\n"
+    (folder / name).write_bytes(data)
+    return f"tiny=={version} --hash=sha256:{hashlib.sha256(data).hexdigest()}\n"
 
 
 def write_lock(folder: Path, line: str, name: str = "requirements.lock") -> None:
@@ -102,7 +94,7 @@ def environments(folder: Path) -> list[str]:
 def shared(tmp_path_factory: pytest.TempPathFactory) -> tuple[App, str]:
     """An app whose packages were installed by pip, and its environment's Python."""
     app = make_app(tmp_path_factory.mktemp("shared"))
-    write_lock(app.dir, make_wheel(app.dir / "wheels", "1.0"))
+    write_lock(app.dir, wheel_in(app.dir / "wheels", "1.0"))
     return app, make_installer().ensure(app, BASE)
 
 
@@ -157,7 +149,7 @@ def test_moved(shared: tuple[App, str], tmp_path: Path) -> None:
 def test_wrong_hash(tmp_path: Path) -> None:
     """A file other than the locked one is not installed; pip's message is passed on."""
     app = make_app(tmp_path)
-    make_wheel(app.dir / "wheels", "1.0")
+    wheel_in(app.dir / "wheels", "1.0")
     write_lock(app.dir, f"tiny==1.0 --hash=sha256:{'0' * 64}\n")
     with pytest.raises(ManifestError) as caught:
         make_installer().ensure(app, BASE)
@@ -210,7 +202,7 @@ def test_in_a_runtime(shared: tuple[App, str], tmp_path: Path) -> None:
         httpx.Client(timeout=30, verify=False) as client,
     ):
         assert client.get(f"{runtime.url}/shop").text == "1.0"
-        write_lock(app, make_wheel(app / "wheels", "2.0"))
+        write_lock(app, wheel_in(app / "wheels", "2.0"))
         assert client.get(f"{runtime.url}/shop").text == "2.0"
         write_lock(app, "tiny")
         for _ in range(2):
@@ -503,7 +495,7 @@ def test_passed_variables() -> None:
 def test_a_package_for_another_python(tmp_path: Path) -> None:
     """The error says that the Python is at fault, and what to change, besides pip's own message."""
     app = make_app(tmp_path / "shop")
-    write_lock(app.dir, make_wheel(app.dir / "wheels", "1.0", "Requires-Python: >=9.9\n"))
+    write_lock(app.dir, wheel_in(app.dir / "wheels", "1.0", "Requires-Python: >=9.9\n"))
     advice = "for a package in requirements.lock; name another `python` in the manifest"
     with pytest.raises(ManifestError, match=f"is too old or too new {advice}"):
         make_installer().ensure(app, BASE)
@@ -657,7 +649,7 @@ def read_only(tmp_path: Path) -> Iterator[App]:
     """An app on a read-only file system, with its lock file and its wheel."""
     with small_disk(tmp_path / "disk", size="1m", inodes=64) as disk:
         app = make_app(disk / "shop")
-        write_lock(app.dir, make_wheel(app.dir / "wheels", "1.0"))
+        write_lock(app.dir, wheel_in(app.dir / "wheels", "1.0"))
         (app.dir / "app.py").write_text(TELLS)
         (app.dir / "buntime.yaml").write_text("autoInstall: true\nttl: 60\n")
         remount(disk, "ro")

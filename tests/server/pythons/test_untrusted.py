@@ -20,7 +20,7 @@ from buntime.core.apps.manifest import parse_manifest
 from buntime.core.errors import ManifestError
 from buntime.server.pythons.identity import Identity, resolve, run_as
 from buntime.server.pythons.users import Users
-from tests.server.pythons.test_installer import make_wheel, write_lock
+from tests.server.pythons.test_installer import wheel_in, write_lock
 from tests.support.client import SHARED, fetch
 from tests.support.confined import drop_in, with_only
 from tests.support.deploying import Operator, packed
@@ -195,7 +195,7 @@ def with_wheel(public: Path) -> Path:
     """The same with a package that needs no building."""
     shop = with_package(public)
     shutil.rmtree(shop / "pkg")
-    write_lock(shop, make_wheel(shop / "wheels", "1.0", code="VALUE = 'tiny'\n"))
+    write_lock(shop, wheel_in(shop / "wheels", "1.0", code="VALUE = 'tiny'\n"))
     return shop
 
 

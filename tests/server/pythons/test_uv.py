@@ -15,7 +15,7 @@ from buntime.core.apps.app import App
 from buntime.core.errors import ManifestError
 from buntime.server.pythons.installer import Installer
 from buntime.server.pythons.uvprogram import find_uv
-from tests.server.pythons.test_installer import BASE, ENVIRON, make_app, make_wheel, version_seen
+from tests.server.pythons.test_installer import BASE, ENVIRON, make_app, version_seen, wheel_in
 from tests.support.client import fetch
 from tests.support.harness import running, write_app
 
@@ -47,7 +47,7 @@ case "$*" in *" sync "*) {then} ;; esac
 
 def write_pylock(app: App, version: str = "1.0", *, is_url: bool = False) -> None:
     """Write a lock for a wheel beside it, with a relative path or a file: URL."""
-    sha256 = make_wheel(app.dir / "wheels", version).rpartition(":")[2].strip()
+    sha256 = wheel_in(app.dir / "wheels", version).rpartition(":")[2].strip()
     wheel = f"wheels/tiny-{version}-py3-none-any.whl"
     where = f'url = "file://{app.dir}/{wheel}"' if is_url else f'path = "{wheel}"'
     text = PYLOCK.format(version=version, where=where, sha256=sha256)
@@ -228,14 +228,14 @@ def test_settings_of_the_app(app: App) -> None:
 @needs_uv
 def test_a_project_and_a_script(app: App) -> None:
     """What uv has locked is installed, for a project and for a script."""
-    make_wheel(app.dir / "wheels", "1.0")
+    wheel_in(app.dir / "wheels", "1.0")
     installer = Installer(environ={**ENVIRON, "UV_OFFLINE": "1"})
     (app.dir / "app.py").write_text(SCRIPT)
     lock(app.dir, "--script", "app.py")
     assert version_seen(installer.ensure(app, BASE)) == "1.0"
     (app.dir / "pyproject.toml").write_text(PROJECT)
     lock(app.dir)
-    make_wheel(app.dir / "wheels", "3.0")
+    wheel_in(app.dir / "wheels", "3.0")
     before = (app.dir / "uv.lock").read_bytes()
     python = installer.ensure(app, BASE)
     assert version_seen(python) == "1.0"  # the locked version
