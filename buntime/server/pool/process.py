@@ -167,7 +167,7 @@ class _PidWatch:
 
 
 class _PollWatch:
-    """The same without a pidfd (macOS): checks every so often, without reaping."""
+    """The same without a pidfd: checks every so often, without reaping."""
 
     def __init__(self, loop: Loop, pid: int, on_dead: Callable[[], None]) -> None:
         self._loop = loop
@@ -200,10 +200,12 @@ def _start(
 
 
 def _watch_exit(loop: Loop, popen: "subprocess.Popen[bytes]", on_dead: Callable[[], None]) -> None:
-    if hasattr(os, "pidfd_open"):
-        _PidWatch(loop, os.pidfd_open(popen.pid), on_dead)
-    else:
+    try:
+        pidfd = os.pidfd_open(popen.pid)
+    except (AttributeError, OSError):  # macOS; an old kernel, or a container that forbids it
         _PollWatch(loop, popen.pid, on_dead)
+    else:
+        _PidWatch(loop, pidfd, on_dead)
 
 
 def describe_exit(returncode: int) -> str:

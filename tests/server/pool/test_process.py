@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import gc
+import os
 import select
 import sys
 import weakref
@@ -157,6 +159,21 @@ def test_an_event_that_came_with_its_end(loop: Loop, errors: list[BaseException]
     started.wait()
     assert errors == []
     assert [line for _, line in started.lines] == ["first", "late"]
+
+
+@pytest.mark.parametrize("number", [errno.ENOSYS, errno.EPERM, errno.EMFILE])
+def test_where_the_kernel_gives_no_pidfd(
+    loop: Loop, errors: list[BaseException], monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    """An old kernel, a container's filter of system calls, or no descriptor left."""
+
+    def refuse(pid: int, flags: int = 0) -> int:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr("os.pidfd_open", refuse, raising=False)
+    started = Started(loop, "/bin/sh", "-c", "echo here; exit 3")
+    started.wait()
+    assert (started.lines, started.codes, errors) == ([("stdout", "here")], [3], [])
 
 
 def _is_stdout(watcher: object) -> bool:
