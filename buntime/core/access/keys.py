@@ -26,6 +26,14 @@ def bears_key(headers: Iterable[tuple[str, str]], key: str | None) -> bool:
     return found
 
 
+def has_key_field(headers: Iterable[tuple[str, str]]) -> bool:
+    """Whether a field may bear a key, by its name alone: a quick answer for most requests."""
+    for name, _ in headers:  # noqa: SIM110  # a generator costs more than the loop
+        if len(name) in _LENGTHS and name.lower() in _KEY_FIELDS:
+            return True
+    return False
+
+
 def offers_key(headers: Iterable[tuple[str, str]]) -> bool:
     """Whether a request bears any key at all, right or wrong."""
     return any(True for _ in offered_keys(headers))

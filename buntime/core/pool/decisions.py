@@ -1,6 +1,7 @@
 """The scheduler's decisions: a plain class for each, for the server to switch on."""
 
 from collections.abc import Hashable
+from typing import NamedTuple as QuickTuple  # for what each request makes one of
 
 from buntime.core.pool.requestqueue import Ticket
 from buntime.core.pool.workforce import AppState
@@ -21,7 +22,7 @@ class Adopt(NamedTuple):
     app: AppState
 
 
-class Assign(NamedTuple):
+class Assign(QuickTuple):
     """Send the request to the worker."""
 
     worker: int

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from buntime.core.access.frametokens import FrameTokens, Standing, borne_token
 from buntime.core.access.guesses import Guesses
 from buntime.core.access.keyring import KeyRecord, bears_form
-from buntime.core.access.keys import bears_key, offers_key
+from buntime.core.access.keys import bears_key, has_key_field, offers_key
 from buntime.core.access.operators import is_direct
 from buntime.core.access.rights import Caller, admin, may
 from buntime.core.errors import ClientFault
@@ -190,6 +190,8 @@ class Gate:
 
         While keys are not known, everything in the form of a key counts as one.
         """
+        if not has_key_field(headers):
+            return False
         keys = self._keys
         if bears_key(headers, self._live.now.master_key) or borne_token(headers) is not None:
             return True

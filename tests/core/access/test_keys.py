@@ -2,7 +2,7 @@
 
 import pytest
 
-from buntime.core.access.keys import bears_key, is_key_field
+from buntime.core.access.keys import bears_key, has_key_field, is_key_field
 
 KEY = "s3cret-\u00fc"
 WIRE = KEY.encode().decode("latin-1")  # as the reader decodes the bytes of the header
@@ -22,6 +22,7 @@ WIRE = KEY.encode().decode("latin-1")  # as the reader decodes the bytes of the 
 def test_ways_to_bear_the_key(headers: list[tuple[str, str]]) -> None:
     """The key is read from `X-API-Key` and from `Authorization: Bearer`."""
     assert bears_key(headers, KEY)
+    assert has_key_field(headers)
 
 
 @pytest.mark.parametrize(
@@ -50,6 +51,12 @@ def test_what_bears_no_key(headers: list[tuple[str, str]]) -> None:
 def test_without_a_key_nothing_bears_it(key: str | None, value: str) -> None:
     """When no key is set, no request carries it, not even one with an empty key."""
     assert not bears_key([("x-api-key", value), ("authorization", f"Bearer {value}")], key)
+
+
+def test_fields_that_bear_no_key() -> None:
+    """No value needs to be looked at where no name is that of a key's field."""
+    others = ("cookie", "x-request-id", "x-api-kez", "authorizatiom", "x-api-key-2", "")
+    assert not has_key_field([(name, f"Bearer {WIRE}") for name in others])
 
 
 def test_fields_with_the_key() -> None:
