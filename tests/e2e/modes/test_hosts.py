@@ -1,21 +1,19 @@
-"""Apps at `/` of their own hosts, with each framework as its users would write it."""
+"""Apps at `/` of their own hosts.
+
+Those with a framework are in test_frameworks.py, `test_at_the_root_of_a_host`.
+"""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from html import unescape
-from http.cookies import SimpleCookie
-from urllib.parse import quote, urljoin, urlsplit
 
 import pytest
 
 from tests.support.client import Answer, fetch
-from tests.support.harness import PACKAGES, Runtime, read_until, running, write_app
-from tests.support.hosting import install
+from tests.support.harness import Runtime, read_until, running, write_app
 from tests.support.rawclient import client_of
 
-FRAMEWORKS = ("flask", "django", "fastapi", "starlette", "bottle", "quart", "django-asgi")
 ECHO = """
 from buntime import Response
 def fetch(request):
@@ -50,10 +48,6 @@ SHAKE = (
 @pytest.fixture(scope="module")
 def runtime(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Runtime]:
     root = tmp_path_factory.mktemp("apps")
-    for name in FRAMEWORKS:
-        kind = "asgi" if name == "django-asgi" else "wsgi"
-        more = {"entrypoint": f"mysite/{kind}.py"} if name.startswith("django") else {}
-        install(root, name, name.partition("-")[0], ttl="1h", hosts=[f"{name}.example.com"], **more)
     write_app(root / "echo", {"app.py": ECHO}, ttl=600, hosts=["echo.example.com", "*.echo.test"])
     write_app(root / "socket", {"app.py": SOCKET}, ttl=600, hosts=["socket.example.com"])
     write_app(root / "routes", {"app.py": ROUTES}, ttl=600, hosts=["routes.example.com"])
@@ -69,41 +63,13 @@ def runtime(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Runtime]:
     write_app(root / "faulty", {"app.py": ""}, hosts=["faulty.example.com"], timeout="soon")
     write_app(root / "empty", {}, hosts=["empty.example.com"])
     write_app(root / "front", {"app.py": ECHO}, ttl=600)
-    env = {"RUNTIME_ENV": "production", "RUNTIME_DEFAULT_APP": "front", **PACKAGES}
+    env = {"RUNTIME_ENV": "production", "RUNTIME_DEFAULT_APP": "front"}
     with running(root, env=env) as started:
         yield started
 
 
 def get(runtime: Runtime, host: str, path: str, method: str = "GET", **headers: str) -> Answer:
     return fetch(runtime, path, method=method, headers={"Host": host, **headers})
-
-
-@pytest.mark.parametrize("name", FRAMEWORKS)
-def test_frameworks(runtime: Runtime, name: str) -> None:
-    """Links, redirects, added slashes, cookies and sessions have no base."""
-    host = f"{name}.example.com"
-    origin = f"http://{host}"
-    page = get(runtime, host, "/")
-    assert page.status == 200
-    links = [unescape(link) for link in re.findall(r'href="([^"]+)"', page.body.decode())]
-    assert len(links) >= 3
-    for link in links:
-        found = urlsplit(urljoin(f"{origin}/", link))
-        assert found.netloc == host
-        assert not found.path.startswith(f"/{name.partition('-')[0]}/")
-        assert get(runtime, host, quote(found.path, safe="/%")).status == 200, link
-    assert get(runtime, host, "/items/7").json()["url"] == f"{origin}/items/7"
-    moved = get(runtime, host, "/old")
-    assert urljoin(f"{origin}/old", moved.headers["location"]) == f"{origin}/items/7"
-    if name != "bottle":
-        moved = get(runtime, host, "/folder?x=1")
-        assert urljoin(f"{origin}/folder", moved.headers["location"]) == f"{origin}/folder/?x=1"
-    set_cookies = get(runtime, host, "/cookies", "POST").headers.get_all("set-cookie") or []
-    paths = {morsel["path"] for line in set_cookies for morsel in SimpleCookie(line).values()}
-    assert paths <= {"/", ""}  # without a Path, browsers use the folder of the request's path
-    first = get(runtime, host, "/visits", "POST")
-    session = str(first.headers["set-cookie"]).partition(";")[0]
-    assert get(runtime, host, "/visits", "POST", Cookie=session).json() == {"visits": 2}
 
 
 def test_what_an_app_sees(runtime: Runtime) -> None:
