@@ -1,4 +1,8 @@
-"""WebSockets with ws, Node's most used client package."""
+"""WebSockets with ws, Node's most used client package.
+
+The client speaks with the runtime, whatever kind of app is behind it: test_websocket.py has them
+all.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from tests.support.harness import PACKAGES, Runtime, running
+from tests.support.harness import Runtime, running
 from tests.support.hosting import install
 from tests.support.nodepackages import needs_npm, node_modules
 
@@ -22,8 +26,16 @@ LARGEST_MESSAGES = [
     {"same": True, "isBinary": True},
     {"same": True, "isBinary": True},
 ]
-OF_EACH_APP = ("plain", "subprotocol", "close", "denied", "many")
-OF_ONE_APP = ("compressed", "fragments", "ping")
+SCENARIOS = (
+    "plain",
+    "subprotocol",
+    "close",
+    "denied",
+    "many",
+    "compressed",
+    "fragments",
+    "ping",
+)
 
 pytestmark = needs_npm
 
@@ -37,43 +49,16 @@ def packages() -> Path:
 @pytest.fixture(scope="module")
 def runtime(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Runtime]:
     folder = tmp_path_factory.mktemp("apps")
-    for name in ("ws_async", "ws_sync", "ws_starlette"):
-        install(folder, name, ttl="1h")
-    with running(folder, env=PACKAGES) as runtime:
+    install(folder, "ws_async", ttl="1h")
+    with running(folder) as runtime:
         yield runtime
 
 
-class Node:
-    """Plays the scenarios of client.cjs: those of each app in one process, when the first is asked
-    for."""
-
-    def __init__(self, runtime: Runtime, packages: Path) -> None:
-        self._runtime = runtime
-        self._packages = packages
-        self._played: dict[str, dict[str, Any]] = {}
-
-    def play(self, app: str, scenario: str) -> Any:
-        """What a scenario has returned."""
-        if app not in self._played:
-            self._played[app] = played(self._runtime, self._packages, app)
-        return self._played[app][scenario]
-
-
 @pytest.fixture(scope="module")
-def node(runtime: Runtime, packages: Path) -> Node:
-    return Node(runtime, packages)
-
-
-@pytest.fixture(params=["ws_async", "ws_sync", "ws_starlette"])
-def app(request: pytest.FixtureRequest) -> str:
-    return str(request.param)
-
-
-def played(runtime: Runtime, packages: Path, app: str) -> dict[str, Any]:
-    """What node prints."""
-    url = f"ws://127.0.0.1:{runtime.port}/{app}"
-    more = OF_ONE_APP if app == "ws_async" else ()
-    command = ["node", str(SOURCE / "client.cjs"), url, *OF_EACH_APP, *more]
+def played(runtime: Runtime, packages: Path) -> dict[str, Any]:
+    """What each scenario of client.cjs has returned; all are played in one process."""
+    url = f"ws://127.0.0.1:{runtime.port}/ws_async"
+    command = ["node", str(SOURCE / "client.cjs"), url, *SCENARIOS]
     env = os.environ | {"NODE_PATH": str(packages)}
     done = subprocess.run(command, env=env, capture_output=True, text=True, timeout=30, check=False)
     assert done.returncode == 0, done.stderr
@@ -82,52 +67,52 @@ def played(runtime: Runtime, packages: Path, app: str) -> dict[str, Any]:
     return told
 
 
-def test_messages(node: Node, app: str) -> None:
+def test_messages(played: dict[str, Any]) -> None:
     """Text and bytes up to 16 MiB come back as they were sent."""
-    assert node.play(app, "plain") == {
+    assert played["plain"] == {
         "extensions": "",
         "seen": LARGEST_MESSAGES,
         "closed": [1000, ""],
     }
 
 
-def test_compressed_messages(node: Node) -> None:
-    """The same with permessage-deflate, which ws offers."""
-    played = node.play("ws_async", "compressed")
-    assert played["extensions"].startswith("permessage-deflate")
-    assert played["seen"] == LARGEST_MESSAGES
-    assert played["closed"] == [1000, ""]
+def test_compressed_messages(played: dict[str, Any]) -> None:
+    """The same, up to 1 MiB, with permessage-deflate, which ws offers."""
+    told = played["compressed"]
+    assert told["extensions"].startswith("permessage-deflate")
+    assert told["seen"] == LARGEST_MESSAGES
+    assert told["closed"] == [1000, ""]
 
 
-def test_fragments(node: Node) -> None:
+def test_fragments(played: dict[str, Any]) -> None:
     """The fragments of a message are joined."""
-    assert node.play("ws_async", "fragments") is True
+    assert played["fragments"] is True
 
 
-def test_a_ping_while_the_app_is_busy(node: Node) -> None:
+def test_a_ping_while_the_app_is_busy(played: dict[str, Any]) -> None:
     """Pings are answered even while the app waits for something else."""
-    assert node.play("ws_async", "ping") == "while the app is busy"
+    assert played["ping"] == "while the app is busy"
 
 
-def test_the_handshake(node: Node, app: str) -> None:
+def test_the_handshake(played: dict[str, Any]) -> None:
     """The app's subprotocol and header fields reach the client, and the client's reach the app."""
-    played = node.play(app, "subprotocol")
-    assert (played["subprotocol"], played["room"]) == ("v2", "blue")
-    assert played["scope"]["cookie"] == "d"
-    assert played["scope"]["subprotocols"] == ["v1", "v2"]
-    assert played["closed"][0] == 1000
+    told = played["subprotocol"]
+    assert (told["subprotocol"], told["room"]) == ("v2", "blue")
+    assert told["scope"]["cookie"] == "d"
+    assert told["scope"]["subprotocols"] == ["v1", "v2"]
+    assert told["closed"][0] == 1000
 
 
-def test_the_app_closes(node: Node, app: str) -> None:
+def test_the_app_closes(played: dict[str, Any]) -> None:
     """The app's close code and reason reach the client."""
-    assert node.play(app, "close") == [4001, "\u20ac"]
+    assert played["close"] == [4001, "\u20ac"]
 
 
-def test_denial(node: Node, app: str) -> None:
+def test_denial(played: dict[str, Any]) -> None:
     """The app's response to a handshake is an HTTP answer, with its body."""
-    assert node.play(app, "denied") == [401, "no cookie", "log in first"]
+    assert played["denied"] == [401, "no cookie", "log in first"]
 
 
-def test_many(node: Node, app: str) -> None:
+def test_many(played: dict[str, Any]) -> None:
     """Each of 50 open at once gets its own messages."""
-    assert node.play(app, "many") is True
+    assert played["many"] is True
