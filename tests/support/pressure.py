@@ -70,6 +70,7 @@ def settled(read: Callable[[], int]) -> int:
     last, since = read(), time.monotonic()
     while not last or time.monotonic() - since < 0.4:
         assert time.monotonic() < deadline, "it does not settle"
+        time.sleep(0.02)  # polls: asking without a pause would take a whole processor
         count = read()
         if count != last:
             last, since = count, time.monotonic()
