@@ -2,15 +2,10 @@
 
 from __future__ import annotations
 
-import textwrap
-from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 from tests.support.client import Answer, fetch
-from tests.support.harness import Runtime, running, write_app
-from tests.support.pluginfolders import write_plugin
+from tests.support.harness import Runtime
 
 # The service `kv` of the plugin `store`.
 STORE = """
@@ -67,7 +62,7 @@ class Store:
 services = {"kv": Store()}
 """
 
-# An app that does what the path says: "/call/METHOD?[args]", and others in `body`.
+# What apps that call begin with.
 HEAD = """
 import asyncio, json, threading, time
 from urllib.parse import unquote
@@ -75,14 +70,15 @@ from buntime import Response, ServiceError, async_service, service
 kv = service("kv")
 akv = async_service("kv")
 """
+# An app that does what the path says: "/METHOD?[args]" or "/SERVICE/METHOD?[args]".
 CALLS = (
     HEAD
     + """
 def fetch(request):
-    method = request.path.strip("/")
+    *named, method = request.path.strip("/").split("/")
     args = json.loads(unquote(request.target.partition("?")[2] or "[]"))
     try:
-        value = getattr(kv, method)(*args)
+        value = getattr(service(*named or ["kv"]), method)(*args)
         if hasattr(value, "__next__"):
             value = list(value)
     except ServiceError as exc:
@@ -92,24 +88,9 @@ def fetch(request):
 )
 
 
-@contextmanager
-def serving(
-    folder: Path, source: str = CALLS, store: str | None = STORE, **manifest: object
-) -> Iterator[Runtime]:
-    """A runtime with the plugin `store` and the app `shop`, which uses its service."""
-    if store is not None:
-        write_plugin(folder / "plugins", "store", store, provides={"kv": {"to": "all"}})
-    settings = {"ttl": 600, "uses": ["kv"], "timeout": "20s", **manifest}
-    write_app(folder / "apps" / "shop", {"app.py": textwrap.dedent(source)}, **settings)
-    dirs = {"RUNTIME_PLUGIN_DIRS": str(folder / "plugins"), "RUNTIME_STATE_DIR": str(folder / "s")}
-    env = {"RUNTIME_ENV": "production", **dirs}
-    with running(folder / "apps", env=env) as runtime:
-        yield runtime
-
-
-def call(runtime: Runtime, target: str) -> dict[str, object]:
-    """The outcome of a call by the app."""
-    found: dict[str, object] = told(fetch(runtime, f"/shop/{target}"))
+def call(runtime: Runtime, target: str, app: str = "shop") -> dict[str, object]:
+    """The outcome of a call by an app with the code CALLS."""
+    found: dict[str, object] = told(fetch(runtime, f"/{app}/{target}"))
     return found
 
 
