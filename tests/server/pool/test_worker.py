@@ -382,6 +382,19 @@ HOSTILE = {
     "a busy share that is true": message("BUSY", share=True),
     "a busy share that is not a number": b'{"type":"BUSY","share":NaN}\n',
     "a message of the runtime": message("REQUEST", id=1),
+    "a message that no side has": message("NONSENSE"),
+    "another message of the runtime": message("TERMINATE"),
+    "a type that is a list": b'{"type":["RESPONSE"]}\n',
+    "no type": b'{"id":1}\n',
+    "a list": b"[]\n",
+    "a deep list": b'{"type":"ERROR","id":' + b"[" * 200_000 + b"\n",
+    "an empty line": b"\n",
+    "no UTF-8": b"\xff\xfe\n",
+    "an error without text": message("ERROR", id=1),
+    "an ACCEPT of half": message("ACCEPT", id=1, subprotocol=None, headers=[]),
+    "a CLOSE of half": message("CLOSE", id=1, code=1000, reason=""),
+    "a huge payload": b'{"type":"BODY","id":1,"size":1000000000000,"end":true}\n',
+    "a payload that is text": b'{"type":"BODY","id":1,"size":"5","end":true}\n',
     "garbage": b"GET / HTTP/1.1\r\n\r\n",
 }
 
@@ -397,6 +410,33 @@ def test_what_a_worker_must_not_say(far: FarEnd, said: bytes, pieces: int) -> No
         far.say_raw(said[at : at + step])
     assert far.told.names().count("broken") == 1
     assert far.why.startswith("it sent garbage")
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        {"status": "200"},
+        {"status": [200]},
+        {"status": 101},
+        {"headers": None},
+        {"headers": 5},
+        {"headers": [["a"]]},
+        {"headers": [[1, 2, 3]]},
+        {"headers": [[[1], 2]]},
+        {"headers": [["a", "b\r\nc: d"]]},
+        {"headers": [["a", "\u20ac"]]},
+    ],
+)
+@pytest.mark.parametrize("end", [True, False])
+def test_a_head_that_is_none(far: FarEnd, head: dict[str, Any], *, end: bool) -> None:
+    """The client gets 502, with nothing of the head, and the worker serves on."""
+    exchange = far.assign()
+    far.say("RESPONSE", id=1, end=end, **{**OK, **head})
+    if not end:
+        far.say("BODY", id=1, end=True)
+    assert exchange.status == 502
+    assert b"c: d" not in client_of(exchange).written
+    assert far.told.names() == ["finished"]
 
 
 @pytest.mark.parametrize(
