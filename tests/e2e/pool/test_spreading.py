@@ -54,9 +54,8 @@ def runtime(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Runtime]:
             manifest = {"ttl": 600, "timeout": 10, "idleTimeout": 10, **manifest}
             write_app(apps / f"{kind}-{name}", {"app.py": source}, **manifest)
 
-        app("two", workers=2)
+        app("two", workers=2, timeout=4, idleTimeout=4)
         app("waits", workers=2)
-        app("goes", workers=2, timeout=4, idleTimeout=4)
         app("one")
         app("auto", workers="auto")
     with running(apps, env={"RUNTIME_POOL_SIZE": "50"}) as served:
@@ -88,52 +87,44 @@ def load(runtime: Runtime, path: str, clients: int = 6) -> Iterator[Counter[str]
 
 @KINDS
 def test_an_app_that_computes_uses_its_workers(runtime: Runtime, kind: str) -> None:
-    """Both workers answer about as much, though one could hold all requests."""
-    with load(runtime, f"/{kind}-two/compute") as answered:
+    """Both workers answer about as much, though one could hold all requests. The second one ends
+    after idleTimeout when it is not needed any more, even if the app still has requests that
+    wait."""
+    app = f"{kind}-two"
+    with load(runtime, f"/{app}/compute") as answered:
         wait_until(lambda: len(answered) == 2, 20, "a second worker")
         answered.clear()
-        wait_until(lambda: answered.total() > 100, 20, "100 answers")
+        wait_until(lambda: answered.total() > 60, 20, "60 answers")
         assert min(answered.values()) > 0.2 * answered.total()
         wait_until(
-            lambda: all(each["busy"] > 0.2 for each in workers_of(runtime, f"{kind}-two")),
+            lambda: all(each["busy"] > 0.2 for each in workers_of(runtime, app)),
             what="reports of their load",
         )
-        assert len(workers_of(runtime, f"{kind}-two")) == 2
+        assert len(workers_of(runtime, app)) == 2
+    with load(runtime, f"/{app}/wait", clients=1):
+        wait_until(lambda: len(workers_of(runtime, app)) == 1, 20, "one worker")
+    wait_until(lambda: workers_of(runtime, app) == [], 20, "none")
 
 
 @KINDS
 def test_an_app_that_waits_keeps_one_worker(runtime: Runtime, kind: str) -> None:
     """As many requests at once, but none needs the processor: one worker serves all."""
     with load(runtime, f"/{kind}-waits/wait") as answered:
-        wait_until(lambda: answered.total() > 100, 20, "100 answers")
+        wait_until(lambda: answered.total() > 60, 20, "60 answers")
     assert len(answered) == 1
 
 
-@KINDS
-def test_an_app_of_one_worker_stays_one(runtime: Runtime, kind: str) -> None:
+def test_an_app_of_one_worker_stays_one(runtime: Runtime) -> None:
     """`workers: 1` is the default, and state in memory is in one place."""
-    with load(runtime, f"/{kind}-one/compute") as answered:
+    with load(runtime, "/sync-one/compute") as answered:
         wait_until(lambda: answered.total() > 100, 20, "100 answers")
     assert len(answered) == 1
 
 
-@KINDS
-def test_what_is_not_needed_any_more_goes(runtime: Runtime, kind: str) -> None:
-    """The second worker ends after idleTimeout, even if the app still has requests that wait."""
-    app = f"{kind}-goes"
-    with load(runtime, f"/{app}/compute") as answered:
-        wait_until(lambda: len(answered) == 2, 20, "a second worker")
-    with load(runtime, f"/{app}/wait", clients=2):
-        wait_until(lambda: len(workers_of(runtime, app, status="ending")) == 0, 20)
-        wait_until(lambda: len(workers_of(runtime, app)) == 1, 20, "one worker")
-    wait_until(lambda: workers_of(runtime, app) == [], 20, "none")
-
-
-@KINDS
-def test_auto_is_one_for_each_core(runtime: Runtime, kind: str) -> None:
+def test_auto_is_one_for_each_core(runtime: Runtime) -> None:
     """`workers: auto`: at most as many as this machine has cores."""
     cores = len(os.sched_getaffinity(0))
     wanted = min(2, cores)
-    with load(runtime, f"/{kind}-auto/compute", clients=4 * cores) as answered:
+    with load(runtime, "/sync-auto/compute", clients=4 * cores) as answered:
         wait_until(lambda: len(answered) >= wanted, 20, "the workers")
     assert len(answered) <= cores

@@ -5,13 +5,15 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import pytest
 
-from tests.support.client import Answer, fetch, workers_of
+from tests.support.client import Answer, fetch
 from tests.support.harness import PACKAGES, Runtime, running, wait_until, write_app
 
 EVENT = "worker.stacks"
+LATE_S = 1.5
 
 # What a handler does for longer than its timeout, and what its stack must show.
 DEEDS = {
@@ -90,16 +92,19 @@ PATHS = [
 @pytest.fixture(scope="module")
 def runtime(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Runtime]:
     apps = tmp_path_factory.mktemp("apps")
-    late = {"timeout": 6}  # all are late at once, on a machine that may be slow to start them
+    late: dict[str, Any] = {"timeout": LATE_S}
+    ready = {**late, "ttl": 60, "prewarm": 1}  # else a slow start would make them late
     for name, deed in DEEDS.items():
-        write_app(apps / name, {"app.py": APP.replace("DEED", deed)}, **late)
+        write_app(apps / name, {"app.py": APP.replace("DEED", deed)}, **ready)
     for name in ("waits", "blocks", "stubborn"):
-        write_app(apps / name, {"app.py": ASYNC.replace("DEED", name)}, **late)
-    write_app(apps / "threads", {"app.py": TWO_THREADS}, ttl=60, prewarm=1, **late)
-    write_app(apps / "stopped", {"app.py": STOPPED}, **late)
+        write_app(apps / name, {"app.py": ASYNC.replace("DEED", name)}, **ready)
+    write_app(apps / "threads", {"app.py": TWO_THREADS}, **ready)
+    write_app(apps / "stopped", {"app.py": STOPPED}, **ready)
     write_app(apps / "loads", {"app.py": LOADS}, **late)
-    with running(apps, env={"RUNTIME_EPHEMERAL_CONCURRENCY": "20", **PACKAGES}) as started:
-        wait_until(lambda: workers_of(started, "threads", status="idle"), what="the prewarmed")
+    with running(apps, env={"RUNTIME_POOL_SIZE": "20", **PACKAGES}) as started:
+        names = {*DEEDS, "waits", "blocks", "stubborn", "threads", "stopped"}
+        for name in names:
+            started.wait_for_record("worker.ready", app=name)
         yield started
 
 
@@ -120,7 +125,7 @@ def test_stacks_of_a_late_request(runtime: Runtime, answers: dict[str, Answer], 
     assert record["request_id"] == answer.headers["x-request-id"]
     assert (record["method"], record["level"]) == ("GET", "warn")
     assert record["path"].endswith("/here")
-    assert 6 <= record["seconds"] < 20
+    assert LATE_S <= record["seconds"] < 20
 
 
 def test_all_threads(runtime: Runtime, answers: dict[str, Answer]) -> None:
