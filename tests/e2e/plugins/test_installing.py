@@ -94,7 +94,7 @@ def traffic(runtime: Runtime, path: str) -> Iterator[list[bytes]]:
     done, answers, failed = threading.Event(), list[bytes](), list[Answer]()
 
     def ask() -> None:
-        while not done.is_set():
+        while not done.wait(0.02):
             answer = fetch(runtime, path)
             answers.append(answer.body)
             if answer.status != 200:

@@ -187,7 +187,7 @@ def test_page(runtime: Runtime) -> None:
 # Its life
 
 
-def test_reload_while_calls_pass(tmp_path: Path) -> None:
+def test_reload_while_calls_pass(runtime: Runtime) -> None:
     """Callers wait while the old process ends and the new one starts; no call is lost."""
     source = """
     failed, made = [], []
@@ -198,6 +198,7 @@ def test_reload_while_calls_pass(tmp_path: Path) -> None:
                     return
                 kv.atomic().sum(("count",), 1).commit()
                 made.append(1)
+                time.sleep(0.005)
             except ServiceError as exc:
                 failed.append([exc.code, str(exc)])
                 return
@@ -206,22 +207,21 @@ def test_reload_while_calls_pass(tmp_path: Path) -> None:
     [thread.join() for thread in threads]
     result = [failed, len(made), kv.get(("count",))]
     """
-    with with_keyval(tmp_path) as runtime:
-        run(runtime, "kv.set(('count',), 0)")
-        found: list[Any] = []
-        thread = threading.Thread(target=lambda: found.append(run(runtime, source)))
-        thread.start()
-        for _ in range(2):
-            before = counted(runtime)
-            wait_until(lambda b=before: counted(runtime) > b, 20, "calls pass")
-            generations = serving(runtime)
-            assert post(runtime, "/api/plugins/keyval/reload").status == 202
-            wait_until(lambda g=generations: serving(runtime) > g, 20, "it is reloaded")
-        assert api(runtime, "PUT", "entry", b"1", space="app:shop", key='["stop"]').status == 200
-        thread.join()
-        [[failed, made, count]] = found
-        assert failed == []
-        assert made == count > 0
+    run(runtime, "kv.set(('count',), 0)")
+    found: list[Any] = []
+    thread = threading.Thread(target=lambda: found.append(run(runtime, source)))
+    thread.start()
+    for _ in range(2):
+        before = counted(runtime)
+        wait_until(lambda b=before: counted(runtime) > b, 20, "calls pass")
+        generations = serving(runtime)
+        assert post(runtime, "/api/plugins/keyval/reload").status == 202
+        wait_until(lambda g=generations: serving(runtime) > g, 20, "it is reloaded")
+    assert api(runtime, "PUT", "entry", b"1", space="app:shop", key='["stop"]').status == 200
+    thread.join()
+    [[failed, made, count]] = found
+    assert failed == []
+    assert made == count > 0
 
 
 def counted(runtime: Runtime) -> int:
@@ -235,7 +235,7 @@ def serving(runtime: Runtime) -> int:
     return sum(each["event"] == "plugin.serving" for each in runtime.records)
 
 
-def test_reload_while_somebody_waits(tmp_path: Path) -> None:
+def test_reload_while_somebody_waits(runtime: Runtime) -> None:
     """A watch continues after a reload and says that it may have missed something."""
     source = """
     result = []
@@ -247,33 +247,31 @@ def test_reload_while_somebody_waits(tmp_path: Path) -> None:
     result.append(next(watch).value)
     watch.close()
     """
-    with with_keyval(tmp_path) as runtime:
-        found: list[Any] = []
-        thread = threading.Thread(target=lambda: found.append(run(runtime, source)))
-        thread.start()
-        wait_until(lambda: run_begun(runtime), 20, "it watches")
-        assert post(runtime, "/api/plugins/keyval/reload").status == 202
-        thread.join()
-        assert found == [[None, None, 7]]
+    found: list[Any] = []
+    thread = threading.Thread(target=lambda: found.append(run(runtime, source)))
+    thread.start()
+    wait_until(lambda: run_begun(runtime), 20, "it watches")
+    assert post(runtime, "/api/plugins/keyval/reload").status == 202
+    thread.join()
+    assert found == [[None, None, 7]]
 
 
 def run_begun(runtime: Runtime) -> bool:
     return api(runtime, "GET", "entry", space="app:shop", key='["begun"]').status == 200
 
 
-def test_killed(tmp_path: Path) -> None:
+def test_killed(runtime: Runtime) -> None:
     """What was written before a SIGKILL is there when the plugin runs again."""
-    with with_keyval(tmp_path) as runtime:
-        run(runtime, "kv.set(('a',), 1)")
-        (worker,) = workers_of(runtime, "plugin:keyval")
-        os.kill(worker["pid"], signal.SIGKILL)
-        source = """
-        try:
-            result = kv.get(("a",))
-        except ServiceError as exc:
-            result = exc.code
-        """
-        wait_until(lambda: run(runtime, source) == 1, 20, "it serves again")
+    run(runtime, "kv.set(('a',), 1)")
+    (worker,) = workers_of(runtime, "plugin:keyval")
+    os.kill(worker["pid"], signal.SIGKILL)
+    source = """
+    try:
+        result = kv.get(("a",))
+    except ServiceError as exc:
+        result = exc.code
+    """
+    wait_until(lambda: run(runtime, source) == 1, 20, "it serves again")
 
 
 def test_options(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -70,62 +71,82 @@ def test_who_cannot_start_is_told_of(tmp_path: Path) -> None:
         assert "round -> trip -> round" in why("trip")
 
 
-def test_it_is_told_who_it_is(tmp_path: Path) -> None:
+# Plugins that need none of the others
+
+KV = """
+from buntime.plugin import exposed
+class Kv:
+    @exposed
+    def get(self, key): return key
+services = {"kv": Kv()}
+def on_request(request): pass
+"""
+
+
+@pytest.fixture(scope="module")
+def quiet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Runtime]:
+    folder = tmp_path_factory.mktemp("quiet")
+
+    def plugin(name: str, source: str | None, **manifest: object) -> Path:
+        return write_plugin(folder / "plugins", name, source, **manifest)
+
+    plugin("@acme/kv", KV, version="1.2.3", provides=["kv"], base="/kv")
+    plugin("promises", "", provides=["promised"])
+    for name in ("one", "two"):
+        source = f"from buntime import Response\ndef fetch(request): return Response('{name}')"
+        plugin(name, source, base="/x", visibility="public")
+    page: dict[str, object] = {"entrypoint": "index.html", "visibility": "public"}
+    hints = plugin("hints", None, base="/hints", **page)
+    (hints / "index.html").write_text("<h1>hints</h1>", "utf-8")
+    (hints / "tool.py").write_text("secret = 1", "utf-8")
+    source = "from buntime import Response\ndef fetch(request): return Response('awake')"
+    plugin("nap", source, base="/nap", start="lazy", visibility="public")
+    with plugged(folder) as runtime:
+        yield runtime
+
+
+def test_it_is_told_who_it_is(quiet: Runtime) -> None:
     """Operators see the hooks and services of READY, the process and the generation."""
-    source = """
-        from buntime.plugin import exposed
-        class Kv:
-            @exposed
-            def get(self, key): return key
-        services = {"kv": Kv()}
-        def on_request(request): pass
-    """
-    write_plugin(
-        tmp_path / "plugins", "@acme/kv", source, version="1.2.3", provides=["kv"], base="/kv"
-    )
-    with plugged(tmp_path) as runtime:
-        told = wait_for_state(runtime, "@acme/kv", "serving")
-        assert told["pid"] in runtime.children()
+    told = wait_for_state(quiet, "@acme/kv", "serving")
+    assert told["pid"] in quiet.children()
     assert (told["version"], told["base"], told["why"]) == ("1.2.3", "/kv", None)
     assert (told["hooks"], told["services"]) == (["on_request"], {"kv": ["get"]})
     assert told["generation"] >= 1
 
 
-def test_what_it_promises_it_must_have(tmp_path: Path) -> None:
+def test_what_it_promises_it_must_have(quiet: Runtime) -> None:
     """A plugin whose code lacks a service of its manifest does not serve."""
-    write_plugin(tmp_path / "plugins", "kv", "", provides=["kv"])
-    with plugged(tmp_path) as runtime:
-        told = wait_for_state(runtime, "kv", "failed")
-        assert "provides kv, which is not among the services of its code" in told["why"]
+    told = wait_for_state(quiet, "promises", "failed")
+    assert "provides promised, which is not among the services of its code" in told["why"]
 
 
-def test_two_of_one_base(tmp_path: Path) -> None:
+def test_two_of_one_base(quiet: Runtime) -> None:
     """Of two plugins with one base the first by name serves, and the other says why it does not."""
-    for name in ("one", "two"):
-        source = f"from buntime import Response\ndef fetch(request): return Response('{name}')"
-        write_plugin(tmp_path / "plugins", name, source, base="/x", visibility="public")
-    with plugged(tmp_path) as runtime:
-        wait_for_state(runtime, "one", "serving")
-        assert wait_for_state(runtime, "two", "left out")["why"] == (
-            "has the base /x, which one has already"
-        )
-        assert fetch(runtime, "/x/").body == b"one"
+    wait_for_state(quiet, "one", "serving")
+    assert wait_for_state(quiet, "two", "left out")["why"] == (
+        "has the base /x, which one has already"
+    )
+    assert fetch(quiet, "/x/").body == b"one"
 
 
-def test_a_page_alone_has_no_process(tmp_path: Path) -> None:
+def test_a_page_alone_has_no_process(quiet: Runtime) -> None:
     """A plugin that is only a page is served without a process; its manifest is not served."""
-    folder = write_plugin(
-        tmp_path / "plugins", "hints", None, base="/hints", entrypoint="index.html",
-        visibility="public",
-    )  # fmt: skip
-    (folder / "index.html").write_text("<h1>hints</h1>", "utf-8")
-    (folder / "tool.py").write_text("secret = 1", "utf-8")
-    with plugged(tmp_path) as runtime:
-        told = wait_for_state(runtime, "hints", "serving")
-        assert (told["pid"], told["generation"]) == (None, None)
-        assert b"<h1>hints</h1>" in fetch(runtime, "/hints/").body
-        for name in ("tool.py", "buntime.yaml"):
-            assert b"secret" not in fetch(runtime, f"/hints/{name}").body
+    told = wait_for_state(quiet, "hints", "serving")
+    assert (told["pid"], told["generation"]) == (None, None)
+    assert b"<h1>hints</h1>" in fetch(quiet, "/hints/").body
+    for name in ("tool.py", "buntime.yaml"):
+        assert b"secret" not in fetch(quiet, f"/hints/{name}").body
+
+
+def test_lazy_ones_wait_for_a_request(quiet: Runtime) -> None:
+    """A plugin with `start: lazy` has no process until the first request at its base."""
+    wait_for_state(quiet, "nap", "asleep")
+    assert workers_of(quiet, "plugin:nap") == []
+    assert fetch(quiet, "/nap/").body == b"awake"
+    wait_for_state(quiet, "nap", "serving")
+
+
+# Plugins that fail
 
 
 @pytest.mark.parametrize("source", ["", "import time\ndef on_init(): time.sleep(60)"])
@@ -192,24 +213,24 @@ def test_the_back_off_grows(tmp_path: Path) -> None:
             assert died["retry_s"] == 2 ** (deaths - 1)
 
 
-def test_thirty_in_a_full_pool(tmp_path: Path) -> None:
-    """Thirty small plugins serve beside a pool of one, started in their order; apps take turns in
+def test_many_in_a_full_pool(tmp_path: Path) -> None:
+    """Many small plugins serve beside a pool of one, started in their order; apps take turns in
     the pool, and no plugin ends for an app."""
-    for number in range(30):
+    for number in range(12):
         needs = {"dependencies": [f"p{number - 1}"]} if number % 3 else {}
         write_plugin(tmp_path / "plugins", f"p{number}", "", **needs)
     write_app(tmp_path / "apps" / "other", {"app.py": APP}, ttl=600)
     with plugged(tmp_path, RUNTIME_POOL_SIZE="1") as runtime:
-        for number in range(30):
-            wait_for_state(runtime, f"p{number}", "serving")
+        for number in range(12):
+            runtime.wait_for_record("plugin.serving", plugin=f"p{number}")
         pids = pids_of(runtime)
         for app in ("hello", "other", "hello"):
             assert fetch(runtime, f"/{app}/").body == b"hello"
         assert pids_of(runtime) == pids
-        assert len(pids & set(runtime.children())) == 30
+        assert len(pids & set(runtime.children())) == 12
         assert max(map(private_bytes, pids)) < 16 << 20
     serving = [each["plugin"] for each in runtime.records if each["event"] == "plugin.serving"]
-    for number in range(30):
+    for number in range(12):
         if number % 3:
             assert serving.index(f"p{number - 1}") < serving.index(f"p{number}")
 
@@ -223,16 +244,3 @@ def private_bytes(pid: int) -> int:
     """The memory of a process that it shares with no other."""
     rows = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
     return sum(int(row.split()[1]) << 10 for row in rows if row.startswith("Private_"))
-
-
-def test_lazy_ones_wait_for_a_request(tmp_path: Path) -> None:
-    """A plugin with `start: lazy` has no process until the first request at its base."""
-    source = "from buntime import Response\ndef fetch(request): return Response('awake')"
-    write_plugin(
-        tmp_path / "plugins", "nap", source, base="/nap", start="lazy", visibility="public"
-    )
-    with plugged(tmp_path) as runtime:
-        wait_for_state(runtime, "nap", "asleep")
-        assert workers_of(runtime, "plugin:nap") == []
-        assert fetch(runtime, "/nap/").body == b"awake"
-        wait_for_state(runtime, "nap", "serving")

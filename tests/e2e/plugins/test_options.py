@@ -128,14 +128,14 @@ def test_no_request_is_lost(operator: PluginOperator) -> None:
     runtime, answers, is_over = operator.runtime, [], threading.Event()
 
     def ask() -> None:
-        while not is_over.is_set():
+        while not is_over.wait(0.01):
             answers.append(fetch(runtime, "/beside/").status)
 
     threads = [threading.Thread(target=ask) for _ in range(3)]
     for thread in threads:
         thread.start()
     try:
-        for number in range(1, 4):
+        for number in range(1, 3):
             operator.run("options", "beside", f"days={number}")
             operator.run("options", "beside", "mode=broken", code=1)
     finally:

@@ -22,6 +22,7 @@ from tests.support.pluginfolders import (
     write_plugin,
 )
 
+PAUSE_S = 0.02  # between two requests of a client
 # Takes a moment to start, during which all requests and calls have to wait.
 ALL = """
 import os, time
@@ -71,7 +72,7 @@ class Traffic:
     def __init__(self, runtime: Runtime) -> None:
         self.answers: Counter[str] = Counter()
         self._runtime = runtime
-        self._is_over = False
+        self._is_over = threading.Event()
         self._threads = [
             threading.Thread(target=self._ask, args=(path,)) for path in ["/shop/", "/kv/"] * 3
         ]
@@ -82,7 +83,7 @@ class Traffic:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._is_over = True
+        self._is_over.set()
         for thread in self._threads:
             thread.join()
 
@@ -91,7 +92,7 @@ class Traffic:
         wait_until(lambda: self.answers[text] > 0, 20, text)
 
     def _ask(self, path: str) -> None:
-        while not self._is_over:
+        while not self._is_over.wait(PAUSE_S):
             answer = fetch(self._runtime, path)
             is_seen = path == "/kv/" or answer.headers["x-seen"] is not None
             self.answers[f"{answer.status} {is_seen} {answer.body.decode()}"] += 1
@@ -148,7 +149,7 @@ def test_nothing_is_lost_by_a_switch(tmp_path: Path) -> None:
         is_over = threading.Event()
 
         def ask() -> None:
-            while not is_over.is_set():
+            while not is_over.wait(PAUSE_S):
                 answer = fetch(runtime, "/hello/")
                 answers[answer.status, answer.body] += 1
 
