@@ -50,4 +50,6 @@ def is_within(path: str, folder: str) -> bool:
 
 def _plain(place: str) -> str:
     """`r"/my\\040disk"` -> "/my disk"."""
+    if "\\" not in place:
+        return place
     return re.sub(r"\\([0-7]{3})", lambda match: chr(int(match[1], 8)), place)

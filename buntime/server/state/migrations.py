@@ -1,8 +1,8 @@
 """The tables of state.db, as a script for each step from an empty file to what there is now.
 
 A script's position is its number: a file with `PRAGMA user_version` 3 has had the first three. A
-released script is never changed; changes to existing tables are new scripts at the end. A script
-runs in one transaction together with the change of the number, so it begins none itself.
+released script is never changed; changes to existing tables are new scripts at the end. Those that
+a file lacks run in one transaction together with the change of the number, so none begins one.
 """
 
 SCRIPTS = (

@@ -191,13 +191,14 @@ def _check(connection: "Connection", path: str, within_s: float) -> None:
 
 
 def _migrate(connection: "Connection") -> None:
-    done = _number(connection, "user_version")
-    for number, script in enumerate(SCRIPTS[done:], done + 1):
-        # executescript commits an open transaction before it begins, so the script has its own.
+    """All steps in one transaction: each takes the disk as long as the first."""
+    scripts = SCRIPTS[_number(connection, "user_version") :]
+    if scripts:
+        # executescript commits an open transaction before it begins, so the scripts have their own.
         connection.executescript(
-            f"BEGIN IMMEDIATE; {script}\n;"
+            "BEGIN IMMEDIATE; " + "\n;".join(scripts) + "\n;"
             f"INSERT OR REPLACE INTO about VALUES ('written_by', '{__version__}');"
-            f"PRAGMA application_id={_APPLICATION_ID}; PRAGMA user_version={number}; COMMIT;"
+            f"PRAGMA application_id={_APPLICATION_ID}; PRAGMA user_version={len(SCRIPTS)}; COMMIT;"
         )
 
 

@@ -15,6 +15,7 @@ import pytest
 
 from buntime.core.errors import ServerFault, StateFault
 from buntime.server.state.migrations import SCRIPTS
+from buntime.server.state.statefile import open_file
 from tests.support.harness import ROOT
 from tests.support.statesubject import Subject
 
@@ -86,6 +87,20 @@ def test_nothing_half(start: Start) -> None:
     assert type(subject.sql("INSERT INTO t VALUES (1)")) is sqlite3.IntegrityError
     assert subject.sql("SELECT * FROM t") == [(1,)]
     assert (subject.db.trouble, subject.told) == ("", [])
+
+
+def test_a_new_one_is_made_at_once(folder: Path) -> None:
+    """All tables come in one transaction: each costs a start some milliseconds of the disk."""
+    folder.mkdir(mode=0o711)
+    connection = open_file(str(folder / "state.db"), has_log=True)
+    log = (folder / "state.db-wal").read_bytes()
+    page_bytes = int.from_bytes(log[8:12], "big")
+    frames = range(32, len(log), 24 + page_bytes)
+    commits = [at for at in frames if int.from_bytes(log[at + 4 : at + 8], "big")]
+    assert len(frames) > 1
+    assert len(commits) == 1
+    assert connection.execute("PRAGMA user_version").fetchone() == (len(SCRIPTS),)
+    connection.close()
 
 
 def test_a_newer_one_is_refused(start: Start, folder: Path) -> None:
