@@ -12,4 +12,4 @@ _BLOCK_BYTES = 1024 * 1024  # larger than any buffer here; twice as much is kept
 
 def keep_freed_memory() -> None:
     """Make blocks of up to 1 MiB come from the heap, and the heap keep up to 2 MiB."""
-    bytearray(_BLOCK_BYTES)  # freed at once, and never touched
+    bytes(_BLOCK_BYTES)  # freed at once, and never touched; a bytearray would be filled
