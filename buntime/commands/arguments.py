@@ -76,6 +76,7 @@ class Parser(argparse.ArgumentParser):
         `has_version` is False if `--version` is the command's own flag, with a value.
         """
         self._examples = examples
+        self._is_waiting = False  # are the flags of settings still to be declared?
         super().__init__(
             prog="buntime",
             usage=usage,
@@ -121,6 +122,7 @@ class Parser(argparse.ArgumentParser):
         self.add_argument("--json", action="store_true", help="print the API's answer as JSON")
 
     def format_help(self) -> str:
+        self._declare_settings()
         text = super().format_help()
         if not self._examples:
             return text
@@ -128,11 +130,37 @@ class Parser(argparse.ArgumentParser):
         return "\n".join([text.rstrip(), "", title, *(f"  {each}" for each in self._examples), ""])
 
     def add_settings(self) -> None:
-        """All flags of settings, in groups."""
-        for title, settings in GROUPS:
-            group = self.add_argument_group(title)
-            for setting in settings:
-                _add_setting(group, setting)
+        """All flags of settings, in groups, after whatever else there is.
+
+        Declaring seventy takes as long as all else that is done with a line, so it is done when
+        somebody asks for them; see `declare`.
+        """
+        self._is_waiting = True
+
+    def declare(self, line: Sequence[str]) -> None:
+        """Declare what parsing this line takes: of the flags of settings only those in it, if
+        all its flags are known."""
+        if not self._is_waiting:
+            return
+        flags = {word.partition("=")[0] for word in line if word.startswith("-")}
+        others = flags - {flag for action in self._actions for flag in action.option_strings}
+        named = [setting for setting in SETTINGS if setting.flag in others]
+        if len(named) < len(others):
+            self._declare_settings()
+            return
+        self._is_waiting = False
+        self.set_defaults(**{each.field: None for each in SETTINGS if _is_flag(each)})
+        group = self.add_argument_group()
+        for setting in named:
+            _add_setting(group, setting)
+
+    def _declare_settings(self) -> None:
+        if self._is_waiting:
+            self._is_waiting = False
+            for title, settings in GROUPS:
+                group = self.add_argument_group(title)
+                for setting in settings:
+                    _add_setting(group, setting)
 
     def flags(self) -> list[str]:
         """All flags, in the order of the help."""
@@ -140,15 +168,20 @@ class Parser(argparse.ArgumentParser):
 
     def actions(self) -> list[argparse.Action]:
         """The declared flags and words."""
+        self._declare_settings()
         return list(self._actions)
 
 
 def parse(name: str, parser: Parser, argv: Sequence[str]) -> Command:
-    """The command `name` with the flags and words of `argv`; or "help" for it, or "version"."""
+    """The command `name` with the flags and words of `argv`; or "help" for it, or "version".
+
+    The parser is of no use afterwards.
+    """
     # argparse leaves words between flags among the unknown ones, and Python versions differ in how
     # they treat "--": both are handled here.
     argv = list(argv)
     end = argv.index("--") if "--" in argv else len(argv)
+    parser.declare(argv[:end])
     known, unknown = parser.parse_known_args(argv[:end])
     for word in unknown:
         if word.startswith("-"):
@@ -188,11 +221,15 @@ def one_word(command: Command, what: str) -> str:
     return command.words[0]
 
 
+def _is_flag(setting: Setting) -> bool:
+    return setting.flag is not None and setting.flag.startswith("--")
+
+
 def _add_setting(group: argparse._ArgumentGroup, setting: Setting) -> None:
     meaning, word = setting.meaning.replace("`", "").replace("%", "%%"), setting.kind.word
     if setting.flag is None:
         group.description = f"{setting.variable}: {meaning}"
-    elif setting.flag.startswith("--"):
+    elif _is_flag(setting):
         group.add_argument(
             setting.flag,
             dest=setting.field,

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from buntime import __version__
 from buntime.commands import serve
-from buntime.commands.arguments import Command
+from buntime.commands.arguments import Command, Parser, parse
 from buntime.commands.cli import COMMANDS, main, parse_command
 from buntime.core.errors import UsageError
 from buntime.core.settings.load import SETTINGS, Settings
@@ -97,6 +97,26 @@ def test_faulty_lines(line: str, message: str) -> None:
     with pytest.raises(UsageError) as caught:
         command(line)
     assert str(caught.value) == message
+
+
+FLAGS = [each.flag for each in SETTINGS if each.flag]
+WORDS = [*FLAGS, *(f"{flag}=x" for flag in FLAGS), *["x", "-1", "--", "-", "-h", "-V", "--colour"]]
+
+
+@given(st.lists(st.sampled_from(WORDS) | st.just("x"), max_size=5))
+def test_flags_that_are_declared_late(line: list[str]) -> None:
+    """A line means the same, or has the same fault, whether all flags were declared before or only
+    those in it."""
+
+    def told(parser: Parser) -> Command | str:
+        try:
+            return parse("serve", parser, line)
+        except UsageError as exc:
+            return str(exc)
+
+    whole = serve.parser()
+    assert whole.flags()  # this declares them
+    assert told(serve.parser()) == told(whole)
 
 
 def test_every_flag() -> None:

@@ -176,8 +176,9 @@ def _refusing_variables() -> Iterator[None]:
 
 
 def _compile_patterns() -> None:
-    """Compile the `regex` patterns that each runtime would compile; the cache of `re` keeps
-    them."""
+    """Compile the patterns that each runtime would compile, ours and those of argparse; the cache
+    of `re` keeps them."""
+    importlib.import_module("buntime.commands.cli").parse_command(["--port", "0", "apps"])
     kind = type(importlib.import_module("buntime.core.values.regex").regex(""))
     for module in tuple(sys.modules.values()):
         for value in tuple(vars(module).values()):
