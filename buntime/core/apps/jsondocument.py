@@ -2,22 +2,23 @@
 
 Not supported are escapes, exponents, whitespace other than spaces and line ends, and anything that
 either format refuses. Callers use YAML's own reader for these.
+
+The keys that come with a line are read here, and the values below them by the standard library.
 """
 
 import re
 from collections.abc import Iterator
-from typing import Any
+from json import JSONDecoder
+from typing import Any, NoReturn
 
 from buntime.core.apps.entry import Entry
 from buntime.core.values.regex import regex
 
 _DEPTH_MAX = 8
 _KEY_MAX_CHARS = 500  # YAML accepts no key that is much longer
-_TOKEN = regex(
-    r'[ \n]*(?:"([^"\\\n]*)"|([{}\[\],:])|(-?[0-9]+(?:\.[0-9]+)?|true|false|null)(?![\w.+-]))'
-)
+_TOKEN = regex(r'[ \n]*(?:"([^"\n]*)"|([{},:]))')
+_SPACE = regex(r"[ \n]*")
 _DIGITS_MAX = 17  # numbers up to this length are the same in both
-_WORDS = {"true": True, "false": False, "null": None}
 
 
 class NotPlain(Exception):
@@ -28,7 +29,7 @@ def read_json(text: str, levels: int) -> dict[str, Any]:
     """`'{"a": 1}'` -> `{"a": Entry(1, 1)}`: in the first `levels` of mappings each value is an
     entry, with the line of its key. Raises NotPlain.
     """
-    if not text.replace("\n", "").isprintable():
+    if "\\" in text or not text.replace("\n", "").isprintable():
         raise NotPlain
     reader = _Reader(text)
     if reader.take() != "{":
@@ -48,7 +49,7 @@ class _Reader:
         self.at = 0
 
     def take(self) -> str:
-        """The next punctuation mark; "" for a string or a word, which is then in `_found`."""
+        """The next punctuation mark; "" for a string, which is then in `_found`."""
         self._found = _TOKEN.match(self._text, self.at)
         if self._found is None:
             raise NotPlain
@@ -57,47 +58,74 @@ class _Reader:
 
     def mapping(self, levels: int, *, depth: int) -> dict[str, Any]:
         made: dict[str, Any] = {}
-        for mark in self._items("}", depth):
+        for mark in self._items(depth):
             key = self._found[1] if self._found is not None else None
             if mark or key is None or key in made or len(key) > _KEY_MAX_CHARS:
                 raise NotPlain
             line = self._text.count("\n", 0, self.at) + 1
             if self.take() != ":":
                 raise NotPlain
-            value = self._value(self.take(), levels - 1, depth)
+            value = self._value(levels - 1, depth)
             made[key] = Entry(value, line) if levels > 0 else value
         return made
 
-    def _items(self, end: str, depth: int) -> Iterator[str]:
-        """The first mark of each item, up to the mark that ends them all."""
+    def _items(self, depth: int) -> Iterator[str]:
+        """The first mark of each item, up to the brace that ends them all."""
         if depth > _DEPTH_MAX:
             raise NotPlain
         mark = self.take()
-        while mark != end:
+        while mark != "}":
             yield mark
             mark = self.take()
             if mark == ",":
                 mark = self.take()
-                if mark == end:
+                if mark == "}":
                     raise NotPlain
-            elif mark != end:
+            elif mark != "}":
                 raise NotPlain
 
-    def _value(self, mark: str, levels: int, depth: int) -> Any:
-        if mark == "{":
+    def _value(self, levels: int, depth: int) -> Any:
+        space = _SPACE.match(self._text, self.at)
+        self.at = space.end() if space is not None else self.at
+        if levels > 0 and self._text.startswith("{", self.at):
+            self.take()
             return self.mapping(levels, depth=depth + 1)
-        if mark == "[":
-            return [self._value(each, 0, depth + 1) for each in self._items("]", depth + 1)]
-        if mark or self._found is None:
+        try:
+            value, self.at = _DECODER.raw_decode(self._text, self.at)
+        except (ValueError, RecursionError):
+            raise NotPlain from None
+        if not _is_shallow(value, _DEPTH_MAX - depth):
             raise NotPlain
-        text, _, word = self._found.groups()
-        return text if text is not None else _scalar(word)
+        return value
 
 
-def _scalar(word: str) -> object:
-    if word in _WORDS:
-        return _WORDS[word]
+def _is_shallow(value: object, most: int) -> bool:
+    """Whether no more than so many mappings and lists are within each other."""
+    if isinstance(value, dict):
+        value = [*value.values()]
+    return not isinstance(value, list) or (
+        most > 0 and all(_is_shallow(each, most - 1) for each in value)
+    )
+
+
+def _mapping(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    made = dict(pairs)
+    if len(made) < len(pairs) or any(len(key) > _KEY_MAX_CHARS for key in made):
+        raise NotPlain
+    return made
+
+
+def _number(word: str) -> int | float:
     whole, _, part = word.removeprefix("-").partition(".")
-    if (whole != "0" and whole.startswith("0")) or len(whole + part) > _DIGITS_MAX:
+    if len(whole + part) > _DIGITS_MAX or not (whole + part).isdecimal():
         raise NotPlain
     return float(word) if part else int(word)
+
+
+def _refuse(_: str) -> NoReturn:
+    raise NotPlain
+
+
+_DECODER = JSONDecoder(
+    object_pairs_hook=_mapping, parse_float=_number, parse_int=_number, parse_constant=_refuse
+)

@@ -6,6 +6,7 @@ A value of the wrong kind, an unknown key or a contradiction is an error: no mis
 import math
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import field, replace
+from functools import lru_cache
 from typing import Any, Literal
 
 from buntime.core.apps.credentials import withheld
@@ -172,6 +173,7 @@ def manifest_from(
     return _bounded(manifest, given, path, body_max)
 
 
+@lru_cache(maxsize=2)  # each manifest that is read begins with it
 def default_manifest(body_default: int) -> Manifest:
     """The manifest of an app without one. `body_default` is the runtime's, in bytes."""
     values: dict[str, Any]

@@ -7,6 +7,7 @@ key or a contradiction is an error that names file, key, value and what to do.
 import math
 from collections.abc import Mapping
 from dataclasses import field, replace
+from functools import lru_cache
 from typing import Any, Literal
 
 from buntime.core.apps.app import is_servable
@@ -138,6 +139,7 @@ _DEFAULTS: dict[str, Any] = {
 }
 
 
+@lru_cache(maxsize=2)
 def _default_app(body_default: int) -> Manifest:
     """A plugin's process stays, because it keeps state, and there is only one."""
     return replace(

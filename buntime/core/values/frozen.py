@@ -42,7 +42,10 @@ def frozen(*, kw_only: bool = False, eq: bool = True) -> Callable[[type[_T]], ty
 
 def _initializer(rows: Sequence[Field[Any]]) -> Callable[..., None]:
     rows = tuple(row for row in rows if row.init)
+    names = tuple(row.name for row in rows)
+    all_of_them = frozenset(names)
     positional = [row.name for row in rows if not row.kw_only]
+    put = object.__setattr__
 
     def __init__(self: Any, /, *args: Any, **given: Any) -> None:  # noqa: N807  # it becomes one
         if len(args) > len(positional):
@@ -51,11 +54,12 @@ def _initializer(rows: Sequence[Field[Any]]) -> Callable[..., None]:
             if name in given:
                 raise TypeError(f"{type(self).__name__} is given {name} twice")
             given[name] = value
-        for row in rows:
-            value = given.pop(row.name) if row.name in given else _default(self, row)
-            object.__setattr__(self, row.name, value)
-        if given:
-            raise TypeError(f"{type(self).__name__} has no field {', '.join(given)}")
+        if given.keys() != all_of_them:
+            if unknown := given.keys() - all_of_them:
+                raise TypeError(f"{type(self).__name__} has no field {', '.join(unknown)}")
+            given |= {row.name: _default(self, row) for row in rows if row.name not in given}
+        for name in names:
+            put(self, name, given[name])
         if hasattr(self, "__post_init__"):
             self.__post_init__()
 

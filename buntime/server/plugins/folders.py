@@ -25,6 +25,7 @@ from buntime.core.errors import ManifestError
 from buntime.core.plugins.keptoptions import NONE, NOTHING, KeptOptions, OfPlugin
 from buntime.core.plugins.manifest import PluginManifest, parse_plugin_manifest
 from buntime.core.plugins.plan import owner_of
+from buntime.core.sandbox.plan import is_within
 from buntime.core.settings.load import Settings
 from buntime.core.telemetry.records import Tell
 from buntime.core.values.tuples import NamedTuple
@@ -131,8 +132,7 @@ class PluginFolders:
         if read.text is None and not read.trouble:
             read = read._replace(trouble=f"{printable(at)}: there is no manifest, buntime.yaml")
         read = read._replace(source=at / read.source.name)
-        made = self._read_folder(name, at, read, None)
-        return Known(read, _lack(made, read), made, None)
+        return Known(read, *self._read_folder(name, at, read, None), None)
 
     def known(self, name: str) -> Known | None:
         """What the last look found for this plugin."""
@@ -208,13 +208,16 @@ class PluginFolders:
             read = read._replace(trouble=f"{printable(path)}: its manifest is gone")
         if known is not None and known.read == read and known.lack == _lack(known.folder, read):
             return known
-        folder = self._read_folder(name, path, read, known and known.folder)
+        lack, folder = self._read_folder(name, path, read, known and known.folder)
         found = known.found if known is not None and folder.is_last_good else None
         if found is not None:
             found = replace(found, error=folder.error, is_last_good=True)
-        return Known(read, _lack(folder, read), folder, found)
+        return Known(read, lack, folder, found)
 
-    def _read_folder(self, name: str, path: Path, read: _Read, before: Folder | None) -> Folder:
+    def _read_folder(
+        self, name: str, path: Path, read: _Read, before: Folder | None
+    ) -> tuple[str, Folder]:
+        """The file that its manifest names and that does not exist, see `_lack`; and the folder."""
         try:
             if read.text is None:
                 raise ManifestError(read.trouble)
@@ -226,8 +229,10 @@ class PluginFolders:
             )
         except ManifestError as exc:
             if before is None or before.manifest is None:
-                return Folder(name, path, path, None, str(exc), is_bundled=self._is_bundled(path))
-            return before._replace(error=str(exc), is_last_good=True)
+                is_bundled = self._is_bundled(path)
+                return "", Folder(name, path, path, None, str(exc), is_bundled=is_bundled)
+            folder = before._replace(error=str(exc), is_last_good=True)
+            return _lack(folder, read), folder
         for warning in warnings:
             self._warn_once("manifest.warning", warning, plugin=name)
         is_bundled = self._is_bundled(path)
@@ -236,13 +241,14 @@ class PluginFolders:
             app = NO_FLOORS.applied(manifest.app, owner_of(name), by_api=True)
             manifest = replace(manifest, app=app)
         folder = Folder(name, read.path, read.source, manifest, is_bundled=is_bundled)
+        lack = _lack(folder, read)
         if manifest.name == name:
-            return folder._replace(error=_lack(folder, read))
+            return lack, folder._replace(error=lack)
         error = (
             f"{printable(read.source)}: name {manifest.name}: its folder is {name}; "
             "give both the same name"
         )
-        return folder._replace(manifest=replace(manifest, name=name), error=error)
+        return lack, folder._replace(manifest=replace(manifest, name=name), error=error)
 
     def _is_bundled(self, path: Path) -> bool:
         return self._bundled is not None and path.is_relative_to(self._bundled)
@@ -296,20 +302,21 @@ def _lack(folder: Folder, read: _Read) -> str:
     manifest = folder.manifest
     if manifest is None or read.text is None:
         return ""
-    where, path = printable(read.source), read.path
-    has_code = (path / manifest.entry_file).is_file()
+    where, path = printable(read.source), str(read.path)
+    has_code = os.path.isfile(f"{path}/{manifest.entry_file}")
     if not has_code and (manifest.plugin_entry or manifest.page is None):
         return f"{where}: there is no {manifest.entry_file} in its folder; add it, or a pluginEntry"
     for file in filter(None, (manifest.page, manifest.entry_file)):
-        if (path / file).exists() and not _real(path / file).is_relative_to(path):
+        if os.path.exists(f"{path}/{file}") and not _lies_in(f"{path}/{file}", path):
             return f"{where}: {file} is outside of its folder, where a link leads"
-    if manifest.page is not None and not (path / manifest.page).is_file():
+    if manifest.page is not None and not os.path.isfile(f"{path}/{manifest.page}"):
         return f"{where}: entrypoint {manifest.page} is not a file in its folder; add it"
     return ""
 
 
-def _real(path: Path) -> Path:
-    return Path(os.path.realpath(path))
+def _lies_in(path: str, folder: str) -> bool:
+    """Whether a path leads into the folder, whose own path has no links."""
+    return is_within(os.path.realpath(path), folder)
 
 
 def _is_same(one: Path, other: Path) -> bool:

@@ -179,7 +179,13 @@ def test_json_is_read_as_yaml_reads_it(
         '{"a": "\\n"}',
         '{"a":\t1}',
         '{"a": 1} # more',
-        '{"a": ' + "[" * 9 + "]" * 9 + "}",
+        '{"a": [1e3]}',
+        '{"a": [1.5E3]}',
+        '{"a": [123456789012345678]}',
+        '{"a": [{"' + "b" * 501 + '": 1}]}',
+        '{"a": ' + "[" * 8 + "]" * 8 + "}",
+        '{"a": ' + '{"b": ' * 8 + "1" + "}" * 9,
+        '{"a": ' + "[" * 30_000,
     ],
 )
 def test_what_is_not_plain_is_left_to_yaml(text: str) -> None:
@@ -190,8 +196,8 @@ def test_what_is_not_plain_is_left_to_yaml(text: str) -> None:
 
 def test_plain_json_needs_no_yaml() -> None:
     """Plain JSON needs no YAML, also with several lines and text in any language."""
-    text = '{"a": {"b": [1, 2.5, "ä: #"],\n "c": null},\n\n "d": []}\n'
+    text = '{"a": {"b": [1, 2.5, "ä: #"],\n "c": null},\n\n "d": [[[[[[[]]]]]]]}\n'
     assert read_json(text, 2) == {
         "a": Entry({"b": Entry([1, 2.5, "ä: #"], 1), "c": Entry(None, 2)}, 1),
-        "d": Entry([], 4),
+        "d": Entry([[[[[[[]]]]]]], 4),
     }
