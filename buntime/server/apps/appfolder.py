@@ -29,6 +29,7 @@ from buntime.server.defence.shortage import is_shortage
 
 _SETTLED_NS = 2_000_000_000  # FAT has the coarsest file times, 2 s; ext4 has 4 ms
 
+_OF_APPS = (*MANIFEST_NAMES, *DEFAULT_ENTRYPOINTS)
 # Folders that tools leave behind. Dotfolders are skipped as well.
 _NOT_APPS = frozenset(("__pycache__", "node_modules"))
 # Files at the top of a project that are not entrypoints, though their names end like one.
@@ -203,7 +204,8 @@ def _is_folder(entry: os.DirEntry[str]) -> bool:
 
 def holds_app(path: Path) -> bool:
     """Whether a folder is an app itself, rather than a folder of versions."""
-    return any(os.path.lexists(path / name) for name in (*MANIFEST_NAMES, *DEFAULT_ENTRYPOINTS))
+    folder = str(path)
+    return any(os.path.lexists(f"{folder}/{name}") for name in _OF_APPS)
 
 
 def is_gone(path: Path) -> bool:
@@ -230,7 +232,7 @@ def read_manifest(path: Path, folder: Path) -> tuple[Path, bytes | None, int]:
     """
     inside = str(folder) if os.geteuid() == 0 else None
     for name in MANIFEST_NAMES:
-        source = path / name
+        source = f"{path}/{name}"
         try:
             # The parser reports a text that is too long.
             text, state = read_regular(source, SIZE_MAX_BYTES, inside=inside)
@@ -240,7 +242,7 @@ def read_manifest(path: Path, folder: Path) -> tuple[Path, bytes | None, int]:
             raise ManifestError(
                 f"{printable(source)}: leads outside the app's folder; put the file itself there"
             ) from exc
-        return source, text, state.st_mtime_ns
+        return path / name, text, state.st_mtime_ns
     return path, None, 0
 
 
@@ -281,7 +283,7 @@ def _find_entrypoint(path: Path, folder: Path, source: Path, manifest: Manifest)
         )
     if wanted is None and name in HTML_ENTRYPOINTS:
         _refuse_both(path, folder, name)
-    if not resolve_folder(folder / name).is_relative_to(folder):
+    if not _lies_in(folder, name):
         raise ManifestError(
             f"{printable(source)}: entrypoint {shown(name)} is outside of {printable(path)}; "
             "put the file itself there, as a link must not lead out of the folder"
@@ -297,6 +299,13 @@ def _find_entrypoint(path: Path, folder: Path, source: Path, manifest: Manifest)
             "choose from; name the page alone"
         )
     return name
+
+
+def _lies_in(folder: Path, name: str) -> bool:
+    """Whether what exists at `name` is in the folder, whose own path has no links."""
+    file = folder / name
+    is_plain = "/" not in name and not file.is_symlink()  # most are, and each app is looked at
+    return is_plain or resolve_folder(file).is_relative_to(folder)
 
 
 def _offer(folder: Path) -> str:

@@ -59,13 +59,13 @@ def prepare_cache(folder: str, *, is_shared: bool = False) -> str:
 
     A shared one can be read by all users, whatever the umask is.
     """
+    missing = [each for each in (folder, *_parents(folder)) if not os.path.isdir(each)]
     reason = _judge(folder)  # before making anything in what may be another user's
     if reason:
         return reason
-    for missing in reversed([folder, *_parents(folder)]):
-        if not os.path.isdir(missing):
-            _make(missing, is_shared)
-    reasons = [_judge(folder)]
+    for each in reversed(missing):
+        _make(each, is_shared)
+    reasons = [_judge(folder)] if missing else []
     if is_shared:
         real = os.path.realpath(folder)
         reasons += map(_miss_access, [real, *_parents(real)])
@@ -79,12 +79,14 @@ def is_alone(first: str = _FIRST) -> bool:
     system's user.
     """
     uid = os.geteuid()
+    if uid == 0:
+        return False
     try:
         with open(first, "rb") as file:
             ids = next((line.split()[1:] for line in file if line.startswith(b"Uid:")), [])
     except OSError:
         return False
-    return uid != 0 and ids == [b"%d" % uid] * 4
+    return ids == [b"%d" % uid] * 4
 
 
 def _judge(folder: str) -> str:

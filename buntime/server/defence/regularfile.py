@@ -15,6 +15,7 @@ from buntime.core.values.tuples import NamedTuple
 # O_NONBLOCK: a FIFO opens without a writer, and is then refused. O_NOCTTY: a terminal does not
 # become this process's own.
 _FLAGS = os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
+_PIECE_BYTES = 64 * 1024
 
 
 class Content(NamedTuple):
@@ -44,10 +45,18 @@ def read_regular(
             raise OSError(errno.EINVAL, "not a regular file", str(path))
         if inside is not None and not _lies_in(fd, path, inside):
             raise OutsideError(path)
-        with open(fd, "rb", closefd=False) as file:
-            return Content(file.read(max_bytes + 1), state)
+        return Content(_read(fd, max_bytes + 1), state)
     finally:
         os.close(fd)
+
+
+def _read(fd: int, most: int) -> bytes:
+    """What is in an open file, up to this many bytes, whatever size it says it has."""
+    pieces = []
+    while most > 0 and (piece := os.read(fd, min(most, _PIECE_BYTES))):
+        pieces.append(piece)
+        most -= len(piece)
+    return b"".join(pieces)
 
 
 def _lies_in(fd: int, path: str | os.PathLike[str], folder: str) -> bool:

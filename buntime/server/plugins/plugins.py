@@ -370,12 +370,14 @@ class Plugins:
     def _start_more(self) -> None:
         """Start those that may, a few at once."""
         roster = self.roster
-        starting = [life for life in roster.lives.values() if life.is_starting]
-        room = cores() * _STARTS_PER_CORE - len(starting)
+        room: int | None = None  # asked for when there is one to start: that reads files
         for name in roster.order.start:
             life, app = roster.lives.get(name), roster.found[name].app
             is_new = life is not None and life.tried is None
             if life is not None and is_new and app is not None and roster.may_start(name):
+                if room is None:
+                    starting = [each for each in roster.lives.values() if each.is_starting]
+                    room = cores() * _STARTS_PER_CORE - len(starting)
                 if room <= 0:
                     return
                 room -= 1

@@ -45,7 +45,7 @@ def _upwards(path: str) -> Iterator[str]:
 
 def _read(path: str) -> str:
     try:
-        with open(path, encoding="ascii") as file:
-            return file.read()
+        with open(path, "rb", buffering=0) as file:
+            return file.readall().decode("ascii")
     except OSError:
         return ""
