@@ -125,6 +125,11 @@ def refused(machine: str) -> tuple[str, ...]:
     return () if column is None else tuple(sorted(_numbered(column)))
 
 
+def is_known(machine: str) -> bool:
+    """Whether there is a filter for this kind of machine."""
+    return _column(machine) is not None
+
+
 def program(machine: str, *, runtime_pid: int) -> bytes:
     """The filter for a kind of machine, as the kernel takes it; empty for an unknown kind.
 

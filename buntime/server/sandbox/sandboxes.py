@@ -1,6 +1,7 @@
 """The sandbox of each app's workers: what INIT tells them, and which folders they own."""
 
 import contextlib
+import functools
 import os
 from collections.abc import Mapping
 from weakref import WeakKeyDictionary
@@ -25,7 +26,7 @@ from buntime.core.sandbox.plan import (
     is_within,
     plan,
 )
-from buntime.core.sandbox.systemcalls import program
+from buntime.core.sandbox.systemcalls import is_known, program
 from buntime.core.settings.live import LiveSettings
 from buntime.core.settings.load import Settings
 from buntime.core.telemetry.records import Tell
@@ -94,8 +95,8 @@ class Sandboxes:
         kept = live.now.state_dir if live.now.has_state else None
         self._scratch = Scratch(kept, self._on_no_scratch)
         self._data = DataFolders(state or StateFolder.of(live.now))
-        self._program = program(kernel.machine, runtime_pid=runtime_pid or os.getpid())
-        self.starts = Starts(kernel, self._around, self._scratch, self._program)
+        self._runtime_pid = runtime_pid or os.getpid()
+        self.starts = Starts(kernel, self._around, self._scratch, lambda: self._program)
         self._basis: _Basis | None = None
         self._last_basis = 0
         self._looked_s = 0.0
@@ -108,7 +109,12 @@ class Sandboxes:
     @property
     def acts(self) -> tuple[str, ...]:
         """What a sandbox does here, in words; "" if none is possible."""
-        return acts(self.kernel, filters=self.kernel.has_seccomp and bool(self._program))
+        return acts(self.kernel, filters=self.kernel.has_seccomp and is_known(self.kernel.machine))
+
+    @functools.cached_property
+    def _program(self) -> bytes:
+        """The filter of system calls; made (1 ms) for the first order, which no start waits for."""
+        return program(self.kernel.machine, runtime_pid=self._runtime_pid)
 
     def to_json(self) -> dict[str, object]:
         """For `/api/workers`."""

@@ -4,7 +4,7 @@ Called on threads that may wait, so each order is made from its own look at the 
 """
 
 import os
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from buntime.core.apps.app import App
@@ -30,7 +30,10 @@ _PIP_VARIABLES = (
 class Starts:
     """See `Confinement`."""
 
-    def __init__(self, kernel: Kernel, around: Around, scratch: Scratch, program: bytes) -> None:
+    def __init__(
+        self, kernel: Kernel, around: Around, scratch: Scratch, program: Callable[[], bytes]
+    ) -> None:
+        """`program` gives the filter of system calls."""
         self._kernel = kernel
         self._around = around
         self._scratch = scratch
@@ -75,7 +78,8 @@ class Starts:
         level = app.manifest.sandbox
         around = self._around.surroundings(listing, self._scratch.elsewhere)
         made = plan(level, paths, around, listing.entries)
-        order = make_order(level, made.rules, self._kernel, program=self._program, capabilities=[])
+        program = self._program()
+        order = make_order(level, made.rules, self._kernel, program=program, capabilities=[])
         return at_start(order, is_root=os.geteuid() == 0, becomes_user=user is not None)
 
     def _is_confined(self, app: App) -> bool:
