@@ -284,7 +284,7 @@ class Runtime:
             self._lookout.start()
             self._operating.unasked.start()
             self._notifier.start_watchdog()
-            self._notifier.ready(self._status())
+            self._notifier.ready(self._status)
             self._state_db.start()  # serving does not wait for it
             self._stalls.start()
             self._loop.run()
@@ -358,7 +358,7 @@ class Runtime:
 
     def _reloaded(self) -> None:
         if not self._service.is_draining:
-            self._notifier.ready(self._status())
+            self._notifier.ready(self._status)
 
     def _adopt(self, settings: Settings) -> None:
         self._sink.level = Level.named(settings.log_level)

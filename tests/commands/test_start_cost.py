@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from buntime.core.apps.jsondocument import read_json
+from tests.support.harness import write_app
 
 ROOT = Path(__file__).resolve().parents[2]
 MANIFESTS = sorted(ROOT.glob("plugins/*/buntime.yaml"))
@@ -37,6 +38,54 @@ print(json.dumps([calls, len(sys.modules) - before, sorted(sys.modules)]))
 # declarations.
 CALLS_MAX = 195_000 if sys.version_info < (3, 14) else 198_000  # its library makes more calls
 MODULES_MAX = 520
+
+
+WHOLE = """
+import gc, os, signal, sys, threading
+gc.disable()
+import buntime.commands.cli, buntime.commands.serve, buntime.commands.masterkey
+import buntime.commands.appfolders, buntime.server.runtime
+calls = 0
+def count(frame, event, arg):
+    global calls
+    calls += event in ("call", "c_call")
+def stop():
+    sys.stdin.readline()
+    os.kill(os.getpid(), signal.SIGTERM)
+threading.Thread(target=stop).start()
+sys.setprofile(count)
+buntime.commands.cli.main(sys.argv[1:], mode="checkout")
+sys.setprofile(None)
+print(calls)
+"""
+# On the thread that serves; a little above the present count, of a start that has its caches.
+WHOLE_MAX = 27_500
+
+
+def test_what_is_done(tmp_path: Path) -> None:
+    """A start and a stop, with one app and the plugins that come with Buntime, stay within this
+    number of calls."""
+    write_app(tmp_path / "apps/shop", {"app.py": "def fetch(request): ..."})
+    env = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
+    env |= {"RUNTIME_ADMIN_LISTEN": "none", "RUNTIME_SPARE_WORKERS": "0"}
+    env |= {"XDG_CACHE_HOME": str(tmp_path / "cache"), "RUNTIME_LOG_FORMAT": "json"}
+    for turn in "12":
+        with subprocess.Popen(
+            [sys.executable, "-c", WHOLE, str(tmp_path / "apps"), "--port", "0"],
+            cwd=ROOT,
+            env={**env, "RUNTIME_STATE_DIR": str(tmp_path / turn)},
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        ) as process:
+            assert process.stdin is not None
+            assert process.stdout is not None
+            said = iter(process.stdout)
+            assert any("runtime.listening" in line for line in said)
+            process.stdin.write("stop\n")
+            process.stdin.flush()
+            *_, calls = said
+    assert int(calls) <= WHOLE_MAX
 
 
 def test_what_is_imported() -> None:

@@ -191,8 +191,9 @@ class _Sources(NamedTuple):
 
     def variable_of(self, setting: Setting) -> str | None:
         """Which of a setting's variables is set, in the environment or in `.env`."""
-        names = filter(None, (setting.variable, setting.also))
-        return next((name for name in names if self._text(name).strip()), None)
+        if self._text(setting.variable).strip():
+            return setting.variable
+        return setting.also if setting.also and self._text(setting.also).strip() else None
 
     def origin(self, setting: Setting) -> str:
         """Where a setting's value comes from: "flag --port", "env PORT", "PORT in .env",

@@ -3,6 +3,7 @@
 import os
 import socket
 import time
+from collections.abc import Callable
 
 from buntime.core.telemetry.supervision import Supervision, message
 from buntime.server.loop import Loop
@@ -23,9 +24,11 @@ class Notifier:
         # "@name" stands for a socket without a file, in the kernel's abstract namespace.
         self._address = "\0" + path[1:] if path and path.startswith("@") else path
 
-    def ready(self, status: str) -> None:
-        """Requests are accepted; also sent after `reloading`."""
-        self._send(("READY", 1), ("STATUS", status))
+    def ready(self, status: Callable[[], str]) -> None:
+        """Requests are accepted; also sent after `reloading`. `status` is asked only if somebody
+        wants to know it."""
+        if self._address is not None:
+            self._send(("READY", 1), ("STATUS", status()))
 
     def reloading(self) -> None:
         """Settings are read again, while requests are still accepted."""

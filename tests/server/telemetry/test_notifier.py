@@ -56,7 +56,7 @@ class Fixture:
 def test_the_states(manager: Manager) -> None:
     """Ready, reloading with its time, and stopping with the time that it may take."""
     notifier = Fixture(notify=manager.path).notifier
-    notifier.ready("Serving 2 apps")
+    notifier.ready(lambda: "Serving 2 apps")
     before_us = time.clock_gettime_ns(time.CLOCK_MONOTONIC) // 1000
     notifier.reloading()
     notifier.stopping("Stopping", 61.5)
@@ -85,9 +85,9 @@ def test_the_watchdog(manager: Manager) -> None:
 
 @pytest.mark.parametrize("told", [{}, {"watchdog_s": 1.0}])
 def test_nobody_wants_to_know(told: dict[str, Any]) -> None:
-    """Without a socket nothing is sent, logged or scheduled."""
+    """Without a socket nothing is sent, logged or scheduled, and no status is made."""
     fixture = Fixture(**told)
-    fixture.notifier.ready("Serving")
+    fixture.notifier.ready(lambda: pytest.fail("asked for the status"))
     fixture.notifier.start_watchdog()
     assert (fixture.loop.later, fixture.sink.records) == ([], [])
 
@@ -97,15 +97,15 @@ def test_nobody_listens(tmp_path: Path) -> None:
     path = tmp_path / "notify"
     fixture = Fixture(notify=str(path))
     for _ in range(3):
-        fixture.notifier.ready("Serving")
+        fixture.notifier.ready(lambda: "Serving")
     assert fixture.sink.events() == ["supervisor.unreachable"]
     assert fixture.sink.records[0].fields == {"error": "No such file or directory"}
     manager = Manager(path)
-    fixture.notifier.ready("Serving")
+    fixture.notifier.ready(lambda: "Serving")
     assert len(manager.told()) == 1
     manager.sock.close()
     for _ in range(3):
-        fixture.notifier.ready("Serving")
+        fixture.notifier.ready(lambda: "Serving")
     assert fixture.sink.events() == ["supervisor.unreachable"] * 2
 
 
@@ -113,7 +113,7 @@ def test_a_manager_that_reads_nothing(manager: Manager) -> None:
     """The loop does not wait for a full socket."""
     fixture = Fixture(notify=manager.path)
     for _ in range(2000):
-        fixture.notifier.ready("Serving")
+        fixture.notifier.ready(lambda: "Serving")
     assert fixture.sink.events() == ["supervisor.unreachable"]
     assert 0 < len(manager.told()) < 2000
 
