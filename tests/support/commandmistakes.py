@@ -88,7 +88,7 @@ LINES: Mapping[str, LineMistake] = {
         Told("is not an IP address", "RUNTIME_TRUSTED_PROXIES", "write them like"),
     ),
     "no such Python": LineMistake(
-        "apps --python /nowhere/python3",
+        "apps --port 0 --python /nowhere/python3",
         Told("/nowhere/python3 cannot be run", "RUNTIME_PYTHON", "name another one"),
     ),
     "a name that no app can have": LineMistake(
