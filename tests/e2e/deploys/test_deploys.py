@@ -249,14 +249,16 @@ def test_a_form(operator: Operator) -> None:
     assert fault(cut) == (400, "bad_form")
 
 
-def test_what_is_tidied_stands_in_line(operator: Operator, apps: Path) -> None:
+def test_what_is_tidied_stands_in_line(operator: Operator, apps: Path, tmp_path: Path) -> None:
     """A deploy waits while an earlier one's remains are removed, and the removal for the deploy."""
     assert operator.put("busy", "1.0.0", app("1")).status_code == 201
-    orphan = apps / ".releases" / "busy" / "0.9.0-0123456789ab"
     for number in range(2000):  # so many that it takes longer than a deploy
-        folder = orphan / str(number // 100)
+        folder = tmp_path / "orphan" / str(number // 100)
         folder.mkdir(parents=True, exist_ok=True)
         (folder / str(number)).touch()
+    orphan = apps / ".releases" / "busy" / "0.9.0-0123456789ab"
+    (tmp_path / "orphan").rename(orphan)  # whole, since it is removed while it is there
+    assert operator.put("busy", "1.0.1", app("1")).status_code == 201
     archive, answers = app("2"), set()
 
     def is_removed() -> bool:
