@@ -7,12 +7,11 @@ import signal
 from collections.abc import Iterator
 from pathlib import Path
 
-import httpx
 import pytest
 
 from tests.support.deploying import AS_ROOT
 from tests.support.harness import OPERATORS_KEY, UNDER_TEST, Runtime, running
-from tests.support.writewalk import WRITES, Walker, in_order, write_folders
+from tests.support.writewalk import WRITES, Walker, in_order, rows_of, write_folders
 
 # Done in one transaction of state.db, with their row.
 AT_ONCE = frozenset(("keys.add", "keys.revoke", "apps.close", "apps.open", "hosts.move"))
@@ -26,37 +25,43 @@ ROUTES = in_order([route for route in WRITES if route.name not in AT_ONCE | SAME
 @pytest.mark.skipif(UNDER_TEST is not None, reason="changes a part of the runtime")
 @pytest.mark.timeout(120)
 def test_each_change_leaves_a_trace(tmp_path: Path) -> None:
-    """For each write of the API outside a single transaction of state.db: if the runtime is killed
-    when the write was done, the audit trail has it as begun, and the next start reports it and
+    """For each write of the API outside a single transaction of state.db: what is on the disk when
+    the write was done has it as begun; if the runtime is killed, the next start reports each and
     closes it as unknown."""
     env = {**write_folders(tmp_path), **AS_ROOT, "RUNTIME_SPARE_WORKERS": "0"}
     with running(tmp_path / "apps", env=env) as runtime, walking(runtime) as walker:
         walker.furnish()
-    killed = ""
-    for route in ROUTES:
-        with (
-            running(tmp_path / "apps", env=env, first="tests.support.auditkills") as runtime,
-            walking(runtime) as walker,
-        ):
-            if killed:
-                check(runtime, walker, killed)
-            killed = route.name
+    with (
+        running(tmp_path / "apps", env=env, first="tests.support.auditkills") as runtime,
+        walking(runtime) as walker,
+    ):
+        for route in ROUTES:
             if "{worker}" in route.path:
                 walker.http.get("/shop/")
-            asked = walker.asked(route)
-            with contextlib.suppress(httpx.RemoteProtocolError):  # a deploy has answered by then
-                walker.ask(asked)
-            assert runtime.process.wait(20) == -signal.SIGKILL, killed
+            answer = walker.ask(walker.asked(route))
+            assert answer.status_code < 300, f"{route.name}: {answer.text}"
+            runtime.wait_for_record("left", action=route.name)  # a deploy has answered by then
+            rows = rows_of(tmp_path / "left" / route.name)
+            newest, *_ = max(rows["audit_open"])
+            assert (newest, route.name) in [(row[0], row[3]) for row in rows["audit"]]
+        runtime.process.kill()
+        assert runtime.process.wait(20) == -signal.SIGKILL
     with running(tmp_path / "apps", env=env) as runtime, walking(runtime) as walker:
-        check(runtime, walker, killed)
+        check(runtime, walker)
 
 
-def check(runtime: Runtime, walker: Walker, action: str) -> None:
-    """The next start reports the change."""
-    assert runtime.wait_for_record("audit.unknown")["action"] == action
-    (last, before) = walker.http.get("/api/audit?limit=2").json()["entries"]
-    assert (last["result"], last["begun"]) == ("unknown", before["number"])
-    assert (before["result"], before["action"]) == ("begun", action)
+def check(runtime: Runtime, walker: Walker) -> None:
+    """The next start reports all changes, in their order."""
+    actions = [route.name for route in ROUTES]
+    runtime.wait_for_record("audit.unknown", action=actions[-1])
+    told = [each["action"] for each in runtime.records if each["event"] == "audit.unknown"]
+    assert told == actions
+    entries = walker.http.get(f"/api/audit?limit={2 * len(actions)}").json()["entries"][::-1]
+    begun, ends = entries[: len(actions)], entries[len(actions) :]
+    assert [each["action"] for each in begun] == actions
+    assert {each["result"] for each in begun} == {"begun"}
+    assert {each["result"] for each in ends} == {"unknown"}
+    assert [each["begun"] for each in ends] == [each["number"] for each in begun]
 
 
 @contextlib.contextmanager
