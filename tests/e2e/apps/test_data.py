@@ -185,21 +185,26 @@ def test_it_is_taken_away(tmp_path: Path) -> None:
         assert place.run("shop", "result = open(DATA + '/note').read()") == "kept"
 
 
-@pytest.mark.parametrize("manifest", [{"ttl": 3600}, {}, {"prewarm": 1}])
-def test_no_folder_can_be_made(tmp_path: Path, manifest: dict[str, Any]) -> None:
-    """The app's requests get 500, the log says what to do, and other apps still run."""
-    folder = write_app(tmp_path / "apps/shop", {"app.py": RUNS}, data=True, **manifest)
+def test_no_folder_can_be_made(tmp_path: Path) -> None:
+    """The app's requests get 500, the log says what to do, and other apps still run; with each kind
+    of worker."""
+    kinds: dict[str, dict[str, Any]] = {"lasts": {"ttl": 3600}, "once": {}, "warm": {"prewarm": 1}}
+    for name, manifest in kinds.items():
+        write_app(tmp_path / "apps" / name, {"app.py": RUNS}, data=True, **manifest)
     write_app(tmp_path / "apps/blog", {"app.py": RUNS}, ttl=3600)
     (tmp_path / "s").mkdir(mode=0o711)
     (tmp_path / "s/data").touch()
     with running(tmp_path / "apps", env={"RUNTIME_STATE_DIR": str(tmp_path / "s")}) as runtime:
-        assert fetch(runtime, "/shop/").status == 500
-        record = runtime.wait_for_record("app.boot_failed", app="shop")
-        assert record["error"].startswith(f"{folder}/buntime.yaml: data: {tmp_path}/s/data")
+        manifests = {name: tmp_path / "apps" / name / "buntime.yaml" for name in kinds}
+        for name, path in manifests.items():
+            assert fetch(runtime, f"/{name}/").status == 500, name
+            record = runtime.wait_for_record("app.boot_failed", app=name)
+            assert record["error"].startswith(f"{path}: data: {tmp_path}/s/data"), name
         assert Place(tmp_path, runtime).run("blog", "result = 7") == 7
         (tmp_path / "s/data").unlink()
-        os.utime(folder / "buntime.yaml", ns=(1, 1))  # a change, so that it is tried at once
-        assert Place(tmp_path, runtime).run("shop", "result = bool(DATA)") is True
+        for name, path in manifests.items():
+            os.utime(path, ns=(1, 1))  # a change, so that it is tried at once
+            assert Place(tmp_path, runtime).run(name, "result = bool(DATA)") is True, name
 
 
 def test_a_plugin_without_a_folder(tmp_path: Path) -> None:
@@ -217,22 +222,30 @@ def test_a_plugin_without_a_folder(tmp_path: Path) -> None:
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root starts workers of other users")
 @pytest.mark.skipif(not SYSTEM_PYTHON, reason="there is no Python that every user can read")
-@pytest.mark.parametrize("sandbox", ["standard", "off"])
-@pytest.mark.parametrize("is_own", [False, True])
-def test_of_a_user(sandbox: str, is_own: bool) -> None:
-    """The folder of an app with a user belongs to that user, who can write there."""
+def test_of_a_user() -> None:
+    """The folder of an app with a user belongs to that user, who can write there: with and without
+    a sandbox, and with a Python of the app's own."""
     # Not in pytest's folder, which is closed to other users.
     with tempfile.TemporaryDirectory(prefix="buntime-data-") as name:
         root = Path(name).resolve()
         root.chmod(0o711)
-        shop = write_app(root / "apps/shop", {"app.py": RUNS}, data=True, ttl=3600, sandbox=sandbox)
-        if is_own:  # root starts nothing in it
-            subprocess.run(
-                [SYSTEM_PYTHON, "-m", "venv", "--without-pip", shop / ".venv"], check=True
+        names = [
+            f"{sandbox}-{whose}" for sandbox in ("standard", "off") for whose in ("own", "ours")
+        ]
+        for each in names:
+            sandbox, _, whose = each.partition("-")
+            app = write_app(
+                root / "apps" / each, {"app.py": RUNS}, data=True, ttl=3600, sandbox=sandbox
             )
-        env = {"RUNTIME_STATE_DIR": str(root / "s"), "RUNTIME_APP_USERS": "shop=nobody"}
+            if whose == "own":  # root starts nothing in it
+                subprocess.run(
+                    [SYSTEM_PYTHON, "-m", "venv", "--without-pip", app / ".venv"], check=True
+                )
+        env = {"RUNTIME_STATE_DIR": str(root / "s"), "RUNTIME_APP_USERS": "*=nobody"}
         with running(root / "apps", env={**env, "RUNTIME_PYTHON": SYSTEM_PYTHON}) as runtime:
             uid = pwd.getpwnam("nobody").pw_uid
-            assert Place(root, runtime).run("shop", "result = os.getuid()") == uid
-        loads = (root / "s/data/shop/loads").stat()
-        assert (loads.st_uid, stat.S_IMODE(loads.st_mode) & 0o022) == (uid, 0)
+            for each in names:
+                assert Place(root, runtime).run(each, "result = os.getuid()") == uid, each
+        for each in names:
+            loads = (root / "s/data" / each / "loads").stat()
+            assert (loads.st_uid, stat.S_IMODE(loads.st_mode) & 0o022) == (uid, 0), each

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import NamedTuple
@@ -79,28 +79,52 @@ class Served(NamedTuple):
         return write_app(self.apps / app, FILES, env=self.gates.env, **manifest)
 
 
-def serve(folder: Path, env: str) -> Iterator[Served]:
-    apps = folder / "apps"
-    apps.mkdir()
-    with running(apps, env={"RUNTIME_ENV": env}) as runtime:
-        yield Served(runtime, apps, Gates())
+# The tests' apps, which are there from the start: a new folder may take a second to be seen.
+LASTING: dict[str, object] = {"ttl": 600}
+OF_DEVELOPMENT: dict[str, dict[str, object]] = {
+    "changed-code-0": {},
+    "changed-code-600": LASTING,
+    "changed-part-600": LASTING,
+    "changed-template-600": LASTING,
+    "quick": LASTING,
+    "files": LASTING,
+    "manifest": LASTING,
+    "in-hand": LASTING,
+    "load": LASTING,
+    "quiet": {**LASTING, "watch": ["!pages/**"]},
+    "named": {**LASTING, "watch": ["rates.json"]},
+    "loader": LASTING,
+    "imports": LASTING,
+    "broken-0": {},
+    "broken-600": LASTING,
+    "warm": {"prewarm": 1},
+}
+OF_PRODUCTION = dict.fromkeys(("edited", "kept", "beside", "manifest", "versions"), LASTING)
+
+
+def serve(folder: Path, env: str, apps: Mapping[str, Mapping[str, object]]) -> Iterator[Served]:
+    gates = Gates()
+    (folder / "apps").mkdir()
+    for name, manifest in apps.items():
+        write_app(folder / "apps" / name, FILES, env=gates.env, **manifest)
+    with running(folder / "apps", env={"RUNTIME_ENV": env}) as runtime:
+        yield Served(runtime, folder / "apps", gates)
 
 
 @pytest.fixture(scope="module")
 def development(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
-    yield from serve(tmp_path_factory.mktemp("development"), "development")
+    yield from serve(tmp_path_factory.mktemp("development"), "development", OF_DEVELOPMENT)
 
 
 @pytest.fixture(scope="module")
 def production(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
-    yield from serve(tmp_path_factory.mktemp("production"), "production")
+    yield from serve(tmp_path_factory.mktemp("production"), "production", OF_PRODUCTION)
 
 
-def new_app(served: Served, name: str, **manifest: object) -> Path:
-    """Adds an app, and waits until it is served: a new folder may take a second to be seen."""
-    folder = served.write(name, **manifest)
-    wait_until(lambda: fetch(served.runtime, f"/{name}/").status == 200, what=f"/{name}/")
-    return folder
+def loaded(served: Served, name: str) -> Path:
+    """The folder of an app that has answered once."""
+    served.ask(name)
+    return served.apps / name
 
 
 def replace(path: Path, old: str, new: str) -> None:
@@ -127,7 +151,7 @@ def test_change_is_served_by_the_next_request(
 ) -> None:
     """A change in an entrypoint, an imported module or a template is served at once."""
     name = f"changed-{key}-{ttl}"
-    folder = new_app(development, name, ttl=ttl)
+    folder = loaded(development, name)
     assert development.ask(name)[key] == old
     replace(folder / file, old, new)
     assert development.ask(name)[key] == new
@@ -138,7 +162,7 @@ def test_change_within_a_second_is_served(development: Served) -> None:
 
     Python takes a .pyc for fresh if its source has the same size and the same second of change.
     """
-    folder = new_app(development, "quick", ttl=600)
+    folder = loaded(development, "quick")
     for number in range(4):
         name = f"part {number:02}"
         (folder / "parts/part.py").write_text(f"NAME = '{name}'\n")
@@ -147,7 +171,7 @@ def test_change_within_a_second_is_served(development: Served) -> None:
 
 def test_new_and_removed_files_count(development: Served) -> None:
     """A new module is found, and a removed one is missing."""
-    folder = new_app(development, "files", ttl=600)
+    folder = loaded(development, "files")
     (folder / "extra.py").write_text("NAME = 'from extra'\n")
     replace(folder / "app.py", "from parts import part", "import extra as part")
     assert development.ask("files")["part"] == "from extra"
@@ -159,7 +183,7 @@ def test_new_and_removed_files_count(development: Served) -> None:
 
 def test_change_of_the_manifest_counts(development: Served) -> None:
     """A changed manifest applies from the next request on."""
-    folder = new_app(development, "manifest", ttl=600)
+    folder = loaded(development, "manifest")
     env = {**development.gates.env, "GREETING": "hello"}
     (folder / "buntime.yaml").write_text(json.dumps({"ttl": 600, "env": env}))
     assert development.ask("manifest")["greeting"] == "hello"
@@ -174,7 +198,7 @@ def test_change_of_the_manifest_counts(development: Served) -> None:
 def test_request_in_hand_is_finished_by_the_old_code(development: Served) -> None:
     """A request in progress at a change gets its answer from the code that it began with."""
     runtime, _, gates = development
-    folder = new_app(development, "in-hand", ttl=600)
+    folder = loaded(development, "in-hand")
     with ThreadPoolExecutor() as threads:
         old = threads.submit(development.ask, "in-hand", "?gate=held")
         gates.wait_for("held-reached")
@@ -188,7 +212,7 @@ def test_request_in_hand_is_finished_by_the_old_code(development: Served) -> Non
 
 def test_changes_under_load_lose_no_request(development: Served) -> None:
     """While a file is changed again and again, each of many requests gets its answer."""
-    folder = new_app(development, "load", ttl=600)
+    folder = loaded(development, "load")
     with ThreadPoolExecutor(4) as threads:
         answers = [threads.submit(development.ask, "load") for _ in range(100)]
         for number in range(1, 6):
@@ -222,8 +246,6 @@ def test_changes_under_load_lose_no_request(development: Served) -> None:
 def test_what_tools_and_apps_write_does_not_count(development: Served, path: str) -> None:
     """Changes of environments, caches, repositories and data leave the worker alone."""
     folder = development.apps / "quiet"
-    if not folder.exists():
-        new_app(development, "quiet", ttl=600, watch=["!pages/**"])
     before = development.ask("quiet")
     (folder / path).parent.mkdir(parents=True, exist_ok=True)
     (folder / path).write_text("something")
@@ -236,7 +258,7 @@ def test_what_tools_and_apps_write_does_not_count(development: Served, path: str
 
 def test_the_log_names_the_file(development: Served) -> None:
     """The log says which file had an app loaded again; `watch` adds files."""
-    folder = new_app(development, "named", ttl=600, watch=["rates.json"])
+    folder = loaded(development, "named")
     before = development.ask("named")["pid"]
     (folder / "rates.json").write_text("{}")
     assert development.ask("named")["pid"] != before
@@ -248,7 +270,7 @@ def test_the_log_names_the_file(development: Served) -> None:
 
 def test_what_a_loader_has_imported_counts(development: Served) -> None:
     """A file that a worker has imported is code, whatever its name."""
-    folder = new_app(development, "loader", ttl=600)
+    folder = loaded(development, "loader")
     (folder / "rules.dsl").write_text("NAME = 'by rules'\n")
     (folder / "app.py").write_text(LOADER)
     assert fetch(development.runtime, "/loader/").body == b"by rules"
@@ -258,7 +280,7 @@ def test_what_a_loader_has_imported_counts(development: Served) -> None:
 
 def test_own_imports_do_not_count(development: Served) -> None:
     """The .pyc files that importing an app leaves do not make it look changed."""
-    new_app(development, "imports", ttl=600)
+    loaded(development, "imports")
     pids = {development.ask("imports")["pid"] for _ in range(5)}
     assert len(pids) == 1
 
@@ -267,7 +289,7 @@ def test_own_imports_do_not_count(development: Served) -> None:
 def test_broken_change_tells_why_and_mended_one_works(development: Served, ttl: int) -> None:
     """A change that cannot load gives its traceback each time; a repaired one works at once."""
     name = f"broken-{ttl}"
-    folder = new_app(development, name, ttl=ttl)
+    folder = loaded(development, name)
     replace(folder / "app.py", '"one"', '"one" +')
     for number in range(8):
         answer = fetch(development.runtime, f"/{name}/")
@@ -282,7 +304,7 @@ def test_broken_change_tells_why_and_mended_one_works(development: Served, ttl: 
 
 def test_prewarmed_workers_are_made_anew(development: Served) -> None:
     """A worker that was loaded before a change does not serve after it."""
-    folder = new_app(development, "warm", prewarm=1)
+    folder = loaded(development, "warm")
     wait_until(lambda: workers_of(development.runtime, "warm", status="idle"))
     replace(folder / "app.py", "one", "two, longer")
     assert development.ask("warm")["code"] == "two, longer"
@@ -294,7 +316,7 @@ def test_prewarmed_workers_are_made_anew(development: Served) -> None:
 def test_production_vets_code_that_is_changed_in_place(production: Served) -> None:
     """In production a changed file is loaded once the folder is quiet, without any request, beside
     the worker that serves: code that cannot load is reported, and no visitor sees it."""
-    folder = new_app(production, "edited", ttl=600)
+    folder = loaded(production, "edited")
     before = production.ask("edited")
     replace(folder / "app.py", '"one"', '"one" +')
     assert production.ask("edited") == before
@@ -308,12 +330,12 @@ def test_production_vets_code_that_is_changed_in_place(production: Served) -> No
 
 def test_production_keeps_what_is_no_code(production: Served) -> None:
     """Data, and new files, cause no reload."""
-    folder = new_app(production, "kept", ttl=600)
+    folder = loaded(production, "kept")
     before = production.ask("kept")
     (folder / "state.json").write_text("{}")
     (folder / "uploads").mkdir()
     (folder / "uploads/evil.py").write_text("")
-    other = new_app(production, "beside", ttl=600)
+    other = loaded(production, "beside")
     replace(other / "app.py", "one", "two, longer")  # a change that is noticed later
     production.runtime.wait_for_record("app.changed", app="beside")
     assert production.ask("kept") == before
@@ -330,7 +352,7 @@ def test_production_notices_deploys_without_a_visitor(production: Served) -> Non
 
 def test_production_takes_a_changed_manifest(production: Served) -> None:
     """In production a changed manifest is used within two seconds, without a restart."""
-    folder = new_app(production, "manifest", ttl=600)
+    folder = loaded(production, "manifest")
     env = {**production.gates.env, "GREETING": "hello"}
     (folder / "buntime.yaml").write_text(json.dumps({"ttl": 600, "env": env}))
     wait_until(lambda: production.ask("manifest")["greeting"] == "hello", timeout_s=5)
@@ -338,7 +360,7 @@ def test_production_takes_a_changed_manifest(production: Served) -> None:
 
 def test_production_takes_a_new_version(production: Served) -> None:
     """In production a folder with a higher version serves within two seconds."""
-    new_app(production, "versions", ttl=600)
+    loaded(production, "versions")
     os.rename(production.apps / "versions", production.apps / "versions@1.0.0")
     folder = production.write("versions@1.1.0", ttl=600)
     replace(folder / "app.py", "one", "version 1.1")

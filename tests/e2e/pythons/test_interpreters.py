@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -115,10 +116,27 @@ def apps(tmp_path_factory: pytest.TempPathFactory) -> Path:
         },
         ttl=60,
     )
+    for ttl in (0, 60):
+        write_app(folder / f"later-{ttl}", {"app.py": f"import lacking\n{IMPORTS}"}, ttl=ttl)
+    make_venv(write_app(folder / "installs", {"app.py": IMPORTS}, ttl=60))
+    write_env(write_app(folder / "env", {"app.py": IMPORTS}, ttl=60))
+    if python := shutil.which("python3.9", path=search_path()):
+        old = make_venv(write_app(folder / "env-3.9", {"app.py": IMPORTS}, ttl=60), python)
+        (old / "dropped.py").write_text("WHOSE = 'venv'")
     write_app(folder / "missing", {"app.py": IMPORTS}, python="3.99")
     write_app(folder / "no-python", {"app.py": IMPORTS}, python="/bin/true")
     write_app(folder / "nowhere", {"app.py": IMPORTS}, python="./no-such-file")
     return folder
+
+
+def write_env(app: Path) -> None:
+    """A .venv with a package, and a link to a folder with a module."""
+    packages = make_venv(app)
+    (packages / "dropped").mkdir()
+    (packages / "dropped/__init__.py").write_text("WHOSE = 'venv'")
+    (app / "elsewhere").mkdir()
+    (app / "elsewhere/linked.py").write_text("WHOSE = 'link'")
+    (packages / "link.pth").write_text(f"{app / 'elsewhere'}\n")
 
 
 @pytest.fixture(scope="module")
@@ -200,14 +218,7 @@ def test_vendor_folder_is_importable(runtime: Runtime) -> None:
 
 def test_venv_of_an_app_is_used(runtime: Runtime, apps: Path) -> None:
     """An app with a .venv gets its packages and its prefix, and no packages of the runtime."""
-    folder = write_app(apps / "env", {"app.py": IMPORTS}, ttl=60)
-    packages = make_venv(folder)
-    (packages / "dropped").mkdir()
-    (packages / "dropped/__init__.py").write_text("WHOSE = 'venv'")
-    (folder / "elsewhere").mkdir()
-    (folder / "elsewhere/linked.py").write_text("WHOSE = 'link'")
-    (packages / "link.pth").write_text(f"{folder / 'elsewhere'}\n")
-    wait_until(lambda: fetch(runtime, "/env/?try=sys").status == 200)
+    folder = apps / "env"
     told = imports(runtime, "env", "dropped", "linked", "yaml", "h11", "pytest")
     assert told["found"] == {
         "dropped": "venv", "linked": "link", "yaml": "missing", "h11": "missing",
@@ -218,10 +229,8 @@ def test_venv_of_an_app_is_used(runtime: Runtime, apps: Path) -> None:
 
 def test_venv_of_another_python(runtime: Runtime, apps: Path) -> None:
     """The interpreter of an app's .venv runs it, even if it is an older one."""
-    python = wanted("3.9")
-    folder = write_app(apps / "env-3.9", {"app.py": IMPORTS}, ttl=60)
-    (make_venv(folder, python) / "dropped.py").write_text("WHOSE = 'venv'")
-    wait_until(lambda: fetch(runtime, "/env-3.9/?try=sys").status == 200)
+    wanted("3.9")
+    folder = apps / "env-3.9"
     told = imports(runtime, "env-3.9", "dropped")
     assert (told["version"], told["found"]) == ([3, 9], {"dropped": "venv"})
     assert told["prefix"] == str(folder / ".venv")
@@ -230,9 +239,8 @@ def test_venv_of_another_python(runtime: Runtime, apps: Path) -> None:
 @pytest.mark.parametrize("ttl", [0, 60])
 def test_venv_that_is_made_later_is_used(runtime: Runtime, apps: Path, ttl: int) -> None:
     """In development an app that lacked a package works once its .venv is there."""
-    folder = write_app(apps / f"later-{ttl}", {"app.py": f"import lacking\n{IMPORTS}"}, ttl=ttl)
-    wait_until(lambda: fetch(runtime, f"/later-{ttl}/?try=sys").status == 500)
-    (make_venv(folder) / "lacking.py").write_text("WHOSE = 'venv'")
+    assert fetch(runtime, f"/later-{ttl}/?try=sys").status == 500
+    (make_venv(apps / f"later-{ttl}") / "lacking.py").write_text("WHOSE = 'venv'")
     assert imports(runtime, f"later-{ttl}", "lacking")["found"] == {"lacking": "venv"}
 
 
@@ -247,9 +255,8 @@ def test_venv_that_is_made_later_is_used_in_production(tmp_path: Path) -> None:
 
 def test_package_that_is_installed_later_recycles_nothing(runtime: Runtime, apps: Path) -> None:
     """Installing a package leaves a running worker alone; it can import it from then on."""
-    folder = write_app(apps / "installs", {"app.py": IMPORTS}, ttl=60)
-    packages = make_venv(folder)
-    wait_until(lambda: fetch(runtime, "/installs/?try=sys").status == 200)
+    imports(runtime, "installs", "sys")
+    [packages] = (apps / "installs/.venv/lib").glob("python3*/site-packages")
     before = workers_of(runtime, "installs")
     (packages / "new_one.py").write_text("WHOSE = 'venv'")
     wait_until(lambda: imports(runtime, "installs", "new_one")["found"] == {"new_one": "venv"})
