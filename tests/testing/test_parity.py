@@ -163,6 +163,8 @@ CASES = [
     Case("GET", "/missing.css"),
     Case("POST", "/style.css", body=b"x"),
 ]
+# A worker for each request is slow, and sees requests as other workers do.
+FEW = [case for case in CASES if case.path in ("/", "/stream", "/fail")]
 # These depend on the connection and the time.
 NOT_COMPARED = {"date", "last-modified", "connection", "keep-alive"}
 Seen = tuple[int, list[tuple[str, str]], Any]
@@ -187,7 +189,7 @@ def test_the_same(name: str, folder: Path, runtime: Runtime) -> None:
     """Each request gets the same answer: status, fields and body, from an app that saw the same."""
     different = []
     with Client(folder / name, raise_errors=False) as client:
-        for number, case in enumerate(CASES):
+        for number, case in enumerate(FEW if name == "once" else CASES):
             client.cookies.clear()  # the runtime's client keeps none
             id_ = f"parity-{number:04}"
             ours, theirs = of_client(client, case, id_), of_runtime(runtime, name, case, id_)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import signal
 import socket
@@ -64,6 +65,14 @@ class Numbers(dict[Key, float]):
         return self[name, frozenset(labels.items())]
 
 
+@functools.cache
+def key_of(series: str) -> Key:
+    """Name and labels, as Prometheus reads them; each series is parsed once, since this is slow."""
+    [family] = text_string_to_metric_families(f"{series} 0\n")
+    [sample] = family.samples
+    return sample.name, frozenset(sample.labels.items())
+
+
 class Served(NamedTuple):
     """A runtime, the gates that its apps wait at, and the scrape before."""
 
@@ -76,14 +85,17 @@ class Served(NamedTuple):
         answer = fetch(self.runtime, "/metrics")
         assert answer.status == 200
         assert answer.headers["content-type"] == "text/plain; version=0.0.4; charset=utf-8"
-        now = Numbers()
-        for family in text_string_to_metric_families(answer.body.decode()):
-            for sample in family.samples:
-                key = sample.name, frozenset(sample.labels.items())
-                assert key not in now
-                now[key] = sample.value
-                if family.type in ("counter", "histogram"):
-                    assert sample.value >= self.last.get("", now).get(key, 0.0), key
+        now, last, kind = Numbers(), self.last.get("", {}), ""
+        for line in answer.body.decode().splitlines():
+            if line.startswith("#"):
+                kind = line.rpartition(" ")[2] if line.startswith("# TYPE ") else kind
+                continue
+            series, _, value = line.rpartition(" ")
+            key = key_of(series)
+            assert key not in now
+            now[key] = float(value)
+            if kind in ("counter", "histogram"):
+                assert now[key] >= last.get(key, 0.0), key
         self.last[""] = now
         return now
 
@@ -441,6 +453,7 @@ def test_hooks_are_counted(served: Served) -> None:
 def test_every_family_is_there(served: Served) -> None:
     """A scrape has each metric with its kind and meaning, the process's and `buntime_info`."""
     wait_until(lambda: fetch(served.runtime, "/api/cron").json()["jobs"])
+    now = served.scrape()
     text = fetch(served.runtime, "/metrics").body.decode()
     found = {family.name: family for family in text_string_to_metric_families(text)}
     for family in FAMILIES:
@@ -448,6 +461,8 @@ def test_every_family_is_there(served: Served) -> None:
         kinds = {Kind.COUNTER: "counter", Kind.GAUGE: "gauge", Kind.HISTOGRAM: "histogram"}
         assert (parsed.type, parsed.documentation) == (kinds[family.kind], family.meaning)
         assert parsed.samples
+    samples = [each for family in found.values() for each in family.samples]
+    assert {(each.name, frozenset(each.labels.items())) for each in samples} >= now.keys()
     assert found["process_open_fds"].samples
     [info] = found["buntime_info"].samples
     assert info.labels["version"] == buntime.__version__

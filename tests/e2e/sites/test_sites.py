@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import gzip
 import hashlib
+import itertools
 import os
 import re
 import socket
@@ -30,7 +31,7 @@ from buntime import Response
 def fetch(request):
     return Response(f"app {request.method} {request.path}")
 """
-BIG_SIZE = 20 * MB
+BIG_SIZE = 8 * MB  # more than the kernel holds for a client that does not read
 BROWSER = ("Accept: text/html,*/*;q=0.8", "Sec-Fetch-Mode: navigate")
 
 
@@ -222,7 +223,7 @@ def test_a_changed_file_is_sent_anew(runtime: Runtime, folder: Path, client: Raw
         ("100-199", 100, 199),
         ("1000000-", 1_000_000, BIG_SIZE - 1),
         ("-10", BIG_SIZE - 10, BIG_SIZE - 1),
-        ("20971519-99999999999", BIG_SIZE - 1, BIG_SIZE - 1),
+        (f"{BIG_SIZE - 1}-99999999999", BIG_SIZE - 1, BIG_SIZE - 1),
     ],
 )
 def test_a_range(client: RawClient, asked: str, first: int, last: int) -> None:
@@ -268,7 +269,7 @@ def test_if_range(client: RawClient) -> None:
 
 
 def test_a_big_file(runtime: Runtime, client: RawClient) -> None:
-    """20 MB arrive unchanged, are logged in full, and later requests are answered in order."""
+    """8 MB arrive unchanged, are logged in full, and later requests are answered in order."""
     client.send(
         request("GET /site/big.bin", "X-Request-ID: the-first-big-one")
         + request("GET /site/app.js")
@@ -353,7 +354,7 @@ def test_stalled_downloads_do_not_slow_the_others(runtime: Runtime, client: RawC
 def typical_s(client: RawClient) -> float:
     """The median time of a small request."""
     times = []
-    for _ in range(200):
+    for _ in range(100):
         begun = time.monotonic()
         assert client.get("/site/app.js").status == 200
         times.append(time.monotonic() - begun)
@@ -386,11 +387,13 @@ def test_traversal(runtime: Runtime) -> None:
         pages = (page, pinned.body) if pinned.status == 200 else (page,)
     targets = paths_and_bases()
     assert len(targets) > 360
-    for target in targets:
-        for fields in ((), BROWSER):
-            with client_of(runtime) as client:
-                client.send(request(f"GET {target}".encode().decode("latin-1"), *fields))
-                reply = client.read()
+    with contextlib.ExitStack() as stack:
+        client = stack.enter_context(client_of(runtime))
+        for target, fields in itertools.product(targets, ((), BROWSER)):
+            client.send(request(f"GET {target}".encode().decode("latin-1"), *fields))
+            reply = client.read()
+            if reply.get("connection") == "close":
+                client = stack.enter_context(client_of(runtime))
             assert SECRET.encode() not in reply.body, target
             assert reply.status in (400, 404) or (fields and reply.body in pages), target
             assert "root:" not in reply.body.decode("latin-1"), target
