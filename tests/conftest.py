@@ -9,6 +9,11 @@ from collections.abc import Iterator
 
 import pytest
 from hypothesis import HealthCheck, settings
+from hypothesis.configuration import set_hypothesis_home_dir
+
+# Hypothesis keeps tables of all characters, and the constants of each module. A process needs three
+# seconds to make them, so that clean clones share those of their environment.
+set_hypothesis_home_dir(f"{sys.prefix}/hypothesis")
 
 # A busy machine generates examples slowly, which says nothing about the code. A fifth of the usual
 # number of examples is enough, since each run generates others, and a law that is broken is mostly

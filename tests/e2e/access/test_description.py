@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import subprocess
 import sys
@@ -12,12 +11,14 @@ from pathlib import Path
 
 import pytest
 from hypothesis import settings
+from hypothesis.configuration import storage_directory
 from openapi_spec_validator import OpenAPIV31SpecValidator
 
 from buntime.core.admin.routes import ROUTES
 from tests.support.client import fetch
 from tests.support.forwarding import in_front_of
 from tests.support.harness import OPERATORS_KEY, ROOT, Runtime, running, write_app
+from tests.support.runs import environ
 
 CHECKS = (
     "not_a_server_error",
@@ -86,6 +87,7 @@ def test_schemathesis(runtime: Runtime, state: Path, tmp_path: Path) -> None:
         more = {
             "PYTHONPATH": str(ROOT),
             "SCHEMATHESIS_HOOKS": "tests.support.othercallers",
+            "HYPOTHESIS_STORAGE_DIRECTORY": str(storage_directory().path),
             "ASKED_AGAIN": json.dumps({"callers": callers, "checks": CHECKS, "operator": OPERATOR}),
             **({} if IS_THOROUGH else {"ASKED_ONCE": ""}),
         }
@@ -99,7 +101,7 @@ def test_schemathesis(runtime: Runtime, state: Path, tmp_path: Path) -> None:
                 *("--generation-database", "none", *MANY),
             ],
             cwd=tmp_path,
-            env=os.environ | more,
+            env=environ(more),
             capture_output=True,
             text=True,
             check=False,
