@@ -33,6 +33,8 @@ POOL = {
     "RUNTIME_POOL_SIZE": "16",  # 19 apps have processes, some of them two workers
     "RUNTIME_EPHEMERAL_CONCURRENCY": "4",
     "RUNTIME_EPHEMERAL_QUEUE_LIMIT": "10",
+    # On a busy machine a flood's clients, all in this process, write seconds after they connect.
+    "RUNTIME_HEAD_TIMEOUT": "60s",
 }
 # The clients: app, kind of request, number of clients.
 CLIENTS = [
