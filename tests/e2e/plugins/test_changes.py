@@ -213,7 +213,9 @@ def test_a_guard_that_cannot_start_closes(tmp_path: Path) -> None:
     with plugged(tmp_path) as runtime:
         assert fetch(runtime, "/hello/").status == 503
         wait_for_state(runtime, "guard", "failed")
-        assert fetch(runtime, "/hello/").status == 503
+        refused = fetch(runtime, "/hello/")
+        assert (refused.status, refused.error["code"]) == (503, "plugin_unavailable")
+        assert fetch(runtime, "/health").status == 200
         rewrite(folder, "def on_request(request): pass")
         runtime.process.send_signal(signal.SIGHUP)
         wait_for_state(runtime, "guard", "serving")
