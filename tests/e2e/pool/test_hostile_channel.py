@@ -11,7 +11,7 @@ import pytest
 
 from buntime import wire
 from tests.support.client import fetch
-from tests.support.harness import Runtime, read_all, running, wait_until, write_app
+from tests.support.harness import Runtime, read_all, running, write_app
 from tests.support.pressure import KERNEL_MAX, memory
 from tests.support.rawclient import request
 from tests.support.rawsocket import handshake
@@ -67,6 +67,19 @@ pytestmark = pytest.mark.skipif(
 
 @pytest.fixture
 def runtime(tmp_path: Path) -> Iterator[Runtime]:
+    """A runtime whose memory nobody has used before."""
+    with served(tmp_path) as started:
+        yield started
+
+
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Runtime]:
+    with served(tmp_path_factory.mktemp("shared")) as started:
+        yield started
+
+
+@contextlib.contextmanager
+def served(tmp_path: Path) -> Iterator[Runtime]:
     write_app(tmp_path / "calm", {"app.py": CALM}, ttl=600)
     write_app(tmp_path / "hostile", {"app.py": HOSTILE}, ttl=600, timeout=20, maxBodySize="1gb")
     env = {"RUNTIME_BODY_SIZE_MAX": "1gb", "RUNTIME_SHUTDOWN_TIMEOUT": "1"}
@@ -135,12 +148,26 @@ SAID = {
 
 
 @pytest.mark.parametrize("said", SAID.values(), ids=SAID)
-def test_what_no_worker_says(runtime: Runtime, said: bytes) -> None:
+def test_what_no_worker_says(shared: Runtime, said: bytes) -> None:
     """The request fails, its worker is killed, the log says why; no internal error is logged."""
-    answer = fetch(runtime, f"/hostile/say-{said.hex()}", method="POST")
+    before = {each["worker"] for each in shared.records if each["event"] == "worker.died"}
+    answer = fetch(shared, f"/hostile/say-{said.hex()}", method="POST")
     assert answer.status == 502
-    record = runtime.wait_for_record("worker.protocol_broken", app="hostile")
-    assert record["level"] == "error"
-    assert fetch(runtime, "/calm/").body == b"fine"
-    wait_until(lambda: "worker.died" in {each["event"] for each in runtime.records})
-    assert "runtime.internal_error" not in {each["event"] for each in runtime.records}
+    record = shared.wait_for_record("worker.died", app="hostile", worker=worker_of(shared))
+    assert record["worker"] not in before
+    [broken] = [
+        each
+        for each in shared.records
+        if (each["event"], each.get("worker")) == ("worker.protocol_broken", record["worker"])
+    ]
+    assert broken["level"] == "error"
+    assert fetch(shared, "/calm/").body == b"fine"
+    assert "runtime.internal_error" not in {each["event"] for each in shared.records}
+
+
+def worker_of(runtime: Runtime) -> str:
+    """The worker that was ready last."""
+    ready = [each["worker"] for each in runtime.records if each["event"] == "worker.ready"
+             and each["app"] == "hostile"]  # fmt: skip
+    last: str = ready[-1]
+    return last

@@ -26,12 +26,16 @@ BROKEN = "raise RuntimeError('a bad deploy')\n"
 
 
 class Served(NamedTuple):
+    """A test's own app, which the test calls `shop`."""
+
     runtime: Runtime
     apps: Path
     gates: Gates
+    name: str
 
     def deploy(self, label: str, source: str, **manifest: object) -> Path:
         """Deploys a folder that appears at once with all its files."""
+        label = label.replace("shop", self.name)
         aside = self.apps.parent / "aside" / label.replace("/", "-")
         wanted = {"ttl": 600, **manifest}
         write_app(aside, {"app.py": source}, env=self.gates.env, **wanted)
@@ -48,10 +52,13 @@ class Served(NamedTuple):
         return folder
 
     def told(self, event: str) -> bool:
-        return any(record["event"] == event for record in self.runtime.records)
+        return any(
+            (record["event"], str(record.get("app")).partition("@")[0]) == (event, self.name)
+            for record in self.runtime.records
+        )
 
     def ask(self, path: str) -> Answer:
-        return fetch(self.runtime, path)
+        return fetch(self.runtime, path.replace("shop", self.name))
 
     def text(self, path: str) -> str:
         answer = self.ask(path)
@@ -63,12 +70,22 @@ class Served(NamedTuple):
         wait_until(lambda: self.text(path) == text, what=f"{path} saying {text}")
 
 
-@pytest.fixture
-def served(tmp_path: Path) -> Iterator[Served]:
-    apps = tmp_path / "apps"
+@pytest.fixture(scope="module")
+def apps(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("rollout") / "apps"
+
+
+@pytest.fixture(scope="module")
+def runtime(apps: Path) -> Iterator[Runtime]:
     apps.mkdir()
     with running(apps, env={"RUNTIME_ENV": "production"}) as runtime:
-        yield Served(runtime, apps, Gates())
+        yield runtime
+
+
+@pytest.fixture
+def served(runtime: Runtime, apps: Path, request: pytest.FixtureRequest) -> Served:
+    number = request.session.items.index(request.node)
+    return Served(runtime, apps, Gates(), f"shop{number}")
 
 
 def code(which: str, source: str = APP) -> str:
@@ -103,9 +120,9 @@ def test_a_version_that_loads_slowly_lets_nobody_wait(served: Served) -> None:
 def test_a_broken_first_request_is_answered_by_the_version_before(served: Served) -> None:
     """If no version is loaded, requests wait for the new one; if it fails, the old one starts."""
     served.begin("shop@1.0.0", code("one"), ttl=60, idleTimeout=30, timeout=1)
-    (worker,) = workers_of(served.runtime, "shop")
+    (worker,) = workers_of(served.runtime, served.name)
     os.kill(int(worker["pid"]), 9)
-    wait_until(lambda: not workers_of(served.runtime, "shop"))
+    wait_until(lambda: not workers_of(served.runtime, served.name))
     served.deploy("shop@2.0.0", BROKEN)
     told = "app.change_boot_failed"
     wait_until(lambda: served.text("/shop/") == "one" and served.told(told))
@@ -132,6 +149,6 @@ def test_a_folder_in_the_place_of_another_is_served(served: Served) -> None:
 def test_a_faulty_version_leaves_the_one_before_serving(served: Served) -> None:
     """A version without an entrypoint does not take over."""
     served.begin("shop@1.0.0", code("one"))
-    (served.apps / "shop@2.0.0").mkdir()
+    (served.apps / f"{served.name}@2.0.0").mkdir()
     told = "app.version_invalid"
     wait_until(lambda: served.text("/shop/") == "one" and served.told(told))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import shutil
@@ -104,44 +103,56 @@ FREE = ["TextIOWrapper"] * 3 + ["list", "str", "NoneType"]
 
 
 class Place:
-    """A runtime's folders, with an app to spy on, and a trace of what programs report."""
+    """A runtime's folders, with an app to spy on, and a trace of what each app's programs
+    report."""
 
     def __init__(self, root: Path) -> None:
         self.root = root
-        self.trace = SHARED / f"{root.name}-trace"
-        self.trace.touch()
+        self._traces: dict[str, Path] = {}
         write_app(root / "apps/victim", {"app.py": "SECRET = 1\n" + APP}, ttl=60)
         (root / "state/data").mkdir(parents=True)
         (root / "state/key").write_text("secret")
 
-    def code(self, template: str) -> str:
-        told = {"TRIES": TRIES, "REAL": SYSTEM_PYTHON, "ROOT": self.root, "TRACE": self.trace}
-        for name, value in told.items():
-            template = template.replace(name, str(value))
+    def code(self, name: str, template: str) -> str:
+        trace = self._traces.setdefault(name, SHARED / f"{self.root.name}-{name}")
+        trace.touch()
+        told = {"TRIES": TRIES, "REAL": SYSTEM_PYTHON, "ROOT": self.root, "TRACE": trace}
+        for word, value in told.items():
+            template = template.replace(word, str(value))
         return template
 
     def add(self, name: str, place: str, **manifest: object) -> None:
-        folder = write_app(self.root / "apps" / name, {"app.py": APP}, **manifest)
+        """Add an app, which appears at once with all its files."""
+        folder = write_app(self.root / name, {"app.py": APP}, **manifest)
         path = folder / place
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(self.code(PYTHON))
+        path.write_text(self.code(name, PYTHON))
         path.chmod(0o755)
+        folder.rename(self.root / "apps" / name)
 
-    def told(self) -> list[dict[str, object]]:
-        return [json.loads(line) for line in self.trace.read_text().splitlines()]
+    def told(self, name: str) -> list[dict[str, object]]:
+        return [json.loads(line) for line in self._traces[name].read_text().splitlines()]
+
+    def forget(self) -> None:
+        for trace in self._traces.values():
+            trace.unlink()
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def place() -> Iterator[Place]:
     with tempfile.TemporaryDirectory(prefix="starts-") as name:
         made = Place(Path(name).resolve())
         yield made
-        made.trace.unlink()
+        made.forget()
 
 
-def served(place: Place, **env: str) -> contextlib.AbstractContextManager[Runtime]:
-    env = {"RUNTIME_STATE_DIR": str(place.root / "state"), **env}
-    return running(place.root / "apps", env=env)
+@pytest.fixture(scope="module")
+def runtime(place: Place) -> Iterator[Runtime]:
+    """It finds the apps as they come."""
+    env = {"RUNTIME_STATE_DIR": str(place.root / "state"), "PIP_NO_INDEX": "1"}
+    env |= {**PACKAGES, "PIP_CONFIG_FILE": os.devnull}
+    with running(place.root / "apps", env=env) as started:
+        yield started
 
 
 def check(told: list[dict[str, object]], kinds: set[str]) -> None:
@@ -163,57 +174,59 @@ def check(told: list[dict[str, object]], kinds: set[str]) -> None:
         ("strict", 0, "python"),
     ],
 )
-def test_an_app_s_own_python(place: Place, level: str, ttl: int, key: str) -> None:
+def test_an_app_s_own_python(
+    place: Place, runtime: Runtime, level: str, ttl: int, key: str
+) -> None:
     """An app's own Python may do no more than the app, both when it is examined and in a worker."""
+    app = f"own-{level}-{ttl}-{key}"
     name, manifest = (".venv/bin/python", {}) if key == "venv" else ("mine", {"python": "./mine"})
-    place.add("shop", name, sandbox=level, ttl=ttl, **manifest)
-    with served(place) as runtime:
-        path = f"/shop/?file={place.root}/apps/shop/app.py"
-        assert fetch(runtime, path).body.decode() == APP
-    check(place.told(), {"look", "worker"})
+    place.add(app, name, sandbox=level, ttl=ttl, **manifest)
+    path = f"/{app}/?file={place.root}/apps/{app}/app.py"
+    assert fetch(runtime, path).body.decode() == APP
+    check(place.told(app), {"look", "worker"})
 
 
 @EACH
-def test_what_it_says_opens_nothing(place: Place, level: str) -> None:
+def test_what_it_says_opens_nothing(place: Place, runtime: Runtime, level: str) -> None:
     """Folders that an app's own Python claims to need do not open if they are closed to the app."""
-    place.add("shop", ".venv/bin/python", sandbox=level, ttl=60)
-    with served(place) as runtime:
-        for file in ("apps/victim/app.py", "state/key"):
-            assert fetch(runtime, f"/shop/?file={place.root}/{file}").body == b"PermissionError"
+    place.add(f"says-{level}", ".venv/bin/python", sandbox=level, ttl=60)
+    for file in ("apps/victim/app.py", "state/key"):
+        answer = fetch(runtime, f"/says-{level}/?file={place.root}/{file}")
+        assert answer.body == b"PermissionError"
 
 
-def test_a_link_opens_nothing(place: Place) -> None:
+def test_a_link_opens_nothing(place: Place, runtime: Runtime) -> None:
     """If the app's Python is a link into another app's folder, that folder stays closed."""
     place.add("other", "lib/bin/python")
-    folder = write_app(place.root / "apps/shop", {"app.py": APP}, ttl=60)
-    (folder / ".venv/bin").mkdir(parents=True)
-    (folder / ".venv/bin/python").symlink_to(place.root / "apps/other/lib/bin/python")
     (place.root / "apps/other/lib/data").write_text("other's")
-    with served(place) as runtime:
-        answer = fetch(runtime, f"/shop/?file={place.root}/apps/other/lib/data")
-        assert answer.status == 500 or answer.body == b"PermissionError"
+    python = place.root / "links/.venv/bin/python"
+    python.parent.mkdir(parents=True)
+    python.symlink_to(place.root / "apps/other/lib/bin/python")
+    write_app(place.root / "links", {"app.py": APP}, ttl=60)
+    (place.root / "links").rename(place.root / "apps/links")
+    answer = fetch(runtime, f"/links/?file={place.root}/apps/other/lib/data")
+    assert answer.status == 500 or answer.body == b"PermissionError"
 
 
-def test_off(place: Place) -> None:
+def test_off(place: Place, runtime: Runtime) -> None:
     """Without a sandbox, the Python starts without one."""
-    place.add("shop", ".venv/bin/python", sandbox="off", ttl=60)
-    with served(place) as runtime:
-        assert fetch(runtime, f"/shop/?file={place.root}/state/key").body == b"secret"
-    assert {tuple(each["result"]) for each in place.told()} == {tuple(FREE)}  # type: ignore[arg-type]
+    place.add("off", ".venv/bin/python", sandbox="off", ttl=60)
+    assert fetch(runtime, f"/off/?file={place.root}/state/key").body == b"secret"
+    assert {tuple(each["result"]) for each in place.told("off")} == {tuple(FREE)}  # type: ignore[arg-type]
 
 
 @EACH
-def test_a_package_that_is_built(place: Place, level: str) -> None:
+def test_a_package_that_is_built(place: Place, runtime: Runtime, level: str) -> None:
     """A package for an app is built in the app's sandbox, which has what the build needs."""
+    app = f"built-{level}"
     files = {
         "app.py": "import tiny\n" + APP,
         "requirements.lock": "./pkg\n",
         "pkg/pyproject.toml": PROJECT,
-        "pkg/backend.py": place.code(BACKEND),
+        "pkg/backend.py": place.code(app, BACKEND),
     }
-    write_app(place.root / "apps/shop", files, autoInstall=True, sandbox=level, ttl=60)
-    env = {**PACKAGES, "PIP_CONFIG_FILE": os.devnull, "PIP_NO_INDEX": "1"}
-    with served(place, **env) as runtime:
-        answer = fetch(runtime, f"/shop/?file={place.root}/apps/victim/app.py")
-        assert (answer.status, answer.body) == (200, b"PermissionError")
-    check(place.told(), {"build"})
+    write_app(place.root / app, files, autoInstall=True, sandbox=level, ttl=60)
+    (place.root / app).rename(place.root / "apps" / app)
+    answer = fetch(runtime, f"/{app}/?file={place.root}/apps/victim/app.py")
+    assert (answer.status, answer.body) == (200, b"PermissionError")
+    check(place.told(app), {"build"})

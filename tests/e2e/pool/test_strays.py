@@ -59,7 +59,7 @@ def fetch(request):
     if request.path == "/forks":
         return Response(str(by_forks()))
     if request.path == "/short":
-        return Response(" ".join(str(daemon("0.01")) for _ in range(20)))
+        return Response(" ".join(str(daemon("0.01")) for _ in range(5)))
     return Response(str(daemon("600")))
 """
 

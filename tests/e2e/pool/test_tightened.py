@@ -18,29 +18,37 @@ KEY = {"X-API-Key": "the-key-of-the-runtime"}
 
 
 class Served:
-    """An app that has had a request, so its code is loaded."""
+    """A test's own app, which the test calls `shop`. It has had a request, so its code is
+    loaded."""
 
-    def __init__(self, runtime: Runtime, folder: Path) -> None:
+    def __init__(self, runtime: Runtime, folder: Path, name: str) -> None:
         self.runtime = runtime
-        self.folder = folder
+        self.name = name
+        self._folder = folder
+
+    def at(self, label: str = "shop") -> Path:
+        return self._folder / label.replace("shop", self.name)
 
     def ask(self, path: str = "/shop/", **more: object) -> Answer:
-        return fetch(self.runtime, path, **more)  # type: ignore[arg-type]
+        return fetch(self.runtime, path.replace("shop", self.name), **more)  # type: ignore[arg-type]
 
     def begin(self, label: str = "shop", **manifest: object) -> None:
-        write_app(self.folder / label, {"app.py": APP}, ttl=600, **manifest)
+        write_app(self.at(label), {"app.py": APP}, ttl=600, **manifest)
         wait_until(lambda: self.ask(headers=KEY).status == 200, what="the app")
 
     def change(self, label: str = "shop", **manifest: object) -> None:
         """Deploys another manifest, with code that cannot be loaded."""
-        aside = self.folder.parent / "aside"
+        aside = self._folder.parent / "aside"
         write_app(aside, {"app.py": BROKEN}, ttl=600, **manifest)
-        (self.folder / label).mkdir(exist_ok=True)
+        self.at(label).mkdir(exist_ok=True)
         for name in ("app.py", "buntime.yaml"):
-            (aside / name).replace(self.folder / label / name)
+            (aside / name).replace(self.at(label) / name)
 
     def told(self, event: str) -> bool:
-        return any(record["event"] == event for record in self.runtime.records)
+        return any(
+            (record["event"], str(record.get("app")).partition("@")[0]) == (event, self.name)
+            for record in self.runtime.records
+        )
 
     def wait_for(self, status: int, **more: object) -> None:
         wait_until(lambda: self.ask(**more).status == status, what=f"a {status}")
@@ -51,13 +59,22 @@ class Served:
         assert {self.ask(**more).status for _ in range(5)} == {status}
 
 
-@pytest.fixture
-def served(tmp_path: Path) -> Iterator[Served]:
-    apps = tmp_path / "apps"
+@pytest.fixture(scope="module")
+def apps(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("tightened") / "apps"
+
+
+@pytest.fixture(scope="module")
+def runtime(apps: Path) -> Iterator[Runtime]:
     apps.mkdir()
     env = {"RUNTIME_ENV": "production", "RUNTIME_MASTER_KEY": KEY["X-API-Key"]}
     with running(apps, env=env) as runtime:
-        yield Served(runtime, apps)
+        yield runtime
+
+
+@pytest.fixture
+def served(runtime: Runtime, apps: Path, request: pytest.FixtureRequest) -> Served:
+    return Served(runtime, apps, f"shop{request.session.items.index(request.node)}")
 
 
 def test_a_public_app_that_is_to_be_protected(served: Served) -> None:
@@ -102,7 +119,7 @@ def test_an_app_that_is_to_be_public(served: Served) -> None:
     served.change()
     wait_until(lambda: served.ask(headers=KEY).status == 200)
     served.stays(401)
-    (served.folder / "shop" / "app.py").write_text(APP)
+    (served.at() / "app.py").write_text(APP)
     served.wait_for(200)
 
 
@@ -110,7 +127,7 @@ def test_a_manifest_that_cannot_be_read(served: Served) -> None:
     """An unreadable manifest lets nobody in, as it may say whom to keep out."""
     served.begin()
     served.change()
-    (served.folder / "shop" / "buntime.yaml").write_text("visibility: protecte\n")
+    (served.at() / "buntime.yaml").write_text("visibility: protecte\n")
     served.wait_for(500, headers=KEY)
     assert served.ask().status == 500
 
@@ -123,7 +140,7 @@ def test_a_new_version_that_keeps_out(served: Served) -> None:
     served.stays(401)
     assert served.ask(headers=KEY).body == b"in"
     assert served.ask("/shop@1.0.0/").status == 200
-    (served.folder / "shop@2.0.0" / "buntime.yaml").write_text(json.dumps({"visibilty": "no"}))
+    (served.at("shop@2.0.0") / "buntime.yaml").write_text(json.dumps({"visibilty": "no"}))
     wait_until(lambda: served.ask() and served.told("app.version_invalid"), what="the fault")
     assert {served.ask().status for _ in range(5)} == {401}
 
@@ -131,5 +148,5 @@ def test_a_new_version_that_keeps_out(served: Served) -> None:
 def test_an_app_that_is_removed(served: Served) -> None:
     """Workers of a removed app could still answer, but no request reaches them."""
     served.begin()
-    shutil.move(str(served.folder / "shop"), str(served.folder.parent / "removed"))
+    shutil.move(str(served.at()), str(served.at().parent.parent / "removed"))
     served.wait_for(404)
