@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -69,18 +70,22 @@ def browser() -> Iterator[Browser]:
         yield browser
 
 
+Open = Callable[[], Page]
+
+
 @pytest.fixture
-def pages(browser: Browser) -> Iterator[list[Page]]:
-    """Two browser contexts, which share nothing. An error on a page fails the test."""
-    contexts = [browser.new_context() for _ in range(2)]
-    pages = [context.new_page() for context in contexts]
+def opened(browser: Browser) -> Iterator[Open]:
+    """Opens a page in a browser context of its own. An error on a page fails the test."""
     errors: list[str] = []
-    for page in pages:
-        page.set_default_timeout(15_000)
-        page.on("pageerror", lambda error: errors.append(str(error)))
-    yield pages
-    for context in contexts:
-        context.close()
+    with contextlib.ExitStack() as stack:
+
+        def open_page() -> Page:
+            page = stack.enter_context(contextlib.closing(browser.new_context())).new_page()
+            page.set_default_timeout(15_000)
+            page.on("pageerror", lambda error: errors.append(str(error)))
+            return page
+
+        yield open_page
     assert errors == []
 
 
@@ -96,41 +101,34 @@ def say(page: Page, text: str) -> None:
     page.press("input[name=text]", "Enter")
 
 
-def test_two_browsers_talk(runtime: Runtime, pages: list[Page]) -> None:
-    """Each reads what the other says, as text and in order; each sees who is there."""
-    ada, bob = pages
+def test_two_browsers_talk(runtime: Runtime, opened: Open) -> None:
+    """Each reads what the other says, as text and in order; each sees who is there. What is said in
+    one room is not seen in another."""
+    ada, bob = opened(), opened()
     join(ada, runtime, "Ada", "tea")
     expect(ada.locator("#state")).to_have_text("tea: Ada")
     join(bob, runtime, "Bob", "tea")
-    for page in pages:
+    for page in (ada, bob):
         expect(page.locator("#state")).to_have_text("tea: Ada, Bob")
     say(ada, "Hello Bob \u20ac")
     expect(bob.locator("#log")).to_contain_text("Ada Hello Bob \u20ac")
     say(bob, "<b>Hello</b> Ada")
     said = ["Ada has joined", "Bob has joined", "Ada Hello Bob \u20ac", "Bob <b>Hello</b> Ada"]
     expect(ada.locator("#log li")).to_have_text(said)
-    bob.close()
-    expect(ada.locator("#state")).to_have_text("tea: Ada")
-    expect(ada.locator("#log li").last).to_have_text("Bob has left")
-
-
-def test_rooms_are_apart(runtime: Runtime, pages: list[Page]) -> None:
-    """What is said in one room is not seen in another."""
-    ada, bob = pages
-    join(ada, runtime, "Ada", "north")
     join(bob, runtime, "Bob", "south")
-    expect(ada.locator("#state")).to_have_text("north: Ada")
+    expect(ada.locator("#state")).to_have_text("tea: Ada")
     expect(bob.locator("#state")).to_have_text("south: Bob")
     say(ada, "in the north")
     say(bob, "in the south")
-    expect(ada.locator("#log li")).to_have_text(["Ada has joined", "Ada in the north"])
     expect(bob.locator("#log li")).to_have_text(["Bob has joined", "Bob in the south"])
+    expect(ada.locator("#log li")).to_have_text([*said, "Bob has left", "Ada in the north"])
+    bob.close()
 
 
-def test_the_page_comes_again(runtime: Runtime, folder: Path, pages: list[Page]) -> None:
+def test_the_page_comes_again(runtime: Runtime, folder: Path, opened: Open) -> None:
     """When the app's code changes, its WebSockets are closed with 1012, and the page connects to
     the new worker by itself."""
-    ada, _ = pages
+    ada = opened()
     join(ada, runtime, "Ada", "again")
     expect(ada.locator("#state")).to_have_text("again: Ada")
     ada.evaluate(KEEP_STATES)
@@ -146,16 +144,12 @@ def test_the_page_comes_again(runtime: Runtime, folder: Path, pages: list[Page])
     expect(ada.locator("#log li").last).to_have_text("Ada back")
 
 
-def test_events(runtime: Runtime, pages: list[Page]) -> None:
-    """EventSource gets events by name, and after the end of the stream reconnects for more."""
-    page, _ = pages
+def test_events(runtime: Runtime, opened: Open) -> None:
+    """EventSource gets events by name, and after the end of the stream reconnects for more. The
+    page of the clock keeps updating by itself."""
+    page = opened()
     page.goto(f"{runtime.url}/events/")
     expect(page.locator("p")).to_contain_text(" ".join(f'{n}:{{"n":{n}}}' for n in range(1, 10)))
-
-
-def test_the_clock(runtime: Runtime, pages: list[Page]) -> None:
-    """The page of the clock keeps updating by itself."""
-    page, _ = pages
     page.goto(f"{runtime.url}/clock/")
     face = page.locator("time")
     expect(face).to_have_attribute("datetime", re.compile(r"T\d\d:"))

@@ -18,9 +18,11 @@ from buntime import Request, Response
 
 
 def fetch(request: Request) -> Response:
-    told = {"dir": os.environ["APP_DIR"], "base": request.base, "path": request.path}
-    return Response.json(told)
+    if request.path == "/where.txt":
+        return Response(os.environ["APP_DIR"])
+    return Response.json({"base": request.base, "path": request.path})
 """
+WITH_CODE = ("shop/2.0.0", "shop@1.10.0", "wiki@1.0.0", "sound", "broken")
 SEEN_S = 2.0  # how soon a change of the folders has to be seen
 
 
@@ -36,7 +38,8 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
         *("first/@acme/wiki", "second/@acme/wiki@1.0.0", "second/@acme/shop@9.0.0"),
         *("first/sound", "first/broken", "first/api", "first/odd@1.2"),
     ):
-        app(root / name)
+        make = app if name.endswith(WITH_CODE) else site
+        make(root / name)
     (root / "first/blog/latest").symlink_to("1.0.0")
     (root / "first/broken/buntime.yaml").write_text("ttl: 60\ntimout: 3\n", "utf-8")
     (root / "first/empty").mkdir()
@@ -46,6 +49,11 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def app(folder: Path) -> Path:
     return write_app(folder, {"index.py": INDEX}, ttl=60, timeout=10)
+
+
+def site(folder: Path) -> Path:
+    """One without code, which needs no worker: the folder is chosen before its kind is known."""
+    return write_app(folder, {"index.html": "<p>a site", "where.txt": str(folder)})
 
 
 @pytest.fixture(scope="module")
@@ -61,10 +69,11 @@ def http(runtime: Runtime) -> Iterator[httpx.Client]:
         yield client
 
 
-def folder(root: Path, answer: httpx.Response) -> str:
-    """Which folder has answered, relative to `root`."""
+def folder(root: Path, http: httpx.Client, path: str) -> str:
+    """Which folder answers below a path, relative to `root`."""
+    answer = http.get(f"{path}where.txt")
     assert answer.status_code == 200, answer.text
-    return str(Path(answer.json()["dir"]).relative_to(root))
+    return str(Path(answer.text).relative_to(root))
 
 
 # Which version
@@ -100,7 +109,7 @@ def folder(root: Path, answer: httpx.Response) -> str:
 )
 def test_chosen_folder(root: Path, http: httpx.Client, named: str, expected: str) -> None:
     """Folders of all directories make one app, and a range picks the highest version that fits."""
-    assert folder(root, http.get(f"/{named}/")) == expected
+    assert folder(root, http, f"/{named}/") == expected
 
 
 @pytest.mark.parametrize("named", ["shop", "shop@1", "shop@%5E1.0.0", "@acme/wiki@1"])
@@ -128,8 +137,8 @@ def test_unknown(http: httpx.Client, named: str) -> None:
 
 def test_same_version_twice(root: Path, runtime: Runtime, http: httpx.Client) -> None:
     """The first directory wins, with a warning that names both; other versions are not affected."""
-    assert folder(root, http.get("/twice@1.0.0/")) == "first/twice@1.0.0"
-    assert folder(root, http.get("/twice@1/")) == "second/twice@1.1.0"
+    assert folder(root, http, "/twice@1.0.0/") == "first/twice@1.0.0"
+    assert folder(root, http, "/twice@1/") == "second/twice@1.1.0"
     record = runtime.wait_for_record("folder.duplicate", app="twice@1.0.0")
     assert record["level"] == "warn"
     assert record["served"] == str(root / "first/twice@1.0.0")
@@ -158,8 +167,8 @@ def becomes(http: httpx.Client, wanted: dict[str, int | Path]) -> None:
 
     def is_so() -> bool:
         for path, expected in wanted.items():
-            answer = http.get(path)
-            found = Path(answer.json()["dir"]) if isinstance(expected, Path) else answer.status_code
+            answer = http.get(f"{path}where.txt")
+            found = Path(answer.text) if isinstance(expected, Path) else answer.status_code
             if found != expected:
                 return False
         return True
@@ -178,10 +187,9 @@ def test_new_and_removed_apps(root: Path, http: httpx.Client) -> None:
     }
     assert {http.get(path).status_code for path in layouts} == {404}
     for name in layouts.values():
-        app(root / "first" / name)
-    (root / "first/site/index.py").rename(root / "first/site/index.html")
+        (app if name == "a" else site)(root / "first" / name)
     becomes(http, dict.fromkeys(layouts, 200))
-    assert folder(root, http.get("/c@1/")) == "first/c/1.0.0"
+    assert folder(root, http, "/c@1/") == "first/c/1.0.0"
     for name in ("a", "b@1.0.0", "c", "@new", "site"):
         shutil.rmtree(root / "first" / name)
     becomes(http, dict.fromkeys(layouts, 404))
@@ -189,9 +197,9 @@ def test_new_and_removed_apps(root: Path, http: httpx.Client) -> None:
 
 def test_new_version(root: Path, http: httpx.Client) -> None:
     """A higher version takes over the name, and gives it back when it is removed."""
-    old = app(root / "first/grows@1.0.0")
+    old = site(root / "first/grows@1.0.0")
     becomes(http, {"/grows/": 200})
-    new = app(root / "second/grows@2.0.0")
+    new = site(root / "second/grows@2.0.0")
     becomes(http, {"/grows/": new, "/grows@1/": old})
     shutil.rmtree(new)
     becomes(http, {"/grows/": old, "/grows@2/": 404})
