@@ -31,7 +31,7 @@ def on_shutdown(): print(plugin.name, "down", plugin.config.get("word"))
 def fetch(request): return Response(f"{plugin.config['word']} {os.getpid()}")
 """
 SCHEMA = {
-    "word": {"type": "string", "default": "none", "env": "TELLS_WORD"},
+    "word": {"type": "string", "default": "none"},
     "token": {"type": "password"},
 }
 
@@ -70,29 +70,27 @@ def test_options(tmp_path: Path) -> None:
     are neither in the API nor in the log.
     """
     tells(tmp_path)
-    tells(tmp_path, "other")
+    other = {"word": {"type": "string", "env": "OTHER_WORD"}, "token": {"type": "password"}}
+    tells(tmp_path, "other", config=other)
     text = (
         "plugins:\n  tells:\n    options:\n      word: file\n      token: hunter2\n"
-        "  other: {options: {token: hunter3}}\n"
+        "  other: {options: {token: hunter3, word: file}}\n"
     )
-    with configured(tmp_path, text) as runtime:
+    with configured(tmp_path, text, OTHER_WORD="env") as runtime:
         told = wait_for_state(runtime, "tells", "serving")
-        wait_for_state(runtime, "other", "serving")
-        assert (word(runtime), word(runtime, "other")) == ("file", "none")
+        by_env = wait_for_state(runtime, "other", "serving")["options"][0]
+        assert (word(runtime), word(runtime, "other")) == ("file", "env")
         place = f"{tmp_path}/buntime.config.yaml"
         assert told["options"] == [
             {"name": "word", "value": "file", "origin": f"{place}:4"},
             {"name": "token", "value": "********", "origin": f"{place}:5"},
         ]
+        assert by_env == {"name": "word", "value": "env", "origin": "env OTHER_WORD"}
         assert "hunter" not in json.dumps(plugins_of(runtime))
         exposed = runtime.wait_for_record("config.exposed")
         assert exposed["places"] == [f"{place}:6", f"{place}:5"]
         runtime.stop()
         assert "hunter" not in json.dumps(runtime.records)
-    with configured(tmp_path, text, TELLS_WORD="env") as runtime:
-        told = wait_for_state(runtime, "tells", "serving")
-        assert told["options"][0] == {"name": "word", "value": "env", "origin": "env TELLS_WORD"}
-        assert word(runtime) == "env"
 
 
 def test_a_guard_without_its_option(tmp_path: Path) -> None:

@@ -91,6 +91,11 @@ class Traffic:
         """Wait until this answer has come."""
         wait_until(lambda: self.answers[text] > 0, 20, text)
 
+    def wait_for_more(self, text: str) -> None:
+        """Wait until this answer has come once more."""
+        before = self.answers[text]
+        wait_until(lambda: self.answers[text] > before, 20, text)
+
     def _ask(self, path: str) -> None:
         while not self._is_over.wait(PAUSE_S):
             answer = fetch(self._runtime, path)
@@ -107,36 +112,45 @@ def check(answers: Counter[str], *words: str) -> None:
 
 @pytest.mark.parametrize("overlap", [True, False])
 def test_nothing_is_lost_by_a_reload(tmp_path: Path, overlap: bool) -> None:
-    """With `overlap: false` what comes between the two processes waits for the new one."""
+    """With `overlap: false` what comes between the two processes waits for the new one, also if the
+    process is recycled."""
     with shop(tmp_path, overlap=overlap) as (runtime, plugin), Traffic(runtime) as traffic:
         for word in ("one", "two"):
             rewrite(plugin, code(word))
             assert post(runtime, "/api/plugins/kv/reload").status == 202
             traffic.wait_for(f"200 True {word} {word}")
+        if not overlap:
+            before = wait_for_state(runtime, "kv", "serving")
+            assert post(runtime, f"/api/workers/{before['worker']}/recycle").status == 202
+            wait_until(lambda: plugins_of(runtime)["kv"]["pid"] not in (None, before["pid"]), 20)
+            traffic.wait_for_more("200 True two two")
     check(traffic.answers, "old", "one", "two")
+    assert not [each for each in runtime.records if each["event"] == "plugin.died"]
     if not overlap:
         said = [each.split()[:2] for each in lines(runtime)]
         assert [what for _, what in said] == ["up", "down"] * (len(said) // 2)
 
 
-@pytest.mark.parametrize("fault", ["raise OSError('no disk')", "import os; os.abort()"])
-def test_nothing_is_lost_by_code_that_fails(tmp_path: Path, fault: str) -> None:
+FAULTS = ["raise OSError('no disk')", "import os; os.abort()"]
+
+
+def test_nothing_is_lost_by_code_that_fails(tmp_path: Path) -> None:
     """With `overlap: false` the old code starts again, and waiting requests go to it."""
-    source = f"import time; time.sleep(0.2)\n{fault}"
-    new = write_plugin(tmp_path / "two", "kv", source, **MANIFEST, overlap=False)
     with shop(tmp_path, overlap=False) as (runtime, _), Traffic(runtime) as traffic:
         traffic.wait_for("200 True old old")
-        before = plugins_of(runtime)["kv"]
-        link = tmp_path / "plugins" / "next"
-        link.symlink_to(new)
-        link.rename(tmp_path / "plugins" / "kv")
-        assert post(runtime, "/api/plugins/kv/reload").status == 202
-        runtime.wait_for_record("plugin.going_back", plugin="kv")
-        after = wait_for_state(runtime, "kv", "serving")
-        assert after["why"].startswith("failed to load")
-        assert after["generation"] > before["generation"]
-        traffic.answers.clear()
-        traffic.wait_for("200 True old old")
+        for number, fault in enumerate(FAULTS):
+            source = f"import time; time.sleep(0.2)\n{fault}"
+            new = write_plugin(tmp_path / f"new{number}", "kv", source, **MANIFEST, overlap=False)
+            before = plugins_of(runtime)["kv"]
+            link = tmp_path / "plugins" / "next"
+            link.symlink_to(new)
+            link.rename(tmp_path / "plugins" / "kv")
+            assert post(runtime, "/api/plugins/kv/reload").status == 202
+            runtime.wait_for_new("plugin.going_back")
+            after = wait_for_state(runtime, "kv", "serving")
+            assert after["why"].startswith("failed to load"), fault
+            assert after["generation"] > before["generation"], fault
+            traffic.wait_for_more("200 True old old")
     check(traffic.answers, "old")
 
 
@@ -165,15 +179,3 @@ def test_nothing_is_lost_by_a_switch(tmp_path: Path) -> None:
         for thread in threads:
             thread.join()
     assert set(answers) == {(200, b"hello")}
-
-
-def test_recycled_it_is_waited_for(tmp_path: Path) -> None:
-    """Recycling the process of a plugin with `overlap: false` loses no request or call."""
-    with shop(tmp_path, overlap=False) as (runtime, _), Traffic(runtime) as traffic:
-        before = plugins_of(runtime)["kv"]
-        assert post(runtime, f"/api/workers/{before['worker']}/recycle").status == 202
-        wait_until(lambda: plugins_of(runtime)["kv"]["pid"] not in (None, before["pid"]), 20)
-        traffic.answers.clear()
-        traffic.wait_for("200 True old old")
-    check(traffic.answers, "old")
-    assert not [each for each in runtime.records if each["event"] == "plugin.died"]

@@ -14,7 +14,7 @@ from tests.support.harness import Runtime, running, wait_until, write_app
 from tests.support.rawclient import RawClient, client_of, request
 from tests.support.rawsocket import CLOSE, socket_of
 
-SLOTS = 4
+SLOTS = 2
 CALM = "from buntime import Response\ndef fetch(request):\n    return Response('fine')\n"
 SOCKET = """
 async def websocket(ws):
@@ -99,6 +99,6 @@ def test_requests_that_do_not_wait_for_a_slot(runtime: Runtime) -> None:
     """They end no stream, however long they take."""
     with contextlib.ExitStack() as stack:
         streams = [open_events(runtime, stack) for _ in range(SLOTS)]
-        for _ in range(5):
+        for _ in range(3):
             assert fetch(runtime, "/kept/").body == b"fine"
         assert ended(streams) == []

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from tests.support.client import fetch, workers_of
-from tests.support.harness import Runtime, running, wait_until, write_app
+from tests.support.harness import Runtime, is_alive, running, wait_until, write_app
 
 SYNC = """
 import os, time
@@ -100,10 +100,12 @@ def test_an_app_that_computes_uses_its_workers(runtime: Runtime, kind: str) -> N
             lambda: all(each["busy"] > 0.2 for each in workers_of(runtime, app)),
             what="reports of their load",
         )
-        assert len(workers_of(runtime, app)) == 2
+        pids = [each["pid"] for each in workers_of(runtime, app)]
+        assert len(pids) == 2
     with load(runtime, f"/{app}/wait", clients=1):
-        wait_until(lambda: len(workers_of(runtime, app)) == 1, 20, "one worker")
-    wait_until(lambda: workers_of(runtime, app) == [], 20, "none")
+        wait_until(lambda: not all(map(is_alive, pids)), 20, "the end of one worker")
+        assert [each["pid"] for each in workers_of(runtime, app)] == [*filter(is_alive, pids)]
+    wait_until(lambda: not any(map(is_alive, pids)), 20, "the end of both")
 
 
 @KINDS
