@@ -331,19 +331,17 @@ def test_a_full_disk(tmp_path: Path) -> None:
         assert fetch(runtime, "/audit/").status == 404
 
 
-def test_packages(tmp_path: Path) -> None:
+def test_packages(runtime: Runtime) -> None:
     """A plugin's packages are installed with it; if they cannot be, nothing changes."""
-    (tmp_path / "plugins").mkdir()
-    code = "import tiny\n" + source("one")
-    files: dict[str, str | bytes] = {"plugin.py": code, **package("tiny")}
-    manifest = {"name": "audit", "base": "/audit", "visibility": "public", "autoInstall": True}
-    with plugged(tmp_path, **AS_ROOT) as runtime:
-        answer = put(runtime, "audit", packed(files, **manifest))
-        assert answer.status == 201, answer.error
-        assert "installing" in [each["step"] for each in answer.json()["steps"]]
-        assert fetch(runtime, "/audit/").body == b"one"
-        files["requirements.lock"] = f"{files['requirements.lock']!s}nothing==1.0\n"
-        worse = put(runtime, "audit", packed(files, **manifest))
-        assert (worse.status, worse.json()["failed"]) == (422, "installing")
-        assert "nothing==1.0" in worse.error["message"]
-        assert fetch(runtime, "/audit/").body == b"one"
+    files: dict[str, str | bytes] = {"plugin.py": "import tiny\n" + source("one")}
+    files |= package("tiny")
+    manifest = {"name": "packed", "base": "/packed", "visibility": "public", "autoInstall": True}
+    answer = put(runtime, "packed", packed(files, **manifest))
+    assert answer.status == 201, answer.error
+    assert "installing" in [each["step"] for each in answer.json()["steps"]]
+    assert fetch(runtime, "/packed/").body == b"one"
+    files["requirements.lock"] = f"{files['requirements.lock']!s}nothing==1.0\n"
+    worse = put(runtime, "packed", packed(files, **manifest))
+    assert (worse.status, worse.json()["failed"]) == (422, "installing")
+    assert "nothing==1.0" in worse.error["message"]
+    assert fetch(runtime, "/packed/").body == b"one"

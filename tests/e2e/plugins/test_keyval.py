@@ -18,8 +18,8 @@ import pytest
 from buntime.core.plugins.manifest import parse_plugin_manifest
 from keyval.limits import Limits
 from tests.support.client import Answer, fetch, workers_of
-from tests.support.harness import OPERATORS_KEY, ROOT, Runtime, wait_until
-from tests.support.keyvalapp import code, with_keyval
+from tests.support.harness import OPERATORS_KEY, ROOT, Runtime, wait_until, write_app
+from tests.support.keyvalapp import SYNC, code, with_keyval
 from tests.support.pluginfolders import post
 from tests.support.serviceapps import told
 from tests.test_docs import examples
@@ -29,7 +29,9 @@ PAGE = (ROOT / "docs/keyval.md").read_text("utf-8")
 
 @pytest.fixture(scope="module")
 def runtime(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Runtime]:
-    with with_keyval(tmp_path_factory.mktemp("kv")) as runtime:
+    folder = tmp_path_factory.mktemp("kv")
+    write_app(folder / "apps" / "docs", {"app.py": SYNC}, ttl=600, uses=["kv"], timeout="20s")
+    with with_keyval(folder) as runtime:
         yield runtime
 
 
@@ -274,8 +276,9 @@ def test_killed(runtime: Runtime) -> None:
     wait_until(lambda: run(runtime, source) == 1, 20, "it serves again")
 
 
-def test_options(tmp_path: Path) -> None:
-    """A variable of the runtime sets an option."""
+def test_options_and_a_newer_file(tmp_path: Path) -> None:
+    """A variable of the runtime sets an option. A file of a newer keyval keeps the plugin from
+    starting, and the log says why."""
     source = """
     try:
         kv.set(("a",), b"x" * 20_000)
@@ -285,12 +288,6 @@ def test_options(tmp_path: Path) -> None:
     with with_keyval(tmp_path, KEYVAL_SPACE_MB="0.01") as runtime:
         told_code, text = run(runtime, source)
         assert (told_code, "10485 are the most" in text) == ("full", True)
-
-
-def test_a_newer_file(tmp_path: Path) -> None:
-    """A file of a newer keyval keeps the plugin from starting, and the log says why."""
-    with with_keyval(tmp_path) as runtime:
-        run(runtime, "kv.set(('a',), 1)")
     [file] = (tmp_path / "s").rglob("keyval.db")
     newer = sqlite3.connect(file)
     newer.execute("PRAGMA user_version = 99")
@@ -305,12 +302,11 @@ def test_a_newer_file(tmp_path: Path) -> None:
 # The docs
 
 
-def test_docs(tmp_path: Path) -> None:
+def test_docs(runtime: Runtime) -> None:
     """The examples of docs/keyval.md run as written, and `# ->` shows the result of a line."""
     blocks = "\n".join(examples(PAGE, "python"))
     source = [f"text = {blocks!r}", f"checks = {checks(blocks)!r}", CHECKS]
-    with with_keyval(tmp_path) as runtime:
-        assert run(runtime, "\n".join(source)) == []
+    assert run(runtime, "\n".join(source), "docs") == []
 
 
 CHECKS = """

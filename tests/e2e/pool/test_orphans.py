@@ -192,7 +192,7 @@ def test_no_worker_of_another_user_survives_the_kill_of_the_runtime() -> None:
         apps = Path(folder)
         apps.chmod(0o755)  # pytest's own are private
         user = {"user": "nobody", "python": SYSTEM_PYTHON, "ttl": 600, "timeout": 60}
-        names = ("loop", "sleep-in-c", "forked-twice", "program")
+        names = ("loop", "forked-twice")
         for name in names:
             write_app(apps / name, {"app.py": APP.replace("DEED", DEEDS[name])}, **user)
         with ThreadPoolExecutor() as threads, running(apps) as runtime:
