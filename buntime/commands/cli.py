@@ -10,12 +10,13 @@ import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from importlib import import_module
-from typing import Protocol, cast
+from typing import cast
 
 from buntime import __version__
 from buntime.commands.arguments import FLAGS_ALONE, Command, Parser, parse
 from buntime.core.errors import CommandError, UsageError
 from buntime.core.settings.setting import Mode
+from buntime.core.values.protocols import Protocol
 
 EXIT_USAGE = 2  # as in argparse and most shells' own commands
 EXIT_INTERRUPTED = 130  # as in shells: 128 + SIGINT

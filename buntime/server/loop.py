@@ -12,8 +12,9 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from itertools import count, islice
 from time import monotonic
-from typing import Protocol, TypeVar
+from typing import TypeVar
 
+from buntime.core.values.protocols import Protocol
 from buntime.server.crowd import Crowd, Event
 from buntime.server.threads import Threads
 

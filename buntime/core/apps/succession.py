@@ -1,11 +1,11 @@
 """The successive states of the apps of one name, and which of them serves."""
 
 from collections.abc import Iterable
-from typing import Protocol
 
 from buntime.core.apps.app import App, Fault
 from buntime.core.apps.stricter import tightened
 from buntime.core.apps.versions import UNVERSIONED, select
+from buntime.core.values.protocols import Protocol
 
 
 class Rollout(Protocol):

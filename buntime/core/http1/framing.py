@@ -6,11 +6,11 @@ be given once, as one whole number, and never beside a Transfer-Encoding, which 
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Protocol
 
 from buntime.core.errors import ClientFault
 from buntime.core.http1.faults import bad_request
 from buntime.core.http1.grammar import TOKEN_BYTES
+from buntime.core.values.protocols import Protocol
 from buntime.core.values.regex import regex
 
 _LENGTH_DIGITS_MAX = 18  # keeps a Content-Length within 64 bits

@@ -13,9 +13,10 @@ from datetime import UTC, datetime
 from enum import IntEnum
 from functools import lru_cache
 from json.encoder import encode_basestring_ascii as _quote
-from typing import NamedTuple, Protocol, Self
+from typing import NamedTuple, Self
 
 from buntime.core.errors import UsageError
+from buntime.core.values.protocols import Protocol
 from buntime.core.values.regex import regex
 
 # An unknown object in a field is written as its repr, up to this many characters.

@@ -9,10 +9,11 @@ import json
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 from time import time
-from typing import TYPE_CHECKING, Protocol, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from buntime.core.access.keyring import IN_FILE, IN_STATE, KEYS_MAX, KeyRecord, KeyRing, bears_form
 from buntime.core.errors import ClientFault, StateFault
+from buntime.core.values.protocols import Protocol
 
 if TYPE_CHECKING:
     from sqlite3 import Connection

@@ -18,8 +18,8 @@ import sys
 from collections.abc import Iterator
 from contextlib import suppress
 from ipaddress import ip_address
-from typing import NamedTuple
 
+from buntime.core.values.tuples import NamedTuple
 from buntime.server.admin.peers import Peers
 
 _TABLES = ("/proc/net/tcp", "/proc/net/tcp6")

@@ -6,11 +6,11 @@ requested.
 """
 
 from collections.abc import Mapping
-from typing import Protocol
 
 from buntime.core.admin.routes import ROUTES
 from buntime.core.sandbox.kernel import Kernel
 from buntime.core.settings.live import LiveSettings
+from buntime.core.values.protocols import Protocol
 from buntime.server.admin.accesspages import AccessPages
 from buntime.server.admin.api import Api, Handler
 from buntime.server.admin.apps import AppPages

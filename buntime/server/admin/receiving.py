@@ -7,10 +7,10 @@ A client that waits for 100 Continue gets it with the first credit, so never aft
 """
 
 from collections.abc import Callable
-from typing import Protocol
 
 from buntime.core.errors import ClientFault
 from buntime.core.http1.window import body_too_large
+from buntime.core.values.protocols import Protocol
 from buntime.server.admin.responder import OwnResponder
 from buntime.server.http1.exchange import Exchange
 from buntime.wire import UPLOAD_WINDOW

@@ -20,13 +20,13 @@ import os
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Protocol
 
 from buntime.core.apps.app import App, FaultyApp
 from buntime.core.apps.floors import Floors
 from buntime.core.apps.hosts import Dispute, HostTable
 from buntime.core.errors import ClientFault
 from buntime.core.telemetry.records import Tell
+from buntime.core.values.protocols import Protocol
 from buntime.core.values.tuples import NamedTuple
 
 _COMPARED_MAX = 128  # apps in one look

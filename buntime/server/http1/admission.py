@@ -21,9 +21,10 @@ wait come next.
 
 from collections.abc import Callable, Mapping
 from itertools import islice
-from typing import Protocol, cast
+from typing import cast
 
 from buntime.core.http1.connection import Due
+from buntime.core.values.protocols import Protocol
 from buntime.core.values.tally import Tally
 from buntime.server.loop import Loop, TimeoutQueue
 from buntime.server.telemetry.logs import Log

@@ -8,7 +8,7 @@ Behind a proxy that is not listed as trusted, all clients share one address, so 
 default.
 """
 
-from typing import Protocol, TypeGuard
+from typing import TypeGuard
 
 from buntime.core.errors import ClientFault
 from buntime.core.http1.addresses import AddressCounts, client_network
@@ -16,6 +16,7 @@ from buntime.core.http1.answer import Answer
 from buntime.core.http1.errorpage import render_error
 from buntime.core.http1.forwarded import Address, Proxies
 from buntime.core.http1.head import Head
+from buntime.core.values.protocols import Protocol
 from buntime.core.values.tally import Tally
 from buntime.server.telemetry.logs import Log
 

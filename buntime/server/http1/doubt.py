@@ -8,9 +8,9 @@ is known at once that the client has left.
 """
 
 import socket
-from typing import Protocol
 
 from buntime.core.http1.connection import ServerConnection
+from buntime.core.values.protocols import Protocol
 from buntime.server.http1.ending import Ending, ending_of, unread_bytes
 from buntime.server.http1.service import Service
 

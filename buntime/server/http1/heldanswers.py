@@ -6,9 +6,8 @@ is enough for most answers. That bounds one connection; this module bounds all o
 What is larger may wait on disk, see `spool`.
 """
 
-from typing import Protocol
-
 from buntime.core.http1.leastrate import is_short
+from buntime.core.values.protocols import Protocol
 from buntime.wire import DOWNLOAD_WINDOW, DOWNLOAD_WINDOW_MAX
 
 _EACH_BYTES = DOWNLOAD_WINDOW_MAX - DOWNLOAD_WINDOW

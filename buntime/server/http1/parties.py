@@ -7,9 +7,10 @@ The exchange is all that the two sides see of each other.
 """
 
 from collections.abc import Hashable, Sequence
-from typing import Literal, Protocol
+from typing import Literal
 
 from buntime.core.http1.reader import RequestReader
+from buntime.core.values.protocols import Protocol
 from buntime.server.http1.service import Service
 
 Kind = Literal["text", "bytes"]  # of a WebSocket's message

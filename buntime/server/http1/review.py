@@ -12,8 +12,8 @@ no more is given.
 """
 
 from collections.abc import Callable
-from typing import Protocol
 
+from buntime.core.values.protocols import Protocol
 from buntime.server.http1.parties import Resource
 from buntime.server.http1.request import Fields
 

@@ -3,7 +3,6 @@
 import os
 from collections.abc import Callable
 from time import time
-from typing import Protocol
 
 from buntime.core.access.proxyfields import is_forwarding
 from buntime.core.http1.connection import Due
@@ -13,6 +12,7 @@ from buntime.core.http1.limits import Limits
 from buntime.core.settings.live import LiveSettings
 from buntime.core.settings.load import Settings
 from buntime.core.telemetry.meters import Meter, Meters
+from buntime.core.values.protocols import Protocol
 from buntime.sdk.files import http_date
 from buntime.server.http1.admission import Admission
 from buntime.server.http1.clientlimit import ClientLimit, Counted

@@ -10,14 +10,13 @@ serves now is asked. A plugin that has been switched off is no longer asked.
 
 from __future__ import annotations
 
-from typing import Protocol
-
 from buntime.core.http1.section import Fields
 from buntime.core.plugins.hookfields import BadVerdict
 from buntime.core.plugins.hooktext import Facts
 from buntime.core.plugins.plan import ON_RESPONSE, Hook, Plan
 from buntime.core.plugins.verdict import Change, Failed, Question, Respond, read_verdict
 from buntime.core.telemetry.pluginmeters import Failure, HookMeter, PluginMeters
+from buntime.core.values.protocols import Protocol
 from buntime.server.http1.exchange import Exchange
 from buntime.server.http1.review import Review
 from buntime.server.loop import Loop

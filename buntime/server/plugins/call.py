@@ -11,7 +11,6 @@ Payloads pass unchanged.
 """
 
 from collections.abc import Callable
-from typing import Protocol
 
 from buntime import wire
 from buntime.core.plugins.callcontents import Answer, Arguments, State, cost_of
@@ -20,6 +19,7 @@ from buntime.core.plugins.callwindow import CallWindow
 from buntime.core.plugins.services import AWAY, BUSY, LATE, MOVED, ServiceFault
 from buntime.core.plugins.services import Call as Asked
 from buntime.core.telemetry.pluginmeters import Outcome
+from buntime.core.values.protocols import Protocol
 from buntime.server.loop import TimeoutQueue
 from buntime.server.pool.calling import Calling, line_of
 

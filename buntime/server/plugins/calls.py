@@ -9,7 +9,6 @@ The caller is the app or plugin that the worker was started for, never what the 
 
 import math
 from collections.abc import Callable
-from typing import Protocol
 
 from buntime import wire
 from buntime.core.plugins.callcontents import Arguments
@@ -26,6 +25,7 @@ from buntime.core.plugins.services import (
     read_call,
 )
 from buntime.core.telemetry.pluginmeters import Outcome, PluginMeters
+from buntime.core.values.protocols import Protocol
 from buntime.server.loop import Loop, TimeoutQueue
 from buntime.server.plugins.call import ServiceCall
 from buntime.server.pool.calling import Calling

@@ -4,8 +4,8 @@ They wait at most as long as a hook may take, and their number is limited.
 """
 
 from collections.abc import Callable
-from typing import Protocol
 
+from buntime.core.values.protocols import Protocol
 from buntime.server.loop import Loop
 
 _WAITING_MAX = 1000

@@ -15,7 +15,7 @@ import os
 import time
 from collections.abc import Callable, Generator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from buntime.core.config.effect import effect_of
 from buntime.core.deploys.members import Bounds
@@ -23,6 +23,7 @@ from buntime.core.deploys.names import Release
 from buntime.core.deploys.steps import Step
 from buntime.core.errors import ClientFault, HttpError, ManifestError, ServerFault
 from buntime.core.plugins.plan import owner_of
+from buntime.core.values.tuples import NamedTuple
 from buntime.server.deploys.course import Ask, Steps, Turns, after, in_thread, run
 from buntime.server.deploys.deploy import Deploy
 from buntime.server.deploys.disk import storage_fault

@@ -3,12 +3,11 @@
 Imported when operators ask for a page.
 """
 
-from typing import NamedTuple
-
 from buntime.core.errors import ClientFault
 from buntime.core.plugins.manifest import PluginManifest
 from buntime.core.plugins.plan import owner_of
 from buntime.core.settings.live import LiveSettings
+from buntime.core.values.tuples import NamedTuple
 from buntime.server.deploys.course import Steps, Turns, in_thread, run
 from buntime.server.http1.service import Service
 from buntime.server.plugins.outcome import Outcomes

@@ -4,12 +4,12 @@ A plan holds until a plugin or an app changes, see `core/plugins/plan`. So does 
 """
 
 from collections.abc import Hashable, Mapping
-from typing import Protocol
 
 from buntime.core.http1.sessioncookie import NAME as AFFINITY_COOKIE
 from buntime.core.plugins.hooktext import Facts, Seen, seen_by
 from buntime.core.plugins.plan import ON_REQUEST, Hook, Plan
 from buntime.core.telemetry.pluginmeters import HookMeter, PluginMeter, PluginMeters
+from buntime.core.values.protocols import Protocol
 from buntime.core.values.tuples import NamedTuple
 from buntime.server.http1.exchange import Exchange
 from buntime.server.loop import Loop, TimeoutQueue

@@ -14,7 +14,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from time import time
-from typing import Protocol
 
 from buntime.core.access.rules import Rule
 from buntime.core.errors import HttpError
@@ -34,6 +33,7 @@ from buntime.core.plugins.verdict import (
 )
 from buntime.core.plugins.verdictcache import VerdictCache
 from buntime.core.telemetry.pluginmeters import Failure
+from buntime.core.values.protocols import Protocol
 from buntime.server.http1.exchange import Exchange
 from buntime.server.http1.review import Review
 from buntime.server.plugins.answers import Answers

@@ -6,11 +6,12 @@ verdict is an answer, its body may follow in pieces, each a BODY, under credit.
 """
 
 from collections.abc import Mapping
-from typing import Any, Protocol
+from typing import Any
 
 from buntime import wire
 from buntime.core.plugins.hookbody import HookBody
 from buntime.core.pool import claims
+from buntime.core.values.protocols import Protocol
 from buntime.server.pool.channel import Channel, Handler
 
 # Questions that a worker may have at once: far more than one that reads and answers ever has.

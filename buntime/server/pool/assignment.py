@@ -3,10 +3,9 @@
 core/pool/assignment.py has its states.
 """
 
-from typing import Protocol
-
 from buntime import wire
 from buntime.core.pool.assignment import TRANSITIONS, Event, State, after
+from buntime.core.values.protocols import Protocol
 from buntime.sdk import closecodes
 from buntime.server.http1.exchange import Exchange
 from buntime.server.http1.parties import Kind

@@ -8,13 +8,14 @@ message belongs to, and counts messages that change nothing.
 """
 
 from collections.abc import Mapping
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 from buntime import wire
 from buntime.core.plugins.callmemory import CallMemory
 from buntime.core.plugins.services import CALLS_MAX
 from buntime.core.pool import claims
 from buntime.core.pool.smalltalk import SmallTalk
+from buntime.core.values.protocols import Protocol
 from buntime.server.pool.channel import Channel, Handler
 
 NUMBER_MAX = 1 << 62  # far more than any worker has needed

@@ -9,8 +9,9 @@ import socket
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 from time import monotonic
-from typing import Generic, Protocol, TypeVar
+from typing import Generic, TypeVar
 
+from buntime.core.values.protocols import Protocol
 from buntime.server.loop import READ, WRITE, Loop
 from buntime.server.pool.unread import unread_bytes
 from buntime.wire import Decoder, Message, WireError, encode

@@ -1,7 +1,6 @@
 """The observer of workers that start and end: the plugins."""
 
-from typing import Protocol
-
+from buntime.core.values.protocols import Protocol
 from buntime.server.pool.deployment import Deployment
 from buntime.server.pool.worker import Worker
 from buntime.wire import Message

@@ -5,7 +5,6 @@ a worker's READY, ERROR, end of a request, death ─> Scheduler ─> decisions �
 
 import signal
 from collections.abc import Callable
-from typing import Protocol
 
 from buntime.core.apps.app import app_key
 from buntime.core.apps.withheld import missed
@@ -16,6 +15,7 @@ from buntime.core.pool.lifecycle import State
 from buntime.core.pool.scheduler import Scheduler
 from buntime.core.pool.workforce import TAKES_ITS_OWN
 from buntime.core.telemetry.meters import Cause
+from buntime.core.values.protocols import Protocol
 from buntime.core.values.units import format_size
 from buntime.server.http1.exchange import Exchange
 from buntime.server.loop import Loop

@@ -2,10 +2,11 @@
 interpreter."""
 
 from collections.abc import Callable
-from typing import NoReturn, Protocol
+from typing import NoReturn
 
 from buntime.core.pool.workforce import AppState
 from buntime.core.telemetry.meters import Drop
+from buntime.core.values.protocols import Protocol
 from buntime.server.http1.exchange import Exchange
 from buntime.server.http1.parties import Kind
 from buntime.server.pool import faults

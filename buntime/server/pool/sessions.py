@@ -3,7 +3,6 @@
 
 import os
 from collections.abc import Sequence
-from typing import Protocol
 
 from buntime.core.apps.app import App
 from buntime.core.http1 import sessioncookie
@@ -11,6 +10,7 @@ from buntime.core.http1.answer import FIELDS_MAX
 from buntime.core.pool.decisions import Decision
 from buntime.core.pool.scheduler import Scheduler
 from buntime.core.pool.workforce import AppState
+from buntime.core.values.protocols import Protocol
 from buntime.server.http1.exchange import Exchange
 from buntime.server.loop import Loop
 from buntime.server.pool import faults

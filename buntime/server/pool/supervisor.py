@@ -4,13 +4,14 @@ The scheduler decides which ones start and end, see the pool.
 """
 
 from collections.abc import Mapping
-from typing import Literal, Protocol
+from typing import Literal
 
 from buntime.confine import NotConfined
 from buntime.core.access.rules import PLUGIN_PREFIX
 from buntime.core.apps.app import App
 from buntime.core.settings.load import Settings
 from buntime.core.telemetry.meters import Cause
+from buntime.core.values.protocols import Protocol
 from buntime.core.values.tally import Tally
 from buntime.server.defence.shortage import is_start_shortage
 from buntime.server.loop import Loop, Timer

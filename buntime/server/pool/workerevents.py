@@ -1,7 +1,8 @@
 """Is told what a worker does: the pool."""
 
-from typing import Protocol, TypeVar
+from typing import TypeVar
 
+from buntime.core.values.protocols import Protocol
 from buntime.server.http1.exchange import Exchange
 from buntime.wire import Message
 

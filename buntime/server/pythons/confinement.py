@@ -4,9 +4,9 @@ An app that can change its interpreter, or what that imports, controls what it d
 """
 
 from pathlib import Path
-from typing import Protocol
 
 from buntime.core.apps.app import App
+from buntime.core.values.protocols import Protocol
 from buntime.core.values.tuples import NamedTuple
 from buntime.server.pythons.identity import Identity
 from buntime.wire import Message

@@ -10,7 +10,7 @@ Each function is called within a transaction, on the thread that has the connect
 
 import json
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from buntime.core.admin.audittrail import (
     UNKNOWN,
@@ -21,6 +21,7 @@ from buntime.core.admin.audittrail import (
     hash_of,
     text_of,
 )
+from buntime.core.values.tuples import NamedTuple
 
 if TYPE_CHECKING:
     from sqlite3 import Connection

@@ -14,11 +14,11 @@ well again, with the number of lines.
 import os
 import threading
 from collections.abc import Callable, Sequence
-from typing import Protocol
 
 from buntime.core.telemetry.applines import app_of, name_of, numbered
 from buntime.core.telemetry.records import AccessEntry, Level, Record
 from buntime.core.telemetry.rings import ALL_BYTES, Rings
+from buntime.core.values.protocols import Protocol
 from buntime.server.telemetry.appfiles import AppFiles, Keeping
 
 FOLDER = "logs"

@@ -6,13 +6,13 @@ other gets one when it has been answered. Without a tracer nothing here is calle
 
 import os
 from collections.abc import Callable, Iterable
-from typing import Protocol
 
 from buntime.core.apps.app import App
 from buntime.core.pool.boot import Boot
 from buntime.core.telemetry.otlp import EndedSpan
 from buntime.core.telemetry.records import AccessEntry
 from buntime.core.telemetry.tracecontext import FIELDS, Sampler, Span, read_context
+from buntime.core.values.protocols import Protocol
 
 _ID_BYTES = 24  # of a trace and of a span
 
