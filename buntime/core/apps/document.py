@@ -5,6 +5,7 @@ start-up, and the bundled plugins have their manifests in JSON for that reason. 
 to YAML's reader, first of all what is wrong, so that error messages come from there.
 """
 
+from codecs import BOM_UTF8
 from collections.abc import Collection
 
 from buntime.core.apps.entry import DocumentError, Entry
@@ -60,8 +61,9 @@ def read_items(data: bytes, *, size_max_bytes: int) -> list[Entry]:
 def _decode(data: bytes, size_max_bytes: int) -> str:
     if len(data) > size_max_bytes:
         raise DocumentError(f"the file is larger than {size_max_bytes // 1024} KiB")
+    data = data.removeprefix(BOM_UTF8)
     try:
-        return data.decode("utf-8-sig")
+        return data.decode()
     except UnicodeDecodeError as exc:
         line = data.count(b"\n", 0, exc.start) + 1
         raise DocumentError("not UTF-8; save the file in this encoding", line) from exc

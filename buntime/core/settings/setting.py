@@ -18,6 +18,8 @@ from buntime.core.values.tuples import NamedTuple
 from buntime.core.values.units import BadValue
 from buntime.core.values.wording import shown
 
+_DIGITS_MAX = 15
+
 Mode = Literal["checkout", "wheel", "pyz", "binary"]  # how this Buntime was installed
 
 
@@ -70,7 +72,7 @@ def number(minimum: int, maximum: int | None = None) -> Kind:
     check = whole_number(minimum, maximum)
 
     def parse(text: str, _: Situation) -> int:
-        is_number = re.fullmatch(r"[0-9]{1,15}", text) is not None
+        is_number = text.isascii() and text.isdecimal() and len(text) <= _DIGITS_MAX
         return int(check(int(text) if is_number else text))
 
     return Kind("NUMBER", parse, minimum, maximum)

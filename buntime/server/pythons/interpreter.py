@@ -25,6 +25,7 @@ import re
 import site
 import sys
 import time
+from codecs import BOM_UTF8
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from threading import Event
@@ -293,9 +294,14 @@ def package_path(path: Iterable[str], folders: Iterable[str], ours: str) -> tupl
 
 def _pth_lines(folder: Path) -> Iterable[str]:
     """The folders that .pth files in `folder` add, as `site` reads them."""
-    for file in sorted(folder.glob("*.pth")):
+    try:
+        names = sorted(name for name in os.listdir(folder) if name.endswith(".pth"))
+    except OSError:
+        return
+    for name in names:
         try:
-            lines = file.read_text("utf-8-sig", "surrogateescape").splitlines()
+            data = (folder / name).read_bytes().removeprefix(BOM_UTF8)
+            lines = data.decode("utf-8", "surrogateescape").splitlines()
         except OSError:  # `site` also skips what it cannot read
             continue
         for line in lines:

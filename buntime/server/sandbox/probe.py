@@ -25,7 +25,7 @@ def find_kernel() -> Kernel:
 
 def _has_filters() -> bool:
     try:
-        with open(_SECCOMP_ACTIONS, encoding="ascii") as file:
-            return {"errno", "kill_process", "allow"} <= set(file.read().split())
+        with open(_SECCOMP_ACTIONS, "rb") as file:
+            return {b"errno", b"kill_process", b"allow"} <= set(file.read().split())
     except OSError:
         return False
