@@ -19,6 +19,15 @@ import pytest
 
 FEW = 7
 _PLUGIN = ["-p", "tests.processes"]
+# For the first run in several processes. In a clean clone, rewriting the asserts takes longer than
+# importing all tests. So a failed assert of this run only shows the local variables, and the run
+# that repeats its file shows what it compared. The plugins are asked about each test or fixture,
+# and no test needs them.
+_LEAN = [
+    "--assert=plain",
+    "--showlocals",
+    *(f"-pno:{name}" for name in ("logging", "subtests", "doctest", "setuponly", "setupplan")),
+]
 
 
 class Outcomes:
@@ -54,7 +63,8 @@ def main(args: Sequence[str]) -> int:
 
     Returns its exit code, 0 if all passed in the end.
     """
-    first, code = _run(args)
+    # In a single process the second run would find the modules of the first, not rewritten.
+    first, code = _run([*_LEAN, *args] if "--processes" in args else args)
     if not first.is_tried_again(code):
         return code
     files = [*dict.fromkeys(first.failed.values())]

@@ -107,6 +107,18 @@ def test_what_fails_again_fails_the_run(tmp_path: Path) -> None:
     assert code == 1
 
 
+def test_what_a_failed_assert_shows(tmp_path: Path) -> None:
+    """The first run shows the local variables, and the one that repeats it what was compared."""
+    (tmp_path / "test_sum.py").write_text(
+        "def test_sum():\n    terms = [1, 2]\n    assert sum(terms) == 4\n"
+    )
+    code, said = run(tmp_path, "test_sum.py", "--processes", "2")
+    first, again = "\n".join(said).split("== 1 failed: ")
+    compared = "assert 3 == 4"
+    assert (compared in first, compared in again, code) == (False, True, 1)
+    assert "terms      = [1, 2]" in first
+
+
 def test_what_is_skipped_alone_fails_the_run(tmp_path: Path) -> None:
     """A test that is skipped the second time fails the run, though pytest exits with 0."""
     (tmp_path / "test_only.py").write_text(
