@@ -341,6 +341,26 @@ def _import_what_many_need(paths: Iterable[Path], many: int) -> None:
         if count >= many:
             with contextlib.suppress(Exception, pytest.skip.Exception):  # its files will say so
                 importlib.import_module(name)
+    if named["hypothesis"] >= many:
+        _draw_once()
+
+
+def _draw_once() -> None:
+    """Let Hypothesis collect what it draws from, before the processes are forked.
+
+    These are tables of characters, and the constants in all modules of this project that are
+    imported. In a clean clone that takes seconds, and each process would do it.
+    """
+    from hypothesis import HealthCheck, given, settings, strategies
+
+    # The first example is the simplest. One number in twenty is such a constant, so one of two
+    # hundred surely is.
+    @settings(max_examples=2, database=None, deadline=None, suppress_health_check=[*HealthCheck])
+    @given(strategies.text(), strategies.lists(strategies.integers(), min_size=200, max_size=200))
+    def draw(_text: str, _numbers: list[int]) -> None:
+        pass
+
+    draw()
 
 
 def _files(session: pytest.Session) -> dict[str, _File]:
