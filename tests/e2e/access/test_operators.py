@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.client import fetch, workers_of
+from tests.support.client import Answer, fetch, workers_of
 from tests.support.harness import OPERATORS_KEY, Runtime, read_all, running, write_app
 from tests.support.rawclient import request
 
@@ -41,27 +41,34 @@ OTHER = "from buntime import Response\ndef fetch(request):\n    return Response(
 PATHS = ["/api/workers", "/api/workers/stats", "/api/workers/metrics", "/metrics"]
 
 
-@pytest.fixture
-def apps(tmp_path: Path) -> Path:
-    write_app(tmp_path / "apps/curious", {"app.py": APP}, ttl=60)
-    write_app(tmp_path / "apps/other", {"app.py": OTHER}, ttl=60)
+@pytest.fixture(scope="module")
+def apps(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("operators")
+    write_app(folder / "apps/curious", {"app.py": APP}, ttl=60)
+    write_app(folder / "apps/other", {"app.py": OTHER}, ttl=60)
     write_app(
-        tmp_path / "apps/locked",
+        folder / "apps/locked",
         {"app.py": OTHER},
         ttl=60,
         visibility="protected",
         publicRoutes=["/open"],
     )
-    return tmp_path / "apps"
+    return folder / "apps"
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
+def development(apps: Path) -> Iterator[Runtime]:
+    with running(apps) as runtime:
+        yield runtime
+
+
+@pytest.fixture(scope="module")
 def production(apps: Path) -> Iterator[Runtime]:
     with running(apps, env={"RUNTIME_ENV": "production", "RUNTIME_MASTER_KEY": ""}) as runtime:
         yield runtime
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def keyed(apps: Path) -> Iterator[Runtime]:
     with running(apps, env={"RUNTIME_ENV": "production"}) as runtime:
         yield runtime
@@ -107,13 +114,12 @@ def test_an_app_asks(apps: Path, tmp_path: Path, env: str) -> None:
         ("GET /api/workers", "*"),
     ],
 )
-def test_hosts_that_are_not_this_machine(apps: Path, line: str, host: str) -> None:
+def test_hosts_that_are_not_this_machine(development: Runtime, line: str, host: str) -> None:
     """Another host is refused even with this machine's key: a page could have a proxy send it."""
-    with running(apps) as runtime:
-        assert fetch(runtime, "/api/workers").status == 200
-        fields = f"Host: {host}\r\nX-API-Key: {runtime.operators_key}\r\nConnection: close"
-        answer = runtime.exchange(f"{line} HTTP/1.1\r\n{fields}\r\n\r\n".encode())
-        assert answer.startswith((b"HTTP/1.1 403 ", b"HTTP/1.1 400 "))
+    assert fetch(development, "/api/workers").status == 200
+    fields = f"Host: {host}\r\nX-API-Key: {development.operators_key}\r\nConnection: close"
+    answer = development.exchange(f"{line} HTTP/1.1\r\n{fields}\r\n\r\n".encode())
+    assert answer.startswith((b"HTTP/1.1 403 ", b"HTTP/1.1 400 "))
 
 
 def from_address(runtime: Runtime, source: str, path: str, key: str) -> bytes:
@@ -126,17 +132,26 @@ def from_address(runtime: Runtime, source: str, path: str, key: str) -> bytes:
         return read_all(sock).partition(b"\r\n")[0]
 
 
-@pytest.mark.parametrize("path", ["/api/workers", "/metrics", "/locked/"])
-def test_wrong_keys_are_slowed_down(keyed: Runtime, path: str) -> None:
+@pytest.mark.parametrize(
+    ("path", "source"),
+    [("/api/workers", "127.0.0.2"), ("/metrics", "127.0.0.3"), ("/locked/", "127.0.0.4")],
+)
+def test_wrong_keys_are_slowed_down(keyed: Runtime, path: str, source: str) -> None:
     """After some wrong keys, no key from that address is checked for a while; others' still are."""
-    wrong = [fetch(keyed, path, headers={"X-API-Key": f"guess-{n}"}) for n in range(15)]
+
+    def ask(path: str, key: str) -> Answer:
+        return fetch(keyed, path, headers={"X-API-Key": key}, source=source)
+
+    wrong = [ask(path, f"guess-{n}") for n in range(15)]
     assert [answer.status for answer in wrong] == [401] * 10 + [429] * 5
     assert int(wrong[-1].headers["Retry-After"]) in range(1, 6)
-    assert fetch(keyed, path, headers={"X-API-Key": OPERATORS_KEY}).status == 429
+    assert ask(path, OPERATORS_KEY).status == 429
     assert from_address(keyed, "127.0.0.9", path, OPERATORS_KEY).startswith(b"HTTP/1.1 200 ")
-    assert fetch(keyed, "/other/", headers={"X-API-Key": "of the app"}).body == b"other"
-    assert fetch(keyed, "/locked/open", headers={"X-API-Key": "of the app"}).body == b"other"
-    assert fetch(keyed, "/locked/").status == 401  # a request without a key is no guess
+    assert ask("/other/", "of the app").body == b"other"
+    assert ask("/locked/open", "of the app").body == b"other"
+    assert (
+        fetch(keyed, "/locked/", source=source).status == 401
+    )  # a request without a key is no guess
 
 
 def test_many_right_keys(keyed: Runtime) -> None:
