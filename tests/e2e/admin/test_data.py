@@ -37,6 +37,7 @@ class Host:
             "RUNTIME_STATE_DIR": str(self.state),
             "RUNTIME_PLUGIN_DIRS": str(self.plugins),
             "RUNTIME_WORKER_DIRS": str(self.apps),
+            "PORT": "1",  # nothing listens there: a command asks it after the runtime's end
         }
 
     def command(

@@ -59,6 +59,7 @@ def test_a_damaged_database(tmp_path: Path) -> None:
     """Apps still run, operators learn what to do, and restoring a backup of the state suffices."""
     write_app(tmp_path / "apps/plain", {"app.py": APP.replace("APP_DATA", "APP")}, ttl=600)
     env = {"RUNTIME_STATE_DIR": f"{tmp_path}/s", "RUNTIME_WORKER_DIRS": f"{tmp_path}/apps"}
+    env["PORT"] = "1"  # nothing listens there: a command asks it after the runtime's end
     database, backup = tmp_path / "s/state.db", tmp_path / "state.tar.gz"
     with running(tmp_path / "apps", env=env) as runtime:
         assert post(runtime, "/api/apps/plain/recycle").status == 202
