@@ -56,7 +56,8 @@ def _tell(pipe: int) -> None:
 def _tasks() -> Iterator[str]:
     """What each task of the loop that runs on this thread waits for."""
     asyncio = sys.modules.get("asyncio")
-    loop = asyncio and asyncio._get_running_loop()
+    running = getattr(asyncio, "_get_running_loop", None)  # None too while it is being imported
+    loop = running and running()
     if loop is None:
         return
     for task in list(asyncio.all_tasks(loop))[:TASKS_MAX]:  # type: ignore[union-attr]  # see loop
