@@ -7,12 +7,11 @@ import socket
 import threading
 import time
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
 from tests.support.client import fetch, workers_of
-from tests.support.harness import Runtime, read_until, running, write_app
+from tests.support.harness import Runtime, read_until, running, wait_until, write_app
 
 APP = """
 from buntime import Response
@@ -26,9 +25,9 @@ PROMPT_S = 3.0
 EVERY_S = 0.25
 
 
-@pytest.fixture
-def runtime(tmp_path: Path) -> Iterator[Runtime]:
-    apps = tmp_path / "apps"
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Runtime]:
+    apps = tmp_path_factory.mktemp("apps")
     write_app(apps / "once", {"app.py": APP}, ttl=0)
     write_app(apps / "small", {"app.py": APP}, ttl=0, maxBodySize=1000)
     write_app(apps / "locked", {"app.py": APP}, ttl=0, visibility="protected")
@@ -40,6 +39,13 @@ def runtime(tmp_path: Path) -> Iterator[Runtime]:
     }
     with running(apps, env=env) as started:
         yield started
+
+
+@pytest.fixture
+def runtime(shared: Runtime) -> Runtime:
+    """The runtime, when all slots are free again."""
+    wait_until(lambda: not workers_of(shared, "once"), what="free slots")
+    return shared
 
 
 def post(path: str, *fields: bytes) -> bytes:
@@ -103,9 +109,7 @@ def test_a_large_body_goes_on_by_and_by(runtime: Runtime) -> None:
     """A worker starts after the first 128 KiB."""
     with runtime.connect() as sock:
         sock.sendall(post("/once/", b"Content-Length: 300000") + b"x" * 200_000)
-        deadline = time.monotonic() + 10
-        while not workers_of(runtime, "once", status="once"):
-            assert time.monotonic() < deadline
+        wait_until(lambda: workers_of(runtime, "once", status="once"), 10, "a worker")
         sock.sendall(b"x" * 100_000)
         assert read_until(sock, b"300000").startswith(b"HTTP/1.1 200 ")
 
