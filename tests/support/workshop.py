@@ -253,6 +253,10 @@ class Worker:
         """The messages that came and that nobody took."""
         return [message for message, _ in self._received]
 
+    def forget(self) -> None:
+        """Drop what came and nobody took, so that the next test does not see it."""
+        self._received.clear()
+
     @property
     def stdout(self) -> str:
         return self._read_output(0)
@@ -282,6 +286,10 @@ class Worker:
             os.close(self._lifeline)
         for output in self._outputs:
             output.close()
+
+
+# Gives each test of a file the same worker of an app with this source.
+Lasting = Callable[[str], Worker]
 
 
 class Workshop:

@@ -1,5 +1,6 @@
 """A bundle for the whole run, and a workshop for each test."""
 
+import contextlib
 import os
 import shutil
 import tempfile
@@ -8,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.workshop import Workshop, make_bundle, workshop
+from tests.support.workshop import Lasting, Worker, Workshop, make_bundle, workshop
 
 SYSTEM_PYTHON = shutil.which("python3", path="/usr/bin:/usr/local/bin")
 
@@ -22,7 +23,7 @@ def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
 # there.
 AFRESH = (
     "test_boot", "test_greenlets", "test_hardening", "test_hooks", "test_importtimes",
-    "test_limits", "test_load", "test_remedies", "test_shadows",
+    "test_limits", "test_load", "test_shadows",
 )  # fmt: skip
 
 
@@ -33,6 +34,24 @@ def shop(bundle: Path, tmp_path: Path, request: pytest.FixtureRequest) -> Iterat
     with workshop(bundle, folder) as made:
         made.forks = request.path.stem not in AFRESH
         yield made
+
+
+@pytest.fixture(scope="module")
+def lasting(bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lasting]:
+    """Workers for tests that only send requests: all tests of a file share those of an app."""
+    workers: dict[str, Worker] = {}
+    with contextlib.ExitStack() as stack:
+
+        def worker_of(source: str) -> Worker:
+            if source not in workers:
+                folder = tmp_path_factory.mktemp("lasting")
+                shop = stack.enter_context(workshop(bundle, folder))
+                shop.forks = True
+                workers[source] = shop.start(source)
+            workers[source].forget()
+            return workers[source]
+
+        yield worker_of
 
 
 @pytest.fixture

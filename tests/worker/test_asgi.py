@@ -5,7 +5,7 @@ from urllib.parse import quote
 import pytest
 
 from tests.support.peer import Peer
-from tests.support.workshop import Workshop
+from tests.support.workshop import Lasting, Workshop
 
 # The app itself asserts every fact about what it is given.
 STRICT = """
@@ -201,10 +201,10 @@ async def app(scope, receive, send):
         ("exit", ["ERROR"], "SystemExit: 3"),
     ],
 )
-def test_faults(shop: Workshop, case: str, messages: list[str], message: str) -> None:
+def test_faults(lasting: Lasting, case: str, messages: list[str], message: str) -> None:
     """An invalid event is one ERROR of its request that says what is wrong; the worker keeps
     serving."""
-    worker = shop.start(ANSWERS)
+    worker = lasting(ANSWERS)
     answer = worker.get("/shop/" + case)
     assert answer.types == messages
     assert answer.error is not None
@@ -214,9 +214,9 @@ def test_faults(shop: Workshop, case: str, messages: list[str], message: str) ->
 
 
 @pytest.mark.parametrize(("case", "size"), [("one", 3), ("declared", 3), ("large", 200_000)])
-def test_answers(shop: Workshop, case: str, size: int) -> None:
+def test_answers(lasting: Lasting, case: str, size: int) -> None:
     """A body that is complete with its first event is sent in as few messages as possible."""
-    answer = shop.start(ANSWERS).get("/shop/" + case)
+    answer = lasting(ANSWERS).get("/shop/" + case)
     assert len(answer.body) == size
     if case == "large":
         assert answer.headers["content-length"] == "200000"

@@ -264,6 +264,7 @@ def test_multiprocessing(shop: Workshop, method: str) -> None:
 )
 def test_import_that_fails(shop: Workshop, source: str, message: str) -> None:
     """A module that cannot be imported is an ERROR with the reason and the app's own stack."""
+    shop.forks = True  # what the app has counts, not how its worker starts
     error = shop.boot(source).boot_error()
     assert error["message"].startswith(message)
     assert "app.py" in error["stack"]
@@ -293,6 +294,7 @@ def test_import_that_fails(shop: Workshop, source: str, message: str) -> None:
 )
 def test_nothing_to_serve(shop: Workshop, source: str, message: str) -> None:
     """A module that serves nothing is an ERROR that says what was looked for and what was found."""
+    shop.forks = True  # what the app has counts, not how its worker starts
     error = shop.boot(source).boot_error()
     assert error["message"].startswith("app.py: ")
     assert message in error["message"]
@@ -322,6 +324,7 @@ CHOSEN = """
 @pytest.mark.parametrize("serves", ["server", "site.inner", "create_app()", "Site.inner", "App()"])
 def test_what_is_served_can_be_chosen(shop: Workshop, serves: str) -> None:
     """The manifest may name what the module serves, and have it called to create the app."""
+    shop.forks = True  # what the app has counts, not how its worker starts
     assert shop.start(CHOSEN, serves=serves).get().text == "chosen"
 
 
@@ -346,6 +349,7 @@ def test_routes_can_be_chosen(shop: Workshop) -> None:
 )
 def test_what_cannot_be_served(shop: Workshop, serves: str, message: str) -> None:
     """A wrong choice is an error that lists what the module has."""
+    shop.forks = True  # what the app has counts, not how its worker starts
     assert message in shop.boot(CHOSEN, serves=serves).boot_error()["message"]
 
 

@@ -14,6 +14,7 @@ BOTH = pytest.mark.parametrize("async_", ["", "async "], ids=["sync", "async"])
 @BOTH
 def test_exit_ends_the_worker_only(shop: Workshop, async_: str) -> None:
     """os._exit ends the worker without an answer, and without half a message."""
+    shop.forks = bool(async_)
     worker = shop.start(f"import os\n{async_}def fetch(request):\n    os._exit(7)")
     worker.request()
     with pytest.raises(EOFError, match="7"):
@@ -24,6 +25,7 @@ def test_exit_ends_the_worker_only(shop: Workshop, async_: str) -> None:
 @BOTH
 def test_descriptor_one_is_the_log(shop: Workshop, async_: str) -> None:
     """What an app writes to descriptors 1 and 2 goes to its log, not to the channel."""
+    shop.forks = bool(async_)
     source = f"""
     import os
     from buntime import Response
@@ -59,6 +61,7 @@ def test_closed_descriptors_are_out_of_reach(shop: Workshop) -> None:
 @BOTH
 def test_closed_channel_is_told(shop: Workshop, async_: str) -> None:
     """An app that closes every descriptor loses its worker, and stderr says why."""
+    shop.forks = bool(async_)
     source = f"""
     import os
     from buntime import Response
@@ -79,6 +82,7 @@ def test_closed_channel_is_told(shop: Workshop, async_: str) -> None:
 @BOTH
 def test_fork_that_returns_is_ended(shop: Workshop, async_: str) -> None:
     """A forked child that returns into the worker is ended; the parent answers, once."""
+    shop.forks = bool(async_)
     source = f"""
     import os
     from buntime import Response
@@ -129,6 +133,7 @@ def test_threads_do_not_mix_messages(shop: Workshop) -> None:
 def test_signals_are_the_runtime_s(shop: Workshop, async_: str) -> None:
     """SIGINT and SIGTERM, which reach a whole process group, neither end a worker nor break a
     request."""
+    shop.forks = bool(async_)
     source = f"""
     import time
     from buntime import Response
@@ -177,6 +182,7 @@ BUSY = {
 @pytest.mark.parametrize("busy", BUSY)
 def test_nothing_outlives_the_runtime(shop: Workshop, busy: str, async_: str) -> None:
     """A worker whose runtime was killed ends at once, whatever its app is doing."""
+    shop.forks = bool(async_)
     worker = shop.start(f"{async_}def fetch(request):\n    print('begun')\n    {BUSY[busy]}")
     worker.request()
     eventually(lambda: worker.stdout)

@@ -25,6 +25,7 @@ HOOKS = {
 def test_hooks_run(shop: Workshop, name: str) -> None:
     """on_idle runs at each IDLE and on_terminate at the end, sync or async, in every kind of
     app."""
+    shop.forks = name != "sync"
     worker = shop.start(HOOKS[name])
     worker.send({"type": "IDLE"})
     eventually(lambda: worker.stdout == "idle\n")
@@ -39,6 +40,7 @@ def test_failing_hooks_are_told(shop: Workshop, name: str) -> None:
     """A hook that fails, or calls sys.exit, is reported on stderr and harms nothing."""
     source = HOOKS[name].replace('print("idle")', "exit(3)")
     source = source.replace('print("terminated")', "raise KeyError('end')")
+    shop.forks = name != "sync"
     worker = shop.start(source)
     worker.send({"type": "IDLE"})
     eventually(lambda: "on_idle failed" in worker.stderr)
@@ -69,6 +71,7 @@ def test_terminate_comes_after_requests(shop: Workshop, async_: str) -> None:
         print("answered")
         return Response(body)
     """
+    shop.forks = True
     worker = shop.start(source)
     number = worker.request(method="POST", end=False)
     worker.take_type("WINDOW", number)

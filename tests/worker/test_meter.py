@@ -8,14 +8,14 @@ import pytest
 from tests.support.workshop import Worker, Workshop
 
 ASYNC = """
-import asyncio, time
+import asyncio, os, time
 from buntime import Response
 
 async def fetch(request):
     kind, seconds = request.path[1:].split("-")
     until = time.monotonic() + float(seconds)
     if kind == "compute":
-        while time.monotonic() < until:
+        while time.monotonic() < until and not os.path.exists("enough"):
             sum(range(5000))
             await asyncio.sleep(0)
     elif kind == "block":
@@ -26,14 +26,14 @@ async def fetch(request):
 """
 
 SYNC = """
-import time
+import os, time
 from buntime import Response
 
 def fetch(request):
     kind, seconds = request.path[1:].split("-")
     until = time.monotonic() + float(seconds)
     if kind == "compute":
-        while time.monotonic() < until:
+        while time.monotonic() < until and not os.path.exists("enough"):
             sum(range(5000))
     else:
         time.sleep(float(seconds))
@@ -80,8 +80,9 @@ def tells(worker: Worker, is_wanted: Callable[[float], bool], message: str) -> f
 def test_a_worker_that_computes_is_busy(shop: Workshop, source: str) -> None:
     """It reports being busy while it computes, and being quiet when it has finished."""
     worker = shop.start(source, tells_busy=True)
-    numbers = [worker.request("/shop/compute-0.8") for _ in range(2)]
+    numbers = [worker.request("/shop/compute-20") for _ in range(2)]
     tells(worker, lambda share: share > 0.7, "while it computes")
+    (worker.app / "enough").touch()
     for number in numbers:
         assert worker.answer(number).text == "done"
     tells(worker, lambda share: share < 0.1, "afterwards")

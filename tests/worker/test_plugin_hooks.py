@@ -131,40 +131,38 @@ def test_a_large_response_waits_for_credit(shop: Workshop, words: str) -> None:
     assert asked(worker, method="HEAD").action == "respond"
 
 
+FAILURES = [
+    ("raise KeyError('x')", "KeyError: 'x'"),
+    ("exit(3)", "SystemExit: 3"),
+    ("return 5", "returned a value of type int"),
+    ("return {'headers': {}}", "returned a value of type dict"),
+    ("return True", "returned a value of type bool"),
+    ("return Continue(path='no')", 'path is text that starts with "/"'),
+    ("return Continue(cache_s=61)", "cache_s is 0 to 60 seconds"),
+    ("return Continue(headers={'content-length': '1'})", "belongs to the connection"),
+    ("return Continue(headers={'x': 'a\\r\\nb: c'})", "which no header can carry"),
+    ("return Continue(tags='session')", "tags is a list of texts"),
+    ("{await_}request.text()", "says `body: true`"),
+]
+
+
 @BOTH
-@pytest.mark.parametrize(
-    ("code", "error"),
-    [
-        ("raise KeyError('x')", "KeyError: 'x'"),
-        ("exit(3)", "SystemExit: 3"),
-        ("return 5", "returned a value of type int"),
-        ("return {'headers': {}}", "returned a value of type dict"),
-        ("return True", "returned a value of type bool"),
-        ("return Continue(path='no')", 'path is text that starts with "/"'),
-        ("return Continue(cache_s=61)", "cache_s is 0 to 60 seconds"),
-        ("return Continue(headers={'content-length': '1'})", "belongs to the connection"),
-        ("return Continue(headers={'x': 'a\\r\\nb: c'})", "which no header can carry"),
-        ("return Continue(tags='session')", "tags is a list of texts"),
-        ("request.bytes() if not ASYNC else await_(request)", "says `body: true`"),
-    ],
-)
-def test_failures(shop: Workshop, words: str, code: str, error: str) -> None:
+def test_failures(shop: Workshop, words: str) -> None:
     """An exception or an invalid result is `failed`, with the hook's own stack, and affects no
     other hook."""
-    code = code.replace(
-        "request.bytes() if not ASYNC else await_(request)", "{await_}request.text()"
-    )
-    source = (
-        HEAD + "{async_}def on_request(request):\n    if request.path == '/cart':\n        " + code
-    )
+    source = HEAD + "{async_}def on_request(request):"
+    for number, (code, _) in enumerate(FAILURES):
+        source += f"\n    if request.path == '/{number}':\n        {code}"
     worker = start_plugin(shop, source, words, body=False)
-    answer = asked(worker)
-    assert answer.action == "failed"
-    assert error in answer.message["error"]
-    if "returned" not in error:
-        assert 'plugin.py", line 4, in on_request' in answer.message["traceback"]
-    assert "buntime/worker" not in answer.message["traceback"]
-    assert asked(worker, path="/other").action == "continue"
+    for number, (code, error) in enumerate(FAILURES):
+        answer = asked(worker, path=f"/{number}")
+        assert answer.action == "failed", code
+        assert error in answer.message["error"]
+        traceback = answer.message["traceback"]
+        if "returned" not in error:
+            assert f'plugin.py", line {4 + 2 * number}, in on_request' in traceback, code
+        assert "buntime/worker" not in traceback
+        assert asked(worker, path="/other").action == "continue"
 
 
 @BOTH

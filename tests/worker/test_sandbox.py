@@ -7,6 +7,7 @@ import pwd
 import re
 import resource
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -14,7 +15,7 @@ from buntime.core.sandbox.kernel import Kernel
 from buntime.core.sandbox.order import when_begun, when_prepared
 from tests.support.fence import KERNEL, Fence, needs_abi, needs_sandbox
 from tests.support.scriptedserver import make_certificate
-from tests.support.workshop import Worker, Workshop
+from tests.support.workshop import Worker, Workshop, workshop
 
 pytestmark = needs_sandbox
 
@@ -51,9 +52,21 @@ def fence(shop: Workshop) -> Iterator[Fence]:
         yield made
 
 
-@pytest.fixture(params=["standard", "strict"])
-def confined(request: pytest.FixtureRequest, fence: Fence) -> Worker:
-    return fence.start(RUNS, request.param)
+@pytest.fixture(params=["standard", "strict"], scope="module")
+def shared(
+    request: pytest.FixtureRequest, bundle: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[tuple[Fence, Worker]]:
+    """A worker that many tests ask to do things, and the folders around its app."""
+    folder = tmp_path_factory.mktemp("confined") / "app"
+    folder.mkdir()
+    with workshop(bundle, folder) as shop, Fence(shop) as fence:
+        shop.forks = True
+        yield fence, fence.start(RUNS, request.param)
+
+
+@pytest.fixture
+def confined(shared: tuple[Fence, Worker]) -> Worker:
+    return shared[1]
 
 
 def leave_descriptors(worker: Worker, room: int) -> None:
@@ -100,11 +113,12 @@ REFUSED = {"EACCES", "EPERM", "EXDEV"}
 
 
 @pytest.mark.parametrize("what", DENIED)
-def test_denied(confined: Worker, fence: Fence, what: str) -> None:
+def test_denied(shared: tuple[Fence, Worker], what: str) -> None:
     """What is neither the app's nor everybody's is out of reach, at both levels."""
     if what == "the disk" and not os.path.exists("/dev/vda"):
         pytest.skip("there is no such disk")
-    assert result(confined, DENIED[what]) in REFUSED
+    fence, worker = shared
+    assert result(worker, DENIED[what]) in REFUSED
     assert (fence.around / "state/key").read_text() == "secret"
     assert (fence.around / "other/app.py").read_text() == "SECRET = 1\n"
 
@@ -298,17 +312,17 @@ def test_strict_reads_the_system_alone(fence: Fence) -> None:
 WORKS = {
     "spawn": """
 import multiprocessing
-with multiprocessing.get_context("spawn").Pool(2) as pool:
+with multiprocessing.get_context("spawn").Pool(1) as pool:
     result = pool.map(len, ["a", "bb"])
 """,
     "fork": """
 import multiprocessing
-with multiprocessing.get_context("fork").Pool(2) as pool:
+with multiprocessing.get_context("fork").Pool(1) as pool:
     result = pool.map(len, ["a", "bb"])
 """,
     "forkserver": """
 import multiprocessing
-with multiprocessing.get_context("forkserver").Pool(2) as pool:
+with multiprocessing.get_context("forkserver").Pool(1) as pool:
     result = pool.map(len, ["a", "bb"])
 """,
     "shared memory": """
@@ -433,10 +447,11 @@ with socket.create_server(("127.0.0.1", 0)) as listener:
 """
 
 
-def test_tls_by_name(confined: Worker, fence: Fence) -> None:
+def test_tls_by_name(shared: tuple[Fence, Worker]) -> None:
     """A name is looked up and a certificate is checked for it, at both levels."""
+    fence, worker = shared
     make_certificate(fence.around / "data")
-    assert run(confined, TLS_BY_NAME) == "fine"
+    assert run(worker, TLS_BY_NAME) == "fine"
 
 
 # Kernels, users, and failures

@@ -3,7 +3,7 @@
 import pytest
 
 from buntime.wire import UPLOAD_WINDOW
-from tests.support.workshop import Worker, Workshop, eventually
+from tests.support.workshop import Lasting, Worker, Workshop, eventually
 
 UPLOAD = {
     "sync": """
@@ -111,9 +111,9 @@ def windows(worker: Worker) -> list[int]:
 
 
 @pytest.mark.parametrize("kind", UPLOAD)
-def test_uploads_by_credit(shop: Workshop, kind: str) -> None:
+def test_uploads_by_credit(lasting: Lasting, kind: str) -> None:
     """A body gets credit when the app begins to read, and then what the app has consumed."""
-    worker = shop.start(UPLOAD[kind])
+    worker = lasting(UPLOAD[kind])
     number = worker.request(method="POST", body=b"a" * 1000, end=False)
     assert worker.take_type("WINDOW", number)["credit"] == UPLOAD_WINDOW
     total = 1000
@@ -129,10 +129,10 @@ def test_uploads_by_credit(shop: Workshop, kind: str) -> None:
 
 
 @pytest.mark.parametrize("kind", UPLOAD)
-def test_an_app_that_waits_says_so(shop: Workshop, kind: str) -> None:
+def test_an_app_that_waits_says_so(lasting: Lasting, kind: str) -> None:
     """WAITS is sent each time the app has read all that arrived, with that amount; not at the
     end."""
-    worker = shop.start(UPLOAD[kind])
+    worker = lasting(UPLOAD[kind])
     number = worker.request(method="POST", end=False)
     assert worker.take_type("WAITS", number)["read"] == 0
     for read in (10, 20, 30):
@@ -144,9 +144,9 @@ def test_an_app_that_waits_says_so(shop: Workshop, kind: str) -> None:
 
 
 @pytest.mark.parametrize("kind", UPLOAD)
-def test_ignored_upload_gets_no_credit(shop: Workshop, kind: str) -> None:
+def test_ignored_upload_gets_no_credit(lasting: Lasting, kind: str) -> None:
     """A body that the app does not read gets no credit, and what still arrives of it is dropped."""
-    worker = shop.start(UPLOAD[kind])
+    worker = lasting(UPLOAD[kind])
     fields = {"content-length": "1004"}
     number = worker.request("/shop/ignore", "POST", fields, body=b"a" * 1000, end=False)
     assert worker.answer(number).text == "ignored"
@@ -157,9 +157,9 @@ def test_ignored_upload_gets_no_credit(shop: Workshop, kind: str) -> None:
 
 
 @pytest.mark.parametrize("kind", UPLOAD)
-def test_complete_body_asks_for_nothing(shop: Workshop, kind: str) -> None:
+def test_complete_body_asks_for_nothing(lasting: Lasting, kind: str) -> None:
     """A body that came with its request causes no WINDOW."""
-    worker = shop.start(UPLOAD[kind])
+    worker = lasting(UPLOAD[kind])
     assert worker.get(method="POST", body=b"a" * 60_000).text == "60000"
     assert windows(worker) == []
 

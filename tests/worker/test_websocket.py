@@ -72,7 +72,7 @@ def test_echo(start_any: Start) -> None:
 def test_large_messages_pass_by_credit(start_any: Start) -> None:
     """A message larger than any window arrives whole, in both directions."""
     peer = opened(start_any(ECHO))
-    for size in (65_472, 65_473, 65_536, 65_537, 16 * 1024 * 1024):
+    for size in (65_472, 65_473, 65_536, 65_537, 1024 * 1024):
         message = bytes(range(256)) * (size // 256) + b"x" * (size % 256)
         peer.send(message)
         assert peer.receive() == message
@@ -862,7 +862,7 @@ def test_a_storm(start: Start, seed: int) -> None:
             told.add(peer.id)
             peer.close(1001)
 
-    for _ in range(400):
+    for _ in range(250):
         what = chance.random()
         if what < 0.2 or len(peers) < 3:
             peers.append(Peer(worker, "/shop/deny" if what < 0.02 else "/shop/"))

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.support.workshop import Workshop, eventually
+from tests.support.workshop import Lasting, Workshop, eventually
 
 ENVIRON = """
 import json
@@ -276,9 +276,9 @@ def test_answers(shop: Workshop, case: str, messages: list[str], body: bytes) ->
         ("exit", "SystemExit: 1"),
     ],
 )
-def test_faults(shop: Workshop, case: str, message: str) -> None:
+def test_faults(lasting: Lasting, case: str, message: str) -> None:
     """What an app may not do is an ERROR of its request that says so."""
-    worker = shop.start(ANSWERS)
+    worker = lasting(ANSWERS)
     answer = worker.get("/shop/" + case)
     assert answer.error is not None
     assert answer.error.startswith(message)
