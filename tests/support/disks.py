@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -25,6 +26,19 @@ def nest(top: Path, depth: int = DEEP) -> None:
         before, inner = inner, os.open("d", os.O_RDONLY, dir_fd=inner)
         os.close(before)
     os.close(inner)
+
+
+@contextlib.contextmanager
+def little_recursion(calls: int) -> Iterator[None]:
+    """Python recurses no more than this many calls deeper than here."""
+    before, frame, here = sys.getrecursionlimit(), sys._getframe(), 0
+    while frame.f_back:
+        frame, here = frame.f_back, here + 1
+    sys.setrecursionlimit(here + calls)
+    try:
+        yield
+    finally:
+        sys.setrecursionlimit(before)
 
 
 @contextlib.contextmanager

@@ -200,7 +200,7 @@ def test_many_at_once(tmp_path: Path) -> None:
             stdout=subprocess.PIPE,
             text=True,
         )
-        for _ in range(6)
+        for _ in range(4)
     ]
     for process in started:
         assert process.stdin is not None

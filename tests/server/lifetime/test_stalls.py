@@ -17,6 +17,7 @@ from buntime.server.lifetime.stalls import STALLED_CODE
 from tests.support.harness import ROOT
 
 TIMEOUT_S = 1.0
+SOON_S = 0.4  # for what is ended
 SHORT_S = 0.6  # longer than a turn should take
 END_S = 30.0  # far more than any of these tests needs
 
@@ -119,7 +120,7 @@ def turn(process: subprocess.Popen[str]) -> str:
 def test_a_loop_that_is_kept_ends_the_process(first: str) -> None:
     """A stalled loop ends the process, with the stacks of all threads on stderr and in the log,
     which is flushed first."""
-    with looping(first) as process:
+    with looping(first, SOON_S) as process:
         out, errors = process.communicate(timeout=END_S)
     assert process.returncode == STALLED_CODE
     assert f"in {first}" in errors
@@ -130,7 +131,7 @@ def test_a_loop_that_is_kept_ends_the_process(first: str) -> None:
 
 def test_the_interpreters_lock_is_no_way_out() -> None:
     """If the interpreter's lock is never released the kernel ends the process, with the stacks."""
-    with looping("keeps_the_interpreter") as process:
+    with looping("keeps_the_interpreter", SOON_S) as process:
         _, errors = process.communicate(timeout=END_S)
     assert process.returncode == -signal.SIGPROF
     assert "in keeps_the_interpreter" in errors

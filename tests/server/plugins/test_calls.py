@@ -514,6 +514,8 @@ def test_answers_that_nobody_reads(made: Exchange) -> None:
     assert CALLS_MAX <= n < CALLS_MAX + 20
     for n in range(1000, 12_000):
         tell(made.shop, "CALL", **call_message(-n))
+        if made.shop.why:
+            break
     assert "no reading" in made.shop.why
 
 

@@ -96,18 +96,22 @@ def refusal(public: Path, name: str = "shop", **env: str) -> str:
 # Interpreters
 
 
-@pytest.mark.parametrize("key", ["venv", "python"])
-@pytest.mark.parametrize("ttl", [0, 60])
-def test_an_interpreter_of_the_app(public: Path, key: str, ttl: int) -> None:
-    """A program that an app contains as its Python is run only as the app's user."""
-    shop = public / "apps/shop"
-    name = ".venv/bin/python" if key == "venv" else "bin/mine"
-    script = f'#!/bin/sh\nid -u >> {public}/trace\nexec {SYSTEM_PYTHON} "$@"\n'
-    write_app(shop, {"app.py": UID, name: script}, user="nobody", ttl=ttl,
-              **({"python": f"./{name}"} if key == "python" else {}))  # fmt: skip
-    (shop / name).chmod(0o755)
-    assert served(public) == str(NOBODY.pw_uid).encode()
-    assert traces(public) == {NOBODY.pw_uid}
+def test_an_interpreter_of_the_app(public: Path) -> None:
+    """A program that an app contains as its Python is run only as the app's user, be it in the
+    app's environment or named, for one request or more."""
+    names = {f"{key}-{ttl}": (key, ttl) for key in ("venv", "python") for ttl in (0, 60)}
+    for name, (key, ttl) in names.items():
+        shop = public / "apps" / name
+        program = ".venv/bin/python" if key == "venv" else "bin/mine"
+        script = f'#!/bin/sh\necho {name} `id -u` >> {public}/trace\nexec {SYSTEM_PYTHON} "$@"\n'
+        write_app(shop, {"app.py": UID, program: script}, user="nobody", ttl=ttl,
+                  **({"python": f"./{program}"} if key == "python" else {}))  # fmt: skip
+        (shop / program).chmod(0o755)
+    with running(public / "apps", env={"RUNTIME_PYTHON": SYSTEM_PYTHON}) as runtime:
+        told = {name: fetch(runtime, f"/{name}/").body for name in names}
+    assert told == dict.fromkeys(names, str(NOBODY.pw_uid).encode())
+    ran = {line.rstrip() for line in (public / "trace").read_text().splitlines()}
+    assert ran == {f"{name} {NOBODY.pw_uid}" for name in names}
 
 
 def test_a_pth_file(public: Path) -> None:
@@ -424,13 +428,14 @@ def test_a_user_that_is_fixed(public: Path) -> None:
 @needs_pip
 def test_a_fixed_user_in_its_own_folder(public: Path) -> None:
     """Even if the user owns the app's folder, root does nothing in it."""
-    shop = with_package(public)
+    shop = with_wheel(public)
     (public / "of-root").mkdir(mode=0o700)
     (shop / ".venv.lock").symlink_to(public / "of-root/made")
     for path in [shop, *shop.rglob("*")]:
         os.chown(path, NOBODY.pw_uid, NOBODY.pw_gid, follow_symlinks=False)
     assert served(public, **ENV, RUNTIME_APP_USERS="*=nobody") == b"tiny"
-    assert traces(public) == {NOBODY.pw_uid}
+    [home] = environments(public)
+    assert {path.lstat().st_uid for path in home.iterdir()} == {NOBODY.pw_uid}
     assert list((public / "of-root").iterdir()) == []
 
 
