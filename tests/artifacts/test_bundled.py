@@ -71,7 +71,9 @@ def runtime(
     write_plugin(folder / "mine", "tiny", code, base="/tiny", visibility="public")
     env = {"RUNTIME_STATE_DIR": f"{folder}/s", "XDG_CACHE_HOME": f"{folder}/cache"}
     env |= {"RUNTIME_ENV": "production", "RUNTIME_PLUGIN_DIRS": f"{folder}/mine"}
-    start = [sys.executable, str(project / request.param)]
+    # The .pyz needs no packages.
+    options = ["-I", "-S"] if request.param.endswith(".pyz") else []
+    start = [sys.executable, *options, str(project / request.param)]
     with running(folder / "apps", env=env, start=start) as runtime:
         yield runtime
 

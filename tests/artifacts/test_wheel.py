@@ -92,7 +92,8 @@ def test_the_same_twice(wheel: Path, tmp_path: Path) -> None:
 
 def test_it_works(venv: Path, tmp_path: Path) -> None:
     """Help, a new app, serving it, the panel, and an app with another interpreter all work."""
-    others = [python for version in ("3.9", "3.12") if (python := find_python(version))]
+    found = filter(None, map(find_python, ("3.9", "3.12", "3.13")))
+    others = [*found][:1]
     told = list(walk(venv / "bin", tmp_path / "here", others))
     assert told[0] == f"buntime {__version__} (wheel, Python {sys.version.split()[0]})"
     assert len([line for line in told if f"has the SDK {__version__}" in line]) == len(others)

@@ -23,6 +23,6 @@ def test_no_request_is_lost(tmp_path: Path, env: str, attack: str, extent: Exten
     """
     seed = random.randrange(10**6)
     print(f"seed {seed}")
-    verdict = run(tmp_path, seconds=3, seed=seed, env=env, attack=attack, extent=extent)
+    verdict = run(tmp_path, seconds=1.5, seed=seed, env=env, attack=attack, extent=extent)
     print(verdict)
     assert verdict.failures == []

@@ -16,7 +16,7 @@ from tests.kills.life import Life, Lived, Wrong, check, stages
 from tests.support.harness import ROOT
 
 # Of more than a thousand, which `build.py kills` does, as CI does.
-SOME = ["--steps", "24", "--writes", "24", "--moments", "12", "--migrations", "1"]
+SOME = ["--steps", "12", "--writes", "12", "--moments", "6", "--migrations", "1"]
 
 
 @pytest.mark.skipif(not hasattr(os, "pidfd_open"), reason="waits for a process by its descriptor")
@@ -29,7 +29,7 @@ def test_kills() -> None:
     told = dict(each.split(": ") for each in done.stdout.splitlines()[-1].split(";")[0].split(", "))
     counts = {name: int(count) for name, count in told.items()}
     ways, versions = len(WAYS), len(SCRIPTS) - 1
-    fewest = {"steps": 24, "writes": 24 * (ways - 1), "moments": 12, "migrations": versions * ways}
+    fewest = {"steps": 12, "writes": 12 * (ways - 1), "moments": 6, "migrations": versions * ways}
     assert {name: min(count, fewest[name]) for name, count in counts.items()} == fewest
 
 
