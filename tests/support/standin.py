@@ -135,7 +135,12 @@ def has_told_all(pod: str) -> bool:
     made = json.loads((HERE / f"{pod}.json").read_text("utf-8"))
     told = {each["name"]: each["value"] for each in made["spec"]["containers"][0]["env"]}
     text = (HERE / f"{pod}.log").read_text("utf-8")
-    return text.count("answered ") == int(told["AT_A_TIME"]) and text.endswith("\n")
+    return text.count("answered ") == int(at_a_time(told)) and text.endswith("\n")
+
+
+def at_a_time(told: dict[str, str]) -> str:
+    """How many of a pod's loops run: a few show that the code works."""
+    return str(min(int(told["AT_A_TIME"]), 6))
 
 
 def apply(made: dict[str, Any]) -> None:
@@ -145,6 +150,7 @@ def apply(made: dict[str, Any]) -> None:
         [container] = made["spec"]["containers"]
         told = {each["name"]: each["value"] for each in container["env"]}
         ports = json.loads((HERE / told["SERVER"].removesuffix("-buntime") / "ports").read_text())
+        told["AT_A_TIME"] = at_a_time(told)
         told |= {"SERVER": "127.0.0.1", "PORT": str(ports[0]), "END": str(HERE / f"{name}.end")}
         (HERE / f"{name}.end").unlink(missing_ok=True)
         with (HERE / f"{name}.log").open("w") as log:
