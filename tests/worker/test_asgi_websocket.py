@@ -5,7 +5,7 @@ import json
 import pytest
 
 from tests.support.peer import Peer, opened
-from tests.support.workshop import Worker, Workshop, eventually
+from tests.support.workshop import Lasting, Worker, Workshop, eventually
 
 STRICT = """
 async def app(scope, receive, send):
@@ -133,38 +133,41 @@ def test_denial(shop: Workshop, script: list[object], status: int, body: bytes) 
     assert not any(isinstance(result, str) for result in said), said
 
 
-@pytest.mark.parametrize(
-    ("script", "error"),
-    [
-        ([TEXT], "the app sent websocket.send before websocket.accept"),
-        ([ACCEPT, ACCEPT], "the app sent websocket.accept after websocket.accept"),
-        ([ACCEPT, START], "the app sent websocket.http.response.start after websocket.accept"),
-        ([BODY], "expected http.response.start"),
-        ([START, ACCEPT], "the app sent websocket.accept in the middle of a response"),
-        ([START, START], "expected http.response.body"),
-        ([START, BODY, TEXT], "the app sent websocket.send after the handshake was denied"),
-        ([ACCEPT, CLOSE, TEXT], "the app sent websocket.send after websocket.close"),
-        ([ACCEPT, CLOSE, CLOSE], "the app sent websocket.close after websocket.close"),
-        ([ACCEPT, {"type": "websocket.send"}], "websocket.send needs text"),
-        ([ACCEPT, {"type": "websocket.send", "text": b"x"}], "websocket.send needs text"),
-        ([ACCEPT, {"type": "websocket.send", "bytes": "x"}], "websocket.send needs text"),
-        ([ACCEPT, {"type": "websocket.close", "code": 1006}], "1006 cannot close"),
-        ([ACCEPT, {"type": "http.response.start"}], "the app sent http.response.start"),
-        ([{**ACCEPT, "subprotocol": "z"}], "did not offer 'z'"),
-        ([{**ACCEPT, "headers": [("a", "b")]}], "must be bytes"),
-        ([{**ACCEPT, "headers": [(b"sec-websocket-protocol", b"a")]}], "belongs to the handshake"),
-    ],
-)
-def test_events_out_of_place(shop: Workshop, script: list[object], error: str) -> None:
+OUT_OF_PLACE: list[tuple[list[object], str]] = [
+    ([TEXT], "the app sent websocket.send before websocket.accept"),
+    ([ACCEPT, ACCEPT], "the app sent websocket.accept after websocket.accept"),
+    ([ACCEPT, START], "the app sent websocket.http.response.start after websocket.accept"),
+    ([BODY], "expected http.response.start"),
+    ([START, ACCEPT], "the app sent websocket.accept in the middle of a response"),
+    ([START, START], "expected http.response.body"),
+    ([START, BODY, TEXT], "the app sent websocket.send after the handshake was denied"),
+    ([ACCEPT, CLOSE, TEXT], "the app sent websocket.send after websocket.close"),
+    ([ACCEPT, CLOSE, CLOSE], "the app sent websocket.close after websocket.close"),
+    ([ACCEPT, {"type": "websocket.send"}], "websocket.send needs text"),
+    ([ACCEPT, {"type": "websocket.send", "text": b"x"}], "websocket.send needs text"),
+    ([ACCEPT, {"type": "websocket.send", "bytes": "x"}], "websocket.send needs text"),
+    ([ACCEPT, {"type": "websocket.close", "code": 1006}], "1006 cannot close"),
+    ([ACCEPT, {"type": "http.response.start"}], "the app sent http.response.start"),
+    ([{**ACCEPT, "subprotocol": "z"}], "did not offer 'z'"),
+    ([{**ACCEPT, "headers": [("a", "b")]}], "must be bytes"),
+    ([{**ACCEPT, "headers": [(b"sec-websocket-protocol", b"a")]}], "belongs to the handshake"),
+]
+
+
+@pytest.mark.parametrize("number", range(len(OUT_OF_PLACE)))
+def test_events_out_of_place(lasting: Lasting, number: int) -> None:
     """An event out of place is an error in the app, which says which event and where."""
-    worker = scripted(shop, a=script)
-    peer = Peer(worker, "/shop/a")
+    scripts = {str(each): script for each, (script, _) in enumerate(OUT_OF_PLACE)}
+    worker = lasting(SCRIPTED + repr(scripts))
+    before = worker.stdout.count("\n")
+    peer = Peer(worker, f"/shop/{number}")
     # However it ends, it ends once.
     while True:
         message, _ = worker.take(lambda m: m.get("id") == peer.id)
         if message["type"] == "ERROR" or message.get("end"):
             break
-    assert error in str(results(worker)[-1])
+    eventually(lambda: worker.stdout.count("\n") > before)
+    assert OUT_OF_PLACE[number][1] in str(results(worker)[-1])
 
 
 def test_the_app_closes(shop: Workshop) -> None:
