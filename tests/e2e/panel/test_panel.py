@@ -560,7 +560,9 @@ def test_keyboard(page: Page, panel: str) -> None:
             break
     page.keyboard.press("Enter")
     expect(page.get_by_role("heading", name="shop")).to_be_visible()
-    page.locator(".plot").first.focus()
+    plot = page.locator(".plot").first
+    expect(plot.locator("path.line")).to_have_attribute("d", re.compile("^M"))  # it has its points
+    plot.focus()
     page.keyboard.press("ArrowLeft")
     expect(page.locator(".told").first).to_contain_text(":")
 
