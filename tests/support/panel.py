@@ -9,7 +9,15 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import axe_playwright_python
-from playwright.sync_api import Browser, Error, Page, Request, ViewportSize, expect
+from playwright.sync_api import (
+    Browser,
+    BrowserContext,
+    Error,
+    Page,
+    Request,
+    ViewportSize,
+    expect,
+)
 
 from buntime.core.admin.routes import ROUTES
 from tests.support.deploying import AS_ROOT
@@ -65,24 +73,55 @@ def with_panel(folder: Path, **env: str) -> Iterator[Runtime]:
 
 
 @contextlib.contextmanager
-def watched(browser: Browser, **options: Any) -> Iterator[Page]:
-    """A page; anything that it complains of, and each dialog of a script, fails the test."""
-    context = browser.new_context(**{"viewport": WIDE, "locale": "en-GB", **options})
+def watched(browser: Browser, *, is_first: bool = False, **options: Any) -> Iterator[Page]:
+    """A page; anything that it complains of, and each dialog of a script, fails the test.
+
+    Unless it `is_first` or has `options` of its own, it may have the panel's files in its cache, as
+    the page of an operator who comes back: loading them takes longer than most tests.
+    """
+    is_kept = not (is_first or options)
+    idle = [each for each in browser.contexts if is_kept and not each.pages]
+    context = (
+        idle[0] if idle else browser.new_context(**{"viewport": WIDE, "locale": "en-GB", **options})
+    )
     page = context.new_page()
     page.set_default_timeout(10_000)
     faults: list[str] = []
     page.on("pageerror", lambda error: faults.append(str(error)))
     page.on("request", lambda request: faults.extend(_unknown(request)))
+    origins: set[str] = set()
+    page.on("request", lambda request: origins.add(_origin_of(request.url)))
     page.on("dialog", lambda dialog: faults.append(f"a dialog: {dialog.message}"))
     page.on(
         "console",
         lambda told: faults.append(told.text) if "Content Security" in told.text else None,
     )
+    is_clean = False
     try:
         yield page
+        if is_kept:
+            _forget(context, page, origins)
+            is_clean = True
     finally:
-        context.close()
+        if not is_clean:
+            context.close()
     assert faults == []
+
+
+def _origin_of(url: str) -> str:
+    """`"http://127.0.0.1:8000/cpanel/"` -> `"http://127.0.0.1:8000"`"""
+    return "/".join(url.split("/")[:3])
+
+
+def _forget(context: BrowserContext, page: Page, origins: set[str]) -> None:
+    """Close all pages of a context, and leave nothing of them but the cache of files."""
+    session = context.new_cdp_session(page)
+    for origin in origins | {_origin_of(each.url) for each in context.pages}:
+        session.send("Storage.clearDataForOrigin", {"origin": origin, "storageTypes": "all"})
+    context.clear_cookies()
+    context.set_offline(False)  # as a test that failed may have left it
+    for each in context.pages:
+        each.close()
 
 
 def _unknown(request: Request) -> Iterator[str]:
@@ -100,6 +139,12 @@ def findings(page: Page, *rules: str) -> Mapping[str, Any]:
     options = {"resultTypes": ["violations"], **({"runOnly": [*rules]} if rules else {})}
     found = page.evaluate("(options) => axe.run(options)", options)["violations"]
     return {each["id"]: [node["html"][:200] for node in each["nodes"]] for each in found}
+
+
+def go(page: Page, url: str) -> None:
+    """To another page of the panel that is shown, as by a link: without loading the panel again."""
+    page.evaluate("(url) => import('/cpanel/js/router.js').then(({go}) => go(url))", url)
+    expect(page.locator("main:not([aria-busy]) h1")).to_be_visible()
 
 
 def overflow(page: Page) -> int:

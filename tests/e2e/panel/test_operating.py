@@ -17,7 +17,16 @@ from tests.support.client import fetch, workers_of
 from tests.support.deploying import packed
 from tests.support.harness import Runtime, wait_until, write_app
 from tests.support.operators import address_of
-from tests.support.panel import NARROW, WIDE, answering, findings, overflow, watched, with_panel
+from tests.support.panel import (
+    NARROW,
+    WIDE,
+    answering,
+    findings,
+    go,
+    overflow,
+    watched,
+    with_panel,
+)
 
 pytestmark = needs_chromium
 
@@ -497,8 +506,9 @@ def test_hostile_answers(page: Page, panel: str, runtime: Runtime) -> None:
 
     for what in ("workers", "plugins*", "plugins/audit", "keys*", "audit*", "config", "access/*"):
         answering(page, f"**/api/{what}", spoil)
+    show(page, panel)
     for path in PAGES:
-        show(page, panel + path)
+        go(page, panel + path)
         expect(page.locator("main")).to_contain_text(EVIL[1])
         assert page.locator("main img, main script, main iframe").count() == 0
         links = page.locator("main a").evaluate_all("(all) => all.map((each) => each.protocol)")
@@ -512,10 +522,10 @@ def test_german(browser: Browser, panel: str) -> None:
         catalogue = "import('/cpanel/js/lang/en.js').then((en) => Object.keys(en.default))"
         keys = {each for each in page.evaluate(catalogue) if not each.startswith("apps.")}
         for path in PATHS:
-            show(page, panel + path)
+            go(page, panel + path)
             words = set(re.findall(r"[\w.-]+", page.locator("body").inner_text()))
             assert (path, words & keys) == (path, set())
-        show(page, panel + "keys")
+        go(page, panel + "keys")
         expect(page.get_by_role("button", name="Schlüssel erzeugen")).to_be_visible()
 
 
@@ -526,10 +536,11 @@ def test_accessible(page: Page, panel: str, runtime: Runtime) -> None:
     """
     a_key(runtime, "accessible")
     fetch(runtime, "/api/apps/site/maintenance", method="DELETE")  # for a link to an app
+    show(page, panel)
     for path in PATHS:
         page.emulate_media(color_scheme="light")
         page.set_viewport_size(WIDE)
-        show(page, panel + path)
+        go(page, panel + path)
         found = [findings(page)]
         page.emulate_media(color_scheme="dark")
         page.set_viewport_size(NARROW)

@@ -30,6 +30,7 @@ from tests.support.panel import (
     WIDE,
     answering,
     findings,
+    go,
     overflow,
     watched,
     with_panel,
@@ -113,16 +114,17 @@ def test_newcomer(page: Page, runtime: Runtime) -> None:
     expect(page.locator("tbody .name")).to_have_text(["hello", "shop", "site", "till"])
 
 
-def test_first_paint(page: Page, panel: str) -> None:
+def test_first_paint(browser: Browser, panel: str) -> None:
     """Only the page and its style sheet are loaded before something is painted."""
-    is_shown(page, panel)
-    blocking = page.evaluate(
-        "performance.getEntriesByType('resource')"
-        ".filter((each) => each.renderBlockingStatus === 'blocking').map((each) => each.name)"
-    )
-    assert blocking == [f"{panel}style.css"]
-    loaded = page.evaluate("performance.getEntriesByType('resource').map((each) => each.name)")
-    assert all(name.startswith(panel.removesuffix("cpanel/")) for name in loaded)
+    with watched(browser, is_first=True) as page:
+        is_shown(page, panel)
+        blocking = page.evaluate(
+            "performance.getEntriesByType('resource')"
+            ".filter((each) => each.renderBlockingStatus === 'blocking').map((each) => each.name)"
+        )
+        assert blocking == [f"{panel}style.css"]
+        loaded = page.evaluate("performance.getEntriesByType('resource').map((each) => each.name)")
+        assert all(name.startswith(panel.removesuffix("cpanel/")) for name in loaded)
 
 
 @pytest.mark.parametrize("language", ["en-GB", "de-DE"])
@@ -516,7 +518,7 @@ def test_lost_connection(page: Page, panel: str) -> None:
 
 def test_nobody_is_there(browser: Browser, panel: str) -> None:
     """A page left alone marks its own requests as such; a touch ends that."""
-    with watched(browser) as page:
+    with watched(browser, is_first=True) as page:  # its clock is its context's
         page.clock.install()
         is_shown(page, panel)
 
@@ -654,8 +656,9 @@ def test_hostile_answers_of_one_app(page: Page, panel: str, runtime: Runtime) ->
         answering(page, f"**/api/{what}", spoil)
     for what in ("cron*", "data*", "menus", "workers"):
         answering(page, f"**/api/{what}", spoil)
+    is_shown(page, f"{panel}apps/nobody")
     for app, view in (("shop", "errors"), ("till", "settings"), ("shop", "settings"), ("shop", "")):
-        is_shown(page, f"{panel}apps/{app}?view={view}")
+        go(page, f"{panel}apps/{app}?view={view}")
         if view:
             expect(page.locator("main")).to_contain_text("alert(")
         expect(page.locator("#nav")).to_contain_text("alert(")
@@ -697,7 +700,7 @@ def test_accessible(page: Page, panel: str) -> None:
     for path in PATHS:
         page.emulate_media(color_scheme="light")
         page.set_viewport_size(WIDE)
-        is_shown(page, panel + path)
+        (go if path else is_shown)(page, panel + path)
         found = [findings(page)]
         page.emulate_media(color_scheme="dark")
         page.set_viewport_size(NARROW)

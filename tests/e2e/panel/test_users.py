@@ -17,7 +17,7 @@ from tests.support.chromium import launched, needs_chromium
 from tests.support.client import fetch
 from tests.support.harness import Runtime, wait_until, write_app
 from tests.support.operators import address_of
-from tests.support.panel import HELLO, NARROW, WIDE, findings, overflow, watched, with_panel
+from tests.support.panel import HELLO, NARROW, WIDE, findings, go, overflow, watched, with_panel
 
 pytestmark = needs_chromium
 
@@ -247,11 +247,12 @@ def test_accessible(page: Page, panel: str, with_authn: Runtime, sign_in: SignIn
     """axe finds nothing, light and dark; a phone does not scroll sideways."""
     take(with_authn, added(with_authn, "fay", fullName="Fay", roles=["admin"]))
     sign_in("fay")
+    show(page, panel)
     for path in ("users", "users/fay"):
+        go(page, panel + path)
         for scheme, size in (("light", WIDE), ("dark", NARROW)):
             page.emulate_media(color_scheme="light" if scheme == "light" else "dark")
             page.set_viewport_size(size)
-            show(page, panel + path)
             assert (path, scheme, findings(page), overflow(page)) == (path, scheme, {}, 0)
 
 
