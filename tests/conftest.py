@@ -56,6 +56,18 @@ def tmp_path(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFa
     return tmp_path_factory.mktemp(f"{name}-{next(_numbers)}", numbered=False)
 
 
+@pytest.fixture(scope="module", autouse=True)
+def _workers_of_module(request: pytest.FixtureRequest) -> Iterator[None]:
+    """No runtime of a module with WORKERS_START_AFRESH forks its workers."""
+    if not getattr(request.module, "WORKERS_START_AFRESH", False):
+        yield
+        return
+    from tests.support.launcher import workers_afresh  # most modules start none
+
+    with workers_afresh():
+        yield
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_teardown() -> Iterator[None]:
     """Restore the signal handlers that this run began with, for the next test and its processes."""

@@ -18,6 +18,7 @@ from tests.support.harness import command, running, wait_until, write_app
 from tests.support.launcher import Launched, complete, launch
 from tests.support.workshop import make_bundle, workshop
 
+WORKERS_START_AFRESH = True  # it looks at the parent of workers
 ENV = {"PATH": os.environ["PATH"], "HOME": os.environ.get("HOME", "/"), "PORT": "many"}
 APP = """
 import os

@@ -113,7 +113,9 @@ class Runtime:
             return read_all(sock)
 
     def children(self) -> list[int]:
-        """The pids of its live child processes."""
+        """The pids of its live child processes; its workers are among them, so it may not have
+        forked them, see `workers_afresh`."""
+        assert not getattr(self.process, "forks_workers", False), "its workers are not its children"
         return children_of(self.pid)
 
     def stop(self, number: int = signal.SIGTERM) -> int:

@@ -10,10 +10,15 @@ shows, are those of the process that forks. And at its end it does not free its 
 as long as ten forks. Tests that look at these start a runtime afresh. So does what is given a
 variable that is read before the program begins: the process that forks makes sure that modules
 read no others than these while they are imported.
+
+A forked runtime has its workers forked as well, see tests/support/offshoots.py; not within
+`workers_afresh`, nor in a module of tests that says `WORKERS_START_AFRESH = True`. That is for
+tests of how workers start, of the tree of processes, of orphans, and of what /proc shows.
 """
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import functools
 import gc
@@ -27,6 +32,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.support.forking import ROOT, Forked, Forks, fork_for_each
+from tests.support.offshoots import IS_SUPPORTED, Stem, install
 
 PROGRAM = f"{ROOT}/buntime.py"
 # What a start imports, and what runtimes of many tests import later.
@@ -64,7 +70,8 @@ def is_read_late(environ: Mapping[str, str]) -> bool:
 class Launched(Forked):
     """A forked runtime or command."""
 
-    def __init__(self, stdout: int, told: int) -> None:
+    def __init__(self, stdout: int, told: int, *, forks_workers: bool) -> None:
+        self.forks_workers = forks_workers
         self.stdout = os.fdopen(stdout, encoding="utf-8", errors="backslashreplace")
         super().__init__(told)
 
@@ -85,12 +92,12 @@ def launch(
     output, their_output = os.pipe()
     nothing = os.open(os.devnull, os.O_RDONLY)
     try:
-        asked = {"args": [*args], "env": {**env}, "cwd": str(cwd or Path.cwd()), "first": first}
-        told = _forks().start({**asked, "leads": leads}, [nothing, their_output, their_output])
+        asked = _asked(args, env, str(cwd or Path.cwd()), first=first, leads=leads)
+        told = _forks().start(asked, [nothing, their_output, their_output])
     finally:
         os.close(nothing)
         os.close(their_output)
-    return Launched(output, told)
+    return Launched(output, told, forks_workers=bool(asked["stem"]))
 
 
 def complete(
@@ -109,12 +116,12 @@ def complete(
     """
     pipes = [os.pipe() for _ in range(1 + is_apart)]
     try:
-        asked = {"args": [*args], "env": {**env}, "cwd": cwd, "first": "", "leads": False}
+        asked = _asked(args, env, cwd)
         told = _forks().start(asked, [stdin, pipes[0][1], pipes[-1][1]])
     finally:
         for _, theirs in pipes:
             os.close(theirs)
-    process = Launched(pipes[0][0], told)
+    process = Launched(pipes[0][0], told, forks_workers=bool(asked["stem"]))
     errors = [os.fdopen(ours, encoding="utf-8") for ours, _ in pipes[1:]]
     with contextlib.ExitStack() as stack:
         streams = [stack.enter_context(each) for each in (process.stdout, *errors)]
@@ -126,6 +133,37 @@ def complete(
             process.wait()
             raise
         return subprocess.CompletedProcess([PROGRAM, *args], process.wait(timeout_s), *texts)
+
+
+@contextlib.contextmanager
+def workers_afresh() -> Iterator[None]:
+    """Runtimes and commands that are launched meanwhile start their workers, all their life."""
+    global _are_afresh
+    before, _are_afresh = _are_afresh, True
+    try:
+        yield
+    finally:
+        _are_afresh = before
+
+
+_are_afresh = not IS_SUPPORTED
+
+
+def _asked(
+    args: Sequence[str], env: Mapping[str, str], cwd: str, *, first: str = "", leads: bool = False
+) -> dict[str, Any]:
+    # A worker is in the session of its runtime, and a fork in that of the stem.
+    stem = "" if _are_afresh or leads else _stem().address
+    return {
+        "args": [*args], "env": {**env}, "cwd": cwd, "first": first, "leads": leads, "stem": stem
+    }  # fmt: skip
+
+
+@functools.cache
+def _stem() -> Stem:
+    stem = Stem()
+    atexit.register(stem.end)
+    return stem
 
 
 @functools.cache
@@ -225,6 +263,8 @@ def _become(asked: dict[str, Any], streams: list[int]) -> None:
         del os.environ[name]
     os.environ.update(asked["env"])
     sys.argv = [PROGRAM, *asked["args"]]
+    if asked["stem"]:
+        install(asked["stem"])
     if asked["first"]:
         importlib.import_module(asked["first"])
 

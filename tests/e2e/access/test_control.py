@@ -30,6 +30,8 @@ from tests.support.harness import (
     write_app,
 )
 
+WORKERS_START_AFRESH = True  # the runtime is above what its workers have started
+
 # Asks the control socket in the way that the query names, and writes the answer to a file.
 APP = r'''
 import array, json, os, socket, subprocess, sys, time

@@ -14,7 +14,15 @@ import pytest
 
 import buntime
 from tests.support.client import Gates, fetch, metrics, workers_of
-from tests.support.harness import Runtime, read_all, read_until, running, wait_until, write_app
+from tests.support.harness import (
+    Runtime,
+    is_alive,
+    read_all,
+    read_until,
+    running,
+    wait_until,
+    write_app,
+)
 
 APP = (
     Gates.CODE
@@ -146,7 +154,7 @@ def test_workers_are_listed(served: Served) -> None:
     assert worker["ageSeconds"] >= 0
     assert {each["id"] for each in workers} == {f"w{each['id'][1:]}" for each in workers}
     assert [each for each in workers if each["status"] == "spare" and each["app"] is None]
-    assert {each["pid"] for each in workers} <= set(runtime.children())
+    assert all(is_alive(each["pid"]) for each in workers)
 
 
 # ---- health and discovery

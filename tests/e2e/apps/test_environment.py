@@ -13,6 +13,8 @@ from tests.support.client import fetch
 from tests.support.fence import KERNEL
 from tests.support.harness import Runtime, command, running, wait_until, write_app
 
+WORKERS_START_AFRESH = True  # /proc shows what a start has given to workers
+
 SECRET = "s3cr3t-value"  # in each value that must never be seen
 MASTER_KEY = f"{SECRET}-master-key"
 

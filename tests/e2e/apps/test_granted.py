@@ -21,6 +21,8 @@ from tests.support.pluginfolders import write_plugin
 from tests.support.runs import run
 from tests.test_docs import examples
 
+WORKERS_START_AFRESH = True  # /proc shows what a start has given to workers
+
 DOC = (ROOT / "docs/secrets.md").read_text("utf-8")
 SHOWN, HIDDEN = "a-value-in-the-environment", "a-value-in-no-environment"
 PREVIOUS = "a-value-that-was"

@@ -27,6 +27,8 @@ from tests.support.harness import (
     write_app,
 )
 
+WORKERS_START_AFRESH = True  # it is about what a start brings
+
 CAN_MOUNT = (
     subprocess.run(["unshare", "-m", "true"], capture_output=True, check=False).returncode == 0
 )

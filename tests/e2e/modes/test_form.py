@@ -30,6 +30,8 @@ from tests.support.harness import (
 )
 from tests.support.runs import run
 
+WORKERS_START_AFRESH = True  # it is about what a start brings
+
 MODE = "binary" if IS_BINARY else "pyz" if UNDER_TEST else "checkout"
 
 # Imports each public module of the standard library and the modules in its packages. Left out: test

@@ -12,6 +12,8 @@ from tests.support.client import fetch
 from tests.support.confined import without_sight
 from tests.support.harness import Runtime, command, running, write_app
 
+WORKERS_START_AFRESH = True  # /proc shows what a start has given to workers
+
 KEY = "the-key-that-no-app-may-see"
 
 # What an app of the same user can try against the runtime and the process that started it.

@@ -22,7 +22,7 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import ClientConnection, connect
 
 from tests.support.client import workers_of
-from tests.support.harness import PACKAGES, Runtime, running, wait_until, write_app
+from tests.support.harness import PACKAGES, Runtime, is_alive, running, wait_until, write_app
 from tests.support.hosting import install
 
 ASYNC = ["ws_starlette", "ws_fastapi", "ws_quart", "ws_async"]
@@ -256,7 +256,7 @@ def test_ttl_0(runtime: Runtime) -> None:
         assert len(pids) == 2
         first.send("still here")
         assert first.recv(timeout=10) == "still here"
-    wait_until(lambda: not pids & set(runtime.children()), what="the end of both workers")
+    wait_until(lambda: not any(map(is_alive, pids)), what="the end of both workers")
     runtime.wait_for_line("ended 1000", app="echo0")
 
 

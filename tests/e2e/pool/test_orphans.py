@@ -28,6 +28,8 @@ from tests.support.harness import (
     write_app,
 )
 
+WORKERS_START_AFRESH = True  # orphans become children of the runtime if their worker is one
+
 GONE_S = 10.0
 SYSTEM_PYTHON = shutil.which("python3", path="/usr/bin:/usr/local/bin") or ""
 

@@ -14,6 +14,8 @@ from tests.support.client import fetch, workers_of
 from tests.support.fence import needs_abi, needs_sandbox
 from tests.support.harness import Runtime, command, running, write_app
 
+WORKERS_START_AFRESH = True  # the sandbox is that of a whole start, below the runtime
+
 pytestmark = needs_sandbox
 
 SECRET = "a-very-secret-word"

@@ -15,6 +15,8 @@ from tests.support.client import SHARED, fetch
 from tests.support.fence import KERNEL, needs_sandbox
 from tests.support.harness import PACKAGES, Runtime, running, write_app
 
+WORKERS_START_AFRESH = True  # the sandbox is that of a whole start, below the runtime
+
 # A Python that `strict` allows: the app's own links to it.
 SYSTEM_PYTHON = shutil.which("python3", path="/usr/bin:/usr/local/bin") or ""
 

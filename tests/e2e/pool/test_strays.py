@@ -26,6 +26,8 @@ from tests.support.harness import (
     write_app,
 )
 
+WORKERS_START_AFRESH = True  # what leaves a worker becomes the runtime's if the worker is
+
 SYSTEM_PYTHON = shutil.which("python3", path="/usr/bin:/usr/local/bin") or ""
 CAN_MOUNT = (
     subprocess.run(["unshare", "-m", "true"], capture_output=True, check=False).returncode == 0

@@ -16,6 +16,8 @@ import pytest
 from tests.support.client import workers_of
 from tests.support.harness import Runtime, read_until, running, wait_until, write_app
 
+WORKERS_START_AFRESH = True  # forks share memory
+
 MB = 1024 * 1024
 APP = """
 async def websocket(ws):
