@@ -115,6 +115,7 @@ def websocket(ws):
     print("left", ws.query["name"], ws.close_code)
 """,
 }
+MESSAGES = write_frame(BINARY, bytes(MB)) * 8
 SIZE = 8 * MB  # the announced length of an upload; less of it is sent
 # More than runtime and worker hold of what the app does not read, and less than kernels hold.
 UNREAD = 140 * 1024
@@ -158,12 +159,11 @@ def test_in_the_middle_of_an_upload(runtime: Runtime, app: str, how: str) -> Non
 @pytest.mark.parametrize("app", SOCKETS)
 def test_in_the_middle_of_messages(runtime: Runtime, app: str, how: str) -> None:
     """The same for an app that takes no messages from its WebSocket."""
-    messages = write_frame(BINARY, bytes(MB)) * 8
     with small_client(runtime) as client:
         client.send(handshake(f"/{app}/?name={how}"))
         switched(client)
         runtime.wait_for_line(f"begun {how}", app=app)
-        leave(client, messages, how)
+        leave(client, MESSAGES, how)
     check_told_soon(runtime, f"left {how} 1006", app)
 
 

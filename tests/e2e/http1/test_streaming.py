@@ -164,7 +164,7 @@ def runtime(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Runtime]:
         concurrency=8,
     )
     write_app(folder / "a", {"app.py": ASYNC}, ttl=600, maxRequests=10**6, maxBodySize="128mb")
-    write_app(folder / "site", {"index.html": "", "page.txt": "x" * 60_000})
+    write_app(folder / "site", {"index.html": "", "page.txt": "x" * 240_000})
     with running(folder, env={"RUNTIME_BODY_SIZE_MAX": "128mb"}) as runtime:
         for app in ("s", "a"):
             upload(runtime, f"/{app}/sink", MB)
@@ -346,7 +346,7 @@ def test_a_client_that_does_not_read_stops_the_app(runtime: Runtime) -> None:
 def test_a_client_that_pipelines_without_reading(runtime: Runtime) -> None:
     """Requests behind an answer that its client does not read are not begun: answers do not pile
     up. When the client reads, it gets all of them."""
-    count, size = 400, 60_000  # twice what the kernels hold
+    count, size = 100, 240_000  # twice what the kernels hold
     with held_little(runtime), small_client(runtime) as client:
         client.send(request("GET /site/page.txt") * count)
         served = settled(lambda: len(served_pages(runtime)))
