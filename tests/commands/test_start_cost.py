@@ -105,6 +105,17 @@ def test_what_is_imported() -> None:
     assert not {"yaml", "asyncio", "logging", "sqlite3", "ssl", "email"} & {*names}
 
 
+def test_what_a_command_imports() -> None:
+    """A command that asks a runtime imports no loop and no log of its own."""
+    code = "import buntime.commands.client, buntime.commands.targets, sys; print(*sys.modules)"
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, check=True, text=True
+    )
+    names = {*done.stdout.split()}
+    assert "buntime.server.admin.localkey" in names
+    assert not {"buntime.server.loop", "buntime.server.telemetry.logs"} & names
+
+
 @pytest.mark.parametrize("path", MANIFESTS, ids=lambda path: str(path.parent.name))
 def test_manifests_of_carried_plugins(path: Path) -> None:
     """The manifests are JSON, because importing a YAML reader takes a seventh of a start."""

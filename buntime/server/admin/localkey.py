@@ -11,12 +11,15 @@ and stays the same, so a shell can read it each time:
 import os
 import secrets
 import stat
+from typing import TYPE_CHECKING
 
-from buntime.core.settings.live import LiveSettings
 from buntime.core.settings.load import Settings
 from buntime.server.defence.regularfile import read_regular
 from buntime.server.state.statefolder import OFF, prepare_state
-from buntime.server.telemetry.logs import Log
+
+if TYPE_CHECKING:  # commands import this module for the file's name
+    from buntime.core.settings.live import LiveSettings
+    from buntime.server.telemetry.logs import Log
 
 NAME = "local.key"
 _BYTES = 24  # of randomness
@@ -27,7 +30,7 @@ _TEXT_MIN_CHARS = 32  # the length that _BYTES result in
 class LocalKey:
     """The key of this run; None if one is set, or none may be made."""
 
-    def __init__(self, live: LiveSettings, log: Log) -> None:
+    def __init__(self, live: "LiveSettings", log: "Log") -> None:
         self.value: str | None = None
         self._log = log
         self._adopt(live.now)

@@ -28,12 +28,15 @@ import fcntl
 import os
 import stat
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from buntime.core.errors import StateFault, StateOff
 from buntime.core.settings.load import Settings
 from buntime.core.telemetry.records import Tell
 from buntime.server.bundle.cachefolder import prepare_cache
-from buntime.server.loop import Loop
+
+if TYPE_CHECKING:  # commands import this module
+    from buntime.server.loop import Loop
 
 LOCK = "lock"
 _LOOK_S = 1.0  # while another runtime holds it
@@ -135,7 +138,7 @@ class StateWatch:
     def __init__(
         self,
         state: StateFolder,
-        loop: Loop,
+        loop: "Loop",
         *,
         tell: Tell,
         warn: Tell,
