@@ -29,6 +29,9 @@ _LEAN = [
     *(f"-pno:{name}" for name in ("logging", "subtests", "doctest", "setuponly", "setupplan")),
 ]
 
+# The modules of plugins that the first run has imported are not rewritten, which is no fault.
+_AGAIN = ["-W", "ignore::pytest.PytestAssertRewriteWarning"]
+
 
 class Outcomes:
     """A pytest plugin that records which tests passed and failed, by their ids."""
@@ -69,7 +72,7 @@ def main(args: Sequence[str]) -> int:
         return code
     files = [*dict.fromkeys(first.failed.values())]
     _say(f"{len(first.failed)} failed: their files once more, with nothing beside them")
-    second, code = _run(files)
+    second, code = _run([*_AGAIN, *files])
     fine = second.fine(first.failed)
     repeated = [name for name in first.failed if name not in fine]
     late = [name for name in second.failed if name not in first.failed]

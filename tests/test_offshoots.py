@@ -111,13 +111,13 @@ def test_which_are_forked(tmp_path: Path) -> None:
 
 
 def test_another_worker_code_is_started(tmp_path: Path) -> None:
-    """The stem forks from the first folder of the worker's code that it is asked for."""
+    """The stem forks from the usual folder of the worker's code, whoever is the first to ask."""
     write_app(tmp_path / "apps/a", {"app.py": PARENT}, ttl=60)
-    with running(tmp_path / "apps") as runtime:
-        assert is_forked(runtime)
     (tmp_path / "home").mkdir()
     with running(tmp_path / "apps", env={"HOME": str(tmp_path / "home")}) as runtime:
         assert parent_of_worker(runtime) == runtime.pid
+    with running(tmp_path / "apps") as runtime:
+        assert is_forked(runtime)
 
 
 def test_what_it_inherits_decides(tmp_path: Path) -> None:

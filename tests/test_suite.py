@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 import textwrap
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
@@ -63,15 +64,15 @@ PLUGINS = {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
 FILES = {"test_it.py": TESTS, "test_broken.py": BROKEN, "test_together.py": TOGETHER}
 
 
-def run(folder: Path, *args: str) -> tuple[int, list[str]]:
+def run(folder: Path, *args: str, plugins: Mapping[str, str] = PLUGINS) -> tuple[int, list[str]]:
     """Run these tests; returns the exit code, and the lines printed."""
     for name, source in FILES.items():
         (folder / name).write_text(textwrap.dedent(source))
-    (folder / "pytest.ini").write_text("[pytest]\n")
+    (folder / "pytest.ini").write_text("[pytest]\nfilterwarnings = error\n")
     done = subprocess.run(
         [sys.executable, "-m", "tests.suite", "-q", "-p", "no:cacheprovider", *args],
         cwd=folder,
-        env={**os.environ, **PLUGINS, "PYTHONPATH": str(ROOT)},
+        env={**os.environ, **plugins, "PYTHONPATH": str(ROOT)},
         text=True,
         capture_output=True,
         check=False,
@@ -117,6 +118,12 @@ def test_what_a_failed_assert_shows(tmp_path: Path) -> None:
     compared = "assert 3 == 4"
     assert (compared in first, compared in again, code) == (False, True, 1)
     assert "terms      = [1, 2]" in first
+
+
+def test_plugins_that_were_imported_before(tmp_path: Path) -> None:
+    """Pytest warns that it cannot rewrite their modules for the second run, which is no fault."""
+    code, said = run(tmp_path, "test_it.py", "--processes", "2", plugins={})
+    assert (code, said[-1]) == (0, "== 5 passed, 4 of them alone (flaky), 0 failed")
 
 
 def test_what_is_skipped_alone_fails_the_run(tmp_path: Path) -> None:

@@ -55,6 +55,7 @@ IMPORTED = (
     "sqlite3",
 )
 
+_WHERE_CODE_IS = ("HOME", "XDG_CACHE_HOME", "TMPDIR")
 _ADAPTED_AFTER = 10  # runs; Python 3.11 adapts a function after eight
 
 
@@ -153,10 +154,17 @@ def _asked(
     args: Sequence[str], env: Mapping[str, str], cwd: str, *, first: str = "", leads: bool = False
 ) -> dict[str, Any]:
     # A worker is in the session of its runtime, and a fork in that of the stem.
-    stem = "" if _are_afresh or leads else _stem().address
+    is_afresh = _are_afresh or leads or not _finds_the_usual_code(env)
+    stem = "" if is_afresh else _stem().address
     return {
         "args": [*args], "env": {**env}, "cwd": cwd, "first": first, "leads": leads, "stem": stem
     }  # fmt: skip
+
+
+def _finds_the_usual_code(env: Mapping[str, str]) -> bool:
+    """Whether a runtime keeps the worker's code in the folder where most do. The stem takes it from
+    the first that asks; if that were another folder, no later runtime would fork its workers."""
+    return all(env.get(name) == os.environ.get(name) for name in _WHERE_CODE_IS)
 
 
 @functools.cache
