@@ -20,6 +20,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from tests.support.harness import Runtime, children_of, running, write_app
+from tests.support.launcher import workers_afresh
 from tests.support.rawsocket import PONG, handshake, write_frame
 
 LATE_S = 2.0
@@ -171,7 +172,9 @@ async def hold_open(runtime: Runtime, counts: dict[str, int], seconds: float) ->
 def memory_of(runtime: Runtime) -> list[int]:
     """The runtime's memory, then that of each of its workers, in kB."""
     pid = runtime.process.pid
-    return [resident_kb(each) for each in [pid, *sorted(children_of(pid))]]
+    workers = sorted(children_of(pid))
+    assert workers, "no worker is its child"
+    return [resident_kb(each) for each in [pid, *workers]]
 
 
 async def open_some(
@@ -195,7 +198,7 @@ def measure(folder: Path, sockets: int, events: int, seconds: float) -> list[Rep
     write_app(folder / "sockets", {"index.py": SOCKET}, ttl="1h")
     write_app(folder / "events", {"index.py": EVENTS}, ttl="1h", concurrency=max(1, events))
     env = {"RUNTIME_ENV": "production", "RUNTIME_LOG_LEVEL": "info", "RUNTIME_SPARE_WORKERS": "0"}
-    with running(folder, env=env) as runtime:
+    with workers_afresh(), running(folder, env=env) as runtime:  # forked ones share memory
         return asyncio.run(hold_open(runtime, counts, seconds))
 
 

@@ -19,6 +19,7 @@ from pathlib import Path
 
 from tests.load.many_streams import memory_of
 from tests.support.harness import Runtime, running, write_app
+from tests.support.launcher import workers_afresh
 from tests.support.rawclient import client_of, request
 
 MB = 1024 * 1024
@@ -84,7 +85,7 @@ def measure(folder: Path, size: int, seconds: float) -> list[Report]:
     env = {"RUNTIME_ENV": "production", "RUNTIME_LOG_LEVEL": "info", "RUNTIME_SPARE_WORKERS": "0"}
     reports = []
     for kind in APPS:  # one runtime each, so that its only child is the worker
-        with running(folder, env=env) as runtime:
+        with workers_afresh(), running(folder, env=env) as runtime:  # forked ones share memory
             reports.append(leave_early(runtime, kind, size, seconds))
     return reports
 

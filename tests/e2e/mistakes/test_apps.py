@@ -14,7 +14,7 @@ import pytest
 
 from buntime.core.telemetry.prettylines import pretty_line
 from tests.support.client import Answer, fetch
-from tests.support.harness import Runtime, running
+from tests.support.harness import Runtime, running, wait_until
 from tests.support.mistakes import (
     APPS,
     FOLDERS,
@@ -48,12 +48,13 @@ class Seen(NamedTuple):
 
     def log(self, app: str, event: str) -> str:
         """The record as people read it, without those of other apps."""
-        record = next(
-            each
-            for each in [*self.runtime.records]
-            if each["event"] == event and app in (each.get("app"), str(each.get("path")).strip("/"))
-        )
-        return shown(record)
+
+        def is_it(record: Mapping[str, Any]) -> bool:
+            path = str(record.get("path")).strip("/")
+            return bool(record["event"] == event and app in (record.get("app"), path))
+
+        wait_until(lambda: any(map(is_it, [*self.runtime.records])), what=f"{event} of {app}")
+        return shown(next(filter(is_it, [*self.runtime.records])))
 
     def check(self, text: str, told: Told, app: str = "") -> None:
         """All parts of the message are there."""

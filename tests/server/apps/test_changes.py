@@ -166,18 +166,31 @@ def test_a_small_tree_is_walked_each_time(app: Path) -> None:
 
 
 def test_a_big_tree_rests(app: Path) -> None:
-    """After a walk of 40 ms the next one waits for 400 ms, and then reports what changed
+    """After walks of 60 and 40 ms the next one waits for 400 ms, and then reports what changed
     meanwhile."""
-    times = [0.0, 0.04]  # the walk when it is created, then a rest until 0.44
+    times = [0.0, 0.06]  # the walk when it is created
     tree = TreeWatch(app, clock=lambda: times.pop(0))
+    times += [0.1, 0.1, 0.14]
+    assert not tree.changed()  # and a rest until 0.54
     write(app / "app.py", "two more")
-    times += [0.4]
-    assert not tree.changed()
-    times += [0.45, 0.45, 0.49]
-    assert tree.changed()
     times += [0.5]
     assert not tree.changed()
+    times += [0.55, 0.55, 0.59]
+    assert tree.changed()
+    times += [0.6]
+    assert not tree.changed()
     assert times == []
+
+
+def test_one_long_walk(app: Path) -> None:
+    """A walk that has waited for a busy machine is no reason to rest: the next change is seen."""
+    times = [0.0, 0.001]
+    tree = TreeWatch(app, clock=lambda: times.pop(0))
+    for took_s in (0.5, 0.001, 0.5):
+        write(app / "app.py", f"after {took_s}{len(times)}")
+        times += [1.0, 1.0, 1.0 + took_s]
+        tree.changed()
+        assert times == []  # it has walked
 
 
 def test_a_name_in_no_encoding(app: Path) -> None:
