@@ -25,19 +25,15 @@ from buntime.commands.logins import Login, read_logins
 from buntime.commands.start import read_settings
 from buntime.core.access.operators import names_this_machine
 from buntime.core.errors import CommandError, UsageError
-from buntime.core.settings.endpoint import TcpEndpoint
 from buntime.core.settings.load import Settings
 from buntime.core.settings.setting import Mode
 from buntime.core.values.wording import shown, suggestion
-from buntime.server.admin.localkey import NAME as LOCAL_KEY
 
 LOCAL = "local"
 SOCKET = "control.sock"
 EXIT_UNREACHABLE = 3
 EXIT_REFUSED = 4
 _PORTS = {"http": 80, "https": 443}
-_ANYWHERE = {"0.0.0.0": "127.0.0.1", "::": "::1"}
-_KEY_MAX_BYTES = 4096
 _LOCAL_URL = re.compile(r"(localhost|127\.[0-9.]+|\[::1\])(:[0-9]+)?(/|$)")
 
 
@@ -146,22 +142,10 @@ def _local(settings: Settings) -> Target:
     path, name = os.path.join(settings.state_dir, SOCKET), f"the runtime of {settings.state_dir}"
     if os.path.exists(path):
         return Target(name=name, socket=path, is_local=True)
-    # Before a runtime has the socket: in development, by the key that it wrote to a file.
-    endpoint, key = settings.endpoints[0], _read_key(os.path.join(settings.state_dir, LOCAL_KEY))
-    if isinstance(endpoint, TcpEndpoint) and endpoint.port and key:
-        host = _ANYWHERE.get(endpoint.host, endpoint.host)
-        return Target(name=name, host=host, port=endpoint.port, key=key, is_local=True)
+    # Not by local.key, sent to the port of the settings: any program may listen there.
     raise CommandError(
         "unreachable",
         f"no runtime on this machine uses the state folder {settings.state_dir}: start one "
         "(buntime DIR), name its folder (--state-dir DIR), or log in to a host (buntime login URL)",
         exit_code=EXIT_UNREACHABLE,
     )
-
-
-def _read_key(path: str) -> str:
-    try:
-        with open(path, encoding="ascii") as file:
-            return checked_key(file.read(_KEY_MAX_BYTES), path)
-    except (OSError, ValueError):
-        return ""

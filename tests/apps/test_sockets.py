@@ -9,7 +9,7 @@ from tests.apps.conftest import Site, run_client
 SOCKETIO_CLIENT = """
 import sys, socketio
 host, path, *transports = sys.argv[1:]
-with socketio.SimpleClient() as client:
+with socketio.SimpleClient(request_timeout=30) as client:
     client.connect(host, socketio_path=path, transports=transports, wait_timeout=15)
     print(client.call("add", [2, 3], timeout=15), client.transport)
 """

@@ -122,12 +122,11 @@ def test_nothing_here(tmp_path: Path) -> None:
     assert "buntime login URL" in caught.value.message
 
 
-def test_the_key_in_a_file(tmp_path: Path) -> None:
-    """Without a socket, a development runtime is asked at its port with the key from its file."""
+def test_a_key_that_a_runtime_has_left(tmp_path: Path) -> None:
+    """Where no runtime has its socket, the key of its file is sent to nobody."""
     (tmp_path / "local.key").write_text("k" * 32 + "\n")
-    target = found({"HOME": str(tmp_path), "PORT": "1234"}, state_dir=str(tmp_path))
-    assert (target.host, target.port, target.key) == ("127.0.0.1", 1234, "k" * 32)
-    assert target.name == f"the runtime of {tmp_path}"
+    with pytest.raises(CommandError, match="no runtime on this machine"):
+        found({"HOME": str(tmp_path), "PORT": "1234"}, state_dir=str(tmp_path))
 
 
 def test_logins(tmp_path: Path) -> None:
