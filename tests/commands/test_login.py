@@ -119,7 +119,7 @@ def test_the_runtime_of_this_machine(tmp_path: Path) -> None:
         assert (done.returncode, done.stdout, done.stderr) == (0, "no apps\n", "")
     done = run("list", "--state-dir", state, cwd=tmp_path, env=env)
     assert (done.returncode, done.stdout) == (3, "")
-    assert f"cannot reach the runtime of {state}: Connection refused" in done.stderr
+    assert f"no runtime on this machine uses the state folder {state}: start one" in done.stderr
 
 
 @pytest.mark.parametrize("name", ["list", "login", "recycle"])

@@ -112,7 +112,7 @@ def test_what_a_command_imports() -> None:
         [sys.executable, "-c", code], cwd=ROOT, capture_output=True, check=True, text=True
     )
     names = {*done.stdout.split()}
-    assert "buntime.server.admin.localkey" in names
+    assert "buntime.commands.targets" in names
     assert not {"buntime.server.loop", "buntime.server.telemetry.logs"} & names
 
 
