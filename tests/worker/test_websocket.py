@@ -480,9 +480,10 @@ def test_any_thread_or_task_may_send(start_any: Start) -> None:
     source = """
 members = []
 async def websocket(ws):
+    members.append(ws)  # before it is accepted, so in the order of the peers, who read in theirs
+    count = len(members)
     await ws.accept()
-    members.append(ws)
-    if len(members) == 4:
+    if count == 4:
         for member in members:
             await member.send("all here")
     async for message in ws:
