@@ -10,6 +10,7 @@ machine, and from day to day.
 """
 
 import re
+from codecs import BOM_UTF8
 from collections.abc import Collection, Iterator
 
 from buntime.core.values.regex import regex
@@ -33,10 +34,6 @@ _EXACT = regex(r"===?\s*[^\s,*]+")
 _OTHER_FILES = ("-r", "--requirement", "-c", "--constraint")
 _EDITABLE = ("-e", "--editable")
 
-# Not the codec utf-8-sig: it would be imported by a thread that acts as the app's user, who may not
-# be able to read this Python.
-_BYTE_ORDER_MARK = b"\xef\xbb\xbf"
-
 
 class BadLock(ValueError):
     """A lock file that cannot be installed from; the message says why, and what to do."""
@@ -49,7 +46,9 @@ def has_hashes(text: bytes) -> bool:
     rest.
     """
     try:
-        lines = list(_logical_lines(text.removeprefix(_BYTE_ORDER_MARK).decode()))
+        # Not the codec utf-8-sig: it would be imported by a thread that acts as the app's user, who
+        # may not be able to read this Python.
+        lines = list(_logical_lines(text.removeprefix(BOM_UTF8).decode()))
     except UnicodeDecodeError as exc:
         raise BadLock("is not UTF-8; generate it again") from exc
     for number, line in lines:

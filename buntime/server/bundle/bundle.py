@@ -21,6 +21,7 @@ import contextlib
 import errno
 import hashlib
 import os
+import sys
 import threading
 import time
 from collections.abc import Iterator, Mapping
@@ -29,11 +30,11 @@ from pathlib import Path
 from buntime.core.errors import UsageError
 from buntime.core.telemetry.records import Tell
 from buntime.server.bundle.cachefolder import NAME, SHARED, cache_folder, ensure, prepare_cache
+from buntime.server.defence.regularfile import read_open
 
 _PACKAGE = "buntime"
 _NOT_FOR_WORKERS = frozenset(("__main__.py",))  # of the package itself, see the layers
 _LAUNCHER = "launch.py"
-_PIECE_BYTES = 64 * 1024  # most files are smaller
 _FRESH_S = 6 * 3600.0  # cleaners delete what nobody has used for days
 
 
@@ -153,10 +154,7 @@ def _read(path: str) -> bytes:
     """A whole file. Each start reads a hundred twice: `open` would take twice as long."""
     fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     try:
-        pieces = []
-        while piece := os.read(fd, _PIECE_BYTES):
-            pieces.append(piece)
-        return b"".join(pieces)
+        return read_open(fd, sys.maxsize)
     finally:
         os.close(fd)
 

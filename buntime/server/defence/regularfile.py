@@ -45,12 +45,12 @@ def read_regular(
             raise OSError(errno.EINVAL, "not a regular file", str(path))
         if inside is not None and not _lies_in(fd, path, inside):
             raise OutsideError(path)
-        return Content(_read(fd, max_bytes + 1), state)
+        return Content(read_open(fd, max_bytes + 1), state)
     finally:
         os.close(fd)
 
 
-def _read(fd: int, most: int) -> bytes:
+def read_open(fd: int, most: int) -> bytes:
     """What is in an open file, up to this many bytes, whatever size it says it has."""
     pieces = []
     while most > 0 and (piece := os.read(fd, min(most, _PIECE_BYTES))):

@@ -369,19 +369,17 @@ class Plugins:
 
     def _start_more(self) -> None:
         """Start those that may, a few at once."""
-        roster = self.roster
-        room: int | None = None  # asked for when there is one to start: that reads files
-        for name in roster.order.start:
-            life, app = roster.lives.get(name), roster.found[name].app
-            is_new = life is not None and life.tried is None
-            if life is not None and is_new and app is not None and roster.may_start(name):
-                if room is None:
-                    starting = [each for each in roster.lives.values() if each.is_starting]
-                    room = cores() * _STARTS_PER_CORE - len(starting)
-                if room <= 0:
-                    return
-                room -= 1
-                life.start(roster.found[name])
+        roster, lives = self.roster, self.roster.lives
+        new = [
+            name
+            for name in roster.order.start
+            if name in lives and lives[name].tried is None and roster.found[name].app is not None
+        ]
+        ready = [name for name in new if roster.may_start(name)]
+        if ready:  # the number of cores is read from files
+            room = cores() * _STARTS_PER_CORE - sum(life.is_starting for life in lives.values())
+            for name in ready[: max(0, room)]:
+                lives[name].start(roster.found[name])
 
     def _tell_left_out(self) -> None:
         before, self._left_out = self._left_out, self.roster.order.left_out
