@@ -20,6 +20,8 @@ from buntime.core.http1.section import HOP_BY_HOP, nominations
 from buntime.core.values.regex import regex
 from buntime.core.values.wording import shown
 
+Pair = tuple[str, str] | list[str]  # a field's name and value
+
 _NAME = regex(TOKEN)
 _VALUE = regex(VALUE)
 # RFC 9110 15. Python before 3.13 has the phrases of older documents.
@@ -167,6 +169,32 @@ def _length_of_get(method: str, status: int, declared: int | None, size: int | N
         # length.
         return declared if declared is not None else size or None
     return declared
+
+
+def without_nominated(fields: Iterable[Pair]) -> list[Pair]:
+    """An answer's fields, to which others will add theirs.
+
+    Connection ends fields of the answer that it is part of (RFC 9110 7.6.1). So those that it names
+    are left out here, before there are any of others; of itself only "close" is left. Pairs come
+    from workers: what is malformed stays, for `Answer` to refuse.
+    """
+    fields = list(fields)
+    values = [pair[1] for pair in fields if _is_named(pair, ("connection",))]
+    if not values:
+        return fields
+    nominated = nominations(", ".join(values))
+    kept = [pair for pair in fields if not _is_named(pair, nominated | {"connection"})]
+    return [*kept, ("connection", "close")] if "close" in nominated else kept
+
+
+def _is_named(pair: object, names: Collection[str]) -> bool:
+    return (
+        isinstance(pair, list | tuple)
+        and len(pair) == 2
+        and isinstance(pair[0], str)
+        and isinstance(pair[1], str)
+        and pair[0].lower() in names
+    )
 
 
 def write_fields(

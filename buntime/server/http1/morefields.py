@@ -6,7 +6,7 @@ nothing is added cost nothing.
 
 from functools import lru_cache
 
-from buntime.core.http1.answer import Answer
+from buntime.core.http1.answer import Answer, without_nominated
 from buntime.server.http1.exchange import Exchange
 from buntime.server.http1.request import Fields
 
@@ -38,8 +38,8 @@ def _with(kind: type[Exchange], added: Added) -> type[Exchange]:
 
         def _begin(self, status: int, fields: Fields, size: int | None) -> Answer:
             if isinstance(fields, list | tuple):  # else the answer refuses it
-                kept = [pair for pair in fields if not _is_one_of(pair, replaced)]
-                fields = [*kept, *added]
+                own = without_nominated(fields)
+                fields = [*(pair for pair in own if not _is_one_of(pair, replaced)), *added]
             answer: Answer = super()._begin(status, fields, size)
             return answer
 

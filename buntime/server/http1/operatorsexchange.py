@@ -4,7 +4,7 @@ The address that it came in at, or its host, shows whether it is one. `mark` tur
 one: the fields stay the same, so that requests for apps pay nothing for the difference.
 """
 
-from buntime.core.http1.answer import Answer
+from buntime.core.http1.answer import Answer, without_nominated
 from buntime.server.http1.exchange import Exchange
 from buntime.server.http1.request import Fields
 
@@ -23,7 +23,7 @@ class OperatorsExchange(Exchange):
 
     def _begin(self, status: int, fields: Fields, size: int | None) -> Answer:
         if isinstance(fields, list | tuple):  # else the answer refuses it
-            fields = [*fields, *_ON_ANSWERS]
+            fields = [*without_nominated(fields), *_ON_ANSWERS]
         return super()._begin(status, fields, size)
 
 

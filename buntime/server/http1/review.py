@@ -13,6 +13,7 @@ no more is given.
 
 from collections.abc import Callable
 
+from buntime.core.http1.answer import without_nominated
 from buntime.core.values.protocols import Protocol
 from buntime.server.http1.parties import Resource
 from buntime.server.http1.request import Fields
@@ -48,7 +49,8 @@ class Review:
         """Keep the answer that `begin` begins, and have its head looked at."""
         self.has_begun = True
         self._begin = begin
-        self.reviewer.on_answer(status, [(name, value) for name, value in fields])
+        pairs = [(name, value) for name, value in without_nominated(fields)]
+        self.reviewer.on_answer(status, pairs)
 
     def keep(self, act: Callable[[], None], resource: Resource | None = None) -> None:
         """Do this once the head has been sent. The resource is closed if it never is."""

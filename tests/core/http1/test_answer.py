@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import h11
 import pytest
 from hypothesis import given
@@ -14,6 +16,7 @@ from buntime.core.http1.answer import (
     Framing,
     _known_lines,
     _known_names,
+    without_nominated,
     write_fields,
 )
 from buntime.core.http1.head import Head
@@ -194,6 +197,23 @@ def test_fields_named_in_connection_are_dropped() -> None:
     assert [field(made, name) for name in ("x-first", "x-last")] == [[], []]
     assert field(made, "x-kept") == ["2"]
     assert field(made, "set-cookie") == ["a=b"]
+
+
+@pytest.mark.parametrize(
+    ("fields", "left"),
+    [
+        ([("a", "1")], [("a", "1")]),
+        ([("A", "1"), ("Connection", "a"), ["a", "2"]], []),
+        ([("connection", "X-B , Close"), ["x-b", "1"]], [("connection", "close")]),
+        ([("connection", "b"), ("CONNECTION", "close")], [("connection", "close")]),
+        ([("connection", "set-cookie"), ("Set-Cookie", "a=b")], [("Set-Cookie", "a=b")]),
+        ([("connection", "keep-alive")], []),
+        ([["connection", 1], 7, None, ("a",)], [["connection", 1], 7, None, ("a",)]),
+    ],
+)
+def test_connection_is_about_its_own_answer(fields: Any, left: Any) -> None:
+    """What Connection names is left out once, so that it takes away nothing that others add."""
+    assert without_nominated(fields) == left
 
 
 def test_an_app_may_close_the_connection() -> None:

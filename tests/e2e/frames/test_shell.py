@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
+from urllib.parse import quote
 
 import pytest
 
@@ -24,6 +25,14 @@ def fetch(request):
 """
 
 
+EVIL = """
+from buntime import Response
+def fetch(request):
+    fields = {"Connection": request.query["names"], "Content-Type": "text/html"}
+    return Response("<script>", headers=fields)
+"""
+
+
 @pytest.fixture(scope="module")
 def runtime(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Runtime]:
     folder = tmp_path_factory.mktemp("shell")
@@ -33,9 +42,14 @@ def runtime(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Runtime]:
     write_app(folder / "apps/plain", {"index.html": "<title>plain</title>"})
     config = folder / "buntime.config.yaml"
     config.write_text("plugins: {friend: {frame: trusted}}")
-    more = {"talk": {"menus": MENUS, "visibility": "protected"}, "friend": {"menus": MENUS}}
+    pages = {"talk": TALK, "friend": TALK, "evil": {**TALK, "plugin.py": EVIL}}
+    more: dict[str, dict[str, object]] = {
+        "talk": {"menus": MENUS, "visibility": "protected"},
+        "friend": {"menus": MENUS},
+        "evil": {"menus": MENUS},
+    }
     env = {"RUNTIME_SHELL": "desk", "RUNTIME_CONFIG": str(config), **ADMIN}
-    with with_desk(folder, {"talk": TALK, "friend": TALK}, more, **env) as runtime:
+    with with_desk(folder, pages, more, **env) as runtime:
         yield runtime
 
 
@@ -106,3 +120,18 @@ def test_operators_address(
     said = answer.headers.get_all("content-security-policy") or []
     assert (SANDBOX in said) == is_sandbox
     assert "frame-ancestors 'self'" in said
+
+
+@pytest.mark.parametrize("prefix", ["", "/.well-known/buntime/frame"])
+@pytest.mark.parametrize(
+    "name", ["content-security-policy", "Content-Security-Policy, x", "x-content-type-options"]
+)
+def test_a_page_cannot_take_off_its_sandbox(runtime: Runtime, prefix: str, name: str) -> None:
+    """A plugin's Connection names fields of its own answer, not those that keep its page in."""
+    operator = Operator(address_of(runtime))
+    answer = operator.ask("GET", f"{prefix}/evil/api/x?names={quote(name)}", None, FRAME)
+    assert answer.body == b"<script>"
+    said = answer.headers.get_all("content-security-policy") or []
+    assert SANDBOX in said
+    assert "frame-ancestors 'self'" in said
+    assert answer.headers["x-content-type-options"] == "nosniff"

@@ -75,6 +75,16 @@ def test_nothing_of_a_whole_answer_leaves_before(client: FakeClient, reviewer: R
     assert exchange.is_ended
 
 
+def test_connection_takes_nothing_from_the_reviewer(client: FakeClient, reviewer: Reviewer) -> None:
+    """Fields that an answer's own Connection names are left out before the review, not after it."""
+    exchange = reviewed(client, reviewer)
+    exchange.respond(200, [("Connection", "x-guard, close"), ("X-Guard", "mine"), ("a", "b")])
+    assert reviewer.asked == [(200, [("a", "b"), ("connection", "close")])]
+    exchange.reviewed(200, [*reviewer.asked[0][1], ("x-guard", "on")])
+    assert b"\r\nx-guard: on\r\n" in client.written
+    assert b"\r\nconnection: close\r\n" in client.written
+
+
 def test_a_streamed_answer_leaves_in_its_order(client: FakeClient, reviewer: Reviewer) -> None:
     """What arrives during the review follows the head in order, including the end."""
     exchange = reviewed(client, reviewer)
