@@ -2,15 +2,21 @@
 
 import math
 
+from buntime.core.access.rules import PLUGIN_PREFIX
 from buntime.core.errors import ServerFault
 from buntime.server.pool.deployment import Deployment
 
 RAISE_TIMEOUT = "raise `timeout` in its buntime.yaml, or answer sooner"
 
 
-def see(app: str, what: str = "errors") -> str:
-    """The command that shows more about an app, for a record of the log."""
-    return f"buntime show {app} --{what}"
+def see(app: str, what: str = "errors") -> str | None:
+    """The command that shows more about an app or a plugin, for a record of the log.
+
+    A spare worker has no app yet, so there is nothing to show of it.
+    """
+    if app.startswith(PLUGIN_PREFIX):
+        return f"buntime plugins show {app.removeprefix(PLUGIN_PREFIX)}"
+    return f"buntime show {app} --{what}" if app else None
 
 
 def overloaded(message: str, retry_after_s: float) -> ServerFault:

@@ -143,7 +143,8 @@ class Supervisor:
         if worker is None:
             return
         app, interpreter = deployment.app, deployment.interpreter
-        worker.log = self._log.child(app=app.name, version=app.version, worker=worker.name)
+        log = self._log.child(app=app.name, version=app.version, worker=worker.name)
+        worker.join(log, app.name, app.version)
         own = self._sandboxes.variables(app, interpreter)
         secrets = self.secrets.of(app)
         init = init_of(deployment, self._settings, self._environ, own)
@@ -171,8 +172,6 @@ class Supervisor:
                 tells_imports=deployment.asks_imports,
                 secrets=secrets,
             ),
-            name=app.name,
-            version=app.version,
             timeout_s=app.manifest.timeout_s,
         )
         seconds = self.boot_timeout_s

@@ -69,12 +69,14 @@ class Worker:
         self.prepared = number
         self._channel.post_line(line)
 
-    def adopt(
-        self, init: wire.Message, *, name: str, version: str | None, timeout_s: float
-    ) -> None:
-        """Send INIT: the worker loads this app."""
+    def join(self, log: Log, name: str, version: str | None) -> None:
+        """From now on it is a worker of this app, whether the app can be loaded or not."""
+        self.log = log
         self.app_name = name
         self.app_version = version
+
+    def adopt(self, init: wire.Message, *, timeout_s: float) -> None:
+        """Send INIT: the worker loads its app."""
         self.deadline_s = timeout_s
         self._channel.post(init)
 

@@ -86,6 +86,13 @@ def test_errors_are_bounded(runtime: Runtime) -> None:
     assert len(error["message"]) <= 2000
 
 
+def test_errors_before_the_import(runtime: Runtime) -> None:
+    """An app without its secrets has an error of its own, though none of its code has run."""
+    [error] = get(runtime, "/api/apps/keyless/errors")["errors"]
+    assert error["kind"] == "boot"
+    assert "the secret STRIPE_KEY is not set" in error["message"]
+
+
 def test_autopsies(runtime: Runtime) -> None:
     """Each worker that failed, with what ended it and which requests it had in hand."""
     wait_until(lambda: len(get(runtime, "/api/apps/shop/autopsies")["autopsies"]) >= 3)

@@ -194,6 +194,7 @@ def test_what_an_app_lacks_is_told(place: Place) -> None:
     assert words in answer.body.decode()
     record = place.runtime.wait_for_record("app.boot_failed", app="lacks")
     assert words in record["error"]
+    assert record["hint"] == "buntime show lacks --errors"
 
 
 def test_a_change_loads_the_app_anew(place: Place) -> None:

@@ -17,6 +17,19 @@ def test_retry_after_is_rounded_up(seconds: float, told: str) -> None:
     assert (fault.status, fault.headers) == (503, (("Retry-After", told),))
 
 
+@pytest.mark.parametrize(
+    ("app", "command"),
+    [
+        ("shop", "buntime show shop --errors"),
+        ("plugin:audit", "buntime plugins show audit"),
+        ("", None),
+    ],
+)
+def test_the_command_that_shows_more(app: str, command: str | None) -> None:
+    """The hint is a command that works: plugins have another one, a spare has none."""
+    assert faults.see(app) == command
+
+
 def test_refused_by_a_full_queue() -> None:
     """While boots succeed, the reason is that the queue is full."""
     world = World()

@@ -22,6 +22,7 @@ from buntime.server.pool.supervisor import Supervisor
 from buntime.server.pool.worker import Worker
 from buntime.server.pythons.interpreter import running_interpreter
 from buntime.server.sandbox.sandboxes import Sandboxes
+from buntime.server.state.secretstore import NoSecrets
 from buntime.wire import Message
 from tests.support.apps import make_app
 from tests.support.fakes import FakeSink, make_log
@@ -134,6 +135,24 @@ def company(bundle: Path, tmp_path: Path) -> Iterator[Company]:
     made = Company(bundle, tmp_path / "app")
     yield made
     made.close()
+
+
+class NoneSet:
+    """The secrets of an app that lacks one."""
+
+    def of(self, app: Any) -> None:
+        raise NoSecrets("the secret KEY is not set")
+
+
+def test_a_worker_of_an_app_without_its_secrets(company: Company) -> None:
+    """What is told of the worker is told of the app, also if the app cannot be loaded at all."""
+    worker = company.spawn()
+    company.supervisor.secrets = cast(Any, NoneSet())
+    with pytest.raises(NoSecrets):
+        company.adopt(GOOD)
+    worker.log.error("app.boot_failed", "app failed to load")
+    assert (worker.app_name, company.sink.records[-1].fields["app"]) == ("shop", "shop")
+    worker.process.kill()
 
 
 def test_a_spare_is_started(company: Company) -> None:

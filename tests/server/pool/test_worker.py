@@ -70,7 +70,8 @@ def test_how_busy_it_is(far: FarEnd) -> None:
 
 def test_what_it_is_told(far: FarEnd) -> None:
     """It gets INIT, then the end, with IDLE before the end if it was idle for too long."""
-    far.worker.adopt({"type": "INIT"}, name="shop", version="1.0.0", timeout_s=7.0)
+    far.worker.join(far.worker.log, "shop", "1.0.0")
+    far.worker.adopt({"type": "INIT"}, timeout_s=7.0)
     far.worker.terminate(after_idle=True)
     assert far.kinds() == ["INIT", "IDLE", "TERMINATE"]
     assert repr(far.worker) == "Worker(w1, shop, 0 in hand)"
