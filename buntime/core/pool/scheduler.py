@@ -185,19 +185,21 @@ class Scheduler:
     # Workers
 
     def keep_spares(self, key: Hashable, now: float) -> list[Decision]:
-        """Keep spare interpreters of this key forever.
+        """Keep spare interpreters of this key forever: start one now, the others with `refill`.
 
         Spares of other keys are kept while apps use them that need a worker for each request.
         """
         self._spares.keep(key)
-        return [*self._spares.refill(now)]
+        return [*self._spares.refill(now, most=1)]
 
-    def up(self, worker_id: int, now: float) -> list[Decision]:
-        """The worker's interpreter has started. Raises BootError where it had started already."""
+    def up(self, worker_id: int) -> None:
+        """The worker's interpreter has started, so `refill` may start another one.
+
+        Raises BootError where it had started already.
+        """
         worker = self.workers[worker_id]
         self._census.set_up(worker)
         self._spares.has_started(worker.spare_key)
-        return [*self._spares.refill(now)]
 
     def loaded(self, worker_id: int, capacity: int, now: float) -> list[Decision]:
         """The worker has loaded its app and can handle `capacity` requests at once.

@@ -4,6 +4,7 @@ They are kept by key, forever or while apps use them that need a worker for each
 interpreters die as they start, the next try is after 1 s, 2 s, and so on.
 """
 
+import sys
 from collections.abc import Hashable, Iterator
 
 from buntime.core.pool.census import Census
@@ -62,8 +63,9 @@ class Spares:
             need.failures += 1
             need.retry_at_s = now + backoff_s(need.failures)
 
-    def refill(self, now: float) -> Iterator[Spawn]:
-        """Start the missing spares, as far as boots that nobody waits for are allowed."""
+    def refill(self, now: float, most: int = sys.maxsize) -> Iterator[Spawn]:
+        """Start the missing spares, as far as boots that nobody waits for are allowed, and no more
+        than `most`."""
         census = self._census
         if census.is_closing:
             return
@@ -71,8 +73,9 @@ class Spares:
             if now < need.retry_at_s:
                 continue
             while len(census.spares.get(key, ())) < census.limits.spare_workers:
-                if not census.may_boot():
+                if not most or not census.may_boot():
                     return
+                most -= 1
                 yield from self._spawn(key)[1]
 
     def drop_unused(self, now: float) -> list[WorkerState]:

@@ -174,7 +174,11 @@ class Pool:
         return new
 
     def start(self) -> None:
-        """Start the spares of the default interpreter, and the ticking."""
+        """Start the first spare of the default interpreter, and the ticking.
+
+        The others follow when that one is up: the first app to be asked for needs one only, and
+        would share the processors with the others.
+        """
         self._supervisor.start()
         key = SpareKey(self._default_python, False)
         self.carry_out(self._scheduler.keep_spares(key, self._loop.now))
@@ -326,7 +330,7 @@ class Pool:
         self.stats.on_assign(exchange, self._loop.now, record.boot)
         worker.assign(exchange)
         if record.state is _ONCE:
-            self._refill_later()
+            self.refill_later()
 
     def _give_back(self, ticket: object) -> Exchange:
         exchange: Exchange = ticket  # type: ignore[assignment]  # tickets are exchanges
@@ -372,10 +376,11 @@ class Pool:
         onlooker = self._reactions.onlooker
         if deployment.app.manifest.uses and onlooker is not None:
             onlooker.on_adopted(deployment)
-        self._refill_later()
+        self.refill_later()
 
-    def _refill_later(self) -> None:
-        """Replace a worker that was taken, once its request is over or takes long.
+    def refill_later(self) -> None:
+        """Start what is missing once the present request is over or takes long: a worker in place
+        of one that was taken, and the next one when one is up.
 
         Starting an interpreter blocks the runtime for 1 ms, and keeps a core busy for 20 more; done
         at once, that would be most of what a request waits for.

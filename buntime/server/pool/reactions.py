@@ -54,6 +54,7 @@ class Acts(Protocol):
     def carry_out(self, decisions: list[Decision]) -> None: ...
     def enqueue(self, exchange: Exchange, deployment: Deployment) -> None: ...
     def on_request_over(self) -> None: ...
+    def refill_later(self) -> None: ...
     def on_worker_gone(self) -> None: ...
 
 
@@ -84,7 +85,8 @@ class Reactions:
     # WorkerEvents: what workers tell
 
     def on_up(self, worker: Worker) -> None:
-        self._acts.carry_out(self._scheduler.up(worker.number, self._loop.now))
+        self._scheduler.up(worker.number)
+        self._acts.refill_later()
 
     def on_ready(self, worker: Worker, message: Message) -> None:
         ready = claims.ready(message)

@@ -76,7 +76,7 @@ def ephemeral(workers: int) -> int:
 
     def act() -> None:
         worker = stage.pool.submit(app, "r", stage.now)[-1].worker  # type: ignore[union-attr]
-        stage.pool.up(worker, stage.now)
+        stage.pool.up(worker)
         stage.pool.loaded(worker, 1, stage.now)
         stage.pool.finished(worker, stage.now)
         stage.pool.died(worker, stage.now)

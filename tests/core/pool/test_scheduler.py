@@ -201,7 +201,7 @@ def test_crowded_are_the_apps_whose_workers_have_no_place() -> None:
     """An app is crowded while its requests wait, but not an ephemeral one, which has slots."""
     pool, app = scheduler(ephemeral_concurrency=1), AppState("a", policy())
     first = worker_of(pool.submit(app, "r1", 0))
-    pool.up(first, 0)
+    pool.up(first)
     pool.loaded(first, 1, 0)
     assert list(pool.crowded()) == []
     pool.submit(app, "r2", 0)
@@ -562,14 +562,23 @@ def test_boots_that_nobody_waits_for_are_few_at_a_time() -> None:
     decisions = pool.keep_spares("python", 0)
     assert kinds(decisions) == ["Spawn"]
     assert pool.tick(1) == []
-    assert kinds(pool.up(1, 2)) == ["Spawn"]
+    pool.up(1)
+    assert kinds(pool.refill(2)) == ["Spawn"]
     warm = AppState("warm", policy(prewarm=2))
     assert pool.add_app(warm, 2) == []  # the second spare is still starting
-    assert kinds(pool.up(2, 3)) == []
+    pool.up(2)
     assert kinds(pool.tick(3)) == ["Adopt"]
     assert kinds(pool.submit(AppState("b", policy()), "r", 3)) == [
         "Adopt"
     ]  # a request waits for this one
+
+
+def test_the_first_spare_starts_alone() -> None:
+    """The first app that is asked for shares the processors with no interpreter that is started."""
+    pool = scheduler(boots_at_once=4, spare_workers=3)
+    assert kinds(pool.keep_spares("python", 0)) == ["Spawn"]
+    assert kinds(pool.refill(0)) == ["Spawn", "Spawn"]
+    assert pool.refill(0) == []
 
 
 def test_spares_are_kept_for_ephemeral_apps_of_other_interpreters() -> None:
@@ -956,7 +965,9 @@ class SchedulerMachine(RuleBasedStateMachine):
     def comes_up(self, data: st.DataObject) -> None:
         worker = data.draw(st.sampled_from(sorted(self.starting)))
         self.starting.remove(worker)
-        self.carry_out(self.scheduler.up(worker, self.now))
+        self.scheduler.up(worker)
+        if data.draw(st.booleans()):
+            self.carry_out(self.scheduler.refill(self.now))
 
     @rule(data=st.data())
     def is_tried_out(self, data: st.DataObject) -> None:

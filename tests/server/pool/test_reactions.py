@@ -43,6 +43,9 @@ class Acts:
     def on_request_over(self) -> None:
         self.calls.append("request over")
 
+    def refill_later(self) -> None:
+        self.calls.append("refill later")
+
     def on_worker_gone(self) -> None:
         self.calls.append("worker gone")
 
