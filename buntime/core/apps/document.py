@@ -1,8 +1,8 @@
 """Reads a YAML file that is one mapping, and knows the line of each key.
 
-JSON that YAML reads the same way is read here: importing YAML's own reader takes a seventh of a
-start-up, and the bundled plugins have their manifests in JSON for that reason. Everything else goes
-to YAML's reader, first of all what is wrong, so that error messages come from there.
+JSON and simple lines that YAML reads the same way are read here: importing YAML's own reader takes
+a seventh of a start-up. Everything else goes to that reader, first of all what is wrong, so that
+error messages come from there.
 """
 
 from codecs import BOM_UTF8
@@ -10,6 +10,7 @@ from collections.abc import Collection
 
 from buntime.core.apps.entry import DocumentError, Entry
 from buntime.core.apps.jsondocument import NotPlain, read_json
+from buntime.core.apps.linesdocument import read_lines
 
 __all__ = ["DocumentError", "Entry", "read_document", "read_items"]
 
@@ -39,6 +40,9 @@ def read_document(
                 return made
         except NotPlain:
             pass
+    lines = read_lines(text, verbatim)
+    if lines is not None:
+        return lines
     # YAML's reader takes 20 ms to import.
     from buntime.core.apps.yamldocument import read_yaml
 
