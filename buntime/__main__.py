@@ -14,7 +14,8 @@ if sys.platform == "win32":
 
 gc.disable()  # nothing that imports create is garbage
 
-from buntime.commands.modulecode import find_by_file  # noqa: E402  # after the checks above
+from buntime.commands.lightimports import import_lightly  # noqa: E402  # after the checks above
+from buntime.commands.modulecode import find_by_file  # noqa: E402  # the same
 
 find_by_file()
 
@@ -23,6 +24,8 @@ if sys.argv[1:2] == ["--names"]:  # a shell completes a word: the other imports 
 
     print_names(sys.argv[2:], os.environ)
     raise SystemExit(0)
+
+import_lightly()
 
 from buntime.commands.cli import main as run_command  # noqa: E402  # found by the file
 from buntime.core.settings.setting import Mode  # noqa: E402  # the same

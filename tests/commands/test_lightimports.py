@@ -1,0 +1,67 @@
+"""Modules that a start does without, and what stands in for them."""
+
+import subprocess
+import sys
+from textwrap import dedent
+
+
+def told(code: str) -> str:
+    """What a fresh Python prints that has imported the command line's entry, as any start does."""
+    program = "import buntime.__main__\nimport sys\n" + dedent(code)
+    command = [sys.executable, "-c", program]
+    return subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
+
+
+def test_what_a_start_does_without() -> None:
+    """Neither `inspect` nor `gettext` is loaded, also not as something else."""
+    assert told("print([*{'inspect', 'gettext', 'ast', 'dis'} & {*sys.modules}])") == "[]\n"
+
+
+def test_dataclasses_work_without_inspect() -> None:
+    """Only the docstring of a class without one differs; whoever imports `inspect` gets it."""
+    code = """
+        from dataclasses import dataclass, replace
+
+        @dataclass
+        class Point:
+            x: int
+
+        @dataclass
+        class Told:
+            "A docstring."
+            x: int
+
+        import inspect
+        import dataclasses
+        print(replace(Point(1), x=2), Point.__doc__, Told.__doc__)
+        print(inspect.signature(Point), dataclasses.inspect.isclass(Point))
+    """
+    assert told(code) == "Point(x=2) Point(...) A docstring.\n(x: int) -> None True\n"
+
+
+def test_argparse_works_without_gettext() -> None:
+    """Help and errors read as they do otherwise; whoever imports `gettext` gets it."""
+    code = """
+        import argparse
+        import gettext
+
+        parser = argparse.ArgumentParser("tool")
+        parser.add_argument("--some", nargs=2, required=True)
+        print(parser.format_usage(), gettext.find("none"))
+        try:
+            parser.parse_args(["--some", "1"])
+        except SystemExit as exc:
+            print(exc.code)
+    """
+    assert told(code) == "usage: tool [-h] --some SOME SOME\n None\n2\n"
+
+
+def test_what_has_been_imported_stays() -> None:
+    """A program that imported them before keeps all four as they are."""
+    code = """
+        import inspect, gettext, dataclasses, argparse
+        from buntime.commands.lightimports import import_lightly
+        import_lightly()
+        print(sys.modules["inspect"] is inspect, sys.modules["gettext"] is gettext)
+    """
+    assert told(code) == "True True\n"
