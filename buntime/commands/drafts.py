@@ -39,6 +39,7 @@ class Draft:
     source: str  # the file, for people
     manifest: dict[str, Any] = field(default_factory=dict)
     left: list[str] = field(default_factory=list)  # what was not carried over, and why
+    _prepared: list[str] = field(default_factory=list)  # the commands of `release`
 
     def leave(self, what: str, why: str) -> None:
         """Record that something was not carried over."""
@@ -49,7 +50,7 @@ class Draft:
         manifest = self.manifest
         manifest.setdefault("ttl", "none")
         manifest.setdefault("maxRequests", "none")
-        if "idleTimeout" in manifest:
+        if manifest.get("idleTimeout", "none") != "none":
             # There, idle may be shorter than a request takes; here it counts from its end.
             if _seconds(manifest["idleTimeout"]) < _seconds(manifest.get("timeout", "30s")):
                 manifest["idleTimeout"] = manifest.get("timeout", "30s")
@@ -106,6 +107,12 @@ class Draft:
         elif below != "." and below not in self.manifest.get("path", ()):
             self.manifest.setdefault("path", []).append(below)
 
+    def prepare(self, command: str, *, is_first: bool = False) -> None:
+        """A command before a deployed version serves; several run one after the other."""
+        self._prepared.insert(0 if is_first else len(self._prepared), command)
+        several = " && ".join(map(_whole, self._prepared))
+        self.manifest["release"] = words_of(several if len(self._prepared) > 1 else command)
+
     def process(self, name: str, command: str) -> None:
         """A program that runs all the time."""
         self.manifest.setdefault("processes", {})[name] = words_of(command)
@@ -132,7 +139,8 @@ class Draft:
 
     def checked(self) -> dict[str, Any]:
         """The part that a manifest can have; the rest is reported. Call it once."""
-        if self.manifest and not str(self.manifest.get("entrypoint")).endswith(".html"):
+        is_program = not str(self.manifest.get("entrypoint")).endswith(".html")
+        if self.manifest and is_program:
             self._serve_always()
         found = self.manifest
         if _fault_of(found):
@@ -144,6 +152,8 @@ class Draft:
                 else:
                     found[key] = value
         self.manifest = {key: found[key] for key in self.manifest if key in found}
+        if found and is_program:
+            self._serve_always()  # in place of those that were left out
         return self.manifest
 
 
@@ -168,6 +178,16 @@ def _fault_of(manifest: Mapping[str, Any]) -> str:
     return ""
 
 
+def number_or_none(value: str) -> int | str:
+    """A limit of another server, where 0 means that there is none. Raises ValueError."""
+    return int(value) or "none"
+
+
+def seconds_or_none(value: str) -> str:
+    """`"60"` -> "60s", `"0"` -> "none". Raises ValueError."""
+    return f"{int(value)}s" if int(value) else "none"
+
+
 def words_of(command: str) -> list[str]:
     """`"celery -A shop"` -> its words; what needs a shell gets one."""
     if not _SHELL.search(command):
@@ -176,6 +196,11 @@ def words_of(command: str) -> list[str]:
         except ValueError:  # an unclosed quotation
             pass
     return ["sh", "-c", command]
+
+
+def _whole(command: str) -> str:
+    """As one command among several in a line of a shell."""
+    return f"({command})" if ";" in command or "||" in command else command
 
 
 def _yaml(value: object) -> str:

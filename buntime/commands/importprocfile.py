@@ -5,7 +5,7 @@ import re
 import shlex
 from collections.abc import Callable, Mapping
 
-from buntime.commands.drafts import Draft, words_of
+from buntime.commands.drafts import Draft, number_or_none, seconds_or_none
 from buntime.core.errors import UsageError
 
 _LINE = re.compile(r"([A-Za-z0-9_-]+)\s*:\s*(.+)")
@@ -13,22 +13,26 @@ _CRON = re.compile(r"((?:\S+\s+){5})(.+)")
 _MODULE = re.compile(r"[A-Za-z_][\w.]*(:[A-Za-z_][\w.]*(\(.*\))?)?")
 _REFERENCE = re.compile(r"\$\{?([A-Za-z_]\w*)\}?")
 _VARIABLE = re.compile(r"(?:export\s+)?([A-Za-z_]\w*)=(.*)")
+_BEFORE = re.compile(r"-.*|" + _VARIABLE.pattern)  # flags of a starter, and variables
 _WSGI, _ASGI = "wsgi", "asgi"
 # Servers that load an app by its name, and which kind they are for.
 _SERVERS = {
-    "gunicorn": _WSGI, "waitress-serve": _WSGI, "uwsgi": _WSGI, "bjoern": _WSGI, "cheroot": _WSGI,
-    "uvicorn": _ASGI, "hypercorn": _ASGI, "daphne": _ASGI, "granian": _ASGI,
+    "gunicorn": _WSGI, "waitress-serve": _WSGI, "bjoern": _WSGI, "cheroot": _WSGI, "uvicorn": _ASGI,
+    "hypercorn": _ASGI, "daphne": _ASGI, "granian": _ASGI,
 }  # fmt: skip
 _STARTERS = frozenset(
-    "python python3 -m uv poetry pipenv run exec newrelic-admin run-program".split()
+    "python python3 uv poetry pipenv run exec newrelic-admin run-program ddtrace-run "
+    "opentelemetry-instrument".split()
 )
-# Those of their flags that take a value; all others that begin with "-" take none.
+# Those of their flags that take a value. Others may take one too, such as those of newer versions.
 _WITH_VALUE = re.compile(
-    r"-[bwktcpeuRDm]|--(bind|workers|worker-class|threads|timeout|graceful-timeout|keep-alive|host|"
+    r"-[bwktcpeugm]|--(bind|workers|worker-class|threads|timeout|graceful-timeout|keep-alive|host|"
     r"port|log-level|log-file|access-logfile|error-logfile|worker-connections|max-requests|"
-    r"max-requests-jitter|preload-app|env|config|chdir|pythonpath|app-dir|worker-tmp-dir|name|"
+    r"max-requests-jitter|env|config|chdir|pythonpath|app-dir|worker-tmp-dir|name|"
     r"backlog|limit-request-line|forwarded-allow-ips|loop|http|ws|interface|listen|root-path|"
-    r"statsd-host|access-logformat|log-config|limit-concurrency|reload-dir|endpoint)"
+    r"statsd-host|access-logformat|log-config|limit-concurrency|reload-dir|endpoint|"
+    r"user|group|umask|pid|pidfile|lifespan|logger-class|certfile|keyfile|ca-certs|ssl-[a-z-]+|"
+    r"statsd-[a-z]+|ws-[a-z-]+|timeout-[a-z-]+|env-file|uds|fd|header|date-header)"
 )
 _MIGRATES = re.compile(r"\b(migrate|collectstatic|upgrade|db_upgrade|createcachetable)\b")
 
@@ -51,7 +55,7 @@ def _take(draft: Draft, name: str, command: str) -> None:
     if name in ("web", "wsgi"):
         _web(draft, command) if name == "web" else _wsgi(draft, command)
     elif name == "release":
-        draft.manifest["release"] = words_of(command)
+        draft.prepare(command, is_first=True)
     elif name == "static":
         _site(draft, command)
     elif name.startswith("cron"):
@@ -94,35 +98,39 @@ def _web(draft: Draft, command: str) -> None:
                 each, "an app's working folder is its own folder, and its modules are found there"
             )
         elif _MIGRATES.search(each):
-            done = draft.manifest.get("release")
-            draft.manifest["release"] = words_of(f"{_shell(done)} && {each}" if done else each)
+            draft.prepare(each)
         else:
             draft.leave(each, "only `release` runs before an app, once per deploy")
     try:
         words = shlex.split(last)
     except ValueError:
         words = last.split()
-    while words and (words[0] in _STARTERS or _VARIABLE.fullmatch(words[0])):
+    while words and (words[0] in _STARTERS or _BEFORE.fullmatch(words[0])):
         word = words.pop(0)
         if match := _VARIABLE.fullmatch(word):
             draft.environment({match[1]: match[2]})
-    kind = _SERVERS.get(os.path.basename(words[0])) if words else None
-    if kind is None:
+    name = os.path.basename(words[0]) if words else ""
+    if name == "uwsgi":
+        files = [word for word in words if word.endswith(".ini")]
+        why = (
+            f"import {files[0]} instead" if files else "its flags are not read; write `entrypoint`"
+        )
+        draft.leave(f"web: {last}", why)
+    elif name not in _SERVERS:
         draft.leave(
             f"web: {last}",
             "it starts a server of its own; the runtime loads the app itself: write `entrypoint`",
         )
     else:
-        _server(draft, kind, words[1:])
+        _server(draft, name, words[1:])
 
 
-def _shell(words: list[str]) -> str:
-    return words[2] if words[:2] == ["sh", "-c"] else shlex.join(words)
-
-
-def _server(draft: Draft, kind: str, words: list[str]) -> None:
+def _server(draft: Draft, name: str, words: list[str]) -> None:
     """`config.wsgi:application -w 4 --threads 8 -k uvicorn.workers.UvicornWorker`"""
+    kind = _SERVERS[name]
     flags, target = _flags(words)
+    if name == "gunicorn" and os.path.exists(os.path.join(draft.folder, _CONFIG)):
+        flags.setdefault("-c", _CONFIG)  # gunicorn reads it without being told
     if target is None:
         draft.leave("web", "it names no app; write `entrypoint` into the manifest")
         return
@@ -142,9 +150,13 @@ def _server(draft: Draft, kind: str, words: list[str]) -> None:
 
 
 def _flags(words: list[str]) -> tuple[dict[str, str], str | None]:
-    """The flags with their values, and what is served."""
+    """The flags with their values, and what is served.
+
+    What follows a flag that is not known may be its value: other words come first.
+    """
     flags: dict[str, str] = {}
-    target = None
+    found: list[tuple[bool, bool, str]] = []
+    before = ""
     rest = iter(words)
     for word in rest:
         if word.startswith("--") and "=" in word:
@@ -154,9 +166,11 @@ def _flags(words: list[str]) -> tuple[dict[str, str], str | None]:
             flags[word] = next(rest, "")
         elif word.startswith("-"):
             flags[word] = ""
-        elif target is None and _MODULE.fullmatch(word):
-            target = word
-    return flags, target
+        elif _MODULE.fullmatch(word):
+            found.append((":" in word, flags.get(before) != "", word))
+        before = word
+    best = max(found, key=lambda each: each[:2], default=None)
+    return flags, best and best[2]
 
 
 _NUMBERS: Mapping[str, tuple[str, Callable[[str], object]]] = {
@@ -164,7 +178,16 @@ _NUMBERS: Mapping[str, tuple[str, Callable[[str], object]]] = {
     "--threads": ("concurrency", int),
     "--limit-concurrency": ("concurrency", int),
     **dict.fromkeys(("-t", "--timeout"), ("timeout", lambda value: f"{int(value)}s")),
-    "--max-requests": ("maxRequests", int),
+    "--max-requests": ("maxRequests", number_or_none),
+}
+_CONFIG = "gunicorn.conf.py"
+_LISTEN = "where the runtime listens is a setting: RUNTIME_LISTEN"
+_USER = "apps run as the runtime's user; if that is root, `user` in the manifest names another"
+_WHY = {
+    **dict.fromkeys(("-b", "--bind", "--host", "--port", "--listen", "--uds"), _LISTEN),
+    **dict.fromkeys(("-u", "--user", "-g", "--group"), _USER),
+    **dict.fromkeys(("-c", "--config"), "that file is not read; carry its lines over by hand"),
+    "--root-path": "the folder's name is the base, and the app is told it with each request",
 }
 # How a server logs, listens and starts does not belong to the app.
 _OF_SERVERS = re.compile(
@@ -185,8 +208,8 @@ def _take_flag(draft: Draft, kind: str, flag: str, value: str) -> None:
             draft.leave(f"{flag} {value}", "an ASGI app runs on its loop")
         else:
             draft.manifest[name] = number
-    elif flag in ("-b", "--bind", "--host", "--port", "--listen", "--uds", "-u"):
-        draft.leave(f"{flag} {value}", "where the runtime listens is a setting: RUNTIME_LISTEN")
+    elif flag in _WHY:
+        draft.leave(f"{flag} {value}", _WHY[flag])
     elif flag in ("--chdir", "--pythonpath", "--app-dir"):
         draft.import_from(value)
     elif flag in ("-e", "--env"):
@@ -245,10 +268,9 @@ def take_env(draft: Draft, env: Mapping[str, str]) -> None:
 
 _KEYS: Mapping[str, tuple[str, Callable[[str], object]]] = {
     "UWSGI_PROCESSES": ("workers", int),
-    "UWSGI_MAX_REQUESTS": ("maxRequests", int),
-    "UWSGI_IDLE": ("idleTimeout", lambda value: f"{int(value)}s"),
+    "UWSGI_MAX_REQUESTS": ("maxRequests", number_or_none),
+    "UWSGI_IDLE": ("idleTimeout", seconds_or_none),
 }
-_LISTEN = "where the runtime listens is a setting: RUNTIME_LISTEN"
 _OF_PIKU = {
     "PORT": _LISTEN,
     "BIND_ADDRESS": _LISTEN,

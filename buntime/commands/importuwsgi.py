@@ -4,7 +4,7 @@ import os
 import re
 from collections.abc import Callable, Collection, Iterator, Mapping
 
-from buntime.commands.drafts import Draft
+from buntime.commands.drafts import Draft, number_or_none, seconds_or_none
 from buntime.core.errors import UsageError
 
 # Options about uWSGI itself: an app loses nothing without them.
@@ -167,9 +167,9 @@ _READ = frozenset("chdir module wsgi w callable wsgi-file file mount env".split(
 _VALUES: Mapping[str, tuple[str, Callable[[str], object]]] = {
     **dict.fromkeys(("processes", "workers", "p"), ("workers", int)),
     "threads": ("concurrency", int),
-    "max-requests": ("maxRequests", int),
+    "max-requests": ("maxRequests", number_or_none),
     "harakiri": ("timeout", lambda value: f"{int(value)}s"),
-    "idle": ("idleTimeout", lambda value: f"{int(value)}s"),
+    "idle": ("idleTimeout", seconds_or_none),
     "reload-on-rss": ("maxMemory", lambda value: f"{int(value)}mb"),
     "limit-as": ("maxAddressSpace", lambda value: f"{int(value)}mb"),
     "limit-post": ("maxBodySize", int),

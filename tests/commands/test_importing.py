@@ -261,6 +261,8 @@ def test_placeholders_without_end() -> None:
         ("MODE=live gunicorn shop:app",
          {"entrypoint": "shop:app", "concurrency": 1, "env": {"MODE": "live"}}),
         ("python -m hypercorn shop.asgi:app --bind=:80", {"entrypoint": "shop.asgi:app"}),
+        ("uv run --frozen gunicorn shop:app", {"entrypoint": "shop:app", "concurrency": 1}),
+        ("gunicorn shop:app --max-requests 0", {"entrypoint": "shop:app", "concurrency": 1}),
         ("node server.js", {}),
     ],
 )  # fmt: skip
@@ -272,6 +274,66 @@ def test_web_of_procfiles(command: str, wanted: dict[str, Any]) -> None:
     always = {"ttl": "none", "maxRequests": "none", "idleTimeout": "none", "keep": True}
     assert manifest_of(draft) == (wanted | always if wanted else {})
     assert ("write `entrypoint`" in left(draft)) == (not wanted)
+
+
+@pytest.mark.parametrize(
+    ("command", "entrypoint"),
+    [
+        ("gunicorn -u app -g app wsgi", "wsgi:application"),
+        ("gunicorn --pid shop.pid --logger-class a.Logger wsgi", "wsgi:application"),
+        ("gunicorn --of-next-year shop.pid wsgi", "wsgi:application"),
+        ("gunicorn wsgi --of-next-year shop.pid", "wsgi:application"),
+        ("gunicorn --of-next-year wsgi", "wsgi:application"),
+        ("uvicorn --lifespan on app.main:app", "app.main:app"),
+        ("uvicorn --of-next-year on --debug app.main:app", "app.main:app"),
+    ],
+)
+def test_values_of_flags_are_no_apps(command: str, entrypoint: str) -> None:
+    """A word after a flag is not taken for the app where another one can be meant."""
+    draft = read_procfile(f"web: {command}\n", "Procfile", "/src/shop")
+    assert draft.manifest["entrypoint"] == entrypoint
+
+
+@pytest.mark.parametrize(
+    ("command", "why"),
+    [
+        ("uwsgi shop.ini", "import shop.ini instead"),
+        ("uwsgi --http :80 --wsgi-file app.py", "its flags are not read"),
+        ("gunicorn -c settings.py shop:app", "-c settings.py: that file is not read"),
+        ("gunicorn -u www shop:app", "-u www: apps run as the runtime's user"),
+        ("uvicorn shop:app --root-path /x", "the folder's name is the base"),
+    ],
+)
+def test_why_a_command_is_not_carried_over(command: str, why: str) -> None:
+    """What a person must do by hand is reported with the reason."""
+    assert why in left(read_procfile(f"web: {command}\n", "Procfile", "/src/shop"))
+
+
+def test_a_file_that_gunicorn_reads_unasked(tmp_path: Path) -> None:
+    """Its settings would be lost without a word."""
+    (tmp_path / "gunicorn.conf.py").touch()
+    draft = read_procfile("web: gunicorn shop:app\n", "Procfile", str(tmp_path))
+    assert "gunicorn.conf.py: that file is not read" in left(draft)
+    other = read_procfile("web: uvicorn shop:app\n", "Procfile", str(tmp_path))
+    assert other.left == []
+
+
+@pytest.mark.parametrize("order", [1, -1])
+def test_what_runs_before_the_app(order: int) -> None:
+    """The commands of `release` and those in front of the server all run, in this order."""
+    lines = ["release: ./tidy; ./fill", "web: ./migrate x && ./collectstatic && gunicorn shop:app"]
+    draft = read_procfile("\n".join(lines[::order]), "Procfile", "/src/shop")
+    words = ["sh", "-c", "(./tidy; ./fill) && ./migrate x && ./collectstatic"]
+    assert draft.manifest["release"] == words
+
+
+@pytest.mark.parametrize("env", ["UWSGI_IDLE=x\n", "UWSGI_IDLE=0\n", "UWSGI_MAX_REQUESTS=0\n"])
+def test_no_limit_where_there_was_none(env: str) -> None:
+    """A value that cannot be carried over does not give the app the runtime's own default."""
+    draft = read_procfile("web: gunicorn shop:app\n", "Procfile", "/src/shop")
+    take_env(draft, read_env(env, "ENV"))
+    made = manifest_of(draft)
+    assert (made["maxRequests"], made["idleTimeout"], made["keep"]) == ("none", "none", True)
 
 
 def test_a_procfile_with_its_env() -> None:
