@@ -39,6 +39,7 @@ def main(mode: Mode | None = None) -> int:
     `buntime.py`, the .pyz and the binary pass their `mode`; `python -m buntime` and the script that
     pip makes pass none.
     """
+    gc.freeze()  # else the first collection would look at all of it
     gc.enable()
     is_installed = os.path.isdir(_CARRIED)
     try:
