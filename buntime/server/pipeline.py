@@ -21,7 +21,7 @@ from buntime.core.errors import ClientFault, HttpError, ManifestError
 from buntime.core.http1.signin import SIGN_IN
 from buntime.core.plugins.hooktext import Facts
 from buntime.core.settings.live import LiveSettings
-from buntime.core.sites.shellrules import framed_fields, framed_target
+from buntime.core.sites.shellrules import IN_A_SANDBOX, framed_fields, framed_target
 from buntime.server.admin.entrance import access_step, app_not_found
 from buntime.server.admin.gate import borne_by
 from buntime.server.admin.latepages import LatePages
@@ -39,7 +39,7 @@ from buntime.server.plugins.way import Plugins
 from buntime.server.pool import faults
 from buntime.server.pool.pool import Pool
 from buntime.server.routes import Routes
-from buntime.server.shell import IN_A_SANDBOX, Shell, without_shell
+from buntime.server.shell import Shell, without_shell
 from buntime.server.steps import (
     Admittance,
     AppStep,

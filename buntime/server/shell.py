@@ -13,7 +13,7 @@ from buntime.core.errors import ClientFault, ManifestError
 from buntime.core.plugins.plan import owner_of
 from buntime.core.settings.live import LiveSettings
 from buntime.core.sites.shellrules import (
-    SANDBOX,
+    IN_A_SANDBOX,
     VARY,
     is_for_window,
     may_be_shell,
@@ -27,8 +27,6 @@ from buntime.server.plugins.way import Plugins
 from buntime.server.steps import AppStep
 
 Show = Callable[[Exchange, App, Target], None]
-
-IN_A_SANDBOX = (("content-security-policy", SANDBOX),)
 
 
 class Shell:

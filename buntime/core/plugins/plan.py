@@ -45,12 +45,14 @@ class Standing:
     """The state of an enabled plugin.
 
     `hooks` are those in its code, from its READY; None where it has never served with this
-    manifest. `away` says why it does not serve, "" where it does.
+    manifest. `away` says why it does not serve, "" where it does. `is_trusted`: what it answers
+    may act as the operator.
     """
 
     manifest: PluginManifest
     hooks: frozenset[str] | None
     away: str = ""
+    is_trusted: bool = False
 
 
 class Hook(NamedTuple):
@@ -73,6 +75,7 @@ class Hook(NamedTuple):
     base: str | None
     closed: str = ""
     away: str = ""
+    is_trusted: bool = False  # what it answers needs no sandbox at the operators' address
 
     def __repr__(self) -> str:
         state = f", closed: {self.closed}" if self.closed else ""
@@ -209,6 +212,7 @@ def _hook(standing: Standing) -> tuple[tuple[int, float, str], Hook] | None:
         base=manifest.base,
         closed=closed,
         away="" if closed else standing.away,
+        is_trusted=standing.is_trusted,
     )
     return (STAGES.index(manifest.stage), manifest.order, manifest.name), hook
 

@@ -19,6 +19,7 @@ FRAME_ALIAS = "/.well-known/buntime/frame"
 VARY = ("vary", "Sec-Fetch-Dest, Accept")
 
 SANDBOX = "sandbox allow-scripts allow-forms allow-popups allow-downloads"
+IN_A_SANDBOX = (("content-security-policy", SANDBOX),)
 
 _PAGES = ("", "html", "htm")
 

@@ -23,6 +23,7 @@ from buntime.server.loop import Loop
 from buntime.server.plugins.asked import question
 from buntime.server.plugins.changing import Changing
 from buntime.server.plugins.failing import failed, give_up, tell, unavailable
+from buntime.server.plugins.keepingout import keep_out, keep_out_change
 from buntime.server.plugins.pieces import answer_by
 from buntime.server.pool.worker import Worker
 from buntime.server.telemetry.logs import Log
@@ -125,10 +126,12 @@ class Answers:
             self._fail(joined, Failure.RAISED, verdict.error, verdict.traceback)
         elif isinstance(verdict, Respond):
             self._count("respond", joined)
+            keep_out(self._exchange, joined.hook)
             self._replace(joined, number, verdict, payload)
         else:
             self._count("change" if isinstance(verdict, Change) else "continue", joined)
             if isinstance(verdict, Change):
+                keep_out_change(self._exchange, joined.hook, self._fields, verdict.headers)
                 self._status, self._fields = verdict.status, verdict.headers
             self._ask_next()
 

@@ -82,7 +82,8 @@ def _standing(roster: Roster, found: Found) -> Standing | None:
     if manifest is None:
         return None
     if life is None or life.serving is None or not life.has_served:
-        return Standing(manifest, None, roster.why_not(found.name) or _COMING)
+        why = roster.why_not(found.name) or _COMING
+        return Standing(manifest, None, why, is_trusted(roster, found))
     is_here = life.worker is not None or life.is_changing
     away = "" if is_here else life.failure or _AWAY
-    return Standing(manifest, life.serving.code.hooks, away)
+    return Standing(manifest, life.serving.code.hooks, away, is_trusted(roster, found))

@@ -50,6 +50,7 @@ from buntime.server.plugins.bodies import (
 )
 from buntime.server.plugins.failing import failed, give_up, tell, unavailable
 from buntime.server.plugins.footings import Footings
+from buntime.server.plugins.keepingout import keep_out
 from buntime.server.plugins.parts import Part, Parts
 from buntime.server.plugins.pieces import answer_by
 from buntime.server.plugins.sites import PluginSite
@@ -190,6 +191,7 @@ class Way(Waiting):
             self._count("respond", part)
             self._exchange.take_back()
             self._exchange.discard_body()
+            keep_out(self._exchange, part.hook)
             answer_by(self._exchange, worker, number, verdict, payload)
         elif isinstance(verdict, Failed):
             self._fail(part, Failure.RAISED, verdict.error, verdict.traceback)
