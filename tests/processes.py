@@ -29,6 +29,7 @@ import selectors
 import signal
 import socket
 import tempfile
+import time
 import traceback
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator
@@ -58,6 +59,9 @@ LONGEST = (
     "tests/e2e/pool/test_faults.py",
     "tests/server/lifetime/test_stalls.py",
 )
+# So long the first process lets messages come before it reads them: if it woke up for each test,
+# that would take a tenth of the time of short ones.
+PAUSE_S = 0.01
 _Message = dict[str, Any]
 _File = pytest.Item | pytest.Collector
 _IMPORT = re.compile(r"^(?:from|import) ([\w.]+)", re.MULTILINE)
@@ -79,6 +83,7 @@ class _Runs:
         self._session = session
         self._config = session.config
         self._sock = sock
+        self._unsent = bytearray()
 
     def run(self, files: dict[str, _File]) -> None:
         """Run each file that the first process names, until it closes the connection."""
@@ -103,7 +108,7 @@ class _Runs:
         items = session.items = [*session.genitems(file)]
         hook = self._config.hook
         hook.pytest_collection_modifyitems(session=session, config=self._config, items=items)
-        self._send(collected=len(items))
+        self._add(collected=len(items))
         if session.testsfailed > failed or not items:  # a fault, or all are left out
             return
         # Until the process ends, what has been set up for the whole session stays.
@@ -124,10 +129,16 @@ class _Runs:
         if report.passed:
             report.sections.clear()
         hook = self._config.hook.pytest_report_to_serializable
-        self._send(report=hook(config=self._config, report=report))
+        self._add(report=hook(config=self._config, report=report))
+
+    def _add(self, **message: object) -> None:
+        """It goes with the next one that is sent, since the first process wakes up for each."""
+        self._unsent += json.dumps(message).encode("ascii") + b"\n"
 
     def _send(self, **message: object) -> None:
-        self._sock.sendall(json.dumps(message).encode("ascii") + b"\n")
+        self._add(**message)
+        self._sock.sendall(self._unsent)
+        self._unsent.clear()
 
 
 def _capture_anew(captures: Any) -> None:
@@ -253,6 +264,8 @@ class _HandsOut:
             while self._files and len(processes) < self._config.option.processes:
                 processes.append(self._start(session, processes))
             while self._selector.get_map():
+                self._selector.select()
+                time.sleep(PAUSE_S)
                 for key, _ in self._selector.select():
                     self._read(session, key.data, processes)
             while processes:
