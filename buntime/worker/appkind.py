@@ -43,6 +43,11 @@ def is_asgi(app: Any, name: str) -> bool:
             f"{name} takes one argument ({names[0]}): ASGI 2 apps are not served; "
             "wrap it with asgiref.compatibility.guarantee_single_callable"
         )
+    if shape is not None and shape.required == 0 and not shape.more:
+        raise BootError(
+            f"{name} is {what_is(app)} that needs no arguments; if it makes the app, write "
+            f"`entrypoint` with {name}()"
+        )
     raise BootError(
         f"{name} is {what_is(app)} whose arguments do not show whether it is ASGI "
         "(scope, receive, send) or WSGI (environ, start_response)"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from buntime.worker.appkind import is_asgi, what_is
+from buntime.worker.callables import shape_of
 from buntime.worker.report import BootError
 
 TYPE_CHECKING = False
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
 
 FACTORIES = ("create_app", "make_app", "get_app", "build_app", "app_factory")
 OFFERED_MAX = 5
+_NO_OFFER = "; correct what `entrypoint` in buntime.yaml names after the colon"
 
 
 def chosen(module: ModuleType, serves: str, entrypoint: str) -> Any:
@@ -26,7 +28,8 @@ def chosen(module: ModuleType, serves: str, entrypoint: str) -> Any:
         try:
             value = getattr(value, name)
         except AttributeError:
-            raise BootError(f"{entrypoint} has no {names}{offered(module, entrypoint)}") from None
+            then = offered(module, entrypoint) or _NO_OFFER
+            raise BootError(f"{entrypoint} has no {names}{then}") from None
     if names != serves:
         if not callable(value):
             raise BootError(f"{entrypoint}: {names} is {what_is(value)}; leave out the ()")
@@ -58,8 +61,17 @@ def _offers(module: ModuleType) -> Iterator[tuple[str, str]]:
         if isinstance(value, function):
             if name in FACTORIES:
                 yield f"{name}()", "a function"
+            elif _takes_requests(value):
+                yield name, "a function"
         elif type(value).__module__ != "builtins" and callable(value) and _is_app(value, name):
             yield name, what_is(value)
+
+
+def _takes_requests(function: Any) -> bool:
+    """Whether its arguments have the names that ASGI or WSGI gives them."""
+    shape = shape_of(function)
+    names = shape.names if shape is not None else ()
+    return names[-1:] == ("start_response",) or names[-3:] == ("scope", "receive", "send")
 
 
 def _is_app(value: Any, name: str) -> bool:

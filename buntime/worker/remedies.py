@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import sys
+from errno import EACCES
 from shlex import quote
 
 TYPE_CHECKING = False
@@ -37,6 +38,8 @@ _PACKAGES = {
     "socketio": "python-socketio",
     "yaml": "pyyaml",
 }
+# Folders that many packages share: which one is missing cannot be told.
+_SHARED = frozenset(("azure", "google", "zope"))
 _OF_PYTHON_2 = frozenset(
     """
     BaseHTTPServer ConfigParser Cookie HTMLParser Queue SimpleHTTPServer SocketServer StringIO
@@ -47,6 +50,10 @@ _OF_PYTHON_2 = frozenset(
 _SERVERS = frozenset(("server_bind", "run_simple", "bind_socket", "bind_sockets", "create_server"))
 _FILES = ("requirements.txt", "pyproject.toml")
 _NAME_CHARS = 100
+_OWN_FOLDER = (
+    "with `data: true` in buntime.yaml it has a folder of its own, APP_DATA_DIR, and `write` names "
+    "others"
+)
 
 
 def remedy(exc: BaseException, init: Message) -> str:
@@ -74,6 +81,11 @@ def _advice(exc: BaseException, init: Message) -> str:
         return _of_missing_module(str(exc.name or ""), init["dir"])
     if isinstance(exc, ImportError) and "partially initialized" in text:
         return "two modules import each other; import one of them inside the function that uses it"
+    if isinstance(exc, ImportError) and "no known parent package" in text:
+        return (
+            "the app's folder is no package: import its modules by their names, without the dot, "
+            "or put them into a folder and name that, as in `entrypoint: shop.main:app`"
+        )
     if isinstance(exc, SyntaxError):
         return _of_syntax(exc)
     if isinstance(exc, (SystemExit, OSError)) and _starts_server(exc):
@@ -86,10 +98,11 @@ def _advice(exc: BaseException, init: Message) -> str:
     if isinstance(exc, PermissionError) and exc.filename is not None:
         if os.path.exists(exc.filename) and not os.access(exc.filename, os.R_OK):
             return f"let the app's user read {str(exc.filename)[:_NAME_CHARS]}"
-        return (
-            f"the app may not use {str(exc.filename)[:_NAME_CHARS]}; with `data: true` in "
-            "buntime.yaml it has a folder of its own, APP_DATA_DIR, and `write` names others"
-        )
+        return f"the app may not use {str(exc.filename)[:_NAME_CHARS]}; {_OWN_FOLDER}"
+    if isinstance(exc, PermissionError) and exc.errno == EACCES:  # of a socket
+        return "in a sandbox an app cannot listen on a port; Buntime listens, and serves the app"
+    if "unable to open database file" in text or "attempt to write a readonly database" in text:
+        return f"the app may not use that folder, or it is not there; {_OWN_FOLDER}"
     if isinstance(exc, AttributeError) and "module '_app_" in text:
         name = text.partition("module '_app_")[2].partition("'")[0]
         return (
@@ -113,6 +126,8 @@ def _of_missing_module(name: str, folder: str) -> str:
         ):
             return f"it is in {inner}/: write `path: [{inner}]` in buntime.yaml"
     given = next((file for file in _FILES if os.path.isfile(f"{folder}/{file}")), None)
+    if given is None and first in _SHARED:
+        return f"install the package that has {first}.…, with the app's .venv/bin/pip"
     wanted = {"requirements.txt": "-r requirements.txt", "pyproject.toml": "."}.get(
         given or "", _PACKAGES.get(first, first)
     )
@@ -130,6 +145,8 @@ def _of_syntax(exc: SyntaxError) -> str:
 
 def _of_variable(name: str, init: Message) -> str:
     name = name[:_NAME_CHARS]
+    if name == "APP_DATA_DIR":
+        return "the app has such a folder with `data: true` in buntime.yaml"
     return (
         f"the app's environment has no {name}: write `env: {{{name}: ...}}` in buntime.yaml, or "
         f"where it is a secret `secrets: [{name}]`, and then: "

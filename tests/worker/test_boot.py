@@ -318,6 +318,8 @@ CHOSEN = """
         return server
     def broken():
         raise LookupError("no database")
+    def unclear(one, two, three, four):
+        return server
 """
 
 
@@ -342,7 +344,9 @@ def test_routes_can_be_chosen(shop: Workshop) -> None:
         ("number", "app.py: number is an int, which cannot be called"),
         ("number()", "app.py: number is an int; leave out the ()"),
         ("create_late()", "app.py: create_late is async; the app must be made by a plain function"),
-        ("create_app", "app.py: create_app is a function whose arguments do not show"),
+        ("create_app", "needs no arguments; if it makes the app, write `entrypoint` with "),
+        ("create_app", "`entrypoint` with create_app()"),
+        ("unclear", "app.py: unclear is a function whose arguments do not show"),
         ("broken()", "app.py: LookupError: no database"),
         ("", "none of them is there; it has server (an App), create_app() (a function): say"),
     ],
@@ -351,6 +355,21 @@ def test_what_cannot_be_served(shop: Workshop, serves: str, message: str) -> Non
     """A wrong choice is an error that lists what the module has."""
     shop.forks = True  # what the app has counts, not how its worker starts
     assert message in shop.boot(CHOSEN, serves=serves).boot_error()["message"]
+
+
+@pytest.mark.parametrize(
+    ("source", "then"),
+    [
+        ("def fetch(request): ...", "; correct what `entrypoint` in buntime.yaml names after the"),
+        ("def my_app(environ, start_response): ...", "it has my_app (a function): say"),
+        ("async def other(scope, receive, send): ...", "it has other (a function): say"),
+    ],
+)
+def test_a_name_that_is_not_there(shop: Workshop, source: str, then: str) -> None:
+    """Besides the name, the error says what to write, or at least where."""
+    message = shop.boot(source, serves="server").boot_error()["message"]
+    assert message.startswith("app.py has no server")
+    assert then in message
 
 
 @pytest.mark.parametrize(

@@ -37,6 +37,12 @@ Server().server_bind()
         ("import os\nos.environ['DB']", "and then: buntime secrets set shop DB"),
         ("raise PermissionError(13, 'no', '/x')", "(line 1); the app may not use /x; with `data: "),
         ("raise ValueError('x')", "ValueError: x (line 1)"),
+        ("import os\nos.environ['APP_DATA_DIR']", "has such a folder with `data: true` in bun"),
+        ("from .other import x", "import its modules by their names, without the dot, or put the"),
+        ("import zope.nowhere", "(line 1); install the package that has zope.…, with the app's"),
+        ("import sqlite3\nsqlite3.connect('/no/x')", "is not there; with `data: true` in buntime"),
+        ("raise PermissionError(13, 'no')", "in a sandbox an app cannot listen on a port"),
+        ("raise PermissionError(1, 'no')", "PermissionError: [Errno 1] no (line 1)"),
     ],
 )
 def test_what_to_do(shop: Workshop, source: str, words: str) -> None:

@@ -4,7 +4,6 @@ import errno
 import os
 import stat
 from collections.abc import Callable
-from itertools import islice
 from pathlib import Path
 
 from buntime.core.apps.app import (
@@ -18,11 +17,11 @@ from buntime.core.apps.app import (
     is_servable,
 )
 from buntime.core.apps.manifest import MANIFEST_NAMES, SIZE_MAX_BYTES, Manifest, hosts_in
-from buntime.core.apps.versions import is_version
 from buntime.core.errors import ManifestError
 from buntime.core.values.regex import regex
 from buntime.core.values.units import BadValue
 from buntime.core.values.wording import shown
+from buntime.server.apps.suggestion import suggestion
 from buntime.server.apps.zones import check_zones
 from buntime.server.defence.regularfile import OutsideError, read_regular
 from buntime.server.defence.shortage import is_shortage
@@ -33,9 +32,7 @@ _OF_APPS = (*MANIFEST_NAMES, *DEFAULT_ENTRYPOINTS)
 # Folders that tools leave behind. Dotfolders are skipped as well.
 _NOT_APPS = frozenset(("__pycache__", "node_modules"))
 # Files at the top of a project that are not entrypoints, though their names end like one.
-_NO_ENTRYPOINTS = frozenset(("__init__.py", "conftest.py", "setup.py", "404.html"))
-_IS_V = regex(r"v\d")
-_LOOKED_AT = 1000  # names to look at in a folder, to suggest an entrypoint
+_IS_MODULE = regex(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*")
 
 # (app's name, version, path to name in messages, manifest's text or None, whether the app came by
 # the API) -> Manifest. Raises ManifestError.
@@ -268,7 +265,7 @@ def _find_entrypoint(path: Path, folder: Path, source: Path, manifest: Manifest)
         raise ManifestError(
             f"{printable(path)}: no entrypoint; looked for {', '.join(names)}; "
             f"add one of them, or name another file as `entrypoint` in {MANIFEST_NAMES[0]}"
-            + _offer(folder)
+            + printable(suggestion(folder))
         )
     if name is None and len(names) > 1:
         raise ManifestError(
@@ -279,7 +276,7 @@ def _find_entrypoint(path: Path, folder: Path, source: Path, manifest: Manifest)
     if name is None:
         raise ManifestError(
             f"{printable(source)}: entrypoint {shown(wanted)} is not a file in {printable(path)}; "
-            "add it or correct its name"
+            + _if_module(folder, wanted, manifest.path)
         )
     if wanted is None and name in HTML_ENTRYPOINTS:
         _refuse_both(path, folder, name)
@@ -308,20 +305,13 @@ def _lies_in(folder: Path, name: str) -> bool:
     return is_plain or resolve_folder(file).is_relative_to(folder)
 
 
-def _offer(folder: Path) -> str:
-    """For a message about a missing entrypoint: what in the folder may have been meant as one."""
-    with os.scandir(folder) as entries:
-        names = sorted(entry.name for entry in islice(entries, _LOOKED_AT))
-    servable = [name for name in names if is_servable(name) and name not in _NO_ENTRYPOINTS]
-    if servable:
-        return f", such as `entrypoint: {printable(servable[0])}`"
-    versions = [name for name in names if name[:1].isdigit() or _IS_V.match(name)]
-    if versions and not is_version(versions[0]):
-        return (
-            f"; {printable(versions[0])} is not a folder of a version, whose name is like 1.2.0: "
-            "rename it"
-        )
-    return ""
+def _if_module(folder: Path, wanted: str | None, roots: tuple[str, ...]) -> str:
+    """What to do about an entrypoint that is no file: a module needs what it serves beside it."""
+    if wanted is not None and _IS_MODULE.fullmatch(wanted):
+        named = f"{wanted}:app"
+        if any((folder / name).is_file() for name in entrypoint_files(named, roots)):
+            return f"a module is named with the app in it, such as `entrypoint: {named}`"
+    return "add it or correct its name"
 
 
 def _check_jobs(source: Path, entrypoint: str, manifest: Manifest) -> None:

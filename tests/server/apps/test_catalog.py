@@ -505,6 +505,51 @@ def test_no_entrypoint(apps: Fixture) -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("files", "entrypoint"),
+    [
+        (["server.py", "manage.py"], "server.py"),
+        (["manage.py", "site/settings.py", "site/wsgi.py"], "site/wsgi.py"),
+        (["config.py", "site/asgi.py"], "site/asgi.py"),
+        (["gunicorn.conf.py", "app/__init__.py", "app/main.py"], "app/main.py"),
+        (["package.json", "public/index.html", "build/index.html"], "build/index.html"),
+        (["run.py", "public/index.html"], "run.py"),
+    ],
+)
+def test_what_may_have_been_meant(apps: Fixture, files: list[str], entrypoint: str) -> None:
+    """The error suggests what is like an app: not the tools beside it, and one folder deep."""
+    for file in files:
+        apps.write(f"a/shop/{file}")
+    assert faulty(apps, "shop").endswith(f", such as `entrypoint: {entrypoint}`")
+
+
+@pytest.mark.parametrize(
+    "file",
+    ["manage.py", "test_shop.py", "app.py/x.txt", ".venv/app.py", "tests/app.py", "a/b/app.py"],
+)
+def test_what_cannot_have_been_meant(apps: Fixture, file: str) -> None:
+    """Nothing is suggested that would not be an app either."""
+    apps.write(f"a/shop/{file}")
+    assert faulty(apps, "shop").endswith(" as `entrypoint` in buntime.yaml")
+
+
+def test_suggestions_follow_no_links(apps: Fixture) -> None:
+    """An app in a folder that a link leads to could not be served."""
+    apps.write("elsewhere/wsgi.py")
+    apps.write("a/shop/x.txt")
+    (apps.root / "a/shop/site").symlink_to(apps.root / "elsewhere")
+    assert "such as" not in faulty(apps, "shop")
+
+
+@pytest.mark.parametrize("written", ["app.main", "app"])
+def test_a_module_without_its_app(apps: Fixture, written: str) -> None:
+    """The name of a module alone is no file; the error says how modules are written."""
+    apps.write("a/shop/app/__init__.py")
+    apps.write("a/shop/app/main.py")
+    apps.write("a/shop/buntime.yaml", f"entrypoint: {written}")
+    assert faulty(apps, "shop").endswith(f"such as `entrypoint: {written}:app`")
+
+
 def test_empty_folder(apps: Fixture) -> None:
     """An empty folder gets the same error: it may be meant as an app."""
     apps.write("a/shop/server.py")
