@@ -19,7 +19,7 @@ from buntime.core.telemetry.meters import Held
 from buntime.server.admin.api import Handler
 from buntime.server.admin.call import Call
 from buntime.server.admin.parts import Parts
-from buntime.server.admin.signs import Sign, changed, signs_of
+from buntime.server.admin.signs import EVERYTHING, Sign, changed, signs_of
 from buntime.server.admin.streaming import EVENTS, Stream
 
 LISTENERS_MAX = 64
@@ -27,8 +27,6 @@ PENDING_MAX = 100  # names waiting for one listener; beyond that it is told to r
 LOOK_S = 1.0
 _STATS_EVERY = 2  # looks
 UNREAD_S = 60.0  # a listener without room for this long is ended
-
-EVERYTHING = "*"  # in place of a name: reload everything
 
 
 class EventPages:
@@ -47,7 +45,6 @@ class EventPages:
         self._is_looking = False
         self._now: Now | None = None
         parts.follow_apps(lambda names: self.tell("apps", *names))
-        parts.plugins.follow(lambda: self.tell("menus", EVERYTHING))
         parts.maintenance.follow(lambda: self.tell("apps", EVERYTHING))
 
     def handlers(self) -> Mapping[str, Handler]:

@@ -36,7 +36,9 @@ class MenuPages:
     def _list(self, call: Call) -> None:
         """List the entries of plugins that the caller may open."""
         prefix, api = call.exchange.sender.prefix, self._live.now.api_prefix
-        call.answer(shell_menu(self._entries(call), prefix=prefix, api=api))
+        shown = menus_shown(self._plugins)
+        mine = (each for each in shown if call.may("apps:open", owner_of(each.plugin)))
+        call.answer(shell_menu(mine, prefix=prefix, api=api))
 
     def _icon(self, call: Call) -> None:
         name, icon = call.query["plugin"], call.query["icon"]
@@ -56,15 +58,16 @@ class MenuPages:
             raise _no_icon()
         call.respond(200, _ICON_FIELDS, data)
 
-    def _entries(self, call: Call) -> Iterator[Entries]:
-        roster = self._plugins.roster
-        for found in roster.enabled():
-            manifest, owner = roster.serves_with(found.name).manifest, owner_of(found.name)
-            site = self._plugins.at_base(owner)
-            if manifest is None or manifest.base is None or site is None or site.unavailable:
-                continue
-            if call.may("apps:open", owner):
-                yield Entries(found.name, manifest.base, manifest.menus)
+
+def menus_shown(plugins: Plugins) -> Iterator[Entries]:
+    """The entries of all plugins that are enabled and can be opened."""
+    roster = plugins.roster
+    for found in roster.enabled():
+        manifest = roster.serves_with(found.name).manifest
+        site = plugins.at_base(owner_of(found.name))
+        if manifest is None or manifest.base is None or site is None or site.unavailable:
+            continue
+        yield Entries(found.name, manifest.base, manifest.menus)
 
 
 def _no_icon() -> ClientFault:

@@ -8,10 +8,12 @@ from collections import defaultdict
 from collections.abc import Iterable
 
 from buntime.core.admin.attention import Item
+from buntime.server.admin.menupages import menus_shown
 from buntime.server.admin.parts import Parts
 from buntime.server.plugins.report import state_of
 
 Sign = tuple[str, str]  # its kind, and the app or other name
+EVERYTHING = "*"  # in place of a name: reload everything
 
 _AT_WORK = {"idle": "up", "busy": "up", "active": "up", "ephemeral": "up"}
 
@@ -37,6 +39,7 @@ def signs_of(parts: Parts, items: Iterable[Item]) -> dict[Sign, object]:
     for name in roster.found:
         life = roster.lives.get(name)
         signs["plugins", name] = (state_of(roster, name), life and life.serving)
+    signs["menus", EVERYTHING] = tuple(menus_shown(parts.plugins))
     for deploy in parts.deploys.history.latest():
         signs["deploys", deploy["app"]] = (deploy["id"], deploy["state"], len(deploy["steps"]))
     attention: defaultdict[str, list[str]] = defaultdict(list)

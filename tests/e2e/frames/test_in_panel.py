@@ -17,7 +17,8 @@ from tests.support.operators import ADMIN, Operator, address_of, signed_in
 
 pytestmark = needs_chromium
 
-MENUS = [{"title": {"en": "Talk", "de": "Gespräch"}, "path": "/", "order": 60}]
+ITEMS = [{"title": "Orders", "path": "/orders"}, {"title": "O", "path": "/o"}]
+MENUS = [{"title": {"en": "Talk", "de": "Gespräch"}, "path": "/", "order": 60, "items": ITEMS}]
 CONNECT = """(url) => new Promise((done) => {
     const socket = new WebSocket(url);
     socket.onmessage = (event) => done(event.data);
@@ -109,6 +110,21 @@ def test_deep_address(page: Page) -> None:
     expect(page).to_have_url("/talk/linked?x=1#here")
     page.reload()
     expect(shown.locator("#path")).to_have_text("/linked?x=1#here")
+
+
+def test_one_entry_is_marked(page: Page) -> None:
+    """Of a plugin's entries the nearest to what is shown is marked, also as its page moves on."""
+    marked = page.locator("#nav a[aria-current]")
+    shown = page.frame_locator("bt-frame iframe")
+    for path, entry in (("/talk/orders/7", "Orders"), ("/talk/o", "O"), ("/talk/old", "Talk")):
+        page.goto(path)
+        expect(marked).to_have_text([entry])
+    page.goto("/talk/orders")
+    expect(shown.locator("#path")).to_have_text("/orders")
+    shown.locator("#link").click()
+    expect(marked).to_have_text(["Talk"])
+    page.go_back()
+    expect(marked).to_have_text(["Orders"])
 
 
 def test_theme(page: Page) -> None:

@@ -14,7 +14,7 @@ import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
 import pytest
 from playwright.sync_api import Browser, Locator, Page, expect
@@ -105,6 +105,23 @@ def agree(page: Page) -> None:
 
 def row(page: Page, text: str) -> Locator:
     return page.locator("tbody tr", has=page.get_by_role("rowheader", name=text))
+
+
+STATS = """(count) => import("/cpanel/js/api.js").then(({events}) => new Promise((done) => {
+    const end = events({stats: () => --count || done(end())});
+}))"""
+
+
+def test_the_menu_is_requested_once(browser: Browser, runtime: Runtime) -> None:
+    """While no plugin changes the menu is not requested again, until the stream was away."""
+    with watched(browser, is_first=True) as page:
+        asked: list[str] = []
+        page.on("request", lambda request: asked.append(urlsplit(request.url).path))
+        page.goto(f"{runtime.url}/cpanel/")
+        page.evaluate(STATS, 3)
+        assert asked.count("/api/menus") == 1
+        with page.expect_request("**/api/menus"):
+            page.evaluate("import('/cpanel/js/api.js').then(({reconnect}) => reconnect())")
 
 
 def test_newcomer(page: Page, runtime: Runtime) -> None:

@@ -13,13 +13,13 @@ from buntime.core.admin.watchroutes import WATCHING
 from buntime.core.errors import ClientFault, ServerFault
 from buntime.core.telemetry.meters import Held
 from buntime.server.admin.events import (
-    EVERYTHING,
     LISTENERS_MAX,
     LOOK_S,
     PENDING_MAX,
     UNREAD_S,
     EventPages,
 )
+from buntime.server.admin.signs import EVERYTHING
 from tests.support.calls import call_of
 from tests.support.exchanges import FakeClient, FakeService
 

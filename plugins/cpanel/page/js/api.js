@@ -153,7 +153,9 @@ export function events(handlers) {
   connect();
   return () => {
     listeners.delete(handlers);
-    if (!listeners.size) disconnect();
+    if (listeners.size) return;
+    disconnect();
+    wasOpen = false;
   };
 }
 

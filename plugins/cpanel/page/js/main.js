@@ -51,7 +51,7 @@ function enter(session) {
   let entries = [];
   const all = () => entries.flatMap((each) => [each, ...each.items]);
   const context = {
-    session, can, go: router.go, title: router.title,
+    session, can, go: router.go, title: router.title, moved: () => shell.mark(router.current()),
     takes: ({ pathname, search }) => router.match(pathname) || all().some(({ href }) => href === pathname + search),
     async pluginAt(base) {
       await known;
@@ -69,9 +69,9 @@ function enter(session) {
     const { code } = await api.get("/api/users", { query: { limit: 1 } }).catch((error) => error);
     if (code !== "unreachable") shell.show("users", code !== "sign_in_unavailable");
   }
-  const quiet = api.events({ menus, plugins: users });
-  users();
   const known = menus();
+  users();
+  const quiet = api.events({ menus, plugins: users, open: (isAgain) => isAgain && Promise.all([menus(), users()]) });
   router.start(shell.place, context, shell.mark);
   leave = () => {
     quiet();

@@ -99,7 +99,10 @@ export async function show() {
   const found = match(location.pathname) ?? { page: "frame", params: { base: baseOf(location.pathname) } };
   const wasShown = shown.page !== null;
   const isOther = found.page !== shown.page || JSON.stringify(found.params) !== JSON.stringify(shown.params);
-  if (!isOther && dispose?.move) return dispose.move();
+  if (!isOther && dispose?.move) {
+    onShown(found);
+    return dispose.move();
+  }
   await end();
   if (mine !== turn) return;
   root.setAttribute("aria-busy", "true");

@@ -2,7 +2,7 @@
 import * as api from "./api.js";
 import { button, doing, fill, h, say } from "./dom.js";
 import { current, languages, own, t } from "./i18n.js";
-import { href, match } from "./router.js";
+import { href } from "./router.js";
 import { theme, themes, wear } from "./theme.js";
 import { attempt } from "./components/parts.js";
 import "./components/toasts.js";
@@ -66,10 +66,9 @@ export function draw(body, session, { can, language, out }) {
     // Marks the current page.
     mark({ page }) {
       open(false);
-      const mine = links.get(page === "app" ? "apps" : page);
+      const mine = links.get(page === "app" ? "apps" : page) ?? nearest([...others.querySelectorAll("a")]);
       for (const link of nav.querySelectorAll("a")) {
-        const isHere = link === mine || (!match(location.pathname) && location.pathname.startsWith(new URL(link.href).pathname));
-        if (isHere) link.setAttribute("aria-current", "page");
+        if (link === mine) link.setAttribute("aria-current", "page");
         else link.removeAttribute("aria-current");
       }
     },
@@ -84,6 +83,16 @@ export function draw(body, session, { can, language, out }) {
     },
     say: (text) => say(document.getElementById("said"), text),
   };
+}
+
+// Of links to pages in frames, the one that leads nearest to what is shown.
+function nearest(links) {
+  const { pathname, search } = location;
+  const near = ({ pathname: to, search: query }) => {
+    const isAt = pathname === to || pathname.startsWith(to.endsWith("/") ? to : `${to}/`);
+    return isAt && (!query || query === search) ? to.length + query.length : 0;
+  };
+  return links.reduce((best, link) => (near(link) > (best ? near(best) : 0) ? link : best), null);
 }
 
 function select(label, options, chosen, work) {

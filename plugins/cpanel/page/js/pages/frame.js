@@ -12,7 +12,7 @@ const COLOURS = "back face sunk line edge ink soft accent tint on good warn bad"
 const look = document.documentElement;
 const KINDS = { success: "good", warning: "warn", error: "bad" };
 
-export async function render(root, { base }, { session, title: name, pluginAt }) {
+export async function render(root, { base }, { session, title: name, moved, pluginAt }) {
   if (!base) return void root.append(nothing(t("frame.none")));
   const { BtFrame } = await import("/.well-known/buntime/bt-frame.js");
   const view = new BtFrame();
@@ -42,7 +42,10 @@ export async function render(root, { base }, { session, title: name, pluginAt })
   on("ready", (told) => told.title && name(told.title));
   on("title", (told) => name(told.title));
   on("toast", ({ text, kind }) => toast(text, { kind: KINDS[kind] }));
-  on("navigate", (told) => history[told.replace ? "replaceState" : "pushState"](null, "", base + told.path));
+  on("navigate", (told) => {
+    history[told.replace ? "replaceState" : "pushState"](null, "", base + told.path);
+    moved();
+  });
   on("error", ({ text, isFatal }) => {
     if (isFatal) fill(root, nothing(t("frame.ended", { why: text })));
     else toast(text, { kind: "bad" });
