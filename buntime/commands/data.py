@@ -6,6 +6,7 @@ what it has read there in memory.
 """
 
 import os
+import stat
 from typing import BinaryIO
 
 from buntime.commands.arguments import Command, Parser, check_action
@@ -116,7 +117,8 @@ def _list(command: Command, mode: Mode) -> int:
 def _backup(command: Command, mode: Mode, path: str) -> int:
     """Write to a temporary file beside it, which is renamed once it is complete and was read
     back."""
-    part = f"{path}.part"
+    _refuse_other_than_a_file(path)
+    part = f"{path}.{os.getpid()}.part"  # not that of a second backup to the same name
     flags = os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
     try:
         with open(os.open(part, flags, 0o600), "w+b") as file:
@@ -135,6 +137,12 @@ def _backup(command: Command, mode: Mode, path: str) -> int:
         raise
     _print_summary(command, checked, path)
     return 0
+
+
+def _refuse_other_than_a_file(path: str) -> None:
+    """The rename would remove a device, a pipe or a link: /dev/null, /dev/stdout."""
+    if os.path.lexists(path) and not stat.S_ISREG(os.lstat(path).st_mode):
+        raise Failed(f"{path} is there, and is not a file; name a new file or one to replace")
 
 
 def _print_summary(command: Command, checked: Checked, path: str) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import stat
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -93,3 +95,36 @@ def test_a_backup_is_restored(tmp_path: Path) -> None:
     again = tmp_path / "again.tar.gz"
     assert two.json("backup", again, "--secrets")["files"] == told["files"]
     assert two.command("restore", again).returncode == 1  # the host is not empty
+
+
+def test_a_backup_replaces_files_only(tmp_path: Path) -> None:
+    """A pipe, which stands for devices such as /dev/null, a link and a folder are left alone; so
+    is what another backup writes to the same name."""
+    host = Host(tmp_path / "one")
+    write_app(host.apps / "shop", {"app.py": APP})
+    other = tmp_path / "other"
+    other.write_bytes(b"as it was")
+    paths = {kind: tmp_path / kind for kind in ("pipe", "link", "folder", "file")}
+    os.mkfifo(paths["pipe"])
+    paths["link"].symlink_to(other)
+    paths["folder"].mkdir()
+    for kind in ("pipe", "link", "folder"):
+        before = paths[kind].lstat()
+        done = host.command("backup", paths[kind])
+        assert done.returncode == 1, kind
+        assert f"{paths[kind]} is there, and is not a file" in done.stderr
+        after = paths[kind].lstat()
+        assert (after.st_ino, stat.S_IFMT(after.st_mode)) == (
+            before.st_ino,
+            stat.S_IFMT(before.st_mode),
+        )
+    assert other.read_bytes() == b"as it was"
+    paths["file"].write_bytes(b"last week's")
+    half = tmp_path / "file.part"
+    half.write_bytes(b"half")
+    assert host.json("backup", paths["file"])["files"] >= 1
+    assert paths["file"].read_bytes()[:2] == b"\x1f\x8b"
+    assert half.read_bytes() == b"half"
+    assert sorted(each.name for each in tmp_path.iterdir()) == sorted(
+        ["one", "other", *paths, half.name]
+    )
