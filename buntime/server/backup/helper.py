@@ -37,7 +37,7 @@ SCRATCH = ".buntime-backup-"  # folder for copies of databases, in the packed fo
 _SQLITE = b"SQLite format 3\0"
 _BESIDE_SQLITE = ("-wal", "-shm", "-journal")
 _COPY = "copy"
-_MADE = "__pycache__"  # left out of folders of apps; Python makes it again
+_HEX = frozenset("0123456789abcdef")
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -84,7 +84,7 @@ class Packer:
             names = sorted(entry.name for entry in entries)
         copied: set[str] = set()
         for name in names:
-            if name.startswith(SCRATCH) or name in copied or (name == _MADE and self._has_links):
+            if name.startswith(SCRATCH) or name in copied or (self._has_links and is_made(name)):
                 continue
             try:
                 self._entry(folder, name, [*path, name], copied)
@@ -108,6 +108,8 @@ class Packer:
             self._file(folder, name, path, copied)
         elif stat.S_ISLNK(kind) and self._has_links:
             to = os.readlink(name, dir_fd=folder)
+            if is_made(to):
+                return
             if stays_inside(path, to):
                 self._line({"path": path, "kind": "link", "to": to})
             else:
@@ -294,6 +296,15 @@ def read_entry(stream: BinaryIO) -> dict[str, Any]:
     except (ValueError, KeyError, TypeError, RecursionError, OverflowError):
         pass
     raise Refused("this is not an entry of a backup")
+
+
+def is_made(name: str) -> bool:
+    """Whether a folder of this name, in an app's folder, is made again by itself: by Python, or by
+    `autoInstall`: `.venv-3f2a81c09d4e`. Without its Python, which is elsewhere, such an environment
+    would seem complete and be useless.
+    """
+    start, _, digest = name.partition("-")
+    return name == "__pycache__" or (start == ".venv" and len(digest) == 12 and {*digest} <= _HEX)
 
 
 def is_name(name: object) -> bool:
