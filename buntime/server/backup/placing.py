@@ -1,6 +1,8 @@
 """Puts what a backup holds in its place: staged beside it, then renamed.
 
 Nothing that exists is replaced, except the state when it is restored: the old one is moved aside.
+Each folder that gets an entry is synced. So after a loss of power state.db, which comes last, is
+there only with all that comes before it.
 """
 
 import os
@@ -100,11 +102,9 @@ def refuse_what_is_there(plan: Mapping[Section, Planned], target: Target) -> Non
 def make_stage(folder: Planned) -> None:
     """Make the folder that a section is unpacked into before it is moved to its place."""
     parent = os.path.dirname(folder.stage)
+    _make(parent)
     if folder.is_whole:
-        os.makedirs(parent, 0o711, exist_ok=True)
         os.chmod(parent, 0o711)  # whatever the umask: the users of apps pass through it
-    else:
-        os.makedirs(parent, 0o755, exist_ok=True)
     os.mkdir(folder.stage, 0o700)
     if folder.folder.user is not None:
         user = folder.folder.user
@@ -115,17 +115,21 @@ def place(folder: Planned) -> list[str]:
     """Move what was unpacked to its place; returns the paths that are there now."""
     if folder.is_whole:
         os.rename(folder.stage, folder.place)
+        _sync(os.path.dirname(folder.place))
         return [folder.place]
     placed = []
     for name in sorted(os.listdir(folder.stage)):
         path = os.path.join(folder.place, name)
         os.rename(os.path.join(folder.stage, name), path)
         placed.append(path)
+    _sync(folder.place)
     return placed
 
 
 def place_state(stage: str, target: Target) -> list[str]:
     """Put the state in its place, the database last; old files are renamed, with the time."""
+    for inner, _, _ in os.walk(stage):
+        _sync(inner)
     now = time.strftime("%Y%m%dT%H%M%S", time.gmtime())
     names = sorted(os.listdir(stage), key=lambda name: name == STATE_DB)
     placed = []
@@ -139,6 +143,16 @@ def place_state(stage: str, target: Target) -> list[str]:
         placed.append(path)
     _sync(target.state_dir)
     return placed
+
+
+def _make(folder: str) -> None:
+    """Make a folder and what is missing above it; all are synced."""
+    if os.path.isdir(folder):
+        return
+    parent = os.path.dirname(folder)
+    _make(parent)
+    os.mkdir(folder)
+    _sync(parent)
 
 
 def _sync(folder: str) -> None:

@@ -211,6 +211,40 @@ def test_what_is_restored_is_the_same(host: Host, empty: Host) -> None:
     assert not [*host.root.rglob("*backup*")]
 
 
+def test_what_is_restored_outlasts_a_loss_of_power(
+    host: Host, empty: Host, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each folder is synced after it got an entry; those of all others, and the state's own, before
+    state.db gets its name."""
+    unsynced: set[str] = set()
+    at_last: list[set[str]] = []
+    rename, mkdir, fsync = os.rename, os.mkdir, os.fsync
+
+    def note_rename(old: str, new: str) -> None:
+        rename(old, new)
+        if new == str(empty.state / "state.db"):
+            at_last.append({*unsynced})
+        unsynced.update((os.path.dirname(old), os.path.dirname(new)))
+
+    def note_mkdir(path: str, *more: Any, **named: Any) -> None:
+        mkdir(path, *more, **named)
+        unsynced.add(os.path.dirname(path))
+
+    def note_fsync(fd: int) -> None:
+        fsync(fd)
+        unsynced.discard(os.readlink(f"/proc/self/fd/{fd}"))
+
+    archive, _ = host.backup(has_secrets=True)
+    empty.state.mkdir(parents=True)
+    for name, noted in (("rename", note_rename), ("mkdir", note_mkdir), ("fsync", note_fsync)):
+        monkeypatch.setattr(os, name, noted)
+    assert str(empty.state / "secrets") in empty.restore(archive)
+    [late] = at_last
+    stages = {path for path in late | unsynced if ".restore-" in path}  # removed at the end
+    assert late - stages == {str(empty.state)}
+    assert unsynced - stages == set()
+
+
 def test_secrets_are_left_out(host: Host) -> None:
     """Secrets' values are in an archive only if asked for."""
     archive, _ = host.backup()
