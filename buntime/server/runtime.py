@@ -48,7 +48,7 @@ from buntime.server.lifetime.operating import Operating, Premises
 from buntime.server.lifetime.rereading import Rereading
 from buntime.server.lifetime.shortages import shortage_of
 from buntime.server.lifetime.shutdown import Shutdown
-from buntime.server.lifetime.signals import signals_on
+from buntime.server.lifetime.signals import passed_over, signals_on
 from buntime.server.lifetime.staffing import make_staff
 from buntime.server.lifetime.stalls import StallWatch
 from buntime.server.loop import Loop
@@ -309,6 +309,7 @@ class Runtime:
             signal.SIGHUP: self._reload,
             signal.SIGINT: lambda: self._shutdown.begin("SIGINT"),
             signal.SIGTERM: lambda: self._shutdown.begin("SIGTERM"),
+            **passed_over(self._log),
         }
 
     # Start

@@ -5,6 +5,7 @@ import signal
 from collections.abc import Callable, Iterator, Mapping
 
 from buntime.server.loop import Loop
+from buntime.server.telemetry.logs import Log
 
 
 @contextlib.contextmanager
@@ -27,3 +28,13 @@ def signals_on(loop: Loop, calls: Mapping[signal.Signals, Callable[[], None]]) -
         signal.set_wakeup_fd(old_fd)
         for number in calls:
             signal.signal(number, signal.SIG_IGN)
+
+
+def passed_over(log: Log) -> dict[signal.Signals, Callable[[], None]]:
+    """Calls for signals that tools for other servers send: without one they end the process."""
+
+    def tell(number: signal.Signals) -> Callable[[], None]:
+        words = "a signal means nothing to the runtime; SIGHUP reloads, SIGTERM ends it"
+        return lambda: log.warn("runtime.signal_ignored", words, signal=number.name)
+
+    return {number: tell(number) for number in (signal.SIGUSR1, signal.SIGUSR2)}

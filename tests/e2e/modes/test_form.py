@@ -245,6 +245,15 @@ def test_no_process_is_left(apps: Path, number: int) -> None:
         wait_until(lambda: not any(map(is_alive, processes)), what="the end of all")
 
 
+@pytest.mark.parametrize("number", [signal.SIGUSR1, signal.SIGUSR2])
+def test_signals_for_other_servers(apps: Path, number: signal.Signals) -> None:
+    """They do not end the runtime, which says so and goes on serving."""
+    with running(apps) as runtime:
+        runtime.process.send_signal(number)
+        assert runtime.wait_for_record("runtime.signal_ignored")["signal"] == number.name
+        assert serves(runtime)
+
+
 def test_hup_reopens_the_log(apps: Path, tmp_path: Path) -> None:
     """SIGHUP is passed on: the log file is reopened."""
     log = tmp_path / "log.json"
