@@ -46,7 +46,10 @@ def _list(command: Command, mode: Mode) -> int:
         answer["jobs"] += page["jobs"]
     answer["next"] = None
     if command.words[1:]:
-        answer["jobs"] = [job for job in answer["jobs"] if job["app"] == command.words[1]]
+        app = command.words[1]
+        answer["jobs"] = [job for job in answer["jobs"] if job["app"] == app]
+        if not answer["jobs"]:
+            api.get(f"/api/apps/{name_in_path(app)}")  # 404 if it is misspelt
     if command.args["json"]:
         print_json(answer)
         return 0

@@ -145,7 +145,7 @@ APPS = (
         name="apps.open",
         summary="Let an app's visitors in again.",
         answers=(Answer(200, "It is open.", _MAINTENANCE),),
-        faults=(503,),
+        faults=(404, 503),
         has_tag=True,
     ),
 )

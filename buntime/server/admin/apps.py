@@ -8,7 +8,7 @@ from buntime.core.apps.manifest import to_config
 from buntime.core.apps.router import split_target
 from buntime.core.errors import ClientFault, ManifestError
 from buntime.server.admin.api import Handler
-from buntime.server.admin.appstate import app_state
+from buntime.server.admin.appstate import app_state, check_exists
 from buntime.server.admin.appurls import AppUrls
 from buntime.server.admin.audit import Audit, Begun, Note
 from buntime.server.admin.call import Call
@@ -87,10 +87,9 @@ class AppPages:
         }
 
     def _show(self, call: Call) -> None:
+        check_exists(call, self._catalog)
         name = call.values["app"]
         found = self._catalog.all_of(name, call.now)
-        if not found:
-            raise _no_app(name)
         running = {each["version"]: each for each in self._pool.report.apps(call.now)
                    if each["app"] == name}  # fmt: skip
         active = self._active(name, call.now)
@@ -155,8 +154,7 @@ class AppPages:
         self._audit.begin(call, key or app.name, {"workers": idle}, then=act)
 
     def _close(self, call: Call) -> None:
-        if not self._catalog.versions_of(call.values["app"], call.now):
-            raise _no_app(call.values["app"])
+        check_exists(call, self._catalog)
         call.json(lambda value: self._close_as(call, value or {}))
 
     def _close_as(self, call: Call, value: Mapping[str, Any]) -> None:
@@ -183,12 +181,14 @@ class AppPages:
     def _show_closed(self, call: Call) -> None:
         name = call.values["app"]
         closed = self._maintenance.of(name)
-        if closed is None and not self._catalog.versions_of(name, call.now):
-            raise _no_app(name)
+        if closed is None:
+            check_exists(call, self._catalog)
         self._answer_of(call, closed)
 
     def _open(self, call: Call) -> None:
         app = call.values["app"]
+        if self._maintenance.of(app) is None:
+            check_exists(call, self._catalog)
         call.check_match(_closed_json(app, self._maintenance.of(app)))
         if call.is_dry_run:
             self._answer_of(call, None)
@@ -253,7 +253,3 @@ def _json_of(closed: Closed | None) -> dict[str, object] | None:
 
 def _closed_json(app: str, closed: Closed | None) -> dict[str, object]:
     return {"app": app, "maintenance": _json_of(closed)}
-
-
-def _no_app(name: str) -> ClientFault:
-    return ClientFault(404, "app_not_found", f"there is no app {name[:200]}; see buntime list")

@@ -21,7 +21,7 @@ from buntime.core.settings.live import LiveSettings
 from buntime.core.values.kinds import duration
 from buntime.core.values.units import BadValue
 from buntime.server.admin.api import Handler
-from buntime.server.admin.appstate import check_app
+from buntime.server.admin.appstate import check_app, check_exists
 from buntime.server.admin.appurls import AppUrls
 from buntime.server.admin.archives import Archives
 from buntime.server.admin.audit import Audit, Begun
@@ -161,6 +161,7 @@ class DeployPages:
 
     def _rollback(self, call: Call) -> None:
         app = call.values["app"]
+        check_exists(call, self._catalog)
         check_app(call, self._catalog)
         self._carrier.housekeeping.find_before(
             app, lambda result: call.guard(lambda: self._go_to(call, "rollback", result))

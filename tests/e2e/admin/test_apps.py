@@ -148,7 +148,8 @@ def test_maintenance(runtime: Runtime, apps: Path, state: Path) -> None:
     assert ask(runtime, "/api/apps/shop").json()["maintenance"]["since"] == since
     assert [each["maintenance"] for each in ask(runtime, "/api/apps").json()["apps"]].count(True)
     assert ask(runtime, path, "PUT").json()["maintenance"]["since"] == since
-    assert ask(runtime, "/api/apps/nobody/maintenance", "PUT").status == 404
+    for method in ("PUT", "GET", "DELETE"):
+        assert ask(runtime, "/api/apps/nobody/maintenance", method).status == 404
     assert ask(runtime, path, "PUT", {"retryAfterSeconds": 0}).status == 400
     assert runtime.stop() == 0
     env = {"RUNTIME_ENV": "production", "RUNTIME_STATE_DIR": str(state)}

@@ -72,6 +72,7 @@ def test_jobs(tmp_path: Path) -> None:
         assert "failed (500)" in out
         runs = json.loads(cron(runtime, "list", "shop", "--json")[1])["jobs"][1]["runs"]
         assert [(each["result"], each["detail"]) for each in runs] == [("failed", "500")]
+        assert cron(runtime, "list", "shpo")[0] == 1  # a misspelt app has not "no jobs"
         text = fetch(runtime, "/metrics").body.decode()
         assert 'buntime_cron_runs_total{app="shop",job="fails",result="failed"} 1.0' in text
         assert fetch(runtime, "/api/workers/metrics").json()["jobs"]["shop:clean"]["cronRuns"]

@@ -185,7 +185,7 @@ def test_refused_by_the_head(operator: Operator, apps: Path) -> None:
     assert fault(operator.put("shop", "9.0.0", b"x", headers=digest)) == (400, "digest_mismatch")
     write_app(apps / "real" / "latest", {"app.py": APP})
     assert fault(operator.put("real", "9.0.0", b"x")) == (409, "latest_is_folder")
-    assert fault(operator.rollback("nowhere")) == (409, "nothing_before")
+    assert fault(operator.rollback("nowhere")) == (404, "app_not_found")
     path = "/api/apps/shop/versions/9.0.0"
     without = operator.http.put(path, content=b"x", headers={"X-API-Key": ""})
     assert without.status_code == 401
