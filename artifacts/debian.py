@@ -19,6 +19,8 @@ from artifacts.image import Skipped, pip_settings
 RELEASE = "bookworm"
 # What readers of the pages have, see newcomer.py and tutorial.py.
 READER = "git,python3,python3-venv,ca-certificates,curl"
+# Variables that name a folder for temporary files.
+_FOLDERS = ("TMPDIR", "TEMP", "TMP")
 
 
 def lacking() -> None:
@@ -90,7 +92,9 @@ def _extend(bare: Path, made: Path, packages: str) -> None:
     shutil.copy("/etc/resolv.conf", root / "etc/resolv.conf")
     mounts = 'mount -t proc proc "$0/proc" && mount --rbind /dev "$0/dev" && exec chroot "$0" "$@"'
     within = ["unshare", "--mount", "sh", "-c", mounts, str(root)]
-    env = {**os.environ, "DEBIAN_FRONTEND": "noninteractive", "LANG": "C.UTF-8"}
+    # Programs there would look for a folder that only this machine has.
+    here = {name: value for name, value in os.environ.items() if name not in _FOLDERS}
+    env = {**here, "DEBIAN_FRONTEND": "noninteractive", "LANG": "C.UTF-8"}
     options = ["-o", "Dpkg::Options::=--force-unsafe-io", "--yes", "--no-install-recommends"]
     _must([*within, "apt-get", "-qq", "update"], env)
     _must([*within, "apt-get", "-qq", *options, "install", *packages.split(",")], env)

@@ -64,6 +64,20 @@ def test_packages_are_added_to_a_bare_one(log: Path) -> None:
     assert line.endswith("install curl git")
 
 
+def test_its_programs_use_its_own_folders(
+    log: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The programs that install packages are not told where this machine's temporary files are."""
+    for name in ("TMPDIR", "TEMP", "TMP"):
+        monkeypatch.setenv(name, str(tmp_path))
+    program = tmp_path / "bin/unshare"
+    program.write_text(f"#!/bin/sh\nenv >> '{log}'\n", "utf-8")
+    debian.kept_debian("git")
+    told = log.read_text("utf-8").splitlines()
+    assert "DEBIAN_FRONTEND=noninteractive" in told
+    assert not [line for line in told if line.startswith(("TMPDIR=", "TEMP=", "TMP="))]
+
+
 def test_another_release_is_bootstrapped(log: Path) -> None:
     """The packages of another release are included when it is made."""
     debian.kept_debian("python3.14", release="forky")
