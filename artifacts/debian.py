@@ -3,6 +3,8 @@
 It is kept as an archive where build.py keeps its environments; making one takes half a minute to
 two minutes, unpacking it two seconds. The container image is built on a bare one, see image.py;
 those with more packages are made from that one, because a bootstrap costs more than the packages.
+Readers of the pages and the units share a Debian, because making each costs sixteen seconds of a
+processor.
 """
 
 import os
@@ -17,8 +19,9 @@ from artifacts.environments import ENVIRONMENTS, locked
 from artifacts.image import Skipped, pip_settings
 
 RELEASE = "bookworm"
-# What readers of the pages have, see newcomer.py and tutorial.py.
-READER = "git,python3,python3-venv,ca-certificates,curl"
+# What readers of the pages need, see newcomer.py and tutorial.py; and what a machine needs to boot,
+# see nspawn.py. Hosts of readers have both.
+HOST = "git,python3,python3-venv,ca-certificates,curl,systemd,systemd-sysv,dbus,procps"
 # Variables that name a folder for temporary files.
 _FOLDERS = ("TMPDIR", "TEMP", "TMP")
 

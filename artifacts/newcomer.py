@@ -1,7 +1,7 @@
 """Does the first half hour of docs/operating.md, word by word, in a bare Debian.
 
     page      blocks of the section in their order: files below a bold name, and console sessions
-    chroot    a Debian by mmdebstrap with python3-venv and curl; and the binary
+    chroot    a Debian by mmdebstrap with what a host has, see debian.py; and the binary
     systemctl a stand-in, since nothing of systemd runs in a chroot: it starts what the units say,
               as their user, with their environment, folders and sockets
 
@@ -21,7 +21,7 @@ from pathlib import Path
 from threading import Timer
 from typing import NamedTuple
 
-from artifacts.debian import READER, RELEASE, lacking, make_debian
+from artifacts.debian import HOST, RELEASE, lacking, make_debian
 from artifacts.image import Faulty
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -98,7 +98,7 @@ def walk(binary: Path) -> Iterator[str]:
     lacking()
     with tempfile.TemporaryDirectory(prefix="buntime-newcomer-") as work:
         root = Path(work, "debian")
-        make_debian(root, READER)
+        make_debian(root, HOST)
         yield f"a bare Debian {RELEASE}"
         home = root / "root"
         shutil.copy(binary, home / "buntime")

@@ -15,13 +15,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from artifacts.debian import lacking, make_debian
+from artifacts.debian import HOST, lacking, make_debian
 from artifacts.environments import BuildError, say
 from artifacts.image import Skipped
 
 ROOT = Path(__file__).resolve().parents[1]
 FILES = ("buntime", "buntime.pyz")
-_PACKAGES = "systemd,systemd-sysv,dbus,procps,python3,ca-certificates"
 # What apps' sandboxes need; older versions of systemd-nspawn refuse it.
 _LANDLOCK = "landlock_create_ruleset landlock_add_rule landlock_restrict_self"
 _BOOT_S = 60.0
@@ -36,7 +35,7 @@ def machine() -> Iterator[tuple[int, Path]]:
         raise Skipped("there is no systemd-nspawn")
     with tempfile.TemporaryDirectory(prefix="buntime-systemd-") as work:
         root = Path(work, "debian")
-        make_debian(root, _PACKAGES)
+        make_debian(root, HOST)
         for name in FILES:
             shutil.copy(ROOT / "dist" / name, root / "root" / name)
         options = ["--quiet", f"--directory={root}", "--boot", "--private-network"]

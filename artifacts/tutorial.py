@@ -5,7 +5,8 @@
     tutorial  all of the page, as `build.py newcomer` reads docs/operating.md
     the end   the link of `buntime open` is followed, and the API behind the panel has the app
 
-The reader is an ordinary user, in a Debian that has git, Python and curl and nothing of ours.
+The reader is an ordinary user, in a Debian that has git, Python, curl and systemd, and nothing of
+ours.
 """
 
 import json
@@ -18,7 +19,7 @@ from http.cookiejar import CookieJar
 from pathlib import Path
 from urllib.request import HTTPCookieProcessor, ProxyHandler, Request, build_opener
 
-from artifacts.debian import READER, lacking, make_debian
+from artifacts.debian import HOST, lacking, make_debian
 from artifacts.image import Faulty
 from artifacts.newcomer import (
     ROOT,
@@ -72,7 +73,7 @@ def walk() -> Iterator[str]:
     lacking()
     with tempfile.TemporaryDirectory(prefix="buntime-tutorial-") as work:
         root = Path(work, "debian")
-        make_debian(root, READER)
+        make_debian(root, HOST)
         home = root / _HOME
         subprocess.run(["chroot", str(root), "useradd", "-m", "-u", str(_USER), "ada"], check=True)
         origin = root / "srv/buntime.git"
