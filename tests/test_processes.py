@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 import textwrap
 from pathlib import Path
 
 import pytest
 
-from tests.support.harness import ROOT
+from tests.support.pytestruns import complete
 
 NOTING = """
     import os, pathlib
@@ -68,14 +65,7 @@ def run(folder: Path, *args: str, processes: int = 2) -> tuple[int, str]:
     (folder / "noting.py").write_text(textwrap.dedent(NOTING))
     (folder / "conftest.py").write_text(textwrap.dedent(CONFTEST))
     options = ["-p", "tests.processes", f"--processes={processes}", "-p", "no:cacheprovider", "-rs"]
-    done = subprocess.run(
-        [sys.executable, "-m", "pytest", *options, *args],
-        cwd=folder,
-        env={**os.environ, "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1", "PYTHONPATH": str(ROOT)},
-        text=True,
-        capture_output=True,
-        check=False,
-    )
+    done = complete("pytest", [*options, *args], folder)
     assert done.stderr == ""
     return done.returncode, done.stdout
 

@@ -6,13 +6,13 @@ import os
 import subprocess
 import sys
 import textwrap
-from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
 
 from tests.suite import FEW, Outcomes
 from tests.support.harness import ROOT
+from tests.support.pytestruns import complete
 
 # Each of these tests notes in a file that it ran, and fails the first time.
 TESTS = """
@@ -59,25 +59,29 @@ TOGETHER = """
 """
 
 
-# Only these plugins: importing the others takes longer than running these tests.
-PLUGINS = {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
 FILES = {"test_it.py": TESTS, "test_broken.py": BROKEN, "test_together.py": TOGETHER}
 
 
-def run(folder: Path, *args: str, plugins: Mapping[str, str] = PLUGINS) -> tuple[int, list[str]]:
-    """Run these tests; returns the exit code, and the lines printed."""
+def run(folder: Path, *args: str, has_plugins: bool = False) -> tuple[int, list[str]]:
+    """Run these tests; returns the exit code, and the lines printed. Importing the plugins of the
+    packages takes longer than running these tests."""
     for name, source in FILES.items():
         (folder / name).write_text(textwrap.dedent(source))
     (folder / "pytest.ini").write_text("[pytest]\nfilterwarnings = error\n")
-    done = subprocess.run(
-        [sys.executable, "-m", "tests.suite", "-q", "-p", "no:cacheprovider", *args],
-        cwd=folder,
-        env={**os.environ, **plugins, "PYTHONPATH": str(ROOT)},
+    line = ["-q", "-p", "no:cacheprovider", *args]
+    done = (_afresh if has_plugins else complete)("tests.suite", line, folder)
+    return done.returncode, done.stdout.splitlines()
+
+
+def _afresh(module: str, args: list[str], cwd: Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", module, *args],
+        cwd=cwd,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
         text=True,
         capture_output=True,
         check=False,
     )
-    return done.returncode, done.stdout.splitlines()
 
 
 def told(said: list[str], word: str) -> set[str]:
@@ -122,7 +126,7 @@ def test_what_a_failed_assert_shows(tmp_path: Path) -> None:
 
 def test_plugins_that_were_imported_before(tmp_path: Path) -> None:
     """Pytest warns that it cannot rewrite their modules for the second run, which is no fault."""
-    code, said = run(tmp_path, "test_it.py", "--processes", "2", plugins={})
+    code, said = run(tmp_path, "test_it.py", "--processes", "2", has_plugins=True)
     assert (code, said[-1]) == (0, "== 5 passed, 4 of them alone (flaky), 0 failed")
 
 
