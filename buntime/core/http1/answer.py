@@ -210,7 +210,12 @@ def write_fields(
     try:
         if len(fields) > FIELDS_MAX:
             raise AnswerError(f"{len(fields)} headers are too many; {FIELDS_MAX} may be sent")
-        for name, value in fields:
+        for pair in fields:
+            # A mapping with two keys can be unpacked too. It would be a field here, and none to
+            # what asks for its first part, such as what keeps cookies to the app's path.
+            if type(pair) is not list and type(pair) is not tuple:
+                raise TypeError("a header that is not a pair")
+            name, value = pair
             lower, line = _known_lines.get((name, value)) or _make_line(name, value)
             if line:
                 lines.append(line)

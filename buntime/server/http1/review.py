@@ -49,6 +49,8 @@ class Review:
         """Keep the answer that `begin` begins, and have its head looked at."""
         self.has_begun = True
         self._begin = begin
+        if any(type(pair) is not list and type(pair) is not tuple for pair in fields):
+            raise ValueError("a header that is not a pair")  # see `answer.write_fields`
         pairs = [(name, value) for name, value in without_nominated(fields)]
         self.reviewer.on_answer(status, pairs)
 

@@ -199,6 +199,13 @@ def test_fields_named_in_connection_are_dropped() -> None:
     assert field(made, "set-cookie") == ["a=b"]
 
 
+@pytest.mark.parametrize("odd", ["ab", {"x": 0, "y": 0}, {"a", "b"}, iter("ab"), None, 7])
+def test_a_field_is_a_list_or_tuple(odd: Any) -> None:
+    """Whatever else can be unpacked into two is no field: others would see something else in it."""
+    with pytest.raises(AnswerError, match="must be pairs"):
+        answer(fields=[("a", "b"), odd], size=0)
+
+
 @pytest.mark.parametrize(
     ("fields", "left"),
     [

@@ -6,6 +6,7 @@ import contextlib
 import socket
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -163,6 +164,25 @@ def test_what_no_worker_says(shared: Runtime, said: bytes) -> None:
     assert broken["level"] == "error"
     assert fetch(shared, "/calm/").body == b"fine"
     assert "runtime.internal_error" not in {each["event"] for each in shared.records}
+
+
+ODD_HEADERS: tuple[Any, ...] = (
+    [{"Set-Cookie": 0, "bt=x; Path=/": 0}],
+    [{"x": 0, "y": 0}, ["Set-Cookie", "sid=x; Path=/"]],
+    ["ab", ["Set-Cookie", "sid=x; Path=/"]],
+    ["ab", {"Connection": 0, "ab": 0}],
+)
+
+
+def test_headers_in_another_form(runtime: Runtime) -> None:
+    """Headers are lists of two texts. In another form they would escape what reads them as such:
+    what keeps cookies to the app's path, and the runtime's own from being set."""
+    for number, headers in enumerate(ODD_HEADERS, 1):
+        said = wire.encode(
+            {"type": "RESPONSE", "id": number, "status": 200, "headers": headers, "end": True}
+        )
+        answer = fetch(runtime, f"/hostile/say-{said.hex()}", method="POST")
+        assert (answer.status, answer.headers.get_all("set-cookie")) == (502, None)
 
 
 def worker_of(runtime: Runtime) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from buntime.core.errors import ServerFault
@@ -83,6 +85,15 @@ def test_connection_takes_nothing_from_the_reviewer(client: FakeClient, reviewer
     exchange.reviewed(200, [*reviewer.asked[0][1], ("x-guard", "on")])
     assert b"\r\nx-guard: on\r\n" in client.written
     assert b"\r\nconnection: close\r\n" in client.written
+
+
+def test_a_reviewer_sees_pairs(client: FakeClient, reviewer: Reviewer) -> None:
+    """What is no pair is not made one for a review."""
+    exchange = reviewed(client, reviewer)
+    odd: Any = [{"Set-Cookie": 0, "bt=x": 0}]
+    with pytest.raises(ValueError, match="not a pair"):
+        exchange.respond(200, odd)
+    assert reviewer.asked == []
 
 
 def test_a_streamed_answer_leaves_in_its_order(client: FakeClient, reviewer: Reviewer) -> None:
