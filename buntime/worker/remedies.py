@@ -7,6 +7,7 @@ Loaded once an import has failed. An exception class of the app may raise on any
 
 from __future__ import annotations
 
+import json
 import os
 import sys
 from errno import EACCES
@@ -78,7 +79,7 @@ def _place(trace: TracebackType | None, init: Message) -> str:
 def _advice(exc: BaseException, init: Message) -> str:
     text = str(exc)
     if isinstance(exc, ModuleNotFoundError):
-        return _of_missing_module(str(exc.name or ""), init["dir"])
+        return _of_missing_module(str(exc.name or ""), init)
     if isinstance(exc, ImportError) and "partially initialized" in text:
         return "two modules import each other; import one of them inside the function that uses it"
     if isinstance(exc, ImportError) and "no known parent package" in text:
@@ -114,7 +115,8 @@ def _advice(exc: BaseException, init: Message) -> str:
     return ""
 
 
-def _of_missing_module(name: str, folder: str) -> str:
+def _of_missing_module(name: str, init: Message) -> str:
+    folder = init["dir"]
     first = name.partition(".")[0][:_NAME_CHARS]
     if first in _OF_PYTHON_2:
         return f"{first} is a module of Python 2, but the app runs on Python {_version()}; port it"
@@ -125,6 +127,13 @@ def _of_missing_module(name: str, folder: str) -> str:
             f"{folder}/{inner}/{first}"
         ):
             return f"it is in {inner}/: write `path: [{inner}]` in buntime.yaml"
+    if _has_auto_install(init):
+        return f"add {_PACKAGES.get(first, 'its package')} to the app's lock file"
+    if "/.releases/" in folder:  # a deploy makes this folder anew
+        return (
+            "have the host install it: `autoInstall: true` in buntime.yaml, and a lock file beside "
+            "it, from `pip freeze > requirements.lock`"
+        )
     given = next((file for file in _FILES if os.path.isfile(f"{folder}/{file}")), None)
     if given is None and first in _SHARED:
         return f"install the package that has {first}.…, with the app's .venv/bin/pip"
@@ -133,6 +142,11 @@ def _of_missing_module(name: str, folder: str) -> str:
     )
     made = "" if os.path.isdir(f"{folder}/.venv") else "python3 -m venv .venv && "
     return f"install it: cd {quote(folder)} && {made}.venv/bin/pip install {wanted}"
+
+
+def _has_auto_install(init: Message) -> bool:
+    config = init.get("env", {}).get("WORKER_CONFIG")
+    return bool(config) and json.loads(config).get("autoInstall") is True
 
 
 def _of_syntax(exc: SyntaxError) -> str:

@@ -64,6 +64,21 @@ def test_files_of_the_folder_count(shop: Workshop) -> None:
     assert message.endswith("; it is in src/: write `path: [src]` in buntime.yaml")
 
 
+def test_packages_that_the_host_installs(tmp_path: Path) -> None:
+    """Nothing is to be installed into a folder that the next deploy replaces, or by hand where a
+    lock file says what is installed."""
+    exc = ModuleNotFoundError("no", name="yaml")
+    init = {"dir": "/srv/apps/.releases/shop/1.0.0", "entrypoint": "app.py", "name": "shop"}
+    assert "`autoInstall: true` in buntime.yaml, and a lock file beside it" in remedy(exc, init)
+    init["env"] = {"WORKER_CONFIG": '{"autoInstall": true}'}
+    assert remedy(exc, init) == "; add pyyaml to the app's lock file"
+    (tmp_path / "requirements.lock").touch()
+    nowhere = ModuleNotFoundError("no", name="nowhere")
+    assert remedy(nowhere, {**init, "dir": str(tmp_path)}) == (
+        "; add its package to the app's lock file"
+    )
+
+
 def test_modules_that_are_in_each_others_way(shop: Workshop) -> None:
     """A circular import is called that, and the innermost file is named."""
     (shop.folder / "b.py").write_text("\nfrom app import fetch\n")

@@ -18,6 +18,7 @@ from buntime.server.state.datafolders import NoData
 from buntime.server.state.secretstore import NoSecrets
 
 _LOOK_S = 0.01
+_MESSAGE_CHARS = 600
 _ENDING_S = 5.0
 _ROOM_S = 60.0  # how long it may wait for room in the pool
 
@@ -80,10 +81,10 @@ def probe(
 
 
 def _fault(error: str) -> BootFault:
-    lines = error.strip().splitlines()
-    return BootFault(
-        500, "app_boot_failed", f"the app could not be loaded: {lines[-1][:300]}", detail=error
-    )
+    """The error begins with what a person needs; its stack and the runtime's notes follow."""
+    first = error.strip().partition("\n")[0]
+    message = f"the app could not be loaded: {first[:_MESSAGE_CHARS]}"
+    return BootFault(500, "app_boot_failed", message, detail=error)
 
 
 def trace_of(exc: BaseException) -> str:

@@ -132,6 +132,23 @@ def test_a_broken_one(
     assert operator.deploys(app="broken")[0]["state"] == "failed"
 
 
+@pytest.mark.parametrize(
+    ("code", "message", "note"),
+    [
+        ("import nothing_like_that", "(line 2); have the host install it: `autoInstall: ", ""),
+        ("raise RuntimeError('no settings')", "RuntimeError: no settings (line 2)", "SOME_TOKEN"),
+    ],
+)
+def test_why_it_did_not_load(operator: Operator, code: str, message: str, note: str) -> None:
+    """The message of the failed deploy has the error, its line and the advice, whatever else the
+    runtime has to say about it."""
+    archive = app("2", code=code, env={"SOME_TOKEN": "x"})
+    error = operator.lines("unloaded", "1.0.0", archive)[-1]
+    assert "the app could not be loaded: app.py: " in error["error"]["message"]
+    assert message in error["error"]["message"]
+    assert note in error["stack"]
+
+
 def of_broken(apps: Path) -> list[Path]:
     """All files of the app, except for bytecode."""
     found = [*apps.glob("broken*"), *(apps / ".releases" / "broken").rglob("*")]
