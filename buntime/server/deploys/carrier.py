@@ -196,6 +196,7 @@ class Carrier:
         warned = {"warnings": [_words_of(left)]} if left and not wish.ttl_s else {}
         deploy.reach(Step.CHECKED, entrypoint=app.entrypoint, **warned)
         if wish.is_dry_run:
+            yield from self._loading.foresee(deploy, app)
             return None
         held = app.manifest.replace == "after" and not app.is_static and not wish.ttl_s
         old: App | None = None

@@ -18,6 +18,7 @@ from buntime.server.pool.deployment import Deployment
 from buntime.server.pool.pool import Pool
 from buntime.server.pythons.interpreter import Interpreters
 from buntime.server.pythons.probe import Interpreter
+from buntime.server.state.secretstore import NoSecrets
 
 _TAIL_S = 0.3  # between looks at what pip prints
 
@@ -42,6 +43,18 @@ class Loading:
 
     def __repr__(self) -> str:
         return f"Loading({self._pool!r})"
+
+    def foresee(self, deploy: Deploy, app: App) -> Steps:
+        """For a dry run: find what would keep a worker from loading it, as far as this needs no
+        code of the app. Raises ManifestError."""
+        deploy.attempt(Step.TRIED)
+        if app.is_static:
+            return
+        yield in_thread(self._loop, lambda: self._interpreters.check(app))
+        try:
+            self._pool.programs.check_secrets(app)
+        except NoSecrets as exc:
+            raise ManifestError(f"{app.source}: secrets: {exc}") from exc
 
     def install(self, deploy: Deploy, app: App) -> Generator[Ask, Any, Interpreter | None]:
         """Find the app's interpreter, and install its packages; None for a static site."""

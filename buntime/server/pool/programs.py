@@ -135,6 +135,10 @@ class Programs:
     def __repr__(self) -> str:
         return f"Programs({list(self.running.values())})"
 
+    def check_secrets(self, app: App) -> None:
+        """Raises NoSecrets if a worker or program of the app would not get all that it asks for."""
+        self._means.secrets(app)
+
     def start(
         self, order: Order, *, on_exit: Callable[[int], None], on_line: Line | None = None
     ) -> Program:

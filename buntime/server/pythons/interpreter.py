@@ -152,6 +152,17 @@ class Interpreters:
         executable = self.default.executable if chosen is None else chosen
         self._get_installer().inspect(app, executable, user)
 
+    def check(self, app: App) -> None:
+        """Raise ManifestError for what can be found wrong with the app's user, Python and packages.
+
+        Runs nothing, and installs nothing.
+        """
+        self._users.identify(app)
+        if why := self.missing(app):
+            raise ManifestError(why)
+        if app.manifest.auto_install:
+            self.inspect(app)
+
     def environments(self, app: App) -> tuple[Path, Identity | None]:
         """The folder that contains the app's environments, and who may read it. Raises
         ManifestError.

@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 
 from tests.support.client import fetch, workers_of
-from tests.support.deploying import AS_ROOT
+from tests.support.deploying import AS_ROOT, Operator, fault
+from tests.support.deploying import app as archive
 from tests.support.fence import needs_sandbox
 from tests.support.harness import running, wait_until, write_app
 from tests.support.runs import run
@@ -98,6 +99,12 @@ def test_what_came_by_the_api_is_not_root_s(tmp_path: Path) -> None:
             assert answer.status == 500
             assert b"deployed by the API does not run as root" in answer.body
         assert fetch(runtime, "/copied/").status == 200
+        operator = Operator(runtime)
+        with operator.http:
+            for dry in (0, 1):  # a dry run says so too
+                answer = operator.put("late", "1.0.0", archive("1"), dryRun=dry)
+                assert fault(answer) == (422, "app_invalid")
+                assert "deployed by the API does not run as root" in answer.text
 
 
 def test_who_tells_of_it(tmp_path: Path) -> None:

@@ -164,6 +164,29 @@ def test_a_dry_run(operator: Operator, apps: Path) -> None:
     assert operator.http.get("/dry/").status_code == 404
 
 
+@pytest.mark.parametrize(
+    ("manifest", "said"),
+    [
+        ({"secrets": ["KEY"]}, "buntime secrets set dry KEY"),
+        ({"python": "/nowhere/python3"}, "/nowhere/python3"),
+        ({"autoInstall": True}, "autoInstall"),
+    ],
+)
+def test_a_dry_run_of_what_cannot_load(
+    operator: Operator, apps: Path, manifest: dict[str, object], said: str
+) -> None:
+    """It fails as the deploy would, if that can be known without running code of the app."""
+    before = names(apps)
+    answer = operator.put("dry", "1.0.0", app("1", **manifest), dryRun=1)
+    told = answer.json()["error"]
+    assert (answer.status_code, told["code"]) == (422, "app_invalid")
+    assert said in told["message"]
+    assert names(apps) == before
+    real = operator.put("dry", "1.0.0", app("1", **manifest))
+    assert real.status_code >= 400
+    assert said in real.json()["error"]["message"]
+
+
 def test_other_archives(operator: Operator) -> None:
     """A zip, an archive with a folder at its top, a static site, and a scope work."""
     site = zipped(("site-1.0/index.html", b"<h1>hello</h1>"), ("site-1.0/a.txt", b"a"))
