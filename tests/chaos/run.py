@@ -21,7 +21,8 @@ from tests.chaos.verdict import CUT, Verdict, judge, what_did_not_happen
 from tests.siege.apps import write_hostile
 from tests.siege.attacker import attacker
 from tests.support.fence import KERNEL
-from tests.support.harness import wait_until
+from tests.support.harness import is_alive, wait_until
+from tests.support.offshoots import Stem
 
 QUIET_S = 30.0  # after the last answer: time for workers that should end
 STOPPED_IN_S = 20.0
@@ -79,9 +80,11 @@ def run(
     env: str,
     attack: str = "",
     extent: Extent = FULL,
+    stem: Stem | None = None,
 ) -> Verdict:
     """Chaos for this many seconds, in `env` (production or development), beside this attack; for up
-    to LONGER_S more if some kind of trouble has not happened yet.
+    to LONGER_S more if some kind of trouble has not happened yet. `stem` is what workers are forked
+    from, if they are.
     """
     raise_descriptor_limit()
     apps = folder / "apps"
@@ -93,7 +96,7 @@ def run(
     plugins = Plugins(folder / "plugins")
     settings = {"RUNTIME_PLUGIN_DIRS": str(plugins.folder), "RUNTIME_ENV": env}
     settings["RUNTIME_STATE_DIR"] = str(folder / "state")
-    with subject(apps, folder / "log", {**POOL, **settings}) as runtime:
+    with subject(apps, folder / "log", {**POOL, **settings}, stem) as runtime:
         journal = Journal()
         traffic = Traffic(runtime.port, journal, seed, tagged=TAGGED)
         wait_until(lambda: _plugins_serve(runtime), 20, "plugins that serve")
@@ -231,7 +234,7 @@ async def _come_to_rest(runtime: Subject, trouble: Trouble) -> dict[str, Any]:
     }
     children = runtime.children()
     code, took_s = runtime.stop()
-    left = [pid for pid in children if Path(f"/proc/{pid}").exists()]
+    left = [pid for pid in children if is_alive(pid)]
     if code or took_s > STOPPED_IN_S or left:
         failures.append(f"stopping gave {code} after {took_s:.1f} s and left {left}")
     return {**end, "stopped in": f"{took_s:.1f} s", "failures": failures}

@@ -24,6 +24,7 @@ from tests.chaos.client import Client
 from tests.chaos.journal import Journal
 from tests.chaos.subject import Subject, subject
 from tests.chaos.traffic import Traffic
+from tests.support.offshoots import Stem
 
 TOLERANCE = 0.05
 MAX_REQUESTS = 500
@@ -90,8 +91,12 @@ def soak(
     seed: int = 1,
     memory_tolerance: float = TOLERANCE,
     worker_requests: int = MAX_REQUESTS,
+    stem: Stem | None = None,
 ) -> Soaked:
-    """Send this many requests, and compare what the runtime held before and after them."""
+    """Send this many requests, and compare what the runtime held before and after them.
+
+    `stem` is what workers are forked from, if they are.
+    """
     apps = folder / "apps"
     apps.mkdir(parents=True)
     deployer = Deployer(apps, folder / "ledger", pause_ms=1)
@@ -100,7 +105,7 @@ def soak(
     deployer.add("once", SYNC)
     deployer.add(SITE, "")
     env = {"RUNTIME_ENV": "production", "RUNTIME_LOG_LEVEL": "info"}
-    with subject(apps, folder / "log", env) as runtime:
+    with subject(apps, folder / "log", env, stem) as runtime:
         soaked = asyncio.run(_soak(runtime, deployer, requests, seed, worker_requests))
     for name, then, now in zip(Holdings._fields, soaked.before, soaked.after, strict=True):
         tolerance = memory_tolerance if name == "memory_bytes" else TOLERANCE

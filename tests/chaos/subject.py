@@ -13,7 +13,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from tests.support.harness import OPERATORS_KEY, children_of, command, wait_until
+from tests.support.harness import OPERATORS_KEY, UNDER_TEST, children_of, command, wait_until
+from tests.support.offshoots import Stem
 
 STOP_S = 45.0
 # Becomes another program, which the kernel kills when its parent ends in any way (Linux).
@@ -29,19 +30,24 @@ _TIED = (
 
 
 class Subject:
-    """A started runtime."""
+    """A started runtime. Its workers are forked from `stem`, if there is one."""
 
-    def __init__(self, apps: Path, log: Path, env: Mapping[str, str]) -> None:
+    def __init__(
+        self, apps: Path, log: Path, env: Mapping[str, str], stem: Stem | None = None
+    ) -> None:
         environ = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
         environ |= {"RUNTIME_LOG_FORMAT": "json", "RUNTIME_LOG_LEVEL": "debug"}
         environ |= {"RUNTIME_MASTER_KEY": OPERATORS_KEY, **env}
         self.log = log
+        line = command()
+        if stem is not None and UNDER_TEST is None:
+            line = [sys.executable, "-m", "tests.support.offshoots", stem.name, line[-1]]
         with log.open("wb") as output:
             self.process = subprocess.Popen(
                 [
                     *_TIED,
                     str(os.getpid()),
-                    *command(),
+                    *line,
                     str(apps),
                     "--port",
                     "0",
@@ -53,6 +59,8 @@ class Subject:
                 stdout=output,
                 stderr=subprocess.STDOUT,
             )
+        # The processes whose children its workers are.
+        self.parents = {self.process.pid} | ({stem.pid} if stem else set())
         self.port = 0
         wait_until(self._is_listening, 20, "a runtime that listens")
 
@@ -72,7 +80,7 @@ class Subject:
                     yield {"event": "not JSON", "level": "error", "message": line}
 
     def children(self) -> list[int]:
-        return children_of(self.pid)
+        return [each for parent in self.parents for each in children_of(parent)]
 
     def descriptors(self) -> int:
         """The number of its open descriptors; 0 if only root can see that."""
@@ -106,9 +114,11 @@ class Subject:
 
 
 @contextlib.contextmanager
-def subject(apps: Path, log: Path, env: Mapping[str, str]) -> Iterator[Subject]:
+def subject(
+    apps: Path, log: Path, env: Mapping[str, str], stem: Stem | None = None
+) -> Iterator[Subject]:
     """A runtime that is gone afterwards, whatever happens."""
-    runtime = Subject(apps, log, env)
+    runtime = Subject(apps, log, env, stem)
     try:
         yield runtime
     finally:

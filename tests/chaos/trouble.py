@@ -158,7 +158,7 @@ class Trouble:
         """Signal a worker of the runtime; returns False if it is gone."""
         try:
             stat = Path(f"/proc/{pid}/stat").read_text("latin-1").rpartition(")")[2].split()
-            if int(stat[1]) != self._subject.pid:
+            if int(stat[1]) not in self._subject.parents:
                 return False
             os.kill(pid, number)
         except OSError:

@@ -150,6 +150,11 @@ def workers_afresh() -> Iterator[None]:
 _are_afresh = not IS_SUPPORTED
 
 
+def stem_of_workers() -> Stem | None:
+    """What the workers of a runtime that is started now may be forked from, if they may."""
+    return None if _are_afresh else _stem()
+
+
 def _asked(
     args: Sequence[str], env: Mapping[str, str], cwd: str, *, first: str = "", leads: bool = False
 ) -> dict[str, Any]:

@@ -5,6 +5,8 @@ of the cost of a start.
 a runtime, has `buntime.server.pool.process` ask it for each worker. Whatever is not a plain start
 happens afresh: another user, Python or sandbox at the start, variables that are read before the
 program begins, and all that the stem refuses. So does a start when there is no Linux.
+`python -m tests.support.offshoots NAME PROGRAM ARGS...` is a runtime that has it installed and
+is itself started afresh.
 
 A forked worker is a child of the stem. So what leaves its process group and outlives it does not
 become the runtime's, and nothing shows that the runtime is above it. /proc shows the command line
@@ -14,6 +16,7 @@ stash.py. Tests of these have their workers started afresh, see `workers_afresh`
 
 from __future__ import annotations
 
+import importlib
 import marshal
 import os
 import secrets
@@ -39,7 +42,8 @@ class Stem:
     """The process that workers are forked from; it ends with this one."""
 
     def __init__(self) -> None:
-        self.address = f"\0buntime-stem-{os.getpid()}-{secrets.token_hex(8)}"
+        self.name = f"buntime-stem-{os.getpid()}-{secrets.token_hex(8)}"
+        self.address = f"\0{self.name}"
         alive, self._alive = os.pipe()
         try:
             with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as listener:
@@ -175,3 +179,14 @@ def _fork(
     if kind == "errno":
         raise OSError(int(number), os.strerror(int(number)))
     return None
+
+
+def main() -> int:
+    """Be the runtime of this command line."""
+    _, name, *sys.argv = sys.argv
+    install(f"\0{name}")
+    return int(importlib.import_module("buntime.__main__").main())
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
