@@ -12,8 +12,9 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 from hypothesis.configuration import storage_directory
-from openapi_spec_validator import OpenAPIV31SpecValidator
 
+from buntime import __version__
+from buntime.core.admin.openapi import document
 from buntime.core.admin.routes import ROUTES
 from tests.support.client import fetch
 from tests.support.forwarding import in_front_of
@@ -79,7 +80,9 @@ def test_schemathesis(runtime: Runtime, state: Path, tmp_path: Path) -> None:
     are streams that need not end, and the upload of an archive, as invented bodies are all refused
     alike."""
     told = fetch(runtime, "/api/openapi.json").json()
-    OpenAPIV31SpecValidator(told).validate()
+    # tests/core/admin/test_openapi.py has this document validated.
+    described = document(ROUTES.routes, version=__version__, prefix="", api_prefix="")
+    assert told == json.loads(json.dumps(described))
     (tmp_path / "schemathesis.toml").write_text(NAMES)
     with in_front_of(state / "control.sock") as control:
         callers = [{"url": runtime.url, "key": key} for key in OTHERS_KEYS]
