@@ -25,6 +25,9 @@ ROOT = Path(__file__).resolve().parents[1]
 REQUIREMENTS = ROOT / "requirements"
 ENVIRONMENTS = Path(os.environ.get("BUILD_ENVIRONMENTS") or ROOT / ".venv").absolute()
 BY_PIP = ("lock", "runtime")
+# Putting pip into an environment takes twice as much processor time as installing uv. The runtime's
+# has it for the environments of apps, which are made with the runtime's Python.
+WITHOUT_PIP = ("lock",)
 # Apps start many times in tests, in sandboxes where they cannot write the bytecode of their
 # packages. Elsewhere the first start writes it, and only of what it imports.
 COMPILED = ("dev", "apps-light", "apps")
@@ -48,7 +51,7 @@ def environment(kind: str) -> Path:
             if not complete.exists():
                 say(f"making {folder}")
                 if kind in BY_PIP or not make_with_uv(folder, requirements, kind in COMPILED):
-                    make_environment(folder, requirements)
+                    make_environment(folder, requirements, has_pip=kind not in WITHOUT_PIP)
                 complete.touch()
     return folder / "bin" / "python"
 
@@ -90,9 +93,12 @@ def make_with_uv(folder: Path, requirements: Path, is_compiled: bool) -> bool:
     return done.returncode == 0
 
 
-def make_environment(folder: Path, requirements: Path) -> None:
-    """Make a virtual environment and install into it what the lock file pins, checked by hash."""
-    pip = make_venv(folder)
+def make_environment(folder: Path, requirements: Path, *, has_pip: bool = True) -> None:
+    """Make a virtual environment and install into it what the lock file pins, checked by hash.
+
+    Without `has_pip` it has no pip itself, if this Python's can install into it.
+    """
+    pip = make_venv(folder, has_pip=has_pip)
     options = ["--quiet", "--no-input", "--disable-pip-version-check", "--require-hashes"]
     options += ["--no-deps"]  # a lock file has all of them, and helm's are not wanted
     command = [*pip, "install", *options, "--requirement", str(requirements)]
@@ -104,11 +110,14 @@ def make_environment(folder: Path, requirements: Path) -> None:
         )
 
 
-def make_venv(folder: Path) -> list[str]:
+def make_venv(folder: Path, *, has_pip: bool = True) -> list[str]:
     """Make an empty environment; returns the pip command for it."""
     found = {name for name in ("venv", "ensurepip", "pip") if importlib.util.find_spec(name)}
     python = str(folder / "bin" / "python")
-    if found >= {"venv", "ensurepip"}:
+    runner = pip_runner()
+    if "venv" in found and runner and not has_pip:
+        options, pip = ["--without-pip"], [python, runner]
+    elif found >= {"venv", "ensurepip"}:
         options, pip = [], [python, "-m", "pip"]
     elif found >= {"venv", "pip"}:  # Debian without python3-venv, but with python3-pip
         options, pip = ["--without-pip"], [sys.executable, "-m", "pip", "--python", python]
@@ -120,6 +129,16 @@ def make_venv(folder: Path) -> list[str]:
         )
     empty_venv(folder, options)
     return pip
+
+
+def pip_runner() -> str:
+    """The script by which another Python runs this one's pip; "" if there is none."""
+    spec = importlib.util.find_spec("pip")
+    for folder in (spec and spec.submodule_search_locations) or ():
+        runner = Path(folder, "__pip-runner__.py")
+        if runner.exists():
+            return str(runner)
+    return ""
 
 
 def empty_venv(folder: Path, options: list[str]) -> None:

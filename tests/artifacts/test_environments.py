@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from artifacts import environments
-from artifacts.environments import BuildError, make_with_uv
+from artifacts.environments import BuildError, make_environment, make_with_uv
 from tests.support.wheels import make_wheel
 
 
@@ -50,6 +50,17 @@ def test_another_hash(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None
     said = capfd.readouterr().err
     assert "Hash mismatch" in said
     assert "now pip" in said
+
+
+def test_made_without_pip(tmp_path: Path) -> None:
+    """This Python's pip installs into an environment that has none itself."""
+    wheel = wheel_in(tmp_path)
+    requirements = locked(wheel, hashlib.sha256(wheel.read_bytes()).hexdigest())
+    make_environment(tmp_path / "made", requirements, has_pip=False)
+    code = "import importlib.util, leaf; print(leaf.NAME, importlib.util.find_spec('pip'))"
+    python = [tmp_path / "made/bin/python", "-c", code]
+    done = subprocess.run(python, capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["leaf", "None"]
 
 
 def test_no_uv(
