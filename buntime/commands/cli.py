@@ -5,12 +5,13 @@
 To add a command, add a row to COMMANDS and a module with its name.
 """
 
+import errno
 import json
 import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from importlib import import_module
-from typing import cast
+from typing import TextIO, cast
 
 from buntime import __version__
 from buntime.commands.arguments import FLAGS_ALONE, Command, Parser, parse
@@ -18,9 +19,14 @@ from buntime.core.errors import CommandError, UsageError
 from buntime.core.settings.setting import Mode
 from buntime.core.values.protocols import Protocol
 
+EXIT_FAILED = 1
 EXIT_USAGE = 2  # as in argparse and most shells' own commands
 EXIT_INTERRUPTED = 130  # as in shells: 128 + SIGINT
 EXIT_UNREAD = 141  # the same for SIGPIPE: the reader of the output has exited
+
+# What a write to stdout ends with: a full disk, a quota, a limit of the size of files, a broken
+# disk; a stdout that was closed.
+_UNWRITABLE = frozenset((errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EBADF))
 
 COMMANDS: Mapping[str, str] = {
     "serve": "serve the apps in DIR...; the default command",
@@ -84,6 +90,25 @@ def main(argv: list[str], *, mode: Mode, instead: Mapping[str, Run] | None = Non
 
     `instead` replaces the way in which some commands run.
     """
+    _have_streams()
+    try:
+        code = _run(argv, mode, instead or {})
+        sys.stdout.flush()
+        return code
+    except KeyboardInterrupt:
+        return EXIT_INTERRUPTED
+    except BrokenPipeError:
+        _drop_output()
+        return EXIT_UNREAD
+    except OSError as exc:
+        if exc.errno not in _UNWRITABLE or exc.filename is not None:
+            raise
+        _drop_output()
+        sys.stderr.write(f"buntime: error: the output cannot be written: {exc.strerror}\n")
+        return EXIT_FAILED
+
+
+def _run(argv: list[str], mode: Mode, instead: Mapping[str, Run]) -> int:
     command = None
     try:
         command = parse_command(argv)
@@ -93,22 +118,32 @@ def main(argv: list[str], *, mode: Mode, instead: Mapping[str, Run] | None = Non
         if command.name == "version":
             sys.stdout.write(version_line(mode) + "\n")
             return 0
-        return ((instead or {}).get(command.name) or module_of(command.name).run)(command, mode)
+        return (instead.get(command.name) or module_of(command.name).run)(command, mode)
     except UsageError as exc:
         sys.stderr.write(f"buntime: error: {_one_line(str(exc))}\n")
         return EXIT_USAGE
     except CommandError as exc:
-        if command is not None and command.args.get("json"):
-            sys.stdout.write(json.dumps(exc.to_json()) + "\n")
         request = f" (request {exc.request_id})" if exc.request_id else ""
         sys.stderr.write(f"buntime: error: {_one_line(exc.message + request)}\n")
+        if command is not None and command.args.get("json"):
+            sys.stdout.write(json.dumps(exc.to_json()) + "\n")
         return exc.exit_code
-    except KeyboardInterrupt:
-        return EXIT_INTERRUPTED
-    except BrokenPipeError:
-        # What is left in the buffer is lost, and Python would complain about that at its end.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return EXIT_UNREAD
+
+
+def _have_streams() -> None:
+    """Let a stream that is closed (`>&-`) lead nowhere: another file may have got its number."""
+    sys.stdin = sys.stdin or _nowhere("r")
+    sys.stdout = sys.stdout or _nowhere("w")
+    sys.stderr = sys.stderr or _nowhere("w")
+
+
+def _nowhere(mode: str) -> TextIO:
+    return cast(TextIO, open(os.devnull, mode, encoding="utf-8"))  # till the end
+
+
+def _drop_output() -> None:
+    """What is left in the buffer is lost, and Python would complain about that at its end."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def parse_command(argv: Sequence[str]) -> Command:

@@ -82,7 +82,10 @@ def run(command: Command, mode: Mode) -> int:
     except (Failed, BadBackup, StateTrouble) as exc:
         raise CommandError(f"{action}_failed", str(exc)) from exc
     except OSError as exc:
-        message = f"{exc.filename}: {exc.strerror}" if exc.filename else str(exc)
+        if action == "list" and exc.filename is None:
+            raise  # its output cannot be written
+        place = exc.filename or (words[0] if action == "backup" else "")
+        message = f"{place}: {exc.strerror}" if place else str(exc)
         raise CommandError(f"{action}_failed", message) from exc
 
 

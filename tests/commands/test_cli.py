@@ -320,3 +320,36 @@ def test_start_up_imports() -> None:
     )
     result = subprocess.run([sys.executable, "-I", "-c", code], capture_output=True, check=True)
     assert result.stdout.splitlines()[-1] == b"set()"
+
+
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+@pytest.mark.parametrize("line", ["--version", "config show", "show shop --json", "data list"])
+def test_output_that_cannot_be_written(line: str, unbuffered: str, tmp_path: Path) -> None:
+    """On a full disk a command fails with one line, whether Python buffers its output or not."""
+    env = {**os.environ, "PYTHONUNBUFFERED": unbuffered, "RUNTIME_STATE_DIR": str(tmp_path / "s")}
+    words = [sys.executable, ROOT / "buntime.py", *line.split()]
+    with open("/dev/full", "w", encoding="utf-8") as full:
+        done = subprocess.run(
+            words,
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            cwd=tmp_path,
+            env=env,
+            timeout=40,
+            check=False,
+        )
+    assert done.returncode == 1
+    last = done.stderr.splitlines()[-1]
+    assert last == "buntime: error: the output cannot be written: No space left on device"
+    assert "Traceback" not in done.stderr
+
+
+def test_a_stdout_that_is_closed(tmp_path: Path) -> None:
+    """A command whose stdout leads nowhere does its work."""
+    words = f'exec "{sys.executable}" "{ROOT / "buntime.py"}" new shop >&-'
+    done = subprocess.run(
+        ["sh", "-c", words], stderr=subprocess.PIPE, text=True, cwd=tmp_path, timeout=40, check=True
+    )
+    assert "Traceback" not in done.stderr
+    assert (tmp_path / "shop/buntime.yaml").exists()
