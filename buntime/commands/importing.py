@@ -19,7 +19,7 @@ from buntime.commands.importunit import read_unit
 from buntime.commands.importuwsgi import read_uwsgi
 from buntime.commands.tables import print_json, say
 from buntime.core.apps.manifest import MANIFEST_NAMES
-from buntime.core.apps.router import is_app_name
+from buntime.core.apps.router import RESERVED, is_app_name
 from buntime.core.errors import CommandError, UsageError
 from buntime.core.settings.setting import Mode
 
@@ -51,6 +51,8 @@ def run(command: Command, mode: Mode) -> int:
     if not command.words:
         raise UsageError("import needs files: unit.json, an .ini of uWSGI, a Procfile, piku's ENV")
     drafts = list(_drafts(command.words))
+    for draft in drafts:
+        _check_name(draft)
     texts = {draft.name: draft.text() for draft in drafts if draft.manifest}
     places = {draft.name: _place(command, draft) for draft in drafts if draft.manifest}
     if not command.args["dry_run"]:
@@ -91,6 +93,14 @@ def _drafts(words: tuple[str, ...]) -> Iterator[Draft]:
         draft = procfiles.setdefault(folder, Draft(os.path.basename(folder), folder, _ENV))
         take_env(draft, env)
     yield from procfiles.values()
+
+
+def _check_name(draft: Draft) -> None:
+    """Say so if the app will not be served, since its name is that of its folder."""
+    if draft.name in RESERVED:
+        draft.leave(f"the name {draft.name}", "it is the runtime's own path; rename the folder")
+    elif not is_app_name(draft.name):
+        draft.leave(f"the name {draft.name}", "no request could reach it; rename the folder")
 
 
 def _read(path: str) -> str:

@@ -125,6 +125,8 @@ def _check_name(folder: Path) -> str:
             f"{shown(name)} is not an app name: no request could reach it; "
             "use letters, digits and ._~-"
         )
+    if name in RESERVED:
+        raise UsageError(f"/{name} is the runtime's own path; choose another name")
     if version is not None and not is_version(version):
         raise UsageError(f'{shown(version)} is not a version; write one like 1.2.0, or "latest"')
     return label

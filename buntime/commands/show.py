@@ -140,7 +140,7 @@ def _of_manifest(key: str, value: object) -> str:
     """`("timeout", 30.0)` -> "30 s"."""
     if key in _SECONDS and isinstance(value, int | float):
         return f"{value:g} s"
-    return ", ".join(value) if isinstance(value, list) else str(value)
+    return ", ".join(value) if isinstance(value, list | dict) else str(value)
 
 
 def moment(at_s: float) -> str:

@@ -498,6 +498,20 @@ def test_writing(shop: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert (app["file"], app["manifest"]["workers"]) == (f"{shop}/buntime.yaml", 3)
 
 
+@pytest.mark.parametrize(
+    ("name", "why"),
+    [("api", "it is the runtime's own path"), ("my shop", "no request could reach it")],
+)
+def test_a_name_that_cannot_be_served(
+    name: str, why: str, shop: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The manifest is written all the same: its folder can be renamed."""
+    (shop.parent / name).mkdir()
+    (shop.parent / name / "Procfile").write_text("web: gunicorn shop:app\n")
+    assert ran(f"{name}/Procfile") == 0
+    assert f"not carried over: the name {name}: {why}; rename the" in capsys.readouterr().out
+
+
 def test_apps_of_another_machine(shop: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Manifests of apps whose folder does not exist here go where --into says: all or none."""
     (shop.parent / "unit.json").write_text(json.dumps(UNIT))

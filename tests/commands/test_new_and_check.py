@@ -175,6 +175,8 @@ def test_nothing_is_overwritten(tmp_path: Path) -> None:
         (["a", "b"], "new needs the name of one app"),
         (["a b"], "'a b' is not an app name"),
         ([".."], "'..' is not an app name"),
+        (["health"], "/health is the runtime's own path; choose another name"),
+        (["api@1.0.0"], "/api is the runtime's own path; choose another name"),
         (["shop@x"], "'x' is not a version"),
         (["audit@1.0.0", "--kind", "plugin"], "a plugin's version is in its manifest"),
         (["plugins/api", "--kind", "plugin"], "/api is the runtime's own path"),

@@ -8,7 +8,7 @@
 
 from buntime.core.apps.app import RELEASES
 from buntime.core.apps.grants import PREVIEW_VERSION
-from buntime.core.apps.router import is_app_name
+from buntime.core.apps.router import RESERVED, is_app_name
 from buntime.core.apps.versions import LATEST, is_version
 from buntime.core.errors import ClientFault
 from buntime.core.values.regex import regex
@@ -93,6 +93,17 @@ def check_names(app: str, version: str) -> None:
             "bad_version",
             f"{shown(version)} is not a version; write one like 1.2.0 or 1.2.0-rc.1 "
             "(what is deployed last becomes latest)",
+        )
+
+
+def check_unreserved(app: str) -> None:
+    """Raises ClientFault (400) if the runtime itself answers where the app would be."""
+    if app in RESERVED:
+        raise ClientFault(
+            400,
+            "bad_app_name",
+            f"/{app} is the runtime's own path, so no request would reach the app; deploy it under "
+            "another name: buntime deploy --app NAME",
         )
 
 

@@ -13,7 +13,7 @@ from typing import IO, TYPE_CHECKING, Any
 from buntime.core.admin.audittrail import DONE
 from buntime.core.apps.app import app_key
 from buntime.core.deploys.digests import digest_in
-from buntime.core.deploys.names import check_names, is_preview, preview_version
+from buntime.core.deploys.names import check_names, check_unreserved, is_preview, preview_version
 from buntime.core.deploys.preview import PARAM
 from buntime.core.deploys.steps import Step
 from buntime.core.errors import ClientFault, HttpError
@@ -76,6 +76,7 @@ class DeployPages:
     def _put(self, call: Call) -> None:
         app, version = call.values["app"], _version(call)
         check_names(app, version)
+        check_unreserved(app)
         store = self._carrier.place.open()
         self._archives.check_head(call)
         head = call.exchange.head

@@ -11,6 +11,7 @@ from buntime.core.deploys.names import (
     Release,
     app_of_folder,
     check_names,
+    check_unreserved,
     flat_link_target,
     folder_of_app,
     is_preview,
@@ -63,6 +64,15 @@ def test_names_that_cannot_be_deployed(name: str) -> None:
     with pytest.raises(ClientFault) as told:
         check_names(name, "1.0.0")
     assert (told.value.status, told.value.code) == (400, "bad_app_name")
+
+
+@pytest.mark.parametrize("name", ["api", "health", "metrics"])
+def test_paths_of_the_runtime(name: str) -> None:
+    """An app that could not be reached is refused; a scope has a path of its own."""
+    with pytest.raises(ClientFault, match=f"/{name} is the runtime's own path") as told:
+        check_unreserved(name)
+    assert (told.value.status, told.value.code) == (400, "bad_app_name")
+    check_unreserved(f"@acme/{name}")
 
 
 @given(st.from_regex(r"[0-9A-Za-z][0-9A-Za-z-]{0,39}", fullmatch=True))

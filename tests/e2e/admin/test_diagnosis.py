@@ -173,6 +173,7 @@ def test_commands(
     shown = run("show", "shop")
     assert re.search(r"^  ttl +600 s$", shown, re.MULTILINE)
     assert "{}" not in shown  # for a key without entries
+    assert re.search(r"^  secrets +STRIPE_KEY$", run("show", "keyless"), re.MULTILINE)
     errors = run("show", "shop", "--errors")
     assert errors.startswith("3 x at a request: ValueError: no such article")
     assert 'app.py", line 8, in deep' in errors

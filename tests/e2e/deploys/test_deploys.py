@@ -216,6 +216,7 @@ def test_an_app_that_is_a_folder(operator: Operator, apps: Path) -> None:
 
 def test_refused_by_the_head(operator: Operator, apps: Path) -> None:
     """A fault in the name, the room or a digest is reported before the body is sent."""
+    assert fault(operator.put("health", "1.0.0", app("1"))) == (400, "bad_app_name")
     assert fault(operator.put("shop", "latest", b"x")) == (400, "bad_version")
     assert fault(operator.put("shop", "1.2", b"x")) == (400, "bad_version")
     assert fault(operator.put("shop", "9.0.0", b"")) == (400, "archive_missing")
