@@ -9,8 +9,14 @@ So the kernel's table of connections shows whose the other end is, and the proce
 started (see `peers`) are checked for having it open. A process of an app that cannot be inspected
 might have it, such as a worker with secrets if the runtime is not root. While there is one, only
 visible clients are let in: a process of the runtime's user, or of root, that no app has started and
-that has the connection open. The check looks at all processes, which takes some milliseconds, so it
-runs on a thread, once for each connection. Linux only: elsewhere there is no sandbox either.
+that has the connection open.
+
+An app can hold a socket where /proc/PID/fd does not show it: in a thread with a table of its own,
+behind a main thread that has ended, on its way through a unix socket. So all threads of apps are
+looked at, and no descriptor may be on its way to them.
+
+The check looks at all processes, which takes some milliseconds, so it runs on a thread, once for
+each connection. Linux only: elsewhere there is no sandbox either.
 """
 
 import os
@@ -25,6 +31,7 @@ from buntime.server.admin.peers import Peers
 _TABLES = ("/proc/net/tcp", "/proc/net/tcp6")
 _TABLE_LOOKS = 3  # a row may be missed while others come and go
 _LOOKS_MAX = 10
+_DESCRIPTORS_MAX = 200_000  # of a process, those of each thread counted: a second or two
 
 
 class _End(NamedTuple):
@@ -80,10 +87,10 @@ class Nearby:
             seen.update(fresh)
             others += [pid for pid in fresh if pid not in of_apps]
             for pid in of_apps:
-                held = _has_open(pid, wanted)
-                if held:
-                    return "an app has started it"
-                is_hidden |= held is None
+                why = _why_of_app(pid, wanted)
+                if why:
+                    return why
+                is_hidden |= why is None
         else:
             return "apps keep starting processes"
         if is_hidden and not any(self._is_seen_with(pid, wanted) for pid in others):
@@ -130,19 +137,62 @@ def _pids() -> list[int]:
     return [int(name) for name in os.listdir("/proc") if name.isdigit()]
 
 
+def _why_of_app(pid: int, wanted: str) -> str | None:
+    """Why a process of an app may have this open; None if that cannot be seen."""
+    left = _DESCRIPTORS_MAX
+    try:
+        for tid in os.listdir(f"/proc/{pid}/task"):
+            folder = f"/proc/{pid}/task/{tid}"
+            for fd in _names(f"{folder}/fd"):
+                left -= 1
+                target = _target(f"{folder}/fd/{fd}")
+                if target == wanted:
+                    return "an app has started it"
+                if target.startswith("socket:") and _carries(f"{folder}/fdinfo/{fd}"):
+                    return "an app passes on descriptors, and it may be one of them"
+            if left < 0:
+                return "an app has too many threads and descriptors to look at"
+    except (FileNotFoundError, ProcessLookupError):
+        return ""  # it has ended
+    except OSError:
+        return None
+    return ""
+
+
 def _has_open(pid: int, wanted: str) -> bool | None:
     """Whether a process has this open; None if that cannot be seen."""
     folder = f"/proc/{pid}/fd"
     try:
-        return any(_leads_to(f"{folder}/{fd}", wanted) for fd in os.listdir(folder))
-    except (FileNotFoundError, ProcessLookupError):
-        return False  # it has ended
+        return any(_leads_to(f"{folder}/{fd}", wanted) for fd in _names(folder))
     except OSError:
         return None
 
 
-def _leads_to(path: str, wanted: str) -> bool:
+def _names(folder: str) -> list[str]:
+    """The names in a folder of a process or thread; none if that has ended."""
     try:
-        return os.readlink(path) == wanted
+        return os.listdir(folder)
     except (FileNotFoundError, ProcessLookupError):
-        return False
+        return []
+
+
+def _carries(fdinfo: str) -> bool:
+    """Whether descriptors wait in this unix socket to be received."""
+    try:
+        with open(fdinfo, "rb") as file:
+            waiting = [line for line in file if line.startswith(b"scm_fds:")]
+    except (FileNotFoundError, ProcessLookupError):
+        return False  # closed meanwhile
+    return any(int(line.partition(b":")[2]) for line in waiting)
+
+
+def _leads_to(path: str, wanted: str) -> bool:
+    return _target(path) == wanted
+
+
+def _target(path: str) -> str:
+    """Where a link in /proc leads; "" if it is gone."""
+    try:
+        return os.readlink(path)
+    except (FileNotFoundError, ProcessLookupError):
+        return ""

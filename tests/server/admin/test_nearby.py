@@ -63,6 +63,57 @@ def test_one_that_no_app_has(listening: socket.socket) -> None:
         assert Nearby().refusal((place[0], place[1]), port, is_ours=True) == ""
 
 
+# Each passes a socket on to itself, or leaves it to a thread with a table of its own.
+CARRIES = """
+import socket, sys
+near, far = socket.socketpair(socket.AF_UNIX)
+sock = socket.create_connection((sys.argv[1], int(sys.argv[2])))
+socket.send_fds(near, [b"x"], [sock.fileno()])
+sock.close()
+print("here", flush=True)
+sys.stdin.read()
+"""
+WAITS = CARRIES.replace("near, far = socket.socketpair(socket.AF_UNIX)", """
+far, near = socket.socket(socket.AF_UNIX), socket.socket(socket.AF_UNIX)
+far.bind("\\0" + str(id(sys)) + sys.argv[2])
+far.listen()
+near.connect(far.getsockname())
+""")  # fmt: skip
+SEPARATE = """
+import ctypes, socket, sys, threading
+def hold():
+    assert ctypes.CDLL(None).unshare(0x400) == 0  # CLONE_FILES
+    sock = socket.create_connection((sys.argv[1], int(sys.argv[2])))
+    print("here", flush=True)
+    sys.stdin.read()
+thread = threading.Thread(target=hold)
+thread.start()
+thread.join()
+"""
+
+
+@pytest.mark.parametrize(
+    ("program", "why"),
+    [
+        (CARRIES, "an app passes on descriptors, and it may be one of them"),
+        (WAITS, "an app passes on descriptors, and it may be one of them"),
+        (SEPARATE, "an app has started it"),
+    ],
+    ids=["in flight", "unaccepted", "in a thread's own table"],
+)
+def test_a_hidden_one(listening: socket.socket, program: str, why: str) -> None:
+    """A process of an app is looked at in all places where it can have a socket."""
+    host, port, *_ = listening.getsockname()
+    argv = [sys.executable, "-c", program, host, str(port)]
+    with subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"here\n"
+        sock, place = listening.accept()
+        with sock:
+            assert Nearby().refusal((place[0], place[1]), port) == why
+        process.communicate()
+
+
 # A runtime without root, with an app whose process cannot be inspected. It prints why each
 # connection is refused; the first connection is the app's own.
 RUNTIME = """
