@@ -57,6 +57,8 @@ from buntime.server.pythons.interpreter import Interpreters
 from buntime.server.sandbox.groups import find_place
 from buntime.server.sandbox.probe import find_kernel
 from buntime.server.state.secretstore import Secrets, read_secrets
+from buntime.server.state.statefile import NAME as STATE_DB
+from buntime.server.state.statefile import look_into
 
 _LOOPBACK = ("127.", "::1", "localhost")
 _NEW_KEY = 'export RUNTIME_MASTER_KEY="$(head -c 24 /dev/urandom | base64)"'
@@ -364,8 +366,11 @@ def _groups(settings: Settings) -> Finding:
 
 
 def _stateless(settings: Settings, found: Iterable[App | Fault]) -> Findings:
-    """What is refused without a state folder, and which apps need some of it."""
+    """What is wrong with state.db; what is refused without it, and which apps need some of it."""
     if settings.has_state:
+        path = os.path.join(settings.state_dir, STATE_DB)
+        if why := look_into(path):
+            yield Finding("state", why, "warning", f"ls -l {quote(near(path))}*")
         return
     yield Finding("state", f"{StateOff.WHY}; keys and secrets come from files")
     if settings.keys_file is None and settings.master_key is None:

@@ -7,9 +7,11 @@ import re
 import resource
 import shlex
 import socket
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Mapping
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -17,6 +19,7 @@ import pytest
 from buntime import __version__
 from buntime.server.http1.descriptors import OF_A_CONNECTION, OF_A_WORKER
 from buntime.server.sandbox.probe import find_kernel
+from buntime.server.state.statefile import open_file
 from tests.support.harness import command, write_app
 from tests.support.pluginfolders import write_plugin
 from tests.support.runs import environ, run
@@ -124,6 +127,33 @@ def test_apps_for_which_no_worker_can_start(tmp_path: Path) -> None:
         assert "WARNING: " in line
         assert why in line
     assert len(lines) == 4
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (None, None),
+        ("PRAGMA user_version = 999", "was written by a newer version (tables 999)"),
+        ("PRAGMA application_id = 1", "was not written by buntime"),
+        ("", "is damaged"),
+    ],
+)
+def test_a_state_that_cannot_be_used(tmp_path: Path, change: str | None, said: str | None) -> None:
+    """A state.db of a newer version, of another program or of no program is told, and untouched."""
+    write_app(tmp_path / "apps/shop", {"app.py": FETCH})
+    path = tmp_path / "state/state.db"
+    path.parent.mkdir()
+    open_file(str(path), has_log=False).close()
+    if change:
+        with closing(sqlite3.connect(path)) as connection:
+            connection.execute(change)
+    elif change is not None:
+        path.write_bytes(path.read_bytes()[1:])
+    before = path.read_bytes()
+    code, text = told(tmp_path, "apps", "--state-dir", "state")
+    assert (code, path.read_bytes()) == (0, before)
+    found = [line for line in text.splitlines() if "state.db" in line and "WARNING" in line]
+    assert [bool(said and said in line) for line in found] == [True] * (said is not None)
 
 
 def test_where_deploys_go(tmp_path: Path) -> None:

@@ -30,6 +30,10 @@ NAME = "state.db"
 RESTORE = "buntime data restore"
 CHECK_S = 2.0
 _APPLICATION_ID = 0x62756E74  # "bunt": marks the file as ours
+# From SQLite's description of its files: the head, and in it `user_version` and `application_id`.
+_HEAD_BYTES = 100
+_MAGIC = b"SQLite format 3\0"
+_PLACES = (60, 68)
 _CHECK_STEPS = 10_000  # of SQLite's instructions between two checks of the clock, 1 ms
 _DAMAGED = frozenset((11, 26))  # SQLITE_CORRUPT, SQLITE_NOTADB
 _FULL = 13  # SQLITE_FULL
@@ -79,6 +83,30 @@ def open_file(path: str, *, has_log: bool, check_s: float = CHECK_S) -> "Connect
             raise trouble_of(exc, path) from exc
         raise
     return connection
+
+
+def look_into(path: str) -> str:
+    """What the head of the file says is wrong with it; "" for nothing, or if there is no file.
+
+    It takes no lock, so a runtime may have the file; it is for other processes than that one.
+    """
+    try:
+        with open(path, "rb") as file:
+            head = file.read(_HEAD_BYTES)
+    except FileNotFoundError:
+        return ""
+    except OSError as exc:
+        return str(trouble_of(exc, path))
+    if not head:
+        return ""
+    if len(head) < _HEAD_BYTES or not head.startswith(_MAGIC):
+        return str(damage(path, "it does not begin as SQLite's files do"))
+    tables, application = (int.from_bytes(head[at : at + 4], "big") for at in _PLACES)
+    if tables and application != _APPLICATION_ID:  # without tables it is new: they are in the log
+        return f"{path} was not written by buntime; move it away"
+    if tables > len(SCRIPTS):
+        return _newer(path, "a newer version", tables)
+    return ""
 
 
 def copy_file(connection: "Connection", path: str) -> None:
@@ -168,11 +196,14 @@ def _refuse_foreign(connection: "Connection", path: str) -> None:
         raise StateTrouble(f"{path} was not written by buntime; move it away")
     if version > len(SCRIPTS):
         row = connection.execute("SELECT value FROM about WHERE key = 'written_by'").fetchone()
-        raise StateTrouble(
-            f"{path} was written by buntime {row[0] if row else 'of a newer version'} (tables "
-            f"{version}), and this is {__version__} (tables {len(SCRIPTS)}); run that version, or "
-            f"restore a backup of this version with {RESTORE}"
-        )
+        raise StateTrouble(_newer(path, f"buntime {row[0]}" if row else "a newer version", version))
+
+
+def _newer(path: str, writer: str, tables: int) -> str:
+    return (
+        f"{path} was written by {writer} (tables {tables}), and this is {__version__} (tables "
+        f"{len(SCRIPTS)}); run that version, or restore a backup of this version with {RESTORE}"
+    )
 
 
 def _check(connection: "Connection", path: str, within_s: float) -> None:
