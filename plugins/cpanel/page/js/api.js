@@ -5,6 +5,8 @@ let prefix = "";
 let csrf = "";
 let onSignedOut = () => {};
 export const signedOut = (work) => { onSignedOut = work; };
+let onSession = () => {};
+export const sessionFound = (work) => { onSession = work; };
 
 export class ApiError extends Error {
   constructor(code, message, requestId = null, status = 0) {
@@ -183,6 +185,7 @@ function connect() {
   source.onopen = () => {
     failures = 0;
     tell("open", wasOpen);
+    if (wasOpen) look();
     wasOpen = true;
     hear();
   };
@@ -195,13 +198,20 @@ function connect() {
   }
 }
 
-async function lose() {
+function lose() {
   if (!listeners.size) return;
   disconnect();
   const seconds = pause(failures++);
   tell("lost", seconds);
   timer = setTimeout(connect, seconds * 1000);
-  if ((await session().catch(() => true)) === null) onSignedOut();
+  look();
+}
+
+// In another tab somebody may have signed out meanwhile, and somebody else in.
+async function look() {
+  const found = await session().catch(() => undefined);
+  if (found === null) onSignedOut();
+  else if (found) onSession(found);
 }
 
 function disconnect() {

@@ -6,7 +6,7 @@ import { t } from "./i18n.js";
 import { href } from "./router.js";
 import { act } from "./components/dialog.js";
 import { attempt, command, nothing, state } from "./components/parts.js";
-import { table } from "./components/table.js";
+import { compare, table } from "./components/table.js";
 import { toast } from "./components/toasts.js";
 
 export const appHref = (app, view = "") => href(`apps/${api.name(app)}`) + (view && `?view=${view}`);
@@ -56,7 +56,7 @@ export function appTable({ empty, fits = () => true }) {
         found.push(...page.apps);
         cursor = page.next;
       }
-      apps = found;
+      apps = found.sort((one, other) => compare(one.app, other.app));
       draw();
     },
     stats(told) {

@@ -9,6 +9,14 @@ import { problem } from "./components/parts.js";
 
 const body = document.getElementById("shell");
 let leave = () => {};
+let shownTo = ""; // the caller whose name and rights are shown
+
+function end() {
+  leave();
+  leave = () => {};
+  shownTo = "";
+  for (const dialog of document.querySelectorAll("dialog[open]:has(form)")) dialog.close(); // it would cover the form to sign in
+}
 
 // Rights go by verb and by app: can("apps:deploy", "shop").
 function rights({ caller }) {
@@ -18,8 +26,7 @@ function rights({ caller }) {
 }
 
 async function begin() {
-  leave();
-  leave = () => {};
+  end();
   try {
     const session = await api.session();
     if (session) enter(session);
@@ -30,12 +37,12 @@ async function begin() {
 }
 
 function ask(reason = null) {
-  leave();
-  leave = () => {};
+  end();
   signInForm(body, { reason, done: enter });
 }
 
 function enter(session) {
+  shownTo = JSON.stringify(session.caller);
   const can = rights(session);
   const shell = draw(body, session, {
     can,
@@ -82,6 +89,11 @@ function enter(session) {
 
 if (parent === self) {
   api.signedOut(() => ask("signin.ended"));
+  api.sessionFound((session) => {
+    if (!shownTo || JSON.stringify(session.caller) === shownTo) return;
+    end();
+    enter(session);
+  });
   await i18n.load();
   await begin();
 } else {

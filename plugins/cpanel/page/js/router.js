@@ -1,9 +1,10 @@
 // Pages by URL, below the base of the panel. A page is a module below pages/ that exports `title`,
 // a key of the catalogue or a function of the params, and `render(root, params, context)`, which may
 // return a function that ends what it began.
+import { ApiError, events } from "./api.js";
 import { fill, h, say } from "./dom.js";
 import { t } from "./i18n.js";
-import { problem } from "./components/parts.js";
+import { header, problem } from "./components/parts.js";
 
 const NAME = "((?:@[^/@]+/)?[^/@]+)";
 const ROUTES = [
@@ -106,11 +107,12 @@ export async function show() {
   await end();
   if (mine !== turn) return;
   root.setAttribute("aria-busy", "true");
+  let name = "";
   try {
-    const page = await import(`./pages/${found.page}.js`);
+    const page = await import(`./pages/${found.page}.js`).catch(() => { throw new ApiError("unreachable", ""); });
     if (mine !== turn) return;
     shown = found;
-    title(typeof page.title === "function" ? page.title(found.params) : t(page.title));
+    title(name = typeof page.title === "function" ? page.title(found.params) : t(page.title));
     onShown(found);
     fill(root);
     if (isOther) scrollTo(0, 0);
@@ -119,7 +121,8 @@ export async function show() {
     else if (typeof ending === "function") ending();
   } catch (error) {
     if (mine !== turn) return;
-    fill(root, problem(error, show));
+    fill(root, header(name || Object.values(found.params)[0] || t(`${found.page}.title`)), problem(error, show));
+    if (error.code === "unreachable") dispose = events({ open: show });
   }
   if (mine !== turn) return;
   root.removeAttribute("aria-busy");

@@ -14,7 +14,7 @@ export function words(error) {
 export function problem(error, again) {
   return h("div.notice.error", { role: "alert" },
     h("p", words(error)),
-    again ? button(t("do.again"), doing(again)) : null);
+    again && error.status !== 403 ? button(t("do.again"), doing(again)) : null);
 }
 
 // Does several things at once; an error of one is shown in `place`, and does not stop the others.

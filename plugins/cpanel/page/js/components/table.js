@@ -3,6 +3,8 @@
 // cell(row) -> nodes or text, sort(row), number: true, wide: true (not on narrow screens)}.
 import { fill, h } from "../dom.js";
 
+// "app-2" comes before "app-10".
+export const { compare } = new Intl.Collator(undefined, { numeric: true });
 const FOCUSABLE = "a, button, input";
 
 class Table extends HTMLElement {
@@ -58,7 +60,7 @@ class Table extends HTMLElement {
     const sign = this.#isDown ? -1 : 1;
     return this.#rows.toSorted((one, other) => {
       const [a, b] = [sort(one), sort(other)];
-      return sign * (typeof a === "number" ? a - b : String(a).localeCompare(b));
+      return sign * (typeof a === "number" ? a - b : compare(String(a), b));
     });
   }
 

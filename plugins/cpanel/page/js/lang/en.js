@@ -102,7 +102,7 @@ export default {
   "manifest.none": "All as usual: nothing is set here", "manifest.usual": "{n} keys as they usually are", "manifest.was": "the manifest says {value}",
   "manifest.title": "Settings in effect", "manifest.key": "Key", "manifest.value": "Value", "manifest.origin": "From",
   "workers.hand": "In hand", "workers.sandbox": "Sandbox", "workers.spare": "spare", "workers.count": ["{n} worker", "{n} workers"],
-  "workers.about": "Spares are started interpreters that wait for an app; what they hold back is a slow first answer.",
+  "workers.about": "Spares are started interpreters that wait for an app; they save it a slow first answer.",
   "worker.idle": "idle", "worker.busy": "busy", "worker.once": "one request", "worker.loading": "loading", "worker.spare": "spare",
   "worker.retiring": "leaving", "worker.keeping": "leaving", "worker.ending": "ending", "worker.program": "program",
   "plugins.name": "Plugin", "plugins.stage": "Stage", "plugins.page": "Page", "plugins.asked": "Asked", "plugins.failed": "Failed",

@@ -7,7 +7,7 @@ import { t } from "../i18n.js";
 import { query as keepQuery } from "../router.js";
 import { act } from "../components/dialog.js";
 import { header, nothing, state } from "../components/parts.js";
-import { table } from "../components/table.js";
+import { compare, table } from "../components/table.js";
 
 export const title = "workers.title";
 
@@ -42,7 +42,7 @@ export async function render(root, params, { can, query }) {
   };
   const recycle = ({ id, app }) => act("recycleOne", { id }, { command: `buntime recycle ${app}`, run: () => api.post(`/api/workers/${api.name(id)}/recycle`) });
   async function load() {
-    all = (await api.get("/api/workers")).workers;
+    all = (await api.get("/api/workers")).workers.sort((one, other) => compare(one.id, other.id));
     choose();
   }
   fill(root, header(t("workers.title")), h("section.panel", h("header", h("div.tools", { oninput: choose }, search, count)), shown),
@@ -55,5 +55,5 @@ export async function render(root, params, { can, query }) {
 function whose({ app }) {
   if (!app) return h("span.faint", t("workers.spare"));
   const plugin = /^plugin:(.+)/.exec(app)?.[1];
-  return plugin ? h("a.name", { href: `/cpanel/plugins/${api.name(plugin)}` }, app) : appLink(app);
+  return plugin ? h("a.name", { href: `/cpanel/plugins/${api.name(plugin)}` }, "plugin:", h("wbr"), plugin) : appLink(app);
 }

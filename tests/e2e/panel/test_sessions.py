@@ -1,0 +1,135 @@
+"""Whose session the panel shows, and what it shows of a page that it cannot get."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from playwright.sync_api import Browser, Page, expect
+
+from tests.support.chromium import launched, needs_chromium
+from tests.support.harness import OPERATORS_KEY, Runtime
+from tests.support.operators import Operator, address_of, signed_in
+from tests.support.panel import answering, go, watched, with_panel
+
+pytestmark = needs_chromium
+
+RECONNECT = "import('/cpanel/js/api.js').then(({reconnect}) => reconnect())"
+KEY = {"RUNTIME_MASTER_KEY": OPERATORS_KEY}
+ROWS: dict[str, dict[str, Any]] = {
+    "app": {"active": "1.0.0", "status": "offline", "workers": 0},
+    "id": {"app": "shop", "pid": 7, "status": "idle", "inHand": 0, "requestCount": 0},
+}
+
+
+@pytest.fixture(scope="module")
+def runtime(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Runtime]:
+    with with_panel(tmp_path_factory.mktemp("sessions"), **KEY) as runtime:
+        yield runtime
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with launched() as browser:
+        yield browser
+
+
+@pytest.fixture
+def page(browser: Browser) -> Iterator[Page]:
+    with watched(browser) as page:
+        yield page
+
+
+@pytest.fixture(scope="module")
+def bob(runtime: Runtime) -> Operator:
+    """The browser of somebody who may see, and change nothing."""
+    made = signed_in(runtime).ask("POST", "/api/keys", {"name": "bob", "roles": ["viewer"]})
+    return signed_in(runtime, made.json()["key"])
+
+
+def take(page: Page, operator: Operator) -> None:
+    """The browser has this operator's session from now on, as if another tab had signed in."""
+    [(name, value)] = operator.cookies.items()
+    page.context.add_cookies([{"name": name, "value": value, "url": operator.origin}])
+
+
+def show(page: Page, runtime: Runtime, path: str) -> None:
+    page.goto(f"{address_of(runtime)}/cpanel/{path}")
+    expect(page.locator("main:not([aria-busy]) h1")).to_be_visible()
+
+
+def test_somebody_else_has_signed_in(page: Page, runtime: Runtime, bob: Operator) -> None:
+    """A page shows the name and rights of whoever has signed in in another tab."""
+    take(page, signed_in(runtime))
+    show(page, runtime, "apps/shop")
+    expect(page.get_by_role("button", name="Stop")).to_be_visible()
+    take(page, bob)
+    page.evaluate(RECONNECT)
+    expect(page.locator(".who")).to_have_text("bob")
+    expect(page.get_by_role("heading", name="shop")).to_be_visible()
+    expect(page.get_by_role("button", name="Stop")).to_have_count(0)
+
+
+def test_signed_in_again(page: Page, runtime: Runtime) -> None:
+    """After the same person has signed in again, a page stays as it is, and can change things."""
+    take(page, signed_in(runtime))
+    show(page, runtime, "apps/shop")
+    page.locator(".who").evaluate("(who) => who.dataset.kept = 'yes'")
+    take(page, signed_in(runtime))
+    with page.expect_response("**/api/session"):
+        page.evaluate(RECONNECT)
+    page.get_by_role("button", name="Recycle all").click()
+    page.locator("dialog[open] [type=submit]").click()
+    expect(page.locator("dialog")).to_have_count(0)
+    expect(page.locator(".who")).to_have_attribute("data-kept", "yes")
+
+
+def test_a_dialog_does_not_cover_the_form(page: Page, runtime: Runtime) -> None:
+    """If the session ends while a dialog asks, the form to sign in takes its place."""
+    take(page, signed_in(runtime))
+    show(page, runtime, "apps/shop")
+    page.get_by_role("button", name="Stop").click()
+    expect(page.locator("dialog[open]")).to_be_visible()
+    page.route("**/api/session", lambda route: route.fulfill(status=401, json={}))
+    page.evaluate(RECONNECT)
+    expect(page.get_by_label("Operator's key")).to_be_focused()
+    expect(page.locator("dialog")).to_have_count(0)
+
+
+def test_a_page_that_is_not_allowed(page: Page, runtime: Runtime, bob: Operator) -> None:
+    """It has its heading and the reason, and does not offer to try again."""
+    take(page, bob)
+    show(page, runtime, "keys")
+    expect(page.get_by_role("heading", level=1)).to_have_text("Keys")
+    expect(page.get_by_role("alert")).to_contain_text("keys:read")
+    expect(page.get_by_role("button", name="Try again")).to_have_count(0)
+
+
+def test_a_page_that_could_not_be_loaded(page: Page, runtime: Runtime) -> None:
+    """A page that was opened without a connection is shown when the connection is back."""
+    take(page, signed_in(runtime))
+    show(page, runtime, "apps")
+    page.context.set_offline(True)
+    page.get_by_role("link", name="Settings").click()
+    expect(page.get_by_role("heading", level=1)).to_have_text("Settings")
+    expect(page.get_by_role("alert")).to_contain_text("The runtime does not answer.")
+    page.context.set_offline(False)
+    expect(page.get_by_role("rowheader", name=re.compile("RUNTIME_ENV_FILE"))).to_be_visible()
+
+
+def test_numbers_in_names(page: Page, runtime: Runtime) -> None:
+    """Apps and workers are ordered as people count: 2 comes before 10."""
+    take(page, signed_in(runtime))
+    show(page, runtime, "")
+
+    def named(kind: str, key: str, *names: str) -> Any:
+        return lambda told: {**told, kind: [{**ROWS[key], key: name} for name in names]}
+
+    answering(page, "**/api/apps?*", named("apps", "app", "shop-1", "shop-10", "shop-2"))
+    answering(page, "**/api/workers", named("workers", "id", "w10", "w1", "w2"))
+    go(page, "/cpanel/apps")
+    expect(page.locator("tbody .name")).to_have_text(["shop-1", "shop-2", "shop-10"])
+    go(page, "/cpanel/workers")
+    expect(page.locator("tbody th strong")).to_have_text(["w1", "w2", "w10"])
