@@ -48,10 +48,14 @@ IMPORTED = (
     ),
     "buntime.server.deploys.carrier",
     "buntime.server.filesteps",
+    "buntime.server.deploys.upload",
     "buntime.server.pythons.installer",
+    "buntime.server.schedule.cron",
     "buntime.server.websocket.socketlink",
     "buntime.core.apps.yamldocument",
     "buntime.core.websocket.deflate",
+    "cronsim",
+    "encodings.idna",  # of whoever looks a host up
     "sqlite3",
 )
 
