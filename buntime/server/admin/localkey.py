@@ -94,7 +94,7 @@ def _make(path: str) -> str:
     fresh = f"{path}.{os.getpid()}"
     fd = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
     try:
-        with open(fd, "w", encoding="ascii") as file:
+        with open(fd, "w", encoding="utf-8") as file:
             file.write(f"{key}\n")
         try:
             os.link(fresh, path)

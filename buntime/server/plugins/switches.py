@@ -100,7 +100,7 @@ class Switches:
             raise OSError(0, trouble, self._state.path)
         fresh = f"{self._path}.{os.getpid()}"
         fd = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600)
-        with open(fd, "w", encoding="ascii") as file:
+        with open(fd, "w", encoding="utf-8") as file:
             json.dump({name: each._asdict() for name, each in switches.items()}, file, indent=1)
         os.replace(fresh, self._path)
 

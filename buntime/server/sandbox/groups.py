@@ -248,10 +248,10 @@ def _set(path: str, text: str) -> None:
 
 
 def _read(path: str) -> str:
-    with open(path, encoding="ascii") as file:
+    with open(path, encoding="utf-8") as file:
         return file.read()
 
 
 def _write(path: str, text: str) -> None:
-    with open(os.open(path, os.O_WRONLY | os.O_CLOEXEC), "w", encoding="ascii") as file:
+    with open(os.open(path, os.O_WRONLY | os.O_CLOEXEC), "w", encoding="utf-8") as file:
         file.write(text)
