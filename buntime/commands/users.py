@@ -53,6 +53,10 @@ def run(command: Command, mode: Mode) -> int:
     changes = _changes(command)
     if changes and action not in ("invite", "set"):
         raise UsageError(f"users {action}: flags that describe a user go with invite and set")
+    if action == "set" and not changes:
+        raise UsageError(
+            "users set needs a flag that says what to change (see buntime users --help)"
+        )
     api = connect(command, mode)
     if action == "list":
         _list(api, command)
@@ -70,6 +74,8 @@ def _changes(command: Command) -> dict[str, Any]:
     for flag, key in (("role", "roles"), ("group", "groups")):
         if args[flag] is not None:
             changes[key] = args[flag].replace(",", " ").split()
+    if args["disable"] and args["enable"]:
+        raise UsageError("--disable and --enable cannot be combined")
     if args["disable"] or args["enable"]:
         changes["disabled"] = bool(args["disable"])
     if args["no_second_factor"]:

@@ -353,3 +353,16 @@ def test_a_stdout_that_is_closed(tmp_path: Path) -> None:
     )
     assert "Traceback" not in done.stderr
     assert (tmp_path / "shop/buntime.yaml").exists()
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("users set ann", "needs a flag that says what to change"),
+        ("users set ann --disable --enable", "--disable and --enable cannot be combined"),
+    ],
+)
+def test_changes_that_say_nothing(line: str, said: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """A change of a user without a flag, or with two that contradict each other, is an error."""
+    assert main(line.split(), mode="checkout") == 2
+    assert said in capsys.readouterr().err

@@ -190,6 +190,15 @@ class _Compiled:
         return self._closes is None or self._closes.could_cover(raw_path)
 
 
+def is_address(text: str) -> bool:
+    """Whether it is the address of a client: "203.0.113.7"."""
+    try:
+        ip_address(text)
+    except ValueError:
+        return False
+    return True
+
+
 def _is_within(address: str, network: IPv4Network | IPv6Network) -> bool:
     try:
         found = ip_address(address)

@@ -79,7 +79,7 @@ ACCESS = (
             Param("app", NAME, "Of which app.", required=True),
             Param(
                 "path",
-                {"type": "string", "maxLength": 2000, "default": "/"},
+                {"type": "string", "maxLength": 2000, "pattern": "^(/|$)", "default": "/"},
                 "The path, relative to the app's base.",
             ),
             Param(

@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 from buntime import __version__
 from buntime.core.access.explaining import Situation, explain, is_let_in, of_right
 from buntime.core.access.keyring import KeyRecord, excess
-from buntime.core.access.rules import Asker, Rules, rules_of
+from buntime.core.access.rules import Asker, Rules, is_address, rules_of
 from buntime.core.admin.apidocs import PAGE_FIELDS, page
 from buntime.core.admin.matching import RouteTable
 from buntime.core.admin.openapi import document
@@ -89,8 +89,11 @@ class AccessPages:
     def _situation(self, call: Call, app: App, key: KeyRecord | None, now: float) -> Situation:
         method, path = call.query["method"], call.query["path"]
         rules, identity = rules_of(app.name, self._plugins.rules), _identity(call)
+        address = call.query["address"] or ""
+        if address and not is_address(address):
+            raise ClientFault(400, "bad_query", f"address: {address[:200]!r} is not an IP address")
         active = key.name if key is not None and key.standing(now) == "active" else None
-        asker = Asker(identity, active, call.query["address"] or "")
+        asker = Asker(identity, active, address)
         is_public = app.public_routes.cover(method, path)
         return Situation(
             app=app.name,

@@ -253,6 +253,10 @@ def test_why_somebody_is_let_in(runtime: Runtime, folder: Path) -> None:
     )
     assert explained(user="bob")[0] is False
     assert "to sign in" in explained()[1]
+    for wrong in ("path=admin/x", "address=10.0.0", "address=here"):  # no rule would match
+        path = f"/api/access/explain?app=ruled&{wrong}"
+        refused = client.fetch(runtime, path, headers={"X-API-Key": KEY})
+        assert (refused.status, refused.error["code"]) == (400, "bad_query")
     rules = client.fetch(runtime, "/api/access/rules", headers={"X-API-Key": KEY}).json()["rules"]
     assert [each["do"] for each in rules] == ["allow", "deny", "allow", "deny"]
     assert rules[0]["who"] == ["role:admin"]
