@@ -124,7 +124,7 @@ class Reactions:
         if self._scheduler.workers[worker.number].boot.has_failed:
             return  # it is being killed for that and this crossed with it, or it reports twice
         self._scheduler.boot_failed(worker.number, f"{message}\n{stack}" if stack else message)
-        self._note_boot(worker, message, stack)
+        self._note(worker, "boot", message, stack)
         hint = faults.see(worker.app_name)
         worker.log.error(
             "app.boot_failed", "app failed to load", error=message, stack=stack, hint=hint
@@ -132,9 +132,9 @@ class Reactions:
         deployment = self._deployments.of(self._scheduler.workers[worker.number].app)
         self._tell_of_missed(worker, deployment, message)
 
-    def _note_boot(self, worker: Worker, why: str, stack: str) -> None:
+    def _note(self, worker: Worker, kind: str, why: str, stack: str, request: str = "") -> None:
         key = app_key(worker.app_name, worker.app_version)
-        self._stats.errors.note(key, "boot", why, stack)
+        self._stats.errors.note(key, kind, why, stack, request)
 
     def _tell_of_missed(self, worker: Worker, deployment: Deployment | None, error: str) -> None:
         """The error may come from variables that the app does not get: say which."""
@@ -190,7 +190,7 @@ class Reactions:
         place = self._place(worker, stack)
         why = f"the app did not load in {seconds:g} s" + (f"; it is at {place}" if place else "")
         self._scheduler.boot_failed(worker.number, f"{why}\n{stack}")
-        self._note_boot(worker, why, stack)
+        self._note(worker, "boot", why, stack)
         worker.log.error(
             "app.boot_timeout",
             "app did not load in time",
@@ -204,10 +204,11 @@ class Reactions:
     def on_request_error(
         self, worker: Worker, exchange: Exchange, message: str, stack: str
     ) -> None:
+        advice = faults.of_sandbox(message, worker.sandbox)
         self._log.error(
             "app.request_failed",
             "app failed on a request",
-            error=message,
+            error=message + advice,
             stack=stack,
             request_id=exchange.id,
             method=exchange.head.method,
@@ -217,9 +218,8 @@ class Reactions:
             worker=worker.name,
             hint=faults.see(worker.app_name),
         )
-        key = app_key(worker.app_name, worker.app_version)
-        self._stats.errors.note(key, "request", message, stack, exchange.id)
-        exchange.fail(faults.request_failed(worker.app_name, stack))
+        self._note(worker, "request", message + advice, stack, exchange.id)
+        exchange.fail(faults.request_failed(worker.app_name, stack, advice))
 
     def on_open_ended(self, worker: Worker) -> None:
         self._acts.carry_out(self._scheduler.opened(worker.number, self._loop.now))
@@ -345,7 +345,7 @@ class Reactions:
         if failed_to_load and deployment is not None:
             meter.boots_failed += 1
             if not has_reported:
-                self._note_boot(worker, deployment.state.boot_error, "")
+                self._note(worker, "boot", deployment.state.boot_error, "")
                 self._tell_of_missed(worker, deployment, deployment.state.boot_error)
             self._deployments.failed(deployment)
             if self.onlooker is not None:

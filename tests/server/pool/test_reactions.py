@@ -299,6 +299,20 @@ def test_a_handler_that_failed(pool: Pool) -> None:
     )
 
 
+def test_a_handler_that_its_sandbox_stopped(pool: Pool) -> None:
+    """The log and the app's errors say so, with what to do."""
+    pool.ready()
+    exchange = pool.give()
+    exchange.release()
+    pool.worker.sandbox = "standard"
+    error = "PermissionError: [Errno 13] Permission denied: '/tmp/x'"
+    pool.reactions.on_request_error(cast(Any, pool.worker), exchange, error, "line 1")
+    told = str(pool.event("app.request_failed").fields["error"])
+    assert told.startswith(f"{error}; the app's sandbox may be why: with `data: true`")
+    [(_, noted)] = pool.stats.errors.groups.of_app("shop")
+    assert noted.message == told
+
+
 def test_a_stuck_worker_is_killed_when_all_it_has_is_stuck(pool: Pool) -> None:
     """Until everything it has is stuck it finishes the rest, and gets nothing new."""
     pool.ready()
