@@ -99,13 +99,16 @@ def wanted(hpa: Hpa, ready: int, pods: int, used: float) -> int:
     return pods if ratio <= 1 + hpa.tolerance else math.ceil(pods * ratio)
 
 
+@functools.cache
 def simulated(load: Load, hpa: Hpa = Hpa(), day: Day = Day()) -> Outcome:  # noqa: B008  # values
     """The second of two equal days; the first one brings the number of pods to its level."""
     rate = load.cores / load.request_s  # requests per second of a pod
     pods, starting = hpa.least, deque[int]()  # when each of the new ones is ready
     kept = hpa.metrics_late_s // TICK_S + 1
     seen = deque([(0.0, pods)] * kept, kept)  # the used share, and the number of ready pods
-    lately = deque[tuple[int, int]]()  # when, and how many were wanted
+    # When, and how many were wanted; without those that more were wanted after. So each has more
+    # than the next.
+    lately = deque[tuple[int, int]]()
     waiting = late = total = 0.0
     room_of_one, patience = rate * TICK_S, rate * LATE_S
     counts: list[int] = []
@@ -129,6 +132,8 @@ def simulated(load: Load, hpa: Hpa = Hpa(), day: Day = Day()) -> Outcome:  # noq
                 continue
             share, by = seen[0][0], min(seen[0][1], pods)  # newer pods have reported nothing yet
             aim = wanted(hpa, by, pods, share * by)
+            while lately and lately[-1][1] <= aim:
+                lately.pop()
             lately.append((now, aim))
             while lately[0][0] <= now - hpa.calm_s:
                 lately.popleft()
@@ -136,7 +141,7 @@ def simulated(load: Load, hpa: Hpa = Hpa(), day: Day = Day()) -> Outcome:  # noq
                 aim = min(aim, max(2 * pods, pods + 4))
                 starting.extend([now + hpa.ready_s] * (min(aim, hpa.most) - pods))
             else:
-                aim = min(pods, max(each for _, each in lately))
+                aim = min(pods, lately[0][1])
                 while starting and len(starting) > aim - 1:
                     starting.pop()
             pods = max(hpa.least, min(aim, hpa.most))
