@@ -56,16 +56,21 @@ def tmp_path(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFa
     return tmp_path_factory.mktemp(f"{name}-{next(_numbers)}", numbered=False)
 
 
-@pytest.fixture(scope="module", autouse=True)
-def _workers_of_module(request: pytest.FixtureRequest) -> Iterator[None]:
+@pytest.fixture(scope="module")
+def _workers_start_afresh() -> Iterator[None]:
     """No runtime of a module with WORKERS_START_AFRESH forks its workers."""
-    if not getattr(request.module, "WORKERS_START_AFRESH", False):
-        yield
-        return
     from tests.support.launcher import workers_afresh  # most modules start none
 
     with workers_afresh():
         yield
+
+
+def pytest_itemcollected(item: pytest.Item) -> None:
+    """The tests of those modules get that fixture. Others are not asked for it: to look up what
+    each test has takes a twentieth of the time of short ones."""
+    if isinstance(item, pytest.Function) and hasattr(item.module, "WORKERS_START_AFRESH"):
+        name = _workers_start_afresh.__name__
+        item.fixturenames[:] = dict.fromkeys((name, *item.fixturenames))
 
 
 @pytest.hookimpl(wrapper=True)
