@@ -30,7 +30,9 @@ from buntime.server.admin.peers import Peers
 
 _TABLES = ("/proc/net/tcp", "/proc/net/tcp6")
 _TABLE_LOOKS = 3  # a row may be missed while others come and go
-_LOOKS_MAX = 10
+# One look in ten misses a socket that two processes hand to each other all the time.
+_LOOKS_LEAST = 6
+_LOOKS_MAX = 16
 _DESCRIPTORS_MAX = 200_000  # of a process, those of each thread counted: a second or two
 
 
@@ -73,19 +75,22 @@ class Nearby:
         return ""
 
     def _held_by_app(self, inode: str) -> str:
-        """Why an app may have a socket open. Looks again while apps start new processes, since one
-        could have passed the socket to a child in the meantime."""
+        """Why an app may have a socket open.
+
+        Looks several times, since processes could hand it to each other meanwhile, and again while
+        apps start new ones, to which they could hand it too.
+        """
         wanted = f"socket:[{inode}]"
-        seen: set[int] = set()
-        others: list[int] = []
+        of_apps: set[int] = set()
+        others: set[int] = set()
         is_hidden = False
-        for _ in range(_LOOKS_MAX):
-            fresh = [pid for pid in _pids() if pid not in seen and pid != self._pid]
-            of_apps = {pid for pid in fresh if self._peers.origin(pid)}
-            if seen and not of_apps:
+        for look in range(_LOOKS_MAX):
+            fresh = {pid for pid in _pids() if pid != self._pid} - of_apps - others
+            started = {pid for pid in fresh if self._peers.origin(pid)}
+            others |= fresh - started
+            of_apps |= started
+            if not started and (look >= _LOOKS_LEAST or not of_apps):
                 break
-            seen.update(fresh)
-            others += [pid for pid in fresh if pid not in of_apps]
             for pid in of_apps:
                 why = _why_of_app(pid, wanted)
                 if why:

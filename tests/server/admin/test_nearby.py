@@ -114,6 +114,45 @@ def test_a_hidden_one(listening: socket.socket, program: str, why: str) -> None:
         process.communicate()
 
 
+# Two processes that hand a socket to each other until stdin ends.
+SHUTTLE = """
+import os, select, socket, sys, time
+near, far = socket.socketpair(socket.AF_UNIX)
+fds = [socket.create_connection((sys.argv[1], int(sys.argv[2]))).detach()]
+if os.fork() == 0:
+    near.close()
+    os.close(fds[0])
+    while fds:
+        _, fds, *_ = socket.recv_fds(far, 1, 1)
+        time.sleep(0.002)
+        if fds:
+            socket.send_fds(far, [b"x"], fds)
+            os.close(fds[0])
+    os._exit(0)
+far.close()
+print("here", flush=True)
+while not select.select([sys.stdin], [], [], 0)[0]:
+    socket.send_fds(near, [b"x"], fds)
+    os.close(fds[0])
+    _, fds, *_ = socket.recv_fds(near, 1, 1)
+    time.sleep(0.002)
+"""
+
+
+def test_one_on_the_move(listening: socket.socket) -> None:
+    """A connection that is never long in one process is found by looking again."""
+    host, port, *_ = listening.getsockname()
+    argv = [sys.executable, "-c", SHUTTLE, host, str(port)]
+    with subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"here\n"
+        sock, place = listening.accept()
+        with sock:
+            found = {Nearby().refusal((place[0], place[1]), port) for _ in range(20)}
+        process.communicate()
+    assert "" not in found
+
+
 # A runtime without root, with an app whose process cannot be inspected. It prints why each
 # connection is refused; the first connection is the app's own.
 RUNTIME = """
