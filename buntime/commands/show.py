@@ -11,6 +11,7 @@ from buntime.commands.arguments import Command, Parser, one_word
 from buntime.commands.client import connect, name_in_path
 from buntime.commands.tables import print_json, say
 from buntime.commands.valuetexts import key_in_words
+from buntime.core.access.rules import PLUGIN_PREFIX
 from buntime.core.errors import UsageError
 from buntime.core.settings.setting import Mode
 from buntime.core.values.wording import counted
@@ -49,7 +50,7 @@ def parser() -> Parser:
 
 
 def run(command: Command, mode: Mode) -> int:
-    name = one_word(command, "the name of an app")
+    name = _app_in(one_word(command, "the name of an app"))
     views = [what for what in _VIEWS if command.args[what]]
     if len(views) > 1:
         raise UsageError(f"--{views[0]} and --{views[1]} cannot be combined")
@@ -61,6 +62,17 @@ def run(command: Command, mode: Mode) -> int:
     for line in (_VIEWS[views[0]] if views else _lines)(answer):
         say(line)
     return 0
+
+
+def _app_in(name: str) -> str:
+    """The name, if it is one of an app: `logs` takes plugins and versions, too."""
+    if name.startswith(PLUGIN_PREFIX):
+        plugin = name.removeprefix(PLUGIN_PREFIX)
+        raise UsageError(f"{name} is a plugin; see it with: buntime plugins show {plugin}")
+    app, mark, _ = name[1:].partition("@")
+    if mark:
+        raise UsageError(f"{name} is a version; see all of the app: buntime show {name[:1]}{app}")
+    return name
 
 
 def _errors(answer: dict[str, Any]) -> Iterator[str]:

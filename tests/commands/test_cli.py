@@ -205,6 +205,9 @@ def test_a_folder_called_dotenv_is_no_file(served: Served, tmp_path: Path) -> No
         ("apps nope", "the folder of apps {cwd}/nope cannot be read: No such file or directory"),
         ("file", "the folder of apps {cwd}/file cannot be read: Not a directory; name another"),
         ("--prot 1", "unknown flag '--prot'; did you mean --port?"),
+        ("show plugin:audit", "plugin:audit is a plugin; see it with: buntime plugins show audit"),
+        ("show shop@1.0.0", "shop@1.0.0 is a version; see all of the app: buntime show shop"),
+        ("show @acme/shop@1", "@acme/shop@1 is a version; see all of the app: buntime show @acme/"),
     ],
 )
 def test_errors(
