@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from buntime.core.apps.key import Key
+from buntime.core.errors import ManifestError
 from buntime.core.plugins.manifest import PLUGIN_KEYS, STAGES, parse_plugin_manifest
 from buntime.core.plugins.schema import TYPES, OptionKind
 from buntime.plugin import Continue
@@ -25,6 +26,27 @@ PAGE = (ROOT / "docs/plugins.md").read_text("utf-8")
 def test_keys(key: Key) -> None:
     """There is a row for each key: name, kind, default and meaning."""
     assert [f"`{key.name}`", key.kind, key.default_text, key.meaning] in rows(PAGE)
+
+
+KEYS_OF_APPS_ALONE = {
+    "hosts": "[a.example]",
+    "keep": "true",
+    "affinity": "cookie",
+    "prewarm": "1",
+    "processes": "{a: b}",
+    "cron": "[{schedule: '@daily', path: /x}]",
+}
+
+
+def test_keys_of_apps_alone() -> None:
+    """The keys of apps that plugins do not have are named, and are refused."""
+    told = PAGE.partition("All keys of an [app's manifest](manifest.md) except ")[2]
+    assert re.findall(r"`(\w+)`", told.partition("and\nthese.")[0]) == [*KEYS_OF_APPS_ALONE]
+    for key, value in KEYS_OF_APPS_ALONE.items():
+        with pytest.raises(ManifestError, match=f": {key}: .*remove {key}$"):
+            parse_plugin_manifest(
+                f"name: a\n{key}: {value}".encode(), path="a", body_default=1, body_max=1
+            )
 
 
 def test_keys_of_options() -> None:

@@ -165,10 +165,13 @@ def _check_worker(given: Mapping[str, Any], path: str) -> None:
         raise ManifestError(f"{path}: affinity: a plugin has one process; remove affinity")
     if given.get("prewarm"):
         raise ManifestError(f"{path}: prewarm: a plugin has one process; remove prewarm")
-
-    for key in ("cron", "processes"):
-        if given.get(key):
-            raise ManifestError(f"{path}: {key}: a plugin has one process; remove {key}")
+    if given.get("processes"):
+        raise ManifestError(f"{path}: processes: a plugin has one process; remove processes")
+    if given.get("cron"):
+        raise ManifestError(
+            f"{path}: cron: only apps have jobs; write an app whose job calls the plugin, "
+            "and remove cron"
+        )
 
 
 def _check_page(manifest: PluginManifest, path: str) -> None:

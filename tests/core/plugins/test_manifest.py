@@ -248,7 +248,10 @@ def test_config_is_json() -> None:
         ("name: a\nworkers: auto", "workers auto: a plugin has one process; remove workers"),
         ("name: a\nhosts: [a.example]", "hosts: a plugin answers below its base; remove hosts"),
         ("name: a\nprocesses: {a: b}", "processes: a plugin has one process; remove processes"),
-        ("name: a\ncron: [{schedule: '@daily', run: x}]", "cron: a plugin has one process"),
+        (
+            "name: a\ncron: [{schedule: '@daily', run: x}]",
+            "cron: only apps have jobs; write an app",
+        ),
         ("name: a\nprewarm: 1", "prewarm: a plugin has one process; remove prewarm"),
         ("name: a\naffinity: cookie", "affinity: a plugin has one process; remove affinity"),
         ("name: a\ncookies: a", "cookies: 'a' is not a list; write one like [session]"),

@@ -8,6 +8,7 @@ from pathlib import Path
 from playwright.sync_api import expect
 
 from tests.support.chromium import launched, needs_chromium
+from tests.support.framing import TALK
 from tests.support.harness import ROOT, running, write_app
 
 PAGE = (ROOT / "docs/micro-frontends.md").read_text("utf-8")
@@ -35,3 +36,30 @@ def test_two_frames(tmp_path: Path) -> None:
         expect(order.locator("h1")).to_have_text("Order 8: 99.00")
         expect(page.locator("#notice")).to_have_text("Order 8 is shown.")
         expect(page.locator("#order")).to_have_attribute("style", re.compile("height"))
+
+
+@needs_chromium
+def test_a_shell(tmp_path: Path) -> None:
+    """The example of a shell shows what the address names: at once, reloaded, and with Back."""
+    [shell] = re.findall(r"^`apps/window/index\.html`:\n\n```html\n(.*?)^```$", PAGE, re.M | re.S)
+    write_app(tmp_path / "apps/window", {"index.html": shell})
+    write_app(tmp_path / "apps/talk", TALK, shell=True)
+    env = {"RUNTIME_ENV": "production", "RUNTIME_SHELL": "window"}
+    with running(tmp_path / "apps", env=env) as runtime, launched() as browser:
+        page = browser.new_page()
+        page.set_default_timeout(10_000)
+        faults: list[str] = []
+        page.on("pageerror", lambda error: faults.append(str(error)))
+        shown = page.frame_locator("bt-frame iframe").locator("#path")
+        page.goto(f"{runtime.url}/talk/queues?x=2#top")
+        expect(shown).to_have_text("/queues?x=2#top")
+        expect(page).to_have_title("Talk")
+        page.frame_locator("bt-frame iframe").locator("#link").click()
+        expect(page).to_have_url(f"{runtime.url}/talk/linked?x=1#here")
+        page.reload()
+        expect(shown).to_have_text("/linked?x=1#here")
+        page.go_back()
+        expect(shown).to_have_text("/queues?x=2#top")
+        page.goto(f"{runtime.url}/window/")
+        expect(page.locator("bt-frame")).to_have_count(0)
+        assert faults == []
