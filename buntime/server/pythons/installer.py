@@ -86,7 +86,7 @@ class _Plan:
     home: Path  # the folder that contains it and those of earlier lock files
 
     def is_done(self) -> bool:
-        return (self.recipe.folder / _COMPLETE).exists()
+        return _is_whole(self.recipe.folder)
 
 
 @dataclass(frozen=True)
@@ -319,13 +319,18 @@ def _digest(lock: bytes, base: Base) -> str:
     return hashlib.sha256(whole).hexdigest()[:12]
 
 
+def _is_whole(folder: Path) -> bool:
+    """Whether its installation was finished, and its Python is there: a copy may lack that link."""
+    return (folder / _COMPLETE).exists() and os.path.lexists(folder / "bin/python")
+
+
 def _remove_old(folder: Path) -> None:
     """Remove incomplete environments, and all complete ones except the latest."""
     complete: list[tuple[float, Path]] = []
     for path in [path for path in folder.iterdir() if _OURS.fullmatch(path.name)]:
-        try:
+        if _is_whole(path):
             complete.append(((path / _COMPLETE).stat().st_mtime, path))
-        except FileNotFoundError:
+        else:
             remove_whole(str(path))
     for _, path in sorted(complete)[:-_KEPT]:
         remove_whole(str(path))

@@ -425,10 +425,12 @@ def test_other_python(app: App, fake: Fake, tmp_path: Path) -> None:
     assert installer.ensure(app, patched) == installer.ensure(app, fake.base)
 
 
-def test_cut_short(app: App, fake: Fake) -> None:
-    """An incomplete environment is recreated, with nothing of the old one in it."""
+@pytest.mark.parametrize("lost", ["complete", "bin/python"])
+def test_cut_short(app: App, fake: Fake, lost: str) -> None:
+    """An incomplete environment is recreated, with nothing of the old one in it; so is a copy that
+    lacks the link to its Python."""
     folder = Path(make_installer().ensure(app, fake.base)).parents[1]
-    (folder / "complete").unlink()
+    (folder / lost).unlink()
     (folder / "half").touch()
     make_installer().ensure(app, fake.base)
     assert (folder / "complete").exists()
