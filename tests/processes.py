@@ -28,6 +28,7 @@ import re
 import selectors
 import signal
 import socket
+import sys
 import tempfile
 import time
 import traceback
@@ -258,6 +259,8 @@ class _HandsOut:
         _import_what_many_need(
             {file.path for file in self._found.values()}, self._config.option.processes
         )
+        if launcher := sys.modules.get("tests.support.launcher"):
+            launcher.prepare()
         gc.collect()
         gc.freeze()  # the forks need not look at it again
         try:

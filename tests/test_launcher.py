@@ -12,8 +12,9 @@ from pathlib import Path
 
 import pytest
 
+from tests.support import launcher
 from tests.support.client import fetch
-from tests.support.forking import ROOT, Forked
+from tests.support.forking import ROOT, Forked, Forks
 from tests.support.harness import command, running, wait_until, write_app
 from tests.support.launcher import Launched, complete, launch
 from tests.support.workshop import make_bundle, workshop
@@ -171,3 +172,20 @@ def test_a_worker(tmp_path: Path, word: str) -> None:
     assert "asyncio" not in its_own.split()
     assert {*forked.pop("modules")} - {*afresh.pop("modules")} <= {*its_own.split()}
     assert forked == afresh
+
+
+def test_a_fork_that_forks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Processes that run tests fork what they start from forks of one process. Such a fork ends
+    when its user does, and the process that it comes from does not."""
+    first = launcher._forks()
+    fork = Forks((), {}, first)
+    assert isinstance(fork._process, Forked)
+    with monkeypatch.context() as patch:
+        patch.setattr(launcher, "_forks", lambda: fork)
+        told, code = outcome(launch(["--version"], ENV))
+    assert (told, code) == outcome(launch(["--version"], ENV))
+    assert code == 0
+    assert fork._process.poll() is None
+    fork._end()
+    assert fork._process.returncode == 0
+    assert first._process.poll() is None

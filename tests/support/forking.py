@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import atexit
 import contextlib
+import functools
 import json
 import os
 import select
@@ -21,6 +22,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NoReturn
 
 ROOT = os.path.realpath(f"{os.path.dirname(__file__)}/../..")
+AGAIN = "again"  # asks for a fork that forks as well
 # What the process that forks calls in each fork, with what was asked and the descriptors; it
 # returns what is run there.
 Become = Callable[[dict[str, Any], list[int]], Callable[[], int]]
@@ -64,17 +66,24 @@ class Forked:
 class Forks:
     """A process that forks, which ends when this process does."""
 
-    def __init__(self, line: Sequence[str], env: Mapping[str, str]) -> None:
-        """`line` starts it, in our root folder; the number of its descriptor comes behind."""
+    def __init__(
+        self, line: Sequence[str], env: Mapping[str, str], like: Forks | None = None
+    ) -> None:
+        """`line` starts it, in our root folder; the number of its descriptor comes behind. If there
+        is one `like` it, which a parent of this process has started, it is forked from that."""
+        self._process: subprocess.Popen[bytes] | Forked
         self._socket, theirs = socket.socketpair()
         with theirs:
-            self._process = subprocess.Popen(
-                [*line, str(theirs.fileno())],
-                cwd=ROOT,
-                env=env,
-                stdin=subprocess.DEVNULL,
-                pass_fds=[theirs.fileno()],
-            )
+            if like is not None:
+                self._process = Forked(like.start({AGAIN: True}, [theirs.fileno()]))
+            else:
+                self._process = subprocess.Popen(
+                    [*line, str(theirs.fileno())],
+                    cwd=ROOT,
+                    env=env,
+                    stdin=subprocess.DEVNULL,
+                    pass_fds=[theirs.fileno()],
+                )
         atexit.register(self._end)
 
     def start(self, asked: Mapping[str, object], descriptors: Sequence[int]) -> int:
@@ -116,6 +125,8 @@ def fork_for_each(number: int, become: Become) -> int:
                     for each in (asks, woken, wakes):
                         each.close()
                     _begin([tell, *told.values()])
+                    if AGAIN in asked:
+                        _run(functools.partial(fork_for_each, descriptors[0], become))
                     _run(become(asked, descriptors))
                 os.write(tell, b"%d\n" % pid)
                 told[pid] = tell
