@@ -127,6 +127,19 @@ def test_one_entry_is_marked(page: Page) -> None:
     expect(marked).to_have_text(["Orders"])
 
 
+def test_no_page(page: Page) -> None:
+    """Where there is no page, or one was ended, a heading says so."""
+    heading = page.get_by_role("heading", level=1)
+    page.goto("/cpanel/nowhere")
+    expect(heading).to_have_text("There is no such page.")
+    page.goto("/talk/")
+    end = {"text": "it sends too much", "isFatal": True}
+    event = "(view, detail) => view.dispatchEvent(new CustomEvent('bt-error', {detail}))"
+    page.locator("bt-frame").evaluate(event, end)
+    expect(heading).to_have_text("/talk")
+    expect(page.locator("main")).to_contain_text("This page was ended: it sends too much.")
+
+
 def test_theme(page: Page) -> None:
     """The page gets the panel's colours, and follows its switch."""
     page.goto("/talk/")

@@ -555,8 +555,11 @@ def test_nobody_is_there(browser: Browser, panel: str) -> None:
         asked(False)
 
 
-def test_keyboard(page: Page, panel: str) -> None:
+def test_keyboard(page: Page, panel: str, runtime: Runtime) -> None:
     """Everything works by keyboard; a dialog holds the focus, and gives it back."""
+    fetch(runtime, "/shop/")
+    told = lambda: fetch(runtime, "/api/history?step=30").json()["total"]["requests"]  # noqa: E731
+    wait_until(lambda: sum(told()) > 0, 30)  # for the curve at the end
     is_shown(page, panel + "apps")
     page.keyboard.press("Tab")
     focused = page.locator(":focus")

@@ -3,7 +3,7 @@ import * as api from "../api.js";
 import { fill } from "../dom.js";
 import { current, t } from "../i18n.js";
 import { theme } from "../theme.js";
-import { nothing } from "../components/parts.js";
+import { header, nothing } from "../components/parts.js";
 import { toast } from "../components/toasts.js";
 
 export const title = "frame.title";
@@ -13,7 +13,7 @@ const look = document.documentElement;
 const KINDS = { success: "good", warning: "warn", error: "bad" };
 
 export async function render(root, { base }, { session, title: name, moved, pluginAt }) {
-  if (!base) return void root.append(nothing(t("frame.none")));
+  if (!base) return void root.append(header(t("frame.none")));
   const { BtFrame } = await import("/.well-known/buntime/bt-frame.js");
   const view = new BtFrame();
   const path = () => (location.pathname.slice(base.length) || "/") + location.search + location.hash;
@@ -47,7 +47,7 @@ export async function render(root, { base }, { session, title: name, moved, plug
     moved();
   });
   on("error", ({ text, isFatal }) => {
-    if (isFatal) fill(root, nothing(t("frame.ended", { why: text })));
+    if (isFatal) fill(root, header(base), nothing(t("frame.ended", { why: text })));
     else toast(text, { kind: "bad" });
   });
   root.append(view);
