@@ -193,10 +193,7 @@ class Scheduler:
         return [*self._spares.refill(now, most=1)]
 
     def up(self, worker_id: int) -> None:
-        """The worker's interpreter has started, so `refill` may start another one.
-
-        Raises BootError where it had started already.
-        """
+        """The worker's interpreter has started. Raises BootError where it had started already."""
         worker = self.workers[worker_id]
         self._census.set_up(worker)
         self._spares.has_started(worker.spare_key)

@@ -19,6 +19,15 @@ _NO_FILE = (
     "APP_DATA_DIR, and `write` names others"
 )
 _NO_PORT = "; in a sandbox an app cannot listen on a port"
+LOAD_SOONER = "do less where the module is imported, or raise RUNTIME_BOOT_TIMEOUT"
+SLOW_BOOT = (
+    "each request loads the app anew, which takes long; "
+    "`ttl: 1h` in its buntime.yaml keeps it loaded"
+)
+NEEDS_TTL = (
+    "the app's framework keeps the sessions of visitors in the process, and each request has a "
+    "process of its own; `ttl: none` and `maxRequests: none` in its buntime.yaml keep one for all"
+)
 RAISE_TIMEOUT = "raise `timeout` in its buntime.yaml, or answer sooner"
 
 

@@ -174,11 +174,8 @@ class Pool:
         return new
 
     def start(self) -> None:
-        """Start the first spare of the default interpreter, and the ticking.
-
-        The others follow when that one is up: the first app to be asked for needs one only, and
-        would share the processors with the others.
-        """
+        """Start the first spare of the default interpreter, and the ticking. Other spares follow
+        when it is up: until then they would slow the first app that is asked for."""
         self._supervisor.start()
         key = SpareKey(self._default_python, False)
         self.carry_out(self._scheduler.keep_spares(key, self._loop.now))

@@ -34,15 +34,6 @@ from buntime.wire import Message
 
 # Functions load in about ten ms; a framework takes hundreds, which no visitor should wait for.
 _SLOW_BOOT_MS = 300.0
-_LOAD_SOONER = "do less where the module is imported, or raise RUNTIME_BOOT_TIMEOUT"
-_SLOW_BOOT = (
-    "each request loads the app anew, which takes long; "
-    "`ttl: 1h` in its buntime.yaml keeps it loaded"
-)
-_NEEDS_TTL = (
-    "the app's framework keeps the sessions of visitors in the process, and each request has a "
-    "process of its own; `ttl: none` and `maxRequests: none` in its buntime.yaml keep one for all"
-)
 # Signals that do not count against an app, because they come from operators and the kernel.
 _FROM_OUTSIDE = frozenset({signal.SIGKILL, signal.SIGTERM, signal.SIGINT, signal.SIGHUP})
 _SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS", "TRACE"})
@@ -115,10 +106,10 @@ class Reactions:
             deployment.asks_framework = False
             if ready.framework:
                 deployment.is_slow_logged = True
-                worker.log.warn("app.needs_ttl", _NEEDS_TTL, framework=ready.framework)
+                worker.log.warn("app.needs_ttl", faults.NEEDS_TTL, framework=ready.framework)
         if not deployment.stays and ready.boot_ms > _SLOW_BOOT_MS and not deployment.is_slow_logged:
             deployment.is_slow_logged = True
-            worker.log.warn("app.slow_boot", _SLOW_BOOT, boot_ms=ready.boot_ms)
+            worker.log.warn("app.slow_boot", faults.SLOW_BOOT, boot_ms=ready.boot_ms)
 
     def on_boot_error(self, worker: Worker, message: str, stack: str) -> None:
         if self._scheduler.workers[worker.number].boot.has_failed:
@@ -196,7 +187,7 @@ class Reactions:
             "app did not load in time",
             seconds=seconds,
             where=place or None,
-            hint=_LOAD_SOONER,
+            hint=faults.LOAD_SOONER,
         )
         self._tell_of_missed(worker, self._deployments.of(record.app), why)
         self._supervisor.kill(worker, Cause.BOOT_TIMEOUT)

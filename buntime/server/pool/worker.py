@@ -136,7 +136,6 @@ class Worker:
     def on_deadline(self, assignment: Assignment) -> None:
         """The app has made no progress for its timeout: 504, and it has a second to let go."""
         exchange, number = assignment.exchange, assignment.number
-        seconds = exchange.timeout_s
         self.log.warn(
             "app.timeout",
             "app did not answer in time",
@@ -144,7 +143,7 @@ class Worker:
             method=exchange.head.method,
             path=exchange.head.path,
             worker=self.name,
-            timeout_s=seconds,
+            timeout_s=exchange.timeout_s,
             hint=faults.RAISE_TIMEOUT,
         )
         exchange.meter.timeouts += 1
@@ -153,7 +152,7 @@ class Worker:
         self.process.stacks.ask(self.log, late)  # before CANCEL changes them
         assignment.let_go("deadline")
         self._loop.call_later(_OBEY_S, lambda: self._check_obeyed(number, are_stacks_logged=True))
-        exchange.fail(faults.late(self.app_name, seconds))
+        exchange.fail(faults.late(self.app_name, exchange.timeout_s))
 
     # The channel
 
