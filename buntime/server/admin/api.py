@@ -109,7 +109,7 @@ def _check_right(call: Call) -> None:
 
 
 def _no_right(route: Route, caller: Caller, where: str) -> ClientFault:
-    message = f"this needs the right {route.verb}{where}, which the key {caller.name} has not"
+    message = f"this needs the right {route.verb}{where}, which the key {caller.name} does not have"
     return ClientFault(403, "not_allowed", message)
 
 

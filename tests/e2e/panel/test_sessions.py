@@ -1,4 +1,4 @@
-"""Whose session the panel shows, and what it shows of a page that it cannot get."""
+"""Whose session the panel shows, what of a page that it cannot get, and all of a long list."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, Page, Route, expect
 
 from tests.support.chromium import launched, needs_chromium
 from tests.support.harness import OPERATORS_KEY, Runtime
@@ -133,3 +133,20 @@ def test_numbers_in_names(page: Page, runtime: Runtime) -> None:
     expect(page.locator("tbody .name")).to_have_text(["shop-1", "shop-2", "shop-10"])
     go(page, "/cpanel/workers")
     expect(page.locator("tbody th strong")).to_have_text(["w1", "w2", "w10"])
+
+
+def test_jobs_of_a_later_page(page: Page, runtime: Runtime) -> None:
+    """An app's jobs are shown, however many jobs of other apps come before them."""
+    told: dict[str, Any] = {}
+
+    def answer(route: Route) -> None:
+        if "cursor=" in route.request.url:
+            route.fulfill(json=told)
+        else:
+            told.update(route.fetch().json())
+            route.fulfill(json={**told, "jobs": [], "next": "more"})
+
+    page.route("**/api/cron?*", answer)
+    take(page, signed_in(runtime))
+    show(page, runtime, "apps/till?view=settings")
+    expect(page.get_by_role("rowheader", name="tidy")).to_be_visible()

@@ -66,6 +66,17 @@ export const put = (path, options) => json("PUT", path, options);
 export const patch = (path, options) => json("PATCH", path, options);
 export const del = (path, options) => json("DELETE", path, options);
 
+// All entries of a list that comes in pages: all("/api/apps", "apps").
+export async function all(path, key) {
+  const found = [];
+  for (let cursor; cursor !== null;) {
+    const page = await get(path, { query: { limit: 500, cursor } });
+    found.push(...page[key]);
+    cursor = page.next;
+  }
+  return found;
+}
+
 // The signed-in operator, or null. Finds out, once, whether the API has a prefix.
 export async function session() {
   try {

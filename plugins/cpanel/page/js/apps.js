@@ -50,13 +50,7 @@ export function appTable({ empty, fits = () => true }) {
   return Object.assign(shown, {
     draw,
     async load() {
-      const found = [];
-      for (let cursor; cursor !== null;) {
-        const page = await api.get("/api/apps", { query: { limit: 500, cursor } });
-        found.push(...page.apps);
-        cursor = page.next;
-      }
-      apps = found.sort((one, other) => compare(one.app, other.app));
+      apps = (await api.all("/api/apps", "apps")).sort((one, other) => compare(one.app, other.app));
       draw();
     },
     stats(told) {

@@ -30,12 +30,7 @@ export async function render(root, params, { can }) {
     ],
   });
   async function load() {
-    const found = [];
-    for (let cursor; cursor !== null;) {
-      const page = await api.get("/api/keys", { query: { limit: 500, cursor } });
-      found.push(...page.keys);
-      cursor = page.next;
-    }
+    const found = await api.all("/api/keys", "keys");
     const order = Object.keys(KINDS);
     keys.rows = found.sort((a, b) => order.indexOf(a.standing) - order.indexOf(b.standing));
   }

@@ -51,13 +51,7 @@ export async function render(root, { user }, context) {
     ],
   });
   async function load() {
-    const found = [];
-    for (let cursor; cursor !== null;) {
-      const page = await api.get("/api/users", { query: { limit: 500, cursor } });
-      found.push(...page.users);
-      cursor = page.next;
-    }
-    users.rows = found;
+    users.rows = await api.all("/api/users", "users");
   }
   async function invite() {
     const made = await confirm({

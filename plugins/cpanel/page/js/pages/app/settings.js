@@ -40,10 +40,10 @@ export async function render(root, { app, can }) {
     }));
   }
   async function loadJobs() {
-    jobs.rows = (await api.get("/api/cron", { query: { limit: 500 } })).jobs.filter((job) => job.app === app);
+    jobs.rows = (await api.all("/api/cron", "jobs")).filter((job) => job.app === app);
   }
   async function loadData() {
-    const found = (await api.get("/api/data", { query: { limit: 500 } })).data.find(({ name }) => name === app);
+    const found = (await api.all("/api/data", "data")).find(({ name }) => name === app);
     fill(data, found ? facts([t("data.size"), bytes(found.sizeBytes)], [t("data.files"), number(found.files)], found.user && [t("data.user"), found.user])
       : nothing(t("data.none"), h("p", t("data.teach"))));
   }
