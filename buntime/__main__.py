@@ -14,8 +14,7 @@ if sys.platform == "win32":
 
 gc.disable()  # nothing that imports create is garbage
 
-from buntime.commands.lightimports import import_lightly  # noqa: E402  # after the checks above
-from buntime.commands.modulecode import find_by_file  # noqa: E402  # the same
+from buntime.commands.modulecode import find_by_file  # noqa: E402  # after the checks above
 
 find_by_file()
 
@@ -25,9 +24,11 @@ if sys.argv[1:2] == ["--names"]:  # a shell completes a word: the other imports 
     print_names(sys.argv[2:], os.environ)
     raise SystemExit(0)
 
+from buntime.commands.lightimports import import_lightly  # noqa: E402  # found by the file
+
 import_lightly()
 
-from buntime.commands.cli import main as run_command  # noqa: E402  # found by the file
+from buntime.commands.cli import main as run_command  # noqa: E402  # the same
 from buntime.core.settings.setting import Mode  # noqa: E402  # the same
 
 _CARRIED = os.path.join(os.path.dirname(__file__), "carried")  # only in a wheel, see pyproject.toml

@@ -18,7 +18,7 @@ PAGE = ROOT / "plugins/cpanel/page"
 SCRIPTS = sorted((PAGE / "js").rglob("*.js"))
 PAGES = sorted((PAGE / "js/pages").rglob("*.js"))
 A_PAGE_BYTES = 120 * 1024
-MOST_BYTES = 184 * 1024
+MOST_BYTES = 186 * 1024
 ENTRY = re.compile(r'"([\w.-]+)":\s*(\[[^\]]*\]|"(?:[^"\\]|\\.)*")')
 CALLED = re.compile(
     r"""\b(get|post|put|patch|del|lines|follow|send|address)\(\s*(?:"([A-Z]+)",\s*)?[`"](/api/[^`"]*)[`"]"""

@@ -4,7 +4,7 @@
 import { fill, h } from "../dom.js";
 
 // "app-2" comes before "app-10".
-export const { compare } = new Intl.Collator(undefined, { numeric: true });
+export const compare = new Intl.Collator(undefined, { numeric: true }).compare;
 const FOCUSABLE = "a, button, input";
 
 class Table extends HTMLElement {
