@@ -176,7 +176,9 @@ SCENARIOS = (
             IDEAL,
             *peers(Get("/slow/"), UVICORN, GUNICORN_NGINX, GRANIAN),
         ),
-        (Bar(LEAST, 0.95, RATE, IDEAL.name),),
+        # 0.95 of 1000 requests a second. As a rate wrk would round it down: in 3 s each connection
+        # completes 57 whole requests, whether they take 51.8 ms or 52.6.
+        (Bar(MOST, 1.0526, P50, IDEAL.name),),
     ),
     Scenario(
         "cpu-1ms",
