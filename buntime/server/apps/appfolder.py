@@ -31,7 +31,6 @@ _SETTLED_NS = 2_000_000_000  # FAT has the coarsest file times, 2 s; ext4 has 4 
 _OF_APPS = (*MANIFEST_NAMES, *DEFAULT_ENTRYPOINTS)
 # Folders that tools leave behind. Dotfolders are skipped as well.
 _NOT_APPS = frozenset(("__pycache__", "node_modules"))
-# Files at the top of a project that are not entrypoints, though their names end like one.
 _IS_MODULE = regex(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*")
 
 # (app's name, version, path to name in messages, manifest's text or None, whether the app came by

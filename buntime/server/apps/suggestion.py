@@ -14,18 +14,14 @@ from buntime.core.apps.app import DEFAULT_ENTRYPOINTS, is_servable
 from buntime.core.apps.versions import is_version
 from buntime.core.values.regex import regex
 
+# Files at the top of a project that are not entrypoints, though their names end like one.
 _NOT_MEANT = frozenset(
     "404.html __init__.py conftest.py fabfile.py gunicorn.conf.py gunicorn_conf.py manage.py "
     "noxfile.py setup.py".split()
 )
 _SERVERS_OWN = ("wsgi.py", "asgi.py")  # made for servers, as Django does
-_BUILT = (
-    "dist",
-    "build",
-    "out",
-    "_site",
-    "public",
-)  # where tools put sites, the finished ones first
+# Where tools put sites, the finished ones first.
+_BUILT = ("dist", "build", "out", "_site", "public")
 _WITHOUT_APPS = frozenset(
     "__pycache__ docs env migrations node_modules static templates test tests vendor venv".split()
 )

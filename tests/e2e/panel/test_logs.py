@@ -8,14 +8,14 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, Locator, Page, expect
+from playwright.sync_api import Locator, Page, expect
 
-from tests.support.chromium import launched, needs_chromium
+from tests.support.chromium import needs_chromium
 from tests.support.client import fetch
 from tests.support.forwarding import cable_to
 from tests.support.harness import Runtime, wait_until, write_app
 from tests.support.operators import address_of
-from tests.support.panel import findings, watched, with_panel
+from tests.support.panel import findings, with_panel
 
 pytestmark = [needs_chromium, pytest.mark.timeout(180)]
 
@@ -80,18 +80,6 @@ def runtime(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Runtime]:
         write_app(folder / "apps" / name, {"app.py": FLOOD}, ttl=600)
     with with_panel(folder, RUNTIME_LOG_LEVEL="info") as runtime:
         yield runtime
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with launched() as browser:
-        yield browser
-
-
-@pytest.fixture
-def page(browser: Browser) -> Iterator[Page]:
-    with watched(browser) as page:
-        yield page
 
 
 def follow(page: Page, url: str, counts: str = "") -> None:

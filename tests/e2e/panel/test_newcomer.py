@@ -11,12 +11,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Page, expect
 
-from tests.support.chromium import launched, needs_chromium
+from tests.support.chromium import needs_chromium
 from tests.support.deploying import AS_ROOT
 from tests.support.harness import PACKAGES, ROOT, UNDER_TEST, Runtime, command, running
-from tests.support.panel import findings, watched
+from tests.support.panel import findings
 
 pytestmark = [needs_chromium, pytest.mark.timeout(300)]
 
@@ -42,18 +42,6 @@ def runtime(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Runtime]:
     subprocess.run([*start, "--help"], check=True, timeout=240, stdout=subprocess.DEVNULL)
     with running(apps, env=env, start=start) as runtime:
         yield runtime
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with launched() as browser:
-        yield browser
-
-
-@pytest.fixture
-def page(browser: Browser) -> Iterator[Page]:
-    with watched(browser) as page:
-        yield page
 
 
 def visit(page: Page) -> Page:

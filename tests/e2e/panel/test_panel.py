@@ -20,7 +20,7 @@ import pytest
 from playwright.sync_api import Browser, Locator, Page, expect
 
 from tests.pictures import measured
-from tests.support.chromium import launched, needs_chromium
+from tests.support.chromium import needs_chromium
 from tests.support.client import fetch
 from tests.support.harness import Runtime, command, wait_until, write_app
 from tests.support.operators import address_of
@@ -69,18 +69,6 @@ def state() -> Iterator[Path]:
 def runtime(folder: Path, state: Path) -> Iterator[Runtime]:
     with with_panel(folder, RUNTIME_STATE_DIR=str(state)) as runtime:
         yield runtime
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with launched() as browser:
-        yield browser
-
-
-@pytest.fixture
-def page(browser: Browser) -> Iterator[Page]:
-    with watched(browser) as page:
-        yield page
 
 
 @pytest.fixture(scope="module")

@@ -7,12 +7,12 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, Page, Route, expect
+from playwright.sync_api import Page, Route, expect
 
-from tests.support.chromium import launched, needs_chromium
+from tests.support.chromium import needs_chromium
 from tests.support.harness import OPERATORS_KEY, Runtime
 from tests.support.operators import Operator, address_of, signed_in
-from tests.support.panel import answering, go, watched, with_panel
+from tests.support.panel import answering, go, with_panel
 
 pytestmark = needs_chromium
 
@@ -28,18 +28,6 @@ ROWS: dict[str, dict[str, Any]] = {
 def runtime(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Runtime]:
     with with_panel(tmp_path_factory.mktemp("sessions"), **KEY) as runtime:
         yield runtime
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with launched() as browser:
-        yield browser
-
-
-@pytest.fixture
-def page(browser: Browser) -> Iterator[Page]:
-    with watched(browser) as page:
-        yield page
 
 
 @pytest.fixture(scope="module")

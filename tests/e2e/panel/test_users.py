@@ -13,7 +13,7 @@ import pyotp
 import pytest
 from playwright.sync_api import Browser, Locator, Page, expect
 
-from tests.support.chromium import launched, needs_chromium
+from tests.support.chromium import needs_chromium
 from tests.support.client import fetch
 from tests.support.harness import Runtime, wait_until, write_app
 from tests.support.operators import address_of
@@ -43,18 +43,6 @@ def with_authn(runtime: Runtime) -> Runtime:
     is_there = lambda: httpx.get(f"{runtime.url}{AUTH}/me", verify=False).status_code == 401  # noqa: E731
     wait_until(is_there, 120, "authn, whose packages are installed")
     return runtime
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with launched() as browser:
-        yield browser
-
-
-@pytest.fixture
-def page(browser: Browser) -> Iterator[Page]:
-    with watched(browser) as page:
-        yield page
 
 
 @pytest.fixture(scope="module")
