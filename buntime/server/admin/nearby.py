@@ -168,7 +168,7 @@ def _has_open(pid: int, wanted: str) -> bool | None:
     """Whether a process has this open; None if that cannot be seen."""
     folder = f"/proc/{pid}/fd"
     try:
-        return any(_leads_to(f"{folder}/{fd}", wanted) for fd in _names(folder))
+        return any(_target(f"{folder}/{fd}") == wanted for fd in _names(folder))
     except OSError:
         return None
 
@@ -189,10 +189,6 @@ def _carries(fdinfo: str) -> bool:
     except (FileNotFoundError, ProcessLookupError):
         return False  # closed meanwhile
     return any(int(line.partition(b":")[2]) for line in waiting)
-
-
-def _leads_to(path: str, wanted: str) -> bool:
-    return _target(path) == wanted
 
 
 def _target(path: str) -> str:
