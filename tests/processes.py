@@ -63,6 +63,7 @@ LONGEST = (
 # So long the first process lets messages come before it reads them: if it woke up for each test,
 # that would take a tenth of the time of short ones.
 PAUSE_S = 0.01
+OUTPUT_MAX = 1 << 20  # read of what a process printed that has ended, in bytes
 _Message = dict[str, Any]
 _File = pytest.Item | pytest.Collector
 _IMPORT = re.compile(r"^(?:from|import) ([\w.]+)", re.MULTILINE)
@@ -204,8 +205,10 @@ class _Process:
         self.sock.close()
         code = os.waitstatus_to_exitcode(os.waitpid(self._pid, 0)[1])
         with self._output as output:
-            output.seek(max(0, output.seek(0, os.SEEK_END) - 5000))
-            return f"exit code {code}\n{output.read().decode(errors='replace')}"
+            output.seek(max(0, output.seek(0, os.SEEK_END) - OUTPUT_MAX))
+            said = output.read().decode(errors="replace")
+        fault = said.rfind("Fatal Python error")  # followed by a trace of each thread
+        return f"exit code {code}\n{said[fault:] if fault >= 0 else said[-5000:]}"
 
     def kill(self) -> None:
         os.kill(self._pid, signal.SIGKILL)

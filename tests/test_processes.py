@@ -54,7 +54,8 @@ DIES = """
     import signal
 
     def test_before(): pass
-    def test_dies(): signal.raise_signal(signal.SIGSEGV)
+    def test_dies(): nested(50)
+    def nested(times): return nested(times - 1) if times else signal.raise_signal(signal.SIGSEGV)
     def test_behind(): pass
 """
 
@@ -113,7 +114,8 @@ def test_outcomes_are_reported(tmp_path: Path) -> None:
 
 
 def test_a_process_that_dies(tmp_path: Path) -> None:
-    """Its test fails with what Python said last; other files run in another process."""
+    """Its test fails with what Python said last, however long its trace is; other files run in
+    another process."""
     write(tmp_path, a_dies=DIES, b_pair=PAIR, c_pair=PAIR)
     code, said = run(tmp_path, processes=1)
     assert code == pytest.ExitCode.TESTS_FAILED
