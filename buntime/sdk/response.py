@@ -27,7 +27,7 @@ PIECE_BYTES = 65536
 TEXT = "text/plain; charset=utf-8"
 BINARY = "application/octet-stream"
 # RFC 9110 15.3.5, 15.3.6 and 15.4.5: these have no body.
-_WITHOUT_BODY = (204, 205, 304)
+WITHOUT_BODY = (204, 205, 304)
 _REDIRECTS = (301, 302, 303, 307, 308)
 # The encoder, once it was needed: an import statement in each call would cost 0.5 µs.
 _json_encoders: list[Callable[[Any], str]] = []
@@ -59,13 +59,13 @@ class Response:
         self.body: Content
         self.body, default_type = _content_of(body)
         self.is_async = hasattr(self.body, "__aiter__")
-        if status in _WITHOUT_BODY and self.body:
+        if status in WITHOUT_BODY and self.body:
             raise ValueError(f"a response of status {status} has no body; pass None")
         if headers is not None and "content-type" in self.headers:
             return
         if content_type is not None:
             self.headers.add("content-type", content_type)
-        elif default_type is not None and status not in _WITHOUT_BODY:
+        elif default_type is not None and status not in WITHOUT_BODY:
             self.headers._pairs.append(("content-type", default_type))
 
     @classmethod

@@ -18,6 +18,7 @@ counters.
 from __future__ import annotations
 
 from buntime.sdk.request import ClientGone
+from buntime.sdk.response import WITHOUT_BODY
 from buntime.wire import (
     BODY,
     DOWNLOAD_WINDOW,
@@ -64,8 +65,6 @@ ENDED = Stage("its end or an error is sent")
 
 # bytes that the app consumes before they are granted again: no WINDOW for every small read.
 RETURN_BYTES = UPLOAD_WINDOW // 2
-# RFC 9110 15.3.5 and 15.4.5: a body is dropped; a Content-Length describes another response.
-_WITHOUT_BODY = (204, 304)
 
 
 class Exchange:
@@ -186,13 +185,14 @@ class Exchange:
         self.stage = HELD
         self._status = status
         self._headers = headers
-        if status not in _WITHOUT_BODY and not self.is_head_only:
+        # Where a body is dropped, a Content-Length describes another response.
+        if not self.is_head_only:
             self._left = _declared(headers)
 
     @property
     def is_head_only(self) -> bool:
-        """Whether the body is never sent."""
-        return bool(self.head["method"] == "HEAD")
+        """Whether the body is never sent: RFC 9110 9.3.2, 15.3.5, 15.3.6 and 15.4.5."""
+        return self._status in WITHOUT_BODY or bool(self.head["method"] == "HEAD")
 
     def sends_head_first(self) -> bool:
         """Return whether the head of a stream should be sent without waiting for the first piece.
@@ -212,7 +212,8 @@ class Exchange:
     def flow(self, body: bytes, *, end: bool) -> Iterator[None]:
         """Send a piece of any size as credit allows; yields where news must be waited for."""
         if end and self.stage is HELD:
-            self._declare(len(body))
+            if self.head["method"] == "HEAD" or not self.is_head_only:
+                self._declare(len(body))
             if self.is_head_only:
                 self.send(b"", end=True)
                 return
@@ -232,7 +233,7 @@ class Exchange:
 
         An empty one only checks whether anybody is there, as some generators do while they wait.
         """
-        if self._status in _WITHOUT_BODY:
+        if self._status in WITHOUT_BODY:
             piece = b""
         size = len(piece)
         if not size and self.stage is ENDED:

@@ -33,7 +33,7 @@ _PHRASES = {status.value: status.phrase for status in HTTPStatus} | {
 }
 _STATUS_LINES = {status: f"HTTP/1.1 {status} {phrase}\r\n" for status, phrase in _PHRASES.items()}
 _UPGRADE_REQUIRED = 426
-_BODILESS = frozenset({204, 304})  # RFC 9110 6.4.1
+BODILESS = frozenset({204, 205, 304})  # RFC 9110 6.4.1, 15.3.6
 # Fields that say how a message is framed or when it was made: only the runtime writes them.
 _OURS = HOP_BY_HOP | {"date", "x-request-id"}
 FIELDS_MAX = 1000  # per answer; clients accept about 100, and 20,000 blocked the loop for 80 ms
@@ -54,7 +54,7 @@ class AnswerError(Exception):
 class Framing(Enum):
     """How the end of an answer's body is marked (RFC 9112 6.3)."""
 
-    NONE = auto()  # there is no body: HEAD, 204, 304
+    NONE = auto()  # there is no body: HEAD, 204, 205, 304
     LENGTH = auto()
     CHUNKED = auto()
     CLOSE = auto()  # by the end of the connection: HTTP/1.0 without a length
@@ -88,7 +88,7 @@ class Answer:
             raise AnswerError(f"the status must be a number from 200 to 999, not {shown(status)}")
         lines: list[str] = [_STATUS_LINES.get(status) or f"HTTP/1.1 {status} \r\n"]
         declared, closes = write_fields(lines, fields)
-        bodiless = request.method == "HEAD" or status in _BODILESS
+        bodiless = request.method == "HEAD" or status in BODILESS
         if declared is None:
             length = size
         elif size is not None and size != declared and not bodiless:
@@ -164,6 +164,8 @@ def _length_of_get(method: str, status: int, declared: int | None, size: int | N
     known."""
     if status == 204:
         return None
+    if status == 205:
+        return 0  # to clients it may have a body, and RFC 9110 15.3.6 forbids one
     if method == "HEAD" and status != 304:
         # The app may have left the body out by itself, so an empty one says nothing about the
         # length.

@@ -14,6 +14,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from buntime.core.http1.answer import BODILESS
 from buntime.core.http1.head import Head
 from buntime.core.http1.section import Fields
 from buntime.core.plugins.hookfields import (
@@ -37,7 +38,7 @@ _TAG_MAX_CHARS = 256
 _UNTIL_MAX_S = 1e12
 _ERROR_MAX_CHARS = 2000
 _TRACEBACK_MAX_CHARS = 64 * 1024
-_BODILESS = frozenset({101, 204, 304})
+_BODILESS = BODILESS | {101}
 LIFE_HOOKS = frozenset(("on_server_start", "on_shutdown"))
 
 

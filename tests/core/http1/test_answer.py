@@ -98,11 +98,11 @@ def test_any_body_is_read_back(
     size = len(whole) if is_told else None
     made = answer("GET", status, None, size, version=version, keep_alive=keep_alive)
     sent = made.head + b"".join(b"".join(made.frame(piece)) for piece in pieces)
-    if status not in (204, 304):
+    if status not in (204, 205, 304):
         sent += made.finish()
     response, body = read_back(sent)
     assert response.status_code == status
-    assert body == (b"" if status in (204, 304) else whole)
+    assert body == (b"" if status in (204, 205, 304) else whole)
 
 
 @given(PIECES, st.booleans(), st.booleans())
@@ -348,6 +348,9 @@ def test_a_body_is_as_long_as_it_was_said_to_be(length: int, pieces: list[bytes]
         ("GET", 204, [("content-length", "0")], 0, []),  # RFC 9110 8.6: never in a 204
         ("GET", 304, [("content-length", "7")], 0, ["7"]),
         ("GET", 304, [], 0, []),
+        ("GET", 205, [], 5, ["0"]),  # RFC 9110 15.3.6: without a body, but a client looks for one
+        ("GET", 205, [("content-length", "5")], None, ["0"]),
+        ("HEAD", 205, [], None, ["0"]),
     ],
 )
 def test_which_length_is_told(

@@ -280,7 +280,9 @@ def test_framing_of_an_answer(headers: list[list[str]]) -> None:
     assert "says how the answer is sent" in fault(RESPONSE, "change", status=200, headers=headers)
 
 
-@pytest.mark.parametrize(("before", "after"), [(200, 204), (204, 200), (304, 200), (101, 200)])
+@pytest.mark.parametrize(
+    ("before", "after"), [(200, 204), (204, 200), (200, 205), (304, 200), (101, 200)]
+)
 def test_a_status_with_and_without_a_body(before: int, after: int) -> None:
     """A new status cannot add a body or remove it."""
     asked = RESPONSE._replace(seen=Change(before, ()))
