@@ -8,7 +8,7 @@ from buntime.core.apps.manifest import to_config
 from buntime.core.apps.router import split_target
 from buntime.core.errors import ClientFault, ManifestError
 from buntime.server.admin.api import Handler
-from buntime.server.admin.appstate import app_state, check_exists
+from buntime.server.admin.appstate import check_exists, state_of
 from buntime.server.admin.appurls import AppUrls
 from buntime.server.admin.audit import Audit, Begun, Note
 from buntime.server.admin.call import Call
@@ -106,7 +106,7 @@ class AppPages:
                 "versions": versions,
                 "maintenance": closed,
             },
-            of=app_state(self._catalog, name, call.now),
+            of=state_of(self._catalog, name, found, call.now),
         )
 
     def _active(self, name: str, now: float) -> str | None:

@@ -2,7 +2,9 @@
 versions exist. A version that was replaced has another folder.
 """
 
-from buntime.core.apps.app import App
+from collections.abc import Sequence
+
+from buntime.core.apps.app import App, Fault
 from buntime.core.errors import ClientFault
 from buntime.server.admin.call import Call
 from buntime.server.apps.catalog import Catalog
@@ -12,7 +14,13 @@ AppState = dict[str, object]
 
 def app_state(catalog: Catalog, name: str, now: float) -> AppState | None:
     """As JSON; None if there is no such app."""
-    found = catalog.all_of(name, now)
+    return state_of(catalog, name, catalog.all_of(name, now), now)
+
+
+def state_of(
+    catalog: Catalog, name: str, found: Sequence[App | Fault], now: float
+) -> AppState | None:
+    """The same from all that the catalog has found of the app."""
     if not found:
         return None
     folders = {
