@@ -116,7 +116,7 @@ PAIRS = [
             "Where is it decided whether an incoming request goes to the server's own pages, "
             "to a static site, or to workers?"
         ),
-        "server/pipeline.py",
+        "server/pipeline/pipeline.py",
         "handle",
     ),
     (

@@ -47,9 +47,8 @@ CONCERNS = {
         "http1 plugins sites websocket config admin"
     ).split(),
     "server": (
-        "threads.py crowd.py loop.py defence bundle pythons state sandbox apps telemetry "
-        "sites http1 websocket pool deploys plugins schedule backup admin steps.py filesteps.py "
-        "routes.py framing.py shell.py home.py pipeline.py operators.py lifetime runtime.py"
+        "loop defence bundle pythons state sandbox apps telemetry sites http1 websocket pool "
+        "deploys plugins schedule backup admin pipeline lifetime runtime.py"
     ).split(),
 }
 FLAT = {"sdk", "worker", "commands", "testing"}  # layers without folders
@@ -85,7 +84,7 @@ LATE = {
     "buntime.server.deploys.packing",
     "buntime.server.deploys.unpacking",
     "buntime.server.deploys.upload",
-    "buntime.server.filesteps",
+    "buntime.server.pipeline.filesteps",
     "buntime.server.pythons.installer",
     "buntime.server.schedule.cron",
     "buntime.server.schedule.keeping",

@@ -51,8 +51,8 @@ from buntime.server.lifetime.shutdown import Shutdown
 from buntime.server.lifetime.signals import passed_over, signals_on
 from buntime.server.lifetime.staffing import make_staff
 from buntime.server.lifetime.stalls import StallWatch
-from buntime.server.loop import Loop
-from buntime.server.pipeline import Pipeline
+from buntime.server.loop.loop import Loop
+from buntime.server.pipeline.pipeline import Pipeline
 from buntime.server.plugins.calls import Calls
 from buntime.server.plugins.hooking import Hooking
 from buntime.server.plugins.plugins import Plugins

@@ -114,7 +114,7 @@ def test_what_a_command_imports() -> None:
     )
     names = {*done.stdout.split()}
     assert "buntime.commands.targets" in names
-    assert not {"buntime.server.loop", "buntime.server.telemetry.logs"} & names
+    assert not {"buntime.server.loop.loop", "buntime.server.telemetry.logs"} & names
 
 
 @pytest.mark.parametrize("path", MANIFESTS, ids=lambda path: str(path.parent.name))

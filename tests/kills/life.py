@@ -27,7 +27,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from buntime.core.admin.audittrail import Walk
-from buntime.server.loop import Loop
+from buntime.server.loop.loop import Loop
 from buntime.server.state import statefile
 from buntime.server.state.audittable import removed_from
 from buntime.server.state.migrations import SCRIPTS

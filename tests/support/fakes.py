@@ -18,7 +18,7 @@ from buntime.core.telemetry.meters import Cause
 from buntime.server.admin.audit import Audit, Begun
 from buntime.server.admin.call import Call
 from buntime.server.http1.exchange import Exchange
-from buntime.server.loop import Loop
+from buntime.server.loop.loop import Loop
 from buntime.server.pool.process import Process
 from buntime.server.pool.stacks import Stacks
 from buntime.server.pool.supervisor import Supervisor

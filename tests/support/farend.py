@@ -7,7 +7,7 @@ import socket
 from typing import Any, cast
 
 from buntime.server.http1.exchange import Exchange
-from buntime.server.loop import Loop
+from buntime.server.loop.loop import Loop
 from buntime.server.pool.worker import Worker
 from buntime.wire import Decoder, Message, encode
 from tests.support.apps import make_app

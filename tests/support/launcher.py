@@ -47,7 +47,7 @@ IMPORTED = (
         for name in ("pages", "census", "exposition", "operatorsessions")
     ),
     "buntime.server.deploys.carrier",
-    "buntime.server.filesteps",
+    "buntime.server.pipeline.filesteps",
     "buntime.server.deploys.upload",
     "buntime.server.pythons.installer",
     "buntime.server.schedule.cron",

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from buntime.server.loop import Loop
+from buntime.server.loop.loop import Loop
 from buntime.server.state.statedb import StateDb
 from buntime.server.state.statefolder import StateFolder
 

@@ -12,7 +12,7 @@ from buntime.core.schedule.planner import Ended, JobKey
 from buntime.core.settings.live import LiveSettings
 from buntime.server.apps.catalog import Catalog
 from buntime.server.http1.service import Service
-from buntime.server.loop import Loop
+from buntime.server.loop.loop import Loop
 from buntime.server.pool.pool import Pool
 from buntime.server.pythons.interpreter import Interpreters
 from buntime.server.sandbox.probe import find_kernel

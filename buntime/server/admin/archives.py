@@ -14,7 +14,7 @@ from buntime.server.admin.call import Call
 from buntime.server.admin.receiving import Receiving
 from buntime.server.deploys.course import Turns
 from buntime.server.deploys.disk import storage_fault
-from buntime.server.loop import Loop
+from buntime.server.loop.loop import Loop
 
 if TYPE_CHECKING:
     from buntime.server.deploys.upload import Upload

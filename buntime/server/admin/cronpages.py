@@ -10,7 +10,7 @@ from buntime.server.admin.api import Handler
 from buntime.server.admin.audit import Audit, Begun
 from buntime.server.admin.call import Call
 from buntime.server.admin.streaming import NDJSON, Stream
-from buntime.server.loop import Loop
+from buntime.server.loop.loop import Loop
 from buntime.server.schedule.unasked import Unasked
 
 _ALIVE_S = 15.0  # between two lines of a run, for proxies that give up on silence

@@ -14,7 +14,7 @@ from buntime.server.admin.audit import Audit
 from buntime.server.admin.call import Call
 from buntime.server.admin.streaming import Stream
 from buntime.server.backup.source import Source, sizes_of
-from buntime.server.loop import Loop
+from buntime.server.loop.loop import Loop
 from buntime.server.state.statedb import StateDb
 from buntime.server.telemetry.logs import Log
 

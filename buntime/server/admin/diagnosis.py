@@ -12,7 +12,7 @@ from buntime.server.admin.api import Handler
 from buntime.server.admin.call import Call
 from buntime.server.apps.appfolder import read_manifest
 from buntime.server.apps.catalog import Catalog
-from buntime.server.loop import Loop
+from buntime.server.loop.loop import Loop
 from buntime.server.pool.stats import PoolStats
 
 

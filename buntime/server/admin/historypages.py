@@ -13,7 +13,7 @@ from buntime.server.admin.api import Handler
 from buntime.server.admin.call import Call
 from buntime.server.admin.chronicle import Chronicle
 from buntime.server.admin.events import sight_of
-from buntime.server.loop import Loop
+from buntime.server.loop.loop import Loop
 
 
 class HistoryPages:

@@ -18,7 +18,7 @@ from buntime.core.errors import ConfigError
 from buntime.core.settings.live import LiveSettings
 from buntime.core.settings.load import Settings
 from buntime.server.defence.regularfile import read_regular
-from buntime.server.loop import Loop
+from buntime.server.loop.loop import Loop
 from buntime.server.telemetry.logs import Log
 
 LOOK_S = 10.0

@@ -7,7 +7,7 @@ from buntime.core.settings.live import LiveSettings
 from buntime.core.values.tuples import NamedTuple
 from buntime.server.admin.keystore import KeySource
 from buntime.server.admin.localkey import LocalKey
-from buntime.server.loop import Loop
+from buntime.server.loop.loop import Loop
 from buntime.server.state.statedb import StateDb
 from buntime.server.telemetry.logs import Log
 

@@ -21,7 +21,7 @@ from buntime.core.values.units import BadValue
 from buntime.server.admin.api import Handler
 from buntime.server.admin.call import Call
 from buntime.server.admin.streaming import EVENTS, NDJSON, Stream
-from buntime.server.loop import Loop, Timer
+from buntime.server.loop.loop import Loop, Timer
 from buntime.server.telemetry.applogs import AppLogs
 from buntime.server.telemetry.logreading import LogReader, Page, Question
 from buntime.server.telemetry.logtail import LogTail, Piece

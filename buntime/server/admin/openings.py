@@ -10,7 +10,7 @@ from buntime.core.errors import HttpError
 from buntime.sdk import closecodes
 from buntime.server.http1.exchange import Exchange
 from buntime.server.http1.parties import Footing
-from buntime.server.loop import Loop
+from buntime.server.loop.loop import Loop
 
 LOOK_S = 10.0
 

@@ -34,7 +34,7 @@ from buntime.server.admin.nearby import Nearby
 from buntime.server.admin.signin import SignIn, secret_of
 from buntime.server.http1.exchange import Exchange
 from buntime.server.http1.parties import Client
-from buntime.server.loop import Loop
+from buntime.server.loop.loop import Loop
 from buntime.server.telemetry.logs import Log
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ import os
 from collections.abc import Callable, Mapping
 
 from buntime.core.apps.datause import DataUse, Level, Measured, Use
-from buntime.server.loop import Loop
+from buntime.server.loop.loop import Loop
 from buntime.server.state.datasize import size_of
 from buntime.server.telemetry.logs import Log
 

@@ -11,7 +11,7 @@ the result is an exception, it is raised at that `yield`.
 from collections.abc import Callable, Generator
 from typing import Any
 
-from buntime.server.loop import Loop
+from buntime.server.loop.loop import Loop
 
 Then = Callable[[Any], None]
 Ask = Callable[[Then], None]

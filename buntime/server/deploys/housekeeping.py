@@ -17,7 +17,7 @@ from buntime.server.deploys.opening import DeployPlace
 from buntime.server.deploys.records import ReleaseRecord
 from buntime.server.deploys.store import Store
 from buntime.server.http1.service import Service
-from buntime.server.loop import Timer
+from buntime.server.loop.loop import Timer
 from buntime.server.pool.pool import Pool
 
 Then = Callable[[Any], None]

@@ -14,7 +14,7 @@ from typing import IO
 
 from buntime.core.errors import ClientFault, HttpError
 from buntime.server.deploys.disk import storage_fault
-from buntime.server.loop import Loop
+from buntime.server.loop.loop import Loop
 
 _FORM_HEAD_MAX_BYTES = 8192  # of a part: its name and type
 _PIECE_BYTES = 1 << 20

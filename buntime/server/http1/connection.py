@@ -17,7 +17,7 @@ from buntime.server.http1.exchange import Exchange
 from buntime.server.http1.parties import Link
 from buntime.server.http1.sending import SendingHalf
 from buntime.server.http1.service import Service
-from buntime.server.loop import READ, WRITE
+from buntime.server.loop.loop import READ, WRITE
 
 _RECEIVE_BYTES = 128 * 1024
 _FRESH_S = 0.5  # at shutdown, for the first request of a new connection

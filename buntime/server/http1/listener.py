@@ -21,7 +21,7 @@ from buntime.server.http1.ending import has_left
 from buntime.server.http1.exchange import Exchange
 from buntime.server.http1.newcomer import Newcomer, newcomers_max
 from buntime.server.http1.service import Service
-from buntime.server.loop import READ
+from buntime.server.loop.loop import READ
 
 _ACCEPTS = 64  # in one go; those already connected want their turn
 # From this many in one go, check whether clients are still there. Clients that connect and leave

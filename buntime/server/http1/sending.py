@@ -14,7 +14,7 @@ from buntime.server.http1.ending import unacknowledged_bytes
 from buntime.server.http1.parties import Resource
 from buntime.server.http1.service import Service
 from buntime.server.http1.spool import Spool
-from buntime.server.loop import ready_now
+from buntime.server.loop.loop import ready_now
 
 _JOIN_BYTES = 8 * 1024  # copying less than this costs less than a vectored write
 _FILES_S = 0.004  # a turn that has taken this long sends no more of large files

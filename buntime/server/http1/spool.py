@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 
 from buntime.core.http1.leastrate import is_short
 from buntime.core.values.tally import Tally
-from buntime.server.loop import Loop
+from buntime.server.loop.loop import Loop
 from buntime.server.telemetry.logs import Log
 
 ANSWER_MAX_BYTES = 8 * 1024 * 1024  # an app is asked for this much, whoever reads it

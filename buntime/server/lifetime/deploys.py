@@ -10,7 +10,7 @@ from buntime.core.apps.app import App, Fault, app_key
 from buntime.core.apps.quiet import Edit, Edits
 from buntime.core.errors import ClientFault, ManifestError
 from buntime.server.apps.catalog import Catalog
-from buntime.server.loop import Loop
+from buntime.server.loop.loop import Loop
 from buntime.server.pool.deployment import Deployment
 from buntime.server.pool.deployments import Deployments
 from buntime.server.telemetry.logs import Log

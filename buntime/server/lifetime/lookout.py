@@ -22,7 +22,7 @@ from buntime.server.apps.following import Followed, TooManyFiles
 from buntime.server.apps.inotify import Happening, Inotify, open_inotify
 from buntime.server.apps.survey import NOTHING, Sight, Survey
 from buntime.server.lifetime.deploys import Deploys
-from buntime.server.loop import READ, Loop
+from buntime.server.loop.loop import READ, Loop
 from buntime.server.pool.deployment import Deployment
 from buntime.server.telemetry.logs import Log
 

@@ -35,8 +35,9 @@ from buntime.server.http1.listener import Listener
 from buntime.server.http1.service import Service
 from buntime.server.lifetime.deploys import Deploys
 from buntime.server.lifetime.granting import follow_operators
-from buntime.server.operators import Operators
-from buntime.server.pipeline import Pipeline
+from buntime.server.pipeline.operators import Operators
+from buntime.server.pipeline.pipeline import Pipeline
+from buntime.server.pipeline.steps import Admittance
 from buntime.server.plugins.plugins import Plugins
 from buntime.server.plugins.pluginstore import PluginPlace
 from buntime.server.pool.pool import Pool
@@ -47,7 +48,6 @@ from buntime.server.state.hostclaims import HostClaims
 from buntime.server.state.secretstore import SecretStore
 from buntime.server.state.statedb import StateDb
 from buntime.server.state.statefolder import StateFolder, StateWatch
-from buntime.server.steps import Admittance
 from buntime.server.telemetry.applogs import AppLogs
 
 

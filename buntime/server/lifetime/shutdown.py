@@ -17,7 +17,7 @@ from buntime.core.settings.live import LiveSettings
 from buntime.core.values.wording import counted
 from buntime.server.http1.listener import Listener
 from buntime.server.http1.service import Service
-from buntime.server.loop import READ
+from buntime.server.loop.loop import READ
 from buntime.server.plugins.plugins import Plugins
 from buntime.server.pool.pool import Pool
 from buntime.server.telemetry.notifier import Notifier

@@ -4,7 +4,7 @@ import contextlib
 import signal
 from collections.abc import Callable, Iterator, Mapping
 
-from buntime.server.loop import Loop
+from buntime.server.loop.loop import Loop
 from buntime.server.telemetry.logs import Log
 
 

@@ -8,7 +8,7 @@ from buntime.core.settings.live import LiveSettings
 from buntime.core.values.tuples import NamedTuple
 from buntime.server.bundle.bundle import default_cache_dir, ensure_bundle, keep_fresh
 from buntime.server.bundle.carried import carried_plugins
-from buntime.server.loop import Loop
+from buntime.server.loop.loop import Loop
 from buntime.server.pool.pool import Pool
 from buntime.server.pythons.interpreter import Interpreters
 from buntime.server.pythons.users import Users

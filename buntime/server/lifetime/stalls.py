@@ -25,7 +25,7 @@ from collections.abc import Callable, Iterable
 from time import monotonic
 
 from buntime.core.values.tally import Tally
-from buntime.server.loop import SLOW_S, Loop
+from buntime.server.loop.loop import SLOW_S, Loop
 from buntime.server.telemetry.logs import Log
 
 STALLED_CODE = 70  # sysexits.h: internal software error

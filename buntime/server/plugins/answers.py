@@ -19,7 +19,7 @@ from buntime.core.telemetry.pluginmeters import Failure, HookMeter, PluginMeters
 from buntime.core.values.protocols import Protocol
 from buntime.server.http1.exchange import Exchange
 from buntime.server.http1.review import Review
-from buntime.server.loop import Loop
+from buntime.server.loop.loop import Loop
 from buntime.server.plugins.asked import question
 from buntime.server.plugins.changing import Changing
 from buntime.server.plugins.failing import failed, give_up, tell, unavailable

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 from buntime.core.telemetry.pluginmeters import Failure, HookMeter
-from buntime.server.loop import Loop
+from buntime.server.loop.loop import Loop
 from buntime.server.pool.worker import Worker
 from buntime.server.telemetry.logs import Log
 from buntime.wire import Message

@@ -6,7 +6,7 @@ They wait at most as long as a hook may take, and their number is limited.
 from collections.abc import Callable
 
 from buntime.core.values.protocols import Protocol
-from buntime.server.loop import Loop
+from buntime.server.loop.loop import Loop
 
 _WAITING_MAX = 1000
 

@@ -13,7 +13,7 @@ from buntime.core.plugins.verdictcache import VerdictCache
 from buntime.sdk import closecodes
 from buntime.server.http1 import parties
 from buntime.server.http1.exchange import Exchange
-from buntime.server.loop import Loop, Timer
+from buntime.server.loop.loop import Loop, Timer
 
 
 class Footings:

@@ -8,7 +8,7 @@ from buntime.core.plugins.verdictcache import VerdictCache
 from buntime.core.pool.gathering import Gathering
 from buntime.core.telemetry.pluginmeters import PluginMeters
 from buntime.server.http1.exchange import Exchange
-from buntime.server.loop import Loop
+from buntime.server.loop.loop import Loop
 from buntime.server.plugins.bodies import Bodies
 from buntime.server.plugins.changing import Changing
 from buntime.server.plugins.footings import Footings

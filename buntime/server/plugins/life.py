@@ -29,7 +29,7 @@ from buntime.core.pool.workforce import backoff_s
 from buntime.core.telemetry.pluginmeters import PluginMeters
 from buntime.core.values.tuples import NamedTuple
 from buntime.server.apps.changes import files_below
-from buntime.server.loop import Loop
+from buntime.server.loop.loop import Loop
 from buntime.server.plugins.asker import LifeHook
 from buntime.server.plugins.found import Found
 from buntime.server.plugins.generation import Generation

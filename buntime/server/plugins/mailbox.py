@@ -2,7 +2,7 @@
 
 from buntime.core.plugins.outbox import Outbox
 from buntime.core.telemetry.pluginmeters import PluginMeter
-from buntime.server.loop import Loop
+from buntime.server.loop.loop import Loop
 from buntime.server.pool.worker import Worker
 
 

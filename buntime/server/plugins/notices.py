@@ -20,7 +20,7 @@ from buntime.core.plugins.notices import (
     worker_told,
 )
 from buntime.core.telemetry.pluginmeters import PluginMeters
-from buntime.server.loop import Loop
+from buntime.server.loop.loop import Loop
 from buntime.server.plugins.generation import Generation
 from buntime.server.plugins.mailbox import Mailbox
 from buntime.server.plugins.report import state_of

@@ -22,7 +22,7 @@ from buntime.core.values.tuples import NamedTuple
 from buntime.core.values.units import BadValue
 from buntime.core.values.wording import unknown_key
 from buntime.server.deploys.course import Ask, Steps, Turns, in_thread, run
-from buntime.server.loop import Loop
+from buntime.server.loop.loop import Loop
 from buntime.server.plugins.found import Found
 from buntime.server.plugins.life import Life
 from buntime.server.plugins.outcome import Outcomes

@@ -6,7 +6,7 @@ Used on the loop's thread. Imported when operators ask for a page.
 from collections.abc import Callable
 
 from buntime.server.deploys.course import Ask, Then
-from buntime.server.loop import Loop
+from buntime.server.loop.loop import Loop
 from buntime.server.plugins.plugins import Plugins
 
 _LOOK_S = 60.0  # for a look at the folders

@@ -12,7 +12,7 @@ from buntime.core.telemetry.pluginmeters import HookMeter, PluginMeter, PluginMe
 from buntime.core.values.protocols import Protocol
 from buntime.core.values.tuples import NamedTuple
 from buntime.server.http1.exchange import Exchange
-from buntime.server.loop import Loop, TimeoutQueue
+from buntime.server.loop.loop import Loop, TimeoutQueue
 from buntime.server.plugins.asked import of_others
 
 _FOUND_MAX = 1000  # requests whose hooks are remembered

@@ -23,7 +23,7 @@ from buntime.core.telemetry.pluginmeters import PluginMeters
 from buntime.core.telemetry.pluginmetrics import PluginRow
 from buntime.server.apps.changes import changed_since
 from buntime.server.defence.configreading import ConfigReader
-from buntime.server.loop import Loop
+from buntime.server.loop.loop import Loop
 from buntime.server.plugins.asker import LifeHook
 from buntime.server.plugins.folders import folders_for
 from buntime.server.plugins.found import Found

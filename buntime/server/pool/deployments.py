@@ -14,7 +14,7 @@ from buntime.core.pool.decisions import Decision
 from buntime.core.pool.rollout import Placement, Rollout, is_meant
 from buntime.core.pool.scheduler import Scheduler
 from buntime.core.pool.workforce import AppState
-from buntime.server.loop import Loop
+from buntime.server.loop.loop import Loop
 from buntime.server.pool import faults
 from buntime.server.pool.deployment import Deployment
 from buntime.server.pool.unstarted import Unstarted

@@ -8,7 +8,7 @@ from collections.abc import Callable, Hashable
 from buntime.core.apps.app import App
 from buntime.core.pool.gathering import PAUSE_S, Gathering
 from buntime.server.http1.exchange import Exchange
-from buntime.server.loop import Loop
+from buntime.server.loop.loop import Loop
 from buntime.server.pool import faults
 from buntime.server.pool.responders import Waiting
 

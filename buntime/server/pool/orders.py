@@ -5,7 +5,7 @@ from collections.abc import Callable
 from buntime.core.pool.decisions import Decision
 from buntime.core.pool.scheduler import Scheduler
 from buntime.core.telemetry.meters import Cause
-from buntime.server.loop import Loop
+from buntime.server.loop.loop import Loop
 from buntime.server.pool.deployments import Deployments
 from buntime.server.pool.programs import KEPT, Program
 from buntime.server.pool.supervisor import Supervisor

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable
 from typing import IO
 
 from buntime.core.telemetry.linesplitter import LineSplitter
-from buntime.server.loop import READ, Loop, Timer
+from buntime.server.loop.loop import READ, Loop, Timer
 from buntime.server.pool.allowance import Allowance, worker_allowance
 from buntime.server.pool.unread import unread_bytes
 

@@ -19,7 +19,7 @@ from buntime.core.settings.live import LiveSettings
 from buntime.core.settings.load import Settings
 from buntime.core.telemetry.meters import Drop
 from buntime.server.http1.exchange import Exchange
-from buntime.server.loop import Loop, Timer
+from buntime.server.loop.loop import Loop, Timer
 from buntime.server.pool import faults
 from buntime.server.pool.bounds import pool_limits
 from buntime.server.pool.calling import Switchboard

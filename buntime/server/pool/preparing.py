@@ -11,7 +11,7 @@ from buntime.core.apps.app import App
 from buntime.core.errors import ManifestError
 from buntime.core.pool.rollout import is_meant
 from buntime.server.http1.exchange import Exchange
-from buntime.server.loop import Loop
+from buntime.server.loop.loop import Loop
 from buntime.server.pool import faults
 from buntime.server.pool.responders import InPreparation
 from buntime.server.pythons.interpreter import Interpreters

@@ -19,7 +19,7 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 
 from buntime.server.defence.ownthread import confined
-from buntime.server.loop import Loop
+from buntime.server.loop.loop import Loop
 from buntime.server.pool.allowance import Allowance
 from buntime.server.pool.output import Dropped, Line, Output, OutputBudget
 from buntime.server.pool.stacks import Stacks

@@ -24,7 +24,7 @@ from buntime.core.apps.app import App
 from buntime.core.apps.environment import INHERITED_NAMES
 from buntime.core.settings.load import Settings
 from buntime.core.values.tuples import NamedTuple
-from buntime.server.loop import Loop
+from buntime.server.loop.loop import Loop
 from buntime.server.pool.allowance import Allowances
 from buntime.server.pool.channel import Channel, Handler
 from buntime.server.pool.deployment import Deployment, SpareKey, init_of, spare_key

@@ -18,7 +18,7 @@ from buntime.core.telemetry.meters import Cause
 from buntime.core.values.protocols import Protocol
 from buntime.core.values.units import format_size
 from buntime.server.http1.exchange import Exchange
-from buntime.server.loop import Loop
+from buntime.server.loop.loop import Loop
 from buntime.server.pool import faults
 from buntime.server.pool.autopsy import End, note_autopsy
 from buntime.server.pool.deployment import ColdStart, Deployment

@@ -14,7 +14,7 @@ from buntime.core.pool.room import HeldUp
 from buntime.core.pool.scheduler import Scheduler
 from buntime.server.http1.exchange import Exchange
 from buntime.server.http1.slowtally import SlowTally
-from buntime.server.loop import Loop
+from buntime.server.loop.loop import Loop
 from buntime.server.telemetry.logs import Log
 
 _LOOK_S = 0.2

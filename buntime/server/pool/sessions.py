@@ -12,7 +12,7 @@ from buntime.core.pool.scheduler import Scheduler
 from buntime.core.pool.workforce import AppState
 from buntime.core.values.protocols import Protocol
 from buntime.server.http1.exchange import Exchange
-from buntime.server.loop import Loop
+from buntime.server.loop.loop import Loop
 from buntime.server.pool import faults
 from buntime.server.pool.deployment import Deployment
 from buntime.server.pool.deployments import Deployments

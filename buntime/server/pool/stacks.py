@@ -14,7 +14,7 @@ import os
 import signal
 from collections.abc import Callable, Mapping
 
-from buntime.server.loop import READ, Loop, Timer
+from buntime.server.loop.loop import READ, Loop, Timer
 from buntime.server.telemetry.logs import Log
 from buntime.wire import STACKS_END, STACKS_SIGNALS
 

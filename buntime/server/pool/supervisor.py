@@ -14,7 +14,7 @@ from buntime.core.telemetry.meters import Cause
 from buntime.core.values.protocols import Protocol
 from buntime.core.values.tally import Tally
 from buntime.server.defence.shortage import is_start_shortage
-from buntime.server.loop import Loop, Timer
+from buntime.server.loop.loop import Loop, Timer
 from buntime.server.pool.allowance import Allowances
 from buntime.server.pool.calling import Switchboard
 from buntime.server.pool.deployment import Deployment, SpareKey, caller_of, init_of

@@ -19,7 +19,7 @@ from buntime.core.values.frozen import frozen
 from buntime.server.apps.catalog import Catalog
 from buntime.server.apps.hostindex import HostIndex
 from buntime.server.bundle.bundle import default_cache_dir, ensure_bundle
-from buntime.server.loop import Loop
+from buntime.server.loop.loop import Loop
 from buntime.server.pool.cores import cores
 from buntime.server.pool.deployment import Deployment
 from buntime.server.pool.pool import Pool

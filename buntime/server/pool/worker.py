@@ -16,7 +16,7 @@ from buntime.core.pool.smalltalk import SmallTalk
 from buntime.core.sandbox.plan import Level
 from buntime.core.sites.basehref import with_base
 from buntime.server.http1.exchange import Exchange
-from buntime.server.loop import Loop
+from buntime.server.loop.loop import Loop
 from buntime.server.pool import asking, calling, faults
 from buntime.server.pool.assignment import Assignment
 from buntime.server.pool.channel import Channel, Handler

@@ -13,7 +13,7 @@ from buntime.core.apps.app import App
 from buntime.core.deploys.names import is_preview
 from buntime.core.errors import ClientFault, ManifestError
 from buntime.server.apps.catalog import Catalog
-from buntime.server.loop import Loop
+from buntime.server.loop.loop import Loop
 from buntime.server.pool.deployments import Deployments
 
 TICK_S = 0.25

@@ -16,7 +16,7 @@ from buntime.core.settings.live import LiveSettings
 from buntime.core.settings.load import Settings
 from buntime.core.telemetry.records import Tell
 from buntime.core.values.units import format_size
-from buntime.server.loop import Loop
+from buntime.server.loop.loop import Loop
 from buntime.server.state.secretfiles import (
     IN_FILES,
     MOUNTED,

@@ -26,7 +26,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from buntime.core.errors import StateFault, StateOff
 from buntime.core.telemetry.records import Tell
 from buntime.core.values.tuples import NamedTuple
-from buntime.server.loop import Loop
+from buntime.server.loop.loop import Loop
 from buntime.server.state.filesystem import remote_kind
 from buntime.server.state.statefile import (
     NAME,

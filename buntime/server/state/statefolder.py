@@ -36,7 +36,7 @@ from buntime.core.telemetry.records import Tell
 from buntime.server.bundle.cachefolder import prepare_cache
 
 if TYPE_CHECKING:  # commands import this module
-    from buntime.server.loop import Loop
+    from buntime.server.loop.loop import Loop
 
 LOCK = "lock"
 _LOOK_S = 1.0  # while another runtime holds it

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 
 from buntime.core.telemetry.supervision import Supervision, message
-from buntime.server.loop import Loop
+from buntime.server.loop.loop import Loop
 from buntime.server.telemetry.logs import Log
 
 _BEATS = 3  # signals per the time after which silence counts as death: one may be late

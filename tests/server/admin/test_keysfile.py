@@ -15,7 +15,7 @@ from buntime.core.access.keytext import digest_of, make_key
 from buntime.core.errors import ConfigError
 from buntime.core.settings.live import LiveSettings
 from buntime.server.admin.keysfile import KeysFile, read_keys
-from buntime.server.loop import Loop
+from buntime.server.loop.loop import Loop
 from tests.support.fakes import FakeSink, make_log
 from tests.support.settings import make_settings
 

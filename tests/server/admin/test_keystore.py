@@ -14,7 +14,7 @@ from buntime.core.access.keyring import IN_FILE, KeyRecord
 from buntime.core.access.keytext import digest_of, make_key
 from buntime.core.errors import ClientFault, StateFault
 from buntime.server.admin.keystore import USED_STEP_S, KeyStore
-from buntime.server.loop import Loop
+from buntime.server.loop.loop import Loop
 from buntime.server.state.statedb import StateDb
 from buntime.server.state.statefolder import StateFolder
 

@@ -10,7 +10,7 @@ import pytest
 
 from buntime.core.errors import ClientFault, HttpError
 from buntime.server.admin.latepages import LatePages
-from buntime.server.loop import Loop
+from buntime.server.loop.loop import Loop
 
 
 class Asked:

@@ -12,7 +12,7 @@ from buntime.core.admin.logroutes import LOGS
 from buntime.core.errors import ClientFault, ServerFault
 from buntime.core.telemetry.records import Level, Record, format_json
 from buntime.server.admin.logs import FOLLOWERS_MAX, LogPages
-from buntime.server.loop import Loop
+from buntime.server.loop.loop import Loop
 from buntime.server.telemetry.appfiles import Keeping
 from buntime.server.telemetry.applogs import AppLogs
 from buntime.server.telemetry.logtail import KEPT_BYTES

@@ -26,7 +26,7 @@ from buntime.server.http1.ending import reset_at_close
 from buntime.server.http1.exchange import Exchange
 from buntime.server.http1.listener import Listener
 from buntime.server.http1.service import Service
-from buntime.server.loop import READ, WRITE, Loop, ready_now
+from buntime.server.loop.loop import READ, WRITE, Loop, ready_now
 from tests.support.fakes import FakeSink, make_log
 from tests.support.harness import wait_until
 from tests.support.rawclient import Cut, RawClient, request

@@ -21,7 +21,7 @@ from buntime.core.telemetry.meters import Meters
 from buntime.server.http1.connection import Connection
 from buntime.server.http1.exchange import Exchange
 from buntime.server.http1.service import Service
-from buntime.server.loop import READ, Loop
+from buntime.server.loop.loop import READ, Loop
 from tests.support.exchanges import FakeResponder
 from tests.support.fakes import FakeSink, make_log
 from tests.support.rawclient import Cut, RawClient, Reply, request

@@ -19,7 +19,7 @@ from buntime.server.apps.catalog import Catalog
 from buntime.server.apps.inotify import Inotify, open_inotify
 from buntime.server.lifetime.deploys import Deploys
 from buntime.server.lifetime.lookout import Lookout, Pace
-from buntime.server.loop import Loop
+from buntime.server.loop.loop import Loop
 from tests.support.apps import BODY_MAX_BYTES
 from tests.support.deployed import World
 from tests.support.fakes import make_log

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import pytest
 
 from buntime.server.lifetime.signals import signals_on
-from buntime.server.loop import Loop
+from buntime.server.loop.loop import Loop
 
 USED = (signal.SIGHUP, signal.SIGUSR1)
 

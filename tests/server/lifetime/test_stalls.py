@@ -26,7 +26,7 @@ END_S = 30.0  # far more than any of these tests needs
 SCRIPT = """
 import re, sys, threading, time
 from buntime.server.lifetime.stalls import StallWatch
-from buntime.server.loop import READ, Loop
+from buntime.server.loop.loop import READ, Loop
 from tests.support.fakesink import FakeSink, make_log
 
 class Input:

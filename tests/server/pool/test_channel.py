@@ -12,7 +12,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from buntime.server.loop import Loop
+from buntime.server.loop.loop import Loop
 from buntime.server.pool.channel import Channel
 from buntime.wire import MAX_LINE, Decoder, Message, encode
 

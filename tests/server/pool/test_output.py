@@ -12,7 +12,7 @@ from functools import partial
 import pytest
 
 from buntime.core.telemetry.linesplitter import LineSplitter
-from buntime.server.loop import Loop
+from buntime.server.loop.loop import Loop
 from buntime.server.pool.allowance import LINES_BURST, Allowances
 from buntime.server.pool.output import Output, OutputBudget
 from tests.support.harness import wait_until

@@ -14,7 +14,7 @@ from buntime.core.pool.lifecycle import State
 from buntime.core.settings.live import LiveSettings
 from buntime.core.telemetry.meters import Drop
 from buntime.server.http1.exchange import Exchange
-from buntime.server.loop import Loop
+from buntime.server.loop.loop import Loop
 from buntime.server.pool.pool import Pool
 from buntime.server.sandbox.probe import find_kernel
 from buntime.server.sandbox.sandboxes import Sandboxes

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 import pytest
 
 from buntime.core.telemetry.records import Level
-from buntime.server.loop import Loop
+from buntime.server.loop.loop import Loop
 from buntime.server.pool.process import Process
 from buntime.server.pool.worker import Worker
 from buntime.server.telemetry.logs import Log, LogSink

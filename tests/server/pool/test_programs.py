@@ -12,7 +12,7 @@ import pytest
 
 from buntime.core.apps.app import App
 from buntime.core.settings.live import LiveSettings
-from buntime.server.loop import Loop
+from buntime.server.loop.loop import Loop
 from buntime.server.pool.allowance import Allowances
 from buntime.server.pool.programs import Counts, Means, Order, Program, Programs
 from buntime.server.pythons.interpreter import running_interpreter

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from buntime.server.loop import Loop
+from buntime.server.loop.loop import Loop
 from buntime.server.pool.stacks import Stacks
 from buntime.wire import STACKS_END
 from tests.support.fakes import FakeSink, make_log

@@ -14,7 +14,7 @@ import pytest
 from buntime.core.sandbox.kernel import Kernel
 from buntime.core.settings.live import LiveSettings
 from buntime.core.telemetry.meters import Cause
-from buntime.server.loop import Loop
+from buntime.server.loop.loop import Loop
 from buntime.server.pool.deployment import Deployment, SpareKey
 from buntime.server.pool.programs import Counts
 from buntime.server.pool.stats import PoolStats

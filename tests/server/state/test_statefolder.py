@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from buntime.server.loop import Loop
+from buntime.server.loop.loop import Loop
 from buntime.server.state.statefolder import LOCK, StateFolder, StateWatch
 from tests.support.harness import ROOT
 

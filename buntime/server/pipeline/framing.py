@@ -15,8 +15,8 @@ from buntime.core.errors import ClientFault
 from buntime.server.admin.gate import Gate
 from buntime.server.http1.exchange import Exchange
 from buntime.server.http1.morefields import add_fields, admit
+from buntime.server.pipeline.steps import AppStep
 from buntime.server.plugins.sites import PluginSite
-from buntime.server.steps import AppStep
 
 _TO_FRAMES = (
     ("access-control-allow-origin", "*"),

@@ -27,20 +27,13 @@ from buntime.server.admin.gate import borne_by
 from buntime.server.admin.latepages import LatePages
 from buntime.server.apps.catalog import Catalog
 from buntime.server.apps.hostindex import Claims, HostIndex
-from buntime.server.framing import framing_step
-from buntime.server.home import Home
 from buntime.server.http1.exchange import Exchange
 from buntime.server.http1.morefields import add_fields
-from buntime.server.plugins.failing import all_closed, unavailable
-from buntime.server.plugins.hooking import Hooking
-from buntime.server.plugins.hookstep import HookStep, host_of
-from buntime.server.plugins.sites import PluginSite
-from buntime.server.plugins.way import Plugins
-from buntime.server.pool import faults
-from buntime.server.pool.pool import Pool
-from buntime.server.routes import Routes
-from buntime.server.shell import Shell, without_shell
-from buntime.server.steps import (
+from buntime.server.pipeline.framing import framing_step
+from buntime.server.pipeline.home import Home
+from buntime.server.pipeline.routes import Routes
+from buntime.server.pipeline.shell import Shell, without_shell
+from buntime.server.pipeline.steps import (
     Admittance,
     AppStep,
     cookie_step,
@@ -54,6 +47,13 @@ from buntime.server.steps import (
     size_step,
     upgrade_step,
 )
+from buntime.server.plugins.failing import all_closed, unavailable
+from buntime.server.plugins.hooking import Hooking
+from buntime.server.plugins.hookstep import HookStep, host_of
+from buntime.server.plugins.sites import PluginSite
+from buntime.server.plugins.way import Plugins
+from buntime.server.pool import faults
+from buntime.server.pool.pool import Pool
 from buntime.server.telemetry.logs import Log
 
 # Hooks of stage access may use the identity; keys are checked before them, and hidden from them.
@@ -379,6 +379,6 @@ def _file_step(app: App, site: PluginSite | None, *, recheck_s: float) -> AppSte
     if not (has_page or app.is_static or app.manifest.mounts):
         return None
     # What reads and sends files: most apps have no files.
-    from buntime.server.filesteps import make_file_step
+    from buntime.server.pipeline.filesteps import make_file_step
 
     return make_file_step(app, site, recheck_s=recheck_s)

@@ -21,10 +21,10 @@ from buntime.server.admin.maintenance import Closed
 from buntime.server.apps.catalog import Catalog
 from buntime.server.deploys.previews import Previews
 from buntime.server.http1.exchange import Exchange
-from buntime.server.pipeline import Pipeline
+from buntime.server.pipeline.pipeline import Pipeline
+from buntime.server.pipeline.steps import Admittance, hide_affinity
 from buntime.server.plugins.parts import Parts
 from buntime.server.state.secretstore import Secrets
-from buntime.server.steps import Admittance, hide_affinity
 from tests.support.callcount import count_calls
 from tests.support.calls import gate_of
 from tests.support.exchanges import FakeExchange, FakeService

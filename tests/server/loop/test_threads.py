@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 
-from buntime.server.threads import Threads
+from buntime.server.loop.threads import Threads
 
 LONG_S = 30.0
 

@@ -23,10 +23,10 @@ from buntime.server.admin.entrance import app_not_found
 from buntime.server.apps.catalog import Catalog
 from buntime.server.apps.hostindex import Claims, HostIndex
 from buntime.server.http1.exchange import Exchange
+from buntime.server.pipeline.steps import AppStep, hide_affinity, label_step
 from buntime.server.plugins.failing import unavailable
 from buntime.server.plugins.hookstep import host_of
 from buntime.server.plugins.way import Plugins
-from buntime.server.steps import AppStep, hide_affinity, label_step
 
 _ROUTES_MAX = 256  # paths whose routes are remembered, for all hosts together
 _PATH_MAX = 512  # characters in each path

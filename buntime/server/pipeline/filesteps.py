@@ -5,10 +5,10 @@ from buntime.core.apps.mounts import mounted_at
 from buntime.core.apps.router import Target
 from buntime.server.http1.exchange import Exchange
 from buntime.server.http1.morefields import add_fields
+from buntime.server.pipeline.steps import AppStep
 from buntime.server.plugins.sites import PluginSite
 from buntime.server.sites.ofapp import mounts_of, site_of
 from buntime.server.sites.site import FilePart, StaticAnswer, StaticSite
-from buntime.server.steps import AppStep
 
 # A page in the shell's frame has no origin, so its modules and fonts are cross-origin requests.
 _FOR_FRAMES = (("access-control-allow-origin", "*"),)

@@ -15,8 +15,8 @@ from time import monotonic
 from typing import TypeVar
 
 from buntime.core.values.protocols import Protocol
-from buntime.server.crowd import Crowd, Event
-from buntime.server.threads import Threads
+from buntime.server.loop.crowd import Crowd, Event
+from buntime.server.loop.threads import Threads
 
 READ = selectors.EVENT_READ
 WRITE = selectors.EVENT_WRITE

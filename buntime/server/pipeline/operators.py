@@ -26,7 +26,7 @@ from buntime.server.http1.exchange import Exchange
 from buntime.server.http1.listener import Handle, Listener
 from buntime.server.http1.operatorsexchange import mark
 from buntime.server.http1.service import Service
-from buntime.server.pipeline import Pipeline
+from buntime.server.pipeline.pipeline import Pipeline
 
 _ANYWHERE = ("0.0.0.0", "::")
 

@@ -22,9 +22,9 @@ from buntime.server.admin.gate import Gate
 from buntime.server.apps.catalog import Catalog
 from buntime.server.http1.exchange import Exchange
 from buntime.server.http1.morefields import add_fields
+from buntime.server.pipeline.steps import AppStep
 from buntime.server.plugins.sites import PluginSite
 from buntime.server.plugins.way import Plugins
-from buntime.server.steps import AppStep
 
 Show = Callable[[Exchange, App, Target], None]
 

@@ -1,0 +1,1 @@
+"""The event loop, and the few threads that do what would block it."""
