@@ -52,7 +52,8 @@ def all_apps(api: Api) -> Iterator[dict[str, Any]]:
 
 
 def _row(app: dict[str, Any]) -> tuple[object, ...]:
-    note = "maintenance" if app["maintenance"] else (app["bootError"] or "").partition("\n")[0]
+    fault = app.get("error") or app["bootError"] or ""  # an older runtime has no `error`
+    note = "maintenance" if app["maintenance"] else fault.partition("\n")[0]
     if len(note) > _NOTE_CHARS:
         note = note[: _NOTE_CHARS - 1] + "…"
     counts = (app["status"], app["workers"], app["queued"])

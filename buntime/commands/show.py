@@ -125,7 +125,9 @@ def _lines(app: dict[str, Any]) -> Iterator[str]:
 def _lines_of(version: dict[str, Any]) -> Iterator[str]:
     mark = ", active" if version["active"] else ""
     name = version["version"] or "without a version"
-    yield f"{name}{mark}: {version['status']}, {counted(version['workers'], 'worker')}"
+    is_static = version["status"] == "static"
+    workers = "" if is_static else f", {counted(version['workers'], 'worker')}"
+    yield f"{name}{mark}: {version['status']}{workers}"
     yield f"  folder      {version['folder']}"
     if version["error"]:
         yield f"  FAULT       {version['error']}"

@@ -23,11 +23,16 @@ _APP: Schema = {
         "app": NAME,
         "versions": {"type": "array", "items": OR_NOTHING},
         "active": OR_NOTHING,
-        "status": TEXT,
+        "status": {
+            "type": "string",
+            "enum": ["active", "ephemeral", "idle", "static", "offline"],
+            "description": "Of its workers; `static` needs none, `offline` has none now.",
+        },
         "workers": COUNT,
         "queued": COUNT,
         "bootFailures": COUNT,
         "bootError": OR_NOTHING,
+        "error": OR_NOTHING,  # why its active version cannot be served at all
         "maintenance": FLAG,
     },
 }

@@ -26,7 +26,7 @@ from buntime.server.pool.pool import Pool
 if TYPE_CHECKING:
     from sqlite3 import Connection
 
-_BUSIEST_FIRST = ("active", "ephemeral", "idle", "offline")
+_BUSIEST_FIRST = ("active", "ephemeral", "idle", "static", "offline")
 
 
 class AppPages:
@@ -74,15 +74,18 @@ class AppPages:
         call.answer({"apps": list(summaries.values()), "next": more})
 
     def _summary(self, name: str, versions: list[str | None], now: float) -> dict[str, Any]:
+        active = self._catalog.newest(name, now)
+        found = self._catalog.seen(name, active)
         return {
             "app": name,
             "versions": versions,
-            "active": self._catalog.newest(name, now),
-            "status": "offline",
+            "active": active,
+            "status": _resting(found),
             "workers": 0,
             "queued": 0,
             "bootFailures": 0,
             "bootError": None,
+            "error": found.error if isinstance(found, Fault) else None,
             "maintenance": self._maintenance.of(name) is not None,
         }
 
@@ -119,7 +122,7 @@ class AppPages:
     def _version(
         self, found: App | Fault, running: Mapping[str, object] | None, *, is_active: bool
     ) -> dict[str, object]:
-        state = running or {"status": "offline", "workers": 0, "queued": 0}
+        state = running or {"status": _resting(found), "workers": 0, "queued": 0}
         error = self._pool.stats.errors.of(found.key)
         fields: dict[str, object] = {
             "version": found.version,
@@ -223,6 +226,11 @@ class AppPages:
         if note is not None:
             note.tell()
         call.tagged(_closed_json(call.values["app"], result))
+
+
+def _resting(found: App | Fault | None) -> str:
+    """The status of an app without workers: a static site needs none to serve."""
+    return "static" if isinstance(found, App) and found.is_static else "offline"
 
 
 def _add(summary: dict[str, Any], version: Mapping[str, Any]) -> None:

@@ -220,6 +220,14 @@ class Catalog:
         has_folders = bool(self.versions_of(name, now))
         return self._names[name].choose(None) or None if has_folders else None
 
+    def seen(self, name: str, version: str | None) -> App | Fault | None:
+        """What the last look found in a version's folder, whenever that was; None before the first
+        look. Looks at no disk, so it can be asked of thousands of apps."""
+        named = self._names.get(name)
+        path = named.versions.get(version or UNVERSIONED) if named is not None else None
+        folder = named.folders.get(path) if named is not None and path is not None else None
+        return folder.found if folder is not None else None
+
     def _known_folders(self) -> Iterator[AppFolder]:
         return (folder for named in self._names.values() for folder in named.folders.values())
 

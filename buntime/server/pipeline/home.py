@@ -64,11 +64,12 @@ class Home:
     def _row(self, name: str, entry: dict[str, object], now: float) -> AppRow:
         found = self._catalog.all_of(name, now)
         faults = [each.error for each in found if isinstance(each, Fault)]
+        is_site = any(not isinstance(each, Fault) and each.is_static for each in found)
         at_hosts = any(not isinstance(each, Fault) and each.manifest.hosts for each in found)
         return AppRow(
             name,
             "" if at_hosts else f"/{quote(name, safe='@/')}/",
             [each.version for each in found if each.version is not None],
-            str(entry.get("status", "not asked yet")),
+            str(entry.get("status", "static" if is_site else "not asked yet")),
             "\n".join(faults) or str(entry.get("bootError") or ""),
         )

@@ -66,6 +66,8 @@ def test_the_list(runtime: Runtime) -> None:
     assert (shop["versions"], shop["active"]) == (["1.0.0", "1.1.0"], "1.1.0")
     assert (shop["status"], shop["workers"], shop["maintenance"]) == ("idle", 1, False)
     assert (found["@acme/site"]["versions"], found["@acme/site"]["active"]) == ([None], None)
+    assert (found["faulty"]["status"], found["shop"]["error"]) == ("offline", None)
+    assert "ttl" in found["faulty"]["error"]
     first = ask(runtime, "/api/apps?limit=2").json()
     assert ([each["app"] for each in first["apps"]], first["next"]) == (
         ["@acme/site", "failing"],
@@ -73,6 +75,13 @@ def test_the_list(runtime: Runtime) -> None:
     )
     more = ask(runtime, f"/api/apps?limit=9&cursor={first['next']}").json()
     assert [each["app"] for each in more["apps"]] == ["faulty", "ready", "shop"]
+
+
+def test_a_static_site_is_not_offline(runtime: Runtime) -> None:
+    """A static site serves without a worker, which its state says, before any request for it."""
+    assert ask(runtime, "/api/apps?limit=1").json()["apps"][0]["status"] == "static"
+    [site] = ask(runtime, "/api/apps/@acme/site").json()["versions"]
+    assert (site["status"], site["workers"]) == ("static", 0)
 
 
 def test_one_app(runtime: Runtime) -> None:

@@ -18,6 +18,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     write_app(folder / "apps/shop@1.0.0", {"app.py": FETCH})
     write_app(folder / "apps/broken", {"app.py": "fetch = 1", "buntime.yaml": "tll: <b>"})
     write_app(folder / "apps/late", {"app.py": "import nothing_of_this_name"})
+    write_app(folder / "apps/site", {"index.html": "<p>hello"})
     (folder / "buntime.config.yaml").write_text("plugins:\n  cpanel: {enabled: false}\n")
     return folder
 
@@ -38,6 +39,7 @@ def test_the_page(runtime: Runtime) -> None:
     assert "script" not in answer.text
     assert "default-src 'none'" in answer.headers["content-security-policy"]
     assert '<a href="/shop/">shop</a><td>1.0.0<td>' in answer.text
+    assert '<a href="/site/">site</a><td><td>static<' in answer.text
     assert "unknown key" in answer.text
     assert "nothing_of_this_name" in answer.text
     assert "<b>" not in answer.text

@@ -19,7 +19,7 @@ const KINDS = { stopped: "off", broken: "bad", waiting: "warn", ready: "off", se
 export const STATES = Object.keys(KINDS);
 export function appWord(row) {
   if (row.maintenance) return "stopped";
-  if (row.bootError) return "broken";
+  if (row.error || row.bootError) return "broken";
   if (row.queued) return "waiting";
   return row.status === "offline" ? "ready" : "serving";
 }
