@@ -1,7 +1,7 @@
 """Reads JSON that YAML reads the same way: the few forms that both share, and no others.
 
-Not supported are escapes, exponents, whitespace other than spaces and line ends, and anything that
-either format refuses. Callers use YAML's own reader for these.
+Not supported are escapes, exponents, whitespace other than spaces and line ends or before a colon,
+and anything that either format refuses. Callers use YAML's own reader for these.
 
 The keys that come with a line are read here, and the values below them by the standard library.
 """
@@ -30,6 +30,8 @@ def read_json(text: str, levels: int) -> dict[str, Any]:
     entry, with the line of its key. Raises NotPlain.
     """
     if "\\" in text or not text.replace("\n", "").isprintable():
+        raise NotPlain
+    if "\n:" in text or " :" in text:  # YAML wants it on the key's line, and not far away
         raise NotPlain
     reader = _Reader(text)
     if reader.take() != "{":

@@ -186,6 +186,10 @@ def test_json_is_read_as_yaml_reads_it(
         '{"a": ' + "[" * 8 + "]" * 8 + "}",
         '{"a": ' + '{"b": ' * 8 + "1" + "}" * 9,
         '{"a": ' + "[" * 30_000,
+        '{"a"\n: 1}',
+        '{"a" : 1}',
+        '{"a": [{"b"\n  : 1}]}',
+        '{"a": {"b"' + " " * 1100 + ": 1}}",
     ],
 )
 def test_what_is_not_plain_is_left_to_yaml(text: str) -> None:
