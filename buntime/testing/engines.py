@@ -67,6 +67,7 @@ class HostedThreads(LeaderFollowers):
         super().run()
         for thread in self._started:
             thread.join()
+        self._standby.close()
 
     def quit(self) -> None:
         """Only the thread ends; what waits for it runs into its timeout."""

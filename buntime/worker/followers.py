@@ -2,9 +2,9 @@
 
 A request is handled by the thread that read it. Waking another thread to keep reading costs more
 than a small handler takes (measured: 65 µs of CPU per request, 25 without), so the leader keeps the
-lead while it is in a handler, watched by a standby that checks every millisecond: a leader seen
-twice in the same handler loses the lead to the standby. If handlers usually take long, the lead is
-handed over before each of them.
+lead while it is in a handler, watched by a standby (standby.py) that checks every millisecond: a
+leader seen twice in the same handler loses the lead to the standby. If handlers usually take long,
+the lead is handed over before each of them.
 
 Invariants, all under `_mutex`:
 - `_leader` is the bell of the thread that reads, or, while `_is_busy`, of the one that will read
@@ -13,9 +13,6 @@ Invariants, all under `_mutex`:
   read for handlers that wait for their bodies or for credit.
 - A handler that has to wait reads for itself if its own thread leads. With a concurrency of 1 this
   is the only way, because all handlers run on the main thread and no other thread is started.
-
-A bell is a lock that its owner acquires to sleep and others release to wake it. A woken thread
-checks the state again, so extra rings do no harm, and none is lost.
 """
 
 from __future__ import annotations
@@ -25,6 +22,7 @@ import posix  # for `os`, see main.py
 from time import perf_counter
 
 from buntime.worker.report import complain
+from buntime.worker.standby import QUIET_TICKS, Standby, new_bell, ring
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -32,7 +30,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Protocol
 
-    Bell = _thread.LockType
+    from buntime.worker.standby import Bell
 
     class Queue(Protocol):
         """Jobs that wait in something other than a deque, see lanes.py."""
@@ -43,8 +41,6 @@ if TYPE_CHECKING:
 else:
     from _collections import deque
 
-TICK_S = 0.001  # how often the standby checks; a request may wait this long behind a slow handler
-QUIET_TICKS = 20  # ticks without a handler, after which the standby sleeps until there is one
 LONG_S = 0.0002  # handlers that take this long on average are worth a change of threads
 
 
@@ -62,7 +58,8 @@ class LeaderFollowers:
     """Up to `concurrency` threads in handlers, and one that reads.
 
     `read(wait)` takes in messages, and calls `put`, `tell` and `close` for them; `perform(job)`
-    handles. Neither raises.
+    handles. Neither raises. `descriptor` is what it reads, if a thread may wait for that in the
+    kernel.
     """
 
     def __init__(
@@ -70,6 +67,7 @@ class LeaderFollowers:
         read: Callable[[bool], None],
         perform: Callable[[Job], None],
         concurrency: int,
+        descriptor: int | None,
     ) -> None:
         self._read = read
         self._perform = perform
@@ -85,8 +83,7 @@ class LeaderFollowers:
         self._leader: Bell | None = None
         self._is_busy = False
         self._turn = 0  # counts the handlers that leaders began
-        self._standby: Bell | None = None
-        self._standby_sleeps = False
+        self._standby = Standby(descriptor)
         self._idle: list[Bell] = []
         self._helpers: set[Bell] = set()  # called to look for a job, without the lead
         self._sleepers: dict[Bell, Job] = {}  # threads in handlers that wait for news
@@ -104,7 +101,7 @@ class LeaderFollowers:
 
     def claim_lead(self) -> None:
         """Make this thread the leader from now on, although it does not `run` yet."""
-        self._leader = self.bells[_thread.get_ident()] = _new_bell()
+        self._leader = self.bells[_thread.get_ident()] = new_bell()
 
     def run(self) -> None:
         """Serve, on this thread and others, until `close` was called and everything is done."""
@@ -139,7 +136,7 @@ class LeaderFollowers:
         with self._mutex:
             if job.news != seen or (self.is_over and job.may_lead):
                 return
-            bell = _new_bell()
+            bell = new_bell()
             leads = self._borrow_lead(job, bell)
             if leads and gives_way and self._concurrency > 1:
                 leads = not self._appoint()
@@ -157,6 +154,7 @@ class LeaderFollowers:
                 # A waiting thread cannot take a request, new or left in the queue.
                 if self._is_done() or (self._can_claim() and self._appoint()):
                     return
+                self._standby.calm()
             self._read(True)
 
     def glance(self, job: Job) -> None:
@@ -164,7 +162,7 @@ class LeaderFollowers:
         if self._concurrency > 1:  # the standby does it
             return
         with self._mutex:
-            bell = _new_bell()
+            bell = new_bell()
             leads = self._borrow_lead(job, bell)
         if leads:
             self._read(False)
@@ -209,7 +207,7 @@ class LeaderFollowers:
             while not self.is_over:
                 if self._leader is bell:
                     self._lead(bell)
-                elif self._standby is bell:
+                elif self._standby.bell is bell:
                     self._watch(bell)
                 elif bell in self._helpers:
                     self._helpers.discard(bell)
@@ -234,7 +232,9 @@ class LeaderFollowers:
                 claims = self._can_claim()
                 if claims:
                     job = self._claim(bell, leads=leads)
-                elif not leads:
+                elif leads:
+                    self._standby.calm()
+                else:
                     self._idle.append(bell)
                 if (self._is_closing and self._is_done()) or not (leads or claims):
                     return
@@ -257,8 +257,10 @@ class LeaderFollowers:
         seen = -1
         quiet = 0
         while True:
-            bell.acquire(True, -1 if self._standby_sleeps else TICK_S)
+            dozed = self._standby.wait(bell)
             with self._mutex:
+                if dozed:
+                    self._standby.wake()
                 if self.is_over or self._leader is bell:
                     return
                 if self._is_busy and self._turn == seen:
@@ -266,7 +268,8 @@ class LeaderFollowers:
                     return
                 quiet = quiet + 1 if self._turn == seen else 0
                 seen = self._turn
-                self._standby_sleeps = quiet >= QUIET_TICKS
+                if quiet >= QUIET_TICKS or (dozed and not self._is_busy):
+                    self._standby.rest(bell)
 
     # ---- decisions, under the mutex
 
@@ -300,23 +303,21 @@ class LeaderFollowers:
             return
         if self._typical_s > LONG_S and self._appoint():
             return
-        if self._standby is None:
-            self._standby = self._spare_thread()
-            self._standby_sleeps = True
-        if self._standby is not None and self._standby_sleeps:
-            self._standby_sleeps = False
-            _ring(self._standby)
+        if self._standby.bell is not None:
+            self._standby.alert(self._standby.bell, at_once=bool(self._jobs))
+        elif (bell := self._spare_thread()) is not None:
+            self._standby.enlist(bell)
 
     def _appoint(self) -> bool:
         """Give the lead to the standby or another idle thread; False if there is none."""
-        bell = self._standby or self._spare_thread()
+        bell = self._standby.bell or self._spare_thread()
         if bell is None:
             return False
-        if bell is self._standby:
-            self._standby = None
+        if bell is self._standby.bell:
+            self._standby.bell = None
         self._leader = bell
         self._is_busy = False
-        _ring(bell)
+        self._standby.rouse(bell)
         return True
 
     def _call_helper(self) -> None:
@@ -324,7 +325,7 @@ class LeaderFollowers:
         bell = self._spare_thread()
         if bell is not None:
             self._helpers.add(bell)
-            _ring(bell)
+            ring(bell)
 
     def _wake_readers(self) -> None:
         """Let waiters on other threads read, unless they only wait for one of our jobs."""
@@ -339,13 +340,13 @@ class LeaderFollowers:
     def _ring_for(self, job: Job) -> None:
         for bell in [bell for bell, other in self._sleepers.items() if other is job]:
             del self._sleepers[bell]
-            _ring(bell)
+            ring(bell)
 
     def _spare_thread(self) -> Bell | None:
         """Take the thread that went idle last, or start one; ring it once its role is set."""
         if self._idle:
             return self._idle.pop()
-        bell = _new_bell()
+        bell = new_bell()
         try:
             self.start_thread(bell)
         except RuntimeError:  # the system's limit: make do with what there is
@@ -360,18 +361,7 @@ class LeaderFollowers:
         """Return whether all is over, and then wake everybody to notice it."""
         if self._is_closing and not self._handling and not self._jobs and not self.is_over:
             self.is_over = True
-            for bell in (self._leader, self._standby, *self._idle, *self._sleepers):
+            for bell in (self._leader, self._standby.bell, *self._idle, *self._sleepers):
                 if bell is not None:
-                    _ring(bell)
+                    self._standby.rouse(bell)
         return self.is_over
-
-
-def _new_bell() -> Bell:
-    bell = _thread.allocate_lock()
-    bell.acquire()
-    return bell
-
-
-def _ring(bell: Bell) -> None:
-    if bell.locked():
-        bell.release()

@@ -12,7 +12,8 @@ if TYPE_CHECKING:
     from collections import deque
     from collections.abc import Callable, Sequence
 
-    from buntime.worker.followers import Bell, Job
+    from buntime.worker.followers import Job
+    from buntime.worker.standby import Bell
 else:
     from _collections import deque
 
@@ -112,8 +113,9 @@ class LanedFollowers(LeaderFollowers):
         read: Callable[[bool], None],
         perform: Callable[[Job], None],
         limits: Sequence[int],
+        descriptor: int | None,
     ) -> None:
-        super().__init__(read, perform, sum(limits))
+        super().__init__(read, perform, sum(limits), descriptor)
         self._lanes = self._jobs = Lanes([*limits, STREAMS_MAX])
 
     def put(self, job: Job) -> None:

@@ -133,7 +133,8 @@ class SyncPluginEngine(SyncEngine):
         self._plugin = plugin
         self.send_as_verdict = as_verdicts(self.send)
         self.notices = Waiting()
-        self._lanes = LanedFollowers(self._read, self._perform, (slots, slots, slots, 1))
+        limits = (slots, slots, slots, 1)
+        self._lanes = LanedFollowers(self._read, self._perform, limits, self.waits_for())
         self.threads = self._lanes
         self.dispatch[HOOK] = self._on_hook
         self.dispatch[NOTICE] = self._on_notice

@@ -82,7 +82,11 @@ class SyncEngine(Engine[SyncExchange]):
         self._on_idle_hook = on_idle
         self._copy_context = None if is_once else _context_copier()
         self._gives_way = threads_are_greenlets()
-        self.threads = self.threads_class(self._read, self._perform, concurrency)
+        self.threads = self.threads_class(self._read, self._perform, concurrency, self.waits_for())
+
+    def waits_for(self) -> int | None:
+        """The descriptor that a thread may wait for in the kernel, where greenlets do not run."""
+        return None if self._gives_way else self.channel.descriptor
 
     def run(self, received: list[Received]) -> None:
         """Serve until TERMINATE has come and everything is done; `received` came before."""
