@@ -14,8 +14,10 @@ from buntime.commands.program import pasted
 from buntime.core.apps.router import RESERVED, is_app_name
 from buntime.core.apps.versions import is_version
 from buntime.core.errors import UsageError
+from buntime.core.plugins.manifest import parse_plugin_manifest
 from buntime.core.settings.setting import Mode
 from buntime.core.values.wording import shown
+from buntime.server.bundle.carried import carried_plugins
 
 _PLUGIN = "plugin"
 
@@ -44,6 +46,8 @@ def run(command: Command, mode: Mode) -> int:
     is_plugin = command.args["kind"] == _PLUGIN
     if is_plugin:
         _check_plugin(name)
+    else:
+        _check_base(name)
     kind = command.args["kind"]
     code = plugin_files(name) if is_plugin else (KINDS | FRAMEWORKS)[kind]
     files = complete(code, kind, name, f"pytest {quote(str(folder))}")
@@ -111,6 +115,19 @@ def _check_plugin(name: str) -> None:
     base = name.rpartition("/")[2]
     if base.lower() in RESERVED:
         raise UsageError(f"/{base} is the runtime's own path; choose another name")
+
+
+def _check_base(name: str) -> None:
+    """An app may not have the path of a plugin that comes with Buntime. Others are not known here,
+    but a deploy is refused where one has the path."""
+    for path in carried_plugins().glob("*/buntime.yaml"):
+        text, limits = path.read_bytes(), {"body_default": 1, "body_max": 1}
+        plugin, _ = parse_plugin_manifest(text, path=str(path), **limits)
+        if plugin.base == f"/{name}":
+            raise UsageError(
+                f"/{name} is the path of the plugin {plugin.name}, which comes with Buntime; "
+                "choose another name"
+            )
 
 
 def _check_name(folder: Path) -> str:

@@ -176,6 +176,7 @@ def test_nothing_is_overwritten(tmp_path: Path) -> None:
         (["a b"], "'a b' is not an app name"),
         ([".."], "'..' is not an app name"),
         (["health"], "/health is the runtime's own path; choose another name"),
+        (["keyval"], "/keyval is the path of the plugin keyval, which comes with Buntime"),
         (["api@1.0.0"], "/api is the runtime's own path; choose another name"),
         (["shop@x"], "'x' is not a version"),
         (["audit@1.0.0", "--kind", "plugin"], "a plugin's version is in its manifest"),

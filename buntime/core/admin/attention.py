@@ -78,6 +78,19 @@ def of_fault(name: str, errors: Iterable[str]) -> Iterator[Item]:
         )
 
 
+def of_hidden(name: str, plugin: str) -> Item:
+    """An app that nobody can reach, because a plugin has its path."""
+    return Item(
+        "warning",
+        "app_hidden",
+        name,
+        f"{name} cannot be reached: the plugin {plugin} has the path /{name}.",
+        f"Rename the app, or, if you do not need the plugin: buntime plugins disable {plugin}",
+        f"buntime plugins show {plugin}",
+        f"/cpanel/plugins/{plugin}",
+    )
+
+
 def of_deaths(name: str, count: int, why: str) -> Item:
     """Workers of an app that died by themselves in the last ten minutes."""
     return Item(

@@ -2,14 +2,16 @@
 versions exist. A version that was replaced has another folder.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from buntime.core.apps.app import App, Fault
 from buntime.core.errors import ClientFault
 from buntime.server.admin.call import Call
 from buntime.server.apps.catalog import Catalog
+from buntime.server.plugins.sites import PluginSite
 
 AppState = dict[str, object]
+AtBase = Callable[[str], PluginSite | None]  # what a plugin has at this first segment of a path
 
 
 def app_state(catalog: Catalog, name: str, now: float) -> AppState | None:
@@ -43,3 +45,14 @@ def check_exists(call: Call, catalog: Catalog) -> None:
     app = call.values["app"]
     if not catalog.versions_of(app, call.now):
         raise ClientFault(404, "app_not_found", f"there is no app {app[:200]}; see buntime list")
+
+
+def plugin_before(at_base: AtBase, catalog: Catalog, name: str, now: float) -> str | None:
+    """The plugin whose base is the path of the app of this name, so that requests without a
+    version get the plugin; None also for an app that has a host of its own, as far as is known."""
+    site = at_base(name)
+    if site is None:
+        return None
+    found = catalog.seen(name, catalog.newest(name, now))
+    has_host = isinstance(found, App) and bool(found.manifest.hosts)
+    return None if has_host else site.name

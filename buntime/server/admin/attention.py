@@ -12,6 +12,7 @@ from buntime.core.admin.attention import Item
 from buntime.core.errors import HttpError, ManifestError
 from buntime.core.telemetry.cronmetrics import RAN
 from buntime.server.admin.api import Handler
+from buntime.server.admin.appstate import plugin_before
 from buntime.server.admin.call import Call
 from buntime.server.admin.events import sight_of
 from buntime.server.admin.parts import Parts
@@ -49,6 +50,7 @@ class Attention:
         for name, errors in islice(parts.app_faults().items(), items.ITEMS_MAX):
             reported.add(name)
             yield from items.of_fault(name, errors)
+        yield from self._of_hidden()
         autopsies = parts.pool.stats.autopsies
         for key, count in autopsies.failed_since(self._clock() - _LATELY_S).items():
             name = key.rpartition("@")[0] or key
@@ -61,6 +63,17 @@ class Attention:
             )
             if item is not None and ":" not in name:
                 yield item
+
+    def _of_hidden(self) -> Iterator[Item]:
+        """Apps whose path a plugin has. There are few plugins, but may be thousands of apps."""
+        parts, now = self._parts, self._parts.service.loop.now
+        for name in parts.plugins.roster.found:
+            manifest = parts.plugins.roster.serves_with(name).manifest
+            app = (manifest.base or "")[1:] if manifest is not None else ""
+            if not parts.catalog.versions_of(app, now):
+                continue
+            if plugin_before(parts.plugins.at_base, parts.catalog, app, now) == name:
+                yield items.of_hidden(app, name)
 
     def _is_passed(self, app: Mapping[str, object]) -> bool:
         """Whether another version serves by now, deployed to replace this one."""

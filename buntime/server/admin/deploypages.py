@@ -21,7 +21,7 @@ from buntime.core.settings.live import LiveSettings
 from buntime.core.values.kinds import duration
 from buntime.core.values.units import BadValue
 from buntime.server.admin.api import Handler
-from buntime.server.admin.appstate import check_app, check_exists
+from buntime.server.admin.appstate import AtBase, check_app, check_exists, plugin_before
 from buntime.server.admin.appurls import AppUrls
 from buntime.server.admin.archives import Archives
 from buntime.server.admin.audit import Audit, Begun
@@ -51,9 +51,11 @@ class DeployPages:
         catalog: Catalog,
         audit: Audit,
         *,
+        at_base: AtBase,
         urls: Sequence[str],
     ) -> None:
         """`urls` are those that the runtime listens at."""
+        self._at_base = at_base
         self._audit = audit
         self._catalog = catalog
         self._live = live
@@ -77,6 +79,7 @@ class DeployPages:
         app, version = call.values["app"], _version(call)
         check_names(app, version)
         check_unreserved(app)
+        self._check_base(call, app, version)
         store = self._carrier.place.open()
         self._archives.check_head(call)
         head = call.exchange.head
@@ -87,6 +90,21 @@ class DeployPages:
             lambda: _open(store, app, version, wish, digest, head.content_length),
             lambda result: call.guard(lambda: self._looked(call, wish, digest, result)),
         )
+
+    def _check_base(self, call: Call, app: str, version: str) -> None:
+        """Raises ClientFault (409) if a plugin answers where the app would be. A preview is at a
+        path of its own."""
+        if is_preview(version):
+            return
+        plugin = plugin_before(self._at_base, self._catalog, app, call.now)
+        if plugin is not None:
+            raise ClientFault(
+                409,
+                "plugin_in_the_way",
+                f"the plugin {plugin} has the path /{app}, so no request would reach the app; deploy "
+                "it under another name: buntime deploy --app NAME; or, if you do not need the "
+                f"plugin: buntime plugins disable {plugin}",
+            )
 
     def _wish(self, call: Call, url: str = "", **more: Any) -> Wish:
         def check() -> None:

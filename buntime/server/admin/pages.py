@@ -112,7 +112,14 @@ def _groups(parts: Parts) -> tuple[Pages, ...]:
             DataLimits(parts.pool, parts.catalog, parts.plugins).of_folder,
         ),
         LogPages(parts.service.loop, parts.app_logs),
-        DeployPages(parts.live, carrier, parts.catalog, parts.audit, urls=parts.urls),
+        DeployPages(
+            parts.live,
+            carrier,
+            parts.catalog,
+            parts.audit,
+            at_base=parts.plugins.at_base,
+            urls=parts.urls,
+        ),
         DeployViews(carrier),
         SessionPages(
             parts.live,

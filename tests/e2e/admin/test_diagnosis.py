@@ -45,6 +45,8 @@ def runtime(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Runtime]:
     write_app(apps / "broken", {"app.py": DEEP}, ttl=600)
     write_app(apps / "keyless", {"app.py": SHOP}, ttl=600, secrets=["STRIPE_KEY"])
     write_app(apps / "faulty", {"app.py": SHOP}, colour="red")
+    write_app(apps / "keyval", {"app.py": SHOP})
+    write_app(apps / "cpanel", {"app.py": SHOP}, hosts=["panel.test"])
     config = apps.parent / "config.yaml"
     config.write_text(FLOORS)
     env = {
@@ -145,6 +147,9 @@ def test_attention(runtime: Runtime) -> None:
         "buntime secrets set keyless STRIPE_KEY"
     )
     assert "unknown key 'colour'" in found["app_invalid", "faulty"]["text"]
+    hidden = found["app_hidden", "keyval"]
+    assert hidden["text"] == "keyval cannot be reached: the plugin keyval has the path /keyval."
+    assert ("app_hidden", "cpanel") not in found  # it has a host of its own
     assert found["workers_fail", "shop"]["level"] == "warning"
     assert [each["level"] for each in items] == sorted(
         (each["level"] for each in items), key=["error", "warning", "info"].index

@@ -233,6 +233,23 @@ def test_refused_by_the_head(operator: Operator, apps: Path) -> None:
     assert operator.http.get("/api/deploys/no-such").status_code == 404
 
 
+def test_where_a_plugin_answers(operator: Operator) -> None:
+    """An app is refused where a plugin has its path; not its previews, and not once it has gone."""
+    answer = operator.put("keyval", "1.0.0", app("1"))
+    assert fault(answer) == (409, "plugin_in_the_way")
+    assert "the plugin keyval has the path /keyval" in answer.json()["error"]["message"]
+    preview = operator.put("keyval", "0.0.0-preview.x", app("preview"))
+    assert preview.status_code == 201
+    opened = operator.http.get(preview.json()["url"], follow_redirects=True)
+    assert opened.text.startswith("preview")
+    assert operator.http.post("/api/plugins/keyval/disable").status_code == 200
+    try:
+        assert operator.put("keyval", "1.0.0", app("1.0.0")).status_code == 201
+        assert operator.said("/keyval/").startswith("1.0.0")
+    finally:
+        assert operator.http.post("/api/plugins/keyval/enable").status_code == 200
+
+
 def test_the_archive_again(operator: Operator, tmp_path: Path) -> None:
     """The archive has the files of the deploy, and can be deployed as another version."""
     archive = packed({"app.py": f"VERSION = 'x'\n{APP}", "a/b.txt": "b"}, ttl=600)
