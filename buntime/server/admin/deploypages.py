@@ -101,9 +101,9 @@ class DeployPages:
             raise ClientFault(
                 409,
                 "plugin_in_the_way",
-                f"the plugin {plugin} has the path /{app}, so no request would reach the app; deploy "
-                "it under another name: buntime deploy --app NAME; or, if you do not need the "
-                f"plugin: buntime plugins disable {plugin}",
+                f"the plugin {plugin} has the path /{app}, so no request would reach the app; "
+                "deploy it under another name: buntime deploy --app NAME; or, if you do not need "
+                f"the plugin: buntime plugins disable {plugin}",
             )
 
     def _wish(self, call: Call, url: str = "", **more: Any) -> Wish:

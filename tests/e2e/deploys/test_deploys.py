@@ -242,12 +242,12 @@ def test_where_a_plugin_answers(operator: Operator) -> None:
     assert preview.status_code == 201
     opened = operator.http.get(preview.json()["url"], follow_redirects=True)
     assert opened.text.startswith("preview")
-    assert operator.http.post("/api/plugins/keyval/disable").status_code == 200
+    assert operator.http.post("/api/plugins/keyval/disable").is_success
     try:
         assert operator.put("keyval", "1.0.0", app("1.0.0")).status_code == 201
         assert operator.said("/keyval/").startswith("1.0.0")
     finally:
-        assert operator.http.post("/api/plugins/keyval/enable").status_code == 200
+        assert operator.http.post("/api/plugins/keyval/enable").is_success
 
 
 def test_the_archive_again(operator: Operator, tmp_path: Path) -> None:
