@@ -18,7 +18,6 @@ after the first 16 attributes, so the Path is put first.
 from collections.abc import Sequence
 
 _NAME = "set-cookie"
-NAME_LENGTH = len(_NAME)
 _BLANKS = " \t"
 _PATH_MAX_BYTES = 1024
 _ATTRIBUTES_MAX = 32  # only ten exist; whatever follows is dropped

@@ -110,7 +110,7 @@ class Pipeline:
             upgrade_step,
             lambda app: self._hook_step(app, _BEHIND_ACCESS),
             lambda app: cookie_step(app, self._plugins.cookies),
-            lambda app: _file_step(app, self._site(app), recheck_s=recheck_s),
+            lambda app: _file_step(app, self._site(app), recheck_s=recheck_s, log=log),
             lambda app: signature_step(app, admittance.secrets),
             lambda app: session_step(app, pool),
             lambda _: submit,
@@ -370,7 +370,7 @@ def _misdirected() -> ClientFault:
     )
 
 
-def _file_step(app: App, site: PluginSite | None, *, recheck_s: float) -> AppStep | None:
+def _file_step(app: App, site: PluginSite | None, *, recheck_s: float, log: Log) -> AppStep | None:
     """Answer from files: a plugin's page, a static site, or folders named in a manifest.
 
     `recheck_s` is how long an answer may be out of date.
@@ -381,4 +381,4 @@ def _file_step(app: App, site: PluginSite | None, *, recheck_s: float) -> AppSte
     # What reads and sends files: most apps have no files.
     from buntime.server.pipeline.filesteps import make_file_step
 
-    return make_file_step(app, site, recheck_s=recheck_s)
+    return make_file_step(app, site, recheck_s=recheck_s, log=log)

@@ -15,12 +15,12 @@ from buntime.core.pool.assignment import Event, State
 from buntime.core.pool.smalltalk import SmallTalk
 from buntime.core.sandbox.plan import Level
 from buntime.core.sites.basehref import with_base
+from buntime.server.http1.appfields import confine
 from buntime.server.http1.exchange import Exchange
 from buntime.server.loop.loop import Loop
 from buntime.server.pool import asking, calling, faults
 from buntime.server.pool.assignment import Assignment
 from buntime.server.pool.channel import Channel, Handler
-from buntime.server.pool.cookiepaths import confine_cookies
 from buntime.server.pool.process import Process
 from buntime.server.pool.sessions import with_cookie
 from buntime.server.pool.workerevents import WorkerEvents
@@ -196,7 +196,7 @@ class Worker:
             if exchange.has_answer:
                 raise ValueError("a second RESPONSE, or one behind an ACCEPT")
             if app is not None:
-                fields = confine_cookies(fields, app, exchange.base, self.log)
+                fields = confine(fields, app, exchange.base, self.log)
                 if app.has_affinity:
                     fields = with_cookie(fields, exchange, self.number)
             if end:
@@ -275,7 +275,7 @@ class Worker:
             make_link = partial(SocketLink, exchange, exchange.upgrade)
             fields = message["headers"]
             if exchange.app is not None:
-                fields = confine_cookies(fields, exchange.app, exchange.base, self.log)
+                fields = confine(fields, exchange.app, exchange.base, self.log)
                 fields = with_cookie(fields, exchange, self.number)
             exchange.accept(make_link, message["subprotocol"], fields)
         else:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.support.client import Answer
+from tests.support.client import Answer, fetch
 from tests.support.framing import TALK, with_desk
 from tests.support.harness import Runtime
 from tests.support.operators import ADMIN, Operator, address_of
@@ -25,6 +25,8 @@ def on_response(request, response):
         response.headers["Content-Type"] = "text/html; charset=iso-2022-jp"
     if "unguard" in request.query:
         del response.headers["Content-Security-Policy"]
+    if "clear" in request.query:
+        response.headers["Clear-Site-Data"] = '"*"'
     response.headers["X-Seen"] = "yes"
     return response
 """
@@ -80,3 +82,13 @@ def test_other_changes_leave_a_page_as_it_is(asked: tuple[Runtime, bool]) -> Non
     answer, is_in_sandbox = ask(asked[0], "/friend/")
     assert answer.headers["x-seen"] == "yes"
     assert not is_in_sandbox
+
+
+def test_a_hook_signs_no_operator_out(asked: tuple[Runtime, bool]) -> None:
+    """No plugin says anything about the operators' host; about the host of the apps its hooks
+    may."""
+    runtime, _ = asked
+    answer, _ = ask(runtime, "/friend/?clear")
+    assert (answer.headers["x-seen"], answer.headers["clear-site-data"]) == ("yes", None)
+    at_apps = fetch(runtime, "/friend/?clear")
+    assert at_apps.headers["clear-site-data"] == '"*"'
