@@ -13,6 +13,7 @@ from playwright.sync_api import (
     Browser,
     BrowserContext,
     Error,
+    Locator,
     Page,
     Request,
     ViewportSize,
@@ -145,6 +146,26 @@ def go(page: Page, url: str) -> None:
     """To another page of the panel that is shown, as by a link: without loading the panel again."""
     page.evaluate("(url) => import('/cpanel/js/router.js').then(({go}) => go(url))", url)
     expect(page.locator("main:not([aria-busy]) h1")).to_be_visible()
+
+
+def show(page: Page, url: str) -> None:
+    """Go there, and wait for the whole page, with its heading."""
+    page.goto(url)
+    expect(page.locator("main:not([aria-busy]) h1")).to_be_visible()
+
+
+def dialog(page: Page) -> Locator:
+    return page.locator("dialog[open]")
+
+
+def agree(page: Page) -> None:
+    """Confirm the dialog."""
+    dialog(page).locator("[type=submit]").click()
+
+
+def row(page: Page, heading: str) -> Locator:
+    """The rows of tables whose heading contains this."""
+    return page.locator("tbody tr", has=page.get_by_role("rowheader", name=heading))
 
 
 def overflow(page: Page) -> int:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 from playwright.sync_api import Browser, Frame, expect
 
-from tests.support.chromium import launched, needs_chromium
+from tests.support.chromium import needs_chromium
 from tests.support.framing import LOOP, RAW, TALK, Desk, with_desk
 from tests.support.harness import Runtime, write_app
 
@@ -29,12 +29,6 @@ def runtime(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Runtime]:
     write_app(folder / "apps/never", {"app.py": NEVER}, shell=True, ttl=60)
     with with_desk(folder, pages) as runtime:
         yield runtime
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with launched() as browser:
-        yield browser
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from tests.support.chromium import launched, needs_chromium
+from tests.support.chromium import needs_chromium
 from tests.support.client import fetch
 from tests.support.framing import TALK, with_desk
 from tests.support.harness import OPERATORS_KEY, Runtime, write_app
@@ -54,12 +54,6 @@ def runtime(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Runtime]:
         text = 'kv.set(("user", 7), "ann")'
         assert fetch(runtime, "/shop/", method="POST", body=code(text)).status == 200
         yield runtime
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with launched() as browser:
-        yield browser
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from tests.support.chromium import launched, needs_chromium
+from tests.support.chromium import needs_chromium
 from tests.support.harness import PACKAGES, ROOT, Runtime, running, write_app
 
 pytestmark = needs_chromium
@@ -62,12 +62,6 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def runtime(folder: Path) -> Iterator[Runtime]:
     with running(folder, env=PACKAGES) as runtime:
         yield runtime
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with launched() as browser:
-        yield browser
 
 
 Open = Callable[[], Page]

@@ -1,4 +1,4 @@
-"""The browser of a file's tests, and a page of its own for each of them."""
+"""Where the panel of a file's runtime is, and a page of its own for each test."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from collections.abc import Iterator
 import pytest
 from playwright.sync_api import Browser, Page
 
-from tests.support.chromium import launched
+from tests.support.harness import Runtime
+from tests.support.operators import address_of
 from tests.support.panel import watched
 
 
 @pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with launched() as browser:
-        yield browser
+def panel(runtime: Runtime) -> str:
+    return f"{address_of(runtime)}/cpanel/"
 
 
 @pytest.fixture

@@ -10,20 +10,23 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, Locator, Page, expect
+from playwright.sync_api import Browser, Page, expect
 
 from tests.support.chromium import needs_chromium
 from tests.support.client import fetch, workers_of
 from tests.support.deploying import packed
 from tests.support.harness import Runtime, wait_until, write_app
-from tests.support.operators import address_of
 from tests.support.panel import (
     NARROW,
     WIDE,
+    agree,
     answering,
+    dialog,
     findings,
     go,
     overflow,
+    row,
+    show,
     watched,
     with_panel,
 )
@@ -96,32 +99,10 @@ def runtime(folder: Path) -> Iterator[Runtime]:
         yield runtime
 
 
-@pytest.fixture(scope="module")
-def panel(runtime: Runtime) -> str:
-    return f"{address_of(runtime)}/cpanel/"
-
-
-def show(page: Page, url: str) -> None:
-    page.goto(url)
-    expect(page.locator("main:not([aria-busy]) h1")).to_be_visible()
-
-
 def show_within(page: Page, name: str) -> None:
     """By the menu, without loading the panel again."""
     page.get_by_role("link", name=name, exact=True).click()
     expect(page.locator("main:not([aria-busy]) h1")).to_have_text(re.compile(name))
-
-
-def dialog(page: Page) -> Locator:
-    return page.locator("dialog[open]")
-
-
-def agree(page: Page) -> None:
-    dialog(page).locator("[type=submit]").click()
-
-
-def row(page: Page, text: str) -> Locator:
-    return page.locator("tbody tr", has=page.get_by_role("rowheader", name=text))
 
 
 def a_key(runtime: Runtime, name: str) -> None:

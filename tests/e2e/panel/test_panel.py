@@ -17,21 +17,24 @@ from typing import Any
 from urllib.parse import quote, urlsplit
 
 import pytest
-from playwright.sync_api import Browser, Locator, Page, expect
+from playwright.sync_api import Browser, Page, expect
 
 from tests.pictures import measured
 from tests.support.chromium import needs_chromium
 from tests.support.client import fetch
 from tests.support.harness import Runtime, command, wait_until, write_app
-from tests.support.operators import address_of
 from tests.support.panel import (
     HELLO,
     NARROW,
     WIDE,
+    agree,
     answering,
+    dialog,
     findings,
     go,
     overflow,
+    row,
+    show,
     watched,
     with_panel,
 )
@@ -71,30 +74,6 @@ def runtime(folder: Path, state: Path) -> Iterator[Runtime]:
         yield runtime
 
 
-@pytest.fixture(scope="module")
-def panel(runtime: Runtime) -> str:
-    return f"{address_of(runtime)}/cpanel/"
-
-
-def is_shown(page: Page, url: str) -> None:
-    """Waits until the whole page is there, with its heading."""
-    page.goto(url)
-    expect(page.locator("main:not([aria-busy]) h1")).to_be_visible()
-
-
-def dialog(page: Page) -> Locator:
-    return page.locator("dialog[open]")
-
-
-def agree(page: Page) -> None:
-    """Confirms the dialog."""
-    dialog(page).locator("[type=submit]").click()
-
-
-def row(page: Page, text: str) -> Locator:
-    return page.locator("tbody tr", has=page.get_by_role("rowheader", name=text))
-
-
 STATS = """(count) => import("/cpanel/js/api.js").then(({events}) => new Promise((done) => {
     const end = events({stats: () => --count || done(end())});
 }))"""
@@ -122,7 +101,7 @@ def test_newcomer(page: Page, runtime: Runtime) -> None:
 def test_first_paint(browser: Browser, panel: str) -> None:
     """Only the page and its style sheet are loaded before something is painted."""
     with watched(browser, is_first=True) as page:
-        is_shown(page, panel)
+        show(page, panel)
         blocking = page.evaluate(
             "performance.getEntriesByType('resource')"
             ".filter((each) => each.renderBlockingStatus === 'blocking').map((each) => each.name)"
@@ -136,7 +115,7 @@ def test_first_paint(browser: Browser, panel: str) -> None:
 def test_size_of_the_first_page(browser: Browser, panel: str, language: str) -> None:
     """All that a browser fetches for it, API answers and header fields too, is below 120 KB."""
     with watched(browser, locale=language) as page:
-        is_shown(page, panel)
+        show(page, panel)
         expect(page.locator("tbody .name")).to_have_text(["hello", "shop", "site", "till"])
         load = measured(page)
         assert 50_000 < load.unpacked_bytes <= load.sent_bytes <= 122_880, load
@@ -149,7 +128,7 @@ def test_size_of_the_first_page(browser: Browser, panel: str, language: str) -> 
 
 def test_signing_in(page: Page, panel: str, runtime: Runtime) -> None:
     """Sign out, get a reason for a wrong key, and sign in to the same page again."""
-    is_shown(page, panel + "apps/shop")
+    show(page, panel + "apps/shop")
     page.get_by_role("button", name="Sign out").click()
     expect(page.get_by_role("heading", name="Sign in")).to_be_visible()
     assert findings(page) == {}
@@ -178,7 +157,7 @@ def test_opened_by_a_link(browser: Browser, runtime: Runtime, state: Path) -> No
 
 def test_stop_and_start(page: Page, panel: str, runtime: Runtime) -> None:
     """Visitors of a stopped app read the message; the undo beside it starts the app again."""
-    is_shown(page, panel + "apps/shop")
+    show(page, panel + "apps/shop")
     opened = page.get_by_role("link", name="Open")
     expect(opened).to_have_attribute("href", f"{runtime.url}/shop/")
     page.get_by_role("button", name="Stop").click()
@@ -199,7 +178,7 @@ def test_break_and_mend(page: Page, panel: str, runtime: Runtime, folder: Path) 
     app = folder / "apps/brittle"
     write_app(app, {"app.py": "import no_such_module\n"}, ttl=600)
     assert fetch(runtime, "/brittle/").status == 500
-    is_shown(page, panel + "apps/brittle")
+    show(page, panel + "apps/brittle")
     trouble = page.get_by_role("alert")
     expect(trouble).to_contain_text("No module named 'no_such_module'")
     expect(trouble.locator(".stack .own").first).to_contain_text("app.py")
@@ -214,7 +193,7 @@ def test_deploy_a_folder(page: Page, panel: str, runtime: Runtime, tmp_path: Pat
     """A folder is packed without secrets and caches, and goes through its steps to a URL."""
     files = {"app.py": HELLO, "pages/a.txt": "a", ".env": "KEY=1", "__pycache__/x.pyc": "x"}
     write_app(tmp_path / "My Fresh", files, ttl=600)
-    is_shown(page, panel + "apps")
+    show(page, panel + "apps")
     page.get_by_role("button", name="Deploy an app").click()
     form = dialog(page)
     form.locator("input[webkitdirectory]").set_input_files(tmp_path / "My Fresh")
@@ -240,7 +219,7 @@ def test_deploy_a_folder(page: Page, panel: str, runtime: Runtime, tmp_path: Pat
 
 def test_deploy_by_dropping(page: Page, panel: str, runtime: Runtime) -> None:
     """Files dropped on an app's page become its next version."""
-    is_shown(page, panel + "apps/hello")
+    show(page, panel + "apps/hello")
     page.evaluate(
         """(code) => {
             const dataTransfer = new DataTransfer();
@@ -260,7 +239,7 @@ def test_drop_a_folder(page: Page, panel: str, runtime: Runtime, tmp_path: Path)
     """A folder with folders, from the operator's own machine, is dropped and deployed whole."""
     files = {"app.py": HELLO, "lib/deep/words.txt": "deep", ".git/config": "x", "venv/a.py": "x"}
     folder = write_app(tmp_path / "fallen", files, ttl=600)
-    is_shown(page, panel + "apps")
+    show(page, panel + "apps")
     target = page.locator("main").bounding_box()
     assert target is not None
     session = page.context.new_cdp_session(page)
@@ -278,7 +257,7 @@ def test_drop_a_folder(page: Page, panel: str, runtime: Runtime, tmp_path: Path)
 
 def test_versions(page: Page, panel: str, runtime: Runtime) -> None:
     """Another version is activated, its undo brings back the former one, and one is removed."""
-    is_shown(page, panel + "apps/hello?view=versions")
+    show(page, panel + "apps/hello?view=versions")
     page.get_by_role("button", name="Activate 1.0.0").click()
     expect(dialog(page).locator("code")).to_have_text("buntime activate hello@1.0.0")
     agree(page)
@@ -305,7 +284,7 @@ def test_deploy_a_zip_and_remove_the_app(page: Page, panel: str, runtime: Runtim
     archive = io.BytesIO()
     with zipfile.ZipFile(archive, "w") as packing:
         packing.writestr("app.py", HELLO.replace("VERSION", "zipped"))
-    is_shown(page, panel + "apps")
+    show(page, panel + "apps")
     page.get_by_role("button", name="Deploy an app").click()
     file = {"name": "brief.zip", "mimeType": "application/zip", "buffer": archive.getvalue()}
     dialog(page).locator("input[accept]").set_input_files(file)
@@ -313,7 +292,7 @@ def test_deploy_a_zip_and_remove_the_app(page: Page, panel: str, runtime: Runtim
     agree(page)
     expect(dialog(page)).to_contain_text("It serves.")
     assert fetch(runtime, "/brief/").body == b"hello zipped"
-    is_shown(page, panel + "apps/brief?view=versions")
+    show(page, panel + "apps/brief?view=versions")
     with page.expect_download() as got:
         page.get_by_role("link", name="Download version 1.0.0").click()
     assert got.value.path().stat().st_size > 100
@@ -323,7 +302,7 @@ def test_deploy_a_zip_and_remove_the_app(page: Page, panel: str, runtime: Runtim
     expect(page.get_by_role("heading", name="Apps")).to_be_visible()
     expect(page.locator("tbody .name", has_text="brief")).to_have_count(0)
     assert fetch(runtime, "/brief/").status == 404
-    is_shown(page, panel + "apps/shop?view=versions")
+    show(page, panel + "apps/shop?view=versions")
     expect(page.get_by_role("button", name="Remove the app")).to_have_count(0)
 
 
@@ -334,7 +313,7 @@ def test_lines_of_the_last_hour(page: Page, panel: str, runtime: Runtime) -> Non
     told = lambda: fetch(runtime, "/api/history?step=30").json()["total"]["requests"]  # noqa: E731
     wait_until(lambda: sum(told()) >= 50, 30)
     for _ in range(2):
-        is_shown(page, panel)
+        show(page, panel)
         requests = page.locator("bt-chart .plot").first
         expect(requests).to_have_attribute("aria-label", re.compile(r"peak [1-9][\d.,]*/s"))
         assert str(requests.locator("path.line").get_attribute("d")).startswith("M")
@@ -348,7 +327,7 @@ def test_motion(page: Page, panel: str) -> None:
     """If the system asks for reduced motion, nothing moves; otherwise what is at work does."""
     for wanted, most in (("reduce", 0), ("no-preference", 10)):
         page.emulate_media(reduced_motion="reduce" if wanted == "reduce" else "no-preference")
-        is_shown(page, panel + "apps/site")
+        show(page, panel + "apps/site")
         page.get_by_role("button", name="Stop").click()
         agree(page)
         expect(page.locator(".toast")).to_be_visible()
@@ -363,7 +342,7 @@ def test_motion(page: Page, panel: str) -> None:
 
 def test_log(page: Page, panel: str, runtime: Runtime) -> None:
     """Lines come as they are written, can be searched, and lead to their request."""
-    is_shown(page, panel + "apps/shop?view=log")
+    show(page, panel + "apps/shop?view=log")
     expect(page.get_by_role("status").filter(has_text="live")).to_be_visible()
     asked = fetch(runtime, "/shop/say?text=the-answer-is-42")
     expect(page.locator("bt-lines .row", has_text="the-answer-is-42")).to_be_visible()
@@ -376,7 +355,7 @@ def test_log(page: Page, panel: str, runtime: Runtime) -> None:
 
 def test_all_apps(page: Page, panel: str, runtime: Runtime) -> None:
     """Apps are found by name and state, which stay in the address; each has its load and memory."""
-    is_shown(page, panel + "apps")
+    show(page, panel + "apps")
     page.get_by_role("searchbox", name="Search apps").fill("SHO")
     expect(page.locator("tbody .name")).to_have_text(["shop"])
     fetch(runtime, "/shop/")
@@ -399,14 +378,14 @@ def test_all_apps(page: Page, panel: str, runtime: Runtime) -> None:
 def test_what_a_start_costs_and_lines_to_try(page: Page, panel: str, runtime: Runtime) -> None:
     """An app's page shows what it is, what its last start cost, and commands that work as shown."""
     fetch(runtime, "/shop/")
-    is_shown(page, panel + "apps/shop")
+    show(page, panel + "apps/shop")
     main = page.locator("main")
     expect(main).to_contain_text(re.compile(r"The last start took \d"))
     expect(page.locator(".bill li").first).to_be_visible()
     lines = [text for text in main.locator(".command code").all_inner_texts() if "shop" in text]
     assert f"curl -i {runtime.url}/shop/" in lines
     assert {"buntime show shop", "buntime logs -f shop"} <= {*lines}
-    is_shown(page, panel + "apps/shop?view=settings")
+    show(page, panel + "apps/shop?view=settings")
     settings = page.locator("section", has=page.get_by_role("heading", name="Settings"))
     ttl = settings.locator("tbody tr", has_text="ttl")
     expect(ttl.first).to_contain_text(re.compile(r"buntime\.yaml:\d"))
@@ -414,7 +393,7 @@ def test_what_a_start_costs_and_lines_to_try(page: Page, panel: str, runtime: Ru
 
 def test_many_lines(page: Page, panel: str) -> None:
     """Fifty thousand lines need elements only for those in sight, and the oldest are dropped."""
-    is_shown(page, panel + "apps/shop?view=log")
+    show(page, panel + "apps/shop?view=log")
     rows, count, took_ms = page.evaluate(
         """async () => {
             const list = document.querySelector("bt-lines");
@@ -434,7 +413,7 @@ def test_many_lines(page: Page, panel: str) -> None:
 def test_errors(page: Page, panel: str, runtime: Runtime) -> None:
     """The last error is shown with its stack, the app's own lines first."""
     assert fetch(runtime, "/shop/fail").status == 500
-    is_shown(page, panel + "apps/shop?view=errors")
+    show(page, panel + "apps/shop?view=errors")
     expect(page.locator("main")).to_contain_text("KeyError: 'count'")
     expect(page.locator(".stack .own", has_text="in total")).not_to_have_count(0)
 
@@ -442,7 +421,7 @@ def test_errors(page: Page, panel: str, runtime: Runtime) -> None:
 def test_autopsies(page: Page, panel: str, runtime: Runtime) -> None:
     """The death of a worker is shown as it happens, with what is known about it."""
     fetch(runtime, "/shop/")
-    is_shown(page, panel + "apps/shop?view=errors")
+    show(page, panel + "apps/shop?view=errors")
     os.kill(int(fetch(runtime, "/shop/pid").body), signal.SIGKILL)
     death = page.locator("details", has_text="killed by SIGKILL")
     expect(death).to_be_visible()
@@ -453,7 +432,7 @@ def test_autopsies(page: Page, panel: str, runtime: Runtime) -> None:
 def test_secrets(page: Page, panel: str, runtime: Runtime) -> None:
     """A missing secret is reported where it hurts, set there, and never shown again."""
     assert fetch(runtime, "/till/").status == 500
-    is_shown(page, panel + "apps/till?view=settings")
+    show(page, panel + "apps/till?view=settings")
     page.get_by_role("alert").get_by_role("button", name="Set PAYMENT_KEY").click()
     expect(dialog(page).locator("code")).to_have_text("buntime secrets set till PAYMENT_KEY")
     dialog(page).get_by_label("Value").fill("hush-hush")
@@ -468,7 +447,7 @@ def test_secrets(page: Page, panel: str, runtime: Runtime) -> None:
 
 def test_jobs(page: Page, panel: str, runtime: Runtime) -> None:
     """A job is run now, and its result shown."""
-    is_shown(page, panel + "apps/till?view=settings")
+    show(page, panel + "apps/till?view=settings")
     page.get_by_role("button", name="Run tidy now").click()
     agree(page)
     expect(page.locator(".toast")).to_contain_text("tidy ended: ")
@@ -478,7 +457,7 @@ def test_jobs(page: Page, panel: str, runtime: Runtime) -> None:
 def test_workers(page: Page, panel: str, runtime: Runtime) -> None:
     """Workers are replaced one by one or all, and put to sleep."""
     fetch(runtime, "/shop/")
-    is_shown(page, panel + "apps/shop")
+    show(page, panel + "apps/shop")
     name = page.locator("bt-table tbody th")
     first = name.text_content()
     page.get_by_role("button", name="Recycle worker").click()
@@ -494,9 +473,9 @@ def test_workers(page: Page, panel: str, runtime: Runtime) -> None:
 
 def test_two_operators(browser: Browser, page: Page, panel: str) -> None:
     """What one operator does the other sees, without a reload."""
-    is_shown(page, panel + "apps/site")
+    show(page, panel + "apps/site")
     with watched(browser) as other:
-        is_shown(other, panel + "apps")
+        show(other, panel + "apps")
         expect(row(other, "site")).to_contain_text("Ready")
         page.get_by_role("button", name="Stop").click()
         agree(page)
@@ -508,7 +487,7 @@ def test_two_operators(browser: Browser, page: Page, panel: str) -> None:
 
 def test_lost_connection(page: Page, panel: str) -> None:
     """The page says that it lost the runtime, an action says so too, and both recover."""
-    is_shown(page, panel + "apps/shop")
+    show(page, panel + "apps/shop")
     page.context.set_offline(True)
     lost = page.locator(".lost")
     expect(lost).to_contain_text("No connection to the runtime")
@@ -525,7 +504,7 @@ def test_nobody_is_there(browser: Browser, panel: str) -> None:
     """A page left alone marks its own requests as such; a touch ends that."""
     with watched(browser, is_first=True) as page:  # its clock is its context's
         page.clock.install()
-        is_shown(page, panel)
+        show(page, panel)
 
         def asked(wanted: bool) -> None:
             with page.expect_request(
@@ -548,7 +527,7 @@ def test_keyboard(page: Page, panel: str, runtime: Runtime) -> None:
     fetch(runtime, "/shop/")
     told = lambda: fetch(runtime, "/api/history?step=30").json()["total"]["requests"]  # noqa: E731
     wait_until(lambda: sum(told()) > 0, 30)  # for the curve at the end
-    is_shown(page, panel + "apps")
+    show(page, panel + "apps")
     page.keyboard.press("Tab")
     focused = page.locator(":focus")
     expect(focused).to_have_text("To the content")
@@ -580,7 +559,7 @@ def test_keyboard(page: Page, panel: str, runtime: Runtime) -> None:
 def test_languages_and_themes(browser: Browser, panel: str) -> None:
     """The panel speaks the browser's language; another choice, and a theme, are kept."""
     with watched(browser, locale="de-DE") as page:
-        is_shown(page, panel)
+        show(page, panel)
         expect(page.locator("html")).to_have_attribute("lang", "de")
         expect(page.get_by_role("link", name="Überblick")).to_be_visible()
         page.get_by_label("Sprache").select_option("en")
@@ -601,7 +580,7 @@ def test_hostile_texts(page: Page, panel: str, runtime: Runtime) -> None:
             headers={"User-Agent": text, "X-Request-Id": "a"},
         )
     fetch(runtime, f"/shop/raise?text={quote(EVIL[0])}")
-    is_shown(page, panel + "apps/shop?view=log")
+    show(page, panel + "apps/shop?view=log")
     for text in EVIL:
         expect(page.locator("bt-lines .row", has_text=text).first).to_be_visible()
     page.goto(panel + "apps/shop?view=errors")
@@ -636,7 +615,7 @@ def test_hostile_answers(page: Page, panel: str) -> None:
         "**/api/attention*",
         lambda told: {"items": [dict.fromkeys(ITEM, text) | {"level": "error"} for text in EVIL]},
     )
-    is_shown(page, panel)
+    show(page, panel)
     expect(page.locator("main")).to_contain_text(EVIL[1])
     assert page.locator("main img, main script, main iframe").count() == 0
     links = page.locator("main a").evaluate_all("(all) => all.map((each) => each.protocol)")
@@ -664,7 +643,7 @@ def test_hostile_answers_of_one_app(page: Page, panel: str, runtime: Runtime) ->
         answering(page, f"**/api/{what}", spoil)
     for what in ("cron*", "data*", "menus", "workers"):
         answering(page, f"**/api/{what}", spoil)
-    is_shown(page, f"{panel}apps/nobody")
+    show(page, f"{panel}apps/nobody")
     for app, view in (("shop", "errors"), ("till", "settings"), ("shop", "settings"), ("shop", "")):
         go(page, f"{panel}apps/{app}?view={view}")
         if view:
@@ -689,7 +668,7 @@ def test_hostile_deploy(page: Page, panel: str) -> None:
             body="".join(json.dumps(each) + "\n" for each in told),
         ),
     )
-    is_shown(page, panel + "apps/shop")
+    show(page, panel + "apps/shop")
     page.get_by_role("button", name="Deploy…").click()
     file = {"name": "<b>evil<b>.zip", "mimeType": "application/zip", "buffer": b"zip"}
     dialog(page).locator("input[accept]").set_input_files(file)
@@ -708,7 +687,7 @@ def test_accessible(page: Page, panel: str) -> None:
     for path in PATHS:
         page.emulate_media(color_scheme="light")
         page.set_viewport_size(WIDE)
-        (go if path else is_shown)(page, panel + path)
+        (go if path else show)(page, panel + path)
         found = [findings(page)]
         page.emulate_media(color_scheme="dark")
         page.set_viewport_size(NARROW)

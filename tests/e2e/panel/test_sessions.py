@@ -11,8 +11,8 @@ from playwright.sync_api import Page, Route, expect
 
 from tests.support.chromium import needs_chromium
 from tests.support.harness import OPERATORS_KEY, Runtime
-from tests.support.operators import Operator, address_of, signed_in
-from tests.support.panel import answering, go, with_panel
+from tests.support.operators import Operator, signed_in
+from tests.support.panel import agree, answering, dialog, go, show, with_panel
 
 pytestmark = needs_chromium
 
@@ -43,15 +43,12 @@ def take(page: Page, operator: Operator) -> None:
     page.context.add_cookies([{"name": name, "value": value, "url": operator.origin}])
 
 
-def show(page: Page, runtime: Runtime, path: str) -> None:
-    page.goto(f"{address_of(runtime)}/cpanel/{path}")
-    expect(page.locator("main:not([aria-busy]) h1")).to_be_visible()
-
-
-def test_somebody_else_has_signed_in(page: Page, runtime: Runtime, bob: Operator) -> None:
+def test_somebody_else_has_signed_in(
+    page: Page, runtime: Runtime, panel: str, bob: Operator
+) -> None:
     """A page shows the name and rights of whoever has signed in in another tab."""
     take(page, signed_in(runtime))
-    show(page, runtime, "apps/shop")
+    show(page, panel + "apps/shop")
     expect(page.get_by_role("button", name="Stop")).to_be_visible()
     take(page, bob)
     page.evaluate(RECONNECT)
@@ -60,45 +57,45 @@ def test_somebody_else_has_signed_in(page: Page, runtime: Runtime, bob: Operator
     expect(page.get_by_role("button", name="Stop")).to_have_count(0)
 
 
-def test_signed_in_again(page: Page, runtime: Runtime) -> None:
+def test_signed_in_again(page: Page, runtime: Runtime, panel: str) -> None:
     """After the same person has signed in again, a page stays as it is, and can change things."""
     take(page, signed_in(runtime))
-    show(page, runtime, "apps/shop")
+    show(page, panel + "apps/shop")
     page.locator(".who").evaluate("(who) => who.dataset.kept = 'yes'")
     take(page, signed_in(runtime))
     with page.expect_response("**/api/session"):
         page.evaluate(RECONNECT)
     page.get_by_role("button", name="Recycle all").click()
-    page.locator("dialog[open] [type=submit]").click()
+    agree(page)
     expect(page.locator("dialog")).to_have_count(0)
     expect(page.locator(".who")).to_have_attribute("data-kept", "yes")
 
 
-def test_a_dialog_does_not_cover_the_form(page: Page, runtime: Runtime) -> None:
+def test_a_dialog_does_not_cover_the_form(page: Page, runtime: Runtime, panel: str) -> None:
     """If the session ends while a dialog asks, the form to sign in takes its place."""
     take(page, signed_in(runtime))
-    show(page, runtime, "apps/shop")
+    show(page, panel + "apps/shop")
     page.get_by_role("button", name="Stop").click()
-    expect(page.locator("dialog[open]")).to_be_visible()
+    expect(dialog(page)).to_be_visible()
     page.route("**/api/session", lambda route: route.fulfill(status=401, json={}))
     page.evaluate(RECONNECT)
     expect(page.get_by_label("Operator's key")).to_be_focused()
     expect(page.locator("dialog")).to_have_count(0)
 
 
-def test_a_page_that_is_not_allowed(page: Page, runtime: Runtime, bob: Operator) -> None:
+def test_a_page_that_is_not_allowed(page: Page, panel: str, bob: Operator) -> None:
     """It has its heading and the reason, and does not offer to try again."""
     take(page, bob)
-    show(page, runtime, "keys")
+    show(page, panel + "keys")
     expect(page.get_by_role("heading", level=1)).to_have_text("Keys")
     expect(page.get_by_role("alert")).to_contain_text("keys:read")
     expect(page.get_by_role("button", name="Try again")).to_have_count(0)
 
 
-def test_a_page_that_could_not_be_loaded(page: Page, runtime: Runtime) -> None:
+def test_a_page_that_could_not_be_loaded(page: Page, runtime: Runtime, panel: str) -> None:
     """A page that was opened without a connection is shown when the connection is back."""
     take(page, signed_in(runtime))
-    show(page, runtime, "apps")
+    show(page, panel + "apps")
     page.context.set_offline(True)
     page.get_by_role("link", name="Settings").click()
     expect(page.get_by_role("heading", level=1)).to_have_text("Settings")
@@ -107,10 +104,10 @@ def test_a_page_that_could_not_be_loaded(page: Page, runtime: Runtime) -> None:
     expect(page.get_by_role("rowheader", name=re.compile("RUNTIME_ENV_FILE"))).to_be_visible()
 
 
-def test_numbers_in_names(page: Page, runtime: Runtime) -> None:
+def test_numbers_in_names(page: Page, runtime: Runtime, panel: str) -> None:
     """Apps and workers are ordered as people count: 2 comes before 10."""
     take(page, signed_in(runtime))
-    show(page, runtime, "")
+    show(page, panel)
 
     def named(kind: str, key: str, *names: str) -> Any:
         return lambda told: {**told, kind: [{**ROWS[key], key: name} for name in names]}
@@ -123,7 +120,7 @@ def test_numbers_in_names(page: Page, runtime: Runtime) -> None:
     expect(page.locator("tbody th strong")).to_have_text(["w1", "w2", "w10"])
 
 
-def test_jobs_of_a_later_page(page: Page, runtime: Runtime) -> None:
+def test_jobs_of_a_later_page(page: Page, runtime: Runtime, panel: str) -> None:
     """An app's jobs are shown, however many jobs of other apps come before them."""
     told: dict[str, Any] = {}
 
@@ -136,5 +133,5 @@ def test_jobs_of_a_later_page(page: Page, runtime: Runtime) -> None:
 
     page.route("**/api/cron?*", answer)
     take(page, signed_in(runtime))
-    show(page, runtime, "apps/till?view=settings")
+    show(page, panel + "apps/till?view=settings")
     expect(page.get_by_role("rowheader", name="tidy")).to_be_visible()

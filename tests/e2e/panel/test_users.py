@@ -16,8 +16,19 @@ from playwright.sync_api import Browser, Locator, Page, expect
 from tests.support.chromium import needs_chromium
 from tests.support.client import fetch
 from tests.support.harness import Runtime, wait_until, write_app
-from tests.support.operators import address_of
-from tests.support.panel import HELLO, NARROW, WIDE, findings, go, overflow, watched, with_panel
+from tests.support.panel import (
+    HELLO,
+    NARROW,
+    WIDE,
+    agree,
+    dialog,
+    findings,
+    go,
+    overflow,
+    show,
+    watched,
+    with_panel,
+)
 
 pytestmark = needs_chromium
 
@@ -43,24 +54,6 @@ def with_authn(runtime: Runtime) -> Runtime:
     is_there = lambda: httpx.get(f"{runtime.url}{AUTH}/me", verify=False).status_code == 401  # noqa: E731
     wait_until(is_there, 120, "authn, whose packages are installed")
     return runtime
-
-
-@pytest.fixture(scope="module")
-def panel(runtime: Runtime) -> str:
-    return f"{address_of(runtime)}/cpanel/"
-
-
-def show(page: Page, url: str) -> None:
-    page.goto(url)
-    expect(page.locator("main:not([aria-busy]) h1")).to_be_visible()
-
-
-def dialog(page: Page) -> Locator:
-    return page.locator("dialog[open]")
-
-
-def agree(page: Page) -> None:
-    dialog(page).locator("[type=submit]").click()
 
 
 def press(page: Page, name: str) -> None:

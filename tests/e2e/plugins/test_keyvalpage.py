@@ -8,7 +8,7 @@ from typing import Literal
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from tests.support.chromium import launched, needs_chromium
+from tests.support.chromium import needs_chromium
 from tests.support.client import fetch
 from tests.support.harness import OPERATORS_KEY, Runtime
 from tests.support.keyvalapp import code, with_keyval
@@ -30,12 +30,6 @@ def runtime(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Runtime]:
     with with_keyval(tmp_path_factory.mktemp("kv")) as runtime:
         assert run(runtime, WRITTEN) == b"null"
         yield runtime
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with launched() as browser:
-        yield browser
 
 
 @pytest.fixture
