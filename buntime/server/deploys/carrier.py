@@ -23,7 +23,7 @@ from buntime.core.settings.live import LiveSettings
 from buntime.server.apps.appfolder import AppFolder
 from buntime.server.apps.catalog import Catalog
 from buntime.server.deploys.booting import let_go, trace_of
-from buntime.server.deploys.course import Ask, Steps, Turns, after, in_thread, run
+from buntime.server.deploys.course import Ask, Steps, Turns, after, holding, in_thread, run
 from buntime.server.deploys.deploy import Deploy
 from buntime.server.deploys.disk import storage_fault
 from buntime.server.deploys.diskwork import Wish, left_behind, look, prepare, prolong, switch
@@ -122,8 +122,7 @@ class Carrier:
             with contextlib.ExitStack() as held:
                 held.callback(close)
                 store = self.place.open()
-                yield self._in_thread(lambda: held.enter_context(store.turn(deploy.app)))
-                yield from steps
+                yield from holding(self.loop, store.turn(deploy.app), steps)
         except Exception as exc:  # noqa: BLE001  # reported as its end
             printed: list[str] = []
             if deploy.doing is Step.RELEASING:

@@ -9,6 +9,7 @@ the result is an exception, it is raised at that `yield`.
 """
 
 from collections.abc import Callable, Generator
+from contextlib import AbstractContextManager, ExitStack
 from typing import Any
 
 from buntime.server.loop.loop import Loop
@@ -30,6 +31,18 @@ def after(loop: Loop, seconds: float) -> Ask:
         loop.call_later(seconds, lambda: then(None))
 
     return ask
+
+
+def holding(loop: Loop, lock: AbstractContextManager[None], steps: Steps) -> Steps:
+    """The steps, with a lock held that is taken and given back in a thread."""
+    with ExitStack() as held:  # has nothing left to do unless nobody resumes the steps
+        yield in_thread(loop, lambda: held.enter_context(lock))
+        try:
+            yield from steps
+        except Exception:
+            yield in_thread(loop, held.close)
+            raise
+        yield in_thread(loop, held.close)
 
 
 def run(steps: Steps) -> None:

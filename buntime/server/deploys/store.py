@@ -186,25 +186,24 @@ class Store(Places):
 
     @contextlib.contextmanager
     def turn(self, app: str) -> Iterator[None]:
-        """Have the app to yourself. Raises ClientFault (409) if another runtime has it."""
+        """Have the app to yourself. Raises ClientFault (409) if another runtime has it, or has just
+        given it back."""
         folder = self.folder_of(app)
         os.makedirs(folder, 0o755, exist_ok=True)
-        flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
-        turn = os.open(os.path.join(folder, _TURN), flags, 0o600)
+        turn = None
+        with contextlib.suppress(FileNotFoundError):  # another runtime removes the folder
+            turn = take_lock(os.path.join(folder, _TURN), is_new=True)
+        if turn is None:
+            raise ClientFault(
+                409, "deploy_under_way", f"another runtime is deploying {app}; try again"
+            )
         try:
-            try:
-                fcntl.flock(turn, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                raise ClientFault(
-                    409, "deploy_under_way", f"another runtime is deploying {app}; try again"
-                ) from None
-            try:
-                yield
-            finally:
-                # Closing alone would not release it: a process that is being started at this moment
-                # has all descriptors until it executes another program.
-                fcntl.flock(turn, fcntl.LOCK_UN)
+            yield
         finally:
+            _remove_if_unused(folder)
+            # Closing alone would not release it: a process that is being started at this moment
+            # has all descriptors until it executes another program.
+            fcntl.flock(turn, fcntl.LOCK_UN)
             os.close(turn)
 
     def begin(self, release: Release) -> Unfinished:
@@ -369,6 +368,15 @@ class Store(Places):
         with contextlib.suppress(FileNotFoundError):
             return sorted(os.listdir(self.folder_of(app)))
         return []
+
+
+def _remove_if_unused(folder: str) -> None:
+    """Remove an app's folder that holds no release. The caller has its turn; whoever has opened the
+    file in the meantime sees that it has gone. What cannot be removed stays for the next turn."""
+    with contextlib.suppress(OSError):
+        if os.listdir(folder) == [_TURN]:
+            os.unlink(os.path.join(folder, _TURN))
+            os.rmdir(folder)
 
 
 def _release_of(name: str) -> str | None:

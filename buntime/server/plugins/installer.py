@@ -24,7 +24,7 @@ from buntime.core.deploys.steps import Step
 from buntime.core.errors import ClientFault, HttpError, ManifestError, ServerFault
 from buntime.core.plugins.plan import owner_of
 from buntime.core.values.tuples import NamedTuple
-from buntime.server.deploys.course import Ask, Steps, Turns, after, in_thread, run
+from buntime.server.deploys.course import Ask, Steps, Turns, after, holding, in_thread, run
 from buntime.server.deploys.deploy import Deploy
 from buntime.server.deploys.disk import storage_fault
 from buntime.server.deploys.records import ReleaseRecord, write_files
@@ -97,8 +97,7 @@ class Installer:
             with contextlib.ExitStack() as held:
                 held.callback(close)
                 store = self.place.open()
-                yield self._in_thread(lambda: held.enter_context(store.turn(name)))
-                yield from steps
+                yield from holding(self.loop, store.turn(name), steps)
         except Exception as exc:  # noqa: BLE001  # told as its end
             self._fail(deploy, exc)
         finally:

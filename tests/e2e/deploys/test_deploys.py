@@ -118,7 +118,7 @@ def test_a_broken_one(
     """A broken deploy fails at its step, leaves nothing, and what served still serves."""
     operator.put("broken", "1.0.0", app("1"))
     served = operator.said("/broken/")
-    before = of_broken(apps)
+    before = of_app(apps, "broken")
     lines = operator.lines("broken", "2.0.0", archive)
     assert (lines[-1]["failed"], lines[-1]["error"]["code"]) == (failed, code)
     if "nothing_like_that" in lines[-1]["error"]["message"]:
@@ -127,7 +127,7 @@ def test_a_broken_one(
     answer = operator.put("broken", "2.0.0", archive)
     assert answer.json()["error"]["code"] == code
     assert answer.status_code in (415, 422, 500)
-    assert of_broken(apps) == before
+    assert of_app(apps, "broken") == before
     assert operator.said("/broken/") == served
     assert operator.deploys(app="broken")[0]["state"] == "failed"
 
@@ -149,18 +149,19 @@ def test_why_it_did_not_load(operator: Operator, code: str, message: str, note: 
     assert note in error["stack"]
 
 
-def of_broken(apps: Path) -> list[Path]:
-    """All files of the app, except for bytecode."""
-    found = [*apps.glob("broken*"), *(apps / ".releases" / "broken").rglob("*")]
+def of_app(apps: Path, name: str) -> list[Path]:
+    """All files and folders of the app, except for bytecode, even while some are removed."""
+    found = [*apps.glob(f"{name}*")]
+    for folder, _, files in os.walk(apps / ".releases" / name):
+        found += [Path(folder), *(Path(folder, each) for each in files)]
     return sorted(each for each in found if "__pycache__" not in each.parts)
 
 
 def test_a_dry_run(operator: Operator, apps: Path) -> None:
     """A dry run checks everything that needs no code of the app, and changes nothing."""
-    before = names(apps)
     answer = operator.put("dry", "1.0.0", app("1", code="import nothing_like_that"), dryRun=1)
     assert (answer.status_code, answer.json()["step"]) == (200, "tried")
-    assert names(apps) == before
+    wait_until(lambda: of_app(apps, "dry") == [])
     assert operator.http.get("/dry/").status_code == 404
 
 
@@ -176,15 +177,15 @@ def test_a_dry_run_of_what_cannot_load(
     operator: Operator, apps: Path, manifest: dict[str, object], said: str
 ) -> None:
     """It fails as the deploy would, if that can be known without running code of the app."""
-    before = names(apps)
     answer = operator.put("dry", "1.0.0", app("1", **manifest), dryRun=1)
     told = answer.json()["error"]
     assert (answer.status_code, told["code"]) == (422, "app_invalid")
     assert said in told["message"]
-    assert names(apps) == before
+    wait_until(lambda: of_app(apps, "dry") == [])
     real = operator.put("dry", "1.0.0", app("1", **manifest))
     assert real.status_code >= 400
     assert said in real.json()["error"]["message"]
+    wait_until(lambda: of_app(apps, "dry") == [])  # not even an empty folder with a lock
 
 
 def test_other_archives(operator: Operator) -> None:

@@ -115,8 +115,9 @@ def test_the_last_version_goes(store: Store) -> None:
     deployed(store, release_of("shop", "1.0.0"))
     os.unlink(Path(store.root, "shop/latest"))
     store.remove("shop", "1.0.0")
-    store.tidy("shop")
-    assert tree(store.root) == {".releases", ".releases/shop", ".releases/shop/turn"}
+    with store.turn("shop"):
+        store.tidy("shop")
+    assert tree(store.root) == {".releases"}
 
 
 # Conflicts
@@ -198,6 +199,16 @@ def test_a_turn_is_given_back(store: Store) -> None:
             pass
     finally:
         os.close(others)
+
+
+def test_nothing_is_left_of_a_failed_deploy(store: Store) -> None:
+    """The folder with the lock goes with the last release, whichever way the turn ends."""
+    with pytest.raises(RuntimeError), store.turn("shop"):
+        store.begin(release_of("shop", "1.0.0")).undo()
+        raise RuntimeError
+    assert tree(store.root) == {".releases"}
+    deployed(store, release_of("shop", "1.0.0"))
+    assert ".releases/shop/turn" in tree(store.root)
 
 
 def test_a_release_that_is_under_way(store: Store) -> None:
