@@ -15,6 +15,7 @@ import httpx
 import pytest
 
 from tests.support.harness import IS_BINARY, command, write_app
+from tests.support.keptclients import KeptClients
 from tests.support.manager import Load, NotifySocket, notify_socket, service, start
 from tests.support.rawclient import RawClient
 
@@ -36,12 +37,19 @@ def fetch(request):
     return Response(str(os.getppid()))
 """
 
+ECHO = """
+def fetch(request):
+    from buntime import Response
+    return Response(request.query["n"])
+"""
+
 
 @pytest.fixture(scope="module")
 def apps(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("apps")
     write_app(folder / "environ", {"wsgi.py": ENVIRON}, ttl=600)
     write_app(folder / "pid", {"app.py": PID}, ttl=600)
+    write_app(folder / "echo", {"app.py": ECHO}, ttl=600, concurrency=20)
     return folder
 
 
@@ -60,7 +68,7 @@ def test_states(apps: Path, tmp_path: Path) -> None:
         with service(apps, "--port", "0", env=env) as runtime:
             told = manager.next("READY")
             assert told["READY"] == "1"
-            assert told["STATUS"] == f"Serving 2 apps at {runtime.url}"
+            assert told["STATUS"] == f"Serving 3 apps at {runtime.url}"
             assert httpx.get(f"{runtime.url}/pid/", verify=False).status_code == 200
             for _ in range(3):
                 assert manager.next("WATCHDOG") == {"WATCHDOG": "1"}
@@ -162,6 +170,19 @@ def test_a_restart_under_load(apps: Path, listening: socket.socket) -> None:
             load.__exit__()
     assert load.faults == []
     assert {int(answer) for answer in load.answers} >= set(seen)
+
+
+def test_a_restart_under_kept_connections(apps: Path, listening: socket.socket) -> None:
+    """The same with clients that keep their connections, and send on them while it stops."""
+    address = listening.getsockname()
+    with KeptClients(address, ["/echo/?n={}"] * 20, comes_back=True) as clients:
+        for _ in range(3):
+            with service(apps, sockets=[listening]) as runtime:
+                clients.wait_for(200)
+                assert runtime.stop() == 0
+        with service(apps, sockets=[listening]):
+            clients.__exit__()
+    assert clients.lost == []
 
 
 def test_systemd_socket_activate(apps: Path) -> None:

@@ -20,8 +20,9 @@ that other connections have their turn. The owner of the socket reports what has
 passed and what was written, gets a `Step` that says what to do, and then asks `wanted`.
 
 The time limit of a head starts with its first byte; for the first head of a connection, with the
-connection. Nothing restarts it, neither pieces of the head nor empty lines before it, so a
-connection without a request lives at most a keep-alive timeout and a head timeout.
+connection. Nothing restarts it but the beginning of a shutdown, neither pieces of the head nor
+empty lines before it, so a connection without a request lives at most a keep-alive timeout and a
+head timeout.
 
 A client that has shut its side after a whole request may be waiting for the answer or may have
 left; there is no way to know. It is not read any more, since each look at a socket at its end is

@@ -20,7 +20,6 @@ from buntime.server.http1.service import Service
 from buntime.server.loop.loop import READ, WRITE
 
 _RECEIVE_BYTES = 128 * 1024
-_FRESH_S = 0.5  # at shutdown, for the first request of a new connection
 # Each request needs these, and looking up an Enum's member costs more than a call.
 _SERVE = Step.SERVE
 _NOTHING = Step.NOTHING
@@ -185,7 +184,7 @@ class Connection(SendingHalf):
         if self._due is not _NOTHING_DUE:
             self._wait_for(_NOTHING_DUE)  # what follows has a time limit of its own
         service = self.service
-        may_follow = keep_alive and not (service.is_draining or service.admission.is_crowded)
+        may_follow = keep_alive and not service.admission.is_crowded
         step = self._http.on_answered(may_follow, bool(self._pending), service.loop.now)
         if self._is_serving and (step is _NOTHING or step is _SERVE):
             return  # the caller, which serves, goes on and settles
@@ -208,20 +207,18 @@ class Connection(SendingHalf):
             self._receive()
 
     def drain(self) -> None:
-        """Close if nothing is under way, or only what would never end by itself."""
+        """End what would never end by itself.
+
+        Without a request it ends soon: the time limits of idle connections are short now, see
+        `Service.begin_drain`. A client that was told that the connection is kept, be it by an
+        answer that is still on its way, may have sent its next request already.
+        """
         if self._link is not None:
             self._link.go_away(closecodes.GOING_AWAY)
-            return
-        if self.exchange is not None and self.exchange.is_event_stream:
+        elif self.exchange is not None and self.exchange.is_event_stream:
             self.exchange.break_off()
-            return
-        self.read_ahead()
-        if not self._served and self._is_idle():
-            # Its client has connected to ask something and may be about to. A client that has had
-            # an answer knows that the connection may end at any time (RFC 9112, 9.3.1).
-            self.service.loop.call_later(_FRESH_S, self.end_if_idle)
-        else:
-            self.end_if_idle()
+        elif self._due is Due.HEAD:
+            self._restart()  # its client is sending one, or has just connected and is about to
 
     def end_if_idle(self) -> None:
         """Close unless there is a request; part of a head is not one."""
@@ -339,6 +336,8 @@ class Connection(SendingHalf):
             self.abort()
         elif step is Step.REFUSE:
             self._refuse(too_slow("head"))
+            if self.service.is_draining:
+                self.abort()  # lingering would let clients that send little by little delay the end
         elif step is Step.FAIL and self.exchange is not None:
             self.exchange.fail(too_slow("body"))
         elif step is Step.SHUT and not shut(self._sock):

@@ -24,6 +24,8 @@ from buntime.server.http1.service import Service
 from buntime.server.loop.loop import READ
 
 _ACCEPTS = 64  # in one go; those already connected want their turn
+# At the end, as the kernel's backlog has space for a thousand: more than that have come meanwhile.
+_ACCEPT_ROUNDS = 20
 # From this many in one go, check whether clients are still there. Clients that connect and leave
 # over and over fill the kernel's backlog, a thousand ahead of all others, and each would otherwise
 # cost 80 us of work.
@@ -97,16 +99,29 @@ class Listener:
         self._accept()
         self._let_in()
 
+    def end(self) -> None:
+        """Accept those who have connected, who may have sent a request, and then nobody more."""
+        for _ in range(_ACCEPT_ROUNDS):
+            before = self._service.accepted
+            self._accept()
+            self._connect_all()
+            if self._service.accepted == before:
+                break
+        self.abort()
+
     def abort(self) -> None:
         """Stop accepting; the kernel refuses those in the backlog. Those who wait are let in."""
         self._pause()
         self._sock = None
         self._binding.close()
+        self._connect_all()
+        self._admission.go_on(self)
+
+    def _connect_all(self) -> None:
         for who in (*self._first, *self._crowd):
             self._service.loop.guard(partial(self._connect, who))
         self._first.clear()
         self._crowd.clear()
-        self._admission.go_on(self)
 
     def resume(self) -> None:
         """There may be room: let in those who wait, in the next turn."""

@@ -23,6 +23,11 @@ from buntime.server.telemetry.logs import Log
 from buntime.server.telemetry.tracer import Tracer
 
 _LINGER_S = 2.0  # how long a refused client may be silent before its connection is closed
+# How long a connection without a request stays at shutdown, counted from its last answer. A client
+# learns of the end only after some time on the way, and what it sends until then is lost. One that
+# sends often sends again within this time, and is told in the answer. 20 that each send twice a
+# second, 2 ms away, lose one request in 25 stops, and twice as many without this time.
+_DRAIN_GRACE_S = 0.3
 # How often a connection that is not read, as nobody wants its bytes, is checked for its end.
 _HANGUP_S = 0.5
 
@@ -102,6 +107,12 @@ class Service:
         self._adopt(settings)
         live.follow(self._adopt)
 
+    def begin_drain(self) -> None:
+        """From now on each answer is the last one of its connection, and idle ones end soon."""
+        self.is_draining = True
+        for due in (Due.REQUEST, Due.HEAD):
+            self.timeouts[due].shorten(_DRAIN_GRACE_S)
+
     def _adopt(self, settings: Settings) -> None:
         """These settings apply to new connections, and to timeouts that start from now on."""
         self.head_parser = HeadParser(
@@ -116,10 +127,11 @@ class Service:
         self.client_limit.adopt(settings.connections_per_address, self.proxies)
         self.websocket_message_max_bytes = settings.websocket_message_max_bytes
         self.spools.max_bytes = settings.spool_max_bytes
-        self.timeouts[Due.HEAD].duration_s = settings.head_timeout_s
         self.timeouts[Due.BODY].duration_s = settings.body_timeout_s
-        self.timeouts[Due.REQUEST].duration_s = settings.keepalive_timeout_s
         self.timeouts[Due.SENT].duration_s = settings.send_timeout_s
+        if not self.is_draining:
+            self.timeouts[Due.HEAD].duration_s = settings.head_timeout_s
+            self.timeouts[Due.REQUEST].duration_s = settings.keepalive_timeout_s
 
     def date(self) -> str:
         """The Date field's value; made once a second."""

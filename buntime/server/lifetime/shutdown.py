@@ -1,10 +1,10 @@
 """The end of a runtime, at SIGTERM or SIGINT.
 
-Accept no more connections, close idle ones, let requests end (each answer then closes its
-connection), run the plugins' on_shutdown, end the workers, stop the loop. What is not done after
-RUNTIME_SHUTDOWN_TIMEOUT is cut off. A second signal cuts off at once, unless it is an echo of the
-first: a terminal and systemd signal both the binary's bootloader and the runtime, and the
-bootloader passes on what it gets.
+Accept no more connections, let requests end (each answer then closes its connection), close
+connections that have been idle for a moment, run the plugins' on_shutdown, end the workers, stop
+the loop. What is not done after RUNTIME_SHUTDOWN_TIMEOUT is cut off. A second signal cuts off at
+once, unless it is an echo of the first: a terminal and systemd signal both the binary's bootloader
+and the runtime, and the bootloader passes on what it gets.
 
     begin --> draining --> no connection is left --> workers end --> the loop stops
                   |  the timeout: connections are cut  ^      |  too late: workers are killed  ^
@@ -17,7 +17,6 @@ from buntime.core.settings.live import LiveSettings
 from buntime.core.values.wording import counted
 from buntime.server.http1.listener import Listener
 from buntime.server.http1.service import Service
-from buntime.server.loop.loop import READ
 from buntime.server.plugins.plugins import Plugins
 from buntime.server.pool.pool import Pool
 from buntime.server.telemetry.notifier import Notifier
@@ -56,10 +55,9 @@ class Shutdown:
             self._hurry(why)
             return
         self._since_s = self._loop.now
-        service.is_draining = True
+        service.begin_drain()
         for listener in self._listeners:
-            listener.on_ready(READ)  # those in the kernel's backlog may have sent a request
-            listener.abort()
+            listener.end()
         self._tell(why)
         for connection in tuple(service.connections):
             connection.drain()

@@ -114,6 +114,17 @@ class TimeoutQueue:
     def stop(self, who: Expiring) -> None:
         self.deadlines.pop(who, None)
 
+    def shorten(self, duration_s: float) -> None:
+        """Timeouts take no longer than this, counted from their start; running ones too."""
+        less_s = self.duration_s - duration_s
+        if less_s <= 0:
+            return
+        self.duration_s = duration_s
+        latest = self._loop.now + duration_s  # some may have been started with a longer duration
+        for who, at in self.deadlines.items():
+            self.deadlines[who] = min(at - less_s, latest)
+        self._loop.tick_soon()
+
     def oldest(self) -> Expiring:
         """The entry that was started first. The queue must not be empty."""
         return next(iter(self.deadlines))
@@ -217,6 +228,10 @@ class Loop:
         if queue is None:
             queue = self._queue_by_duration[duration_s] = self.new_timeouts(duration_s)
         return queue
+
+    def tick_soon(self) -> None:
+        """Look at the deadlines of queues in the next turn, which starts at once."""
+        self._next_tick = 0.0
 
     def new_timeouts(self, duration_s: float) -> TimeoutQueue:
         """A separate queue, which shows by itself what is being waited for."""

@@ -38,7 +38,8 @@ class World:
         self.sink = FakeSink()
         environ = {"RUNTIME_WORKER_DIRS": "/apps"}
         read = load_settings(args={}, environ=environ, dotenv={}, mode="pyz", cores=2)
-        self.service = Service(self.loop, LiveSettings(read), make_log(self.sink), Meters())
+        self.live = LiveSettings(read)
+        self.service = Service(self.loop, self.live, make_log(self.sink), Meters())
         self.asked: list[Exchange] = []
         self.responders: list[FakeResponder] = []
         self.answer: Callable[[Exchange], None] | None = None
@@ -683,19 +684,133 @@ def test_a_reset_client_is_counted_once() -> None:
 # The shutdown
 
 
-def test_an_idle_connection_is_closed(world: World, client: Client) -> None:
-    """An idle connection is closed: a client that had its answer must expect that."""
+def drain(world: World) -> None:
+    world.service.begin_drain()
+    world.connection.drain()
+
+
+def test_an_idle_connection_stays_for_a_moment(world: World, client: Client) -> None:
+    """A client that had its answer just now may have sent its next request, which is answered."""
+    world.answer = say_hello
+    client.send(request("GET /"))
+    assert client.read().get("connection") is None
+    drain(world)
+    world.turn()
+    client.send(request("GET /"))
+    assert client.read().get("connection") == "close"
+    client.expect_end()
+
+
+def test_an_idle_connection_is_closed_after_that(world: World, client: Client) -> None:
+    """A client that sends nothing more is closed without a word."""
     say_hello(client.ask("GET /"))
     client.read()
-    world.connection.drain()
+    drain(world)
+    world.turn()
+    world.let_pass(Due.REQUEST)
     client.expect_end()
+
+
+def test_a_connection_that_was_idle_before_is_closed_at_once(world: World, client: Client) -> None:
+    """The moment is counted from the last answer: clients that are idle do not delay the end."""
+    say_hello(client.ask("GET /"))
+    client.read()
+    world.service.timeouts[Due.REQUEST].deadlines[world.connection] -= 1.0
+    drain(world)
+    client.expect_end()
+
+
+def test_a_request_behind_a_long_idle_time_is_answered(world: World, client: Client) -> None:
+    """Before an idle connection is closed, the runtime looks whether a request has come."""
+    world.answer = say_hello
+    client.send(request("GET /"))
+    client.read()
+    world.service.timeouts[Due.REQUEST].deadlines[world.connection] -= 1.0
+    client.send(request("GET /"))
+    drain(world)
+    assert client.read().get("connection") == "close"
+    client.expect_end()
+
+
+def test_a_connection_without_a_request_stays_for_a_moment(world: World, client: Client) -> None:
+    """A client that has connected long ago and asked nothing yet has as long, from now on."""
+    world.service.timeouts[Due.HEAD].deadlines[world.connection] -= 5.0
+    drain(world)
+    world.turn()
+    say_hello(client.ask("GET /"))
+    assert client.read().get("connection") == "close"
+    client.expect_end()
+
+
+def test_half_a_head_may_become_whole(world: World, client: Client) -> None:
+    """Of a request that is on its way when the shutdown begins, the rest is awaited."""
+    client.send(b"GET / HTTP/1.1\r\nHo")
+    world.turn()
+    world.service.timeouts[Due.HEAD].deadlines[world.connection] -= 5.0
+    drain(world)
+    world.turn()
+    client.send(b"st: a\r\n\r\n")
+    world.turn()
+    say_hello(world.asked[-1])
+    assert client.read().get("connection") == "close"
+    client.expect_end()
+
+
+def test_half_a_head_is_not_awaited_for_long(world: World, client: Client) -> None:
+    """A client whose request does not become whole in time is told, and closed: the end does not
+    wait for what else it sends."""
+    client.send(b"GET / HTTP/1.1\r\nHo")
+    world.turn()
+    drain(world)
+    assert world.service.timeouts[Due.HEAD].duration_s < 1.0
+    world.let_pass(Due.HEAD)
+    reply = client.read()
+    assert (reply.status, reply.get("connection")) == (408, "close")
+    client.expect_end()
+    assert not world.service.connections
+
+
+def test_what_an_answer_has_promised_is_kept(world: World, client: Client) -> None:
+    """An answer that began before the shutdown did not say that it is the last one: the request
+    that its client sends at its end is answered."""
+    exchange = client.ask("GET /")
+    exchange.stream(200, [], b"a")
+    drain(world)
+    exchange.finish()
+    reply = client.read()
+    assert (reply.body, reply.get("connection")) == (b"a", None)
+    say_hello(client.ask("GET /"))
+    assert client.read().get("connection") == "close"
+    client.expect_end()
+
+
+def test_a_client_that_was_reading_becomes_idle(world: World, client: Client) -> None:
+    """A client that takes its answer while the runtime stops has no more time than others then."""
+    client.ask("GET /").respond(200, [], b"x" * 4 * MB)
+    assert world.timers() == [Due.SENT]
+    drain(world)
+    assert len(read_whole(world, client)) == 4 * MB
+    assert world.service.timeouts[Due.REQUEST].duration_s < 1.0
+    world.let_pass(Due.REQUEST)
+    client.expect_end()
+
+
+def test_settings_that_come_during_the_shutdown(world: World, client: Client) -> None:
+    """A reload that ends during the shutdown does not make idle connections stay longer."""
+    say_hello(client.ask("GET /"))
+    client.read()
+    drain(world)
+    world.live.replace(world.live.now)
+    world.turn()
+    assert world.timers() == [Due.REQUEST]
+    assert world.service.timeouts[Due.REQUEST].duration_s < 1.0
+    assert world.service.timeouts[Due.HEAD].duration_s < 1.0
 
 
 def test_a_request_under_way_is_answered(world: World, client: Client) -> None:
     """A running request is answered, as the last one of its connection."""
     exchange = client.ask("GET /")
-    world.service.is_draining = True
-    world.connection.drain()
+    drain(world)
     say_hello(exchange)
     assert client.read().get("connection") == "close"
     client.expect_end()
@@ -705,8 +820,7 @@ def test_a_request_that_has_just_come_is_answered(world: World, client: Client) 
     """A request that is still in the kernel when the shutdown begins is not lost."""
     world.answer = say_hello
     client.send(request("GET /"))
-    world.service.is_draining = True
-    world.connection.drain()
+    drain(world)
     assert client.read().get("connection") == "close"
 
 
@@ -716,8 +830,7 @@ def test_requests_that_wait_for_their_turn_are_not_dropped(world: World, client:
     client.send(b"".join(request("GET /") for _ in range(PER_TURN + 10)))
     world.loop.run_once(0)
     assert len(world.asked) == PER_TURN
-    world.service.is_draining = True
-    world.connection.drain()
+    drain(world)
     for _ in range(PER_TURN):
         assert client.read().get("connection") is None
     assert client.read().get("connection") == "close"

@@ -59,11 +59,12 @@ class Parts:
     def stop(self) -> None:
         self.happened.append("loop stopped")
 
-    # a listener
-    def on_ready(self, events: int) -> None:
-        self.happened.append("last ones accepted")
+    # the service
+    def begin_drain(self) -> None:
+        self.is_draining = True
 
-    def abort(self) -> None:
+    # a listener
+    def end(self) -> None:
         self.happened.append("listener closed")
 
     # the notifier
@@ -103,7 +104,7 @@ class Connection:
             self.parts.on_room()
 
 
-BEGUN = ["last ones accepted", "listener closed"]
+BEGUN = ["listener closed"]
 
 
 def test_nobody_is_there() -> None:
@@ -134,7 +135,7 @@ def test_it_is_told_when_nobody_can_connect_any_more() -> None:
     """The log says that the runtime stops only once its listeners are closed."""
     parts = Parts(1)
     seen: list[list[str]] = []
-    parts.abort = lambda: seen.append(parts.sink.events())  # type: ignore[method-assign]  # listener
+    parts.end = lambda: seen.append(parts.sink.events())  # type: ignore[method-assign]  # listener
     parts.shutdown.begin("SIGTERM")
     assert seen == [[]]
     assert parts.sink.records[0].fields == {"signal": "SIGTERM", "connections": 1}
