@@ -14,11 +14,11 @@ import pytest
 from buntime.core.settings.live import LiveSettings
 from buntime.core.settings.load import load_settings
 from buntime.core.telemetry.meters import Meters
-from buntime.server import loop
 from buntime.server.http1 import backlog, sending
 from buntime.server.http1.connection import Connection
 from buntime.server.http1.exchange import Exchange
 from buntime.server.http1.service import Service
+from buntime.server.loop import loop
 from tests.support.fakes import FakeSink, make_log
 from tests.support.rawclient import request
 
