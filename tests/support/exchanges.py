@@ -86,6 +86,10 @@ class FakeService:
         self.admission = SimpleNamespace(is_crowded=False, displaced=Tally(every_s=60.0))
         self.held_answers = HeldAnswers()
         self.client_limit = SimpleNamespace(refused=Tally(every_s=60.0))
+        self.head_parser = HeadParser(Limits())
+
+    def request_id(self, head: Head) -> str:
+        return "id"
 
     def date(self) -> str:
         return "Thu, 01 Jan 1970 00:00:00 GMT"
@@ -106,7 +110,7 @@ class FakeClient:
     def __init__(self, service: FakeService | None = None, peer: str = "10.0.0.1") -> None:
         self.fake_service = service or FakeService()
         self.service = cast(Service, self.fake_service)
-        self.reader = RequestReader(HeadParser(Limits()))
+        self.reader = RequestReader(self.fake_service.head_parser)
         self.peer_text = peer
         self.peer = (peer, 5000)
         self.address: tuple[str, int] | None = ("10.0.0.2", 80)

@@ -8,7 +8,7 @@ from buntime.confine import NotConfined
 from buntime.core.apps.app import App
 from buntime.core.errors import ServerFault
 from buntime.server.deploys.course import Ask, Steps, Then, after
-from buntime.server.http1.inner import inner_request
+from buntime.server.http1.inner import check_request
 from buntime.server.http1.service import Service
 from buntime.server.pool.deployment import Deployment
 from buntime.server.pool.pool import Pool
@@ -66,8 +66,7 @@ def probe(
     app = deployment.app
 
     def ask(then: Then) -> None:
-        _, exchange = inner_request(service, app, path, then=then)
-        pool.enqueue(exchange, deployment)
+        pool.enqueue(check_request(service, app, path, then=then), deployment)
 
     status: int = yield ask
     if not 200 <= status < 300:

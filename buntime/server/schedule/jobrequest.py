@@ -4,22 +4,20 @@ It starts at the pool, where a client's request ends its way: the checks for cli
 it. It has `X-Buntime-Cron`, which is removed from clients' requests (core/http1/forwarded.py).
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 from buntime.core.access.proxyfields import CRON_FIELD
 from buntime.core.apps.app import App
 from buntime.core.errors import ServerFault
 from buntime.core.http1.forwarded import Sender
 from buntime.core.http1.head import Head
-from buntime.core.http1.reader import RequestReader
 from buntime.core.schedule.jobs import CronJob
 from buntime.server.http1.exchange import Exchange
-from buntime.server.http1.parties import Link, Resource
+from buntime.server.http1.inner import InnerClient, inner_host
 from buntime.server.http1.service import Service
 from buntime.server.pool.pool import Pool
 
 _SLACK_S = 1.0  # after the app's own deadline, by which a late app is reported as usual
-_CUT = 0  # instead of a status
 
 
 class _JobExchange(Exchange):
@@ -33,23 +31,17 @@ class _JobExchange(Exchange):
         self.job = job.name
 
 
-class JobRequest:
-    """The client of one such request, which takes every byte of the answer at once."""
+class JobRequest(InnerClient):
+    """The client of one such request."""
 
     peer_text = "cron"
-    peer = None
-    address = None
-    pending_bytes = 0
-    untaken_bytes = 0
-    spooled_bytes = 0
+    exchange: _JobExchange
 
     def __init__(
         self, service: Service, app: App, job: CronJob, on_end: Callable[[int], None]
     ) -> None:
         """`on_end` gets the answer's status, 0 for a cut one, once, in a later turn."""
-        self.service = service
-        self.reader = RequestReader(service.head_parser)
-        self._on_end: Callable[[int], None] | None = on_end
+        super().__init__(service, on_end)
         self._app = app
         self._job = job
         self.reader.receive(_request(app, job))
@@ -57,9 +49,6 @@ class JobRequest:
         if head is None:
             raise AssertionError(f"half a request: {job}")
         self.exchange = _JobExchange(self, head, service.request_id(head), job)
-
-    def __repr__(self) -> str:
-        return f"JobRequest({self._job.name}, {self.exchange!r})"
 
     def begin(self, pool: Pool) -> None:
         """Let a worker answer it. Raises ManifestError if the app has no Python."""
@@ -76,69 +65,23 @@ class JobRequest:
             self.service.on_job_ended(self)
             raise
 
+    def drain(self) -> None:
+        """It is waited for until it has its answer."""
+
     def _on_late(self) -> None:
         """Its answer has begun, and was cut."""
         self.exchange.fail(ServerFault(504, "job_timeout", "the job took longer than its timeout"))
 
-    # Client
-
-    def write(self, data: bytes) -> None:
-        """Nobody reads the answer."""
-
-    def write_all(self, buffers: Sequence[bytes]) -> None:
-        """The same."""
-
-    def catch_up(self) -> bool:
-        """There is no client."""
-        return False
-
-    def spool(self) -> None:
-        """Nothing waits."""
-
-    def write_file(self, fd: int, offset: int, length: int) -> None:
-        """The same; a worker's answer has none."""
-
-    def release_later(self, resource: Resource) -> None:
-        resource.close()
-
-    def open_link(self, link: Link, head: bytes) -> None:
-        raise AssertionError("a job's request offers no WebSocket")
-
-    def settle(self) -> None:
-        """Nothing more comes."""
-
-    def on_link_closed(self) -> None:
-        """There is none."""
-
-    def on_exchange_end(self, keep_alive: bool) -> None:
-        self._end(self.exchange.status)
-
-    def cut(self) -> None:
-        self._end(_CUT)
-
-    # Connected
-
-    def drain(self) -> None:
-        """It is waited for until it has its answer."""
-
-    def abort(self) -> None:
-        """It is not waited for any more."""
-        self.exchange.on_client_left()
-        self._end(_CUT)
-
     def _end(self, status: int) -> None:
-        on_end, self._on_end = self._on_end, None
-        if on_end is not None:
-            self.service.loop.call_soon(lambda: on_end(status))
-            self.service.on_job_ended(self)
+        super()._end(status)
+        self.service.on_job_ended(self)
 
 
 def _request(app: App, job: CronJob) -> bytes:
     """Its head. The values come from the manifest, which contains nothing that is invalid in a
     head."""
-    host = next((each.removeprefix("*.") for each in app.manifest.hosts), "localhost")
     length = "" if job.method in ("GET", "HEAD") else "Content-Length: 0\r\n"
     return (
-        f"{job.method} {app.usual_base}{job.path} HTTP/1.1\r\nHost: {host}\r\n"
+        f"{job.method} {app.usual_base}{job.path} HTTP/1.1\r\nHost: {inner_host(app)}\r\n"
         f"User-Agent: buntime-cron\r\nAccept: */*\r\n{length}\r\n"
     ).encode("ascii")
