@@ -255,6 +255,7 @@ class Runtime:
         )
         if self._host_claims is not None:
             pipeline.keep_hosts(self._host_claims)
+        self._service.explain = pipeline.explain
         return pipeline
 
     def _make_listeners(self, bindings: Sequence[Binding]) -> tuple[list[Listener], Control]:

@@ -75,6 +75,7 @@ class FakeService:
         self.is_development = False
         self.meters = Meters()
         self.tracer: Any = None
+        self.explain: Any = None
         self.entries: list[AccessEntry] = []
         self.errors: list[str] = []  # their event codes
         self.log = SimpleNamespace(

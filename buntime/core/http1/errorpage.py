@@ -15,16 +15,17 @@ small{{color:#666}}pre{{overflow:auto;background:#f4f4f4;padding:1rem}}</style>
 
 
 def render_error(
-    error: HttpError, request_id: str, *, accept: str, shows_detail: bool
+    error: HttpError, request_id: str, *, accept: str, shows_detail: bool, hint: str = ""
 ) -> tuple[list[tuple[str, str]], bytes]:
     """The fields and body of an error's answer; HTML where `accept` names text/html.
 
-    `shows_detail` adds the trace and the hint, which are only for the app's author. JSON: {"error":
+    `shows_detail` adds the trace and the hint, which are only for the app's author; `hint` replaces
+    the error's own. JSON: {"error":
     {"code": "app_not_found", "message": "...", "requestId": "..."}}, where they are called "stack"
     and "hint".
     """
     fields = list(error.headers)
-    trace, hint = (error.detail, error.hint) if shows_detail else ("", "")
+    trace, hint = (error.detail, hint or error.hint) if shows_detail else ("", "")
     if "text/html" in accept.lower():
         from html import escape  # loads the table of all entities, a quarter of a bare start
 

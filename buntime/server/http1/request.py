@@ -261,8 +261,14 @@ class ClientRequest:
     def _render(self, error: HttpError) -> tuple[Fields, bytes]:
         """An error of the runtime, as the fields and the body of an answer."""
         accept = next((value for name, value in self.head.headers if name == "accept"), "")
-        is_development = self._service.is_development
-        return render_error(error, self.id, accept=accept, shows_detail=is_development)
+        explain = self._service.explain
+        return render_error(
+            error,
+            self.id,
+            accept=accept,
+            shows_detail=self._service.is_development,
+            hint=explain(self, error) if explain is not None else "",
+        )
 
     def _shake_hands(self, subprotocol: str | None, fields: Fields) -> bytes:
         """The head that opens the WebSocket; raises as `accept_response` does."""

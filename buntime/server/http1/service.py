@@ -5,8 +5,10 @@ from collections.abc import Callable
 from time import time
 
 from buntime.core.access.proxyfields import is_forwarding
+from buntime.core.apps.app import App
+from buntime.core.errors import HttpError
 from buntime.core.http1.connection import Due
-from buntime.core.http1.forwarded import Headers, Proxies
+from buntime.core.http1.forwarded import Headers, Proxies, Sender
 from buntime.core.http1.head import Head, HeadParser
 from buntime.core.http1.limits import Limits
 from buntime.core.settings.live import LiveSettings
@@ -45,6 +47,21 @@ class Underway(Protocol):
     def body_seen_bytes(self) -> int: ...
     @property
     def sent_bytes(self) -> int: ...
+
+
+class Asked(Protocol):
+    """A request, as far as it matters for what is said where there is nothing."""
+
+    @property
+    def head(self) -> Head: ...
+    @property
+    def sender(self) -> Sender: ...
+    @property
+    def app(self) -> App | None: ...
+    @property
+    def started_s(self) -> float: ...
+    @property
+    def is_operators(self) -> bool: ...
 
 
 class Connected(Protocol):
@@ -98,6 +115,8 @@ class Service:
         self.spools = Spools(loop, log)
         self.accepted = 0  # connections since the start
         self.is_draining = False
+        # Says what else is to be done about an error that no app gave; "" for nothing.
+        self.explain: Callable[[Asked, HttpError], str] | None = None
         self.on_room: Callable[[], None] | None = None  # called when a connection has closed
         self._has_warned_of_dropped = False
         self._date_s = 0

@@ -29,6 +29,7 @@ from buntime.server.apps.catalog import Catalog
 from buntime.server.apps.hostindex import Claims, HostIndex
 from buntime.server.http1.exchange import Exchange
 from buntime.server.http1.morefields import add_fields
+from buntime.server.http1.service import Asked
 from buntime.server.pipeline.framing import framing_step
 from buntime.server.pipeline.home import Home
 from buntime.server.pipeline.routes import Routes
@@ -47,6 +48,7 @@ from buntime.server.pipeline.steps import (
     size_step,
     upgrade_step,
 )
+from buntime.server.pipeline.strays import Strays
 from buntime.server.plugins.failing import all_closed, unavailable
 from buntime.server.plugins.hooking import Hooking
 from buntime.server.plugins.hookstep import HookStep, host_of
@@ -123,12 +125,17 @@ class Pipeline:
         self._routes = Routes(catalog, plugins, live, warn=log.warn, steps_of=self._steps_of)
         # Looks up the route of a recently requested path; a reserved path has none.
         self._known_route = self._routes.known
+        self._strays = Strays(catalog.find, log.warn, live.now)
         self._is_hooked = False  # does a plugin have a say before the app is known?
         self._forget()
         live.follow(self._forget)
         plugins.follow(self._forget)
         gate.follow(self._forget)
         admittance.maintenance.follow(self._forget)
+
+    def explain(self, request: Asked, error: HttpError) -> str:
+        """What else is to be done about an error that no app gave; "" for nothing."""
+        return self._strays.explain(request, error)
 
     @property
     def hosts(self) -> HostIndex:

@@ -1,0 +1,36 @@
+"""An app whose links leave its path: the log and the page in development say so."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.support.client import fetch
+from tests.support.harness import running, write_app
+
+PAGE = """
+from buntime import Response
+
+def fetch(request):
+    return Response.html('<link rel=stylesheet href="/static/a.css">')
+"""
+BROWSER = {"Accept": "text/html"}
+
+
+@pytest.mark.parametrize("path", ["/static/a.css", "/api/todos"])
+@pytest.mark.parametrize("mode", ["development", "production"])
+def test_a_page_asks_for_what_is_not_there(tmp_path: Path, mode: str, path: str) -> None:
+    """One record says which page asked for what; only in development the answer does too."""
+    write_app(tmp_path / "shop", {"app.py": PAGE})
+    with running(tmp_path, env={"RUNTIME_ENV": mode}) as runtime:
+        assert fetch(runtime, "/shop/").status == 200
+        fields = {**BROWSER, "Referer": f"http://127.0.0.1:{runtime.port}/shop/"}
+        for _ in range(3):
+            answer = fetch(runtime, path, headers=fields)
+            assert answer.status == 404
+            assert (b"the page /shop/ of shop" in answer.body) == (mode == "development")
+        record = runtime.wait_for_record("app.link_away")
+        assert (record["app"], record["page"], record["path"]) == ("shop", "/shop/", path)
+        assert b"the page" not in fetch(runtime, path, headers=BROWSER).body
+    assert [each["event"] for each in runtime.records].count("app.link_away") == 1
