@@ -84,8 +84,7 @@ class Answer:
 
         Raises AnswerError for a status, a field or a length that cannot be sent.
         """
-        if type(status) is not int or not 200 <= status <= 999:
-            raise AnswerError(f"the status must be a number from 200 to 999, not {shown(status)}")
+        _check_status(status)
         lines: list[str] = [_STATUS_LINES.get(status) or f"HTTP/1.1 {status} \r\n"]
         declared, closes = write_fields(lines, fields)
         bodiless = request.method == "HEAD" or status in BODILESS
@@ -144,6 +143,20 @@ class Answer:
         if self.framing is _LENGTH and self.left:
             raise AnswerError(f"the body ended {self.left} bytes before its Content-Length")
         return b"0\r\n\r\n" if self.framing is _CHUNKED else b""
+
+
+def check_head(status: int, fields: Collection[Pair]) -> None:
+    """Raises AnswerError for a status or fields that cannot be sent, as `Answer` does.
+
+    They may be anything: a worker says them, and nobody has looked at them.
+    """
+    _check_status(status)
+    write_fields([], fields)
+
+
+def _check_status(status: int) -> None:
+    if type(status) is not int or not 200 <= status <= 999:
+        raise AnswerError(f"the status must be a number from 200 to 999, not {shown(status)}")
 
 
 def phrase_of(status: int) -> str:

@@ -23,6 +23,9 @@ from buntime.wire import CONTENT_MAX, MESSAGE_OVERHEAD, Message
 # honest worker send just as many messages.
 PIECE_LEAST_BYTES = STEP_BYTES
 
+# Nesting of lists and objects. Each side's Python has its own limit, from about 900 on; one that
+# cannot read what it is sent ends. Workers send up to 200, see `content.DEPTH_MAX` there.
+DEPTH_MAX = 250
 _CODE_MAX_CHARS = 64
 _MESSAGE_MAX_CHARS = 8 * 1024
 
@@ -43,6 +46,7 @@ class Arguments:
             args, kwargs = message["args"], message["kwargs"]
             if type(args) is not list or type(kwargs) is not dict:
                 raise ValueError("a CALL whose arguments are none")
+            _check_depth([args, kwargs])
             self.fields = {"args": args, "kwargs": kwargs}
             self._left_bytes = 0
 
@@ -84,6 +88,7 @@ class Answer:
             self._left_bytes = message["total"]
             self.state = State.PIECES
         else:
+            _check_depth(message["value"])
             self.state = State.ENDED
             return {"ok": True, "value": message["value"]}
         if size_bytes:
@@ -120,6 +125,17 @@ class Answer:
 def cost_of(size_bytes: int) -> int:
     """How much credit an ITEM costs."""
     return size_bytes + MESSAGE_OVERHEAD if size_bytes else 0
+
+
+def _check_depth(value: Any) -> None:
+    """Raises ValueError for a value that is nested too deeply for some worker."""
+    level = [value]
+    for _ in range(DEPTH_MAX):
+        level = [inner for each in level if type(each) in (list, dict)
+                 for inner in (each.values() if type(each) is dict else each)]  # fmt: skip
+        if not level:
+            return
+    raise ValueError("a call whose content is nested too deeply")
 
 
 def _left(left_bytes: int, size_bytes: int) -> int:

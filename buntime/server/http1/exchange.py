@@ -69,12 +69,12 @@ class Exchange(HeldRequest):
     def respond(self, status: int, fields: Fields, body: bytes = b"") -> None:
         """Give a whole answer; a small one leaves in one send."""
         if self.review is not None:
-            self._hold(status, fields, partial(self.respond, body=body))
+            self._hold(self.review, status, fields, partial(self.respond, body=body))
             return
         try:
             answer = self._begin(status, fields, len(body))
         except AnswerError as exc:
-            self._refuse_answer(exc)
+            self.refuse_answer(exc)
             return
         self.sent_bytes = answer.left  # the body's length; 0 for a HEAD, where nothing follows
         self.client.write(answer.head + body if answer.left else answer.head)
@@ -84,13 +84,13 @@ class Exchange(HeldRequest):
     def start(self, status: int, fields: Fields, size: int | None, first: bytes = b"") -> None:
         """Begin an answer whose body comes in pieces; `size` is its length in bytes, if known."""
         if self.review is not None:
-            self._hold(status, fields, partial(self.start, size=size, first=first))
+            self._hold(self.review, status, fields, partial(self.start, size=size, first=first))
             return
         try:
             answer = self._begin(status, fields, size)
             self._write((answer.head, *answer.frame(first)), len(first))
         except AnswerError as exc:
-            self._refuse_answer(exc)
+            self.refuse_answer(exc)
             return
         if answer.framing is Framing.NONE and not self.is_ended:
             self.detach("client")  # a HEAD needs no body, and some bodies never end
@@ -104,7 +104,7 @@ class Exchange(HeldRequest):
         self._download = DownloadWindow()
         if self.review is not None:
             self._download.on_sent(len(first))
-            self._hold(status, fields, partial(self.stream, first=first))
+            self._hold(self.review, status, fields, partial(self.stream, first=first))
             return
         self.start(status, fields, None, first)
         if self.responder is None:  # the head could not be sent, or needs no body
@@ -135,7 +135,7 @@ class Exchange(HeldRequest):
         try:
             self._write(self.answer.frame(data), len(data))
         except AnswerError as exc:
-            self._refuse_answer(exc)
+            self.refuse_answer(exc)
 
     def send_file(self, fd: int, offset: int, length: int) -> None:
         """Send the next piece of the body from a file; the answer's length is already declared."""
@@ -162,7 +162,7 @@ class Exchange(HeldRequest):
         try:
             tail = self.answer.finish()
         except AnswerError as exc:
-            self._refuse_answer(exc)
+            self.refuse_answer(exc)
             return
         if tail:
             self.client.write(tail)
@@ -182,8 +182,7 @@ class Exchange(HeldRequest):
             return
         if self.is_under_review:
             self._drop_review()
-        if error.closes:
-            self.keep_alive = False
+        self.keep_alive = self.keep_alive and not error.closes
         self.respond(error.status, *self._render(error))
 
     def cut(self) -> None:
@@ -237,10 +236,11 @@ class Exchange(HeldRequest):
         self._drop_review()
         self.review = review
 
-    def _hold(self, status: int, fields: Fields, begin: Begin) -> None:
-        if self.review is None:
-            raise AssertionError(f"no review of {self!r}")
-        self.review.begin(status, fields, begin)
+    def _hold(self, review: Review, status: int, fields: Fields, begin: Begin) -> None:
+        try:
+            review.begin(status, fields, begin)
+        except AnswerError as exc:
+            self.refuse_answer(exc)
 
     def _drop_review(self) -> None:
         review, self.review = self.review, None
@@ -256,14 +256,14 @@ class Exchange(HeldRequest):
         try:
             head = self._shake_hands(subprotocol, fields)
         except (AnswerError, ValueError) as exc:
-            self._refuse_answer(exc)
+            self.refuse_answer(exc)
             return
         self._download = DownloadWindow()
-        if self.review is not None:
-            self.review.is_opening = True
+        if (review := self.review) is not None:
+            review.is_opening = True
             seen = with_subprotocol(fields, subprotocol)
             self._hold(
-                101, seen, lambda _, reviewed: self.accept(make_link, *split_subprotocol(reviewed))
+                review, 101, seen, lambda _, got: self.accept(make_link, *split_subprotocol(got))
             )
             return
         self.state = ACCEPT[self.state]
@@ -373,7 +373,7 @@ class Exchange(HeldRequest):
             self.client.write_all(buffers)
         self.on_flushed()
 
-    def _refuse_answer(self, exc: ValueError | AnswerError) -> None:
+    def refuse_answer(self, exc: ValueError | AnswerError) -> None:
         """The app's answer cannot be sent, which is its fault: log that, and answer with a 502."""
         self._log_bad_answer(str(exc))
         if self.answer is not None:

@@ -13,7 +13,7 @@ no more is given.
 
 from collections.abc import Callable
 
-from buntime.core.http1.answer import without_nominated
+from buntime.core.http1.answer import check_head, without_nominated
 from buntime.core.values.protocols import Protocol
 from buntime.server.http1.parties import Resource
 from buntime.server.http1.request import Fields
@@ -46,11 +46,14 @@ class Review:
         self._resources: list[Resource] = []  # what to close if nothing is sent
 
     def begin(self, status: int, fields: Fields, begin: Begin) -> None:
-        """Keep the answer that `begin` begins, and have its head looked at."""
+        """Keep the answer that `begin` begins, and have its head looked at.
+
+        An app has said it: who looks at it gets only what could be sent. Raises AnswerError.
+        """
+        if not self.is_opening:  # it was checked as a handshake
+            check_head(status, fields)
         self.has_begun = True
         self._begin = begin
-        if any(type(pair) is not list and type(pair) is not tuple for pair in fields):
-            raise ValueError("a header that is not a pair")  # see `answer.write_fields`
         pairs = [(name, value) for name, value in without_nominated(fields)]
         self.reviewer.on_answer(status, pairs)
 

@@ -10,6 +10,7 @@ serves now is asked. A plugin that has been switched off is no longer asked.
 
 from __future__ import annotations
 
+from buntime.core.http1.answer import AnswerError
 from buntime.core.http1.section import Fields
 from buntime.core.plugins.hookfields import BadVerdict
 from buntime.core.plugins.hooktext import Facts
@@ -27,7 +28,10 @@ from buntime.server.plugins.keepingout import keep_out, keep_out_change
 from buntime.server.plugins.pieces import answer_by
 from buntime.server.pool.worker import Worker
 from buntime.server.telemetry.logs import Log
-from buntime.wire import Message, to_json
+from buntime.wire import MAX_LINE, Message, to_json
+
+# What a worker reads in one line, with room for what `Asking.ask` adds.
+_TEXT_MAX_CHARS = MAX_LINE - 64
 
 
 class Joined:
@@ -191,11 +195,16 @@ class Answers:
     def _ask(self, joined: Joined) -> None:
         timeout_s = joined.hook.timeout_s
         text = question(ON_RESPONSE, self._exchange, joined.facts, joined.fields, timeout_s)
-        # An app has said it, and nobody has looked at it yet.
         head = to_json({"status": self._status, "headers": self._fields}).decode("ascii")
+        text = f'{text},"response":{head}'
+        if len(text) > _TEXT_MAX_CHARS:
+            self._exchange.refuse_answer(
+                AnswerError(f"its headers, {len(head)} bytes as JSON, are too large for plugins")
+            )
+            return
         self._shared.loop.timeouts(timeout_s).start(self)
         self._asked_s = self._shared.loop.now
-        self._pending = joined, joined.worker.ask(f'{text},"response":{head}', self)
+        self._pending = joined, joined.worker.ask(text, self)
 
     def _take(self) -> tuple[Joined, int]:
         if self._pending is None:

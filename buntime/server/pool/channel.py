@@ -39,7 +39,8 @@ class Listener(Protocol):
 
 
 L = TypeVar("L", bound=Listener)
-# Raises WireError, KeyError, TypeError or ValueError if the other side must not send that.
+# Raises WireError, KeyError, TypeError, ValueError or RecursionError if the other side must not
+# send that.
 Handler = Callable[[L, Message, bytes], None]
 
 
@@ -220,7 +221,7 @@ class Channel(Generic[L]):
                 if not done % _PORTION and monotonic() >= until_s and self._sock is not None:
                     self._late = messages[done:]
                     break
-        except (WireError, KeyError, TypeError, ValueError) as exc:
+        except (WireError, KeyError, TypeError, ValueError, RecursionError) as exc:
             self.abort()
             listener.on_channel_broken(f"it sent garbage: {exc!r:.{_WHY_MAX_CHARS}}")
             return 0

@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from buntime.core.plugins.callcontents import (
+    DEPTH_MAX,
     PIECE_LEAST_BYTES,
     Answer,
     Arguments,
@@ -16,6 +17,7 @@ from buntime.core.plugins.callcontents import (
     cost_of,
 )
 from buntime.wire import CONTENT_MAX, MAX_PAYLOAD
+from buntime.worker import content
 
 ERROR = {"code": "conflict", "message": "no"}
 LARGE = {"text": 10, "total": MAX_PAYLOAD + 5}
@@ -199,3 +201,23 @@ def test_garbage(messages: list[tuple[dict[str, Any], int]]) -> None:
 def test_costs() -> None:
     """A message without a payload costs no credit."""
     assert [cost_of(size) for size in (0, 1, 65536)] == [0, 65, 65600]
+
+
+def nested(levels: int) -> Any:
+    value: Any = None
+    for level in range(levels):
+        value = [1, value] if level % 2 else {"a": 1, "b": value}
+    return value
+
+
+def test_contents_that_are_nested_too_deeply() -> None:
+    """What some worker could not read reaches none; what a worker packs does."""
+    packed = nested(content.DEPTH_MAX)
+    assert Arguments({"args": [packed], "kwargs": {"a": packed}}).fields["args"] == [packed]
+    assert Answer().begin({"ok": True, "value": packed}, 0)["value"] == packed
+    deep = nested(DEPTH_MAX + 1)
+    for message in ({"args": [deep], "kwargs": {}}, {"args": [], "kwargs": {"a": deep}}):
+        with pytest.raises(ValueError, match="nested too deeply"):
+            Arguments(message)
+    with pytest.raises(ValueError, match="nested too deeply"):
+        Answer().begin({"ok": True, "value": deep}, 0)

@@ -87,13 +87,33 @@ def test_connection_takes_nothing_from_the_reviewer(client: FakeClient, reviewer
     assert b"\r\nconnection: close\r\n" in client.written
 
 
-def test_a_reviewer_sees_pairs(client: FakeClient, reviewer: Reviewer) -> None:
-    """What is no pair is not made one for a review."""
+@pytest.mark.parametrize(
+    ("status", "fields"),
+    [
+        (200, [{"Set-Cookie": 0, "bt=x": 0}]),
+        (200, [["x"]]),
+        (200, [["x", 7]]),
+        (200, [["x", [[]]]]),
+        (200, [["x", "a\r\nb: c"]]),
+        (200, None),
+        (100, []),
+        ("200", []),
+        (float("nan"), []),
+    ],
+)
+@pytest.mark.parametrize("way", ["respond", "stream"])
+def test_a_reviewer_sees_what_can_be_sent(
+    client: FakeClient, reviewer: Reviewer, way: str, status: Any, fields: Any
+) -> None:
+    """Of a head that cannot be sent it sees nothing but the error that replaces it."""
     exchange = reviewed(client, reviewer)
-    odd: Any = [{"Set-Cookie": 0, "bt=x": 0}]
-    with pytest.raises(ValueError, match="not a pair"):
-        exchange.respond(200, odd)
-    assert reviewer.asked == []
+    worker = FakeResponder(exchange)
+    exchange.hand_over(worker, 30.0)
+    getattr(exchange, way)(status, fields, b"one")
+    assert [seen for seen, _ in reviewer.asked] == [502]
+    exchange.reviewed(*reviewer.asked[0])
+    assert client.written.startswith(b"HTTP/1.1 502 ")
+    assert exchange.is_ended
 
 
 def test_a_streamed_answer_leaves_in_its_order(client: FakeClient, reviewer: Reviewer) -> None:
