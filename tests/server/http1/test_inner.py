@@ -35,6 +35,7 @@ def test_host(hosts: tuple[str, ...], host: str) -> None:
 def test_status() -> None:
     """The status of the answer is reported once."""
     check = Check()
+    check.exchange.release()
     check.exchange.respond(202, [], b"begun")
     check.exchange.client.cut()
     assert check.statuses == [202]
