@@ -1,7 +1,17 @@
 """The routes of operators' sessions in a browser."""
 
 from buntime.core.access.operators import LINK_PATH
-from buntime.core.admin.route import OPEN, OR_NOTHING, TEXT, Answer, Body, Param, Route, Schema
+from buntime.core.admin.route import (
+    FLAG,
+    OPEN,
+    OR_NOTHING,
+    TEXT,
+    Answer,
+    Body,
+    Param,
+    Route,
+    Schema,
+)
 
 _CALLER: Schema = {
     "type": "object",
@@ -15,7 +25,7 @@ _CALLER: Schema = {
 }
 _SESSION: Schema = {
     "type": "object",
-    "required": ["caller", "csrf", "expiresAt", "environment"],
+    "required": ["caller", "csrf", "expiresAt", "environment", "users"],
     "properties": {
         "caller": _CALLER,
         "csrf": {
@@ -24,6 +34,7 @@ _SESSION: Schema = {
         },
         "expiresAt": {**OR_NOTHING, "description": "When the session ends if it is not used."},
         "environment": {"enum": ["development", "staging", "production", "test"]},
+        "users": {**FLAG, "description": "Whether a plugin signs people in."},
     },
 }
 _SIGNED_IN = (Answer(200, "Who is signed in, and with which rights.", _SESSION),)

@@ -126,6 +126,7 @@ def _groups(parts: Parts) -> tuple[Pages, ...]:
             parts.gate,
             parts.sessions.all,
             parts.audit,
+            at_base=parts.plugins.at_base,
             urls=parts.operators_urls,
         ),
     )

@@ -11,9 +11,11 @@ from buntime.core.access.rights import Caller, admin
 from buntime.core.access.sessions import csrf_of
 from buntime.core.errors import ClientFault
 from buntime.core.http1.operatorscookie import cookie_for
+from buntime.core.http1.signin import SIGN_IN
 from buntime.core.settings.live import LiveSettings
 from buntime.core.values.moments import iso_moment
 from buntime.server.admin.api import Handler
+from buntime.server.admin.appstate import AtBase
 from buntime.server.admin.audit import Audit
 from buntime.server.admin.call import Call
 from buntime.server.admin.gate import Gate
@@ -47,9 +49,11 @@ class SessionPages:
         sessions: OperatorSessions,
         audit: Audit,
         *,
+        at_base: AtBase,
         urls: Sequence[str],
     ) -> None:
         """`urls` are where operators' sessions are valid: the operators' address first."""
+        self._at_base = at_base
         self._live = live
         self._gate = gate
         self._sessions = sessions
@@ -209,6 +213,7 @@ class SessionPages:
             "csrf": None if found is None else csrf_of(found.token),
             "expiresAt": None if ends_at is None else iso_moment(ends_at),
             "environment": self._live.now.env,
+            "users": self._at_base(SIGN_IN) is not None,
         }
 
 

@@ -97,7 +97,7 @@ def test_signing_in_and_out(operator: Operator) -> None:
     assert operator.ask("POST", "/api/session", {"key": "wrong"}).status == 401
     told = operator.sign_in(OPERATORS_KEY)
     assert told["caller"]["source"] == "master"
-    assert told["environment"] == "production"
+    assert (told["environment"], told["users"]) == ("production", False)
     assert operator.look() == {**told, "expiresAt": operator.look()["expiresAt"]}
     assert operator.ask("GET", "/api/workers").status == 200
     cookie = dict(operator.cookies)

@@ -43,6 +43,20 @@ def take(page: Page, operator: Operator) -> None:
     page.context.add_cookies([{"name": name, "value": value, "url": operator.origin}])
 
 
+def test_nothing_is_red_in_the_console(page: Page, runtime: Runtime, panel: str) -> None:
+    """The page requests nothing that fails, such as users where no plugin signs people in."""
+    failed: list[str] = []
+    page.on("response", lambda got: failed.append(got.url) if got.status >= 400 else None)
+    page.on("console", lambda told: failed.append(told.text) if told.type == "error" else None)
+    take(page, signed_in(runtime))
+    show(page, panel)
+    page.evaluate(RECONNECT)
+    expect(page.get_by_role("link", name="Keys", exact=True)).to_be_visible()
+    expect(page.get_by_role("link", name="Users", exact=True)).to_have_count(0)
+    page.wait_for_load_state("load")
+    assert failed == []
+
+
 def test_somebody_else_has_signed_in(
     page: Page, runtime: Runtime, panel: str, bob: Operator
 ) -> None:

@@ -72,12 +72,11 @@ function enter(session) {
   }
   // There are users only if a plugin signs people in.
   async function users() {
-    if (!can("users:read", "*")) return;
-    const { code } = await api.get("/api/users", { query: { limit: 1 } }).catch((error) => error);
-    if (code !== "unreachable") shell.show("users", code !== "sign_in_unavailable");
+    shown(await api.session().catch(() => null));
   }
+  const shown = (found) => found && can("users:read", "*") && shell.show("users", found.users);
   const known = menus();
-  users();
+  shown(session);
   const quiet = api.events({ menus, plugins: users, open: (isAgain) => isAgain && Promise.all([menus(), users()]) });
   router.start(shell.place, context, shell.mark);
   leave = () => {
