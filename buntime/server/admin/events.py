@@ -13,6 +13,7 @@ from buntime.core.access.rights import Caller, may
 from buntime.core.admin.attention import Item
 from buntime.core.admin.watchroutes import KINDS
 from buntime.core.errors import ClientFault, ServerFault
+from buntime.core.plugins.plan import owner_of
 from buntime.core.telemetry.growth import Growth
 from buntime.core.telemetry.livestats import Now
 from buntime.core.telemetry.meters import Held
@@ -149,6 +150,8 @@ class Listener:
         """Queue it, if the caller may know it; `flush` sends it."""
         if kind not in self._kinds or not self._may_know(kind, name):
             return
+        if kind == "menus":
+            name = EVERYTHING  # all entries are one list
         if len(self._pending) >= PENDING_MAX:
             others = {each for each in self._pending if each[0] != kind}
             self._pending = dict.fromkeys(others)
@@ -182,7 +185,9 @@ class Listener:
             self.stream.cut()
 
     def _may_know(self, kind: str, name: str) -> bool:
-        if kind in ("plugins", "menus"):
+        if kind == "menus":  # as the list of entries itself
+            return may(self.call.caller, "apps:open", owner_of(name))
+        if kind == "plugins":
             return self._sees_plugins
         return self._sees is None or name == EVERYTHING or self._sees(name)
 

@@ -39,7 +39,8 @@ def signs_of(parts: Parts, items: Iterable[Item]) -> dict[Sign, object]:
     for name in roster.found:
         life = roster.lives.get(name)
         signs["plugins", name] = (state_of(roster, name), life and life.serving)
-    signs["menus", EVERYTHING] = tuple(menus_shown(parts.plugins))
+    for entries in menus_shown(parts.plugins):
+        signs["menus", entries.plugin] = entries
     for deploy in parts.deploys.history.latest():
         signs["deploys", deploy["app"]] = (deploy["id"], deploy["state"], len(deploy["steps"]))
     attention: defaultdict[str, list[str]] = defaultdict(list)

@@ -19,7 +19,6 @@ from buntime.server.admin.events import (
     UNREAD_S,
     EventPages,
 )
-from buntime.server.admin.signs import EVERYTHING
 from tests.support.calls import call_of
 from tests.support.exchanges import FakeClient, FakeService
 
@@ -104,7 +103,7 @@ def test_what_changes_is_told(site: Site) -> None:
     ]
     site.told(["new"])
     site.pages.tell("workers", "")
-    site.pages.tell("menus", EVERYTHING)
+    site.pages.tell("menus", "audit")
     assert changes(client)[-3:] == [
         ("apps", {"app": "new"}),
         ("workers", {"app": None}),
@@ -129,13 +128,28 @@ def test_globs(site: Site) -> None:
         for name in ("shop", "shop-2", "blog", "plugin:shop", ""):
             site.signs[kind, name] = 1
     site.signs["plugins", "shop"] = 1
+    site.signs["menus", "shop"] = 1
     site.wait()
-    site.pages.tell("menus", EVERYTHING)
     assert {data["app"] for _, data in changes(client)} == {"shop", "shop-2"}
     assert {kind for kind, _ in changes(client)} == {"apps", "workers", "deploys", "attention"}
     site.wait()
     [(_, stats)] = [each for each in events(client) if each[0] == "stats"]
     assert stats["apps"].keys() == {"shop"}
+
+
+def test_menus(site: Site) -> None:
+    """Who may open a plugin hears of its entries, by a name for all, also without plugins:read."""
+    visitor = Caller("ann", "key", frozenset(("apps:read", "apps:open")), ("plugin:audit",))
+    client, reader = site.listen(caller=visitor), site.listen(caller=SHOPKEEPER)
+    site.signs["menus", "queue"] = 1
+    site.wait()
+    assert changes(client) == []
+    site.signs["menus", "audit"] = 1
+    site.wait()
+    del site.signs["menus", "audit"]
+    site.wait()
+    assert changes(client) == [("menus", {})] * 2
+    assert changes(reader) == []
 
 
 def test_nothing_is_looked_at_without_listeners(site: Site) -> None:
