@@ -14,9 +14,10 @@ is closed. WebSockets and event streams are exempt: they may be as slow as they 
 take nothing for a few seconds, but for a moment only while newcomers have had to wait: otherwise
 whoever connects faster than others are found to be stalled would fill the backlog.
 
-If no connection can be closed, newcomers wait, see server/http1/listener.py. The next answer on any
-connection is then its last, even if its client has already sent another request, so that those who
-wait come next.
+If no connection can be closed, newcomers wait, see server/http1/listener.py. An answer that begins
+then is the last one of its connection, even if its client has already sent another request, so that
+those who wait come next. One that began before has not said so: its client may send another request
+and gets one more answer, unless it lets the grace period pass.
 """
 
 from collections.abc import Callable, Mapping

@@ -183,9 +183,7 @@ class Connection(SendingHalf):
         self._served += 1
         if self._due is not _NOTHING_DUE:
             self._wait_for(_NOTHING_DUE)  # what follows has a time limit of its own
-        service = self.service
-        may_follow = keep_alive and not service.admission.is_crowded
-        step = self._http.on_answered(may_follow, bool(self._pending), service.loop.now)
+        step = self._http.on_answered(keep_alive, bool(self._pending), self.service.loop.now)
         if self._is_serving and (step is _NOTHING or step is _SERVE):
             return  # the caller, which serves, goes on and settles
         if step is _NOTHING:

@@ -784,6 +784,19 @@ def test_what_an_answer_has_promised_is_kept(world: World, client: Client) -> No
     client.expect_end()
 
 
+def test_the_same_where_connections_are_short(world: World, client: Client) -> None:
+    """An answer that began before newcomers had to wait does not end its connection either, and the
+    next one says that it does."""
+    exchange = client.ask("GET /")
+    exchange.stream(200, [], b"a")
+    world.service.admission.is_crowded = True
+    exchange.finish()
+    assert client.read().get("connection") is None
+    say_hello(client.ask("GET /"))
+    assert client.read().get("connection") == "close"
+    client.expect_end()
+
+
 def test_a_client_that_was_reading_becomes_idle(world: World, client: Client) -> None:
     """A client that takes its answer while the runtime stops has no more time than others then."""
     client.ask("GET /").respond(200, [], b"x" * 4 * MB)
