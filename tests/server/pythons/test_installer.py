@@ -13,6 +13,7 @@ import sys
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from importlib.util import find_spec
 from pathlib import Path
 
 import httpx
@@ -113,6 +114,22 @@ def test_installed(shared: tuple[App, str]) -> None:
     app, python = shared
     assert version_seen(python) == "1.0"
     assert Path(python).parents[2] == app.dir
+
+
+@pytest.mark.skipif(find_spec("ensurepip") is None, reason="this Python has no ensurepip")
+def test_installed_without_pip(tmp_path: Path) -> None:
+    """A Python that has no pip installs with the one in ensurepip's wheel, and the environment has
+    what the lock file names and no more."""
+    bare = tmp_path / "bare"
+    subprocess.run([BASE.executable, "-m", "venv", "--without-pip", str(bare)], check=True)
+    app = make_app(tmp_path / "shop")
+    write_lock(app.dir, wheel_in(app.dir / "wheels", "1.0"))
+    python = make_installer().ensure(app, Base(str(bare / "bin/python"), BASE.version))
+    assert version_seen(python) == "1.0"
+    log = Path(python).parents[1] / "install.log"
+    assert "Successfully installed tiny-1.0" in log.read_text()
+    packages = next(Path(python).parents[1].glob("lib/python*/site-packages"))
+    assert not [path.name for path in packages.iterdir() if path.name.startswith(("pip", "setup"))]
 
 
 def test_link(shared: tuple[App, str]) -> None:
@@ -300,6 +317,17 @@ def test_pip_is_loaded_once(app: App, fake: Fake) -> None:
     python = make_installer().ensure(app, fake.base)
     _, pip = fake.runs()
     assert pip[:3] == [python, script, "install"]
+
+
+@pytest.mark.parametrize("version", ["", "22.2.2"])
+def test_pip_in_a_wheel(app: App, fake: Fake, version: str) -> None:
+    """ensurepip's pip is run as it is, from its wheel: it takes longer to install it first."""
+    wheel = "/usr/share/python-wheels/pip-23.0.1-py3-none-any.whl"
+    fake.becomes("", pip=version, wheel=wheel)
+    python = make_installer().ensure(app, fake.base)
+    venv, pip = fake.runs()
+    assert venv[1:] == ["venv", "--without-pip", str(Path(python).parents[1])]
+    assert pip[:3] == [python, wheel, "install"]
 
 
 @pytest.mark.parametrize("version", ["", "22.2.2", "21.0", "unknown"])
