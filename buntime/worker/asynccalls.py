@@ -58,7 +58,7 @@ class Awaited:
             context = copy_context()
             value = await loop.run_in_executor(None, context.run, calls.call, request)
             return StreamBeside(value) if isinstance(value, Stream) else value
-        call = calls.begin(request)
+        call = calls.begin()
         try:
             seen = call.news  # before each check, see Calls.call
             for _ in calls.flow(call, request):

@@ -59,7 +59,7 @@ class Calls:
 
     def call(self, request: Request) -> Any:
         """Make a call and wait for its result."""
-        call = self.begin(request)
+        call = self.begin()
         try:
             seen = call.news  # before each check, so that no news is missed between check and wait
             for _ in self.flow(call, request):
@@ -90,7 +90,7 @@ class Calls:
 
     # ---- the steps of a call
 
-    def begin(self, request: Request) -> Call:
+    def begin(self) -> Call:
         """Register a call. Raises ServiceError if it cannot be made."""
         self._check_process()
         self._let_go()

@@ -119,7 +119,7 @@ def parse_plugin_manifest(
         raise ManifestError(f"{path}: name is missing; write a line like name: audit")
     manifest = PluginManifest(app=app, **{**_DEFAULTS, **given})
     _check_page(manifest, path)
-    _check_hooks(manifest, given, path)
+    _check_hooks(manifest, path)
     _check_dependencies(manifest, path)
     return manifest, warnings
 
@@ -201,7 +201,7 @@ def _check_page(manifest: PluginManifest, path: str) -> None:
                 )
 
 
-def _check_hooks(manifest: PluginManifest, given: Mapping[str, Any], path: str) -> None:
+def _check_hooks(manifest: PluginManifest, path: str) -> None:
     stage = manifest.stage
     if manifest.guards and manifest.on_error == "ignore":
         raise ManifestError(

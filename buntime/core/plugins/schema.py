@@ -89,7 +89,6 @@ class OptionKind(NamedTuple):
 
 
 Schema = Mapping[str, OptionKind]
-EMPTY: Schema = MappingProxyType({})
 
 
 def parse_schema(value: object) -> Schema:

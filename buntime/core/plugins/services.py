@@ -33,7 +33,7 @@ LATE: Final = "late"  # no result by the deadline
 AWAY: Final = "away"  # its plugin does not serve now
 BUSY: Final = "busy"  # this caller has too many calls under way
 MOVED: Final = "moved"  # a stream of a plugin that was reloaded
-FORKED: Final = "forked"  # a child process of a worker has no channel of its own
+FORKED: Final = "forked"  # a child process of a worker has no channel of its own; said by workers
 
 _TIMEOUT_MAX_S = 3600.0  # a caller that waits longer has forgotten about it
 _METHOD = regex(r"[A-Za-z][A-Za-z0-9_]{0,127}")

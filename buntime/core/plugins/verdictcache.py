@@ -150,11 +150,6 @@ class VerdictCache:
         for key in tuple(self._entries):
             self._drop(key)
 
-    def forget_plugin(self, plugin: str) -> None:
-        """Drop all verdicts of a plugin that is gone, or runs other code."""
-        for key in [key for key in self._entries if key.common.plugin == plugin]:
-            self._drop(key)
-
     def _keep(self, key: _Key, verdict: Continue, until: float) -> bool:
         size_bytes = _size(key, verdict)
         if size_bytes > _ENTRY_MAX_BYTES:

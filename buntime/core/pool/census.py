@@ -26,7 +26,6 @@ class Census:
         self.is_short = False  # this machine recently lacked the means to start one
         self.workers: dict[int, WorkerState] = {}
         self.size = 0  # processes that have, or had, an app that is not exempt
-        self.exempt = 0  # those whose app is exempt
         self.programs = 0  # programs of apps, which are not workers but take room like them
         self.booting = 0
         self.once = 0  # workers of one request
@@ -304,9 +303,7 @@ class Census:
         self.booting += by * worker.is_booting()
         self.once += by * (state is State.ONCE)
         self.stalled += by * (worker.is_stalled and state is State.ONCE)
-        if app is not None and app.is_exempt:
-            self.exempt += by
-        else:
+        if app is None or not app.is_exempt:
             self.size += by * (state is not State.SPARE)
             self.ending += by * (state is State.ENDING and not worker.is_overdue)
             self.overdue += by * worker.is_overdue

@@ -214,7 +214,7 @@ class Planner:
             return None
         return self._begin(state, Run(key, planned.job, planned.version, None), now)
 
-    def ended(self, run: Run, now: float, result: str, detail: str, seconds: float) -> Ended:
+    def ended(self, run: Run, result: str, detail: str, seconds: float) -> Ended:
         """The run is over. `seconds` is how long it took, by a clock that nobody sets."""
         self._running -= 1
         at_s = run.started_s if run.at_s is None else run.at_s

@@ -31,7 +31,7 @@ _PREFLIGHT = [
 ]
 
 
-def framing_step(app: App, site: PluginSite | None, gate: Gate) -> AppStep | None:
+def framing_step(site: PluginSite | None, gate: Gate) -> AppStep | None:
     """Checks what framed pages send to their plugin's code; None if the plugin has no code."""
     if site is None or site.page is None or site.app is None:
         return None

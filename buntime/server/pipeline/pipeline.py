@@ -101,7 +101,7 @@ class Pipeline:
         self._app_steps: tuple[Callable[[App], AppStep | None], ...] = (
             lambda app: self._shell.step(app, self._site(app)),
             lambda app: self._shell.sandbox_step(self._site(app)),
-            lambda app: framing_step(app, self._site(app), gate),
+            lambda app: framing_step(self._site(app), gate),
             lambda app: set_aside_step(gate) if self._is_asked(app, _BEFORE_ACCESS) else None,
             lambda app: self._hook_step(app, _BEFORE_ACCESS),
             cron_only_step,

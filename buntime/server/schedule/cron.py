@@ -219,7 +219,7 @@ class Cron:
 
     def _end(self, run: Run, began_s: float, result: str, detail: str, request: str = "") -> None:
         seconds = round(monotonic() - began_s, 3)
-        ended = self._planner.ended(run, self._wall(), result, detail, seconds)
+        ended = self._planner.ended(run, result, detail, seconds)
         self._note(run.key, ended)
         fields: dict[str, object] = {
             "app": run.key.app,

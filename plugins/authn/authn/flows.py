@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from authn.database import Database
 
 FLOW_S = 1800.0  # to enter a password, or to return from a provider
-CODE_S = 30.0
 FLOWS_MAX = 50_000  # beyond that the oldest are dropped
 
 

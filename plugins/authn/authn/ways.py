@@ -28,7 +28,7 @@ if TYPE_CHECKING:
         def __call__(self, message: object, *args: Any) -> None: ...
 
 
-_CODE_S = 30.0
+CODE_S = 30.0  # from the redirect to the other host until it is there
 _OLD = "This page has expired, or this browser keeps no cookies."
 
 
@@ -107,7 +107,7 @@ class Ways:
     def carry_over(self, target: dict[str, Any], session: Session) -> Response:
         """Redirect to the other host, with a code that opens a session only for this browser."""
         code = self.app.flows.begin(
-            {"enter": target["flow"], "session": session._asdict()}, lasts_s=_CODE_S
+            {"enter": target["flow"], "session": session._asdict()}, lasts_s=CODE_S
         )
         url = f"{target['origin']}{target['base']}/enter?{urlencode({'code': code})}"
         return Response.redirect(url, 303, [("cache-control", "no-store")])

@@ -174,17 +174,6 @@ def test_forget_what_is_on_its_way() -> None:
     assert keep(cache, ASKED._replace(common=COMMON._replace(plugin="other")), asked_at=NOW)
 
 
-def test_a_plugin_that_is_gone() -> None:
-    """Its verdicts are removed with it."""
-    cache = VerdictCache()
-    other = ASKED._replace(common=COMMON._replace(plugin="audit"))
-    assert keep(cache)
-    assert keep(cache, other)
-    cache.forget_plugin("authn")
-    assert cache.get(ASKED, NOW) is None
-    assert cache.get(other, NOW)
-
-
 def sessions(number: int) -> Asked:
     return ASKED._replace(fields=(("cookie", f"sid=s{number}"),))
 

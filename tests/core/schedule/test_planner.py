@@ -40,8 +40,8 @@ def results(planner: Planner, key: JobKey) -> list[str]:
     return [ended.result for ended in seen.ended]
 
 
-def end(planner: Planner, run: Run, now: float) -> Ended:
-    return planner.ended(run, now, "ok", "200", 1.0)
+def end(planner: Planner, run: Run) -> Ended:
+    return planner.ended(run, "ok", "200", 1.0)
 
 
 def test_due() -> None:
@@ -55,7 +55,7 @@ def test_due() -> None:
     assert (run.key, run.at_s, run.version) == (key, MINUTE, "1.0.0")
     assert planner.look(MINUTE + 0.5) == []
     assert started(planner, MINUTE) == []
-    assert end(planner, run, MINUTE + 2) == Ended(MINUTE, 1.0, "ok", "200")
+    assert end(planner, run) == Ended(MINUTE, 1.0, "ok", "200")
     assert planner.next_s() == MINUTE + 60
 
 
@@ -67,7 +67,7 @@ def test_overlap_forbidden() -> None:
     (over,) = planner.look(MINUTE + 60)
     assert (over.key, over.ended.at_s, over.ended.result) == (key, MINUTE + 60, "overlap")
     assert started(planner, MINUTE + 60) == []
-    end(planner, run, MINUTE + 61)
+    end(planner, run)
     assert started(planner, MINUTE + 61) == []
     assert results(planner, key) == ["ok", "overlap"]
 
@@ -79,7 +79,7 @@ def test_overlap_queued() -> None:
     (run,) = started(planner, MINUTE)
     assert planner.look(MINUTE + 60) == []
     assert [over.ended.result for over in planner.look(MINUTE + 120)] == ["overlap"]
-    end(planner, run, MINUTE + 125)
+    end(planner, run)
     (second,) = started(planner, MINUTE + 125)
     assert second.at_s == MINUTE + 60
 
@@ -105,7 +105,7 @@ def test_no_more_than_there_are_places() -> None:
         assert planner.running == len(running)
         order += [run.key.app for run in running]
         for run in running:
-            end(planner, run, MINUTE + 1)
+            end(planner, run)
         running = started(planner, MINUTE + 1)
     assert order == [f"app{n:02}" for n in range(20)]
 
@@ -138,7 +138,7 @@ def test_clock_set_back() -> None:
     planner, _ = make()
     planner.look(MINUTE)
     (run,) = started(planner, MINUTE)
-    end(planner, run, MINUTE)
+    end(planner, run)
     for now in (MINUTE - 3600, MINUTE - 5, MINUTE, MINUTE + 59):
         assert planner.look(now) == []
         assert started(planner, now) == []
@@ -185,7 +185,7 @@ def test_jobs_change() -> None:
     planner.look(MINUTE)
     (run,) = started(planner, MINUTE)
     planner.plan({keys[0]: one._replace(version="2.0.0")}, MINUTE)
-    end(planner, run, MINUTE + 1)
+    end(planner, run)
     assert started(planner, MINUTE + 1) == []
     planner.plan({}, MINUTE + 1)
     planner.look(MINUTE + 60)
@@ -200,7 +200,7 @@ def test_run_now() -> None:
     assert run is not None
     assert run.at_s is None
     assert planner.run_now(key, START) is None
-    assert end(planner, run, START + 1).at_s == START
+    assert end(planner, run).at_s == START
     assert planner.run_now(key, START + 2) is not None
 
 
@@ -228,7 +228,7 @@ def test_law(steps: list[tuple[float, int]], overlap: str, catch_up: bool) -> No
     for step_s, ends in steps:
         now += step_s
         for run in running[:ends]:
-            end(planner, run, now)
+            end(planner, run)
         running = running[ends:]
         planner.look(now)
         new = started(planner, now)

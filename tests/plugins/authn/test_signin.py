@@ -7,7 +7,8 @@ from collections.abc import Callable
 import pyotp
 import pytest
 
-from authn.flows import CODE_S, FLOW_S
+from authn.flows import FLOW_S
+from authn.ways import CODE_S
 from authn.where import SESSION, safe_path
 from tests.support.signingin import BASE, PASSWORD, Browser, Page, Signing
 
