@@ -27,6 +27,7 @@ from buntime.core.telemetry.records import Level, escape
 from buntime.core.values.units import format_duration, format_size
 from buntime.core.values.wording import counted, shown
 from buntime.server.defence.configreading import ConfigReader, config_path, is_open_to_all
+from buntime.server.deploys.opening import find_store
 from buntime.server.plugins.effective import Held, effective, effective_json, rows_of
 from buntime.server.plugins.roster import Roster
 from buntime.server.pool.trial import find_apps
@@ -138,11 +139,14 @@ def _find(settings: Settings, config: ConfigFile) -> Roster:
 def _show(settings: Settings, *, as_json: bool) -> None:
     config = ConfigReader().read(settings)
     roster = _find(settings, config)
+    store, _ = find_store(settings.worker_dirs, settings.deploy_dir)
+    deploys_to = store.root if store is not None else None
     if as_json:
-        json.dump(effective_json(settings, roster), sys.stdout, indent=1)
+        values = effective_json(settings, roster, deploys_to=deploys_to)
+        json.dump(values, sys.stdout, indent=1)
         sys.stdout.write("\n")
         return
-    held, plugins = effective(settings, roster)
+    held, plugins = effective(settings, roster, deploys_to=deploys_to)
     rows = [(row.variable, _text(row, held[row.variable]), held[row.variable].origin)
             for row in SETTINGS]  # fmt: skip
     rows += (row for name in plugins for row in _rows(name, plugins[name]))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -125,6 +126,10 @@ def test_show(place: Place) -> None:
     assert rows["OTEL_EXPORTER_OTLP_HEADERS"] == "none  (default)"
     assert rows["RUNTIME_STATE_DIR"].endswith("/state  (env RUNTIME_STATE_DIR)")
     assert rows["RUNTIME_BOOT_TIMEOUT"] == "30s  (default)"
+    assert rows["RUNTIME_LISTEN"] == "127.0.0.1 port 9000  (default)"
+    assert rows["RUNTIME_PYTHON"] == f"{sys.executable}  (default)"
+    assert rows["RUNTIME_CRON_CONCURRENCY"] == "1  (default)"  # a quarter of the pool's seven
+    assert rows["OTEL_SERVICE_NAME"] == "buntime  (default)"
     assert rows["RUNTIME_BODY_SIZE_MAX"] == "100mb  (default)"
     assert rows["RUNTIME_CONFIG"] == f"{place.file}  (default)"
     path = place.file

@@ -116,6 +116,17 @@ class Settings:
         host = self.host
         return (host if isinstance(host, UnixEndpoint) else TcpEndpoint(host, self.port),)
 
+    @property
+    def cron_most(self) -> int:
+        """How many jobs run at a time."""
+        most = min(self.ephemeral_concurrency // 2, self.pool_size // 4)
+        return self.cron_concurrency or max(1, most)
+
+    @property
+    def service_name(self) -> str:
+        """What traces and the collector's log call this runtime."""
+        return self.otel_service_name or dict(self.otel_resource).get("service.name", "buntime")
+
 
 def load_settings(  # noqa: PLR0913  # by name only, each of its own meaning
     *,

@@ -7,6 +7,7 @@ from buntime.core.settings.live import LiveSettings
 from buntime.server.admin.api import Handler
 from buntime.server.admin.audit import Audit, Begun
 from buntime.server.admin.call import Call
+from buntime.server.deploys.opening import DeployPlace
 from buntime.server.plugins.detail import changeable, detail_of
 from buntime.server.plugins.effective import effective_json
 from buntime.server.plugins.plugins import Plugins
@@ -18,7 +19,10 @@ _ACTIONS = ("reload", "enable", "disable", "reset")
 class PluginPages:
     """Serves these pages."""
 
-    def __init__(self, plugins: Plugins, live: LiveSettings, audit: Audit) -> None:
+    def __init__(
+        self, plugins: Plugins, live: LiveSettings, audit: Audit, place: DeployPlace
+    ) -> None:
+        self._place = place
         self._plugins = plugins
         self._live = live
         self._audit = audit
@@ -31,7 +35,8 @@ class PluginPages:
 
     def _config(self, call: Call) -> None:
         """Each setting and each plugin option, with the value in force and its source."""
-        call.answer(effective_json(self._live.now, self._plugins.roster))
+        folder = self._place.folder
+        call.answer(effective_json(self._live.now, self._plugins.roster, deploys_to=folder))
 
     def _list(self, call: Call) -> None:
         """All plugins, and the state of each."""

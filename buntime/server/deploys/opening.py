@@ -31,6 +31,11 @@ class DeployPlace:
     def __repr__(self) -> str:
         return f"DeployPlace({self.store or self.trouble})"
 
+    @property
+    def folder(self) -> str | None:
+        """That folder, if there is one."""
+        return self.store.root if self.store is not None else None
+
     def open(self) -> Store:
         """The store. Raises ClientFault (403) if there is none."""
         if self.store is None:

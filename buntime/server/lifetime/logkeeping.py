@@ -79,12 +79,10 @@ def open_exports(settings: Settings, sink: LogSink) -> Exports:
     attributes: dict[str, str | int] = {
         "host.name": os.uname().nodename,
         "process.pid": os.getpid(),
-        "service.name": "buntime",
         "service.version": __version__,
         **dict(settings.otel_resource),
+        "service.name": settings.service_name,
     }
-    if settings.otel_service_name:
-        attributes["service.name"] = settings.otel_service_name
     scope = {"name": "buntime", "version": __version__}
     sender = Sender(collector, resource(attributes), scope, warn=log.warn)
     sink.collector_lost = lambda: sender.lost

@@ -3,6 +3,7 @@
 For `buntime config show` and `GET /api/config`. Passwords and keys are not shown.
 """
 
+import sys
 from collections.abc import Mapping
 from typing import Any
 
@@ -23,18 +24,24 @@ class Held(NamedTuple):
 
 
 def effective(
-    settings: Settings, roster: Roster
+    settings: Settings, roster: Roster, *, deploys_to: str | None
 ) -> tuple[dict[str, Held], dict[str, dict[str, Any]]]:
-    """The settings by their variables, and the values of each plugin by its name."""
+    """The settings by their variables, and the values of each plugin by its name.
+
+    `deploys_to` is the worker folder that deploys go into.
+    """
     held = {row.variable: _held(row, settings) for row in SETTINGS}
+    for variable, value in _derived(settings, deploys_to).items():
+        if not held[variable].value:
+            held[variable] = held[variable]._replace(value=_plain(value))
     held["RUNTIME_CONFIG"] = held["RUNTIME_CONFIG"]._replace(value=roster.config.path or None)
     return held, {name: _of_plugin(roster, name) for name in sorted(roster.found)}
 
 
-def effective_json(settings: Settings, roster: Roster) -> dict[str, Any]:
+def effective_json(settings: Settings, roster: Roster, *, deploys_to: str | None) -> dict[str, Any]:
     """`{"file": .., "settings": {"PORT": {"value": 8000, "origin": "default"}}, "plugins": ..,
     "apps": {"blog-*": {"sandbox": {"value": "strict", "origin": "/etc/..yaml:7"}}}}`"""
-    held, plugins = effective(settings, roster)
+    held, plugins = effective(settings, roster, deploys_to=deploys_to)
     apps = rows_of(roster.config.apps)
     rows = {row.variable: row for row in SETTINGS}
     more = {
@@ -43,6 +50,17 @@ def effective_json(settings: Settings, roster: Roster) -> dict[str, Any]:
     }
     shown = {"file": roster.config.path or None, "settings": more, "plugins": plugins, "apps": apps}
     return {name: _with_names(value) for name, value in shown.items()}
+
+
+def _derived(settings: Settings, deploys_to: str | None) -> dict[str, object]:
+    """What is used instead of settings that are not set, where that depends on something else."""
+    return {
+        "RUNTIME_LISTEN": settings.endpoints,
+        "RUNTIME_DEPLOY_DIR": deploys_to,
+        "RUNTIME_PYTHON": sys.executable,
+        "RUNTIME_CRON_CONCURRENCY": settings.cron_most,
+        "OTEL_SERVICE_NAME": settings.service_name,
+    }
 
 
 def _held(row: Setting, settings: Settings) -> Held:

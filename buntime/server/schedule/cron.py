@@ -63,7 +63,7 @@ class Cron:
         self._roll = roll
         self._keeping = keeping
         self._wall = wall
-        self._planner = Planner(_most(live.now))
+        self._planner = Planner(live.now.cron_most)
         self._kept: Mapping[JobKey, Kept] | None = None  # None until it is known
         self._waits: list[Callable[[], None]] = []  # for that
         self._looked_s = float("-inf")
@@ -175,7 +175,7 @@ class Cron:
             self._planner.remember(key, self._kept[key], now)
 
     def _adopt(self, settings: Settings) -> None:
-        self._planner.most = _most(settings)
+        self._planner.most = settings.cron_most
 
     # Runs
 
@@ -254,10 +254,3 @@ class Cron:
     def _note(self, key: JobKey, ended: Ended) -> None:
         self.counts[key, ended.result] += 1
         self._keeping.add(key, ended)
-
-
-def _most(settings: Settings) -> int:
-    """How many jobs run at a time."""
-    if settings.cron_concurrency:
-        return settings.cron_concurrency
-    return max(1, min(settings.ephemeral_concurrency // 2, settings.pool_size // 4))

@@ -165,7 +165,7 @@ class Fixture:
             OwnPages(self.live, started_s=0.0),
             WorkerPages(pool, catalog, audit),
             FakeMetrics(),
-            PluginPages(plugins, self.live, audit),
+            PluginPages(plugins, self.live, audit, cast(Any, SimpleNamespace(folder=str(root)))),
             SecretPages(self.secrets, catalog, plugins, audit),
             KeyPages(store, audit),
             AccessPages(
@@ -525,6 +525,7 @@ def test_what_is_configured(root: Path) -> None:
     assert fixture.ask("/api/config").status == 401
     answer = fixture.ask("/api/config", headers=BEARS)
     told = answer.json["settings"]
+    assert told["RUNTIME_DEPLOY_DIR"] == {**told["RUNTIME_DEPLOY_DIR"], "value": str(root)}
     assert told["RUNTIME_LOG_LEVEL"] == {
         "value": "warn",
         "origin": "env RUNTIME_LOG_LEVEL",
