@@ -20,6 +20,7 @@ _WAIT_S = 30.0  # for a plugin that starts
 _LOOK_S = 0.1
 _UNDER_WAY = ("starting", "waiting")
 _UP = ("serving", "asleep")
+_OUT = ("disabled", "left out", "unreadable")  # it is not started
 
 _Json = dict[str, Any]
 
@@ -136,7 +137,9 @@ def _switch(command: Command, api: Api, action: str, name: str) -> int:
         print_json({key: plugin.get(key) for key in ("name", "state", "why")})
     else:
         why = f": {plugin['why']}" if plugin["why"] else ""
-        say(f"{name}: {'would be changed; it is ' if is_dry else ''}{plugin['state']}{why}")
+        as_before = "" if is_up or plugin["state"] not in _UP else " as before"
+        would = "would be changed; it is " if is_dry else ""
+        say(f"{name}: {would}{plugin['state']}{as_before}{why}")
     return 0 if is_up else 1
 
 
@@ -156,12 +159,19 @@ def wait_for(
     until_s = clock() + _WAIT_S
     while True:
         plugin = api.get(path_of(name))
-        failed = plugin["counts"]["startsFailed"] - before["counts"]["startsFailed"]
-        is_new = not is_reload or failed or plugin["counts"]["starts"] > before["counts"]["starts"]
-        is_settled = plugin["state"] not in _UNDER_WAY and (is_new or plugin["state"] != "serving")
-        if is_settled or clock() > until_s:
-            return plugin, plugin["state"] in _UP and not (is_reload and failed)
+        is_under_way = plugin["state"] in _UNDER_WAY or (is_reload and not _is_over(before, plugin))
+        if not is_under_way or clock() > until_s:
+            return plugin, plugin["state"] in _UP and not (is_reload and plugin["why"])
         sleep(_LOOK_S)
+
+
+def _is_over(before: _Json, now: _Json) -> bool:
+    """Whether a reload has come to something: until then a plugin keeps the state that it had."""
+    is_new = any(
+        now["counts"][each] > before["counts"][each] for each in ("starts", "startsFailed")
+    )
+    is_refused = now["why"] and now["why"] != before["why"]
+    return bool(is_new or is_refused or now["state"] in _OUT)
 
 
 def _reset(command: Command, mode: Mode, names: Sequence[str]) -> int:

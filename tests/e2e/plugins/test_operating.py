@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -118,9 +120,29 @@ def test_reload(operator: PluginOperator, folder: Path) -> None:
     assert operator.show("audit")["generation"] > generation
     rewrite(folder / "plugins/audit", "1 / 0")
     told = operator.run("reload", "audit", code=1)
+    assert told.startswith("audit: serving as before: failed to load: ")
     assert "division by zero" in told
     assert fetch(operator.runtime, "/audit").body == b"audit"
     rewrite(folder / "plugins/audit", AUDIT)
+    assert operator.run("reload", "audit") == "audit: serving"
+
+
+def test_reload_of_a_manifest_with_a_fault(operator: PluginOperator, folder: Path) -> None:
+    """What serves on is not what was to be loaded: the exit code and the reason say so."""
+    file = folder / "plugins/audit/buntime.yaml"
+    good = file.read_text()
+    file.write_text(good.replace("{", '{"nonsense": 1, ', 1))
+    told = operator.run("reload", "audit", code=1)
+    assert told.startswith("audit: serving as before: ")
+    assert "unknown key 'nonsense'" in told
+    file.write_text(good)
+    assert operator.run("reload", "audit") == "audit: serving"
+
+
+def test_reload_of_a_plugin_that_has_died(operator: PluginOperator) -> None:
+    """A reload ends when the new process serves; that an earlier one died is no result of it."""
+    os.kill(operator.show("audit")["pid"], signal.SIGKILL)
+    wait_for_state(operator.runtime, "audit", "away")
     assert operator.run("reload", "audit") == "audit: serving"
 
 
