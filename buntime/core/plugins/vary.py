@@ -17,6 +17,9 @@ _SOURCES_MAX = 16
 _TOKEN = regex(TOKEN)
 _CLIENT = "client"
 _COOKIE = "cookie:"
+# Around names and values of cookies, as hooks read them (sdk/cookies.py). Were others stripped too,
+# a client could have a verdict kept for a cookie that the hook did not see in its request.
+_BLANKS = " \t"
 
 
 Values = tuple[tuple[str, ...], ...]
@@ -65,10 +68,10 @@ def _value_of(source: Source, fields: Fields, client: str) -> tuple[str, ...]:
     if source.kind == "header":
         return tuple(value for name, value in fields if name == source.name)
     return tuple(
-        value.strip()
+        value.strip(_BLANKS)
         for name, line in fields
         if name == "cookie"
         for pair in line.split(";")
         for key, equals, value in [pair.partition("=")]
-        if equals and key.strip() == source.name
+        if equals and key.strip(_BLANKS) == source.name
     )

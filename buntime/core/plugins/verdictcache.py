@@ -2,7 +2,7 @@
 
 The cache's key has everything that the hook may have used:
 
-    plugin, its generation, app, version, scheme, host, method, whether it is a WebSocket,
+    plugin, its generation, app, version, base, scheme, host, method, whether it is a WebSocket,
     who sent the request so far (including what a trusted proxy says),
     path and query, unless any_path,
     the values of what the hook named in `vary`, where "absent" is a value
@@ -40,6 +40,7 @@ class Common(NamedTuple):
     generation: int
     app: str
     version: str
+    base: str  # "/shop" or "/shop@1": the hook sees it, and may have made a link of it
     scheme: str
     host: str
     method: str

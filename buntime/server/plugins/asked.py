@@ -60,6 +60,7 @@ def describe(hook: Hook, exchange: Exchange, facts: Facts, worker: Worker, seen:
         generation=worker.number,
         app=facts.app or "",
         version=facts.version or "",
+        base=exchange.base,
         scheme=sender.scheme,
         host=sender.host or head.host,
         method=head.method,

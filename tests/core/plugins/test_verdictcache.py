@@ -10,12 +10,13 @@ from hypothesis import strategies as st
 
 from buntime.core.plugins.forgotten import Forgotten
 from buntime.core.plugins.openstreams import Footing, OpenStreams
-from buntime.core.plugins.vary import Source
+from buntime.core.plugins.vary import Source, values_of
 from buntime.core.plugins.verdict import Change, Continue, Failed, Respond
 from buntime.core.plugins.verdictcache import WAYS_MAX, Asked, Common, VerdictCache
+from buntime.sdk.cookies import parse_cookies
 
 NOW, WALL = 1000.0, 1.7e9
-COMMON = Common("authn", 1, "shop", "1.0.0", "https", "a", "GET", False, "", ())
+COMMON = Common("authn", 1, "shop", "1.0.0", "/shop", "https", "a", "GET", False, "", ())
 ASKED = Asked(COMMON, "/cart?x=1", (("cookie", "sid=s1"), ("x-a", "1")), "192.0.2.1")
 SESSION = Continue(
     changes=(("x-user", "ann"),),
@@ -57,6 +58,7 @@ def test_a_session() -> None:
                 {"generation": 2},
                 {"app": "blog"},
                 {"version": "1.0.1"},
+                {"base": "/shop@1"},
                 {"scheme": "http"},
                 {"host": "b"},
                 {"method": "POST"},
@@ -94,6 +96,8 @@ def test_paths_and_queries() -> None:
         (("cookie", "sid=s1; sid=s2"),),
         (("cookie", "sid=s2"), ("cookie", "sid=s1")),
         (("x-cookie", "sid=s1"),),
+        (("cookie", "\xa0sid=s1"),),
+        (("cookie", "sid=s1\x85"),),
     ],
 )
 def test_values(fields: Any) -> None:
@@ -101,6 +105,20 @@ def test_values(fields: Any) -> None:
     cache = VerdictCache()
     assert keep(cache)
     assert cache.get(ASKED._replace(fields=fields), NOW) is None
+
+
+_BLANK = st.sampled_from(["", " ", "\t", "\xa0", "\x85", ";", '"'])
+_PAIR = st.tuples(_BLANK, st.just("sid"), _BLANK, st.just("="), _BLANK, st.just("s1"), _BLANK)
+
+
+@given(st.lists(_PAIR.map("".join), max_size=2))
+def test_cookies_are_read_as_hooks_read_them(values: list[str]) -> None:
+    """Requests that are alike for the cache have the same cookie for the hook."""
+    source = (Source("cookie", "sid"),)
+    (kept,) = values_of(source, tuple(("cookie", value) for value in values), "")
+    seen = parse_cookies(values).get("sid")
+    again = parse_cookies([f"sid={value}" for value in kept]).get("sid")
+    assert seen == again
 
 
 def test_absent_is_a_value() -> None:
