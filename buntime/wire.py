@@ -18,7 +18,7 @@ bytes follow the line. Both sides use this module; it does no I/O.
     WAITS      W->R  type id read
     RESPONSE   W->R  type id status headers [size] end
     CANCEL     both  type id reason
-    ERROR      W->R  type [id] message stack
+    ERROR      W->R  type [id] message stack [advice]
     ACCEPT     W->R  type id subprotocol headers open_ended
     MESSAGE    both  type id kind [size] end
     CLOSE      both  type id code reason end

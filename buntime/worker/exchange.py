@@ -29,7 +29,7 @@ from buntime.wire import (
     WAITS,
     WINDOW,
 )
-from buntime.worker.report import complain, describe
+from buntime.worker.report import advise, complain, describe
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -70,6 +70,7 @@ RETURN_BYTES = UPLOAD_WINDOW // 2
 class Exchange:
     """A request and its response."""
 
+    init: Message | None = None  # of the app, for advice; None in `buntime.testing`
     # Defaults are class attributes, because most requests change few of them.
     stage = NEW
     gone = ""  # the reason of its CANCEL
@@ -274,7 +275,10 @@ class Exchange:
                 complain(f"{self.head['method']} {self.head['target']}, after its response:", exc)
             return
         message, stack = describe(exc)
-        self._send_message({"type": ERROR, "id": self.id, "message": message, "stack": stack}, b"")
+        error: Message = {"type": ERROR, "id": self.id, "message": message, "stack": stack}
+        if self.init is not None and not isinstance(exc, ClientGone):
+            error["advice"] = advise(exc, self.init)
+        self._send_message(error, b"")
         self._end()
 
     def _end(self) -> None:

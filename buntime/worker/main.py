@@ -19,6 +19,7 @@ from buntime.wire import ERROR, INIT, PREPARE, READY, TERMINATE, UP
 from buntime.worker.adoption import adopt
 from buntime.worker.channel import Channel
 from buntime.worker.entrypoint import import_entrypoint
+from buntime.worker.exchange import Exchange
 from buntime.worker.hooks import run_hook
 from buntime.worker.lifeline import arm
 from buntime.worker.limits import limit, take_place
@@ -105,6 +106,7 @@ def main(argv: list[str]) -> NoReturn:
             _begin_to_measure()
         module = import_entrypoint(init["dir"], init["entrypoint"], shadows, roots)
         app = load(module, init)
+        Exchange.init = init
         if init["config"].get("lowMemory"):
             _save_memory()
         _serve(app, init, channel, received, ready, calls)

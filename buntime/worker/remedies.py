@@ -1,8 +1,8 @@
-"""What an app's author can do about a module whose import fails, in half a sentence.
+"""What an app's author can do about a module or a handler that fails, in half a sentence.
 
     ModuleNotFoundError: No module named 'flask'   python3 -m venv .venv && .venv/bin/pip install …
 
-Loaded once an import has failed. An exception class of the app may raise on any access.
+Loaded once something has failed. An exception class of the app may raise on any access.
 """
 
 from __future__ import annotations
@@ -51,6 +51,7 @@ _OF_PYTHON_2 = frozenset(
 _SERVERS = frozenset(("server_bind", "run_simple", "bind_socket", "bind_sockets", "create_server"))
 _FILES = ("requirements.txt", "pyproject.toml")
 _NAME_CHARS = 100
+_CAUSES_MAX = 20  # an app may have made a ring of them
 _OWN_FOLDER = (
     "with `data: true` in buntime.yaml it has a folder of its own, APP_DATA_DIR, and `write` names "
     "others"
@@ -60,8 +61,17 @@ _OWN_FOLDER = (
 def remedy(exc: BaseException, init: Message) -> str:
     """Return where `exc` was raised and what to do about it: `" (b.py, line 3); install it …"`."""
     place = "" if isinstance(exc, SyntaxError) else _place(exc.__traceback__, init)
-    advice = _advice(exc, init)
-    return place + (f"; {advice}" if advice else "")
+    what = _advice(exc, init)
+    return place + (f"; {what}" if what else "")
+
+
+def advice(exc: BaseException, init: Message) -> str:
+    """Return what to do about `exc` of a handler, or "": its stack says where it was raised.
+
+    What is about how a module is run, or served, does not apply to handlers.
+    """
+    is_of_module = isinstance(exc, SystemExit) or (isinstance(exc, OSError) and _starts_server(exc))
+    return "" if is_of_module else _advice(exc, init)
 
 
 def _place(trace: TracebackType | None, init: Message) -> str:
@@ -171,7 +181,9 @@ def _of_variable(name: str, init: Message) -> str:
 def _starts_server(exc: BaseException) -> bool:
     """Whether a server's code is in the stack of the exception, or of its cause."""
     seen: BaseException | None = exc
-    while seen is not None:
+    for _ in range(_CAUSES_MAX):
+        if seen is None:
+            break
         trace = seen.__traceback__
         while trace is not None:
             if trace.tb_frame.f_code.co_name in _SERVERS:

@@ -12,9 +12,12 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from types import TracebackType
 
+    from buntime.wire import Message
+
 # characters. Both go on one line of the channel, where JSON may turn one into six.
 MAX_MESSAGE = 8 * 1024
 MAX_STACK = 64 * 1024
+MAX_ADVICE = 1000
 
 # Where this package's code is, which an app's author need not see.
 _OURS = (__file__.rpartition("/")[0] + "/", "<frozen importlib")
@@ -30,6 +33,16 @@ def describe(exc: BaseException) -> tuple[str, str]:
     if isinstance(exc, BootError):
         return _cut(str(exc), MAX_MESSAGE), ""
     return _cut(_message(exc), MAX_MESSAGE), _cut(_stack(exc), MAX_STACK)
+
+
+def advise(exc: BaseException, init: Message) -> str:
+    """Return what the author of INIT's app can do about an error of a handler, if known."""
+    try:
+        from buntime.worker.remedies import advice  # for a mistake
+
+        return _cut(advice(exc, init), MAX_ADVICE)
+    except BaseException:  # noqa: BLE001  # no memory, no files, an exception of the app's own
+        return ""
 
 
 def complain(text: str, exc: BaseException | None = None) -> None:

@@ -44,7 +44,7 @@ class Told:
         self.events.append(("boot timeout", seconds))
 
     def on_request_error(
-        self, worker: Worker, exchange: Exchange, message: str, stack: str
+        self, worker: Worker, exchange: Exchange, message: str, stack: str, advice: str
     ) -> None:
         self.events.append(("request error", message))
         exchange.detach("error")

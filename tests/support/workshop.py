@@ -46,6 +46,7 @@ class Answer:
         last = messages[-1][0]
         self.error: str | None = last["message"] if last["type"] == "ERROR" else None
         self.stack: str = last.get("stack", "")
+        self.advice: str = last.get("advice", "")
 
     @property
     def text(self) -> str:

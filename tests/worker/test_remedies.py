@@ -110,3 +110,65 @@ def test_an_exception_that_raises(shop: Workshop) -> None:
     assert shop.boot(source).boot_error()["message"] == (
         "app.py: E: <its __str__ raised ZeroDivisionError>"
     )
+
+
+HANDLER = """
+import os
+from buntime import Response
+class Ring(OSError): pass
+class Broken(ValueError):
+    def __str__(self): raise KeyError
+class Server:
+    def server_bind(self):
+        raise OSError(98, "Address already in use")
+{async_}def fetch(request):
+    {raises}
+"""
+
+
+@pytest.mark.parametrize("async_", ["", "async "])
+@pytest.mark.parametrize(
+    ("raises", "words"),
+    [
+        ("import nowhere", "install it: cd {dir} && python3 -m venv .venv && .venv/bin/pip inst"),
+        ("os.environ['DB']", ENVIRON.format("DB")),
+        ("os.environ['APP_DATA_DIR']", "the app has such a folder with `data: true`"),
+        ("raise PermissionError(13, 'no', '/x')", "the app may not use /x; with `data: true`"),
+        ("raise PermissionError(13, 'no')", "in a sandbox an app cannot listen on a port"),
+        ("import sqlite3; sqlite3.connect('/no/x')", "or it is not there; with `data: true`"),
+        ("raise PermissionError(1, 'no')", ""),
+        ("raise SystemExit(1)", ""),
+        ("Server().server_bind()", ""),
+        (
+            "ring = Ring(); other = ring.__context__ = Ring(); other.__cause__ = ring; raise ring",
+            "",
+        ),
+        ("raise Broken", ""),
+        ("{}['x']", ""),
+    ],
+)
+def test_what_to_do_about_a_handler(shop: Workshop, async_: str, raises: str, words: str) -> None:
+    """An error of a request has the same advice, without the one about how a module is run."""
+    answer = shop.start(HANDLER.format(async_=async_, raises=raises)).get("/shop/")
+    assert answer.error is not None
+    told = words.replace("{dir}", str(shop.folder))
+    assert told in answer.advice if words else answer.advice == ""
+
+
+def test_a_client_that_left_is_no_mistake(shop: Workshop) -> None:
+    """Nothing is looked up for a handler that was told that its client has gone."""
+    source = """
+    from buntime import Response
+    def fetch(request):
+        def pieces():
+            while True:
+                yield b"x" * 65536
+        return Response(pieces())
+    """
+    worker = shop.start(source)
+    number = worker.request()
+    worker.take_type("RESPONSE", number)
+    worker.cancel(number)
+    answer = worker.answer(number)
+    assert (answer.error or "").startswith("ClientGone")
+    assert answer.advice == ""

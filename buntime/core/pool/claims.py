@@ -20,6 +20,7 @@ _IMPORT_MAX_CHARS = 100
 # In characters. `worker/report` cuts them shorter.
 _ERROR_MAX_CHARS = 32 * 1024
 _STACK_MAX_CHARS = 128 * 1024
+_ADVICE_MAX_CHARS = 2000
 
 
 class ImportTime(NamedTuple):
@@ -103,7 +104,9 @@ def _import_time(value: Any) -> ImportTime:
     return ImportTime(text(name)[:_IMPORT_MAX_CHARS], float(ms), whole(modules, 0))
 
 
-def error(message: Message) -> tuple[str, str]:
-    """The message and stack of an ERROR, cut where they are longer than a worker makes them."""
+def error(message: Message) -> tuple[str, str, str]:
+    """The message, stack and advice of an ERROR, cut where they are longer than a worker makes
+    them."""
     summary, stack = text(message["message"]), text(message["stack"])
-    return summary[:_ERROR_MAX_CHARS], stack[:_STACK_MAX_CHARS]
+    advice = text(message.get("advice", ""))
+    return summary[:_ERROR_MAX_CHARS], stack[:_STACK_MAX_CHARS], advice[:_ADVICE_MAX_CHARS]

@@ -4,21 +4,8 @@ import math
 
 from buntime.core.access.rules import PLUGIN_PREFIX
 from buntime.core.errors import ServerFault
-from buntime.core.sandbox.plan import Level
 from buntime.server.pool.deployment import Deployment
 
-# What a refusal of the kernel looks like in an app; SQLite does not say why.
-_OF_FILES = (
-    "PermissionError: [Errno 13] Permission denied: ",
-    "unable to open database file",
-    "attempt to write a readonly database",
-)
-_OF_SOCKETS = "PermissionError: [Errno 13] Permission denied"
-_NO_FILE = (
-    "; the app's sandbox may be why: with `data: true` in buntime.yaml it has a folder, "
-    "APP_DATA_DIR, and `write` names others"
-)
-_NO_PORT = "; in a sandbox an app cannot listen on a port"
 LOAD_SOONER = "do less where the module is imported, or raise RUNTIME_BOOT_TIMEOUT"
 SLOW_BOOT = (
     "each request loads the app anew, which takes long; "
@@ -39,15 +26,6 @@ def see(app: str, what: str = "errors") -> str | None:
     if app.startswith(PLUGIN_PREFIX):
         return f"buntime plugins show {app.removeprefix(PLUGIN_PREFIX)}"
     return f"buntime show {app} --{what}" if app else None
-
-
-def of_sandbox(error: str, level: Level | None) -> str:
-    """What to add to an error of an app that its sandbox may have caused, or ""."""
-    if level in (None, "off"):
-        return ""
-    if any(words in error for words in _OF_FILES):
-        return _NO_FILE
-    return _NO_PORT if error == _OF_SOCKETS else ""
 
 
 def overloaded(message: str, retry_after_s: float) -> ServerFault:

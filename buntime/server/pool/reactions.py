@@ -193,9 +193,9 @@ class Reactions:
         self._supervisor.kill(worker, Cause.BOOT_TIMEOUT)
 
     def on_request_error(
-        self, worker: Worker, exchange: Exchange, message: str, stack: str
+        self, worker: Worker, exchange: Exchange, message: str, stack: str, advice: str
     ) -> None:
-        advice = faults.of_sandbox(message, worker.sandbox)
+        advice = f"; {advice}" if advice else ""
         self._log.error(
             "app.request_failed",
             "app failed on a request",

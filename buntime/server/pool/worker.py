@@ -328,7 +328,7 @@ class Worker:
             self._talk.put_up(self._last_id)
 
     def _on_error(self, message: wire.Message, payload: bytes) -> None:
-        text, stack = claims.error(message)
+        text, stack, advice = claims.error(message)
         if "id" not in message:
             self._talk.put_up(self._last_id)
             self._events.on_boot_error(self, text, stack)
@@ -337,7 +337,7 @@ class Worker:
         exchange = assignment.exchange
         if self._close(assignment):
             exchange.release()
-            self._events.on_request_error(self, exchange, text, stack)
+            self._events.on_request_error(self, exchange, text, stack, advice)
         self._events.on_finished(self, exchange)
 
     def _finish(self, assignment: Assignment) -> None:

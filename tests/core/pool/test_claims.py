@@ -99,12 +99,16 @@ def test_a_ready_that_is_none(changed: dict[str, Any]) -> None:
 @given(st.text(), st.text())
 def test_an_error(message: str, stack: str) -> None:
     """An error of normal size is passed on unchanged."""
-    assert claims.error({"message": message, "stack": stack}) == (message, stack)
+    assert claims.error({"message": message, "stack": stack}) == (message, stack, "")
 
 
 def test_a_long_error() -> None:
     """An error longer than any worker makes is cut, since it is logged."""
-    told, stack = claims.error({"message": "m" * 10**6, "stack": "s" * 10**6})
-    assert len(told) + len(stack) < 200_000
+    told, stack, advice = claims.error(
+        {"message": "m" * 10**6, "stack": "s" * 10**6, "advice": "a" * 10**6}
+    )
+    assert len(told) + len(stack) + len(advice) < 200_000
     with pytest.raises(ValueError, match="where a text"):
         claims.error({"message": DEEP, "stack": ""})
+    with pytest.raises(ValueError, match="where a text"):
+        claims.error({"message": "", "stack": "", "advice": DEEP})

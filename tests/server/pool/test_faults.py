@@ -30,23 +30,6 @@ def test_the_command_that_shows_more(app: str, command: str | None) -> None:
     assert faults.see(app) == command
 
 
-@pytest.mark.parametrize(
-    ("error", "words"),
-    [
-        ("PermissionError: [Errno 13] Permission denied: '/tmp/x'", "APP_DATA_DIR"),
-        ("sqlite3.OperationalError: unable to open database file", "APP_DATA_DIR"),
-        ("PermissionError: [Errno 13] Permission denied", "cannot listen on a port"),
-        ("PermissionError: [Errno 1] Operation not permitted", ""),
-        ("KeyError: 'x'", ""),
-    ],
-)
-def test_what_a_sandbox_may_have_refused(error: str, words: str) -> None:
-    """Code that worked elsewhere gets a reason, where there is a sandbox."""
-    told = faults.of_sandbox(error, "standard")
-    assert words in told if words else told == ""
-    assert faults.of_sandbox(error, "off") == faults.of_sandbox(error, None) == ""
-
-
 def test_refused_by_a_full_queue() -> None:
     """While boots succeed, the reason is that the queue is full."""
     world = World()

@@ -289,7 +289,7 @@ def test_a_handler_that_failed(pool: Pool) -> None:
     pool.ready()
     exchange = pool.give()
     exchange.release()
-    pool.reactions.on_request_error(cast(Any, pool.worker), exchange, "KeyError", "line 1")
+    pool.reactions.on_request_error(cast(Any, pool.worker), exchange, "KeyError", "line 1", "")
     assert exchange.status == 500
     fields = pool.event("app.request_failed").fields
     assert (fields["stack"], fields["request_id"], fields["worker"]) == (
@@ -299,16 +299,16 @@ def test_a_handler_that_failed(pool: Pool) -> None:
     )
 
 
-def test_a_handler_that_its_sandbox_stopped(pool: Pool) -> None:
-    """The log and the app's errors say so, with what to do."""
+def test_a_handler_that_failed_with_advice(pool: Pool) -> None:
+    """The log and the app's errors have the worker's advice."""
     pool.ready()
     exchange = pool.give()
     exchange.release()
-    pool.worker.sandbox = "standard"
     error = "PermissionError: [Errno 13] Permission denied: '/tmp/x'"
-    pool.reactions.on_request_error(cast(Any, pool.worker), exchange, error, "line 1")
+    advice = "the app may not use /tmp/x"
+    pool.reactions.on_request_error(cast(Any, pool.worker), exchange, error, "line 1", advice)
     told = str(pool.event("app.request_failed").fields["error"])
-    assert told.startswith(f"{error}; the app's sandbox may be why: with `data: true`")
+    assert told == f"{error}; {advice}"
     [(_, noted)] = pool.stats.errors.groups.of_app("shop")
     assert noted.message == told
 
