@@ -246,7 +246,8 @@ class Answers:
             return True
         worker = self._shared.plugins.worker_of(joined.hook.plugin)
         is_away = worker is None or worker.asking.why_not
-        self._exchange.fail((unavailable if is_away else failed)(joined.hook.plugin))
+        plugin = joined.hook.plugin
+        self._exchange.fail(unavailable(plugin) if is_away else failed(plugin, why, stack))
         return False
 
     def _replace(self, joined: Joined, number: int, verdict: Respond, payload: bytes) -> None:

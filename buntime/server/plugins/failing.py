@@ -8,12 +8,13 @@ from buntime.server.telemetry.logs import Log
 
 
 def unavailable(plugin: str) -> ServerFault:
-    """The plugin is away, or may not be skipped. The reason is for the log, not for clients."""
+    """The plugin is away, or may not be skipped."""
     return ServerFault(
         503,
         "plugin_unavailable",
         f"the plugin {plugin} is not available",
         headers=(("Retry-After", "1"),),
+        hint=f"see why: buntime plugins show {plugin}",
     )
 
 
@@ -28,9 +29,16 @@ def all_closed() -> ServerFault:
     )
 
 
-def failed(plugin: str) -> ServerFault:
-    """502: the plugin raised, or returned something invalid."""
-    return ServerFault(502, "plugin_failed", f"the plugin {plugin} failed on this request")
+def failed(plugin: str, why: str, stack: str) -> ServerFault:
+    """502: the plugin raised, was late, or returned something invalid."""
+    return ServerFault(
+        502,
+        "plugin_failed",
+        f"the plugin {plugin} failed on this request",
+        detail=stack or why,
+        hint="correct the error below; this shows it again: "
+        f"buntime logs plugin:{plugin} --level error",
+    )
 
 
 def give_up(log: Log, hook: Hook, worker: Worker, number: int, now: float) -> None:

@@ -382,7 +382,7 @@ class Way(Waiting):
         part.meter.on_failure(kind, self._shared.loop.now - self._asked_s)
         tell(self._shared.log, hook, ON_REQUEST, self._exchange, why, stack=stack)
         if self._needs(hook):
-            self._exchange.fail(failed(hook.plugin))
+            self._exchange.fail(failed(hook.plugin, why, stack))
         else:
             self._go_on()
 

@@ -8,6 +8,7 @@ import os
 import signal
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -220,6 +221,18 @@ def test_a_hook_that_hangs_raises_or_dies(runtime: Runtime) -> None:
     failed = [each for each in runtime.records if each["event"] == "plugin.hook_failed"]
     why = [each["error"] for each in failed if each["plugin"] == "bad"]
     assert [text[:20] for text in why][:2] == ["it did not answer in", "RuntimeError: boom"]
+
+
+def test_what_an_author_is_told(tmp_path: Path, runtime: Runtime) -> None:
+    """In development a 502 has the stack, and the command that shows it again; else neither."""
+    write_plugin(tmp_path / "plugins", "bad", BAD)
+    with plugged(tmp_path, RUNTIME_ENV="development") as developed:
+        wait_for_state(developed, "bad", "serving")
+        error = fetch(developed, "/hello/bad/raise").error
+        assert error["stack"].splitlines()[-1] == "RuntimeError: boom"
+        assert error["hint"].endswith("buntime logs plugin:bad --level error")
+    error = fetch(runtime, "/hello/bad/raise").error
+    assert error.keys() == {"code", "message", "requestId"}
 
 
 def test_all_hooks_hang(runtime: Runtime) -> None:
