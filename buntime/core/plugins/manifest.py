@@ -169,8 +169,8 @@ def _check_worker(given: Mapping[str, Any], path: str) -> None:
         raise ManifestError(f"{path}: processes: a plugin has one process; remove processes")
     if given.get("cron"):
         raise ManifestError(
-            f"{path}: cron: only apps have jobs; write an app whose job calls the plugin, "
-            "and remove cron"
+            f"{path}: cron: only apps have jobs; write an app whose job calls the plugin, or use "
+            "a thread that on_server_start begins, and remove cron"
         )
 
 

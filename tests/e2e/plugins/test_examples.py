@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from tests.support.client import fetch
-from tests.support.harness import write_app
-from tests.support.pluginfolders import plugged, wait_for_state
+from tests.support.harness import wait_until, write_app
+from tests.support.pluginfolders import lines, plugged, wait_for_state
 from tests.test_docs import examples
 
 PAGE = (Path(__file__).parents[3] / "docs/plugins.md").read_text("utf-8")
@@ -68,6 +68,25 @@ def test_header_rule(folder: Path) -> None:
         answer = fetch(runtime, "/shop/")
         assert answer.headers["x-frame-options"] == "DENY"
         assert "server" not in answer.headers
+
+
+def test_sweeper(folder: Path) -> None:
+    """It sweeps again and again; after a reload the new code does, and the old code no more."""
+    copy_example(folder, "sweeper")
+    plugin = folder / "plugins/sweeper"
+    options = {"plugins": {"sweeper": {"options": {"seconds": 0.1}}}}
+    (folder / "config.yaml").write_text(json.dumps(options))
+    with plugged(folder, RUNTIME_CONFIG=str(folder / "config.yaml")) as runtime:
+        old = wait_for_state(runtime, "sweeper", "serving")["pid"]
+        wait_until(lambda: lines(runtime).count("swept") > 1, 20, "it sweeps")
+        code = (plugin / "plugin.py").read_text("utf-8")
+        (plugin / "plugin.py").write_text(code.replace('"swept"', '"swept anew"'), "utf-8")
+        assert fetch(runtime, "/api/plugins/sweeper/reload", method="POST").status == 202
+        wait_until(lambda: not Path(f"/proc/{old}").exists(), 20, "the old process has ended")
+        runtime.wait_for_plugin_line("swept anew")
+        begun = len(lines(runtime))
+        wait_until(lambda: len(lines(runtime)) > begun + 2, 20, "it goes on")
+        assert {*lines(runtime)[begun:]} == {"swept anew"}
 
 
 def test_sessions(folder: Path) -> None:
