@@ -14,7 +14,6 @@ from buntime.core.access.publicroutes import PublicRoutes
 from buntime.core.access.rights import ROLES, VERBS
 from buntime.core.admin.apidocs import table
 from buntime.core.admin.routes import ROUTES
-from buntime.core.apps.credentials import BLOCKED_PREFIXES, BLOCKED_SUFFIXES
 from buntime.core.apps.environment import INHERITED_NAMES, INHERITED_PREFIX, RUNTIME_NAMES
 from buntime.core.apps.manifest import KEYS, MANIFEST_NAMES, parse_manifest
 from buntime.core.settings.dotenv import parse_dotenv
@@ -22,6 +21,7 @@ from buntime.core.settings.load import SETTINGS
 from buntime.core.telemetry.meters import Cause, Cut, Drop
 from buntime.core.telemetry.metrics import FAMILIES
 from buntime.core.telemetry.records import OUTPUT, PLUGIN_OUTPUT, Level
+from buntime.sdk.credentialnames import BLOCKED_PREFIXES, BLOCKED_SUFFIXES
 
 ROOT = Path(__file__).resolve().parents[1]
 SETTINGS_DOC = (ROOT / "docs/settings.md").read_text("utf-8")

@@ -13,6 +13,8 @@ import sys
 from errno import EACCES
 from shlex import quote
 
+from buntime.sdk.credentialnames import is_credential_name
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from types import TracebackType
@@ -171,6 +173,11 @@ def _of_variable(name: str, init: Message) -> str:
     name = name[:_NAME_CHARS]
     if name == "APP_DATA_DIR":
         return "the app has such a folder with `data: true` in buntime.yaml"
+    if is_credential_name(name):  # which `env` would not pass on
+        return (
+            f"the app's environment has no {name}: write `secrets: [{name}]` in buntime.yaml, and "
+            f"then: buntime secrets set {quote(init['name'])} {quote(name)}"
+        )
     return (
         f"the app's environment has no {name}: write `env: {{{name}: ...}}` in buntime.yaml, or "
         f"where it is a secret `secrets: [{name}]`, and then: "

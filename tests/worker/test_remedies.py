@@ -35,6 +35,11 @@ Server().server_bind()
         (f"try:\n  exec({SERVER!r})\nexcept OSError: raise SystemExit(1)", "serves the app itself"),
         ("import os\nos.environ['DB']", "KeyError: 'DB' (line 2); " + ENVIRON.format("DB")),
         ("import os\nos.environ['DB']", "and then: buntime secrets set shop DB"),
+        (
+            "import os\nos.environ['A_KEY']",
+            "has no A_KEY: write `secrets: [A_KEY]` in bunt",
+        ),
+        ("import os\nos.environ['dbpass']", "has no dbpass: write `env: {dbpass: ...}` in bunt"),
         ("raise PermissionError(13, 'no', '/x')", "(line 1); the app may not use /x; with `data: "),
         ("raise ValueError('x')", "ValueError: x (line 1)"),
         ("import os\nos.environ['APP_DATA_DIR']", "has such a folder with `data: true` in bun"),

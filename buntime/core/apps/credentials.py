@@ -5,30 +5,15 @@
     CACHE_URL=redis://:hunter2@cache/0          by the value: a URL with a password
     DSN="host=db password=hunter2"              the same
 
-Values are never shown.
+Values are never shown. The names are in sdk/credentialnames.py, as workers advise about them.
 """
 
 import re
 from collections.abc import Mapping
 
 from buntime.core.values.regex import regex
+from buntime.sdk.credentialnames import is_blocked, is_credential_name
 
-BLOCKED_PREFIXES = (
-    "DATABASE_",
-    "DB_",
-    "AWS_",
-    "GITHUB_",
-    "OPENAI_",
-    "ANTHROPIC_",
-    "STRIPE_",
-)
-BLOCKED_SUFFIXES = ("_KEY", "_TOKEN", "_SECRET", "_PASSWORD")
-# PWD, the working directory, does not count.
-_NAME = regex(
-    r".*(?:PASSWORD|PASSWD|PASSPHRASE|PASSCODE|TOKEN|SECRET|SECRETS|APIKEY|SECRETKEY|PRIVATEKEY|"
-    r"ACCESSKEY|CREDENTIAL|CREDENTIALS|_PWD|_PASS)|PASS",
-    re.DOTALL,
-)
 _AUTHORITY = regex(r"://([^/?#\s]*)@")
 _PAIR = regex(r"(?:^|[\s;&?,])(?:password|passwd|pwd)\s*=\s*[^\s;&,]", re.IGNORECASE)
 
@@ -43,18 +28,11 @@ def is_withheld(name: str, value: str) -> bool:
     return is_blocked(name) or is_credential(name, value)
 
 
-def is_blocked(name: str) -> bool:
-    """Whether a variable is kept by how its name begins or ends: `"DB_URL"`, `"my_token"`; any
-    case."""
-    upper = name.upper()
-    return upper.startswith(BLOCKED_PREFIXES) or upper.endswith(BLOCKED_SUFFIXES)
-
-
 def is_credential(name: str, value: str) -> bool:
     """Whether a variable is kept by one word in its name, or by its value."""
     if not value or is_blocked(name):
         return False
-    if _NAME.fullmatch(name.upper()) is not None:
+    if is_credential_name(name):
         return True
     return _PAIR.search(value) is not None or any(
         ":" in found[1] and not found[1].endswith(":") for found in _AUTHORITY.finditer(value)

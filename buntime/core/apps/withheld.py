@@ -33,11 +33,13 @@ class Missed(NamedTuple):
     words: str
 
 
-def missed(error: str, kept: Collection[str], unpassed: Collection[str]) -> Missed | None:
+def missed(
+    error: str, kept: Collection[str], unpassed: Collection[str], given: Collection[str] = ()
+) -> Missed | None:
     """What an app that fails with `error` may have missed; None where nothing suggests that.
 
     `kept` are the variables withheld because of their names, `unpassed` others that the runtime has
-    and the app does not get.
+    and the app does not get, `given` those of the manifest's `env`.
     """
     error = error[:_ERROR_MAX_CHARS]
     words = {word.upper() for word in re.findall(r"\w+", error)}
@@ -45,13 +47,16 @@ def missed(error: str, kept: Collection[str], unpassed: Collection[str]) -> Miss
     secret = sorted(name for name in kept if name.upper() in words)
     plain = sorted(quoted.intersection(unpassed))
     others = sorted(name for name in {*kept} - {*secret} if not name.startswith(_OURS))
-    sentences = []
-    if secret:
-        sentences.append(
-            f"the runtime has {_listed(secret)}, which the error names, but does not pass "
-            f"{'it' if len(secret) == 1 else 'them'} to apps; name secrets in the manifest's "
-            "secrets, and set their values with buntime secrets set"
+    sentences = [
+        f"{whose} has {_listed(names)}, which the error names, but does not pass "
+        f"{'it' if len(names) == 1 else 'them'} to apps; name secrets in the manifest's "
+        "secrets, and set their values with buntime secrets set"
+        for whose, names in (
+            ("the runtime", [name for name in secret if name not in given]),
+            ("the manifest's env", [name for name in secret if name in given]),
         )
+        if names
+    ]
     if plain:
         sentences.append(
             f"the runtime has {_listed(plain)}, which the error names, but passes on only what "

@@ -132,12 +132,12 @@ class Reactions:
         init = deployment.init if deployment is not None else None
         if deployment is None or init is None:
             return
-        found = missed(error, init.blocked, init.unpassed)
+        found = missed(error, init.blocked, init.unpassed, deployment.app.manifest.env)
         deployment.boot_note = found.words if found is not None else ""
         if found is not None:
             worker.log.warn(
                 "app.variables_missed",
-                "an app that failed to load lacks variables that the runtime has",
+                "an app that failed to load lacks variables that are kept from it",
                 named=list(found.named),
                 withheld=list(found.kept),
                 advice=found.words,

@@ -26,8 +26,8 @@ from pathlib import Path
 from threading import Event
 from typing import IO
 
-from buntime.core.apps.credentials import is_blocked
 from buntime.core.values.regex import regex
+from buntime.sdk.credentialnames import is_blocked
 from buntime.server.pythons.confinement import Workshop
 from buntime.server.pythons.identity import options_of
 from buntime.server.pythons.inquiry import ask

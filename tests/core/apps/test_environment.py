@@ -4,8 +4,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from buntime.core.apps.credentials import is_blocked, is_withheld, withheld
+from buntime.core.apps.credentials import is_withheld, withheld
 from buntime.core.apps.environment import worker_environment
+from buntime.sdk.credentialnames import is_blocked
 
 
 def environment(

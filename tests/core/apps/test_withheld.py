@@ -24,6 +24,18 @@ def test_the_error_names_one() -> None:
     )
 
 
+def test_the_manifest_has_it() -> None:
+    """What the manifest's own env gives, and is kept for its name, is not said to be the
+    runtime's."""
+    found = missed("KeyError: 'SECRET_KEY'", ("AWS_KEY", "SECRET_KEY"), (), {"SECRET_KEY": "dev"})
+    assert found is not None
+    assert found.words.startswith("the manifest's env has SECRET_KEY, which the error names, but ")
+    both = missed("SECRET_KEY, AWS_KEY", ("AWS_KEY", "SECRET_KEY"), (), {"SECRET_KEY"})
+    assert both is not None
+    assert "the runtime has AWS_KEY, which" in both.words
+    assert both.named == ("AWS_KEY", "SECRET_KEY")
+
+
 def test_in_other_spellings() -> None:
     """A name is recognized in pydantic's spelling, and in a sentence."""
     for error in ("Settings\ndatabase_url\n  Field required", "Set the DATABASE_URL variable."):
