@@ -22,11 +22,13 @@ def write_plugin(folder: Path, name: str, source: str | None = "", /, **manifest
 
 
 @contextmanager
-def plugged(folder: Path, **env: str) -> Iterator[Runtime]:
-    """A runtime with the plugins in `folder/plugins`, and an app `hello`."""
+def plugged(folder: Path, *, first: str = "", **env: str) -> Iterator[Runtime]:
+    """A runtime with the plugins in `folder/plugins`, and an app `hello`. For `first` see
+    `running`."""
     write_app(folder / "apps" / "hello", {"app.py": APP}, ttl=600)
     dirs = {"RUNTIME_PLUGIN_DIRS": str(folder / "plugins"), "RUNTIME_STATE_DIR": str(folder / "s")}
-    with running(folder / "apps", env={"RUNTIME_ENV": "production", **dirs, **env}) as runtime:
+    env = {"RUNTIME_ENV": "production", **dirs, **env}
+    with running(folder / "apps", env=env, first=first) as runtime:
         yield runtime
 
 

@@ -39,7 +39,10 @@ def test_a_purge(tmp_path: Path) -> None:
         place.mkdir(parents=True)
         (place.parent / "app").symlink_to(folder)
     write_plugin(tmp_path / "plugins", "counts", HOOK)
-    with plugged(tmp_path, XDG_CACHE_HOME=str(tmp_path / "cache")) as runtime:
+    shared = tmp_path / f"cache/shared/environments-{uid}/shared-3f2a81c6"
+    shared.mkdir(parents=True)
+    env = {"XDG_CACHE_HOME": str(tmp_path / "cache")}
+    with plugged(tmp_path, first="tests.support.ownsharedcache", **env) as runtime:
         wait_for_state(runtime, "counts", "serving")
         (tmp_path / "apps/hello/app.py").write_text(ECHO)
         wait_until(lambda: fetch(runtime, "/hello").body == b"1")
@@ -52,13 +55,14 @@ def test_a_purge(tmp_path: Path) -> None:
 
         told = {line.split()[0]: line.split()[1] for line in caches("list").splitlines()[1:]}
         assert told["verdicts"] == "1"
-        assert told["environments"] == "3"
+        assert told["environments"] == "4"
         assert "would be freed" in caches("purge", "--dry-run")
         assert fetch(runtime, "/hello").body == b"1"
         assert "freed" in caches("purge")
         assert fetch(runtime, "/hello").body == b"2"
         left = sorted(path.name for path in (cache / f"environments-{uid}").iterdir())
         assert left == ["hello-3f2a81c0", "link-3f2a81c3", "other", "others-3f2a81c4"]
+        assert not shared.exists()
         assert "0 bytes freed" in caches("purge", "environments")
         assert "is not one of" in caches("purge", "everything", code=1)
         assert "needs list, or purge" in caches("list", "verdicts", code=2)
