@@ -48,9 +48,15 @@ class Refused(Exception):
 
 
 class Packer:
-    """Writes what is in a folder to `out`."""
+    """Writes what is in a folder to `out`.
 
-    def __init__(self, root: str, out: BinaryIO, has_links: bool) -> None:
+    `descriptors` is where the system shows open folders as folders, if it does so.
+    """
+
+    def __init__(
+        self, root: str, out: BinaryIO, has_links: bool, descriptors: str = "/proc/self/fd"
+    ) -> None:
+        self._descriptors = descriptors
         self._root = root
         self._out = out
         self._has_links = has_links
@@ -152,7 +158,7 @@ class Packer:
         os.makedirs(self._scratch, 0o700, exist_ok=True)
         copy = os.path.join(self._scratch, _COPY)
         try:
-            copy_database(f"/proc/self/fd/{folder}/{name}", copy)
+            copy_database(self._path_of(folder, name, before), copy)
             made = os.open(copy, _FILE)
         except Exception as exc:  # noqa: BLE001  # SQLite raises many kinds, for anybody's file
             self._leave(path, f"SQLite cannot copy it, so the backup has it as it was read: {exc}")
@@ -168,6 +174,23 @@ class Packer:
         finally:
             os.close(made)
         return True
+
+    def _path_of(self, folder: int, name: str, status: os.stat_result) -> str:
+        """A path for SQLite, which opens no descriptors. Raises OSError."""
+        shown = os.path.join(self._descriptors, str(folder))
+        if os.path.isdir(shown):
+            return os.path.join(shown, name)
+        # Without /proc, as on macOS, the kernel tells a path only of the working folder.
+        here = os.open(".", _FOLDER)
+        try:
+            os.fchdir(folder)
+            path = os.path.join(os.getcwd(), name)
+        finally:
+            os.fchdir(here)
+            os.close(here)
+        if not os.path.samestat(os.lstat(path), status):
+            raise OSError(0, "its folder was moved meanwhile")
+        return path
 
     def _change(self, path: list[str]) -> None:
         if len(self._changed) < REPORTED_MAX:

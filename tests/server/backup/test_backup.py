@@ -20,7 +20,7 @@ import pytest
 
 from buntime.core.backup.form import CONTENTS, HEAD, BadBackup
 from buntime.server.backup.folderprocess import Failed
-from buntime.server.backup.helper import stays_inside
+from buntime.server.backup.helper import Packer, read_entry, stays_inside
 from buntime.server.backup.placing import Target
 from buntime.server.backup.reading import check_backup, restore_backup
 from buntime.server.backup.source import Source
@@ -301,6 +301,31 @@ def test_databases(host: Host, empty: Host) -> None:
     assert restored.execute("SELECT * FROM t").fetchall() == [(1,)]
     restored.close()
     assert (empty.state / "data/shop/fake.db").read_bytes() == b"SQLite format 3\0 and so on"
+
+
+@pytest.mark.parametrize("descriptors", ["/proc/self/fd", "/nowhere"])
+def test_databases_without_proc(tmp_path: Path, descriptors: str) -> None:
+    """Also where the system does not show open folders as folders (macOS), SQLite copies what its
+    log holds, at any depth; nothing is reported, and the working folder stays."""
+    folder = tmp_path / "data/a b/ü"
+    folder.mkdir(parents=True)
+    writer = sqlite3.connect(folder / "app.db", isolation_level=None)
+    writer.execute("PRAGMA journal_mode=WAL")
+    writer.execute("CREATE TABLE t (a)")
+    writer.execute("INSERT INTO t VALUES (1)")
+    assert (folder / "app.db-wal").stat().st_size > 0
+    out, here = io.BytesIO(), Path.cwd()
+    Packer(str(tmp_path / "data"), out, has_links=False, descriptors=descriptors).run()
+    writer.close()
+    assert Path.cwd() == here
+    out.seek(0)
+    entries = [read_entry(out), read_entry(out), read_entry(out)]
+    assert [each["path"][-1] for each in entries] == ["a b", "ü", "app.db"]
+    (tmp_path / "copy.db").write_bytes(out.read(entries[-1]["size"]))
+    assert read_entry(out) == {"kind": "end", "changed": [], "left": []}
+    copy = sqlite3.connect(tmp_path / "copy.db")
+    assert copy.execute("SELECT * FROM t").fetchall() == [(1,)]
+    copy.close()
 
 
 def test_hostile_data(host: Host, empty: Host) -> None:
