@@ -193,8 +193,11 @@ class Pipeline:
     def _fail(self, exchange: Exchange, error: HttpError | ManifestError) -> None:
         if isinstance(error, HttpError):
             is_nothing = error.status == 404 and exchange.head.path == "/"
-            if not (is_nothing and self._is_nobodys(exchange) and self._home.answer(exchange)):
-                exchange.fail(error)
+            if is_nothing and self._is_nobodys(exchange):
+                self.explain(exchange, error)  # `redirect("/")` of an app leads to the panel
+                if self._home.answer(exchange):
+                    return
+            exchange.fail(error)
             return
         self._log.error(
             "app.invalid", "app cannot be served", error=str(error), path=exchange.head.path

@@ -77,7 +77,7 @@ class Strays:
             self._told.add(app)
             self._warn(
                 "app.link_away",
-                "a page of an app asks for a path outside of the app, where nothing is",
+                "a page of an app asks for a path outside of the app, which belongs to no app",
                 app=app.key,
                 page=page,
                 path=path,
