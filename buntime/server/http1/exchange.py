@@ -228,7 +228,7 @@ class Exchange(HeldRequest):
         if review is None or self.is_ended:
             raise AssertionError(f"no review of {self!r}")
         self.restart_deadline()
-        review.release(status, fields)
+        review.release(status, fields, self.refuse_answer)
 
     def replace(self, review: Review | None) -> None:
         """Another answer will replace the one under review; `review` is for the new one."""
@@ -373,7 +373,7 @@ class Exchange(HeldRequest):
             self.client.write_all(buffers)
         self.on_flushed()
 
-    def refuse_answer(self, exc: ValueError | AnswerError) -> None:
+    def refuse_answer(self, exc: Exception) -> None:
         """The app's answer cannot be sent, which is its fault: log that, and answer with a 502."""
         self._log_bad_answer(str(exc))
         if self.answer is not None:

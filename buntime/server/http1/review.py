@@ -63,13 +63,21 @@ class Review:
         if resource is not None:
             self._resources.append(resource)
 
-    def release(self, status: int, fields: Fields) -> None:
-        """Send all of it."""
+    def release(self, status: int, fields: Fields, refuse: Callable[[Exception], None]) -> None:
+        """Send all of it.
+
+        What follows the head may be something that cannot be sent. That is the app's fault, not
+        that of the plugin whose verdict is being handled: the rest is left out, and `refuse` is
+        called with the reason.
+        """
         if self._begin is None:
             raise AssertionError("a review of no answer")
         self._begin(status, fields)
-        for act in self._rest:
-            act()
+        try:
+            for act in self._rest:
+                act()
+        except (KeyError, TypeError, ValueError, RecursionError) as exc:  # as in a `Channel`
+            refuse(exc)
 
     def drop(self) -> None:
         """Send none of it."""

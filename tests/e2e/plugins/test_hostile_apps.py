@@ -8,8 +8,9 @@ import pytest
 
 from buntime import wire
 from tests.support.client import fetch
-from tests.support.harness import Runtime, write_app
+from tests.support.harness import Runtime, read_all, write_app
 from tests.support.pluginfolders import plugged, wait_for_state, write_plugin
+from tests.support.rawsocket import handshake
 
 LOOKING = """
 from buntime.plugin import exposed
@@ -26,7 +27,7 @@ services = {"kv": Kv()}
 """
 # Answers with long headers, or writes what a request asks for to the channel.
 APP = """
-import os
+import os, time
 from buntime import Response
 
 def channel():
@@ -44,6 +45,10 @@ def fetch(request):
     while said:
         said = said[os.write(channel(), said):]
     os._exit(0)
+
+def websocket(ws):
+    os.write(channel(), bytes.fromhex(ws.path.strip("/")))
+    time.sleep(3600)
 """
 # The runtime reads up to about 980 levels; a worker reads fewer, the deeper its stack.
 LEVELS = (900, 940, 960, 970, 980)
@@ -55,7 +60,7 @@ def runtime(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Runtime]:
     provides = {"kv": {"to": "all"}}
     write_plugin(folder / "plugins", "looking", LOOKING, provides=provides, onError="ignore")
     write_app(folder / "apps" / "says", {"app.py": APP}, uses=["kv"], ttl=0)
-    with plugged(folder) as started:
+    with plugged(folder, RUNTIME_SHUTDOWN_TIMEOUT="1") as started:
         wait_for_state(started, "looking", "serving")
         yield started
 
@@ -111,4 +116,23 @@ def test_a_call_that_no_worker_could_read(runtime: Runtime, levels: int) -> None
         f'[{deep(levels)}],"kwargs":{{}}}}\n'
     )
     assert fetch(runtime, "/says/", method="POST", body=call.encode()).status == 502
+    check_unharmed(runtime)
+
+
+@pytest.mark.parametrize("kinds", [(7,), ([],), ("text", "bytes")])
+def test_a_message_that_cannot_be_sent(runtime: Runtime, kinds: tuple[object, ...]) -> None:
+    """It waits while a plugin looks at the handshake; it ends the WebSocket, and not the plugin."""
+    said = wire.encode(
+        {"type": "ACCEPT", "id": 1, "subprotocol": None, "headers": [], "open_ended": False}
+    )
+    for kind in kinds:
+        piece = {"type": "MESSAGE", "id": 1, "kind": kind, "size": 1, "end": False}
+        said += wire.encode(piece) + b"a"
+    with runtime.connect() as sock:
+        sock.sendall(handshake(f"/says/{said.hex()}"))
+        answer = read_all(sock)
+    assert answer.startswith(b"HTTP/1.1 101 ")
+    assert b"x-seen: yes" in answer
+    assert answer.endswith(b"\x88\x02\x03\xf3")  # closed with 1011
+    runtime.wait_for_record("app.answer_invalid", app="says")
     check_unharmed(runtime)
