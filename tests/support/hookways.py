@@ -150,13 +150,20 @@ class Ways:
             queue.expire(loop.now)
 
 
-def hooks(names: str, on: frozenset[str] = BOTH, away: str = "", **keys: object) -> list[Hook]:
+def hooks(
+    names: str,
+    on: frozenset[str] = BOTH,
+    away: str = "",
+    *,
+    is_coming: bool = False,
+    **keys: object,
+) -> list[Hook]:
     standings = []
     for name in names:
         text = json.dumps({"name": name, **keys}).encode()
         manifest, _ = parse_plugin_manifest(
             text, path="buntime.yaml", body_default=1000, body_max=1000
         )
-        standings.append(Standing(manifest, on, away))
+        standings.append(Standing(manifest, on, away, is_coming=is_coming))
     plan = compile_plan(standings, {})
     return list(plan.hooks)

@@ -52,7 +52,7 @@ class KeptClients:
         """Until there are so many more answers."""
         most, until_s = self.answered + answers, time.monotonic() + _START_S
         while self.answered < most:
-            assert time.monotonic() < until_s, f"{self.answered} answers, {self.lost}"
+            assert time.monotonic() < until_s, f"{self.answered} answers, {self.lost[:5]}"
             time.sleep(0.002)
 
     def are_gone(self, timeout_s: float) -> bool:

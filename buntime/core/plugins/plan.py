@@ -45,21 +45,23 @@ class Standing:
     """The state of an enabled plugin.
 
     `hooks` are those in its code, from its READY; None where it has never served with this
-    manifest. `away` says why it does not serve, "" where it does. `is_trusted`: what it answers
-    may act as the operator.
+    manifest. `away` says why it does not serve, "" where it does. `is_coming`: it is being started
+    for the first time. `is_trusted`: what it answers may act as the operator.
     """
 
     manifest: PluginManifest
     hooks: frozenset[str] | None
     away: str = ""
     is_trusted: bool = False
+    is_coming: bool = False
 
 
 class Hook(NamedTuple):
     """One plugin's part in handling a request.
 
-    With `closed` the request is refused with 503 `plugin_unavailable` when its turn comes; with
-    `away` too, unless `ignores` is set. Otherwise the plugin is asked, if it has the hook.
+    With `closed` the request is refused with 503 `plugin_unavailable` when its turn comes, but with
+    `is_coming` it waits for the plugin first; with `away` it is refused too, unless `ignores` is
+    set. Otherwise the plugin is asked, if it has the hook.
     """
 
     plugin: str
@@ -76,10 +78,16 @@ class Hook(NamedTuple):
     closed: str = ""
     away: str = ""
     is_trusted: bool = False  # what it answers needs no sandbox at the operators' address
+    is_coming: bool = False  # closed only until its first start is over
 
     def __repr__(self) -> str:
         state = f", closed: {self.closed}" if self.closed else ""
         return f"Hook({self.plugin}, {self.stage}{state})"
+
+    @property
+    def is_shut(self) -> bool:
+        """Is the plugin away, with nothing to wait for?"""
+        return bool(self.closed or self.away) and not self.is_coming
 
     def is_needed(self, *, is_public: bool) -> bool:
         """Whether a request must not go on where the hook fails or is away."""
@@ -213,6 +221,7 @@ def _hook(standing: Standing) -> tuple[tuple[int, float, str], Hook] | None:
         closed=closed,
         away="" if closed else standing.away,
         is_trusted=standing.is_trusted,
+        is_coming=bool(closed) and standing.is_coming,
     )
     return (STAGES.index(manifest.stage), manifest.order, manifest.name), hook
 

@@ -15,6 +15,9 @@ from buntime.server.http1.exchange import Exchange
 from buntime.server.loop.loop import Loop, TimeoutQueue
 from buntime.server.plugins.asked import of_others
 
+# How long a request waits for a plugin that is started for the first time. That takes 0.1 to 1 s;
+# at each start of the runtime, clients would otherwise be refused for so long.
+_FIRST_START_S = 10.0
 _FOUND_MAX = 1000  # requests whose hooks are remembered
 _FOUND_MAX_CHARS = 512  # of the path and the host of each
 
@@ -40,16 +43,23 @@ class Plugins(Protocol):
 class Part:
     """One hook in the current plan, with everything needed to ask it."""
 
-    __slots__ = ("hidden", "hook", "kept", "sees_all", "timeouts")
+    __slots__ = ("hidden", "hook", "kept", "patience", "sees_all", "timeouts")
 
     def __init__(
-        self, hook: Hook, *, hidden: frozenset[str], meter: PluginMeter, timeouts: TimeoutQueue
+        self,
+        hook: Hook,
+        *,
+        hidden: frozenset[str],
+        meter: PluginMeter,
+        timeouts: TimeoutQueue,
+        patience: TimeoutQueue,
     ) -> None:
         self.hook = hook
         self.hidden = hidden  # the cookies of other plugins
         self.kept = meter  # where its kept verdicts are counted
         self.sees_all = hook.stage == "identity"
-        self.timeouts = timeouts
+        self.timeouts = timeouts  # for its answers
+        self.patience = patience  # for requests that wait until it serves
 
     def __repr__(self) -> str:
         return f"Part({self.hook!r})"
@@ -116,11 +126,13 @@ class Parts:
         now = self._plugins.plan.now(hook)
         if now is None:
             return None
+        timeouts = self._loop.timeouts(now.timeout_s)
         part = Part(
             now,
             hidden=of_others(self._plugins.cookies, now.plugin) | {AFFINITY_COOKIE},
             meter=self._meters.of(now.plugin),
-            timeouts=self._loop.timeouts(now.timeout_s),
+            timeouts=timeouts,
+            patience=self._loop.timeouts(_FIRST_START_S) if now.is_coming else timeouts,
         )
         self._parts[now.plugin] = part
         return part

@@ -126,9 +126,9 @@ class Plugins:
         return life is not None and life.wake()
 
     def is_changing(self, name: str) -> bool:
-        """Will it serve again in a moment? Then requests for it wait."""
+        """Will it serve in a moment, for the first time or again? Then requests for it wait."""
         life = self.roster.lives.get(name)
-        return life is not None and life.is_changing
+        return life is not None and (life.is_changing or self.roster.is_coming(name))
 
     def generation_of(self, name: str) -> int:
         """The number of the generation that serves, a new one at each start; 0 for none."""

@@ -115,6 +115,11 @@ class Roster:
             return life.failure
         return self.order.left_out.get(name, "")
 
+    def is_coming(self, name: str) -> bool:
+        """Is it being started, or waits for that, and has never served nor failed?"""
+        life = self.lives.get(name)
+        return life is not None and not life.has_served and not self.why_not(name)
+
     def _failed(self) -> Iterator[tuple[str, str]]:
         """Which plugins cannot be started, and why, in words that follow the name."""
         for name, found in self.found.items():

@@ -2,6 +2,7 @@
 
     begin ──> closed, away: 503, or passed over
           ──> its process ends for another one: the request waits, at most `hookTimeout`
+          ──> a guard that is started for the first time: the same, at most 10 s
           ──> HOOK ──> VERDICT    continue: the next one; respond: the plugin answers
                                   failed, bad, late: 502, or passed over (`onError: ignore`)
 
@@ -70,7 +71,7 @@ class Plugins(PluginsOfAnswers, Protocol):
         """The cookies that are a plugin's own, by its name."""
 
     def is_changing(self, name: str) -> bool:
-        """Will it serve again in a moment? Then requests for it wait."""
+        """Will it serve in a moment? Then requests for it wait."""
 
     def wake(self, name: str) -> bool:
         """Start it if nothing has needed it yet; False if it will not serve soon."""
@@ -210,7 +211,7 @@ class Way(Waiting):
 
     def on_changed(self) -> None:
         if self._waits_for is not None:
-            self._waits_for.timeouts.stop(self)
+            self._waits_for.patience.stop(self)
             self._waits_for = None
             self._go_on()
 
@@ -222,8 +223,8 @@ class Way(Waiting):
             self._shared.changing.leave(self)
             self._next += 1
             waited_for.meter.on_failure(Failure.AWAY)
-            hook = waited_for.hook
-            self._miss(hook, f"it did not start in {hook.timeout_s:g} s")
+            waited_s = waited_for.patience.duration_s
+            self._miss(waited_for.hook, f"it did not start in {waited_s:g} s")
         elif self._pending is not None:
             part, worker, number = self._take()
             hook = part.hook
@@ -249,7 +250,7 @@ class Way(Waiting):
             _, worker, number = self._take()
             worker.asking.give_up(number, reason)
         if self._waits_for is not None:
-            self._waits_for.timeouts.stop(self)
+            self._waits_for.patience.stop(self)
             self._shared.changing.leave(self)
             self._waits_for = None
 
@@ -268,14 +269,14 @@ class Way(Waiting):
         Raises the error if it may not.
         """
         hook = part.hook
-        if hook.closed or hook.away or not self._shared.changing.wait(self, hook.plugin):
+        if hook.is_shut or not self._shared.changing.wait(self, hook.plugin):
             part.meter.on_failure(Failure.AWAY)
             if self._needs(hook):
                 raise unavailable(hook.plugin)
             return False
         self._next -= 1
         self._hold()
-        part.timeouts.start(self)
+        part.patience.start(self)
         self._waits_for = part
         return True
 

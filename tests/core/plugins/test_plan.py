@@ -14,9 +14,14 @@ BOTH = frozenset({"on_request", "on_response"})
 
 
 def standing(
-    name: str, *, hooks: frozenset[str] | None = BOTH, away: str = "", **keys: object
+    name: str,
+    *,
+    hooks: frozenset[str] | None = BOTH,
+    away: str = "",
+    is_coming: bool = False,
+    **keys: object,
 ) -> Standing:
-    return Standing(make_manifest(name, **keys), hooks, away)
+    return Standing(make_manifest(name, **keys), hooks, away, is_coming=is_coming)
 
 
 def plan_of(*standings: Standing, **unreadable: str) -> Plan:
@@ -168,6 +173,22 @@ def test_a_guard_that_was_never_started() -> None:
     """What its code does is not known yet, so it is closed."""
     (hook,) = asked(plan_of(standing("g", stage="access", hooks=None)))
     assert hook.closed == "has not been started"
+
+
+def test_a_guard_that_is_coming() -> None:
+    """While it is started for the first time it is closed, but there is something to wait for."""
+    why = "is being started"
+    for is_coming in (True, False):
+        guard = standing("g", stage="access", hooks=None, away=why, is_coming=is_coming)
+        (hook,) = asked(plan_of(guard))
+        assert hook.closed == why
+        assert hook.is_shut is not is_coming
+
+
+def test_others_that_are_coming() -> None:
+    """Who is no guard holds nobody up before it is known which hooks it has."""
+    plugin = standing("p", stage="content", hooks=None, away="is being started", is_coming=True)
+    assert not asked(plan_of(plugin))
 
 
 def test_a_guard_without_a_hook() -> None:

@@ -224,6 +224,29 @@ def test_it_does_not_wait_at_a_guard_that_is_closed() -> None:
         ways.begin()
 
 
+def test_it_waits_for_a_guard_that_comes() -> None:
+    """A guard that is started for the first time is waited for, longer than a hook may take."""
+    ways = Ways(stage="access", away="is being started", is_coming=True, hookTimeout="1s")
+    ways.swap()
+    assert ways.begin()
+    ways.pass_late(9.0)
+    assert not ways.client.written
+    ways.plan = Plan(hooks("a", stage="access"))
+    ways.serve()
+    ways.workers["a"].say("continue")
+    assert ways.passed == 1
+
+
+def test_it_does_not_wait_for_ever() -> None:
+    """A guard that does not serve in time closes what it guards."""
+    ways = Ways(stage="access", away="is being started", is_coming=True)
+    ways.swap()
+    ways.begin()
+    ways.pass_late(10.1)
+    assert b"plugin_unavailable" in ways.client.written
+    assert ways.logged[-1]["error"] == "it did not start in 10 s"
+
+
 def test_who_may_be_passed_over_is_waited_for_too() -> None:
     """With `onError: ignore` the request goes on without the plugin when its time is over."""
     ways = Ways("ab", onError="ignore")

@@ -1,0 +1,97 @@
+"""Requests that come while a guard is started for the first time, as at each start of the
+runtime."""
+
+from __future__ import annotations
+
+import select
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from tests.support.harness import Runtime, wait_until, write_app
+from tests.support.keptclients import KeptClients
+from tests.support.manager import service
+from tests.support.pluginfolders import plugged, plugins_of, write_plugin
+from tests.support.rawclient import RawClient, client_of, request
+
+SLOW = """
+import os, time
+
+while not os.path.exists({gate!r}):
+    time.sleep(0.003)
+{more}
+
+def on_request(request):
+    return None
+"""
+GUARD = """
+def on_request(request):
+    return None
+"""
+ECHO = """
+from buntime import Response
+
+def fetch(request):
+    return Response(request.query["n"])
+"""
+
+
+@contextmanager
+def waiting(folder: Path, stage: str, more: str = "") -> Iterator[tuple[Runtime, Path, RawClient]]:
+    """A runtime whose guard loads once the file exists, and a client whose request waits for it."""
+    gate = folder / "gate"
+    source = SLOW.format(gate=str(gate), more=more)
+    write_plugin(folder / "plugins", "guard", source, stage=stage)
+    with plugged(folder) as runtime, client_of(runtime) as client:
+        client.send(request("GET /hello/"))
+        assert plugins_of(runtime)["guard"]["state"] == "starting"  # answered after that request
+        assert not select.select([client.sock], [], [], 0)[0]
+        yield runtime, gate, client
+
+
+@pytest.mark.parametrize("stage", ["identity", "access"])
+def test_it_is_waited_for(tmp_path: Path, stage: str) -> None:
+    """Requests that it guards wait until it serves; they are not refused."""
+    with waiting(tmp_path, stage) as (_, gate, client):
+        gate.touch()
+        assert client.read().body == b"hello"
+
+
+def test_one_that_cannot_load(tmp_path: Path) -> None:
+    """If its start fails, those that wait are refused at once, and so are others from then on."""
+    with waiting(tmp_path, "access", "1 / 0") as (runtime, gate, client):
+        gate.touch()
+        assert (client.read().code, client.get("/hello/").code) == ("plugin_unavailable",) * 2
+        wait_until(lambda: plugins_of(runtime)["guard"]["state"] != "starting")
+
+
+def test_others_do_not_wait(tmp_path: Path) -> None:
+    """What it does not guard is answered meanwhile."""
+    source = SLOW.format(gate=str(tmp_path / "never"), more="")
+    write_plugin(tmp_path / "plugins", "guard", source, stage="access", match={"apps": ["x"]})
+    with plugged(tmp_path) as runtime, client_of(runtime) as client:
+        assert client.get("/hello/").body == b"hello"
+        assert plugins_of(runtime)["guard"]["state"] == "starting"
+
+
+def test_a_restart_with_a_guard(tmp_path: Path) -> None:
+    """Where the service manager holds the socket, busy clients behind a guard lose nothing."""
+    write_plugin(tmp_path / "plugins", "guard", GUARD, stage="identity")
+    write_app(tmp_path / "apps/echo", {"app.py": ECHO}, ttl=600, concurrency=20)
+    env = {
+        "RUNTIME_PLUGIN_DIRS": str(tmp_path / "plugins"),
+        "RUNTIME_STATE_DIR": str(tmp_path / "state"),
+    }
+    with socket.create_server(("127.0.0.1", 0), backlog=100) as sock:
+        address, targets = sock.getsockname(), ["/echo/?n={}"] * 10
+        with KeptClients(address, targets, comes_back=True) as clients:
+            for _ in range(2):
+                with service(tmp_path / "apps", sockets=[sock], env=env) as runtime:
+                    clients.wait_for(100)
+                    assert runtime.stop() == 0
+            with service(tmp_path / "apps", sockets=[sock], env=env):
+                clients.__exit__()
+    assert clients.lost == []
