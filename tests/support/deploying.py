@@ -14,7 +14,7 @@ from typing import Any
 import httpx
 
 from tests.support.harness import OPERATORS_KEY, Runtime
-from tests.support.hostilearchives import zipped
+from tests.support.wheels import make_wheel
 
 Told = dict[str, Any]
 Content = bytes | Iterator[bytes]
@@ -56,16 +56,10 @@ def package(name: str, size_bytes: int = 0, *, links: str = "wheels") -> dict[st
 
     The package has `VALUE`, its own name, and a file of this many bytes.
     """
-    info = f"{name}-1.0.dist-info"
-    wheel = zipped(
-        (f"{name}.py", f"VALUE = '{name}'".encode()),
-        (f"{name}.bin", bytes(size_bytes)),
-        (f"{info}/METADATA", f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n".encode()),
-        (f"{info}/WHEEL", b"Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n"),
-        (f"{info}/RECORD", b""),
-    )
+    files = {f"{name}.py": f"VALUE = '{name}'", f"{name}.bin": "\0" * size_bytes}
+    file, wheel = make_wheel(name, "1.0", files)
     lock = f"--no-index\n--find-links {links}\n--find-links wheels\n{name}==1.0\n"
-    return {"requirements.lock": lock, f"wheels/{name}-1.0-py3-none-any.whl": wheel}
+    return {"requirements.lock": lock, f"wheels/{file}": wheel}
 
 
 def digest_field(archive: bytes) -> str:

@@ -14,6 +14,7 @@ import pytest
 from tests.support.client import SHARED, fetch
 from tests.support.fence import KERNEL, needs_sandbox
 from tests.support.harness import PACKAGES, Runtime, running, write_app
+from tests.support.wheels import make_source
 
 WORKERS_START_AFRESH = True  # the sandbox is that of a whole start, below the runtime
 
@@ -66,30 +67,11 @@ if KIND == "look":
 else:
     os.execv("REAL", ["REAL", *sys.argv[1:]])
 """
-BACKEND = """
-import zipfile
+BUILD = """
 KIND = "build"
 import os
 RUNTIME = int(open(f"/proc/{os.getsid(0)}/stat").read().rpartition(")")[2].split()[1])
 TRIES
-def build_wheel(folder, config_settings=None, metadata_directory=None):
-    info = "tiny-1.0.dist-info"
-    with zipfile.ZipFile(f"{folder}/tiny-1.0-py3-none-any.whl", "w") as wheel:
-        wheel.writestr("tiny.py", "VALUE = 'tiny'")
-        wheel.writestr(f"{info}/METADATA", "Metadata-Version: 2.1\\nName: tiny\\nVersion: 1.0\\n")
-        wheel.writestr(f"{info}/WHEEL", "Wheel-Version: 1.0\\nRoot-Is-Purelib: true\\n"
-                       "Tag: py3-none-any\\n")
-        wheel.writestr(f"{info}/RECORD", "")
-    return "tiny-1.0-py3-none-any.whl"
-"""
-PROJECT = """
-[build-system]
-requires = []
-build-backend = "backend"
-backend-path = ["."]
-[project]
-name = "tiny"
-version = "1.0"
 """
 APP = """
 import os
@@ -224,8 +206,7 @@ def test_a_package_that_is_built(place: Place, runtime: Runtime, level: str) -> 
     files = {
         "app.py": "import tiny\n" + APP,
         "requirements.lock": "./pkg\n",
-        "pkg/pyproject.toml": PROJECT,
-        "pkg/backend.py": place.code(app, BACKEND),
+        **{f"pkg/{name}": text for name, text in make_source(place.code(app, BUILD)).items()},
     }
     write_app(place.root / app, files, autoInstall=True, sandbox=level, ttl=60)
     (place.root / app).rename(place.root / "apps" / app)

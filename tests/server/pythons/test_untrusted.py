@@ -26,6 +26,7 @@ from tests.support.confined import drop_in, with_only
 from tests.support.deploying import Operator, packed
 from tests.support.fence import KERNEL
 from tests.support.harness import command, running, write_app
+from tests.support.wheels import make_source
 
 NOBODY = pwd.getpwnam("nobody")
 OTHER_UID = 12345
@@ -148,30 +149,10 @@ def test_a_worker_that_starts_as_its_user(public: Path) -> None:
 # Packages
 
 
-BACKEND = """
-import os, zipfile
+BUILD = """
+import os
 with open(TRACE, "a") as trace:
     trace.write(f"{os.geteuid()} ")
-
-def build_wheel(folder, config_settings=None, metadata_directory=None):
-    name = "tiny-1.0-py3-none-any.whl"
-    info = "tiny-1.0.dist-info"
-    with zipfile.ZipFile(f"{folder}/{name}", "w") as wheel:
-        wheel.writestr("tiny.py", "VALUE = 'tiny'")
-        wheel.writestr(f"{info}/METADATA", "Metadata-Version: 2.1\\nName: tiny\\nVersion: 1.0\\n")
-        wheel.writestr(f"{info}/WHEEL", "Wheel-Version: 1.0\\nRoot-Is-Purelib: true\\n"
-                       "Tag: py3-none-any\\n")
-        wheel.writestr(f"{info}/RECORD", "")
-    return name
-"""
-PROJECT = """
-[build-system]
-requires = []
-build-backend = "backend"
-backend-path = ["."]
-[project]
-name = "tiny"
-version = "1.0"
 """
 ENV = {"PIP_CONFIG_FILE": os.devnull, "PIP_NO_INDEX": "1"}
 TINY = "from tiny import VALUE\n" + PAGE
@@ -189,9 +170,9 @@ def with_package(public: Path, **manifest: object) -> Path:
     files = {
         "app.py": TINY,
         "requirements.lock": "./pkg\n",
-        "pkg/pyproject.toml": PROJECT,
-        "pkg/backend.py": BACKEND.replace("TRACE", repr(f"{public}/trace")),
     }
+    build = BUILD.replace("TRACE", repr(f"{public}/trace"))
+    files |= {f"pkg/{name}": text for name, text in make_source(build).items()}
     return write_app(public / "apps/shop", files, user="nobody", autoInstall=True, **manifest)
 
 
