@@ -77,3 +77,8 @@ def inner_path(text: str) -> str | None:
 def has_dots(segments: Iterable[str]) -> bool:
     """Whether one of the segments is "." or ".."."""
     return not _DOTS.isdisjoint(segments)
+
+
+def is_within(path: str, folder: str) -> bool:
+    """Whether a path without links or dots is `folder` or is in it: `"/a/b"` in "/a", or in "/"."""
+    return path == folder or path.startswith(folder.rstrip("/") + "/")

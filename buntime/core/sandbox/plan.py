@@ -17,6 +17,7 @@ import posixpath
 from collections.abc import Callable, Collection, Iterable, Iterator
 from typing import Literal
 
+from buntime.core.access.paths import is_within
 from buntime.core.sandbox.kernel import READ, RUN, USE, WRITE, Access
 from buntime.core.values.frozen import frozen
 
@@ -180,11 +181,6 @@ def open_paths(roots: Iterable[str], around: Surroundings, entries: Entries) -> 
         if not any(is_within(root, folder) for folder in closed)
         for path in _inside(root, closed, entries)
     ]
-
-
-def is_within(path: str, folder: str) -> bool:
-    """Whether `path` is `folder` or is in it: `"/a/b"` in "/a"."""
-    return path == folder or path.startswith(folder.rstrip("/") + "/")
 
 
 def _inside(root: str, closed: Iterable[str], entries: Entries) -> Iterator[str]:

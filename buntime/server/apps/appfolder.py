@@ -6,6 +6,7 @@ import stat
 from collections.abc import Callable
 from pathlib import Path
 
+from buntime.core.access.paths import is_within
 from buntime.core.apps.app import (
     DEFAULT_ENTRYPOINTS,
     HTML_ENTRYPOINTS,
@@ -279,7 +280,7 @@ def _find_entrypoint(path: Path, folder: Path, source: Path, manifest: Manifest)
         )
     if wanted is None and name in HTML_ENTRYPOINTS:
         _refuse_both(path, folder, name)
-    if not _lies_in(folder, name):
+    if not lies_in(folder, name):
         raise ManifestError(
             f"{printable(source)}: entrypoint {shown(name)} is outside of {printable(path)}; "
             "put the file itself there, as a link must not lead out of the folder"
@@ -297,11 +298,11 @@ def _find_entrypoint(path: Path, folder: Path, source: Path, manifest: Manifest)
     return name
 
 
-def _lies_in(folder: Path, name: str) -> bool:
+def lies_in(folder: Path, name: str) -> bool:
     """Whether what exists at `name` is in the folder, whose own path has no links."""
-    file = folder / name
-    is_plain = "/" not in name and not file.is_symlink()  # most are, and each app is looked at
-    return is_plain or resolve_folder(file).is_relative_to(folder)
+    file = f"{folder}/{name}"
+    is_plain = "/" not in name and not os.path.islink(file)  # most are, and each app is looked at
+    return is_plain or is_within(os.path.realpath(file), str(folder))
 
 
 def _if_module(folder: Path, wanted: str | None, roots: tuple[str, ...]) -> str:

@@ -43,7 +43,7 @@ def read_regular(
         state = os.fstat(fd)
         if not stat.S_ISREG(state.st_mode):
             raise OSError(errno.EINVAL, "not a regular file", str(path))
-        if inside is not None and not _lies_in(fd, path, inside):
+        if inside is not None and not _was_opened_in(fd, path, inside):
             raise OutsideError(path)
         return Content(read_open(fd, max_bytes + 1), state)
     finally:
@@ -59,7 +59,7 @@ def read_open(fd: int, most: int) -> bytes:
     return b"".join(pieces)
 
 
-def _lies_in(fd: int, path: str | os.PathLike[str], folder: str) -> bool:
+def _was_opened_in(fd: int, path: str | os.PathLike[str], folder: str) -> bool:
     """Whether an open file is below a folder, judged by what was opened, not by its name."""
     try:
         if sys.platform == "darwin":

@@ -25,11 +25,16 @@ from buntime.core.errors import ManifestError
 from buntime.core.plugins.keptoptions import NONE, NOTHING, KeptOptions, OfPlugin
 from buntime.core.plugins.manifest import PluginManifest, parse_plugin_manifest
 from buntime.core.plugins.plan import owner_of
-from buntime.core.sandbox.plan import is_within
 from buntime.core.settings.load import Settings
 from buntime.core.telemetry.records import Tell
 from buntime.core.values.tuples import NamedTuple
-from buntime.server.apps.appfolder import list_folders, printable, read_manifest, resolve_folder
+from buntime.server.apps.appfolder import (
+    lies_in,
+    list_folders,
+    printable,
+    read_manifest,
+    resolve_folder,
+)
 from buntime.server.plugins.found import Folder, Found, make_found
 
 # The config file that is to hold beside these manifests.
@@ -307,16 +312,11 @@ def _lack(folder: Folder, read: _Read) -> str:
     if not has_code and (manifest.plugin_entry or manifest.page is None):
         return f"{where}: there is no {manifest.entry_file} in its folder; add it, or a pluginEntry"
     for file in filter(None, (manifest.page, manifest.entry_file)):
-        if os.path.exists(f"{path}/{file}") and not _lies_in(f"{path}/{file}", path):
+        if os.path.exists(f"{path}/{file}") and not lies_in(read.path, file):
             return f"{where}: {file} is outside of its folder, where a link leads"
     if manifest.page is not None and not os.path.isfile(f"{path}/{manifest.page}"):
         return f"{where}: entrypoint {manifest.page} is not a file in its folder; add it"
     return ""
-
-
-def _lies_in(path: str, folder: str) -> bool:
-    """Whether a path leads into the folder, whose own path has no links."""
-    return is_within(os.path.realpath(path), folder)
 
 
 def _is_same(one: Path, other: Path) -> bool:

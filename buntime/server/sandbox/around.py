@@ -3,8 +3,9 @@
 import os
 from collections.abc import Iterable, Mapping
 
+from buntime.core.access.paths import is_within
 from buntime.core.apps.app import App
-from buntime.core.sandbox.plan import SYSTEM_READ, SYSTEM_RUN, Surroundings, is_within
+from buntime.core.sandbox.plan import SYSTEM_READ, SYSTEM_RUN, Surroundings
 from buntime.core.settings.live import LiveSettings
 from buntime.server.defence.configreading import config_path
 from buntime.server.pythons.probe import Interpreter

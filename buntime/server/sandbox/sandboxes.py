@@ -6,6 +6,7 @@ import os
 from collections.abc import Mapping
 from weakref import WeakKeyDictionary
 
+from buntime.core.access.paths import is_within
 from buntime.core.apps.app import App
 from buntime.core.apps.grants import data_holder_of
 from buntime.core.sandbox.kernel import Kernel, acts
@@ -17,15 +18,7 @@ from buntime.core.sandbox.order import (
     when_begun,
     when_prepared,
 )
-from buntime.core.sandbox.plan import (
-    AppPaths,
-    Level,
-    Rules,
-    Surroundings,
-    common_rules,
-    is_within,
-    plan,
-)
+from buntime.core.sandbox.plan import AppPaths, Level, Rules, Surroundings, common_rules, plan
 from buntime.core.sandbox.systemcalls import is_known, program
 from buntime.core.settings.live import LiveSettings
 from buntime.core.settings.load import Settings

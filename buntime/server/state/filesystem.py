@@ -7,6 +7,8 @@ FUSE file system behaves as its program does.
 import os
 import re
 
+from buntime.core.access.paths import is_within
+
 _OF_NETWORKS = frozenset(
     "9p afs beegfs ceph cifs coda glusterfs lustre nfs nfs4 ocfs2 orangefs prl_fs smb3 smbfs "
     "vboxsf virtiofs".split()
@@ -41,11 +43,6 @@ def kind_of(folder: str, mounts: str) -> str:
         if is_within(folder, place) and len(place) >= len(deepest):
             found, deepest = more.split(" ")[0], place
     return found
-
-
-def is_within(path: str, folder: str) -> bool:
-    """`"/a/b"` is within "/a", "/a/b" and "/"."""
-    return path == folder or path.startswith(folder.rstrip("/") + "/")
 
 
 def _plain(place: str) -> str:

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from buntime.core.access.paths import decode_path, has_dots, inner_path, plain_path
+from buntime.core.access.paths import decode_path, has_dots, inner_path, is_within, plain_path
 
 
 @pytest.mark.parametrize(
@@ -107,3 +107,18 @@ def test_no_inner_path_leads_away(text: str) -> None:
     if path is not None:
         assert not has_dots(path.split("/"))
         assert posixpath.normpath(f"/folder/{text}") == f"/folder/{path}"
+
+
+@pytest.mark.parametrize(
+    ("path", "folder", "found"),
+    [
+        ("/a/b", "/a", True),
+        ("/a", "/a", True),
+        ("/a", "/", True),
+        ("/a", "/a/b", False),
+        ("/ab", "/a", False),  # only begins alike
+    ],
+)
+def test_within_a_folder(path: str, folder: str, found: bool) -> None:
+    """A path is within itself and all folders above it."""
+    assert is_within(path, folder) is found

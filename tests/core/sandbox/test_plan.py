@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from buntime.core.access.paths import is_within
 from buntime.core.sandbox.kernel import READ, RUN, WRITE, Access
 from buntime.core.sandbox.plan import (
     AppPaths,
@@ -16,7 +17,6 @@ from buntime.core.sandbox.plan import (
     Surroundings,
     common_paths,
     common_rules,
-    is_within,
     plan,
 )
 

@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
+from buntime.core.access.paths import is_within
 from buntime.core.apps.app import App
 from buntime.core.apps.manifest import parse_manifest
 from buntime.core.sandbox.kernel import Kernel
-from buntime.core.sandbox.plan import is_within
 from buntime.core.settings.live import LiveSettings
 from buntime.core.settings.load import load_settings
 from buntime.server.pythons.probe import Interpreter

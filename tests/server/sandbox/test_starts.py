@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
+from buntime.core.access.paths import is_within
 from buntime.core.sandbox.kernel import Access, Kernel
-from buntime.core.sandbox.plan import OWN_PROCESS, is_within
+from buntime.core.sandbox.plan import OWN_PROCESS
 from tests.server.sandbox.test_sandboxes import READ, WRITE, Place
 
 RUN = int(Access.EXECUTE)

@@ -16,7 +16,7 @@ import pytest
 from buntime.core.errors import StateFault
 from buntime.server.bundle import cachefolder
 from buntime.server.state import statedb, statefile
-from buntime.server.state.filesystem import is_within, kind_of, remote_kind
+from buntime.server.state.filesystem import kind_of, remote_kind
 from buntime.server.state.statefile import StateDamage, StateTrouble, open_file
 from tests.support.disks import fill, remount, small_disk
 from tests.support.statesubject import Subject
@@ -214,7 +214,6 @@ def test_kinds(folder: str, kind: str) -> None:
 def test_no_mounts() -> None:
     """If nothing is known there is no kind."""
     assert kind_of("/x", "") == ""
-    assert not is_within("/ab", "/a")
     assert remote_kind("/proc") == ""
 
 
