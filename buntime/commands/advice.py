@@ -18,7 +18,9 @@ _PLACE = regex(r"(?P<file>/[^:\n]+?)(?::(?P<line>\d+))?: ")  # at the start of a
 _CODE = regex(r"(?P<file>[\w./-]+\.py): \w+.*?\((?:(?P<other>[\w./-]+\.py), )?line (?P<line>\d+)\)")
 _INSTALL = regex(r"install it: (cd .+)$")
 _SECRET = regex(r"buntime secrets set (\S+) ([A-Z0-9_]+)")
-_MEANT = regex(r"(?:did you mean the command|write a first app there:|WORKER_DIRS:) (.+?)\??$")
+_MEANT = regex(
+    r"(?:did you mean the command|write a first app there:|WORKER_DIRS:|or check it:) (.+?)\??$"
+)
 _FOLDER = regex(r"the folder of apps (.+?) cannot be read")
 _LATE = "did not load in"
 _CLOSED = "user read "  # the end of what is said of a folder or file that is closed to it

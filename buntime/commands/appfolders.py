@@ -6,9 +6,12 @@ from pathlib import Path
 
 from buntime.commands.cli import COMMANDS
 from buntime.commands.program import pasted
-from buntime.core.errors import UsageError
+from buntime.core.apps.document import DocumentError, read_document
+from buntime.core.apps.manifest import SIZE_MAX_BYTES
+from buntime.core.errors import ManifestError, UsageError
+from buntime.core.plugins.manifestkeys import DEFAULT_ENTRY
 from buntime.core.values.wording import nearest
-from buntime.server.apps.appfolder import holds_app, list_folders
+from buntime.server.apps.appfolder import holds_app, list_folders, read_manifest, resolve_folder
 
 
 def check_folders(folders: Sequence[str]) -> None:
@@ -23,10 +26,27 @@ def check_folders(folders: Sequence[str]) -> None:
             ) from exc
         if holds_app(Path(folder)) and not _holds_apps(Path(folder)):
             above = os.path.normpath(os.path.join(folder, os.pardir))
+            if is_plugin(Path(folder)):
+                raise UsageError(
+                    f"{folder} is a plugin, not a folder of apps; name the folder that it is in, "
+                    f"{above}, in RUNTIME_PLUGIN_DIRS, or check it: "
+                    f"{pasted('plugins', 'check', above)}"
+                )
             raise UsageError(
                 f"{folder} is an app itself, not a folder of apps; name the folder that it is "
                 f"in, {above}, as DIR or in RUNTIME_WORKER_DIRS: {pasted(above)}"
             )
+
+
+def is_plugin(folder: Path) -> bool:
+    """Whether it looks like a plugin: its manifest has a name, which no app's has, and the folder
+    has a plugin's code or base."""
+    try:
+        _, text, _ = read_manifest(folder, resolve_folder(folder))
+        keys = read_document(text or b"", size_max_bytes=SIZE_MAX_BYTES).keys()
+    except (OSError, ManifestError, DocumentError):
+        return False
+    return "name" in keys and ("base" in keys or (folder / DEFAULT_ENTRY).is_file())
 
 
 def _advice(folder: str) -> str:

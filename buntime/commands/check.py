@@ -18,6 +18,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
 from buntime.commands import advice
+from buntime.commands.appfolders import is_plugin
 from buntime.commands.arguments import Command, Parser, folders_meaning
 from buntime.commands.masterkey import take_environ
 from buntime.commands.pluginfolders import find_plugins
@@ -289,7 +290,11 @@ def _how(verdict: Verdict) -> str:
 def lines_of(verdict: Verdict, seen: Seen) -> Iterator[Line]:
     """What is or may be wrong with an app, the worst first, each with a command to run next."""
     app, doubts = seen.app, seen.doubts
-    if verdict.error:
+    if isinstance(app, Fault) and is_plugin(app.folder):
+        above = advice.near(app.folder.parent)
+        text = "it is a plugin, not an app: it belongs into a folder of RUNTIME_PLUGIN_DIRS"
+        yield Line("FAULT", text, pasted("plugins", "check", above))
+    elif verdict.error:
         error, _, stack = verdict.error.rstrip().partition("\n")
         yield Line("FAULT", error, advice.of_fault(app, verdict.error, seen.folders), stack)
         if verdict.note:

@@ -256,6 +256,24 @@ def test_an_app_in_the_place_of_a_folder_of_apps(
     assert run(served, "apps/shop") == 7
 
 
+def test_a_plugin_in_the_place_of_a_folder_of_apps(
+    served: Served, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Naming a plugin's folder is an error that says where plugins belong, and how to check it."""
+    audit = tmp_path / "plugins/audit"
+    audit.mkdir(parents=True)
+    (audit / "buntime.yaml").write_text("name: audit\n")
+    (audit / "plugin.py").write_text("")
+    assert run(served, "plugins/audit") == 2
+    told = capsys.readouterr().err
+    above = tmp_path / "plugins"
+    assert "plugins/audit is a plugin, not a folder of apps; name the folder" in told
+    assert told.endswith(f"plugins check {above}\n")
+    (audit / "buntime.yaml").write_text("ttl: 1h\n")
+    assert run(served, "plugins/audit") == 2
+    assert "is an app itself" in capsys.readouterr().err
+
+
 def test_errors_of_dotenv(
     served: Served, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -233,6 +233,16 @@ def test_faults(tmp_path: Path) -> None:
     assert "loud" not in done.stdout
 
 
+def test_plugins_are_no_apps(tmp_path: Path) -> None:
+    """A plugin among apps is told by what it is, with the command that checks plugins."""
+    run("new", "plugins/counter", "--kind", "plugin", cwd=tmp_path)
+    done = run("check", "plugins", cwd=tmp_path)
+    assert done.stdout == (
+        "counter: FAULT: it is a plugin, not an app: it belongs into a folder of "
+        f"RUNTIME_PLUGIN_DIRS\n    run: {PROGRAM} plugins check plugins\n1 app, 1 at fault\n"
+    )
+
+
 def test_no_apps(tmp_path: Path) -> None:
     """A folder without an app is an error: it is the wrong folder."""
     (tmp_path / "apps").mkdir()
