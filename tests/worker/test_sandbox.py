@@ -171,11 +171,12 @@ with socket.socket() as sock, socket.socket() as client:
 
 @needs_abi(4)
 @pytest.mark.parametrize("family", ["AF_INET", "AF_INET6"])
-def test_ports_by_another_name(confined: Worker, family: str) -> None:
-    """Landlock lets a socket of multipath TCP bind any TCP port, so an app can make none."""
+@pytest.mark.parametrize("protocol", [256, 262], ids=["SMC", "multipath TCP"])
+def test_ports_by_another_name(confined: Worker, family: str, protocol: int) -> None:
+    """Landlock lets sockets of these protocols bind any TCP port, so an app can make none."""
     code = f"""
 import socket
-with socket.socket(socket.{family}, socket.SOCK_STREAM, 262) as sock:
+with socket.socket(socket.{family}, socket.SOCK_STREAM, {protocol}) as sock:
     sock.bind(("localhost", 8000))
 """
     assert run(confined, code) == "EPERM"

@@ -96,7 +96,7 @@ _NEW_TIME = 0x00000080
 _NEW_OTHERS = 0x7E020000
 _TERMINAL_INPUT, _CONSOLE_INPUT = 0x5412, 0x541C  # TIOCSTI and TIOCLINUX type on others' behalf
 # Sockets of these kinds take TCP ports too, and Landlock does not see it.
-_SMC_FAMILY, _MULTIPATH_TCP = 43, 262
+_SMC_FAMILY, _SMC, _MULTIPATH_TCP = 43, 256, 262  # of its own, or in a family of IP (Linux 6.11)
 _BY_USER, _IO_BY_USER = 2, 3  # PRIO_USER, IOPRIO_WHO_USER
 
 
@@ -186,7 +186,11 @@ def _conditions(runtime_pid: int) -> dict[str, _Program]:
         ),
         "socket": {
             "socket": [_argument(0), _equal(_SMC_FAMILY, "refuse", "socket protocol")],
-            "socket protocol": [_argument(2), _equal(_MULTIPATH_TCP, "refuse", "allow")],
+            "socket protocol": [
+                _argument(2),
+                _equal(_SMC, "refuse", ""),
+                _equal(_MULTIPATH_TCP, "refuse", "allow"),
+            ],
         },
         # Others' limits can be read, only one's own be set.
         "prlimit64": {

@@ -113,11 +113,12 @@ def test_terminals(machine: str) -> None:
 @BOTH
 def test_sockets(machine: str) -> None:
     """An app makes sockets of any kind, but not those that take TCP ports past Landlock."""
-    for family, protocol in ((2, 0), (2, 6), (10, 6), (1, 0), (16, 0)):
+    for family, protocol in ((2, 0), (2, 6), (2, 255), (10, 6), (1, 0), (16, 0)):
         assert call(machine, "socket", family, 1, protocol) == ALLOW
     for family in (2, 10):
         for flags in (1, 1 | 0x80000):  # SOCK_CLOEXEC
             assert call(machine, "socket", family, flags, 262) == EPERM  # multipath TCP
+            assert call(machine, "socket", family, flags, 256) == EPERM  # SMC
     assert call(machine, "socket", 43, 1, 0) == EPERM  # SMC
 
 
