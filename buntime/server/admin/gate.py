@@ -67,6 +67,16 @@ class Gate:
         keys = self._keys
         return bool(self._live.now.master_key) or len(keys) > 0 or not keys.is_known
 
+    @property
+    def knows_keys(self) -> bool:
+        """Whether the keys were read; at a start they are not yet."""
+        return self._keys.is_known
+
+    def waits_for_keys(self, exchange: Exchange, then: Callable[[], None]) -> bool:
+        """Whether the request has a key and the keys are not known yet; then `then` is called once
+        they are, or after a few seconds."""
+        return self._keys.waits(borne_by(exchange), then)
+
     # The runtime's own pages
 
     def caller_of(self, exchange: Exchange) -> Caller:
@@ -128,8 +138,16 @@ class Gate:
         return (lambda: caller) if record is None else partial(self._still, record)
 
     def waits(self, exchange: Exchange, then: Callable[[], None]) -> bool:
-        """Whether the request has a session about which something is not known yet; then `then` is
-        called once it is."""
+        """Whether the request has a key or session about which something is not known yet; then
+        `then` is called once it is."""
+
+        def go_on() -> None:
+            if not self._waits_for_sessions(exchange, then):
+                then()
+
+        return self.waits_for_keys(exchange, go_on) or self._waits_for_sessions(exchange, then)
+
+    def _waits_for_sessions(self, exchange: Exchange, then: Callable[[], None]) -> bool:
         if not exchange.head.operators or not self.is_for_operators(exchange):
             return False
         return self._sessions.all.waits(exchange, then)

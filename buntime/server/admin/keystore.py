@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from buntime.server.state.statedb import StateDb
 
 USED_STEP_S = 60.0
+_WAIT_S = 5.0  # that requests wait at a start, until the keys are read
 _T = TypeVar("_T")
 Keep = Callable[["Connection"], None]  # within the transaction of a change
 _COLUMNS = (
@@ -41,6 +42,7 @@ class KeySource(Protocol):
     def find(self, headers: Iterable[tuple[str, str]]) -> KeyRecord | None: ...
     def follow(self, callback: Callable[[], None]) -> None: ...
     def follow_each(self, callback: Callable[[], None]) -> None: ...
+    def waits(self, headers: Iterable[tuple[str, str]], then: Callable[[], None]) -> bool: ...
     @property
     def is_known(self) -> bool: ...
     @property
@@ -57,6 +59,8 @@ class KeyStore:
         self.clock = clock
         self._db = db
         self.is_known = db.is_off  # are they read?
+        self._has_waited = False  # long enough, whether they are known now or not
+        self._waiting: list[Callable[[], None]] = []
         self._hidden: list[KeyRecord] = []  # from state.db, where the file has the same name
         self._followers: list[Callable[[], None]] = []
         self._followers_of_each: list[Callable[[], None]] = []
@@ -103,6 +107,26 @@ class KeyStore:
             then(None)
         else:
             self._read(then)
+
+    def waits(self, headers: Iterable[tuple[str, str]], then: Callable[[], None]) -> bool:
+        """Whether the request has what may be a key, and the keys are not read yet, as at a start.
+
+        Then `then` is called once they are, or cannot be, or after some seconds.
+        """
+        if self.is_known or self._has_waited or self._db.trouble or not bears_form(headers):
+            return False
+        self._waiting.append(then)
+        if len(self._waiting) == 1:
+            self._db.loop.call_later(_WAIT_S, self._let_go)
+            self._read(self._let_go)
+        return True
+
+    def _let_go(self, fault: BaseException | None = None) -> None:
+        self._has_waited = True
+        waiting, self._waiting = self._waiting, []
+        for then in waiting:
+            self._db.loop.guard(then)
+        _raise_bug(fault)
 
     def find(self, headers: Iterable[tuple[str, str]]) -> KeyRecord | None:
         """The key in a request, whatever its standing; notes that it was used.

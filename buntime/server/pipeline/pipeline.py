@@ -37,6 +37,7 @@ from buntime.server.pipeline.shell import Shell, without_shell
 from buntime.server.pipeline.steps import (
     Admittance,
     AppStep,
+    LateKeysStep,
     cookie_step,
     cron_only_step,
     maintenance_step,
@@ -99,6 +100,7 @@ class Pipeline:
         self._shell = Shell(live, catalog, plugins, gate, self._show_shell)
         # The order of a request's steps, once its app is known.
         self._app_steps: tuple[Callable[[App], AppStep | None], ...] = (
+            lambda _: None if gate.knows_keys else LateKeysStep(gate, self._take),
             lambda app: self._shell.step(app, self._site(app)),
             lambda app: self._shell.sandbox_step(self._site(app)),
             lambda app: framing_step(self._site(app), gate),
@@ -367,7 +369,7 @@ class Pipeline:
     def _make(self, app: App) -> tuple[AppStep, ...]:
         steps = tuple(step for make in self._app_steps if (step := make(app)) is not None)
         for place, step in enumerate(steps):
-            if isinstance(step, HookStep):
+            if isinstance(step, HookStep | LateKeysStep):
                 step.rest = steps[place + 1 :]
         self._made[app] = steps
         return steps

@@ -5,7 +5,8 @@ that is open to everybody needs no check of access. What follows from the app's 
 out when the step is made, once for each `App`, and not at each request.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import partial
 from time import time
 
 from buntime.core.access.paths import plain_path
@@ -52,6 +53,25 @@ class Admittance(NamedTuple):
     maintenance: Maintenance
     previews: Previews
     secrets: Secrets  # of apps
+
+
+class LateKeysStep:
+    """Has requests with a key wait, at a start, until the keys are known; then `take` goes on with
+    `rest`, the steps after it. Once they are known, steps are made anew without this one."""
+
+    def __init__(
+        self, gate: Gate, take: Callable[[Exchange, App, Target, Sequence[AppStep]], None]
+    ) -> None:
+        self.rest: Sequence[AppStep] = ()
+        self._gate = gate
+        self._take = take
+
+    def __call__(self, exchange: Exchange, app: App, target: Target) -> bool:
+        return self._gate.waits_for_keys(exchange, partial(self._go_on, exchange, app, target))
+
+    def _go_on(self, exchange: Exchange, app: App, target: Target) -> None:
+        if not exchange.is_ended:
+            self._take(exchange, app, target, self.rest)
 
 
 def set_aside_step(gate: Gate) -> AppStep | None:

@@ -13,6 +13,7 @@ import pytest
 from buntime.core.access.keyring import IN_FILE, KeyRecord
 from buntime.core.access.keytext import digest_of, make_key
 from buntime.core.errors import ClientFault, StateFault
+from buntime.server.admin import keystore
 from buntime.server.admin.keystore import USED_STEP_S, KeyStore
 from buntime.server.loop.loop import Loop
 from buntime.server.state.statedb import StateDb
@@ -108,6 +109,54 @@ def test_a_key_is_kept(make: Callable[[], Subject]) -> None:
     assert KEY.encode() not in data
     assert again.start().store.ring.by_name == {"ci": RECORD}
     assert again.store.find(BEARS) is not None
+
+
+def test_who_comes_before_the_keys_are_known(make: Callable[[], Subject]) -> None:
+    """A request with a key waits at a start until the keys are read, and one without does not."""
+    subject = make().start()
+    subject.wait(lambda then: subject.store.add(RECORD, nothing, then))
+    again = make()
+    found: list[KeyRecord | None] = []
+    assert again.store.waits(BEARS, lambda: found.append(again.store.find(BEARS)))
+    for other in ([], [("x-api-key", "another service's")]):
+        assert not again.store.waits(other, again.loop.stop)
+    again.start()
+    while not found:
+        again.loop.run_once(10)
+    assert [record and record.name for record in found] == ["ci"]
+    assert not again.store.waits(BEARS, again.loop.stop)
+
+
+def test_keys_that_cannot_be_read(make: Callable[[], Subject]) -> None:
+    """Where state.db cannot be opened nobody waits for longer than it takes to find that out."""
+    subject = make()
+    Path(subject.db.path).write_bytes(b"no database" * 1000)
+    told: list[str] = []
+
+    def go_on() -> None:
+        with pytest.raises(StateFault) as fault:
+            subject.store.find(BEARS)
+        told.append(str(fault.value))
+
+    assert subject.store.waits(BEARS, go_on)
+    subject.db.start()
+    while not told:
+        subject.loop.run_once(10)
+    assert "are being read" not in told[0]
+    assert not subject.store.waits(BEARS, subject.loop.stop)
+
+
+def test_keys_that_are_not_read_for_long(
+    make: Callable[[], Subject], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody waits for ever for a disk that hangs: then the request is refused as before."""
+    monkeypatch.setattr(keystore, "_WAIT_S", 0.0)
+    subject = make()  # and its state.db is not opened
+    told: list[bool] = []
+    assert subject.store.waits(BEARS, lambda: told.append(subject.store.is_known))
+    subject.loop.run_once(10)
+    assert told == [False]
+    assert not subject.store.waits(BEARS, subject.loop.stop)
 
 
 def test_a_key_is_revoked_for_good(make: Callable[[], Subject]) -> None:
