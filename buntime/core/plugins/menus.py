@@ -4,7 +4,7 @@ menus:
   - {title: {en: Queues, de: Warteschlangen}, icon: icons/q.svg, path: /queues, order: 20}
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from types import MappingProxyType
 from typing import Any
 
@@ -40,6 +40,12 @@ class Menu(NamedTuple):
 def parse_menus(value: object) -> tuple[Menu, ...]:
     """`menus` as a manifest writes it, in the order of display. Raises BadValue."""
     return _menus(value, may_nest=True)
+
+
+def icons_of(menus: Iterable[Menu]) -> frozenset[str]:
+    """The files of all icons: `{"page/icons/q.svg"}`."""
+    icons = {menu.icon for menu in menus if menu.icon}
+    return frozenset(icons).union(*(icons_of(menu.items) for menu in menus))
 
 
 def _menus(value: object, *, may_nest: bool) -> tuple[Menu, ...]:

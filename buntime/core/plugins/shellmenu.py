@@ -29,12 +29,6 @@ def shell_menu(entries: Iterable[Entries], *, prefix: str, api: str) -> list[dic
     return [_menu_json(menu, each, prefix, api) for menu, each in found]
 
 
-def icons_of(menus: Iterable[Menu]) -> frozenset[str]:
-    """The files of all icons: `{"page/icons/q.svg"}`."""
-    icons = {menu.icon for menu in menus if menu.icon}
-    return frozenset(icons).union(*(icons_of(menu.items) for menu in menus))
-
-
 def _menu_json(menu: Menu, of: Entries, prefix: str, api: str) -> dict[str, Any]:
     items = sorted(menu.items, key=lambda item: _place(item, of))
     icon = f"{prefix}{api}{ICON_PATH}?plugin={quote(of.plugin, safe='')}&icon="

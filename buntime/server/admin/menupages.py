@@ -4,8 +4,9 @@ import os
 from collections.abc import Iterator, Mapping
 
 from buntime.core.errors import ClientFault
+from buntime.core.plugins.menus import icons_of
 from buntime.core.plugins.plan import owner_of
-from buntime.core.plugins.shellmenu import Entries, icons_of, shell_menu
+from buntime.core.plugins.shellmenu import Entries, shell_menu
 from buntime.core.settings.live import LiveSettings
 from buntime.server.admin.api import Handler
 from buntime.server.admin.call import Call

@@ -24,6 +24,7 @@ from buntime.core.config.effect import effect_of
 from buntime.core.errors import ManifestError
 from buntime.core.plugins.keptoptions import NONE, NOTHING, KeptOptions, OfPlugin
 from buntime.core.plugins.manifest import PluginManifest, parse_plugin_manifest
+from buntime.core.plugins.menus import icons_of
 from buntime.core.plugins.plan import owner_of
 from buntime.core.settings.load import Settings
 from buntime.core.telemetry.records import Tell
@@ -238,7 +239,7 @@ class PluginFolders:
                 return "", Folder(name, path, path, None, str(exc), is_bundled=is_bundled)
             folder = before._replace(error=str(exc), is_last_good=True)
             return _lack(folder, read), folder
-        for warning in warnings:
+        for warning in (*warnings, *_missing_icons(manifest, read)):
             self._warn_once("manifest.warning", warning, plugin=name)
         is_bundled = self._is_bundled(path)
         if RELEASES in read.path.parts:
@@ -317,6 +318,15 @@ def _lack(folder: Folder, read: _Read) -> str:
     if manifest.page is not None and not os.path.isfile(f"{path}/{manifest.page}"):
         return f"{where}: entrypoint {manifest.page} is not a file in its folder; add it"
     return ""
+
+
+def _missing_icons(manifest: PluginManifest, read: _Read) -> list[str]:
+    """A sentence for each icon of its menus that does not exist."""
+    return [
+        f"{printable(read.source)}: menus: the icon {icon} is not a file in its folder; add it"
+        for icon in sorted(icons_of(manifest.menus))
+        if not os.path.isfile(f"{read.path}/{icon}")
+    ]
 
 
 def _is_same(one: Path, other: Path) -> bool:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from buntime.core.plugins.menus import parse_menus
-from buntime.core.plugins.shellmenu import Entries, icons_of, shell_menu
+from buntime.core.plugins.menus import icons_of, parse_menus
+from buntime.core.plugins.shellmenu import Entries, shell_menu
 
 KV = Entries(
     "@acme/kv",

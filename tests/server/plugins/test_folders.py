@@ -148,6 +148,23 @@ def test_files_that_are_missing(tmp_path: Path) -> None:
     assert looker.look()["code"].error == ""
 
 
+def test_icons_that_are_missing(tmp_path: Path) -> None:
+    """A menu's icon that does not exist is reported, once; the plugin starts without it."""
+    inner = {"title": "In", "path": "/in", "icon": "icons/in.svg"}
+    menus = [{"title": "Audit", "path": "/", "icon": "audit.svg", "items": [inner]}]
+    folder = write_plugin(tmp_path, "audit", base="/audit", menus=menus)
+    looker = Looker(tmp_path)
+    for _ in range(2):
+        assert not looker.look()["audit"].error
+    assert looker.warned == ["manifest.warning", "manifest.warning"]
+    (folder / "icons").mkdir()
+    for file in ("audit.svg", "icons/in.svg"):
+        (folder / file).write_text("<svg/>")
+    looker = Looker(tmp_path)
+    looker.look()
+    assert looker.warned == []
+
+
 def test_options_come_from_the_environment(tmp_path: Path) -> None:
     """The process is given its options; if one is invalid no process starts."""
     option = {"type": "number", "env": "AUDIT_SIZE", "required": True}
