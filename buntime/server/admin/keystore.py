@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, TypeVar
 from buntime.core.access.keyring import IN_FILE, IN_STATE, KEYS_MAX, KeyRecord, KeyRing, bears_form
 from buntime.core.errors import ClientFault, StateFault
 from buntime.core.values.protocols import Protocol
+from buntime.server.state.statedb import FirstRead
 
 if TYPE_CHECKING:
     from sqlite3 import Connection
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
     from buntime.server.state.statedb import StateDb
 
 USED_STEP_S = 60.0
-_WAIT_S = 5.0  # that requests wait at a start, until the keys are read
 _T = TypeVar("_T")
 Keep = Callable[["Connection"], None]  # within the transaction of a change
 _COLUMNS = (
@@ -59,8 +59,7 @@ class KeyStore:
         self.clock = clock
         self._db = db
         self.is_known = db.is_off  # are they read?
-        self._has_waited = False  # long enough, whether they are known now or not
-        self._waiting: list[Callable[[], None]] = []
+        self._first_read = FirstRead(db, self._read)
         self._hidden: list[KeyRecord] = []  # from state.db, where the file has the same name
         self._followers: list[Callable[[], None]] = []
         self._followers_of_each: list[Callable[[], None]] = []
@@ -113,20 +112,7 @@ class KeyStore:
 
         Then `then` is called once they are, or cannot be, or after some seconds.
         """
-        if self.is_known or self._has_waited or self._db.trouble or not bears_form(headers):
-            return False
-        self._waiting.append(then)
-        if len(self._waiting) == 1:
-            self._db.loop.call_later(_WAIT_S, self._let_go)
-            self._read(self._let_go)
-        return True
-
-    def _let_go(self, fault: BaseException | None = None) -> None:
-        self._has_waited = True
-        waiting, self._waiting = self._waiting, []
-        for then in waiting:
-            self._db.loop.guard(then)
-        _raise_bug(fault)
+        return not self.is_known and bears_form(headers) and self._first_read.waits(then)
 
     def find(self, headers: Iterable[tuple[str, str]]) -> KeyRecord | None:
         """The key in a request, whatever its standing; notes that it was used.

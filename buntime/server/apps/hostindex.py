@@ -60,6 +60,9 @@ class Claims(Protocol):
     def note(self, holders: Mapping[str, str]) -> None:
         """Record these as the present holders."""
 
+    def waits(self, then: Callable[[], None]) -> bool:
+        """Whether it is not known yet; then `then` is called once it is, or will not be soon."""
+
 
 class _Seen(NamedTuple):
     """What shows that an app's hosts are unchanged; if `states` is None, nothing does."""
@@ -116,6 +119,10 @@ class HostIndex:
         """Let an app that had a host first keep it, and record in `claims` who has which."""
         self._claims = claims
         claims.follow(self._make_table)
+
+    def waits(self, then: Callable[[], None]) -> bool:
+        """Whether it is not known yet which app had a host first, see `Claims`."""
+        return self._claims is not None and self._claims.waits(then)
 
     def look(self, now: float) -> HostTable:
         """The present hosts, the same table if none changed. `now` is in monotonic seconds."""

@@ -162,6 +162,8 @@ class Pipeline:
                 # Health must answer at once, however long a look at the disk would take.
                 is_health = exchange.head.path.startswith(self._health)
                 claim = self._routes.claim_of(exchange, looks=not is_health)
+                if claim and not is_health and self._routes.waits(exchange, self.handle):
+                    return
                 if self._answer_reserved(exchange, claim):
                     return
                 if self._is_hooked and self._ask_for_route(exchange, claim):

@@ -127,6 +127,16 @@ class Routes:
             self._renew(exchange.started_s)
         return self._realm_of(exchange).claim
 
+    def waits(self, exchange: Exchange, handle: Callable[[Exchange], None]) -> bool:
+        """Whether it is not known yet, at a start, which app had the host first; then `handle` gets
+        the request again once it is."""
+
+        def go_on() -> None:
+            if not exchange.is_ended:
+                handle(exchange)
+
+        return self.hosts.waits(go_on)
+
     def find(self, exchange: Exchange, *, keep: bool) -> Route:
         """Find the app and version for host and path; the app's steps do the rest.
 

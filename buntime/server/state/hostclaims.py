@@ -1,7 +1,8 @@
 """Which app had a host first, kept in state.db, so that the app keeps it while it is away.
 
-The claims are read when the database has been opened; nothing is recorded before that, or without a
-database: then apps have hosts in their order, as in development.
+The claims are read when the database has been opened; requests for hosts wait for that at a start.
+Nothing is recorded before, or without a database: then apps have hosts in their order, as in
+development.
 """
 
 import time
@@ -9,10 +10,14 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
 from buntime.core.telemetry.records import Tell
-from buntime.server.state.statedb import StateDb
+from buntime.server.state.statedb import FirstRead, StateDb
 
 if TYPE_CHECKING:
     from sqlite3 import Connection
+
+
+def _ignore(fault: BaseException | None) -> None:
+    """The database itself reports what is wrong with it."""
 
 
 class HostClaims:
@@ -26,6 +31,7 @@ class HostClaims:
         self._db = db
         self._tell = tell
         self._followers: list[Callable[[], None]] = []
+        self._first_read = FirstRead(db, self._read)
         db.follow(self._read)
 
     def __repr__(self) -> str:
@@ -34,6 +40,11 @@ class HostClaims:
     def follow(self, callback: Callable[[], None]) -> None:
         """Call it when the known holders of hosts have changed."""
         self._followers.append(callback)
+
+    def waits(self, then: Callable[[], None]) -> bool:
+        """Whether the claims are not read yet, as at a start; then `then` is called once they are,
+        or cannot be, or after some seconds."""
+        return not self._is_known and self._first_read.waits(then)
 
     def note(self, holders: Mapping[str, str]) -> None:
         """These have the hosts now: store what is new."""
@@ -84,12 +95,17 @@ class HostClaims:
         self.holders = {**self.holders, **fresh}
         self.since = {**self.since, **dict.fromkeys(fresh, now_s)}
 
-    def _read(self) -> None:
-        self._db.ask(_all, self._have)
+    def _read(self, then: Callable[[BaseException | None], None] = _ignore) -> None:
+        def have(found: dict[str, tuple[str, float]] | BaseException) -> None:
+            if isinstance(found, BaseException):
+                then(found)
+            else:
+                self._have(found)
+                then(None)
 
-    def _have(self, found: dict[str, tuple[str, float]] | BaseException) -> None:
-        if isinstance(found, BaseException):
-            return  # the database itself reports what is wrong with it
+        self._db.ask(_all, have)
+
+    def _have(self, found: dict[str, tuple[str, float]]) -> None:
         # What was recorded since, and could not be written, must be written again.
         self._is_known = True
         self.holders = {host: app for host, (app, _) in found.items()}

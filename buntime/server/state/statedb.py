@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from sqlite3 import Connection
 
 RETRY_S = 10.0
+FIRST_READ_S = 5.0  # that requests wait at a start
 JOBS_MAX = 1000  # that may wait; more are refused, as a slow disk must have an end
 _T = TypeVar("_T")
 
@@ -265,6 +266,40 @@ class StateDb:
     def _on_loop(self, callback: Callable[[], None]) -> None:
         with suppress(OSError):  # the loop has been closed: nobody waits for it
             self.loop.call_threadsafe(callback)
+
+
+class FirstRead:
+    """Requests that wait at a start until something has been read, as serving does not wait for it.
+
+    They wait until it is read, or cannot be, and no longer than some seconds: a disk may hang.
+    """
+
+    def __init__(
+        self, db: StateDb, read: Callable[[Callable[[BaseException | None], None]], None]
+    ) -> None:
+        """`read` reads it, and calls what it gets with None, or with the fault."""
+        self._db = db
+        self._read = read
+        self._is_over = False
+        self._waiting: list[Callable[[], None]] = []
+
+    def waits(self, then: Callable[[], None]) -> bool:
+        """Whether there is something to wait for; then `then` is called when that is over."""
+        if self._is_over or self._db.trouble:
+            return False
+        self._waiting.append(then)
+        if len(self._waiting) == 1:
+            self._db.loop.call_later(FIRST_READ_S, self._end)
+            self._read(self._end)
+        return True
+
+    def _end(self, fault: BaseException | None = None) -> None:
+        self._is_over = True
+        waiting, self._waiting = self._waiting, []
+        for then in waiting:
+            self._db.loop.guard(then)
+        if fault is not None and not isinstance(fault, StateFault):
+            raise fault
 
 
 def _identity(path: str) -> tuple[int, int]:

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import json
 import signal
+import socket
 from pathlib import Path
 from typing import Any
 
 from tests.support.client import Answer, fetch
 from tests.support.harness import OPERATORS_KEY, Runtime, running, wait_until, write_app
+from tests.support.manager import service
+from tests.support.rawclient import RawClient
 from tests.support.runs import run
 
 HOST = {"Host": "x.example.com"}
+PAGE = "/api/hosts/x.example.com"
 APP = "from buntime import Response\ndef fetch(request): return Response('{}')\n"
 
 
@@ -45,6 +49,31 @@ def test_a_host_stays(tmp_path: Path) -> None:
         runtime.process.send_signal(signal.SIGHUP)
         wait_until(lambda: answer(runtime) == "thief")
         assert runtime.wait_for_record("host.moved")["before"] == "shop"
+
+
+def test_the_first_request_of_a_start(tmp_path: Path) -> None:
+    """A request that waits in the socket when the runtime starts is not answered by an app that
+    would have the host if nothing had been kept."""
+    apps, state = tmp_path / "apps", tmp_path / "state"
+    env = {"RUNTIME_STATE_DIR": str(state), "RUNTIME_MASTER_KEY": OPERATORS_KEY}
+    shop = write_app(apps / "shop", {"app.py": APP.format("shop")}, hosts=["x.example.com"])
+    with socket.create_server(("127.0.0.1", 0)) as sock:
+
+        def answered_first() -> tuple[int, bytes]:
+            """Of a request that is sent before the runtime starts."""
+            with socket.create_connection(sock.getsockname(), timeout=20) as client:
+                client.sendall(b"GET / HTTP/1.1\r\nHost: x.example.com\r\n\r\n")
+                with service(apps, sockets=[sock], env=env) as runtime:
+                    reply = RawClient(client).read()
+                    wait_until(lambda: get(runtime, PAGE)["since"], what="it is kept")
+            return reply.status, reply.body
+
+        assert answered_first() == (200, b"shop")
+        write_app(apps / "a-thief", {"app.py": APP.format("thief")}, hosts=["x.example.com"])
+        for _ in range(3):
+            assert answered_first() == (200, b"shop")
+        shop.rename(tmp_path / "away")
+        assert answered_first()[0] == 404
 
 
 def test_operators_move_hosts(tmp_path: Path) -> None:

@@ -13,9 +13,9 @@ import pytest
 from buntime.core.access.keyring import IN_FILE, KeyRecord
 from buntime.core.access.keytext import digest_of, make_key
 from buntime.core.errors import ClientFault, StateFault
-from buntime.server.admin import keystore
 from buntime.server.admin.keystore import USED_STEP_S, KeyStore
 from buntime.server.loop.loop import Loop
+from buntime.server.state import statedb
 from buntime.server.state.statedb import StateDb
 from buntime.server.state.statefolder import StateFolder
 
@@ -150,7 +150,7 @@ def test_keys_that_are_not_read_for_long(
     make: Callable[[], Subject], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Nobody waits for ever for a disk that hangs: then the request is refused as before."""
-    monkeypatch.setattr(keystore, "_WAIT_S", 0.0)
+    monkeypatch.setattr(statedb, "FIRST_READ_S", 0.0)
     subject = make()  # and its state.db is not opened
     told: list[bool] = []
     assert subject.store.waits(BEARS, lambda: told.append(subject.store.is_known))

@@ -8,8 +8,10 @@ from typing import Any, cast
 
 import pytest
 
+from buntime.core.errors import StateFault
 from buntime.server.state.hostclaims import HostClaims
 from buntime.server.state.migrations import SCRIPTS
+from tests.support.exchanges import FakeLoop
 
 
 class FakeDb:
@@ -20,6 +22,8 @@ class FakeDb:
         for script in SCRIPTS:
             self.connection.executescript(script)
         self.fault: BaseException | None = None
+        self.trouble = ""
+        self.loop = FakeLoop()
         self._followers: list[Callable[[], None]] = []
 
     def follow(self, callback: Callable[[], None]) -> None:
@@ -68,6 +72,30 @@ def test_nothing_is_noted_before_it_is_known_what_was() -> None:
     claims.note({"x.y": "thief"})
     db.open()
     assert claims.holders == {"x.y": "a"}
+
+
+def test_who_comes_before_it_is_known() -> None:
+    """A request waits until it is known who had the host first."""
+    db = FakeDb()
+    first, _ = claims_of(db)
+    db.open()
+    first.note({"x.y": "a"})
+    claims, _ = claims_of(db)
+    seen: list[object] = []
+    assert claims.waits(lambda: seen.append(claims.holders))
+    assert seen == [{"x.y": "a"}]
+    assert not claims.waits(lambda: seen.append("again"))
+
+
+def test_nobody_waits_for_what_cannot_be_read() -> None:
+    """Without the database apps have hosts in their order, at once."""
+    db = FakeDb()
+    db.fault = StateFault("it is damaged")
+    claims, _ = claims_of(db)
+    seen: list[object] = []
+    assert claims.waits(lambda: seen.append(claims.holders))
+    assert seen == [{}]
+    assert not claims.waits(lambda: seen.append("again"))
 
 
 def test_a_move_is_told() -> None:
