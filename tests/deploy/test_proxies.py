@@ -5,15 +5,19 @@ from __future__ import annotations
 
 import hashlib
 import os
+import socket
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import httpx
 import pytest
 from websockets.sync.client import connect
 
 from tests.support.harness import running, write_app
-from tests.support.proxies import before, caddy, nginx
+from tests.support.keptclients import KeptClients
+from tests.support.manager import service
+from tests.support.proxies import Proxy, before, caddy, nginx
 
 APP = """
 import hashlib, time
@@ -109,3 +113,26 @@ def test_websocket(proxy: str) -> None:
         for text in ("one", "x" * 100_000):
             ws.send(text)
             assert ws.recv(timeout=10) == text
+
+
+@pytest.mark.parametrize("make", [nginx, caddy], ids=["nginx", "caddy"])
+def test_a_restart(make: Proxy, tmp_path: Path) -> None:
+    """While the runtime restarts, the proxy, which keeps connections to it, loses no request: those
+    that come in between wait in the socket that the service manager holds."""
+    echo = "from buntime import Response\ndef fetch(request): return Response(request.query['n'])\n"
+    write_app(tmp_path / "apps/echo", {"app.py": echo}, ttl=600, concurrency=20)
+    env = {"RUNTIME_TRUSTED_PROXIES": "unix", "RUNTIME_STATE_DIR": str(tmp_path / "state")}
+    upstream = tmp_path / "s"
+    with socket.socket(socket.AF_UNIX) as sock:
+        sock.bind(str(upstream))
+        sock.listen(100)
+        with before(make, tmp_path, f"unix:{upstream}") as url:
+            address = ("127.0.0.1", int(url.rpartition(":")[2]))
+            with KeptClients(address, ["/echo/?n={}"] * 20, comes_back=True) as clients:
+                for _ in range(3):
+                    with service(tmp_path / "apps", sockets=[sock], env=env) as runtime:
+                        clients.wait_for(200)
+                        assert runtime.stop() == 0
+                with service(tmp_path / "apps", sockets=[sock], env=env):
+                    clients.__exit__()
+    assert clients.lost == []
