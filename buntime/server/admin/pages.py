@@ -86,7 +86,7 @@ def _groups(parts: Parts) -> tuple[Pages, ...]:
         DiagnosisPages(parts.service.loop, parts.catalog, parts.pool.stats),
         CachePages(parts, parts.audit),
         CronPages(parts.service.loop, parts.unasked, parts.audit),
-        PluginPages(parts.plugins, parts.live, parts.audit, parts.deploys.place),
+        PluginPages(parts.plugins, parts.live, parts.audit, parts.deploys.place, outcomes),
         PluginOptionPages(parts.plugins, parts.audit, _option_changes(parts, outcomes)),
         _plugin_installs(parts, outcomes),
         SecretPages(parts.secrets, parts.catalog, parts.plugins, parts.audit),

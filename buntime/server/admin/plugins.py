@@ -10,6 +10,7 @@ from buntime.server.admin.call import Call
 from buntime.server.deploys.opening import DeployPlace
 from buntime.server.plugins.detail import changeable, detail_of
 from buntime.server.plugins.effective import effective_json
+from buntime.server.plugins.outcome import Outcomes
 from buntime.server.plugins.plugins import Plugins
 from buntime.server.plugins.report import describe, state_of
 
@@ -20,8 +21,14 @@ class PluginPages:
     """Serves these pages."""
 
     def __init__(
-        self, plugins: Plugins, live: LiveSettings, audit: Audit, place: DeployPlace
+        self,
+        plugins: Plugins,
+        live: LiveSettings,
+        audit: Audit,
+        place: DeployPlace,
+        outcomes: Outcomes,
     ) -> None:
+        self._outcomes = outcomes
         self._place = place
         self._plugins = plugins
         self._live = live
@@ -61,12 +68,24 @@ class PluginPages:
             return
         before = {"enabled": roster.is_enabled(name)}
 
+        def end(begun: Begun) -> None:
+            begun.end({"enabled": roster.is_enabled(name)})
+            self._tell(call, name)
+
         def act(begun: Begun) -> None:
             name = found_plugin(call, self._plugins)  # it may have changed meanwhile
             call.check_match(changeable(self._plugins, name))
-            self._do(name, action, by=call.address)
-            begun.end({"enabled": roster.is_enabled(name)})
-            self._tell(call, name)
+            if self._do(name, action, by=call.address):
+                end(begun)
+            else:
+                self._outcomes.of_next_look()(
+                    lambda _: call.guard(lambda: begun.run(lambda: looked(begun)))
+                )
+
+        def looked(begun: Begun) -> None:
+            if not self._runs(found_plugin(call, self._plugins)):
+                raise self._not_running(name)
+            end(begun)
 
         self._audit.begin(call, name, before, then=act)
 
@@ -77,16 +96,29 @@ class PluginPages:
         fields = {"name": name, "state": state, "why": why or None}
         call.tagged(fields, of=changeable(self._plugins, name), status=202)
 
-    def _do(self, name: str, action: str, *, by: str) -> None:
+    def _do(self, name: str, action: str, *, by: str) -> bool:
+        """False where it does not run, and what kept it from that may have been corrected: its
+        folder has to be looked at before a reload is refused."""
         plugins = self._plugins
         if action == "reset":
             plugins.reset(name, by=by)
         elif action != "reload":
             plugins.switch(name, enabled=action == "enable", by=by)
         elif not plugins.reload(name, by=by):
-            state, why = state_of(plugins.roster, name)
-            message = f"the plugin {name} cannot be reloaded: it is {state}"
-            raise ClientFault(409, "plugin_not_running", f"{message}, {why}" if why else message)
+            if not plugins.roster.is_enabled(name):
+                raise self._not_running(name)
+            return False
+        return True
+
+    def _runs(self, name: str) -> bool:
+        """Whether it has been started, or will be."""
+        roster = self._plugins.roster
+        return name in roster.lives and roster.found[name].app is not None
+
+    def _not_running(self, name: str) -> ClientFault:
+        state, why = state_of(self._plugins.roster, name)
+        message = f"the plugin {name} cannot be reloaded: it is {state}"
+        return ClientFault(409, "plugin_not_running", f"{message}, {why}" if why else message)
 
 
 def found_plugin(call: Call, plugins: Plugins) -> str:

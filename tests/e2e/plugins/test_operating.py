@@ -139,6 +139,18 @@ def test_reload_of_a_manifest_with_a_fault(operator: PluginOperator, folder: Pat
     assert operator.run("reload", "audit") == "audit: serving"
 
 
+def test_reload_of_a_plugin_that_was_left_out(operator: PluginOperator, folder: Path) -> None:
+    """Its folder is looked at first: what kept it from running may have been corrected."""
+    file = folder / "plugins/audit/buntime.yaml"
+    good = file.read_text()
+    file.write_text(good.replace("{", '{"dependencies": ["nope"], ', 1))
+    assert "left out: needs nope" in operator.run("reload", "audit", code=1)
+    assert "left out, needs nope" in operator.run("reload", "audit", code=1)
+    file.write_text(good)
+    assert operator.run("reload", "audit") == "audit: serving"
+    assert fetch(operator.runtime, "/audit").body == b"audit"
+
+
 def test_reload_of_a_plugin_that_has_died(operator: PluginOperator) -> None:
     """A reload ends when the new process serves; that an earlier one died is no result of it."""
     os.kill(operator.show("audit")["pid"], signal.SIGKILL)

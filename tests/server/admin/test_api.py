@@ -165,7 +165,13 @@ class Fixture:
             OwnPages(self.live, started_s=0.0),
             WorkerPages(pool, catalog, audit),
             FakeMetrics(),
-            PluginPages(plugins, self.live, audit, cast(Any, SimpleNamespace(folder=str(root)))),
+            PluginPages(
+                plugins,
+                self.live,
+                audit,
+                cast(Any, SimpleNamespace(folder=str(root))),
+                cast(Any, None),
+            ),
             SecretPages(self.secrets, catalog, plugins, audit),
             KeyPages(store, audit),
             AccessPages(
