@@ -20,7 +20,8 @@ _WAIT_S = 30.0  # for a plugin that starts
 _LOOK_S = 0.1
 _UNDER_WAY = ("starting", "waiting")
 _UP = ("serving", "asleep")
-_OUT = ("disabled", "left out", "unreadable")  # it is not started
+_LEFT = "left out"
+_OUT = ("disabled", _LEFT, "unreadable")  # it is not started
 
 _Json = dict[str, Any]
 
@@ -51,12 +52,23 @@ def run_by_api(command: Command, mode: Mode, action: str, words: Sequence[str]) 
 # Showing
 
 
-def _list(command: Command, api: Api) -> int:
+def _all(api: Api) -> _Json:
+    answer: _Json
     answer = page = api.get("/api/plugins", limit=_PAGE)
     while page["next"] is not None:
         page = api.get("/api/plugins", limit=_PAGE, cursor=page["next"])
         answer["plugins"] += page["plugins"]
     answer["next"] = None
+    return answer
+
+
+def _left_out(api: Api) -> dict[str, str]:
+    """Why each of those that lack something is left out."""
+    return {each["name"]: each["why"] for each in _all(api)["plugins"] if each["state"] == _LEFT}
+
+
+def _list(command: Command, api: Api) -> int:
+    answer = _all(api)
     if command.args["json"]:
         print_json(answer)
     elif not answer["plugins"]:
@@ -128,7 +140,7 @@ def _switch(command: Command, api: Api, action: str, name: str) -> int:
     before = api.get(path_of(name))
     if action == "disable" and before["enabled"] and before.get("guards"):
         confirm(command, f"what {name} guards will be open to all")
-    is_dry = bool(command.args["dry_run"])
+    is_dry, others = bool(command.args["dry_run"]), _left_out(api)
     plugin = api.post(path_of(name, f"/{action}"), dryRun=is_dry or None)
     is_up = True
     if action != "disable" and not is_dry:
@@ -140,6 +152,9 @@ def _switch(command: Command, api: Api, action: str, name: str) -> int:
         as_before = "" if is_up or plugin["state"] not in _UP else " as before"
         would = "would be changed; it is " if is_dry else ""
         say(f"{name}: {would}{plugin['state']}{as_before}{why}")
+        for other, lack in _left_out(api).items():
+            if other not in (name, *others):
+                say(f"{other}: {_LEFT}: {lack}")
     return 0 if is_up else 1
 
 

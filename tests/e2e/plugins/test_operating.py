@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 from collections.abc import Iterator
 from pathlib import Path
@@ -149,6 +150,30 @@ def test_reload_of_a_plugin_that_was_left_out(operator: PluginOperator, folder: 
     file.write_text(good)
     assert operator.run("reload", "audit") == "audit: serving"
     assert fetch(operator.runtime, "/audit").body == b"audit"
+
+
+def test_plugins_that_others_need(operator: PluginOperator, folder: Path) -> None:
+    """The command names those that a change leaves out."""
+    leans = write_plugin(folder / "plugins", "leans", dependencies={"audit": "^1.0"})
+    assert operator.run("reload", "audit") == "audit: serving"
+    wait_for_state(operator.runtime, "leans", "serving")
+    assert operator.run("disable", "audit").splitlines() == [
+        "audit: disabled",
+        "leans: left out: needs audit ^1.0, which is disabled",
+    ]
+    assert operator.run("enable", "audit") == "audit: serving"
+    wait_for_state(operator.runtime, "leans", "serving")
+    file = folder / "plugins/audit/buntime.yaml"
+    good = file.read_text()
+    file.write_text(good.replace("1.2.0", "2.0.0"))
+    assert operator.run("reload", "audit").splitlines() == [
+        "audit: serving",
+        "leans: left out: needs audit ^1.0, which is 2.0.0",
+    ]
+    file.write_text(good)
+    shutil.rmtree(leans)
+    assert operator.run("reload", "audit") == "audit: serving"
+    assert operator.run("reset", "audit") == "audit: taken back"
 
 
 def test_reload_of_a_plugin_that_has_died(operator: PluginOperator) -> None:
