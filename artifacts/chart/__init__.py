@@ -2,7 +2,7 @@
 page.
 
     rows.py           a row of the table of values, and kinds of values
-    ownvalues.py      the rows of the chart's own; scalevalues.py, netvalues.py: more of them
+    ownvalues.py      the rows of the chart's own; netvalues.py: more of them
     settingvalues.py  rows of the runtime's settings, and those that the chart decides
     pluginvalues.py   rows of the plugins' options
     writing.py        rows to text: values.yaml, questions.yaml, README.md

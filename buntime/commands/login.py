@@ -90,7 +90,7 @@ def _forget(name: str, login: Login) -> None:
 
 
 def _try(login: Login) -> None:
-    """Whether the key opens anything. Raises ApiError."""
+    """Check that the key opens anything. Raises ApiError if not."""
     try:
         Api(remote(login)).get(_TRIED)
     except ApiError as exc:

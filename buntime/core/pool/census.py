@@ -121,13 +121,13 @@ class Census:
         self._count(worker, 1)
 
     def set_stalled(self, worker: WorkerState, is_stalled: bool) -> None:
-        """Whether the worker of one request waits for its client."""
+        """Set whether the worker of one request waits for its client."""
         self._count(worker, -1)
         worker.is_stalled = is_stalled
         self._count(worker, 1)
 
     def set_leaving(self, worker: WorkerState, is_leaving: bool) -> None:
-        """Whether the worker leaves as soon as its replacement has loaded."""
+        """Set whether the worker leaves as soon as its replacement has loaded."""
         self._count(worker, -1)
         worker.is_leaving = is_leaving
         self._count(worker, 1)
@@ -140,7 +140,7 @@ class Census:
         self._count(worker, 1)
 
     def set_resting(self, worker: WorkerState, app: AppState, is_resting: bool) -> None:
-        """Whether the worker rests: a resting worker gets nothing new."""
+        """Set whether the worker rests: a resting worker gets nothing new."""
         self._count(worker, -1)
         worker.is_resting = is_resting
         self._count(worker, 1)

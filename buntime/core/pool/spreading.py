@@ -5,7 +5,7 @@ they have something in hand: the share of time in which their processor or event
 worker that has requests and does not report is computing and holds up everything else: it counts as
 busy.
 
-- If the least busy one has been above `PRESSED_SHARE` for `PRESSED_S`, and one with two requests in
+- If the least busy one has been above `BUSY_SHARE` for `PRESSED_S`, and one with two requests in
   hand reports that, further workers are started, as many as there are, so that the number doubles.
   None is started for a single client that sends one request after the other.
 - If fewer would be enough, one worker *rests*: it finishes what it has and gets nothing new. So it

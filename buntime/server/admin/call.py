@@ -73,7 +73,7 @@ class Call:
 
     @property
     def is_dry_run(self) -> bool:
-        """Check everything and answer as usual, but change nothing."""
+        """Whether to check everything and answer as usual, but change nothing."""
         return bool(self.query.get("dryRun"))
 
     @property

@@ -35,7 +35,7 @@ class Counted(Protocol):
     """A connection, or somebody who waits for one."""
 
     def give_way(self, gives_way: bool) -> None:
-        """Whether it comes after those of other clients, from now on."""
+        """Set whether it comes after those of other clients."""
 
 
 class ClientLimit:

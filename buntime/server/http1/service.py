@@ -108,7 +108,7 @@ class Service:
             loop.new_timeouts(settings.websocket_ping_s) if settings.websocket_ping_s else None
         )
         self.connections: set[Connected] = set()
-        self.jobs: set[Connected] = set()  # requests that the runtime itself makes
+        self.jobs: set[Connected] = set()  # of apps, under way: requests, and programs
         self.admission = Admission(loop, log, self.timeouts, lambda: len(self.connections))
         self.client_limit = ClientLimit(log)
         self.held_answers = HeldAnswers()

@@ -304,8 +304,7 @@ class Way(Waiting):
 
     def _ask(self, part: Part, worker: Worker, seen: Seen) -> None:
         hook, exchange = part.hook, self._exchange
-        if exchange.responder is not self:
-            exchange.lend(self)
+        self._hold()
         text = question(ON_REQUEST, exchange, self._facts, seen.text, hook.timeout_s)
         part.timeouts.start(self)
         self._asked_s = self._shared.loop.now
@@ -336,7 +335,7 @@ class Way(Waiting):
         return True
 
     def _keep(self, part: Part, worker: Worker, verdict: Continue) -> None:
-        """Whether nothing in the request has changed since the hook was asked."""
+        """Keep a verdict that says for how long it holds, unless the hook has seen the body."""
         seen = self._seen
         if verdict.cache_s and seen is not None and not sees_body(part.hook, self._exchange):
             self._shared.kept.put(
