@@ -17,7 +17,7 @@ import pytest
 from tests.support.harness import IS_BINARY, command, write_app
 from tests.support.keptclients import KeptClients
 from tests.support.manager import Load, NotifySocket, notify_socket, service, start
-from tests.support.rawclient import RawClient
+from tests.support.rawclient import RawClient, request
 
 ENVIRON = """
 import json, os
@@ -183,6 +183,22 @@ def test_a_restart_under_kept_connections(apps: Path, listening: socket.socket) 
         with service(apps, sockets=[listening]):
             clients.__exit__()
     assert clients.lost == []
+
+
+def test_a_restart_in_maintenance(apps: Path, listening: socket.socket, tmp_path: Path) -> None:
+    """No request reaches an app that is closed, not even the first one of a start."""
+    host, port = listening.getsockname()
+    env = {"RUNTIME_STATE_DIR": str(tmp_path / "state"), "RUNTIME_MASTER_KEY": "k"}
+    url = f"http://{host}:{port}/api/apps/echo/maintenance"
+    with service(apps, sockets=[listening], env=env):
+        told = httpx.put(url, json={}, headers={"x-api-key": "k"}, verify=False)
+        assert told.status_code == 200
+    for _ in range(3):
+        with socket.create_connection((host, port), timeout=20) as sock:
+            client = RawClient(sock)
+            client.send(request("GET /echo/?n=1"))
+            with service(apps, sockets=[listening], env=env):
+                assert client.read().code == "maintenance"
 
 
 def test_systemd_socket_activate(apps: Path) -> None:

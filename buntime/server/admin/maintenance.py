@@ -1,7 +1,7 @@
 """Apps that operators have closed for a while: visitors get 503, and when to come again.
 
-Kept in state.db. At a start it may be read while the first requests are served already, since
-serving does not wait for the database.
+Kept in state.db. Serving does not wait for the database; at a start the first requests of apps wait
+until it is known which are closed.
 """
 
 import time
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from buntime.core.errors import ServerFault
 from buntime.core.values.tuples import NamedTuple
-from buntime.server.state.statedb import StateDb
+from buntime.server.state.statedb import FirstRead, StateDb
 
 if TYPE_CHECKING:
     from sqlite3 import Connection
@@ -42,6 +42,10 @@ class Closed(NamedTuple):
         return ServerFault(503, "maintenance", self.message, headers=after)
 
 
+def _ignore(fault: BaseException | None) -> None:
+    """The database itself reports what is wrong with it."""
+
+
 class Maintenance:
     """The closed apps, by name. Used on the loop's thread."""
 
@@ -49,10 +53,17 @@ class Maintenance:
         self._db = db
         self._closed: dict[str, Closed] = {}
         self._followers: list[Callable[[], None]] = []
+        self.is_known = db.is_off  # which are closed?
+        self._first_read = FirstRead(db, self._read)
         db.follow(self._read)
 
     def __repr__(self) -> str:
         return f"Maintenance({', '.join(self._closed) or 'none'})"
+
+    def waits(self, then: Callable[[], None]) -> bool:
+        """Whether it is not read yet, at a start, which apps are closed; then `then` is called once
+        it is, or cannot be, or after some seconds."""
+        return not self.is_known and self._first_read.waits(then)
 
     def of(self, app: str) -> Closed | None:
         """How an app is closed; None if it is open."""
@@ -118,13 +129,17 @@ class Maintenance:
         self._tell()
         then(closed)
 
-    def _read(self) -> None:
-        self._db.ask(_all, self._have)
+    def _read(self, then: Callable[[BaseException | None], None] = _ignore) -> None:
+        def have(found: dict[str, Closed] | BaseException) -> None:
+            if isinstance(found, BaseException):
+                then(found)
+                return
+            if not self.is_known or found != self._closed:
+                self.is_known, self._closed = True, found
+                self._tell()
+            then(None)
 
-    def _have(self, found: dict[str, Closed] | BaseException) -> None:
-        if not isinstance(found, BaseException) and found != self._closed:
-            self._closed = found
-            self._tell()
+        self._db.ask(_all, have)
 
     def _tell(self) -> None:
         for callback in self._followers:

@@ -37,9 +37,10 @@ from buntime.server.pipeline.shell import Shell, without_shell
 from buntime.server.pipeline.steps import (
     Admittance,
     AppStep,
-    LateKeysStep,
+    LateStep,
     cookie_step,
     cron_only_step,
+    late_maintenance_step,
     maintenance_step,
     pool_step,
     preview_step,
@@ -100,7 +101,8 @@ class Pipeline:
         self._shell = Shell(live, catalog, plugins, gate, self._show_shell)
         # The order of a request's steps, once its app is known.
         self._app_steps: tuple[Callable[[App], AppStep | None], ...] = (
-            lambda _: None if gate.knows_keys else LateKeysStep(gate, self._take),
+            lambda _: None if gate.knows_keys else LateStep(gate.waits_for_keys, self._take),
+            lambda _: late_maintenance_step(admittance.maintenance, self._take),
             lambda app: self._shell.step(app, self._site(app)),
             lambda app: self._shell.sandbox_step(self._site(app)),
             lambda app: framing_step(self._site(app), gate),
@@ -371,7 +373,7 @@ class Pipeline:
     def _make(self, app: App) -> tuple[AppStep, ...]:
         steps = tuple(step for make in self._app_steps if (step := make(app)) is not None)
         for place, step in enumerate(steps):
-            if isinstance(step, HookStep | LateKeysStep):
+            if isinstance(step, HookStep | LateStep):
                 step.rest = steps[place + 1 :]
         self._made[app] = steps
         return steps

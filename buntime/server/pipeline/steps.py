@@ -46,6 +46,10 @@ It must not hold the `App` itself: steps go when their app does.
 """
 
 
+Take = Callable[[Exchange, App, Target, Sequence[AppStep]], None]
+"""Goes on with some of the steps."""
+
+
 class Admittance(NamedTuple):
     """Who may reach an app: by a key, or nobody while the app is closed."""
 
@@ -55,19 +59,22 @@ class Admittance(NamedTuple):
     secrets: Secrets  # of apps
 
 
-class LateKeysStep:
-    """Has requests with a key wait, at a start, until the keys are known; then `take` goes on with
-    `rest`, the steps after it. Once they are known, steps are made anew without this one."""
+class LateStep:
+    """Has requests wait, at a start, until something is known that `waits` tells of; then `take`
+    goes on with `rest`, the steps after it. Once it is known, steps are made anew without this
+    one."""
 
     def __init__(
-        self, gate: Gate, take: Callable[[Exchange, App, Target, Sequence[AppStep]], None]
+        self,
+        waits: Callable[[Exchange, Callable[[], None]], bool],
+        take: Take,
     ) -> None:
         self.rest: Sequence[AppStep] = ()
-        self._gate = gate
+        self._waits = waits
         self._take = take
 
     def __call__(self, exchange: Exchange, app: App, target: Target) -> bool:
-        return self._gate.waits_for_keys(exchange, partial(self._go_on, exchange, app, target))
+        return self._waits(exchange, partial(self._go_on, exchange, app, target))
 
     def _go_on(self, exchange: Exchange, app: App, target: Target) -> None:
         if not exchange.is_ended:
@@ -109,15 +116,21 @@ def preview_step(app: App, previews: Previews) -> AppStep | None:
     return check_token
 
 
+def late_maintenance_step(maintenance: Maintenance, take: Take) -> LateStep | None:
+    """Has requests wait, at a start, until it is known which apps are closed."""
+    return None if maintenance.is_known else LateStep(lambda _, then: maintenance.waits(then), take)
+
+
 def maintenance_step(app: App, maintenance: Maintenance) -> AppStep | None:
     """Turns visitors away from an app that operators have closed for a while."""
-    closed = maintenance.of(app.name) if app.plugin is None else None
-    if closed is None:
+    if app.plugin is not None or (maintenance.is_known and maintenance.of(app.name) is None):
         return None
-    fault = closed.fault
 
-    def send_away(_: Exchange, __: App, ___: Target) -> bool:
-        raise fault()
+    def send_away(_: Exchange, app: App, __: Target) -> bool:
+        closed = maintenance.of(app.name)
+        if closed is not None:
+            raise closed.fault()
+        return False
 
     return send_away
 

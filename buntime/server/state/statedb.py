@@ -44,7 +44,7 @@ if TYPE_CHECKING:
     from sqlite3 import Connection
 
 RETRY_S = 10.0
-FIRST_READ_S = 5.0  # that requests wait at a start
+FIRST_READ_S = 2.0  # that requests wait at a start
 JOBS_MAX = 1000  # that may wait; more are refused, as a slow disk must have an end
 _T = TypeVar("_T")
 

@@ -20,6 +20,26 @@ def subject(tmp_path: Path) -> Iterator[Subject]:
     subject.close()
 
 
+def test_who_comes_before_it_is_known(tmp_path: Path) -> None:
+    """At a start a request waits until it is known which apps are closed, and followers are told
+    even if none is."""
+    subject = Subject(tmp_path / "state")
+    try:
+        maintenance = Maintenance(subject.db)
+        told: list[bool] = []
+        seen: list[bool] = []
+        maintenance.follow(lambda: told.append(maintenance.is_known))
+        assert maintenance.waits(lambda: seen.append(maintenance.is_known))
+        assert (told, seen) == ([], [])
+        subject.db.start()
+        while not seen:
+            subject.loop.run_once(10)
+        assert (told, seen) == ([True], [True])
+        assert not maintenance.waits(subject.loop.stop)
+    finally:
+        subject.close()
+
+
 def test_what_is_kept_with_a_change(subject: Subject) -> None:
     """An app is neither closed nor opened if the record that goes with it cannot be stored."""
     maintenance = Maintenance(subject.db)

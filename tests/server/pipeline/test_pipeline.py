@@ -62,10 +62,17 @@ class FakeMaintenance:
 
     def __init__(self) -> None:
         self.closed: dict[str, Closed] = {}
+        self.is_known = True
+        self.waiting: list[Callable[[], None]] = []
         self.tell: Callable[[], None] = lambda: None
 
     def of(self, app: str) -> Closed | None:
         return self.closed.get(app)
+
+    def waits(self, then: Callable[[], None]) -> bool:
+        if not self.is_known:
+            self.waiting.append(then)
+        return not self.is_known
 
     def follow(self, callback: Callable[[], None]) -> None:
         self.tell = callback
@@ -308,6 +315,21 @@ def test_an_app_that_is_closed_for_a_while(root: Path) -> None:
     way.maintenance.closed = {}
     way.maintenance.tell()
     assert way.is_submitted(way.ask("/shop/"))
+
+
+def test_an_app_of_which_it_is_not_known_yet(root: Path) -> None:
+    """At a start a request waits until it is known whether its app is closed."""
+    way = Way(root)
+    way.maintenance.is_known = False
+    for is_closed in (True, False):
+        way.maintenance.tell()
+        exchange = way.ask("/shop/")
+        assert not exchange.is_ended
+        assert not way.is_submitted(exchange)
+        way.maintenance.closed = {"shop": Closed(0.0, "later", 60)} if is_closed else {}
+        way.maintenance.waiting.pop()()
+        assert exchange.is_ended is is_closed
+        assert way.is_submitted(exchange) is not is_closed
 
 
 # Steps of an app
