@@ -4,11 +4,8 @@ Exit code 0, or 1 if something keeps it from starting.
 """
 
 import os
-import platform
-import pwd
 import sys
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from shlex import quote
 
@@ -23,7 +20,7 @@ from buntime.commands.advice import (
     why_not_writable,
 )
 from buntime.commands.arguments import Command, Parser, folders_meaning
-from buntime.commands.cli import version_line
+from buntime.commands.machine import Finding, Findings, find_here
 from buntime.commands.masterkey import take_environ, with_master_key
 from buntime.commands.pluginfolders import find_plugins
 from buntime.commands.program import pasted
@@ -36,48 +33,26 @@ from buntime.core.apps.grants import holder_of
 from buntime.core.config.configfile import NO_CONFIG, ConfigFile
 from buntime.core.errors import ConfigError, StateOff, UsageError
 from buntime.core.sandbox.groups import CONTROLLERS
-from buntime.core.sandbox.kernel import LEAST_ABI, acts
-from buntime.core.sandbox.systemcalls import refused
 from buntime.core.settings.endpoint import TcpEndpoint, UnixEndpoint
 from buntime.core.settings.load import SETTINGS, Settings
 from buntime.core.settings.setting import Mode
 from buntime.core.telemetry.records import escape, format_fields
 from buntime.core.values.wording import counted
 from buntime.server.admin.localkey import NAME as LOCAL_KEY
-from buntime.server.bundle.bundle import default_cache_dir
-from buntime.server.bundle.cachefolder import prepare_cache
 from buntime.server.defence.configreading import ConfigReader
 from buntime.server.defence.exposures import exposures
 from buntime.server.deploys.opening import find_store
 from buntime.server.http1.binding import open_bindings
 from buntime.server.plugins.roster import WORKERS_MOST, Roster
-from buntime.server.pool.cores import cores
 from buntime.server.pool.trial import find_apps
 from buntime.server.pythons.interpreter import Interpreters
 from buntime.server.sandbox.groups import find_place
-from buntime.server.sandbox.probe import find_kernel
 from buntime.server.state.secretstore import Secrets, read_secrets
 from buntime.server.state.statefile import NAME as STATE_DB
 from buntime.server.state.statefile import look_into
 
 _LOOPBACK = ("127.", "::1", "localhost")
 _NEW_KEY = 'export RUNTIME_MASTER_KEY="$(head -c 24 /dev/urandom | base64)"'
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """One line: `mark` is "" for information, "warning", or "fault".
-
-    `command` is a shell command that fixes a marked finding, or shows more about it.
-    """
-
-    topic: str
-    text: str
-    mark: str = ""
-    command: str = ""
-
-
-Findings = Iterator[Finding]
 
 
 def parser() -> Parser:
@@ -95,7 +70,7 @@ def parser() -> Parser:
 
 def run(command: Command, mode: Mode) -> int:
     environ = take_environ()
-    findings = [*_here(mode), *_with_settings(command, mode, environ)]
+    findings = [*find_here(mode), *_with_settings(command, mode, environ)]
     marks = [finding.mark for finding in findings]
     faults, warnings = marks.count("fault"), marks.count("warning")
     if command.args["json"]:
@@ -118,75 +93,6 @@ def run(command: Command, mode: Mode) -> int:
     count = f"{counted(faults, 'fault')}, {counted(warnings, 'warning')}"
     sys.stdout.write(f"\n{count}\n")
     return 1 if faults else 0
-
-
-def _here(mode: Mode) -> Findings:
-    """What no setting changes."""
-    yield Finding("version", version_line(mode))
-    yield Finding("started as", os.path.abspath(sys.argv[0]))
-    yield Finding("python", f"{sys.executable} ({platform.python_implementation()})")
-    libc = " ".join(platform.libc_ver())
-    system = f"{platform.system()} {platform.release()} {platform.machine()} {libc}".rstrip()
-    yield Finding("system", f"{system}, {counted(cores(), 'core')}")
-    yield from _user()
-    yield from _sandbox()
-    yield from _cache()
-    if sys.platform == "linux" and not os.path.exists("/proc/self/stat"):
-        text = "/proc is not mounted, so what apps leave behind cannot be found"
-        yield Finding("system", text, "warning", "mount -t proc proc /proc")
-
-
-def _user() -> Findings:
-    uid = os.geteuid()
-    try:
-        name = pwd.getpwuid(uid).pw_name
-    except KeyError:
-        name = "without a name"
-    yield Finding("user", f"{name} ({uid})")
-    if uid == 0:
-        text = (
-            "apps without a `user` run as root; set RUNTIME_APP_USERS, or start Buntime as "
-            "another user"
-        )
-        yield Finding("user", text, "warning", export("RUNTIME_APP_USERS", "*=nobody"))
-
-
-def _sandbox() -> Findings:
-    """What keeps apps apart on this kernel."""
-    kernel = find_kernel()
-    if not kernel.is_fit:
-        text = (
-            f"apps run without one: it needs Landlock ABI {LEAST_ABI} (Linux 6.2) or later, and "
-            f"this kernel has {f'ABI {kernel.abi}' if kernel.abi else 'none'}"
-        )
-        yield Finding("sandbox", text, "warning", "uname -r")
-        return
-    filters = kernel.has_seccomp and bool(refused(kernel.machine))
-    yield Finding(
-        "sandbox", f"Landlock ABI {kernel.abi}: {', '.join(acts(kernel, filters=filters))}"
-    )
-    if not filters:
-        text = (
-            "system calls are not filtered: this kernel has no seccomp, or there is no list "
-            f"for {kernel.machine}"
-        )
-        yield Finding("sandbox", text, "warning", "grep -i seccomp /proc/self/status")
-
-
-def _cache() -> Findings:
-    folder = default_cache_dir(os.environ)
-    if folder is None:
-        text = "neither XDG_CACHE_HOME nor HOME is set; each start unpacks to a temporary folder"
-        yield Finding("cache", text, "warning", export("XDG_CACHE_HOME", "/var/cache"))
-        return
-    try:
-        reason = prepare_cache(str(folder))
-    except OSError as exc:
-        reason = f"{exc.filename}: {exc.strerror}"
-    yield Finding("cache", str(folder))
-    if reason:
-        text = f"{reason}; each start unpacks to a temporary folder"
-        yield Finding("cache", text, "warning", f"ls -ld {quote(str(folder))}")
 
 
 def _with_settings(command: Command, mode: Mode, environ: Mapping[str, str]) -> Findings:
