@@ -29,7 +29,7 @@ from buntime.server.admin.call import Call
 from buntime.server.admin.streaming import NDJSON
 from buntime.server.apps.catalog import Catalog
 from buntime.server.deploys.carrier import Carrier
-from buntime.server.deploys.deploy import Deploy, Line
+from buntime.server.deploys.deploy import Deploy
 from buntime.server.deploys.disk import check_room, storage_fault
 from buntime.server.deploys.diskwork import Wish
 from buntime.server.deploys.store import Store
@@ -261,7 +261,7 @@ class DeployPages:
             begun.end(result=result if error is None else f"failed: {error.code}")
 
         def act(begun: Begun) -> None:
-            _at_end(deploy, lambda: end(begun))
+            deploy.at_end(lambda: end(begun))
             go()
 
         if deploy.is_dry_run:
@@ -283,11 +283,11 @@ class DeployPages:
         """Answer with the deploy's progress, or with its result."""
         location = ("location", f"{self._api(call)}/deploys/{deploy.id}")
         if not call.accepts(NDJSON):
-            _at_end(deploy, lambda: _answer(call, deploy, location))
+            deploy.at_end(lambda: _answer(call, deploy, location))
             return
         stream = call.stream(NDJSON, fields=[location])
         deploy.follow(stream.line)
-        _at_end(deploy, stream.finish)
+        deploy.at_end(stream.finish)
 
     def _api(self, call: Call) -> str:
         return f"{call.exchange.sender.prefix}{self._live.now.api_prefix}/api"
@@ -319,18 +319,6 @@ def _open(
     store.check_free(app, version, replaces=replaces)
     check_room(store.root, size_bytes)
     return open_upload(store.folder_of_uploads)
-
-
-def _at_end(deploy: Deploy, act: Callable[[], None]) -> None:
-    if deploy.is_over:
-        act()
-        return
-
-    def on_line(_: Line) -> None:
-        if deploy.is_over:
-            act()
-
-    deploy.follow(on_line)
 
 
 def _answer(call: Call, deploy: Deploy, location: tuple[str, str]) -> None:

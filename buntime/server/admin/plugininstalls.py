@@ -21,7 +21,7 @@ from buntime.server.admin.audit import Audit, Begun
 from buntime.server.admin.call import Call
 from buntime.server.admin.plugins import found_plugin
 from buntime.server.admin.streaming import NDJSON
-from buntime.server.deploys.deploy import Deploy, Line
+from buntime.server.deploys.deploy import Deploy
 from buntime.server.deploys.disk import check_room, storage_fault
 from buntime.server.plugins.detail import changeable
 from buntime.server.plugins.installer import Installer, Wish
@@ -125,7 +125,7 @@ class PluginInstallPages:
             begun.end(after, result if error is None else f"failed: {error.code}")
 
         def act(begun: Begun) -> None:
-            _at_end(deploy, lambda: end(begun))
+            deploy.at_end(lambda: end(begun))
             go()
 
         if call.is_dry_run:
@@ -144,9 +144,9 @@ class PluginInstallPages:
         if call.accepts(NDJSON):
             stream = call.stream(NDJSON)
             deploy.follow(stream.line)
-            _at_end(deploy, stream.finish)
+            deploy.at_end(stream.finish)
         else:
-            _at_end(deploy, lambda: self._answer(call, deploy))
+            deploy.at_end(lambda: self._answer(call, deploy))
 
     def _answer(self, call: Call, deploy: Deploy) -> None:
         body, error = deploy.to_json(), deploy.error
@@ -201,15 +201,3 @@ def _open(store: PluginStore, name: str, digest: str | None, size_bytes: int) ->
         return None
     check_room(store.root, size_bytes)
     return open_upload(store.folder_of_uploads)
-
-
-def _at_end(deploy: Deploy, act: Callable[[], None]) -> None:
-    if deploy.is_over:
-        act()
-        return
-
-    def on_line(_: Line) -> None:
-        if deploy.is_over:
-            act()
-
-    deploy.follow(on_line)

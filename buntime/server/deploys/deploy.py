@@ -79,6 +79,18 @@ class Deploy:
         )
         self._tell(self.failure)
 
+    def at_end(self, act: Callable[[], None]) -> None:
+        """Call it when the deploy is over: now, if it is."""
+        if self.is_over:
+            act()
+            return
+
+        def on_line(_: Line) -> None:
+            if self.is_over:
+                act()
+
+        self.follow(on_line)
+
     def to_json(self) -> Line:
         """For the API, and for state.db."""
         last = self.steps[-1]
