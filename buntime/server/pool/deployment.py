@@ -91,6 +91,7 @@ class Deployment:
         "fallback",
         "init",
         "interpreter",
+        "is_refusal_logged",
         "is_slow_logged",
         "limits",
         "limits_lost",
@@ -110,6 +111,7 @@ class Deployment:
         # Whether its workers report if its framework needs a worker that stays.
         self.asks_framework = app.plugin is None and not app.manifest.ttl_s
         self.is_slow_logged = False  # that each request waits for its boot is logged once
+        self.is_refusal_logged = False  # that it was refused a file is logged once
         self.are_blocked_logged = False  # which variables are withheld from it is logged once
         self.boot_note = ""  # why its last boot failed, if it did
         self.cold_start: ColdStart | None = None  # of the last boot that reported it

@@ -9,6 +9,7 @@ from typing import Literal
 from buntime.confine import NotConfined
 from buntime.core.access.rules import PLUGIN_PREFIX
 from buntime.core.apps.app import App
+from buntime.core.sandbox.refusals import advice_on
 from buntime.core.settings.load import Settings
 from buntime.core.telemetry.meters import Cause
 from buntime.core.values.protocols import Protocol
@@ -76,6 +77,7 @@ class Supervisor:
         self._stats = stats
         self._sandboxes = sandboxes
         self._boot_timers: dict[int, Timer] = {}
+        self._adopted: dict[int, Deployment] = {}  # by worker
         self._allowances = Allowances()
         self._shortages = Tally(every_s=_TELL_S)
         self._orphans = Orphans(log)
@@ -145,6 +147,7 @@ class Supervisor:
         app, interpreter = deployment.app, deployment.interpreter
         log = self._log.child(app=app.name, version=app.version, worker=worker.name)
         worker.join(log, app.name, app.version)
+        self._adopted[number] = deployment
         own = self._sandboxes.variables(app, interpreter)
         secrets = self.secrets.of(app)
         init = init_of(deployment, self._settings, self._environ, own)
@@ -212,6 +215,7 @@ class Supervisor:
     def dismiss(self, number: int) -> Worker:
         """The worker's process has gone."""
         worker = self.workers.pop(number)
+        self._adopted.pop(number, None)
         self.stop_boot_timer(number)
         self.groups.end(number)
         return worker
@@ -263,6 +267,20 @@ class Supervisor:
             self._log.plugin_output(name[len(PLUGIN_PREFIX) :], worker.name, pipe, line)
         else:
             self._log.app_output(name or _KIND_OF, worker.app_version, worker.name, pipe, line)
+            if pipe == "stderr":
+                self._look_for_refusal(worker, line)
+
+    def _look_for_refusal(self, worker: Worker, line: str) -> None:
+        """Frameworks answer such errors with a 500 of their own: the trace is all that is seen."""
+        deployment = self._adopted.get(worker.number)
+        if deployment is None or deployment.is_refusal_logged:
+            return
+        advice = advice_on(line)
+        if advice:
+            deployment.is_refusal_logged = True
+            worker.log.warn(
+                "app.refused", "an app was refused a file or a port", error=line[:300], hint=advice
+            )
 
     def _on_dropped(self, number: int, lines: int, size_bytes: int) -> None:
         worker = self.workers.get(number)

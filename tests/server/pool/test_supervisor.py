@@ -193,6 +193,21 @@ def test_what_an_app_prints_is_logged_as_its_own(company: Company) -> None:
     assert sorted(_outputs(company)) == [("err", "stderr", "shop"), ("out", "stdout", "shop")]
 
 
+def test_a_refusal_that_an_app_prints_is_explained_once(company: Company) -> None:
+    """A framework's trace of a file that may not be used gets advice: once for a state of the
+    code."""
+    error = "PermissionError: [Errno 13] Permission denied: '/srv/a'"
+    company.spawn()
+    prints = f"import sys\nfor _ in range(3): print({error!r}, file=sys.stderr)\nprint({error!r})\n"
+    deployment = company.adopt(prints + GOOD)
+    company.wait_for("ready")
+    company.wait(lambda: len(_outputs(company)) == 4, "all lines")
+    told = [each for each in company.sink.records if each.event == "app.refused"]
+    assert [each.fields["error"] for each in told] == [error]
+    assert "APP_DATA_DIR" in str(told[0].fields["hint"])
+    assert deployment.is_refusal_logged
+
+
 def _outputs(company: Company) -> list[tuple[str, object, object]]:
     return [
         (each.message, each.fields["stream"], each.fields["app"])
