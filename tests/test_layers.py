@@ -65,6 +65,8 @@ BESIDE = {
         "wire.py",
     )
 }
+LINES_MAX = 400  # of a module
+FUNCTION_LINES_MAX = 60
 SCRIPTS = "frames"  # scripts for browsers: no Python
 # Slow to import, so the runtime imports these only when they are needed.
 LATE = {
@@ -238,6 +240,20 @@ def test_what_is_late_is_late() -> None:
             seen.add(module)
             left += imported_at_once(module) if module in FILES else ()
     assert seen & LATE == set()
+
+
+def test_nothing_is_too_long() -> None:
+    """A module that has grown long has more than one concern; a function, more than one step."""
+    long = []
+    for module, path in FILES.items():
+        if len(path.read_text("utf-8").splitlines()) > LINES_MAX:
+            long.append(module)
+        for node in ast.walk(tree_of(module)):
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+                assert node.end_lineno is not None
+                if node.end_lineno - node.lineno >= FUNCTION_LINES_MAX:
+                    long.append(f"{module}, line {node.lineno}: {node.name}")
+    assert long == []
 
 
 def imported_at_once(module: str) -> Iterator[str]:

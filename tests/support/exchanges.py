@@ -19,7 +19,7 @@ from buntime.server.http1.exchange import Exchange
 from buntime.server.http1.heldanswers import HeldAnswers
 from buntime.server.http1.parties import Kind, Link, Resource
 from buntime.server.http1.service import Service
-from buntime.server.loop.loop import TimeoutQueue
+from buntime.server.loop.timeouts import TimeoutQueue
 
 
 class FakeLoop:

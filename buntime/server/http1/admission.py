@@ -27,7 +27,8 @@ from typing import cast
 from buntime.core.http1.connection import Due
 from buntime.core.values.protocols import Protocol
 from buntime.core.values.tally import Tally
-from buntime.server.loop.loop import Loop, TimeoutQueue
+from buntime.server.loop.loop import Loop
+from buntime.server.loop.timeouts import TimeoutQueue
 from buntime.server.telemetry.logs import Log
 
 # How long a client may need to send its first bytes. Without this, many clients that connect at

@@ -22,7 +22,7 @@ from buntime.server.http1.heldrequest import HeldRequest
 from buntime.server.http1.parties import Client, Kind, Link, Resource, Responder
 from buntime.server.http1.request import Fields
 from buntime.server.http1.review import Begin, Review
-from buntime.server.loop.loop import TimeoutQueue
+from buntime.server.loop.timeouts import TimeoutQueue
 from buntime.wire import MESSAGE_OVERHEAD
 
 _CLIENT_LEFT = 499  # nginx's number, for the log: no status was sent

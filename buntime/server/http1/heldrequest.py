@@ -13,7 +13,7 @@ from buntime.core.http1.window import PIECES_PER_TURN, DownloadWindow
 from buntime.server.http1.parties import Keeper, Link, Responder
 from buntime.server.http1.request import ClientRequest
 from buntime.server.http1.review import Review
-from buntime.server.loop.loop import TimeoutQueue
+from buntime.server.loop.timeouts import TimeoutQueue
 from buntime.wire import UPLOAD_WINDOW
 
 _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"

@@ -20,7 +20,8 @@ from buntime.server.http1.admission import Admission
 from buntime.server.http1.clientlimit import ClientLimit, Counted
 from buntime.server.http1.heldanswers import HeldAnswers
 from buntime.server.http1.spool import Spools
-from buntime.server.loop.loop import Loop, TimeoutQueue
+from buntime.server.loop.loop import Loop
+from buntime.server.loop.timeouts import TimeoutQueue
 from buntime.server.telemetry.logs import Log
 from buntime.server.telemetry.tracer import Tracer
 

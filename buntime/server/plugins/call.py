@@ -20,7 +20,7 @@ from buntime.core.plugins.services import AWAY, BUSY, LATE, MOVED, ServiceFault
 from buntime.core.plugins.services import Call as Asked
 from buntime.core.telemetry.pluginmeters import Outcome
 from buntime.core.values.protocols import Protocol
-from buntime.server.loop.loop import TimeoutQueue
+from buntime.server.loop.timeouts import TimeoutQueue
 from buntime.server.pool.calling import Calling, line_of
 
 _OUTCOMES = {

@@ -26,7 +26,8 @@ from buntime.core.plugins.services import (
 )
 from buntime.core.telemetry.pluginmeters import Outcome, PluginMeters
 from buntime.core.values.protocols import Protocol
-from buntime.server.loop.loop import Loop, TimeoutQueue
+from buntime.server.loop.loop import Loop
+from buntime.server.loop.timeouts import TimeoutQueue
 from buntime.server.plugins.call import ServiceCall
 from buntime.server.pool.calling import Calling
 from buntime.server.pool.worker import Worker

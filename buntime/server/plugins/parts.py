@@ -12,7 +12,8 @@ from buntime.core.telemetry.pluginmeters import HookMeter, PluginMeter, PluginMe
 from buntime.core.values.protocols import Protocol
 from buntime.core.values.tuples import NamedTuple
 from buntime.server.http1.exchange import Exchange
-from buntime.server.loop.loop import Loop, TimeoutQueue
+from buntime.server.loop.loop import Loop
+from buntime.server.loop.timeouts import TimeoutQueue
 from buntime.server.plugins.asked import of_others
 
 # How long a request waits for a plugin that is started for the first time. That takes 0.1 to 1 s;

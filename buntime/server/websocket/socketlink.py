@@ -23,7 +23,8 @@ from buntime.core.websocket.protocol import (
 )
 from buntime.sdk import closecodes
 from buntime.server.http1.exchange import Exchange
-from buntime.server.loop.loop import TimeoutQueue, Timer
+from buntime.server.loop.loop import Timer
+from buntime.server.loop.timeouts import TimeoutQueue
 
 LAST_WORDS_S = 1.0
 

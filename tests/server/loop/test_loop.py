@@ -14,7 +14,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from buntime.server.loop.loop import READ, WRITE, Loop, TimeoutQueue
+from buntime.server.loop.loop import READ, WRITE, Loop
+from buntime.server.loop.timeouts import TimeoutQueue
 
 LONG_S = 20.0  # the longest a turn may last; a turn that waited this long has missed its event
 
