@@ -84,7 +84,8 @@ class Answer:
 
         Raises AnswerError for a status, a field or a length that cannot be sent.
         """
-        _check_status(status)
+        if type(status) is not int or not 200 <= status <= 999:
+            raise _bad_status(status)
         lines: list[str] = [_STATUS_LINES.get(status) or f"HTTP/1.1 {status} \r\n"]
         declared, closes = write_fields(lines, fields)
         bodiless = request.method == "HEAD" or status in BODILESS
@@ -150,13 +151,13 @@ def check_head(status: int, fields: Collection[Pair]) -> None:
 
     They may be anything: a worker says them, and nobody has looked at them.
     """
-    _check_status(status)
+    if type(status) is not int or not 200 <= status <= 999:
+        raise _bad_status(status)
     write_fields([], fields)
 
 
-def _check_status(status: int) -> None:
-    if type(status) is not int or not 200 <= status <= 999:
-        raise AnswerError(f"the status must be a number from 200 to 999, not {shown(status)}")
+def _bad_status(status: int) -> AnswerError:
+    return AnswerError(f"the status must be a number from 200 to 999, not {shown(status)}")
 
 
 def phrase_of(status: int) -> str:
