@@ -3,6 +3,7 @@
     unit.json          NGINX Unit's configuration, or what its control API prints
     shop.ini           uWSGI's, as the Emperor has one for each vassal
     Procfile, ENV      of Heroku, Dokku and piku; given together they are one app's
+    shop.service       a unit of systemd that starts gunicorn, uvicorn or another such server
 
 A manifest is written into the app's folder, or below `--into`; an existing one is not touched
 without --force. What could not be carried over is reported, and listed in the manifest.
@@ -15,6 +16,7 @@ from typing import Any
 from buntime.commands.arguments import Command, Parser
 from buntime.commands.drafts import Draft
 from buntime.commands.importprocfile import read_env, read_procfile, take_env
+from buntime.commands.importsystemd import read_service
 from buntime.commands.importunit import read_unit
 from buntime.commands.importuwsgi import read_uwsgi
 from buntime.commands.tables import print_json, say
@@ -31,11 +33,13 @@ def parser() -> Parser:
     made = Parser(
         "buntime import FILE... [--into DIR] [--dry-run] [--force]",
         "Write manifests for the apps of other servers: of NGINX Unit (unit.json), uWSGI "
-        "(NAME.ini), Heroku, Dokku and piku (Procfile, ENV). They go into the apps' folders, "
-        "or below --into; what could not be carried over is listed.",
+        "(NAME.ini), Heroku, Dokku and piku (Procfile, ENV), and of gunicorn, uvicorn and others "
+        "started by systemd (NAME.service). They go into the apps' folders, or below --into; what "
+        "could not be carried over is listed.",
         examples=(
             "buntime import /etc/uwsgi/vassals/shop.ini --dry-run",
             "buntime import shop/Procfile shop/ENV",
+            "buntime import /etc/systemd/system/shop.service --dry-run",
             "buntime import unit.json --into apps",
         ),
     )
@@ -49,7 +53,10 @@ def parser() -> Parser:
 
 def run(command: Command, mode: Mode) -> int:
     if not command.words:
-        raise UsageError("import needs files: unit.json, an .ini of uWSGI, a Procfile, piku's ENV")
+        raise UsageError(
+            "import needs files: unit.json, an .ini of uWSGI, a Procfile, piku's ENV, or a "
+            ".service of systemd"
+        )
     drafts = list(_drafts(command.words))
     for draft in drafts:
         _check_name(draft)
@@ -80,6 +87,8 @@ def _drafts(words: tuple[str, ...]) -> Iterator[Draft]:
             procfiles[folder] = read_procfile(text, word, folder)
         elif name == _ENV or name.endswith(".env"):
             envs[folder] = read_env(text, word)
+        elif name.endswith(".service"):
+            yield read_service(text, word, path)
         elif name.endswith(".ini"):
             yield from read_uwsgi(text, word, path)
         elif name.endswith(".json") or text.lstrip().startswith("{"):
@@ -87,7 +96,7 @@ def _drafts(words: tuple[str, ...]) -> Iterator[Draft]:
         else:
             raise UsageError(
                 f"{word}: its name does not say what it is; files are named unit.json, "
-                "NAME.ini, Procfile or ENV"
+                "NAME.ini, NAME.service, Procfile or ENV"
             )
     for folder, env in envs.items():
         draft = procfiles.setdefault(folder, Draft(os.path.basename(folder), folder, _ENV))

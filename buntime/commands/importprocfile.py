@@ -53,7 +53,7 @@ def read_procfile(text: str, source: str, folder: str) -> Draft:
 
 def _take(draft: Draft, name: str, command: str) -> None:
     if name in ("web", "wsgi"):
-        _web(draft, command) if name == "web" else _wsgi(draft, command)
+        take_server(draft, command, name) if name == "web" else _wsgi(draft, command)
     elif name == "release":
         draft.prepare(command, is_first=True)
     elif name == "static":
@@ -88,8 +88,11 @@ def _site(draft: Draft, command: str) -> None:
         draft.manifest["entrypoint"] = "index.html" if below == "." else f"{below}/index.html"
 
 
-def _web(draft: Draft, command: str) -> None:
-    """The server comes last; what is before it prepares the app."""
+def take_server(draft: Draft, command: str, what: str) -> None:
+    """What a line starts, "gunicorn shop:app -w 4"; `what` is how it is called in reports.
+
+    The server comes last; what is before it prepares the app.
+    """
     *before, last = [each.strip() for each in command.split("&&")]
     for each in before:
         if each.startswith("cd "):
@@ -97,7 +100,7 @@ def _web(draft: Draft, command: str) -> None:
             draft.leave(
                 each, "an app's working folder is its own folder, and its modules are found there"
             )
-        elif _MIGRATES.search(each):
+        elif migrates(each):
             draft.prepare(each)
         else:
             draft.leave(each, "only `release` runs before an app, once per deploy")
@@ -115,24 +118,29 @@ def _web(draft: Draft, command: str) -> None:
         why = (
             f"import {files[0]} instead" if files else "its flags are not read; write `entrypoint`"
         )
-        draft.leave(f"web: {last}", why)
+        draft.leave(f"{what}: {last}", why)
     elif name not in _SERVERS:
         draft.leave(
-            f"web: {last}",
+            f"{what}: {last}",
             "it starts a server of its own; the runtime loads the app itself: write `entrypoint`",
         )
     else:
-        _server(draft, name, words[1:])
+        _server(draft, name, words[1:], what)
 
 
-def _server(draft: Draft, name: str, words: list[str]) -> None:
+def migrates(command: str) -> bool:
+    """Whether it prepares an app that is deployed, as migrations do."""
+    return _MIGRATES.search(command) is not None
+
+
+def _server(draft: Draft, name: str, words: list[str], what: str) -> None:
     """`config.wsgi:application -w 4 --threads 8 -k uvicorn.workers.UvicornWorker`"""
     kind = _SERVERS[name]
     flags, target = _flags(words)
     if name == "gunicorn" and os.path.exists(os.path.join(draft.folder, _CONFIG)):
         flags.setdefault("-c", _CONFIG)  # gunicorn reads it without being told
     if target is None:
-        draft.leave("web", "it names no app; write `entrypoint` into the manifest")
+        draft.leave(what, "it names no app; write `entrypoint` into the manifest")
         return
     is_factory = "--factory" in flags or "--call" in flags
     module, _, function = target.partition(":")
@@ -181,11 +189,11 @@ _NUMBERS: Mapping[str, tuple[str, Callable[[str], object]]] = {
     "--max-requests": ("maxRequests", number_or_none),
 }
 _CONFIG = "gunicorn.conf.py"
-_LISTEN = "where the runtime listens is a setting: RUNTIME_LISTEN"
-_USER = "apps run as the runtime's user; if that is root, `user` in the manifest names another"
+LISTEN = "where the runtime listens is a setting: RUNTIME_LISTEN"
+USER = "apps run as the runtime's user; if that is root, `user` in the manifest names another"
 _WHY = {
-    **dict.fromkeys(("-b", "--bind", "--host", "--port", "--listen", "--uds"), _LISTEN),
-    **dict.fromkeys(("-u", "--user", "-g", "--group"), _USER),
+    **dict.fromkeys(("-b", "--bind", "--host", "--port", "--listen", "--uds"), LISTEN),
+    **dict.fromkeys(("-u", "--user", "-g", "--group"), USER),
     **dict.fromkeys(("-c", "--config"), "that file is not read; carry its lines over by hand"),
     "--root-path": "the folder's name is the base, and the app is told it with each request",
 }
@@ -272,9 +280,9 @@ _KEYS: Mapping[str, tuple[str, Callable[[str], object]]] = {
     "UWSGI_IDLE": ("idleTimeout", seconds_or_none),
 }
 _OF_PIKU = {
-    "PORT": _LISTEN,
-    "BIND_ADDRESS": _LISTEN,
-    "DISABLE_IPV6": _LISTEN,
+    "PORT": LISTEN,
+    "BIND_ADDRESS": LISTEN,
+    "DISABLE_IPV6": LISTEN,
     "PYTHON_VERSION": "`python` in the manifest names the version, such as 3.12",
     "NGINX_HTTPS_ONLY": "a proxy in front of the runtime does this",
     "NGINX_CLOUDFLARE_ACL": "a proxy in front of the runtime does this",
