@@ -476,13 +476,13 @@ def test_two_operators(browser: Browser, page: Page, panel: str) -> None:
     show(page, panel + "apps/site")
     with watched(browser) as other:
         show(other, panel + "apps")
-        expect(row(other, "site")).to_contain_text("Ready")
+        expect(row(other, "site")).to_contain_text("Serving")
         page.get_by_role("button", name="Stop").click()
         agree(page)
         expect(row(other, "site")).to_contain_text("Stopped")
         row(other, "site").get_by_role("link").click()
         other.get_by_role("button", name="Start").click()
-        expect(page.locator(".head .state")).to_have_text("Ready")
+        expect(page.locator(".head .state")).to_have_text("Serving")
 
 
 def test_lost_connection(page: Page, panel: str) -> None:
