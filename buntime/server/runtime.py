@@ -142,9 +142,8 @@ class Runtime:
         self._pool.deployments.follow = self._lookout.follow
         self._service = Service(self._loop, live, log, self._pool.stats.meters, tracer)
         self._sweep = Sweep(self._service, self._pool.report, self._catalog)
-        self._slow_clients = SlowClients(
-            self._service, shortage_of(self._service, self._pool, live)
-        )
+        shortage = shortage_of(self._service, self._pool, live)
+        self._slow_clients = SlowClients(self._service, shortage)
         self._urls = [binding.url for binding in bindings]
         self._host_claims = self._make_host_claims()
         self._operating = self._make_operating()

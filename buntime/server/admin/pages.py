@@ -121,14 +121,18 @@ def _groups(parts: Parts) -> tuple[Pages, ...]:
             urls=parts.urls,
         ),
         DeployViews(carrier),
-        SessionPages(
-            parts.live,
-            parts.gate,
-            parts.sessions.all,
-            parts.audit,
-            at_base=parts.plugins.at_base,
-            urls=parts.operators_urls,
-        ),
+        _sessions(parts),
+    )
+
+
+def _sessions(parts: Parts) -> SessionPages:
+    return SessionPages(
+        parts.live,
+        parts.gate,
+        parts.sessions.all,
+        parts.audit,
+        at_base=parts.plugins.at_base,
+        urls=parts.operators_urls,
     )
 
 
