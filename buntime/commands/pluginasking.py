@@ -181,7 +181,12 @@ def wait_for(
 
 
 def _is_over(before: _Json, now: _Json) -> bool:
-    """Whether a reload has come to something: until then a plugin keeps the state that it had."""
+    """Whether a reload has come to something: until then a plugin keeps the state that it had.
+
+    A page alone has no generation: it has been read again when the API answers.
+    """
+    if now["state"] == "serving" and now["generation"] is None:
+        return True
     is_new = any(
         now["counts"][each] > before["counts"][each] for each in ("starts", "startsFailed")
     )

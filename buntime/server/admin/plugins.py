@@ -97,8 +97,9 @@ class PluginPages:
         call.tagged(fields, of=changeable(self._plugins, name), status=202)
 
     def _do(self, name: str, action: str, *, by: str) -> bool:
-        """False where it does not run, and what kept it from that may have been corrected: its
-        folder has to be looked at before a reload is refused."""
+        """False where no code of it runs. It may be a page alone, which is read again by a look at
+        its folder; or what kept it from running may have been corrected, and its folder has to be
+        looked at before a reload is refused."""
         plugins = self._plugins
         if action == "reset":
             plugins.reset(name, by=by)
@@ -112,8 +113,7 @@ class PluginPages:
 
     def _runs(self, name: str) -> bool:
         """Whether it has been started, or will be."""
-        roster = self._plugins.roster
-        return name in roster.lives and roster.found[name].app is not None
+        return self._plugins.roster.runs(name)
 
     def _not_running(self, name: str) -> ClientFault:
         state, why = state_of(self._plugins.roster, name)

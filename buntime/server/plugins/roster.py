@@ -78,6 +78,13 @@ class Roster:
             bundled=[other for other, found in self.found.items() if found.is_bundled],
         )
 
+    def runs(self, name: str) -> bool:
+        """Whether it has been started, or will be, or has a page, which needs no start."""
+        found = self.found.get(name)
+        if found is None or found.app is not None:
+            return found is not None and name in self.lives
+        return found.page is not None and name in self.order.start
+
     def may_run(self, name: str) -> bool:
         """Whether its life may continue: it is in the order, or its own start has failed and is
         tried again.

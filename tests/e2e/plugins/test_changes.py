@@ -217,6 +217,25 @@ def test_plugins_come_and_go(runtime: Runtime, folder: Path) -> None:
     assert fetch(runtime, "/moved/").status == 404
 
 
+def test_a_page_alone(tmp_path: Path) -> None:
+    """A plugin that is a page alone can be reloaded: its manifest is read again, with what is wrong
+    with it. One that is switched off cannot."""
+    page = {"base": "/old", "entrypoint": "index.html", "visibility": "public"}
+    folder = write_plugin(tmp_path / "plugins", "page", None, **page)
+    (folder / "index.html").write_text("<p>hello", "utf-8")
+    with plugged(tmp_path) as runtime:
+        assert b"<p>hello" in fetch(runtime, "/old/").body
+        write_plugin(tmp_path / "plugins", "page", None, **{**page, "base": "/new"})
+        told = post(runtime, "/api/plugins/page/reload")
+        assert (told.status, told.json()["state"]) == (202, "serving")
+        assert b"<p>hello" in fetch(runtime, "/new/").body
+        write_plugin(tmp_path / "plugins", "page", None, **page, bass="/")
+        told = post(runtime, "/api/plugins/page/reload")
+        assert (told.status, "bass" in told.json()["why"]) == (202, True)
+        post(runtime, "/api/plugins/page/disable")
+        assert post(runtime, "/api/plugins/page/reload").status == 409
+
+
 def test_an_unreadable_manifest(tmp_path: Path) -> None:
     """The last good manifest counts; if there is none, only reserved paths are open."""
     folder = audit(tmp_path)
