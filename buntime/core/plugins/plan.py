@@ -18,7 +18,9 @@ What counts is that a plugin is enabled, not that it runs:
     identity, access  has no on_request   closed too: a misspelt hook must not open anything
     route, content    serves              as in its code
     route, content    served, is away     away: 503, or skipped with `onError: ignore`
-    route, content    never served        none: it is unknown whether it has any
+    route, content    starts with the     coming: requests wait for it, and then go on with what
+                      runtime             hooks it has, or without it if it does not serve in time
+    route, content    never served else   none: it is unknown whether it has any
 
 An enabled plugin whose manifest is unreadable might be a guard: its last good manifest counts, and
 if there is none, everything is closed.
@@ -46,7 +48,8 @@ class Standing:
 
     `hooks` are those in its code, from its READY; None where it has never served with this
     manifest. `away` says why it does not serve, "" where it does. `is_coming`: it is being started
-    for the first time. `is_trusted`: what it answers may act as the operator.
+    for the first time, and requests wait for that. `is_trusted`: what it answers may act as the
+    operator.
     """
 
     manifest: PluginManifest
@@ -78,7 +81,7 @@ class Hook(NamedTuple):
     closed: str = ""
     away: str = ""
     is_trusted: bool = False  # what it answers needs no sandbox at the operators' address
-    is_coming: bool = False  # closed only until its first start is over
+    is_coming: bool = False  # closed or away only until its first start is over
 
     def __repr__(self) -> str:
         state = f", closed: {self.closed}" if self.closed else ""
@@ -93,7 +96,9 @@ class Hook(NamedTuple):
         """Whether a request must not go on where the hook fails or is away."""
         if self.auth_only and is_public:
             return False  # there nobody has to sign in
-        return bool(self.closed) or not self.ignores
+        if self.closed:
+            return True
+        return not (self.ignores or self.is_coming)  # who is coming may have no hooks
 
 
 class Plan:
@@ -204,7 +209,7 @@ def compile_plan(standings: Iterable[Standing], unreadable: Mapping[str, str]) -
 def _hook(standing: Standing) -> tuple[tuple[int, float, str], Hook] | None:
     manifest, hooks = standing.manifest, standing.hooks or frozenset()
     closed = _closed(standing) if manifest.guards else ""
-    if not closed and hooks.isdisjoint((ON_REQUEST, ON_RESPONSE)):
+    if not (closed or standing.is_coming) and hooks.isdisjoint((ON_REQUEST, ON_RESPONSE)):
         return None
     hook = Hook(
         plugin=manifest.name,
@@ -221,7 +226,7 @@ def _hook(standing: Standing) -> tuple[tuple[int, float, str], Hook] | None:
         closed=closed,
         away="" if closed else standing.away,
         is_trusted=standing.is_trusted,
-        is_coming=bool(closed) and standing.is_coming,
+        is_coming=standing.is_coming,
     )
     return (STAGES.index(manifest.stage), manifest.order, manifest.name), hook
 

@@ -64,7 +64,7 @@ def tell(log: Log, hook: Hook, name: str, exchange: Exchange, why: str, *, stack
         "path": exchange.head.path,
         **({"stack": stack} if stack else {}),
     }
-    if hook.ignores:
+    if hook.ignores or (hook.is_coming and not hook.closed):
         log.warn("plugin.hook_ignored", "a plugin's hook failed and was skipped", **fields)
     else:
         log.error("plugin.hook_failed", "a plugin's hook failed", **fields)

@@ -67,6 +67,19 @@ class Looker:
         return Look(found, self._config, faults)
 
 
+def tell_of_errors(log: Log, before: Mapping[str, Found], now: Mapping[str, Found]) -> None:
+    """Report plugins that cannot be read or started, each once."""
+    for name, found in now.items():
+        if found.error and found is not before.get(name):
+            log.error(
+                "plugin.invalid",
+                "plugin cannot be read, or cannot be started as it is",
+                plugin=name,
+                error=found.error,
+                last_good_counts=found.is_last_good,
+            )
+
+
 def _ignore(file: str, plugins: list[str]) -> None:
     pass
 

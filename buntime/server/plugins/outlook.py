@@ -83,7 +83,9 @@ def _standing(roster: Roster, found: Found) -> Standing | None:
         return None
     if life is None or life.serving is None or not life.has_served:
         why, trusted = roster.why_not(found.name) or _COMING, is_trusted(roster, found)
-        return Standing(manifest, None, why, trusted, is_coming=roster.is_coming(found.name))
+        is_awaited = manifest.guards or found.name in roster.awaited
+        is_coming = is_awaited and roster.is_coming(found.name)
+        return Standing(manifest, None, why, trusted, is_coming=is_coming)
     is_here = life.worker is not None or life.is_changing
     away = "" if is_here else life.failure or _AWAY
     return Standing(manifest, life.serving.code.hooks, away, is_trusted(roster, found))

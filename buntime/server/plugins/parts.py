@@ -18,7 +18,7 @@ from buntime.server.plugins.asked import of_others
 
 # How long a request waits for a plugin that is started for the first time. That takes 0.1 to 1 s;
 # at each start of the runtime, clients would otherwise be refused for so long.
-_FIRST_START_S = 10.0
+FIRST_START_S = 10.0
 _FOUND_MAX = 1000  # requests whose hooks are remembered
 _FOUND_MAX_CHARS = 512  # of the path and the host of each
 
@@ -133,7 +133,7 @@ class Parts:
             hidden=of_others(self._plugins.cookies, now.plugin) | {AFFINITY_COOKIE},
             meter=self._meters.of(now.plugin),
             timeouts=timeouts,
-            patience=self._loop.timeouts(_FIRST_START_S) if now.is_coming else timeouts,
+            patience=self._loop.timeouts(FIRST_START_S) if now.is_coming else timeouts,
         )
         self._parts[now.plugin] = part
         return part

@@ -26,13 +26,13 @@ from buntime.server.defence.configreading import ConfigReader
 from buntime.server.loop.loop import Loop
 from buntime.server.plugins.asker import LifeHook
 from buntime.server.plugins.folders import folders_for
-from buntime.server.plugins.found import Found
 from buntime.server.plugins.generation import Generation
 from buntime.server.plugins.life import Life, Surroundings
-from buntime.server.plugins.look import ConfigLog, Look, Looker
+from buntime.server.plugins.look import ConfigLog, Look, Looker, tell_of_errors
 from buntime.server.plugins.notices import Notices
 from buntime.server.plugins.optionstore import OptionStore
 from buntime.server.plugins.outlook import cookies_of, plan_of, services_of, sites_of
+from buntime.server.plugins.parts import FIRST_START_S
 from buntime.server.plugins.report import metrics_of
 from buntime.server.plugins.roster import WORKERS_MOST, Roster
 from buntime.server.plugins.sites import PluginSite
@@ -152,9 +152,17 @@ class Plugins:
 
     def start(self) -> None:
         """Look for plugins, and start them. What they guard is closed from now on."""
-        self._take(self._looker.first(self._live.now, self.options.now), ())
+        look = self._looker.first(self._live.now, self.options.now)
+        self.roster.await_all(look.found)
+        self._take(look, ())
+        self._loop.call_later(FIRST_START_S, self._wait_no_longer)
         if self._live.now.is_development:
             self._loop.call_later(_LOOK_S, self._look_again)
+
+    def _wait_no_longer(self) -> None:
+        """From now on only guards are waited for at their first start."""
+        self.roster.await_all({})
+        self._tell_followers()
 
     def on_state(self) -> None:
         """The state folder was taken late: another runtime's operators may have switched some."""
@@ -192,7 +200,7 @@ class Plugins:
         return self._looks_begun
 
     def reload(self, name: str, *, by: str) -> bool:
-        """Start it again, beside what serves; False if it does not run."""
+        """Start it again, beside what serves; False if it has no code that runs."""
         life, found = self.roster.lives.get(name), self.roster.found.get(name)
         if life is None or found is None or found.app is None:
             return False
@@ -321,24 +329,13 @@ class Plugins:
         before, found = self.roster.found, look.found
         self.roster.found, self.roster.config = found, look.config
         self.config_log.tell(look)
-        self._tell_of_errors(before)
+        tell_of_errors(self._log, before, found)
         self._settle()
         for name, life in self.roster.lives.items():
             now, tried = found[name], life.tried
             is_other = tried is not None and (name in changed or not tried.starts_as(now))
             if now.app is not None and is_other:
                 life.start(now)
-
-    def _tell_of_errors(self, before: Mapping[str, Found]) -> None:
-        for name, found in self.roster.found.items():
-            if found.error and found is not before.get(name):
-                self._log.error(
-                    "plugin.invalid",
-                    "plugin cannot be read, or cannot be started as it is",
-                    plugin=name,
-                    error=found.error,
-                    last_good_counts=found.is_last_good,
-                )
 
     # Which run
 

@@ -23,6 +23,8 @@ class Roster:
         self.found: Mapping[str, Found] = {}
         self.lives: dict[str, Life] = {}
         self.order = Order((), {})
+        # Who starts with the runtime: requests wait until it is known which hooks they have.
+        self.awaited: frozenset[str] = frozenset()
 
     def __repr__(self) -> str:
         return f"Roster({len(self.found)} found, {len(self.lives)} lives)"
@@ -50,6 +52,11 @@ class Roster:
         if switch is not None:
             return f"an operator ({switch.by}) at {switch.at}"
         return BY_MANIFEST if setting is None else setting.place
+
+    def await_all(self, found: Mapping[str, Found]) -> None:
+        """Have requests wait for all of these that are started now, and for no others."""
+        code = ((name, each.app) for name, each in found.items())
+        self.awaited = frozenset(name for name, app in code if app and app.manifest.prewarm)
 
     def enabled(self) -> Iterator[Found]:
         return (found for name, found in self.found.items() if self.is_enabled(name))

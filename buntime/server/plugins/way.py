@@ -2,7 +2,7 @@
 
     begin ──> closed, away: 503, or passed over
           ──> its process ends for another one: the request waits, at most `hookTimeout`
-          ──> a guard that is started for the first time: the same, at most 10 s
+          ──> a plugin that is started for the first time: the same, at most 10 s
           ──> HOOK ──> VERDICT    continue: the next one; respond: the plugin answers
                                   failed, bad, late: 502, or passed over (`onError: ignore`)
 

@@ -186,9 +186,15 @@ def test_a_guard_that_is_coming() -> None:
 
 
 def test_others_that_are_coming() -> None:
-    """Who is no guard holds nobody up before it is known which hooks it has."""
-    plugin = standing("p", stage="content", hooks=None, away="is being started", is_coming=True)
-    assert not asked(plan_of(plugin))
+    """Before it is known which hooks a plugin has there is something to wait for, whatever its
+    stage. But no request needs it."""
+    why = "is being started"
+    for stage in ("route", "content"):
+        coming = standing("p", stage=stage, hooks=None, away=why, is_coming=True)
+        (hook,) = plan_of(coming).hooks
+        assert (hook.away, hook.closed, hook.is_shut) == (why, "", False)
+        assert not hook.is_needed(is_public=False)
+        assert not plan_of(standing("p", stage=stage, hooks=None, away=why)).hooks
 
 
 def test_a_guard_without_a_hook() -> None:

@@ -1,9 +1,10 @@
-"""Requests that come while a guard is started for the first time, as at each start of the
+"""Requests that come while plugins are started for the first time, as at each start of the
 runtime."""
 
 from __future__ import annotations
 
 import select
+import signal
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,7 +15,7 @@ import pytest
 from tests.support.harness import Runtime, wait_until, write_app
 from tests.support.keptclients import KeptClients
 from tests.support.manager import service
-from tests.support.pluginfolders import plugged, plugins_of, write_plugin
+from tests.support.pluginfolders import plugged, plugins_of, wait_for_state, write_plugin
 from tests.support.rawclient import RawClient, client_of, request
 
 SLOW = """
@@ -22,10 +23,20 @@ import os, time
 
 while not os.path.exists({gate!r}):
     time.sleep(0.003)
-{more}
 
 def on_request(request):
     return None
+{more}
+"""
+MARK = """
+def on_response(request, response):
+    response.headers["x-seen"] = "yes"
+"""
+ELSEWHERE = """
+from buntime.plugin import Continue
+
+def on_request(request):
+    return Continue(app="hello", path="/")
 """
 GUARD = """
 def on_request(request):
@@ -50,6 +61,43 @@ def waiting(folder: Path, stage: str, more: str = "") -> Iterator[tuple[Runtime,
         assert plugins_of(runtime)["guard"]["state"] == "starting"  # answered after that request
         assert not select.select([client.sock], [], [], 0)[0]
         yield runtime, gate, client
+
+
+@pytest.mark.parametrize("lacks", ["", "hooks", "sense"])
+def test_others_are_waited_for_too(tmp_path: Path, lacks: str) -> None:
+    """The first request after a start meets the plugins that later ones meet. Where one turns out
+    to have no hooks, or cannot load, the request goes on without it."""
+    more = {"": MARK, "hooks": "del on_request", "sense": "1 / 0"}[lacks]
+    with waiting(tmp_path, "content", more) as (_, gate, client):
+        gate.touch()
+        answer = client.read()
+        assert (answer.status, answer.body) == (200, b"hello")
+        assert answer.get("x-seen") == (None if lacks else "yes")
+
+
+def test_a_way_elsewhere_is_waited_for(tmp_path: Path) -> None:
+    """A request that stage route would send elsewhere is not answered with 404 meanwhile."""
+    gate = tmp_path / "gate"
+    source = SLOW.format(gate=str(gate), more="").split("def on_request")[0] + ELSEWHERE
+    write_plugin(tmp_path / "plugins", "way", source, stage="route")
+    with plugged(tmp_path) as runtime, client_of(runtime) as client:
+        client.send(request("GET /nowhere/"))
+        assert plugins_of(runtime)["way"]["state"] == "starting"
+        gate.touch()
+        assert client.read().body == b"hello"
+
+
+def test_who_starts_later_holds_nobody_up(tmp_path: Path) -> None:
+    """A plugin that is added while the runtime serves, or starts when it is needed (`lazy`), is
+    no reason to wait: requests were served without it before."""
+    source = SLOW.format(gate=str(tmp_path / "never"), more="")
+    write_plugin(tmp_path / "plugins", "lazy", source, start="lazy")
+    with plugged(tmp_path) as runtime, client_of(runtime) as client:
+        assert client.get("/hello/").body == b"hello"
+        write_plugin(tmp_path / "plugins", "late", source)
+        runtime.process.send_signal(signal.SIGHUP)
+        wait_for_state(runtime, "late", "starting")
+        assert client.get("/hello/").body == b"hello"
 
 
 @pytest.mark.parametrize("stage", ["identity", "access"])

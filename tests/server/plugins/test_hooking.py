@@ -247,6 +247,26 @@ def test_it_does_not_wait_for_ever() -> None:
     assert ways.logged[-1]["error"] == "it did not start in 10 s"
 
 
+@pytest.mark.parametrize("stage", ["route", "content"])
+def test_others_that_come_are_waited_for(stage: str) -> None:
+    """A plugin that starts with the runtime is asked about the first request too; where its code
+    has no hook, or it does not serve in time, the request goes on."""
+    for outcome in ("asked", "no hook", "late"):
+        ways = Ways(stage=stage, away="is being started", is_coming=True)
+        ways.swap()
+        assert ways.begin()
+        if outcome == "late":
+            ways.pass_late(10.1)
+            assert ways.logged[-1]["event"] == "plugin.hook_ignored"
+        else:
+            ways.plan = Plan(hooks("a", stage=stage) if outcome == "asked" else ())
+            ways.serve()
+        assert len(ways.workers["a"].asked if outcome != "late" else []) == (outcome == "asked")
+        if outcome == "asked":
+            ways.workers["a"].say("continue")
+        assert ways.passed == 1
+
+
 def test_who_may_be_passed_over_is_waited_for_too() -> None:
     """With `onError: ignore` the request goes on without the plugin when its time is over."""
     ways = Ways("ab", onError="ignore")
