@@ -1,10 +1,11 @@
 """Says which app's page asked for a path where nothing is: one of its links leaves the app.
 
     /shop/ contains <img src="/logo.png">      a browser asks for /logo.png, Referer: …/shop/
+    /shop/ opens new WebSocket("/ws")          it asks for /ws, with an Origin and no Referer
 
 An app that was written for a host of its own shows blank pages below a path, and the 404 of what it
 asks for names no app. So the log names it, once for each state of an app, and in development the
-404 does, each time.
+404 does, each time. Of a WebSocket it is not known which page opens it, so the log has the path.
 
 Anybody can send any Referer. It is only compared with apps that exist, what is kept is one mark for
 each of these, and all of them together are logged at a bounded rate.
@@ -24,7 +25,9 @@ from buntime.server.http1.service import Asked
 
 # Without the query, which may contain what no log should.
 _REFERER = regex(r"https?://([^/?#\s]{1,255})(/[^?#\s]{1,1023})(?:[?#]\S*)?")
+_ORIGIN = regex(r"https?://([^/?#\s]{1,255})")
 _SHOWN_CHARS = 200
+_SOCKETS_MAX = 100  # paths of WebSockets that are remembered
 _BURST, _RATE = 20.0, 1 / 60.0  # warnings at once, and each second after that
 # How the runtime answers where nothing of its own is either.
 _NOTHING = frozenset(("app_not_found", "not_found", "method_not_allowed"))
@@ -35,6 +38,10 @@ _FOR_SITES = "make its links relative (Vite: base: './')"
 _FOR_CODE = (
     "link without the leading slash, or put the base in front, as `request.base`, url_for(), "
     "SCRIPT_NAME and root_path do"
+)
+_FOR_SOCKETS = (
+    "in an app's page, make the address from that of the page, new URL('ws', document.baseURI), "
+    "or put the app's base in front"
 )
 _OR_A_HOST = "or give the app a host of its own: `hosts` in buntime.yaml"
 
@@ -51,6 +58,7 @@ class Strays:
         self._api_prefix = settings.api_prefix
         self._is_development = settings.is_development
         self._told: WeakSet[App] = WeakSet()
+        self._told_sockets: set[str] = set()
         self._bucket = TokenBucket(rate=_RATE, burst=_BURST, now=0.0)
 
     def __repr__(self) -> str:
@@ -61,6 +69,8 @@ class Strays:
         is_own = reserved_path(request.head.target, self._api_prefix) is not None
         if error.code == "app_not_found" and is_own:  # the API has been asked about an app
             return ""
+        if _is_socket_of_a_page(request, error):
+            return self._explain_socket(request)
         page = _page_behind(request, error)
         if not page or not (self._is_development or self._bucket.has(request.started_s)):
             return ""
@@ -85,6 +95,24 @@ class Strays:
             )
         return f"the page {page} of {app.name} asks for it, outside of the app: {advice}"
 
+    def _explain_socket(self, request: Asked) -> str:
+        """What to do about a WebSocket that a page of this host opens where nothing is."""
+        path = request.head.path[:_SHOWN_CHARS]
+        advice = f"{_FOR_SOCKETS}, {_OR_A_HOST}"
+        if (
+            path not in self._told_sockets
+            and len(self._told_sockets) < _SOCKETS_MAX
+            and self._bucket.take(1, request.started_s)
+        ):
+            self._told_sockets.add(path)
+            self._warn(
+                "app.socket_away",
+                "a page opens a WebSocket at a path that belongs to no app",
+                path=path,
+                hint=advice,
+            )
+        return f"a page of this host opens a WebSocket at {path}: {advice}"
+
     def _app_at(self, path: str, now: float) -> App | None:
         """The app at whose base, or below, a path is."""
         target = split_target(path)
@@ -98,15 +126,30 @@ class Strays:
 
 def _page_behind(request: Asked, error: HttpError) -> str:
     """The path of the page of this host that asks, "" if none does or it may ask."""
-    if request.app is not None or request.is_operators or request.head.path.startswith(_UNASKED):
-        return ""
-    fields = dict(request.head.headers)
-    is_nothing = error.code in _NOTHING or (
-        error.code == "unauthorized" and _KEYS.isdisjoint(fields)
-    )
-    match = _REFERER.fullmatch(fields.get("referer", "")) if is_nothing else None
-    host = request.sender.host or request.head.host
-    if match is None or match[1].lower() != host.lower():
+    fields = _fields_of_stray(request, error)
+    match = _REFERER.fullmatch(fields.get("referer", ""))
+    if match is None or not _is_host(request, match[1]):
         return ""
     prefix, page = request.sender.prefix, match[2]
     return page[len(prefix) :] if page.startswith(f"{prefix}/") else page
+
+
+def _is_socket_of_a_page(request: Asked, error: HttpError) -> bool:
+    """Whether a page of this host wants to open a WebSocket where nothing is."""
+    fields = _fields_of_stray(request, error)
+    match = _ORIGIN.fullmatch(fields.get("origin", ""))
+    is_socket = request.head.upgrade.lower() == "websocket"
+    return is_socket and match is not None and _is_host(request, match[1])
+
+
+def _fields_of_stray(request: Asked, error: HttpError) -> dict[str, str]:
+    """The fields of a request for a path where nothing is; none of others, and of keys' holders."""
+    if request.app is not None or request.is_operators or request.head.path.startswith(_UNASKED):
+        return {}
+    fields = dict(request.head.headers)
+    is_locked = error.code == "unauthorized" and _KEYS.isdisjoint(fields)
+    return fields if is_locked or error.code in _NOTHING else {}
+
+
+def _is_host(request: Asked, host: str) -> bool:
+    return host.lower() == (request.sender.host or request.head.host).lower()

@@ -37,3 +37,25 @@ def test_a_page_asks_for_what_is_not_there(tmp_path: Path, mode: str, path: str)
         assert (record["app"], record["page"], record["path"]) == ("shop", "/shop/", path)
         assert b"the page" not in fetch(runtime, path, headers=BROWSER).body
     assert [each["event"] for each in runtime.records].count("app.link_away") == 1
+
+
+@pytest.mark.parametrize("mode", ["development", "production"])
+def test_a_page_opens_a_websocket_that_is_not_there(tmp_path: Path, mode: str) -> None:
+    """The log has its path, and what to do; only in development the answer does too."""
+    write_app(tmp_path / "shop", {"app.py": PAGE})
+    with running(tmp_path, env={"RUNTIME_ENV": mode}) as runtime:
+        fields = {
+            **BROWSER,
+            "Origin": f"http://127.0.0.1:{runtime.port}",
+            "Connection": "Upgrade",
+            "Upgrade": "websocket",
+            "Sec-WebSocket-Version": "13",
+            "Sec-WebSocket-Key": "dGhlIHNhbXBsZSBub25jZQ==",
+        }
+        for path in ("/ws", "/ws", "/api/ws"):
+            answer = fetch(runtime, path, headers=fields)
+            assert answer.status == 404
+            assert (b"opens a WebSocket at" in answer.body) == (mode == "development")
+        runtime.wait_for_record("app.socket_away", path="/api/ws")
+    records = [each for each in runtime.records if each["event"] == "app.socket_away"]
+    assert [each["path"] for each in records] == ["/ws", "/api/ws"]

@@ -32,11 +32,17 @@ class Place:
     def explain(self, path: str, referer: str, error: ClientFault = NOWHERE, **more: Any) -> str:
         given: dict[str, Any] = {
             "app": None, "is_operators": False, "started_s": 100.0, "prefix": "", "fields": (),
-            "host": None,
+            "host": None, "upgrade": "",
         } | more  # fmt: skip
         headers = (("host", "a.example"), ("referer", referer), *given["fields"])
         request = SimpleNamespace(
-            head=SimpleNamespace(target=path, path=path, headers=headers, host="a.example"),
+            head=SimpleNamespace(
+                target=path,
+                path=path,
+                headers=headers,
+                host="a.example",
+                upgrade=given["upgrade"],
+            ),
             sender=SimpleNamespace(host=given["host"], prefix=given["prefix"]),
             app=given["app"],
             is_operators=given["is_operators"],
@@ -155,3 +161,52 @@ def test_hostile_referers_are_logged_at_a_bounded_rate() -> None:
     hints = [development.explain("/x", f"http://a.example/{name}/") for name in names]
     assert all(hints)  # each page of a developer is explained
     assert len(development.records) == 20
+
+
+ORIGIN = (("origin", "http://A.example"),)
+
+
+def test_a_websocket_is_told_of() -> None:
+    """Browsers send only the origin with a handshake, so the path is named, once, and what to
+    write instead."""
+    place = Place("shop")
+    for path in ("/ws", "/ws", "/shop2/ws"):
+        hint = place.explain(path, "", upgrade="WebSocket", fields=ORIGIN)
+        assert f"opens a WebSocket at {path}" in hint
+        assert "document.baseURI" in hint
+    assert place.explain("/api/ws", "", LOCKED, upgrade="WebSocket", fields=ORIGIN)
+    assert [each["path"] for each in place.records] == ["/ws", "/shop2/ws", "/api/ws"]
+    assert {each["event"] for each in place.records} == {"app.socket_away"}
+
+
+def test_websockets_cannot_fill_the_log() -> None:
+    """However many paths clients make up, the log gets some of them."""
+    place = Place("shop")
+    for number in range(1000):
+        assert place.explain(
+            f"/{number}", "", upgrade="WebSocket", fields=ORIGIN, started_s=100.0 + 60 * number
+        )
+    assert len(place.records) == 100
+    place = Place("shop")
+    for number in range(1000):
+        place.explain(f"/{number}", "", upgrade="WebSocket", fields=ORIGIN)
+    assert len(place.records) == 20
+
+
+@pytest.mark.parametrize(
+    ("fields", "more"),
+    [
+        ((), {}),
+        ((("origin", "null"),), {}),
+        ((("origin", "http://b.example"),), {}),
+        (ORIGIN, {"upgrade": ""}),
+        (ORIGIN, {"app": object()}),
+        (ORIGIN, {"is_operators": True}),
+        ((*ORIGIN, ("x-api-key", "x")), {"error": LOCKED}),
+    ],
+)
+def test_other_handshakes(fields: tuple[tuple[str, str], ...], more: dict[str, Any]) -> None:
+    """Only a page of this host has lost its base, and an app answers for itself."""
+    place = Place("shop")
+    assert not place.explain("/ws", "", **{"upgrade": "websocket", "fields": fields, **more})
+    assert not place.records
