@@ -82,7 +82,7 @@ def run(command: Command, mode: Mode) -> int:
     named = _named(command, folder)
     api = connect(command, mode)
     plan = plan_archive(folder)
-    _print_left_out(plan)
+    print_notes(plan)
     version = named.version or _next_version(api, named.app)
     archive = pack(plan)
     with archive.file:
@@ -167,13 +167,19 @@ def _next_version(api: Api, app: str) -> str:
     return f"{major}.{minor}.{int(patch) + 1}"
 
 
-def _print_left_out(plan: Plan) -> None:
-    """On stderr, because stdout is also read by programs."""
+def print_notes(plan: Plan) -> None:
+    """What may surprise somebody, on stderr, because stdout is also read by programs."""
     if plan.secrets:
         _note(
             f"left out because they look like secrets: {_some(plan.secrets)}; give an app a "
             "secret with buntime secrets set, or include a file by a line !NAME in "
             ".buntimeignore"
+        )
+    if plan.data:
+        _note(
+            f"packed, though they look like what a program has written: {_some(plan.data)}; "
+            "name what does not belong to the code in .buntimeignore, or by a line !NAME what "
+            "does; what an app writes belongs in APP_DATA_DIR (docs/manifest.md#data)"
         )
     if plan.others:
         _note(f"left out because they are not regular files: {_some(plan.others)}")

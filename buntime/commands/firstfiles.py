@@ -9,6 +9,11 @@ __pycache__/
 .pytest_cache/
 .venv/
 .env
+*.db
+*.db-*
+*.sqlite3
+*.sqlite3-*
+*.log
 """
 
 # Together they are a manifest too: tests/commands/test_new_and_check.py removes the comments.

@@ -5,7 +5,7 @@ and `.buntimeignore` over `.gitignore`, so that `!dist/` in it includes what git
 the folders above count too, up to the top of the repository (`.git`).
 
 What nobody would want is left out unless a pattern says otherwise: history, environments, generated
-files, and what looks like a secret.
+files, and what looks like a secret. What looks like data is taken: an app may come with a database.
 """
 
 import os
@@ -33,12 +33,17 @@ _SECRET = re.compile(
     re.IGNORECASE,
 )
 _NO_SECRET = re.compile(r"\.env\.(example|sample|template|dist|defaults)", re.IGNORECASE)
+# Databases and their companions, logs: what a program has more likely written than its author.
+_DATA = re.compile(
+    r".+\.(db|db3|sqlite|sqlite3)(-wal|-shm|-journal)?|.+\.(log|pid)|nohup\.out", re.IGNORECASE
+)
 
 
 class Fate(Enum):
     """What happens to a file or folder."""
 
     TAKEN = "taken"
+    DATA = "data"  # taken, and reported
     IGNORED = "ignored"
     SECRET = "secret"  # left out, and reported
 
@@ -103,7 +108,9 @@ def fate(scopes: Scopes, path: str, *, is_folder: bool) -> Fate:
         is_environment = os.path.lexists(os.path.join(path, _ENVIRONMENT))
         return Fate.IGNORED if is_environment else Fate.TAKEN
     is_secret = _SECRET.fullmatch(name) is not None and not _NO_SECRET.fullmatch(name)
-    return Fate.SECRET if is_secret else Fate.TAKEN
+    if is_secret:
+        return Fate.SECRET
+    return Fate.DATA if _DATA.fullmatch(name) else Fate.TAKEN
 
 
 def _verdict(scopes: Scopes, path: str, *, is_folder: bool) -> bool | None:

@@ -39,11 +39,12 @@ class Entry(NamedTuple):
 
 @dataclass
 class Plan:
-    """What will be packed, and what was left out that somebody may miss."""
+    """What will be packed, and what may surprise somebody: left out, or packed as well."""
 
     folder: str
     entries: list[Entry] = field(default_factory=list)
     secrets: list[str] = field(default_factory=list)
+    data: list[str] = field(default_factory=list)  # these are packed
     others: list[str] = field(default_factory=list)  # sockets, devices: not files
 
     @property
@@ -97,7 +98,9 @@ def _entries(plan: Plan, folder: str, scopes: Scopes, *, depth: int) -> Iterator
         name = os.path.relpath(item.path, plan.folder)
         if what is Fate.SECRET:
             plan.secrets.append(name)
-        if what is not Fate.TAKEN:
+        if what is Fate.DATA:
+            plan.data.append(name)
+        elif what is not Fate.TAKEN:
             continue
         if is_folder:
             below = (*scopes, *scopes_in(item.path))

@@ -7,7 +7,6 @@ the archive's file: `audit-1.2.0.tar.gz` is `audit`.
 import hashlib
 import os
 import re
-import sys
 from base64 import b64encode
 from collections.abc import Sequence
 from typing import BinaryIO
@@ -15,7 +14,7 @@ from typing import BinaryIO
 from buntime.commands.arguments import Command
 from buntime.commands.client import Api
 from buntime.commands.confirming import confirm
-from buntime.commands.deploy import named_by_folder
+from buntime.commands.deploy import named_by_folder, print_notes
 from buntime.commands.following import follow
 from buntime.commands.packing import Archive, pack, plan_archive
 from buntime.commands.pluginoptions import path_of
@@ -23,7 +22,6 @@ from buntime.commands.progress import Bar, rounded
 from buntime.commands.tables import print_json, say
 from buntime.core.apps.router import is_app_name
 from buntime.core.errors import UsageError
-from buntime.core.telemetry.records import escape
 from buntime.core.values.wording import shown
 
 _ARCHIVE = re.compile(r"(.+?)(?:-v?[0-9][0-9A-Za-z.+-]*)?\.(?:tar\.gz|tgz|zip)")
@@ -80,10 +78,7 @@ def _name_of(path: str) -> str:
 
 def _packed(folder: str) -> Archive:
     plan = plan_archive(folder)
-    if plan.secrets:
-        names = ", ".join(plan.secrets[:10])
-        text = f"buntime: left out because they look like secrets: {names}"
-        sys.stderr.write(f"{escape(text)}\n")
+    print_notes(plan)
     return pack(plan)
 
 

@@ -273,6 +273,15 @@ def test_secrets_are_named(
     assert "left out because they look like secrets: .env; " in capsys.readouterr().err
 
 
+def test_data_are_named(server: Server, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Files that look like data are packed and named on stderr."""
+    (tmp_path / "shop/data.db").write_text("rows")
+    assert ran("deploy", "--version", "1.2.0") == 0
+    told = capsys.readouterr()
+    assert "look like what a program has written: data.db; " in told.err
+    assert "2 files" in told.out
+
+
 def test_over_tls(
     runtime: Runtime, server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

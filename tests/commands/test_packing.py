@@ -57,6 +57,23 @@ def test_what_is_asked_for(tmp_path: Path) -> None:
     assert plan.secrets == []
 
 
+def test_what_a_program_has_written(tmp_path: Path) -> None:
+    """Databases and logs are packed and named, until a pattern decides about them; code is not."""
+    named = ["data.db", "data.db-wal", "db.sqlite3", "db.sqlite3-journal", "nohup.out", "var/A.LOG"]
+    write(tmp_path, "app.py", "changelog", "db.py", "log.txt", *named)
+    plan = plan_archive(str(tmp_path))
+    assert plan.data == named
+    assert {entry.name for entry in plan.entries} > set(named)
+    ignore(tmp_path, "*.LOG", "*.db*")
+    ignore(tmp_path, "!*.sqlite3*", "!data.db", name=".buntimeignore")
+    plan = plan_archive(str(tmp_path))
+    assert plan.data == ["nohup.out"]
+    names = [entry.name for entry in plan.entries]
+    assert [name for name in names if name in named] == [
+        "data.db", "db.sqlite3", "db.sqlite3-journal", "nohup.out",
+    ]  # fmt: skip
+
+
 FILES = (
     "a.txt", "a.log", "keep.log", "build/x", "src/build/y", "src/a.log", "src/deep/a.tmp",
     "docs/a.md", "docs/deep/b.md", "src/keep.log", "only/a", "only/b", "#odd", "sp ace", "x/y/z.o",
