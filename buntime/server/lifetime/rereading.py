@@ -35,7 +35,9 @@ class Rereading:
     def fit_again(self) -> None:
         """This machine now allows something else of what is configured."""
         configured = replace(self._configured, listen=self._live.now.listen)
-        self._live.replace(fitted(configured, self._fit(configured)))
+        settings = fitted(configured, self._fit(configured))
+        if settings != self._live.now:
+            self._live.replace(settings)
 
     def reread(self, audit: Audit) -> None:
         """Apply what has changed, and record it. Settings with a fault change nothing."""

@@ -25,6 +25,11 @@ class Around:
         self._live = live
         self._environ = environ
 
+    def named(self) -> tuple[str, ...]:
+        """The paths that the current settings name, and on which the surroundings depend."""
+        settings = self._live.now
+        return (*settings.worker_dirs, *settings.plugin_dirs, *self._secrets())
+
     def surroundings(self, listing: Listing, scratch: tuple[str, ...]) -> Surroundings:
         """What surrounds every app; `scratch` has the places of their temporary folders, if these
         are not among the secrets."""

@@ -94,7 +94,8 @@ class Sandboxes:
         self._last_basis = 0
         self._looked_s = 0.0
         self._made: WeakKeyDictionary[App, _Made] = WeakKeyDictionary()
-        live.follow(self._forget)
+        self._named = self._around.named()
+        live.follow(self._adopt)
 
     def __repr__(self) -> str:
         return f"Sandboxes({self.kernel!r}, {len(self._made)} apps)"
@@ -191,9 +192,12 @@ class Sandboxes:
 
     # What there is around
 
-    def _forget(self, _: Settings) -> None:
-        """The set of closed folders may have changed."""
-        self._basis = None
+    def _adopt(self, _: Settings) -> None:
+        """Look again if the settings now name other folders: the workers' spares have prepared for
+        what was there, and what they have done cannot be used with another basis."""
+        named = self._around.named()
+        if named != self._named:
+            self._named, self._basis = named, None
 
     def _look(self, now: float) -> _Basis:
         if self._basis is not None and now - self._looked_s >= _LOOK_S:

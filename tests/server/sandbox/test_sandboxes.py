@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -52,9 +53,10 @@ class Place:
         )
         for name in ("apps", "more", "state", "cwd", "beside"):
             (root / name).mkdir()
+        self.live = LiveSettings(settings)
         self.sandboxes = Sandboxes(
             kernel,
-            LiveSettings(settings),
+            self.live,
             bundle=str(root / "bundle"),
             environ={name: str(root / path) for name, path in NAMED.items()},
             warn=self._warn,
@@ -151,6 +153,21 @@ def test_an_order_is_kept_until_something_changes(place: Place) -> None:
     (place.root / "fresh").mkdir()
     assert place.access(app, "fresh") & READ
     assert place.order(app) is not first
+
+
+def test_settings_that_name_no_folder_change_nothing(place: Place) -> None:
+    """What spares have prepared for stays valid, until a setting closes something else."""
+    secrets = place.root / "other"
+    secrets.mkdir()
+    app = place.app("shop")
+    first, (_, number) = place.order(app), place.sandboxes.preparation(place.now)
+    place.live.replace(replace(place.live.now, pool_size=3))
+    assert place.order(app) is first
+    assert place.sandboxes.preparation(place.now)[1] == number
+    assert place.access(app, "other") & READ
+    place.live.replace(replace(place.live.now, secrets_dir=str(secrets)))
+    assert place.access(app, "other") == 0
+    assert place.sandboxes.preparation(place.now)[1] != number
 
 
 def test_links_to_apps_are_closed(place: Place) -> None:
