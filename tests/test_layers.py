@@ -97,8 +97,13 @@ LATE = {
     "concurrent.futures",
     "cronsim",
     "difflib",
+    "hashlib",
+    "hmac",
     "html",
+    "random",
+    "secrets",
     "shutil",
+    "traceback",
     "zoneinfo",
     "sqlite3",
 }

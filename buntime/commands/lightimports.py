@@ -1,9 +1,10 @@
-"""Imports `dataclasses` and `argparse` without modules that they use for what nobody sees.
+"""Imports modules of the standard library without others that they use for what nobody sees.
 
 `dataclasses` needs `inspect` for the docstring of a class that has none, as one of h11's: it is
 `Name(...)` here instead of `Name(field: type)`. `argparse` needs `gettext`, which looks in four
-folders for a translation of each word, and Python has none. Together they take a twentieth of a
-start-up. Whatever else imports `inspect` or `gettext` gets the real one.
+folders for a translation of each word, and Python has none. `subprocess` needs `locale` for pipes
+that are read as text. Together they take a twentieth of a start-up. Whatever else imports one of
+`inspect`, `gettext` and `locale` gets the real one.
 """
 
 import sys
@@ -13,9 +14,14 @@ from typing import Any
 
 
 def import_lightly() -> None:
-    """Call this before anything else imports one of the four; what has been imported stays."""
+    """Call this before anything else imports one of these; what has been imported stays."""
     _import("dataclasses", _Inspect("inspect"))
     _import("argparse", _Gettext("gettext"))
+
+
+def import_subprocess() -> None:
+    """The same for `subprocess`, which few commands need."""
+    _import("subprocess", _Locale("locale"))
 
 
 def _import(name: str, stand_in: ModuleType) -> None:
@@ -37,6 +43,13 @@ class _Inspect(ModuleType):
 
     def __getattr__(self, name: str) -> Any:  # for a newer `dataclasses`, which asks for more
         return getattr(import_module("inspect"), name)
+
+
+class _Locale(ModuleType):
+    """What `subprocess` knows as `locale`."""
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(import_module("locale"), name)
 
 
 class _Gettext(ModuleType):

@@ -7,6 +7,7 @@ from importlib import import_module
 from typing import cast
 
 from buntime.commands.arguments import Command, Parser, folders_meaning
+from buntime.commands.lightimports import import_subprocess
 from buntime.commands.masterkey import read_all_settings, take_environ
 from buntime.commands.modulecode import keep_file
 from buntime.core.settings.load import Settings
@@ -43,6 +44,7 @@ def runtime_serve() -> Serve:
     What exists then stays: the garbage collector skips it, now and later.
     """
     gc.disable()
+    import_subprocess()
     try:
         return cast(Serve, import_module("buntime.server.runtime").serve)
     finally:

@@ -8,7 +8,6 @@ import contextlib
 import os
 import signal
 import sys
-import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
@@ -40,6 +39,7 @@ from buntime.server.lifetime.announcing import (
     warn_of_strangers,
 )
 from buntime.server.lifetime.deploys import Deploys
+from buntime.server.lifetime.laterimports import import_later
 from buntime.server.lifetime.leaving import leave, wait_for_threads
 from buntime.server.lifetime.logkeeping import keep_app_logs, open_exports, open_log
 from buntime.server.lifetime.lookout import Lookout
@@ -287,6 +287,7 @@ class Runtime:
             self._notifier.ready(self._status)
             self._state_db.start()  # serving does not wait for it
             self._stalls.start()
+            import_later(self._loop)
             self._loop.run()
             self._stalls.stop()
         self._lookout.stop()
@@ -386,5 +387,7 @@ class Runtime:
 
     def _on_error(self, exc: BaseException) -> None:
         """A callback of the loop raised: a bug. Log it in full; the rest keeps running."""
+        import traceback  # loads the tokenizer, 2 ms
+
         stack = "".join(traceback.format_exception(exc))
         self._log.error("runtime.internal_error", "internal error", error=repr(exc), stack=stack)

@@ -56,6 +56,20 @@ def test_argparse_works_without_gettext() -> None:
     assert told(code) == "usage: tool [-h] --some SOME SOME\n None\n2\n"
 
 
+def test_subprocess_works_without_locale() -> None:
+    """Pipes are read as text as they are otherwise; whoever imports `locale` gets it."""
+    code = """
+        from buntime.commands.lightimports import import_subprocess
+        import_subprocess()
+        print("locale" in sys.modules)
+        import subprocess
+        done = subprocess.run([sys.executable, "-c", "print('ä')"], capture_output=True, text=True)
+        import locale
+        print(done.stdout.strip() == "ä", subprocess.locale.getencoding() == locale.getencoding())
+    """
+    assert told(code) == "False\nTrue True\n"
+
+
 def test_what_has_been_imported_stays() -> None:
     """A program that imported them before keeps all four as they are."""
     code = """

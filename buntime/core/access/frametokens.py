@@ -8,12 +8,12 @@ which sends it along. A token therefore acts for that operator for as long as th
 Tokens are kept in memory, by their hash. Times are seconds of one clock, the event loop's.
 """
 
-import hashlib
 from base64 import urlsafe_b64encode
 from collections import OrderedDict
 from collections.abc import Callable, Iterable
 
 from buntime.core.access.rights import Caller
+from buntime.core.values.digests import sha256
 from buntime.core.values.tuples import NamedTuple
 
 TOKEN_S = 300.0
@@ -127,4 +127,4 @@ def _standing_of(grant: Grant, owner: str, now: float) -> Standing | None:
 
 
 def _digest_of(text: str) -> bytes:
-    return hashlib.sha256(text.encode("latin-1", "replace")).digest()
+    return sha256(text.encode("latin-1", "replace"))

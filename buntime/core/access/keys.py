@@ -3,8 +3,9 @@
 Fields are (name, value) as received, in latin-1.
 """
 
-import hmac
 from collections.abc import Iterable, Iterator
+
+from buntime.core.values.digests import are_equal
 
 _KEY_FIELDS = ("x-api-key", "authorization")
 _LENGTHS = frozenset(map(len, _KEY_FIELDS))  # rules out most other names without calling lower()
@@ -22,7 +23,7 @@ def bears_key(headers: Iterable[tuple[str, str]], key: str | None) -> bool:
     for name, value in headers:
         offered = _offered_key(name.lower(), value) if len(name) in _LENGTHS else None
         if offered is not None:
-            found |= hmac.compare_digest(offered.encode("latin-1", "replace"), secret)
+            found |= are_equal(offered.encode("latin-1", "replace"), secret)
     return found
 
 

@@ -10,9 +10,9 @@ stored: a key has 256 random bits, so no slower hash is needed.
 """
 
 import re
-from hashlib import sha256
 from zlib import crc32
 
+from buntime.core.values.digests import sha256
 from buntime.core.values.regex import regex
 
 START = "bt_"
@@ -41,7 +41,7 @@ def is_key(text: str) -> bool:
 
 def digest_of(key: str) -> bytes:
     """The digest that is stored instead of the key."""
-    return sha256(key.encode("ascii")).digest()
+    return sha256(key.encode("ascii"))
 
 
 def _checksum(text: str) -> str:

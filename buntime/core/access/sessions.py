@@ -12,12 +12,11 @@ therefore opens nothing and reveals nothing about a key that could be guessed.
 Times are seconds since 1970, because sessions outlive the runtime's process.
 """
 
-import hashlib
-import hmac
 from base64 import urlsafe_b64encode
 from collections.abc import Iterable, Iterator
 from typing import Literal
 
+from buntime.core.values.digests import are_equal, mac, sha256
 from buntime.core.values.regex import regex
 from buntime.core.values.tuples import NamedTuple
 
@@ -114,24 +113,24 @@ def token_of(random: bytes) -> str:
 
 def digest_of(token: str) -> bytes:
     """What is stored of a session's token; the token cannot be recovered from it."""
-    return hashlib.sha256(token.encode("ascii")).digest()
+    return sha256(token.encode("ascii"))
 
 
 def csrf_of(token: str) -> str:
     """What a write must bear. It is derived from the token and does not reveal it."""
-    return urlsafe_b64encode(_hmac(token, b"csrf")).decode("ascii").rstrip("=")
+    return urlsafe_b64encode(_mac(token, b"csrf")).decode("ascii").rstrip("=")
 
 
 def proof_of(token: str, stands_on: bytes) -> bytes:
     """Ties a session to its key: `stands_on` is the key, or its digest; b"" for none."""
-    return _hmac(token, b"proof\0" + stands_on)
+    return _mac(token, b"proof\0" + stands_on)
 
 
 def bears_csrf(headers: Iterable[tuple[str, str]], token: str) -> bool:
     """Whether a write bears the right X-Buntime-Csrf."""
     wanted = csrf_of(token).encode("ascii")
     return any(
-        name == "x-buntime-csrf" and hmac.compare_digest(value.encode("latin-1", "replace"), wanted)
+        name == "x-buntime-csrf" and are_equal(value.encode("latin-1", "replace"), wanted)
         for name, value in headers
     )
 
@@ -146,5 +145,5 @@ def is_attended(headers: Iterable[tuple[str, str]]) -> bool:
     )
 
 
-def _hmac(token: str, text: bytes) -> bytes:
-    return hmac.digest(token.encode("ascii"), text, "sha256")
+def _mac(token: str, text: bytes) -> bytes:
+    return mac(token.encode("ascii"), text)

@@ -15,7 +15,6 @@ file can recompute the chain, but cannot change a hash of the newest entry that 
 Values of secrets, keys and variables never get here: `masked` removes what its callers forgot.
 """
 
-import hashlib
 import json
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -23,6 +22,7 @@ from math import isfinite
 from typing import Any
 
 from buntime.core.apps.credentials import is_withheld
+from buntime.core.values.digests import sha256
 from buntime.core.values.tuples import NamedTuple
 
 MASK = "***"
@@ -93,7 +93,7 @@ def text_of(entry: Mapping[str, Any]) -> str:
 
 def hash_of(text: str) -> str:
     """The hash of an entry, which the next entry contains."""
-    return hashlib.sha256(text.encode("ascii")).hexdigest()
+    return sha256(text.encode("ascii")).hex()
 
 
 def kept_value(value: object) -> object:

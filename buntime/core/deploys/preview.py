@@ -3,9 +3,9 @@
 /shop@0.0.0-preview.pr-12/?preview=TOKEN    303 to the same URL without it, and the cookie
 """
 
-import hashlib
 from collections.abc import Iterable
 
+from buntime.core.values.digests import sha256
 from buntime.core.values.regex import regex
 from buntime.core.values.tuples import NamedTuple
 
@@ -23,7 +23,7 @@ class Offered(NamedTuple):
 
 def hash_of(token: str) -> str:
     """SHA-256 in hex, which is stored instead of a token."""
-    return hashlib.sha256(token.encode("ascii", "replace")).hexdigest()
+    return sha256(token.encode("ascii", "replace")).hex()
 
 
 def offered(target: str, headers: Iterable[tuple[str, str]]) -> Offered | None:

@@ -8,12 +8,12 @@ only name a worker that has answered it, and a cookie for another app or base, o
 restart, names none. No cookies are stored; reading one takes the same time whoever sent it.
 """
 
-import hmac
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Iterable, Iterator
 from itertools import islice
 
 from buntime.core.http1.setcookie import below
+from buntime.core.values.digests import are_equal, mac
 from buntime.core.values.regex import regex
 
 NAME = "bt-affinity"
@@ -40,7 +40,7 @@ def find(key: bytes, app: str, base: str, fields: Iterable[tuple[str, str]]) -> 
         raw = urlsafe_b64decode(value)
         tag = raw[:_TAG_BYTES]
         number = int.from_bytes(raw[_TAG_BYTES:]) ^ _pad(key, tag)
-        if hmac.compare_digest(tag, _tag(key, app, base, number)):
+        if are_equal(tag, _tag(key, app, base, number)):
             return number
     return None
 
@@ -69,8 +69,8 @@ def _values(fields: Iterable[tuple[str, str]]) -> Iterator[str]:
 
 def _tag(key: bytes, app: str, base: str, number: int) -> bytes:
     text = f"tag\0{app}\0{base}\0{number}".encode("utf-8", "surrogatepass")
-    return hmac.digest(key, text, "sha256")[:_TAG_BYTES]
+    return mac(key, text)[:_TAG_BYTES]
 
 
 def _pad(key: bytes, tag: bytes) -> int:
-    return int.from_bytes(hmac.digest(key, b"pad\0" + tag, "sha256")[:_NUMBER_BYTES])
+    return int.from_bytes(mac(key, b"pad\0" + tag)[:_NUMBER_BYTES])

@@ -19,8 +19,6 @@ X-Identity-Signature: base64url HMAC-SHA256, with that secret as key, over
     v1 \n time \n request id \n method \n target \n X-Identity's bytes
 """
 
-import hashlib
-import hmac
 import json
 from base64 import urlsafe_b64encode
 from collections.abc import Collection, Iterable, Mapping
@@ -28,6 +26,7 @@ from types import MappingProxyType
 
 from buntime.core.access.identityfields import IDENTITY_FROM_PROXIES, is_identity_field
 from buntime.core.http1.section import Fields
+from buntime.core.values.digests import mac
 from buntime.core.values.regex import regex
 from buntime.core.values.tuples import NamedTuple
 from buntime.core.values.wording import shown
@@ -117,7 +116,7 @@ def signature(
 ) -> str:
     """X-Identity-Signature: `"t=1700000000,v1=..."`. `identity` is the value of X-Identity."""
     parts = ("v1", str(time_s), request_id, method, target, identity)
-    digest = hmac.digest(secret, "\n".join(parts).encode("latin-1"), hashlib.sha256)
+    digest = mac(secret, "\n".join(parts).encode("latin-1"))
     return f"t={time_s},v1={urlsafe_b64encode(digest).decode('ascii').rstrip('=')}"
 
 

@@ -4,9 +4,8 @@ Errors are of the same kind if the same exception comes from the same line of co
 if their messages are the same except for numbers.
 """
 
-from hashlib import sha256
-
 from buntime.core.telemetry.recent import Recent
+from buntime.core.values.digests import sha256
 from buntime.core.values.regex import regex
 from buntime.core.values.tuples import NamedTuple
 
@@ -95,4 +94,4 @@ def place_of(stack: str) -> str:
 
 def _fingerprint(kind: str, message: str, where: str) -> str:
     text = message.partition(":")[0] if where else _NUMBERS.sub("0", message)
-    return sha256(f"{kind}\n{text}\n{where}".encode("utf-8", "replace")).hexdigest()[:12]
+    return sha256(f"{kind}\n{text}\n{where}".encode("utf-8", "replace")).hex()[:12]

@@ -4,10 +4,10 @@ Whatever an app's name is, its file is in the folder, is not hidden, and belongs
 special characters are written like `%2F`, and a name that is too long for a file ends in a hash.
 """
 
-from hashlib import sha256
 from urllib.parse import quote, unquote
 
 from buntime.core.telemetry.applines import RUNTIME
+from buntime.core.values.digests import sha256
 from buntime.core.values.regex import regex
 
 _SUFFIX = ".log"
@@ -55,7 +55,7 @@ def _stem_of(app: str) -> str:
     if stem.startswith("."):
         stem = "%2E" + stem[1:]
     if len(stem) > _LONGEST:
-        digest = sha256(app.encode(errors="surrogateescape")).hexdigest()
+        digest = sha256(app.encode(errors="surrogateescape")).hex()
         stem = f"{stem[:_KEPT]}{_CUT}{digest[:_HASH_DIGITS]}"
     return stem
 

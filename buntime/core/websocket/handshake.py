@@ -11,7 +11,6 @@ a malformed handshake gets 400.
 """
 
 import base64
-import hashlib
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -139,6 +138,8 @@ def split_subprotocol(
 
 def accept_key(key: str) -> str:
     """The proof that this server has read the handshake (RFC 6455 4.2.2, 5.4)."""
+    import hashlib  # loads OpenSSL, see core/values/digests.py
+
     digest = hashlib.sha1(key.encode("ascii") + _GUID, usedforsecurity=False).digest()
     return base64.b64encode(digest).decode("ascii")
 

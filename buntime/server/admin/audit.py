@@ -5,10 +5,10 @@ note_of  a change in state.db: row and change share one transaction
 begin    a change made elsewhere: one row before it, and one when it is over
 """
 
+import os
 import time
 from collections.abc import Callable, Mapping
 from functools import partial
-from secrets import token_hex
 from typing import TYPE_CHECKING, Any
 
 from buntime.core.admin.audittrail import BEGUN, DONE, Change, Entry, kept_value
@@ -114,7 +114,7 @@ class Audit:
         self._log = log
         self._clock = clock
         self._bounds = Bounds(keep_rows, keep_s)
-        self._run = run or token_hex(8)
+        self._run = run or os.urandom(8).hex()
         self._wait_s = wait_s
         db.follow(self._close_left)
 

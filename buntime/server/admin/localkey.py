@@ -9,8 +9,8 @@ and stays the same, so a shell can read it each time:
 """
 
 import os
-import secrets
 import stat
+from base64 import urlsafe_b64encode
 from typing import TYPE_CHECKING
 
 from buntime.core.settings.load import Settings
@@ -90,7 +90,7 @@ def _read(path: str) -> str | None:
 
 def _make(path: str) -> str:
     """Write a new key; if several runs do so at once, all use the same one."""
-    key = secrets.token_urlsafe(_BYTES)
+    key = urlsafe_b64encode(os.urandom(_BYTES)).decode("ascii")
     fresh = f"{path}.{os.getpid()}"
     fd = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
     try:

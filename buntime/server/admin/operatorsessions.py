@@ -5,7 +5,6 @@ see core/access/sessions.py: revoking a key at once ends the sessions that it be
 the first one is wanted, see `latesessions`.
 """
 
-import hmac
 import os
 from collections.abc import Callable
 from functools import partial
@@ -28,6 +27,7 @@ from buntime.core.access.sessions import (
 from buntime.core.errors import ClientFault, StateFault
 from buntime.core.http1.operatorscookie import tokens_of
 from buntime.core.settings.live import LiveSettings
+from buntime.core.values.digests import are_equal
 from buntime.core.values.tuples import NamedTuple
 from buntime.server.admin.links import Links
 from buntime.server.admin.nearby import Nearby
@@ -217,7 +217,7 @@ class OperatorSessions:
 
     def _caller_of(self, session: Session, token: str) -> Caller | None:
         stood = self._standing_of(session)
-        if stood is None or not hmac.compare_digest(session.proof, proof_of(token, stood[1])):
+        if stood is None or not are_equal(session.proof, proof_of(token, stood[1])):
             return None
         return stood[0]
 

@@ -19,11 +19,11 @@ Guarantees:
 
 import contextlib
 import errno
-import hashlib
 import os
 import sys
 import threading
 import time
+import zlib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
@@ -81,7 +81,7 @@ def _first_usable(folders: Iterator[Path], warn: Tell, *, is_shared: bool = Fals
     It warns of the others, except those on a file system that is read-only on purpose.
     """
     files = read_bundle()
-    name = f"worker-{_digest(files)}"
+    name = f"worker-{_checksum(files)}"
     for folder in folders:
         try:
             reason = prepare_cache(str(folder), is_shared=is_shared)
@@ -159,11 +159,14 @@ def _read(path: str) -> bytes:
         os.close(fd)
 
 
-def _digest(files: Mapping[str, bytes]) -> str:
-    whole = hashlib.sha256()
+def _checksum(files: Mapping[str, bytes]) -> str:
+    """16 hexadecimal digits. Nobody relies on it: a folder is compared before it is used, so one of
+    the same name that differs is replaced. `hashlib` would cost each start 3 ms."""
+    crc, adler = 0, 1
     for name, data in sorted(files.items()):
-        whole.update(f"{name}\0{len(data)}\0".encode() + data)
-    return whole.hexdigest()[:16]
+        for part in (f"{name}\0{len(data)}\0".encode(), data):
+            crc, adler = zlib.crc32(part, crc), zlib.adler32(part, adler)
+    return f"{crc:08x}{adler:08x}"
 
 
 def _candidates(cache_dir: str | Path | None) -> Iterator[Path]:

@@ -2,10 +2,10 @@
 
 import time
 from collections.abc import Callable, Iterable
-from hmac import compare_digest
 
 from buntime.core.apps.app import app_key
 from buntime.core.deploys.preview import hash_of
+from buntime.core.values.digests import are_equal
 from buntime.core.values.tuples import NamedTuple
 from buntime.server.deploys.records import ReleaseRecord
 
@@ -52,7 +52,7 @@ class Previews:
         if known is None or self._clock() >= known.expires_s:
             return False
         digest = hash_of(token)
-        return any(compare_digest(digest, each) for each in known.hashes)
+        return any(are_equal(digest, each) for each in known.hashes)
 
     def next_s(self) -> float | None:
         """Seconds until the first one expires."""

@@ -20,7 +20,6 @@ import os
 import signal
 import sys
 import threading
-import traceback
 from collections.abc import Callable, Iterable
 from time import monotonic
 
@@ -136,5 +135,7 @@ class StallWatch:
 
 def _stack_of(thread: int | None) -> str:
     """What a thread is doing now, the innermost call last; "" if it has ended."""
+    import traceback  # loads the tokenizer, 2 ms
+
     frame = sys._current_frames().get(thread or 0)
     return "" if frame is None else "".join(traceback.format_stack(frame)[-_FRAMES_MAX:])

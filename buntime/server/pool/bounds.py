@@ -1,4 +1,4 @@
-"""The bounds of a pool, from the settings and this machine."""
+"""The bounds of a pool, from the settings and this machine, and its chance."""
 
 from buntime.core.pool.workforce import PoolLimits
 from buntime.core.settings.load import Settings
@@ -6,6 +6,13 @@ from buntime.server.pool.cores import cores
 
 _QUEUE_LIMIT = 1000  # requests that may wait for one persistent app
 _BOOTS_PER_CORE = 2  # of those that no request waits for
+
+
+def chance() -> float:
+    """A random number from 0 to 1, excluding 1."""
+    import random  # loads OpenSSL, see core/values/digests.py
+
+    return random.random()
 
 
 def pool_limits(settings: Settings) -> PoolLimits:

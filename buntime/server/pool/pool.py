@@ -5,7 +5,6 @@ submit ─> Deployments ─> Scheduler ─> [Spawn, Adopt, Assign, End, Refuse, 
 a worker's READY, ERROR, end of request, death ─> Scheduler ─> ...
 """
 
-import random
 from collections import deque
 from collections.abc import Callable, Mapping
 
@@ -21,7 +20,7 @@ from buntime.core.telemetry.meters import Drop
 from buntime.server.http1.exchange import Exchange
 from buntime.server.loop.loop import Loop, Timer
 from buntime.server.pool import faults
-from buntime.server.pool.bounds import pool_limits
+from buntime.server.pool.bounds import chance, pool_limits
 from buntime.server.pool.calling import Switchboard
 from buntime.server.pool.deployment import Deployment, SpareKey
 from buntime.server.pool.deployments import Deployments
@@ -67,7 +66,7 @@ class Pool:
         settings, is_development = live.now, live.now.is_development
         self._loop = loop
         self._default_python = interpreters.default.executable
-        self._scheduler = scheduler = Scheduler(pool_limits(settings), jitter=random.random)
+        self._scheduler = scheduler = Scheduler(pool_limits(settings), jitter=chance)
         self.stats = PoolStats()
         self.sandboxes = sandboxes
         self.deployments = Deployments(

@@ -14,7 +14,6 @@ import errno
 import json
 import os
 import stat
-from secrets import token_hex
 from typing import Any
 
 from buntime.core.admin.audittrail import Change, kept_value
@@ -39,7 +38,7 @@ class AuditSpool:
         """Keep a change; `begun` is the id of its beginning. Returns its id. Raises OSError."""
         fields = change._asdict()
         fields |= {name: kept_value(fields[name]) for name in ("before", "after")}
-        number = token_hex(8)
+        number = os.urandom(8).hex()
         line = json.dumps({"id": number, "begun": begun, "change": fields}).encode("ascii") + b"\n"
         flags = os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
         file = os.open(self.path, flags, 0o600)

@@ -15,7 +15,6 @@ followed there, but not in the state folder. All of this may wait for a disk.
 import contextlib
 import errno
 import os
-import secrets as randomness
 import stat
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
@@ -97,7 +96,7 @@ class SecretFiles:
         folder = os.path.join(root, folder_of(holder))
         for each in (root, folder):
             _make_folder(each)
-        fresh = os.path.join(folder, f".{name}.{randomness.token_hex(4)}")
+        fresh = os.path.join(folder, f".{name}.{os.urandom(4).hex()}")
         try:
             _write(fresh, value.encode("utf-8"))
             os.rename(fresh, os.path.join(folder, name))
