@@ -11,11 +11,11 @@ files, and what looks like a secret. What looks like data is taken: an app may c
 import os
 import re
 from collections.abc import Iterator
-from enum import Enum
 
 from pathspec import GitIgnoreSpec
 
 from buntime.core.errors import UsageError
+from buntime.core.values.enums import Enum
 from buntime.core.values.tuples import NamedTuple
 
 IGNORES = (".gitignore", ".buntimeignore")  # the later one goes first

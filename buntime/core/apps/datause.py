@@ -6,8 +6,8 @@ cause a report each time.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
-from enum import StrEnum
 
+from buntime.core.values.enums import StrEnum
 from buntime.core.values.tuples import NamedTuple
 
 FILLING = 0.8

@@ -8,8 +8,9 @@ A file that an app itself keeps writing is not a deployment: `Edits` tells the t
 
 from collections import deque
 from collections.abc import Hashable
-from enum import Enum
 from typing import Generic, TypeVar
+
+from buntime.core.values.enums import Enum
 
 T = TypeVar("T", bound=Hashable)
 

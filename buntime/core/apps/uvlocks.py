@@ -9,10 +9,10 @@ uv exports the last two as a pylock.toml and installs from that.
 
 import re
 import tomllib
-from enum import Enum
 from typing import Any
 
 from buntime.core.apps.lockfile import BadLock
+from buntime.core.values.enums import Enum
 from buntime.core.values.regex import regex
 from buntime.core.values.wording import shown
 

@@ -19,9 +19,9 @@ end of the archive shows whether there is one, so links are checked then.
 
 import unicodedata
 from collections.abc import Mapping
-from enum import Enum
 
 from buntime.core.errors import ClientFault
+from buntime.core.values.enums import Enum
 from buntime.core.values.frozen import frozen
 from buntime.core.values.regex import regex
 from buntime.core.values.tuples import NamedTuple

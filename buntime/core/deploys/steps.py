@@ -11,7 +11,7 @@ ACTIVE nothing that others see has changed. A failure belongs to the step that w
 last one that was reached: a worker that cannot load the app has failed at BOOTED.
 """
 
-from enum import Enum
+from buntime.core.values.enums import Enum
 
 
 class Step(Enum):

@@ -11,12 +11,12 @@ sets framing fields, and a body has the length that was announced.
 """
 
 from collections.abc import Collection, Iterable
-from enum import Enum, auto
 from http import HTTPStatus
 
 from buntime.core.http1.grammar import TOKEN, VALUE
 from buntime.core.http1.head import Head
 from buntime.core.http1.section import HOP_BY_HOP, nominations
+from buntime.core.values.enums import Enum, auto
 from buntime.core.values.regex import regex
 from buntime.core.values.wording import shown
 

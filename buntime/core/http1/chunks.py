@@ -9,10 +9,9 @@
 Trailers are checked and dropped: no kind of app that runs here can receive them.
 """
 
-from enum import Enum, auto
-
 from buntime.core.errors import ClientFault
 from buntime.core.http1.grammar import TOKEN_BYTES, VALUE_BYTES
+from buntime.core.values.enums import Enum, auto
 from buntime.core.values.regex import regex
 
 _QUOTED = rb'"(?:[\t \x21\x23-\x5b\x5d-\x7e\x80-\xff]|\\[\t \x21-\x7e\x80-\xff])*"'

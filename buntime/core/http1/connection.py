@@ -32,11 +32,10 @@ elsewhere.
 Not modelled here: output that waits to be sent, and what the requests are about.
 """
 
-from enum import Enum, auto
-
 from buntime.core.errors import ClientFault
 from buntime.core.http1.head import Head, HeadParser
 from buntime.core.http1.reader import RequestReader
+from buntime.core.values.enums import Enum, auto
 from buntime.core.values.ways import Ways
 
 # Per turn, for a client that sends many at once; as many more follow in the next turn.
@@ -47,8 +46,6 @@ LINGER_MAX_S = 30.0
 
 class Phase(Enum):
     """What a connection is doing."""
-
-    __hash__ = object.__hash__  # members are compared by identity; Enum's own is written in Python
 
     HEAD = auto()
     EXCHANGE = auto()
@@ -127,7 +124,7 @@ class Due(Enum):
 
 # No head has begun: an empty line may precede one (RFC 9112 2.2), and "\r" may become one.
 _NO_HEAD_YET = (b"", b"\r")
-# Constants for every request: looking up an Enum's member costs more than a call.
+# Every request needs these, and a global costs less than an attribute of a class.
 _HEAD = Phase.HEAD
 _EXCHANGE = Phase.EXCHANGE
 _NOTHING = Step.NOTHING

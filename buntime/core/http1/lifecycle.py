@@ -26,15 +26,12 @@ Not modelled here: the credit of both directions, the deadline, and how much of 
 client has taken. An exchange ends when its last byte was written, not when it was sent.
 """
 
-from enum import Enum, auto
-
+from buntime.core.values.enums import Enum, auto
 from buntime.core.values.ways import Ways
 
 
 class State(Enum):
     """Who acts on an exchange, and how much of its answer the client has got."""
-
-    __hash__ = object.__hash__  # members are compared by identity; Enum's own is written in Python
 
     WAITING = auto()
     HANDED_OVER = auto()

@@ -12,11 +12,11 @@ The runtime checks nothing else; whether arguments and results make sense is up 
     ENDED        -                           -
 """
 
-import enum
 from typing import Any
 
 from buntime.core.plugins.callwindow import STEP_BYTES
 from buntime.core.pool import claims
+from buntime.core.values.enums import Enum
 from buntime.wire import CONTENT_MAX, MESSAGE_OVERHEAD, Message
 
 # For each piece but the last: the receiver grants credit for each piece, so tiny ones would make an
@@ -55,7 +55,7 @@ class Arguments:
         self._left_bytes = _left(self._left_bytes, size_bytes)
 
 
-class State(enum.Enum):
+class State(Enum):
     """How far the answer has come."""
 
     AWAITED = "awaited"

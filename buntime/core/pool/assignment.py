@@ -14,13 +14,11 @@ threads and its memory. A worker with nothing but STUCK requests is useless.
 Invariant: an assignment is LIVE exactly while it is the responder of its exchange.
 """
 
-from enum import Enum, auto
+from buntime.core.values.enums import Enum, auto
 
 
 class State(Enum):
     """How an assignment stands."""
-
-    __hash__ = object.__hash__  # members are compared by identity; Enum's own is written in Python
 
     LIVE = auto()
     DETACHED = auto()

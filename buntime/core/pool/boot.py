@@ -14,7 +14,7 @@ Not modelled: a worker that dies while it boots, without a message. Its stage sh
 loaded.
 """
 
-from enum import Enum, auto
+from buntime.core.values.enums import Enum, auto
 
 
 class Stage(Enum):

@@ -22,13 +22,11 @@ Not modelled here: how many requests a BUSY worker has (the scheduler counts the
 `drained` for the last), and why a worker retires.
 """
 
-from enum import Enum
+from buntime.core.values.enums import Enum
 
 
 class State(Enum):
     """What a worker process is doing; the value is the word used in logs and answers."""
-
-    __hash__ = object.__hash__  # members are compared by identity; Enum's own is written in Python
 
     SPARE = "spare"
     LOADING = "loading"

@@ -24,12 +24,12 @@ Not modelled: development, where each change serves at once; and the interpreter
 must exist before the app can be tried.
 """
 
-from enum import Enum
 from typing import Generic, TypeVar
 from weakref import WeakSet
 
 from buntime.core.apps.app import App
 from buntime.core.apps.versions import UNVERSIONED, select
+from buntime.core.values.enums import Enum
 from buntime.core.values.protocols import Protocol
 from buntime.core.values.tuples import NamedTuple
 

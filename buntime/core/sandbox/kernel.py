@@ -14,7 +14,6 @@ The numbers come from linux/landlock.h.
 """
 
 import sys
-from enum import IntFlag
 
 from buntime.core.values.tuples import NamedTuple
 
@@ -24,8 +23,8 @@ _DEVICES_ABI = 5
 _SCOPES_ABI = 6
 
 
-class Access(IntFlag):
-    """What a rule allows below a path."""
+class Access:
+    """What a rule allows below a path, as the kernel's bits; rules combine them."""
 
     EXECUTE = 1 << 0
     WRITE_FILE = 1 << 1
@@ -84,10 +83,10 @@ class Kernel(NamedTuple):
         return self.abi >= LEAST_ABI
 
 
-def handled(kernel: Kernel) -> Access:
+def handled(kernel: Kernel) -> int:
     """The kinds of access that are denied wherever no rule allows them."""
     newest = Access.IOCTL_DEV if kernel.abi >= _DEVICES_ABI else Access.TRUNCATE
-    return Access((newest << 1) - 1)
+    return (newest << 1) - 1
 
 
 def ruleset(kernel: Kernel, *, is_strict: bool) -> bytes:

@@ -27,7 +27,7 @@ LEVELS: tuple[Level, ...] = ("off", "standard", "strict")
 # The paths in a folder, without links; if these may not all be allowed, only those of the given
 # paths, which lead to what is closed.
 Entries = Callable[[str, Collection[str]], Iterable[str]]
-Rules = list[tuple[Access, list[str]]]
+Rules = list[tuple[int, list[str]]]
 
 _ALL = ("/",)
 # Where programs, libraries and their data are; the last two are for NixOS and Guix.

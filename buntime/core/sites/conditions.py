@@ -5,9 +5,9 @@ field joined by ", ".
 """
 
 from collections.abc import Mapping
-from enum import Enum, auto
 
 from buntime.core.http1.httpdate import parse_http_date
+from buntime.core.values.enums import Enum, auto
 from buntime.core.values.regex import regex
 from buntime.core.values.tuples import NamedTuple
 

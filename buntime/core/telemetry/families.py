@@ -6,10 +6,10 @@ they are in camel case, without the prefix and `_total`: `requestDurationSeconds
 
 import re
 from collections.abc import Mapping
-from enum import Enum, StrEnum
 from typing import TypeVar
 
 from buntime.core.telemetry.histogram import Histogram
+from buntime.core.values.enums import Enum, StrEnum
 from buntime.core.values.tuples import NamedTuple
 
 Value = float | Mapping[str, float] | Histogram  # a mapping: by the values of the family's label

@@ -6,10 +6,10 @@ their public names.
 """
 
 from collections.abc import Callable, Iterator
-from enum import StrEnum
 
 from buntime.core.apps.app import App
 from buntime.core.telemetry.histogram import BOOT_BOUNDS, DURATION_BOUNDS, WAIT_BOUNDS, Histogram
+from buntime.core.values.enums import StrEnum
 from buntime.core.values.tuples import NamedTuple
 
 # After this long without a request, a sweep checks whether the app still exists.

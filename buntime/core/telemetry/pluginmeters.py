@@ -5,9 +5,9 @@ Every possible label is in a list here: callers and plugins cannot invent any.
 """
 
 from collections.abc import Collection
-from enum import StrEnum
 
 from buntime.core.telemetry.histogram import WAIT_BOUNDS, Histogram
+from buntime.core.values.enums import StrEnum
 
 VERDICTS = ("continue", "respond", "change", "done")
 

@@ -5,12 +5,13 @@
     state = ASSIGN[state]
 
 An event for which a state has no entry is a bug, and raises. A look-up costs 50 ns; with a function
-and two enum members it would cost ten times that, eight times per request.
+and two look-ups it would cost some times that, eight times per request.
 """
 
 from collections.abc import Mapping
-from enum import Enum
 from typing import TypeVar
+
+from buntime.core.values.enums import Enum
 
 _State = TypeVar("_State", bound=Enum)
 _Event = TypeVar("_Event", bound=Enum)

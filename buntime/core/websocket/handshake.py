@@ -12,13 +12,14 @@ a malformed handshake gets 400.
 
 import base64
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from buntime.core.errors import ClientFault
 from buntime.core.http1.answer import AnswerError, write_fields
 from buntime.core.http1.grammar import TOKEN
 from buntime.core.http1.head import Head
 from buntime.core.values.regex import regex
+from buntime.core.values.tuples import NamedTuple
 from buntime.core.values.wording import shown
 
 if TYPE_CHECKING:

@@ -8,7 +8,8 @@ the peer is still taking what is sent, call `on_traffic`: that silence is not th
 """
 
 import math
-from enum import Enum, auto
+
+from buntime.core.values.enums import Enum, auto
 
 UNANSWERED_MAX = 2
 

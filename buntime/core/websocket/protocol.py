@@ -21,7 +21,6 @@ So after Failed nothing more is read, but the app's answers are still sent until
 """
 
 from dataclasses import dataclass
-from enum import Enum, auto
 from typing import cast
 
 from wsproto.extensions import Extension
@@ -35,6 +34,7 @@ from wsproto.frame_protocol import (
     RsvBits,
 )
 
+from buntime.core.values.enums import Enum, auto
 from buntime.core.websocket.deflate import Agreement, Deflater, Inflater
 from buntime.core.websocket.incoming import Incoming, Kind, Piece
 from buntime.core.websocket.outgoing import Outgoing, write_control

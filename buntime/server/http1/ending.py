@@ -6,7 +6,8 @@ import socket
 import sys
 import termios
 from contextlib import suppress
-from enum import Enum, auto
+
+from buntime.core.values.enums import Enum, auto
 
 # Linux reports a FIN even behind unread bytes; elsewhere only a connection's full end shows.
 _HALF = getattr(select, "POLLRDHUP", 0)

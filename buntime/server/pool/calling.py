@@ -8,7 +8,7 @@ message belongs to, and counts messages that change nothing.
 """
 
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import Any
 
 from buntime import wire
 from buntime.core.plugins.callmemory import CallMemory
@@ -16,6 +16,7 @@ from buntime.core.plugins.services import CALLS_MAX
 from buntime.core.pool import claims
 from buntime.core.pool.smalltalk import SmallTalk
 from buntime.core.values.protocols import Protocol
+from buntime.core.values.tuples import NamedTuple
 from buntime.server.pool.channel import Channel, Handler
 
 NUMBER_MAX = 1 << 62  # far more than any worker has needed

@@ -21,11 +21,11 @@ import subprocess
 import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from enum import Enum
 from pathlib import Path
 from threading import Event
 from typing import IO
 
+from buntime.core.values.enums import Enum
 from buntime.core.values.regex import regex
 from buntime.sdk.credentialnames import is_blocked
 from buntime.server.pythons.confinement import Workshop

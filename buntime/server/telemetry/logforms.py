@@ -1,7 +1,6 @@
 """The forms in which a batch of the log is written."""
 
 from collections.abc import Callable, Mapping, Sequence
-from enum import Enum
 from functools import partial
 
 from buntime.core.telemetry.records import (
@@ -15,6 +14,7 @@ from buntime.core.telemetry.records import (
     format_json,
     format_pretty,
 )
+from buntime.core.values.enums import Enum
 
 *_, ERROR = Level
 

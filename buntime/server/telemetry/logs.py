@@ -20,7 +20,6 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Mapping
-from enum import Enum
 from typing import Literal
 
 from buntime.core.errors import UsageError
@@ -32,6 +31,7 @@ from buntime.core.telemetry.records import (
     Record,
     split_level,
 )
+from buntime.core.values.enums import Enum
 from buntime.server.telemetry.applogs import AppLogs
 from buntime.server.telemetry.logfile import LineOutput, LogFile, LogStream
 from buntime.server.telemetry.logforms import Entry, Form, format_lines, joined

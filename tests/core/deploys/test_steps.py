@@ -47,7 +47,7 @@ def test_nothing_is_active_that_was_not_checked() -> None:
         progress.reach(Step.ACTIVE)
 
 
-@given(st.lists(st.sampled_from(Step)))
+@given(st.lists(st.sampled_from([*Step])))
 def test_each_step_once(steps: list[Step]) -> None:
     """No step is reached twice, none out of order, and none after the end."""
     progress, reached = Progress(), [Step.BEGUN]

@@ -12,7 +12,7 @@ from buntime.core.sandbox.kernel import Access, Kernel
 from buntime.core.sandbox.plan import OWN_PROCESS
 from tests.server.sandbox.test_sandboxes import READ, WRITE, Place
 
-RUN = int(Access.EXECUTE)
+RUN = Access.EXECUTE
 LEVELS = pytest.mark.parametrize("level", ["standard", "strict"])
 
 
