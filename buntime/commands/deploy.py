@@ -1,8 +1,8 @@
-"""`buntime deploy [DIR]`: packs a folder, sends it to a runtime, and shows how that goes.
+"""`buntime deploy [DIR|ARCHIVE]`: packs a folder, sends it to a runtime, and shows how that goes.
 
 Its name and version come from flags, else from the folder: `shop`, `@acme/shop`, `shop@1.2.0` and
-`shop/1.2.0`. Without a version, the highest one of that app on the runtime is increased by one,
-`1.2.3` -> `1.2.4`.
+`shop/1.2.0`, or from the archive, `shop-1.2.0.tar.gz`. Without a version, the highest one of that
+app on the runtime is increased by one, `1.2.3` -> `1.2.4`.
 """
 
 import os
@@ -13,7 +13,7 @@ from buntime.commands.apierrors import ApiError
 from buntime.commands.arguments import Command, Parser
 from buntime.commands.client import Api, connect, name_in_path
 from buntime.commands.following import follow
-from buntime.commands.packing import Archive, Plan, pack, plan_archive
+from buntime.commands.packing import ARCHIVE_NAME, Archive, Plan, open_archive, pack, plan_archive
 from buntime.commands.progress import Bar, rounded
 from buntime.commands.tables import say
 from buntime.core.apps.router import is_app_name
@@ -39,21 +39,23 @@ class Named(NamedTuple):
 
 def parser() -> Parser:
     made = Parser(
-        "buntime deploy [DIR] [--app NAME] [--version VERSION] [--to WHERE]",
+        "buntime deploy [DIR|ARCHIVE] [--app NAME] [--version VERSION] [--to WHERE]",
         "Pack the folder DIR, or the working folder, and deploy it: the new version serves "
         "once a worker has loaded it; if it does not load, the version before it goes on "
         "serving. Files that .gitignore and .buntimeignore name are left out, and so are "
-        "environments, history, and files that look like secrets. Exit code 1 if the deploy "
-        "fails, 3 if no runtime can be reached, 4 if it is not allowed.",
+        "environments, history, and files that look like secrets. An archive (tar.gz or zip) is "
+        "sent as it is. Exit code 1 if the deploy fails, 3 if no runtime can be reached, 4 if it "
+        "is not allowed.",
         examples=(
             "buntime deploy",
             "buntime deploy apps/shop --version 1.2.0 --to prod",
+            "buntime deploy shop-1.2.0.tar.gz",
             "buntime deploy --preview pr-12 --ttl 3d",
             "BUNTIME_KEY=... buntime deploy --to https://apps.example.com --json",
         ),
         has_version=False,
     )
-    made.add_words("DIR", "the folder of the app [.]")
+    made.add_words("DIR", "the folder of the app, or an archive of it [.]")
     made.add_argument("--app", metavar="WORD", help="its name [that of the folder]")
     made.add_argument(
         "--version", dest="release", metavar="VERSION",
@@ -70,32 +72,52 @@ def parser() -> Parser:
 
 def run(command: Command, mode: Mode) -> int:
     if len(command.words) > 1:
-        raise UsageError("deploy takes one folder (see buntime deploy --help)")
+        raise UsageError("deploy takes one folder, or one archive (see buntime deploy --help)")
     args = command.args
     if args["ttl"] and not args["preview"]:
         raise UsageError("--ttl is for a preview (--preview NAME)")
-    folder = command.words[0] if command.words else "."
-    if not os.path.isdir(folder):
-        raise UsageError(
-            f"there is no folder {folder}; name the folder of the app: buntime deploy apps/shop"
-        )
-    named = _named(command, folder)
+    path = command.words[0] if command.words else "."
+    named = _named(command, _named_by_path(path))
     api = connect(command, mode)
-    plan = plan_archive(folder)
-    print_notes(plan)
+    plan = None
+    if os.path.isdir(path):
+        plan = plan_archive(path)
+        print_notes(plan)
     version = named.version or _next_version(api, named.app)
-    archive = pack(plan)
+    archive = open_archive(path) if plan is None else pack(plan)
     with archive.file:
         return _send(command, api, Named(named.app, version), plan, archive)
 
 
-def _send(command: Command, api: Api, named: Named, plan: Plan, archive: Archive) -> int:
+def _named_by_path(path: str) -> Named:
+    """By the folder, or the archive. Raises UsageError where it is neither."""
+    if os.path.isdir(path):
+        return named_by_folder(os.path.realpath(path))
+    match = ARCHIVE_NAME.fullmatch(os.path.basename(path))
+    if os.path.isfile(path) and match is None:
+        raise UsageError(
+            f"{path} is no folder, nor an archive (.tar.gz, .tgz or .zip); name the folder of the "
+            "app: buntime deploy apps/shop"
+        )
+    if not os.path.exists(path) or match is None:
+        raise UsageError(
+            f"there is no folder {path}, nor such an archive; name the folder of the app: buntime "
+            "deploy apps/shop"
+        )
+    version = match[2]
+    return Named(match[1], version if version and is_version(version) else None)
+
+
+def _send(command: Command, api: Api, named: Named, plan: Plan | None, archive: Archive) -> int:
     args = command.args
     as_json = bool(args["json"])
     what = f"{named.app}@{named.version}"
     if not as_json:
-        size = f"{rounded(plan.size_bytes)}, packed {rounded(archive.size_bytes)}"
-        say(f"{what} to {api.target.name}: {counted(plan.count, 'file')}, {size}")
+        size = rounded(archive.size_bytes)
+        if plan is not None:
+            files = counted(plan.count, "file")
+            size = f"{files}, {rounded(plan.size_bytes)}, packed {size}"
+        say(f"{what} to {api.target.name}: {size}")
     bar = Bar("sending", archive.size_bytes, is_quiet=as_json)
     headers = {
         "Content-Type": "application/gzip",
@@ -118,13 +140,12 @@ def _send(command: Command, api: Api, named: Named, plan: Plan, archive: Archive
     return follow(api, answer, f"the deploy of {what}", as_json=as_json)
 
 
-def _named(command: Command, folder: str) -> Named:
-    """By flags, else by the folder. Raises UsageError if that is not a valid name or version."""
+def _named(command: Command, by_path: Named) -> Named:
+    """By flags, else by the path. Raises UsageError if that is not a valid name or version."""
     app, version = command.args["app"], command.args["release"]
     if app is None or version is None:
-        by_folder = named_by_folder(os.path.realpath(folder))
-        version = version or (by_folder.version if app in (None, by_folder.app) else None)
-        app = app or by_folder.app
+        version = version or (by_path.version if app in (None, by_path.app) else None)
+        app = app or by_path.app
     if not is_app_name(app):
         raise UsageError(
             f"{shown(app)} is not a name for an app; give one with --app, such as shop"

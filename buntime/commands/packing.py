@@ -1,4 +1,6 @@
-"""Packs a folder into an archive for a deploy: the same content makes the same archive.
+"""Packs a folder into an archive for a deploy, or opens an archive that exists.
+
+The same content makes the same archive.
 
 A tar.gz with all files below one folder, `app/`, which the runtime strips. Names are sorted, times
 and owners are left out, and modes only say whether a file is executable.
@@ -7,6 +9,7 @@ and owners are left out, and modes only say whether a file is executable.
 import gzip
 import hashlib
 import os
+import re
 import stat
 import tarfile
 import tempfile
@@ -20,6 +23,8 @@ from buntime.core.errors import UsageError
 from buntime.core.values.tuples import NamedTuple
 from buntime.core.values.wording import shown
 
+# "shop-1.2.0.tar.gz": the name of what is in it, and its version if the file has one.
+ARCHIVE_NAME = re.compile(r"(.+?)(?:-v?([0-9][0-9A-Za-z.+-]*))?\.(?:tar\.gz|tgz|zip)")
 _TOP = "app"
 _LEVEL = 6  # of gzip: 9 takes three times as long for one percent
 _IN_MEMORY_BYTES = 8 << 20
@@ -150,12 +155,21 @@ def pack(plan: Plan) -> Archive:
         raise
 
 
+def open_archive(path: str) -> Archive:
+    """An archive that exists, as it is. Raises UsageError."""
+    try:
+        file: BinaryIO = open(path, "rb")  # noqa: SIM115  # whoever has the archive closes it
+        return _finished(file)
+    except OSError as exc:
+        raise UsageError(f"{path} cannot be read: {exc.strerror}") from exc
+
+
 def _finished(file: BinaryIO) -> Archive:
-    size = file.tell()
     file.seek(0)
     digest = hashlib.sha256()
     while piece := file.read(_PIECE_BYTES):
         digest.update(piece)
+    size = file.tell()
     file.seek(0)
     return Archive(file, size, f"sha-256=:{b64encode(digest.digest()).decode()}:")
 

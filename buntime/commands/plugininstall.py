@@ -4,28 +4,21 @@ A folder is packed as in `buntime deploy`. Without NAME the plugin has the folde
 the archive's file: `audit-1.2.0.tar.gz` is `audit`.
 """
 
-import hashlib
 import os
-import re
-from base64 import b64encode
 from collections.abc import Sequence
-from typing import BinaryIO
 
 from buntime.commands.arguments import Command
 from buntime.commands.client import Api
 from buntime.commands.confirming import confirm
 from buntime.commands.deploy import named_by_folder, print_notes
 from buntime.commands.following import follow
-from buntime.commands.packing import Archive, pack, plan_archive
+from buntime.commands.packing import ARCHIVE_NAME, Archive, open_archive, pack, plan_archive
 from buntime.commands.pluginoptions import path_of
 from buntime.commands.progress import Bar, rounded
 from buntime.commands.tables import print_json, say
 from buntime.core.apps.router import is_app_name
 from buntime.core.errors import UsageError
 from buntime.core.values.wording import shown
-
-_ARCHIVE = re.compile(r"(.+?)(?:-v?[0-9][0-9A-Za-z.+-]*)?\.(?:tar\.gz|tgz|zip)")
-_PIECE_BYTES = 1 << 20
 
 
 def run_install(command: Command, api: Api, words: Sequence[str]) -> int:
@@ -40,7 +33,7 @@ def run_install(command: Command, api: Api, words: Sequence[str]) -> int:
         raise UsageError(
             f"{shown(name)} is not a name for a plugin; give one after the folder or archive"
         )
-    archive = _packed(path) if os.path.isdir(path) else _opened(path)
+    archive = _packed(path) if os.path.isdir(path) else open_archive(path)
     with archive.file:
         return _send(command, api, name, archive)
 
@@ -72,7 +65,7 @@ def _send(command: Command, api: Api, name: str, archive: Archive) -> int:
 def _name_of(path: str) -> str:
     if os.path.isdir(path):
         return named_by_folder(os.path.realpath(path)).app
-    match = _ARCHIVE.fullmatch(os.path.basename(path))
+    match = ARCHIVE_NAME.fullmatch(os.path.basename(path))
     return match[1] if match else ""
 
 
@@ -80,20 +73,6 @@ def _packed(folder: str) -> Archive:
     plan = plan_archive(folder)
     print_notes(plan)
     return pack(plan)
-
-
-def _opened(path: str) -> Archive:
-    """An existing archive. Raises UsageError."""
-    try:
-        file: BinaryIO = open(path, "rb")  # noqa: SIM115  # whoever has the archive closes it
-    except OSError as exc:
-        raise UsageError(f"{path} cannot be read: {exc.strerror}") from exc
-    digest, size = hashlib.sha256(), 0
-    while piece := file.read(_PIECE_BYTES):
-        digest.update(piece)
-        size += len(piece)
-    file.seek(0)
-    return Archive(file, size, f"sha-256=:{b64encode(digest.digest()).decode()}:")
 
 
 def run_remove(command: Command, api: Api, names: Sequence[str]) -> int:

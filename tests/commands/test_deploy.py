@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import gzip
+import hashlib
 import io
 import json
 import ssl
 import tarfile
+from base64 import b64encode
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -248,6 +250,8 @@ def test_an_end_that_nobody_tells(server: Server, runtime: Runtime) -> None:
     [
         (("a", "b"), "deploy takes one folder"),
         (("nowhere",), "there is no folder nowhere"),
+        (("nowhere.zip",), "there is no folder nowhere.zip, nor such an archive"),
+        (("app.py",), "app.py is no folder, nor an archive"),
         (("--ttl", "1d"), "--ttl is for a preview"),
         (("--app", "../x"), "is not a name for an app"),
         (("--version", "soon"), "is not a version"),
@@ -271,6 +275,28 @@ def test_secrets_are_named(
     (tmp_path / "shop/.env").write_text("KEY=1")
     assert ran("deploy", "--version", "1.2.0") == 0
     assert "left out because they look like secrets: .env; " in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("file", "words", "named"),
+    [
+        ("blog-1.4.0.tar.gz", (), "blog/versions/1.4.0"),
+        ("blog.zip", ("--version", "2.0.0"), "blog/versions/2.0.0"),
+        ("shop-v7.tgz", (), "shop/versions/1.10.4"),
+        ("blog-1.4.0.tgz", ("--app", "wiki", "--version", "3.0.0"), "wiki/versions/3.0.0"),
+    ],
+)
+def test_an_archive(
+    server: Server, tmp_path: Path, file: str, words: tuple[str, ...], named: str
+) -> None:
+    """An archive is sent as it is; its name and version are those of the file, or of flags."""
+    (tmp_path / file).write_bytes(b"as it is")
+    assert ran("deploy", str(tmp_path / file), *words) == 0
+    sent = server.requests[-1]
+    assert (sent.target, sent.body) == (f"/api/apps/{named}", b"as it is")
+    assert sent.fields["content-length"] == "8"
+    digest = b64encode(hashlib.sha256(b"as it is").digest()).decode()
+    assert sent.fields["content-digest"] == f"sha-256=:{digest}:"
 
 
 def test_data_are_named(server: Server, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -74,7 +74,11 @@ class Housekeeping:
                 raise ClientFault(409, "version_is_preview", "a preview is never active")
             path = os.path.join(store.root, store.layout_of(app).path_of(version))
             if not os.path.isdir(path):
-                raise ClientFault(404, "version_not_found", f"there is no {path}")
+                raise ClientFault(
+                    404,
+                    "version_not_found",
+                    f"{app} has no version {version}: there is no {path}; see buntime show {app}",
+                )
             store.check_active(app)
             return version, None
 

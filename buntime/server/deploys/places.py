@@ -73,7 +73,7 @@ class Places:
                 409,
                 "version_exists",
                 f"{app}@{version} already exists with other content; choose another version, or "
-                "replace it with ?replace=1",
+                "replace it (--replace, ?replace=1)",
             )
         hiding = [
             each for each in self._named(app, version) if each != path and os.path.lexists(each)
