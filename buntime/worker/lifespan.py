@@ -18,6 +18,8 @@ if TYPE_CHECKING:
         Awaitable[None],
     ]
 
+_TRACE = "Traceback (most recent call last)"
+
 
 class Lifespan:
     """Runs an app's lifespan as a separate task.
@@ -35,9 +37,10 @@ class Lifespan:
         self._started: asyncio.Future[None]
         self._stopped: asyncio.Future[None]
         self._has_received = False  # the app called receive
+        self._failure: BootError | None = None  # a trace, whose exception may follow
 
     async def start(self) -> None:
-        """Start up the app. Raises BootError with its message if it fails."""
+        """Start up the app. If it fails, raises what it raised, or BootError with its message."""
         loop = asyncio.get_running_loop()
         self._events = asyncio.Queue()
         self._started = loop.create_future()
@@ -70,6 +73,7 @@ class Lifespan:
             else:
                 self._started.set_exception(BootError(f"lifespan startup raised SystemExit: {exc}"))
         finally:
+            self._give_up()
             for future in (self._started, self._stopped):
                 if not future.done():
                     future.set_result(None)
@@ -78,8 +82,15 @@ class Lifespan:
         if self._started.done():
             if self._started.exception() is None:  # else startup.failed reported it
                 complain("the app's lifespan raised", exc)
+        elif self._failure is not None:
+            self._started.set_exception(exc)  # which has its place, beside the trace
         elif self._has_received:  # an app that never receives lacks the scope, which is no fault
             complain("the app's lifespan raised; serving the app without it:", exc)
+
+    def _give_up(self) -> None:
+        """Startup has failed, and no exception has followed."""
+        if self._failure is not None and not self._started.done():
+            self._started.set_exception(self._failure)
 
     async def _receive(self) -> Event:
         self._has_received = True
@@ -91,7 +102,11 @@ class Lifespan:
             self._started.set_result(None)
         elif kind == "lifespan.startup.failed" and not self._started.done():
             reason = event.get("message") or "the app gave no reason"
-            self._started.set_exception(BootError(f"lifespan startup failed: {reason}"))
+            self._failure = BootError(f"lifespan startup failed: {reason}")
+            if _TRACE in reason:  # Starlette raises the exception too, once this returns
+                asyncio.get_running_loop().call_soon(self._give_up)
+            else:
+                self._give_up()
         elif kind == "lifespan.shutdown.complete" and not self._stopped.done():
             self._stopped.set_result(None)
         elif kind == "lifespan.shutdown.failed" and not self._stopped.done():

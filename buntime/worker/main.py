@@ -324,8 +324,22 @@ def _leave() -> NoReturn:
 
 def _exit_late() -> None:
     sleep(EXIT_GRACE_S)
-    complain(f"buntime worker: the app's threads did not end within {EXIT_GRACE_S} s")
-    posix._exit(0)
+    try:
+        late = _late_threads()
+        complain(f"buntime worker: the app's threads did not end within {EXIT_GRACE_S} s{late}")
+    finally:
+        posix._exit(0)
+
+
+def _late_threads() -> str:
+    """Which they are, and what to do about them; "" if it is something else."""
+    threading = sys.modules.get("threading")
+    if threading is None:
+        return ""
+    known, main = list(threading._active.values()), threading.main_thread()  # without its lock
+    late = [each.name for each in known if not each.daemon and each is not main]
+    advice = "end them in on_terminate, or start them with daemon=True if they may be cut off"
+    return f": {', '.join(late[:5])}; {advice}" if late else ""
 
 
 def _leave_signals_to_the_runtime() -> None:

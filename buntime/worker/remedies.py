@@ -108,12 +108,10 @@ def _advice(exc: BaseException, init: Message) -> str:
         )
     if isinstance(exc, SystemExit):
         return 'put code for running it as a program under `if __name__ == "__main__":`'
-    if isinstance(exc, PermissionError) and exc.filename is not None:
-        if os.path.exists(exc.filename) and not os.access(exc.filename, os.R_OK):
-            return f"let the app's user read {str(exc.filename)[:_NAME_CHARS]}"
-        return f"the app may not use {str(exc.filename)[:_NAME_CHARS]}; {_OWN_FOLDER}"
-    if isinstance(exc, PermissionError) and exc.errno == EACCES:  # of a socket
-        return "in a sandbox an app cannot listen on a port; Buntime listens, and serves the app"
+    if isinstance(exc, FileNotFoundError) and isinstance(exc.filename, str):
+        return _of_missing_file(exc.filename, exc.__traceback__, init)
+    if isinstance(exc, PermissionError) and (exc.filename is not None or exc.errno == EACCES):
+        return _of_refusal(exc)
     if "unable to open database file" in text or "attempt to write a readonly database" in text:
         return f"the app may not use that folder, or it is not there; {_OWN_FOLDER}"
     if isinstance(exc, AttributeError) and "module '_app_" in text:
@@ -167,6 +165,35 @@ def _of_syntax(exc: SyntaxError) -> str:
     if "Missing parentheses in call to" in str(exc):
         return f"this is Python 2, but the app runs on Python {_version()}; port it"
     return f"correct it, or name a `python` in buntime.yaml other than {_version()}"
+
+
+def _of_refusal(exc: PermissionError) -> str:
+    if exc.filename is None:  # of a socket
+        return "in a sandbox an app cannot listen on a port; Buntime listens, and serves the app"
+    if os.path.exists(exc.filename) and not os.access(exc.filename, os.R_OK):
+        return f"let the app's user read {str(exc.filename)[:_NAME_CHARS]}"
+    return f"the app may not use {str(exc.filename)[:_NAME_CHARS]}; {_OWN_FOLDER}"
+
+
+def _of_missing_file(name: str, trace: TracebackType | None, init: Message) -> str:
+    if not name or os.path.isabs(name):
+        return ""
+    shown = name[:_NAME_CHARS]
+    if _is_of_program(trace):
+        return f"install the program {shown} on the host, or write where it is"
+    left_out = (
+        "; a deploy leaves out what .gitignore and .buntimeignore name"
+        if "/.releases/" in init["dir"]
+        else ""
+    )
+    return f"relative paths begin at {os.getcwd()}, and {shown} is not there{left_out}"
+
+
+def _is_of_program(trace: TracebackType | None) -> bool:
+    """Whether a program was to be started."""
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    return trace is not None and trace.tb_frame.f_code.co_name == "_execute_child"
 
 
 def _of_variable(name: str, init: Message) -> str:

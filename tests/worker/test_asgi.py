@@ -312,6 +312,28 @@ def test_failed_startup_is_a_boot_error(shop: Workshop, lifespan: str, message: 
     assert error["message"] == message
 
 
+RAISES = """
+        import traceback
+        try:
+            {}["db"]
+        except KeyError:
+            await send({"type": "lifespan.startup.failed", "message": traceback.format_exc()})
+            %s
+"""
+
+
+@pytest.mark.parametrize("then", ["raise", "return", "await receive()"])
+def test_startup_that_fails_with_a_trace(shop: Workshop, then: str) -> None:
+    """Frameworks give the trace as their reason. Where they raise the exception too, as Starlette
+    does, the ERROR has its line and what to do, as for a module."""
+    error = shop.boot(LIFESPAN.format(lifespan=GO + RAISES % then)).boot_error()
+    if then == "raise":
+        assert error["message"].startswith("app.py: KeyError: 'db' (line ")
+        assert error["stack"].endswith("KeyError: 'db'\n")
+    else:
+        assert error["message"].startswith("lifespan startup failed: Traceback (most recent")
+
+
 def test_loop_of_the_import_is_the_loop_that_runs(shop: Workshop) -> None:
     """An object bound to an event loop at import works."""
     source = """

@@ -107,12 +107,13 @@ def test_exit_does_not_wait_for_ever(shop: Workshop) -> None:
     """A thread that never ends delays a worker's exit by two seconds, and is reported."""
     source = """
     import threading, time
-    threading.Thread(target=time.sleep, args=(60,)).start()
+    threading.Thread(target=time.sleep, args=(60,), name="sweeper").start()
+    threading.Thread(target=time.sleep, args=(60,), name="other", daemon=True).start()
     def fetch(request): ...
     """
     worker = shop.start(source)
     assert worker.terminate() == 0
-    assert "the app's threads did not end within 2.0 s" in worker.stderr
+    assert "the app's threads did not end within 2.0 s: sweeper; end them in on_t" in worker.stderr
 
 
 def test_tasks_are_cancelled_at_the_end(shop: Workshop) -> None:

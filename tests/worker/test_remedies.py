@@ -46,6 +46,15 @@ Server().server_bind()
         ("from .other import x", "import its modules by their names, without the dot, or put the"),
         ("import zope.nowhere", "(line 1); install the package that has zope.…, with the app's"),
         ("import sqlite3\nsqlite3.connect('/no/x')", "is not there; with `data: true` in buntime"),
+        (
+            "open('data/a.json')",
+            "(line 1); relative paths begin at {dir}, and data/a.json is not th",
+        ),
+        ("open('/no/such')", "No such file or directory: '/no/such' (line 1)"),
+        (
+            "import subprocess\nsubprocess.run(['nowhere'])",
+            "(line 2); install the program nowhere on",
+        ),
         ("raise PermissionError(13, 'no')", "in a sandbox an app cannot listen on a port"),
         ("raise PermissionError(1, 'no')", "PermissionError: [Errno 1] no (line 1)"),
     ],
