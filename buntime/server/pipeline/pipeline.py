@@ -221,7 +221,7 @@ class Pipeline:
         """Ask the hooks of stage route, before the path is looked at."""
         plan, head = self._plugins.plan, exchange.head
         if self._hooking.is_closed(plan, exchange):
-            raise all_closed()
+            raise all_closed(plan.closed)
         if self._gate.has_keys:
             exchange.set_aside(self._gate.is_key_field)
         has_bases, host = claim is None, host_of(exchange)
@@ -350,7 +350,7 @@ class Pipeline:
         if site is None or app is None:
             return False
         if site.unavailable:
-            raise unavailable(site.name)
+            raise unavailable(site.name, site.unavailable)
         target = Target(app.name, None, _SIGN_IN, path.removeprefix(_SIGN_IN))
         exchange.route_to(app, base=exchange.sender.prefix + _SIGN_IN, spec=None)
         if self._gate.bears(borne_by(exchange)):

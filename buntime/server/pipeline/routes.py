@@ -231,7 +231,7 @@ class Routes:
             return None
         app = site.app or site.page
         if site.unavailable or app is None:
-            raise unavailable(site.name)
+            raise unavailable(site.name, site.unavailable)
         return app
 
     def _drop(self) -> None:

@@ -7,24 +7,26 @@ from buntime.server.pool.worker import Worker
 from buntime.server.telemetry.logs import Log
 
 
-def unavailable(plugin: str) -> ServerFault:
-    """The plugin is away, or may not be skipped."""
+def unavailable(plugin: str, why: str = "") -> ServerFault:
+    """The plugin is away, or may not be skipped; clients see `why` in development."""
     return ServerFault(
         503,
         "plugin_unavailable",
         f"the plugin {plugin} is not available",
         headers=(("Retry-After", "1"),),
+        detail=why,
         hint=f"see why: buntime plugins show {plugin}",
     )
 
 
-def all_closed() -> ServerFault:
-    """A plugin cannot be read, so nobody knows what it guards."""
+def all_closed(why: str) -> ServerFault:
+    """A plugin cannot be read, so nobody knows what it guards; clients see `why` in development."""
     return ServerFault(
         503,
         "plugin_unavailable",
         "a plugin cannot be read, and might guard this",
         headers=(("Retry-After", "1"),),
+        detail=why,
         hint="see which one and why: buntime plugins check",
     )
 

@@ -272,7 +272,7 @@ class Way(Waiting):
         if hook.is_shut or not self._shared.changing.wait(self, hook.plugin):
             part.meter.on_failure(Failure.AWAY)
             if self._needs(hook):
-                raise unavailable(hook.plugin)
+                raise unavailable(hook.plugin, hook.closed or hook.away)
             return False
         self._next -= 1
         self._hold()
@@ -284,7 +284,7 @@ class Way(Waiting):
         """The plugin is away."""
         tell(self._shared.log, hook, ON_REQUEST, self._exchange, why)
         if self._needs(hook):
-            self._exchange.fail(unavailable(hook.plugin))
+            self._exchange.fail(unavailable(hook.plugin, why))
         else:
             self._go_on()
 

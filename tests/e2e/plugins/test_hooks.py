@@ -235,6 +235,30 @@ def test_what_an_author_is_told(tmp_path: Path, runtime: Runtime) -> None:
     assert error.keys() == {"code", "message", "requestId"}
 
 
+@pytest.mark.parametrize("mode", ["development", "production"])
+def test_what_an_author_is_told_of_one_that_is_away(tmp_path: Path, mode: str) -> None:
+    """In development a 503 says why: of a page or a guard that cannot start, and of a manifest that
+    cannot be read, which closes everything."""
+    broken = "raise ValueError('no luck')"
+    write_plugin(tmp_path / "plugins", "page", broken, base="/page", visibility="public")
+    write_plugin(tmp_path / "plugins", "guard", broken, stage="access", match={"apps": ["hello"]})
+    with plugged(tmp_path, RUNTIME_ENV=mode) as runtime:
+        wait_for_state(runtime, "page", "failed")
+        wait_for_state(runtime, "guard", "failed")
+        told = [fetch(runtime, path).error for path in ("/page/", "/hello/")]
+        (tmp_path / "plugins/odd").mkdir()
+        (tmp_path / "plugins/odd/buntime.yaml").write_text("name: odd\nstage: x\n")
+        runtime.process.send_signal(signal.SIGHUP)
+        runtime.wait_for_record("plugin.invalid", plugin="odd")
+        told.append(fetch(runtime, "/hello/").error)
+    assert [each["code"] for each in told] == ["plugin_unavailable"] * 3
+    if mode == "production":
+        assert not any("stack" in each for each in told)
+        return
+    assert ["no luck" in each["stack"] for each in told] == [True, True, False]
+    assert "odd/buntime.yaml:2: stage: " in told[2]["stack"]
+
+
 def test_all_hooks_hang(runtime: Runtime) -> None:
     """Each request is refused in time, and a plugin that answers nothing is restarted."""
     with contextlib.ExitStack() as stack:
