@@ -14,8 +14,9 @@ from buntime.core.values.wording import nearest
 from buntime.server.apps.appfolder import holds_app, list_folders, read_manifest, resolve_folder
 
 
-def check_folders(folders: Sequence[str]) -> None:
-    """Raises UsageError if one cannot be read, or is itself an app."""
+def check_folders(folders: Sequence[str], command: str) -> None:
+    """Raises UsageError if one cannot be read, or is itself an app. `command` is the one that was
+    given the folders."""
     for folder in folders:
         try:
             os.scandir(folder).close()
@@ -32,9 +33,10 @@ def check_folders(folders: Sequence[str]) -> None:
                     f"{above}, in RUNTIME_PLUGIN_DIRS, or check it: "
                     f"{pasted('plugins', 'check', above)}"
                 )
+            words = () if command == "serve" else (command,)
             raise UsageError(
                 f"{folder} is an app itself, not a folder of apps; name the folder that it is "
-                f"in, {above}, as DIR or in RUNTIME_WORKER_DIRS: {pasted(above)}"
+                f"in, {above}, as DIR or in RUNTIME_WORKER_DIRS: {pasted(*words, above)}"
             )
 
 

@@ -75,6 +75,7 @@ class Parser(argparse.ArgumentParser):
 
         `has_version` is False if `--version` is the command's own flag, with a value.
         """
+        self.see_help = SEE_HELP
         self._examples = examples
         self._is_waiting = False  # are the flags of settings still to be declared?
         super().__init__(
@@ -94,7 +95,7 @@ class Parser(argparse.ArgumentParser):
         )
 
     def error(self, message: str) -> NoReturn:
-        raise UsageError(f"{message} ({SEE_HELP})")
+        raise UsageError(f"{message} ({self.see_help})")
 
     def add_words(self, metavar: str, meaning: str) -> None:
         """The words between and after the flags; the command says how many there may be."""
@@ -179,6 +180,8 @@ def parse(name: str, parser: Parser, argv: Sequence[str]) -> Command:
     """
     # argparse leaves words between flags among the unknown ones, and Python versions differ in how
     # they treat "--": both are handled here.
+    if name != "serve":
+        parser.see_help = f"see buntime {name} --help"
     argv = list(argv)
     end = argv.index("--") if "--" in argv else len(argv)
     parser.declare(argv[:end])
@@ -187,7 +190,7 @@ def parse(name: str, parser: Parser, argv: Sequence[str]) -> Command:
         if word.startswith("-"):
             flag = word.partition("=")[0]
             meant = suggestion(flag, [each for each in parser.flags() if each.startswith("--")])
-            raise UsageError(f"unknown flag {shown(flag)}{meant} ({SEE_HELP})")
+            raise UsageError(f"unknown flag {shown(flag)}{meant} ({parser.see_help})")
     given = vars(known)
     for other in ("help", "version"):
         if given.pop(other):

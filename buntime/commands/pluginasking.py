@@ -4,6 +4,7 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from buntime.commands.apierrors import ApiError
 from buntime.commands.arguments import Command
 from buntime.commands.client import Api, connect
 from buntime.commands.confirming import confirm
@@ -137,7 +138,7 @@ def _hook_row(name: str, counts: _Json) -> tuple[object, ...]:
 
 
 def _switch(command: Command, api: Api, action: str, name: str) -> int:
-    before = api.get(path_of(name))
+    before = _before(api, action, name)
     if action == "disable" and before["enabled"] and before.get("guards"):
         confirm(command, f"what {name} guards will be open to all")
     is_dry, others = bool(command.args["dry_run"]), _left_out(api)
@@ -156,6 +157,17 @@ def _switch(command: Command, api: Api, action: str, name: str) -> int:
             if other not in (name, *others):
                 say(f"{other}: {_LEFT}: {lack}")
     return 0 if is_up else 1
+
+
+def _before(api: Api, action: str, name: str) -> _Json:
+    """What the API says of it. The runtime may not have seen its folder yet: a reload looks."""
+    try:
+        told: _Json = api.get(path_of(name))
+    except ApiError as exc:
+        if exc.status != 404 or action != "reload":
+            raise
+        return {"enabled": False, "why": None, "counts": {"starts": 0, "startsFailed": 0}}
+    return told
 
 
 def wait_for(

@@ -38,7 +38,7 @@ def read_settings(
         # Imports pathlib, which the command line itself does not need.
         from buntime.commands.appfolders import check_folders
 
-        check_folders(settings.worker_dirs)
+        check_folders(settings.worker_dirs, command.name)
     unknown = tuple(strangers(environ, dotenv, name))
     return replace(settings, strangers=unknown)
 

@@ -85,6 +85,11 @@ def test_other_commands(line: str, name: str) -> None:
         ("-x", "unknown flag '-x' (see buntime --help)"),
         ("--por 1", "unknown flag '--por'; did you mean --port? (see buntime --help)"),
         ("--port", "argument --port: expected one argument (see buntime --help)"),
+        (
+            "deploy apps/shop --app",
+            "argument --app: expected one argument (see buntime deploy --help)",
+        ),
+        ("logs shop --colour", "unknown flag '--colour' (see buntime logs --help)"),
         ("--port --env test", "argument --port: expected one argument (see buntime --help)"),
         (
             "--master-key=s3cret",
@@ -250,6 +255,8 @@ def test_an_app_in_the_place_of_a_folder_of_apps(
     above = tmp_path / "apps"
     told = "apps/shop is an app itself, not a folder of apps; name the folder that it is in, "
     assert f"{told}{above}," in capsys.readouterr().err
+    assert run(served, "check apps/shop") == 2
+    assert capsys.readouterr().err.endswith(f" check {above}\n")
     assert run(served, "apps") == 7
     (shop / "inner/1.0.0").mkdir(parents=True)
     (shop / "inner/1.0.0/index.html").write_text("")

@@ -59,7 +59,13 @@ class PluginPages:
         call.tagged(detail, of=changeable(plugins, name))
 
     def _act(self, call: Call) -> None:
-        """Do what the route's name says."""
+        """Do what the route's name says, also of a plugin whose folder has just been made."""
+        if call.values["plugin"] in self._plugins.roster.found:
+            self._act_on(call)
+        else:
+            self._outcomes.of_next_look()(lambda _: call.guard(lambda: self._act_on(call)))
+
+    def _act_on(self, call: Call) -> None:
         name, action = found_plugin(call, self._plugins), call.route.name.rpartition(".")[2]
         roster = self._plugins.roster
         call.check_match(changeable(self._plugins, name))

@@ -12,7 +12,13 @@ import pytest
 
 from tests.support.client import fetch
 from tests.support.harness import Runtime, wait_until
-from tests.support.pluginfolders import plugged, rewrite, wait_for_state, write_plugin
+from tests.support.pluginfolders import (
+    plugged,
+    plugins_of,
+    rewrite,
+    wait_for_state,
+    write_plugin,
+)
 from tests.support.pluginoperator import PluginOperator
 
 AUDIT = """
@@ -150,6 +156,15 @@ def test_reload_of_a_plugin_that_was_left_out(operator: PluginOperator, folder: 
     file.write_text(good)
     assert operator.run("reload", "audit") == "audit: serving"
     assert fetch(operator.runtime, "/audit").body == b"audit"
+
+
+def test_reload_of_a_plugin_that_is_new(operator: PluginOperator, folder: Path) -> None:
+    """A folder that was copied since the runtime last looked is found by a reload, without SIGHUP;
+    one that is not there is not."""
+    write_plugin(folder / "plugins", "late", AUDIT.replace("audit", "late"), base="/late")
+    assert operator.run("reload", "late") == "late: serving"
+    operator.run("reload", "nobody", code=1)
+    assert plugins_of(operator.runtime)["late"]["state"] == "serving"
 
 
 def test_plugins_that_others_need(operator: PluginOperator, folder: Path) -> None:

@@ -170,7 +170,7 @@ class Fixture:
                 self.live,
                 audit,
                 cast(Any, SimpleNamespace(folder=str(root))),
-                cast(Any, None),
+                cast(Any, SimpleNamespace(of_next_look=lambda: lambda end: end(""))),
             ),
             SecretPages(self.secrets, catalog, plugins, audit),
             KeyPages(store, audit),
