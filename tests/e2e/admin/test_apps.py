@@ -19,6 +19,7 @@ def fetch(request):
         raise ValueError("no luck")
     return Response("served")
 """
+MAINTENANCE = "/api/apps/shop/maintenance"
 KEY = {"X-API-Key": OPERATORS_KEY}
 
 
@@ -36,16 +37,8 @@ def apps(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def state(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("state")
-    folder.chmod(0o711)
-    return folder
-
-
-@pytest.fixture(scope="module")
-def runtime(apps: Path, state: Path) -> Iterator[Runtime]:
-    env = {"RUNTIME_ENV": "production", "RUNTIME_STATE_DIR": str(state)}
-    with running(apps, env=env) as runtime:
+def runtime(apps: Path) -> Iterator[Runtime]:
+    with running(apps, env={"RUNTIME_ENV": "production"}) as runtime:
         yield runtime
 
 
@@ -139,10 +132,33 @@ def test_sleep(runtime: Runtime) -> None:
     assert ask(runtime, "/api/apps/nobody/sleep", "POST").status == 404
 
 
-def test_maintenance(runtime: Runtime, apps: Path, state: Path) -> None:
+def test_maintenance(apps: Path, tmp_path: Path) -> None:
     """A closed app answers 503, with a page for people, also after a restart, until opened."""
-    path = "/api/apps/shop/maintenance"
+    tmp_path.chmod(0o711)
+    env = {"RUNTIME_ENV": "production", "RUNTIME_STATE_DIR": str(tmp_path)}
     told = {"message": "back <soon>", "retryAfterSeconds": 77}
+    with running(apps, env=env) as runtime:
+        since = close(runtime, told)
+        assert runtime.stop() == 0
+    with running(apps, env=env) as again:
+        wait_until(lambda: fetch(again, "/shop/").status == 503)
+        assert ask(again, MAINTENANCE, "DELETE").json() == {"app": "shop", "maintenance": None}
+        assert fetch(again, "/shop/").status == 200
+        noted = ask(again, "/api/audit?app=shop").json()["entries"]
+    last = {"message": "this app is being worked on; try again later", "retryAfterSeconds": 300}
+    states = [None, told | {"since": since}, last | {"since": since}, None]
+    assert [(each["before"], each["after"]) for each in noted if "open" in each["action"]] == [
+        (states[2], None)
+    ]
+    assert [(each["before"], each["after"]) for each in noted if "close" in each["action"]] == [
+        (states[1], states[2]),
+        (states[0], states[1]),
+    ]
+
+
+def close(runtime: Runtime, told: dict[str, object]) -> object:
+    """Close the shop; returns since when it is closed."""
+    path = MAINTENANCE
     assert ask(runtime, f"{path}?dryRun=1", "PUT", told).status == 200
     assert fetch(runtime, "/shop/").status == 200
     answer = ask(runtime, path, "PUT", told)
@@ -160,19 +176,4 @@ def test_maintenance(runtime: Runtime, apps: Path, state: Path) -> None:
     for method in ("PUT", "GET", "DELETE"):
         assert ask(runtime, "/api/apps/nobody/maintenance", method).status == 404
     assert ask(runtime, path, "PUT", {"retryAfterSeconds": 0}).status == 400
-    assert runtime.stop() == 0
-    env = {"RUNTIME_ENV": "production", "RUNTIME_STATE_DIR": str(state)}
-    with running(apps, env=env) as again:
-        wait_until(lambda: fetch(again, "/shop/").status == 503)
-        assert ask(again, path, "DELETE").json() == {"app": "shop", "maintenance": None}
-        assert fetch(again, "/shop/").status == 200
-        noted = ask(again, "/api/audit?app=shop").json()["entries"]
-    last = {"message": "this app is being worked on; try again later", "retryAfterSeconds": 300}
-    states = [None, told | {"since": since}, last | {"since": since}, None]
-    assert [(each["before"], each["after"]) for each in noted if "open" in each["action"]] == [
-        (states[2], None)
-    ]
-    assert [(each["before"], each["after"]) for each in noted if "close" in each["action"]] == [
-        (states[1], states[2]),
-        (states[0], states[1]),
-    ]
+    return since

@@ -46,6 +46,7 @@ def runtime(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Runtime]:
     write_app(apps / "keyless", {"app.py": SHOP}, ttl=600, secrets=["STRIPE_KEY"])
     write_app(apps / "faulty", {"app.py": SHOP}, colour="red")
     write_app(apps / "keyval", {"app.py": SHOP})
+    write_app(apps / "healthy", {"app.py": SHOP}, ttl=600)
     write_app(apps / "cpanel", {"app.py": SHOP}, hosts=["panel.test"])
     config = apps.parent / "config.yaml"
     config.write_text(FLOORS)
@@ -111,14 +112,14 @@ def test_autopsies(runtime: Runtime) -> None:
 
 def test_an_operators_word_is_told(runtime: Runtime) -> None:
     """For a worker that an operator recycled, that is the reason shown."""
-    fetch(runtime, "/shop/")
-    fetch(runtime, "/api/apps/shop/recycle", method="POST")
+    fetch(runtime, "/healthy/")
+    fetch(runtime, "/api/apps/healthy/recycle", method="POST")
 
-    def whys() -> list[str]:
-        told = get(runtime, "/api/apps/shop/autopsies")["autopsies"]
-        return [each["why"] for each in told if each["planned"]]
+    def ends() -> list[tuple[str, bool]]:
+        told = get(runtime, "/api/apps/healthy/autopsies")["autopsies"]
+        return [(each["why"], each["planned"]) for each in told]
 
-    wait_until(lambda: whys() == ["an operator recycled it"])
+    wait_until(lambda: ends() == [("an operator recycled it", True)])
 
 
 def test_settings(runtime: Runtime) -> None:

@@ -141,9 +141,10 @@ def test_pages_of_other_sites_change_nothing(
 
 def test_a_page_of_this_site_may(runtime: Runtime) -> None:
     """A page that the runtime's own host and port serve may do what an operator may."""
-    fetch(runtime, "/other/")
+    pid = fetch(runtime, "/other/").body
     origin = {"Origin": f"http://127.0.0.1:{runtime.port}", "Sec-Fetch-Site": "same-origin"}
     assert post(runtime, "/api/apps/other/recycle", origin).status == 202
+    wait_until(lambda: fetch(runtime, "/other/").body != pid)
 
 
 @pytest.fixture(scope="module")

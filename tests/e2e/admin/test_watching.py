@@ -22,7 +22,7 @@ APP = "from buntime import Response\ndef fetch(request):\n    return Response('x
 @pytest.fixture(scope="module")
 def apps(tmp_path_factory: pytest.TempPathFactory) -> Path:
     apps = tmp_path_factory.mktemp("apps")
-    for name in ("shop", "chat"):
+    for name in ("shop", "chat", "fresh"):
         write_app(apps / name, {"app.py": APP}, ttl=600)
     return apps
 
@@ -68,13 +68,13 @@ def listening(runtime: Runtime, key: str = "") -> Iterator[Events]:
 def test_what_happens_is_told(runtime: Runtime, apps: Path) -> None:
     """Events report a new worker, a new folder, and the figures of each app and of all."""
     with listening(runtime) as events:
-        fetch(runtime, "/shop/")
-        events.until("workers", app="shop")
+        fetch(runtime, "/fresh/")
+        events.until("workers", app="fresh")
         write_app(apps / "blog", {"app.py": APP}, ttl=600)
         events.until("apps", app="blog")
         stats = events.until("stats")
-        assert stats["apps"]["shop"]["workers"] == 1
-        assert stats["total"]["memoryBytes"] >= stats["apps"]["shop"]["memoryBytes"] > 0
+        assert stats["apps"]["fresh"]["workers"] == 1
+        assert stats["total"]["memoryBytes"] >= stats["apps"]["fresh"]["memoryBytes"] > 0
 
 
 def test_the_hour_is_there(runtime: Runtime) -> None:

@@ -28,33 +28,33 @@ def names(apps: Path, *below: str) -> list[str]:
 
 def test_the_first_deploy(operator: Operator, apps: Path, runtime: Runtime) -> None:
     """A first deploy serves when its answer comes, by the worker that was tried."""
-    archive = app("1.0.0")
+    archive, before = app("1.0.0"), {*names(apps), ".releases"}
     digest = {"Content-Digest": digest_field(archive)}
-    answer = operator.put("shop", "1.0.0", archive, headers=digest)
+    answer = operator.put("first", "1.0.0", archive, headers=digest)
     told = answer.json()
     assert answer.status_code == 201, told
     steps = [each["step"] for each in told["steps"]]
     assert steps == ["begun", "received", "unpacked", "checked", "booted", "active"]
-    assert (told["state"], told["step"], told["url"]) == ("done", "active", f"{runtime.url}/shop/")
-    version, pid = operator.said("/shop/").split()
+    assert (told["state"], told["step"], told["url"]) == ("done", "active", f"{runtime.url}/first/")
+    version, pid = operator.said("/first/").split()
     assert version == "1.0.0"
-    assert operator.said("/shop@1.0.0/").split() == ["1.0.0", pid]
-    assert operator.said("/shop@^1.0.0/").split() == ["1.0.0", pid]
+    assert operator.said("/first@1.0.0/").split() == ["1.0.0", pid]
+    assert operator.said("/first@^1.0.0/").split() == ["1.0.0", pid]
     loads = [each for each in runtime.records if each["event"] == "worker.ready"]
-    assert len([each for each in loads if each.get("app") == "shop"]) == 1
-    assert names(apps) == [".releases", "shop"]
+    assert len([each for each in loads if each.get("app") == "first"]) == 1
+    assert {*names(apps)} - before == {"first"}
     assert operator.http.get(answer.headers["location"]).json() == told
-    assert operator.deploys(app="shop") == [told]
-    again = operator.put("shop", "1.0.0", archive, headers=digest)
+    assert operator.deploys(app="first") == [told]
+    again = operator.put("first", "1.0.0", archive, headers=digest)
     assert (again.status_code, again.json()["step"]) == (200, "unchanged")
-    untold = operator.put("shop", "1.0.0", archive)
+    untold = operator.put("first", "1.0.0", archive)
     assert (untold.status_code, untold.json()["step"]) == (200, "unchanged")
     other = app("1.0.0", timeout=7)
-    refused = operator.put("shop", "1.0.0", other, headers={"Content-Digest": digest_field(other)})
+    refused = operator.put("first", "1.0.0", other, headers={"Content-Digest": digest_field(other)})
     assert fault(refused) == (409, "version_exists")
-    assert fault(operator.put("shop", "1.0.0", other)) == (409, "version_exists")
-    assert operator.put("shop", "1.0.0", other, replace=1).status_code == 201
-    assert operator.said("/shop/").split()[1] != pid
+    assert fault(operator.put("first", "1.0.0", other)) == (409, "version_exists")
+    assert operator.put("first", "1.0.0", other, replace=1).status_code == 201
+    assert operator.said("/first/").split()[1] != pid
 
 
 def test_the_next_one_rolled_back(operator: Operator) -> None:

@@ -86,7 +86,8 @@ def test_deployed_again(operator: Operator, runtime: Runtime) -> None:
 
 
 def test_its_time_comes(operator: Operator, apps: Path, state: Path, runtime: Runtime) -> None:
-    """When its time is over, its worker, files and data go with it."""
+    """When its time is over, its worker, files and data go with it; those of others stay."""
+    operator.put("longer", "1.0.0", app("y", code=CODE, data=True), preview="a")
     told = operator.put("brief", "1.0.0", app("x", code=CODE, data=True), preview="a", ttl="1s")
     url = told.json()["url"]
     with visitor(runtime) as http:
@@ -94,7 +95,7 @@ def test_its_time_comes(operator: Operator, apps: Path, state: Path, runtime: Ru
     wait_until(lambda: not os.path.lexists(apps / "brief"))
     wait_until(lambda: not [*(apps / ".releases" / "brief").glob("0.0.0*")])
     assert not (state / "data" / "brief@0.0.0-preview.a").exists()
-    assert (state / "data" / f"shop@{VERSION}").exists()
+    assert (state / "data" / "longer@0.0.0-preview.a").exists()
 
 
 def test_refused(operator: Operator) -> None:
