@@ -93,8 +93,10 @@ def _plain_stack(trace: TracebackType | None) -> str:
 
 
 def _trimmed(trace: TracebackType | None) -> TracebackType | None:
-    """Drop the frames above the app's first; if it has none, all of them."""
-    while trace is not None and trace.tb_frame.f_code.co_filename.startswith(_OURS):
+    """Drop the frames above the app's first, also the loop's that runs it; if it has none, all."""
+    loop = getattr(sys.modules.get("asyncio"), "__file__", None)
+    ours = (*_OURS, loop.rpartition("/")[0] + "/") if isinstance(loop, str) else _OURS
+    while trace is not None and trace.tb_frame.f_code.co_filename.startswith(ours):
         trace = trace.tb_next
     return trace
 

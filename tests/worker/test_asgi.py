@@ -330,6 +330,7 @@ def test_startup_that_fails_with_a_trace(shop: Workshop, then: str) -> None:
     if then == "raise":
         assert error["message"].startswith("app.py: KeyError: 'db' (line ")
         assert error["stack"].endswith("KeyError: 'db'\n")
+        assert error["stack"].count("  File ") == 1
     else:
         assert error["message"].startswith("lifespan startup failed: Traceback (most recent")
 
