@@ -36,6 +36,7 @@ from buntime.server.apps.appfolder import AppFolder, Listing, holds_app, printab
 from buntime.server.apps.expected import Expected
 from buntime.server.apps.named import Named, Place
 from buntime.server.apps.releaselinks import Withheld
+from buntime.server.apps.suggestion import is_odd_version
 from buntime.server.apps.workerfolders import WorkerFolders
 
 CHECK_INTERVAL_S = 1.0
@@ -334,6 +335,14 @@ class Catalog:
                 yield version, place.path / version
             if not versions:
                 empty.append(place.path)
+            for folder in filter(is_odd_version, listing.folders if versions else ()):
+                if holds_app(place.path / folder):
+                    self._warn_once(
+                        "folder.bad_version",
+                        'folder skipped: its version must be like 1.2.0, 1.2.0-rc.1 or "latest"; '
+                        "rename it",
+                        folder=printable(place.path / folder),
+                    )
 
     # What a version's folder holds
 

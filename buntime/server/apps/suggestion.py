@@ -39,12 +39,17 @@ def suggestion(folder: Path) -> str:
     below = list(islice(_below(folder, folders), _FOLDERS))
     made_for_servers = [name for name in below if name.endswith(_SERVERS_OWN)]
     meant = [*made_for_servers, *filter(_is_meant, files), *below]
-    if meant:
+    odd = next(filter(is_odd_version, folders), "")
+    if meant and not (odd and meant[0].startswith(f"{odd}/")):
         return f", such as `entrypoint: {meant[0]}`"
-    versions = [name for name in folders if name[:1].isdigit() or _IS_V.match(name)]
-    if versions and not is_version(versions[0]):
-        return f"; {versions[0]} is not a folder of a version, whose name is like 1.2.0: rename it"
+    if odd:
+        return f"; {odd} is not a folder of a version, whose name is like 1.2.0: rename it"
     return ""
+
+
+def is_odd_version(name: str) -> bool:
+    """Whether a folder's name may be meant as a version, and is none: `"2.0"`, `"v1"`."""
+    return (name[:1].isdigit() or bool(_IS_V.match(name))) and not is_version(name)
 
 
 def _below(folder: Path, folders: Iterable[str]) -> Iterator[str]:

@@ -523,6 +523,26 @@ def test_what_may_have_been_meant(apps: Fixture, files: list[str], entrypoint: s
     assert faulty(apps, "shop").endswith(f", such as `entrypoint: {entrypoint}`")
 
 
+@pytest.mark.parametrize("folder", ["v1", "2.0", "2"])
+def test_what_may_have_been_meant_as_a_version(apps: Fixture, folder: str) -> None:
+    """A folder that is called like a version, but is none, is no app's: the error says so."""
+    apps.write(f"a/shop/{folder}/index.html")
+    assert faulty(apps, "shop").endswith(
+        f"; {folder} is not a folder of a version, whose name is like 1.2.0: rename it"
+    )
+
+
+def test_an_odd_version_beside_good_ones(apps: Fixture) -> None:
+    """It is skipped, with one warning; folders of another kind are nobody's concern."""
+    for folder in ("1.0.0", "v2", "assets"):
+        apps.write(f"a/shop/{folder}/index.html")
+    apps.write("a/shop/2024/photo.txt")
+    for _ in range(2):
+        assert apps.keys() == ["shop@1.0.0"]
+        apps.later()
+    assert apps.warnings == [("folder.bad_version", {"folder": str(apps.root / "a/shop/v2")})]
+
+
 @pytest.mark.parametrize(
     "file",
     ["manage.py", "test_shop.py", "app.py/x.txt", ".venv/app.py", "tests/app.py", "a/b/app.py"],
