@@ -85,15 +85,15 @@ class Runtime:
             if fits(record):
                 return record
 
-    def wait_for_new(self, event: str, timeout_s: float = START_S) -> Any:
-        """The next log record of this event that no test has waited for yet."""
+    def wait_for_new(self, event: str, timeout_s: float = START_S, **fields: object) -> Any:
+        """The next log record of this event with these fields that no test has waited for yet."""
         deadline = time.monotonic() + timeout_s
         while (left_s := deadline - time.monotonic()) > 0:
             with contextlib.suppress(queue.Empty):
                 record = self._fresh.get(timeout=left_s)
                 if record is None:
                     break
-                if record["event"] == event:
+                if record["event"] == event and fields.items() <= record.items():
                     return record
         raise AssertionError(f"no other record {event!r} after {self.tail()}")
 

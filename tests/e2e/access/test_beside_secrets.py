@@ -152,3 +152,5 @@ def test_chromium(scene: Scene) -> None:
             expect(page.locator(".head .state")).to_have_text("Stopped", timeout=20_000)
         finally:
             context.close()
+    opened = fetch(scene.runtime, "/api/apps/shop/maintenance", method="DELETE")
+    assert opened.status == 200

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -82,7 +83,7 @@ MANIFEST_SECRETS = dict.fromkeys(
 
 
 @pytest.fixture(scope="module")
-def runtime(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Runtime]:
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("environment")
     apps = folder / "apps"
     write_app(apps / "plain", {"index.py": DUMP})
@@ -90,11 +91,22 @@ def runtime(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Runtime]:
               env={**MANIFEST_ENV, **MANIFEST_SECRETS}, ttl=60)  # fmt: skip
     write_app(apps / "locked", {"app.py": DUMP}, visibility="protected")
     (folder / ".env").write_text(f"DOTENV_TOKEN={SECRET}-dotenv\nFROM_DOTENV=1\n")
+    return folder
+
+
+@contextmanager
+def serving(folder: Path, *, spares: int) -> Iterator[Runtime]:
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
-        env = {**OPERATORS, **NOT_FOR_APPS, **SECRETS, "RUNTIME_SPARE_WORKERS": "1"}
-        with running(apps, env=env, start=command()) as runtime:
+        env = {**OPERATORS, **NOT_FOR_APPS, **SECRETS, "RUNTIME_SPARE_WORKERS": str(spares)}
+        with running(folder / "apps", env=env, start=command()) as runtime:
             yield runtime
+
+
+@pytest.fixture(scope="module")
+def runtime(folder: Path) -> Iterator[Runtime]:
+    with serving(folder, spares=1) as runtime:
+        yield runtime
 
 
 def dump(runtime: Runtime, app: str) -> dict[str, object]:
@@ -183,7 +195,7 @@ def test_blocked_names_are_logged(runtime: Runtime) -> None:
         record = runtime.wait_for_record("app.variables_withheld", app=app)
         assert record["names"] == sorted(names)
     told = [r["app"] for r in runtime.records if r["event"] == "app.variables_withheld"]
-    assert sorted(told) == ["configured", "plain"]
+    assert (told.count("configured"), told.count("plain")) == (1, 1)
 
 
 @pytest.mark.parametrize(
@@ -215,17 +227,20 @@ def test_keys_of_the_app_reach_it(runtime: Runtime) -> None:
     assert ["authorization", "Bearer of-the-app"] in told
 
 
-def test_no_secret_is_in_any_log(runtime: Runtime) -> None:
+def test_no_secret_is_in_any_log(folder: Path) -> None:
     """No variable, key or query gets into the log, whatever happens to a request."""
     key = {"X-API-Key": MASTER_KEY}
     query = f"?token={SECRET}"
-    for path in ("/plain/", "/plain/fail", "/locked/", "/no-such-app/", "/api/workers", "/api/x"):
-        fetch(runtime, path + query)
-        fetch(runtime, path + query, headers=key)
-    fetch(runtime, "/locked/", headers={"X-API-Key": MASTER_KEY + "x"})
-    runtime.exchange(f"GET /plain/{query} HTTP/9.9\r\nx-api-key: {MASTER_KEY}\r\n\r\n".encode())
-    runtime.exchange(f"GET /plain/{query} HTTP/1.1\r\nx-api-key: {MASTER_KEY}\r\n\r\n".encode())
-    assert runtime.stop() == 0
+    paths = "/plain/", "/plain/fail", "/locked/", "/no-such-app/", "/api/workers", "/api/x"
+    odd = f"GET /plain/{query} HTTP/9.9", f"GET /plain/{query} HTTP/1.1"
+    with serving(folder, spares=0) as runtime:
+        for path in (*paths, "/configured/"):
+            fetch(runtime, path + query)
+            fetch(runtime, path + query, headers=key)
+        fetch(runtime, "/locked/", headers={"X-API-Key": MASTER_KEY + "x"})
+        for line in odd:
+            runtime.exchange(f"{line}\r\nx-api-key: {MASTER_KEY}\r\n\r\n".encode())
+        assert runtime.stop() == 0
     assert runtime.records
     leaks = [record for record in runtime.records if SECRET in json.dumps(record)]
     assert leaks == []

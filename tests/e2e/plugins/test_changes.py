@@ -132,7 +132,7 @@ def test_new_code_that_fails_leaves_the_old(runtime: Runtime, folder: Path) -> N
     for how in ("def on_init(): 1/0", "import os; os.abort()", "x = ("):
         rewrite(folder / "plugins/fails", how)
         assert post(runtime, "/api/plugins/fails/reload").status == 202
-        runtime.wait_for_new("plugin.reload_failed")
+        runtime.wait_for_new("plugin.reload_failed", plugin="fails")
         assert word(runtime, "fails") == "fails-old", how
         after = plugins_of(runtime)["fails"]
         assert (after["state"], after["pid"]) == ("serving", before["pid"]), how

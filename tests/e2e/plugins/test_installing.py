@@ -88,6 +88,17 @@ def bare(folder: Path) -> set[str]:
     return {each for each in seen(folder) if each.count("/") != 2 or ".releases" not in each}
 
 
+def settled(runtime: Runtime, folder: Path) -> set[str]:
+    """The same, once nothing is left of plugins that were removed."""
+
+    def is_settled() -> bool:
+        below = [each.split("/") for each in bare(folder) if each.startswith("plugins/.releases/")]
+        return {each[2] for each in below} <= plugins_of(runtime).keys()
+
+    wait_until(is_settled, 20, "the removal of files")
+    return bare(folder)
+
+
 @contextmanager
 def traffic(runtime: Runtime, path: str) -> Iterator[list[bytes]]:
     """Send requests all the time; each answer must be 200."""
@@ -117,55 +128,60 @@ def test_installed_replaced_removed(operator: PluginOperator, folder: Path) -> N
     """A command installs a plugin from a folder, replaces it and removes it; no request is lost
     meanwhile, nor by an installation that fails."""
     runtime, mine = operator.runtime, folder / "mine"
-    manifest = {"base": "/audit", "visibility": "public"}
-    write_plugin(mine, "audit", source("one"), version="1.0.0", **manifest)
-    before = bare(folder)
+    manifest = {"base": "/swapped", "visibility": "public"}
+    write_plugin(mine, "swapped", source("one"), version="1.0.0", **manifest)
+    before = settled(runtime, folder)
     with traffic(runtime, "/hello"):
-        told = operator.run("install", str(mine / "audit"))
+        told = operator.run("install", str(mine / "swapped"))
         assert told.splitlines()[-1].endswith("active")
-        assert fetch(runtime, "/audit/").body == b"one"
-        with traffic(runtime, "/audit/") as answers:
-            write_plugin(mine, "audit", source("two"), version="1.1.0", **manifest)
-            operator.run("install", str(mine / "audit"))
+        assert fetch(runtime, "/swapped/").body == b"one"
+        with traffic(runtime, "/swapped/") as answers:
+            write_plugin(mine, "swapped", source("two"), version="1.1.0", **manifest)
+            operator.run("install", str(mine / "swapped"))
             wait_until(lambda: answers[-1] == b"two")
-            write_plugin(mine, "audit", "1 / 0", version="1.2.0", **manifest)
-            told = operator.run("install", str(mine / "audit"), code=1)
-            assert "audit failed at booted: audit does not serve: failed to load" in told
+            write_plugin(mine, "swapped", "1 / 0", version="1.2.0", **manifest)
+            told = operator.run("install", str(mine / "swapped"), code=1)
+            assert "swapped failed at booted: swapped does not serve: failed to load" in told
             assert "division by zero" in told
             assert set(answers) == {b"one", b"two"}
             assert answers[-1] == b"two"
-        shown = operator.show("audit")
+        shown = operator.show("swapped")
         assert (shown["version"], shown["isInstalled"], shown["state"]) == (
             "1.1.0", True, "serving",
         )  # fmt: skip
         assert shown["generation"] is not None
         entries = operator.audited("plugins.install")
+        entries = [each for each in entries if each["subject"] == "swapped"]
         assert [each["result"] for each in entries] == ["failed: plugin_failed", "done", "done"]
         assert [each["after"]["version"] for each in entries] == ["1.1.0", "1.1.0", "1.0.0"]
         told = operator.run("install", str(folder / "missing"), code=2)
         assert f"{folder}/missing cannot be read: there is no such" in told
-        told = operator.run("install", str(mine / "audit"), "--dry-run")
+        told = operator.run("install", str(mine / "swapped"), "--dry-run")
         assert told.splitlines()[-1].endswith("tried")
-        operator.run("options", "audit")
-        assert operator.run("remove", "audit", "--dry-run") == "audit: would be removed"
-        assert operator.run("remove", "audit") == "audit: removed"
-    assert "audit" not in plugins_of(runtime)
-    assert fetch(runtime, "/audit/").status == 404
+        operator.run("options", "swapped")
+        assert operator.run("remove", "swapped", "--dry-run") == "swapped: would be removed"
+        assert operator.run("remove", "swapped") == "swapped: removed"
+    assert "swapped" not in plugins_of(runtime)
+    assert fetch(runtime, "/swapped/").status == 404
     wait_until(lambda: bare(folder) == before, 20)
     assert operator.audited("plugins.remove")[0]["before"]["version"] == "1.1.0"
 
 
 def test_the_same_again(runtime: Runtime) -> None:
     """Installing the same again changes nothing, also if the digest shows it before the upload."""
-    first = put(runtime, "audit", SAME)
+    archive, other = (
+        plugin("again", source(word), base="/again", visibility="public")
+        for word in ("same", "other")
+    )
+    first = put(runtime, "again", archive)
     assert (first.status, first.json()["step"]) == (201, "active")
-    again = put(runtime, "audit", SAME)
+    again = put(runtime, "again", archive)
     assert (again.status, again.json()["step"]) == (200, "unchanged")
     assert again.headers["ETag"] == first.headers["ETag"]
     fields = {"X-API-Key": runtime.operators_key or "", "If-Match": '"another"'}
-    late = fetch(runtime, "/api/plugins/audit", method="PUT", headers=fields, body=audit("other"))
+    late = fetch(runtime, "/api/plugins/again", method="PUT", headers=fields, body=other)
     assert refused(late) == (412, "precondition_failed")
-    assert fetch(runtime, "/audit/").body == b"same"
+    assert fetch(runtime, "/again/").body == b"same"
 
 
 @pytest.mark.parametrize(
@@ -195,7 +211,7 @@ def test_what_is_refused(
 ) -> None:
     """A refused installation leaves nothing behind, does not stop what serves, and says why."""
     put(runtime, "audit", SAME)
-    generation, before = plugins_of(runtime)["audit"]["generation"], bare(folder)
+    generation, before = plugins_of(runtime)["audit"]["generation"], settled(runtime, folder)
     answer = put(runtime, name, archive, query)
     assert refused(answer)[0] == said[0], answer.error
     if said[1] not in ("member_outside", "link_outside", "not_found"):

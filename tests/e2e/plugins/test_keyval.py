@@ -65,18 +65,21 @@ def test_sync(runtime: Runtime) -> None:
 
 def test_async(runtime: Runtime) -> None:
     """An async app does the same, and sees nothing of the other's data."""
+    run(runtime, 'kv.set(("t", 1), 1)\nkv.set(("m",), 1)')
     source = """
-    await kv.set(("s", 3), {"a": 1})
-    await kv.atomic().sum(("n",), 2).commit()
+    await kv.set(("t", 3), {"a": 1})
+    await kv.set(("m",), 0)
+    await kv.atomic().sum(("m",), 2).commit()
     await kv.enqueue("q", "job")
     message = await kv.take("q")
     await message.ack()
-    keys = [entry.key async for entry in kv.list(page=1)]
-    entry = await kv.entry(("s", 3))
-    many = await kv.get_many([("n",), ("x",)])
-    result = [entry.value, await kv.get(("n",)), message.attempts, keys, many[1]]
+    keys = [entry.key async for entry in kv.list(("t",), page=1)]
+    entry = await kv.entry(("t", 3))
+    many = await kv.get_many([("m",), ("x",)])
+    result = [entry.value, await kv.get(("m",)), message.attempts, keys, many[1]]
     """
-    assert run(runtime, source, "cafe") == [{"a": 1}, 2, 1, [["n"], ["s", 3]], None]
+    assert run(runtime, source, "cafe") == [{"a": 1}, 2, 1, [["t", 3]], None]
+    assert run(runtime, 'result = [kv.get(("m",)), kv.get(("t", 3))]') == [1, None]
 
 
 def test_watch(runtime: Runtime) -> None:

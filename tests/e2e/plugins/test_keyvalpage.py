@@ -16,8 +16,13 @@ from tests.support.keyvalapp import code, with_keyval
 pytestmark = needs_chromium
 
 HOSTILE = "<img src=x onerror=alert(1)><script>alert(2)</script>"
+# In the place of what another test has left.
 WRITTEN = f"""
 bad = {HOSTILE!r}
+for entry in [*kv.list(())]:
+    kv.delete(entry.key)
+for number, *_ in kv.dead(bad):
+    kv.drop(number)
 kv.set((bad, float("inf"), 2**63 - 1), bad)
 kv.set(("b",), b"\\x00\\xff")
 kv.enqueue(bad, bad, attempts=1)
@@ -28,13 +33,13 @@ kv.take(bad).nack(bad)
 @pytest.fixture(scope="module")
 def runtime(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Runtime]:
     with with_keyval(tmp_path_factory.mktemp("kv")) as runtime:
-        assert run(runtime, WRITTEN) == b"null"
         yield runtime
 
 
 @pytest.fixture
 def page(browser: Browser, runtime: Runtime) -> Iterator[Page]:
     """The page, signed in by the keyboard; an error on it, or a dialog, fails the test."""
+    assert run(runtime, WRITTEN) == b"null"
     context = browser.new_context()
     page = context.new_page()
     page.set_default_timeout(15_000)

@@ -118,6 +118,7 @@ def test_a_guard_is_disabled_after_a_question(operator: PluginOperator) -> None:
     assert operator.run("disable", "gate", "--yes") == "gate: disabled"
     assert operator.run("enable", "gate") == "gate: serving"
     assert operator.audited("plugins.disable")[0]["subject"] == "gate"
+    assert operator.run("reset", "gate") == "gate: taken back"
 
 
 def test_reload(operator: PluginOperator, folder: Path) -> None:

@@ -53,10 +53,11 @@ def runtime(folder: Path) -> Iterator[Runtime]:
             overlap=overlap,
         )  # fmt: skip
     write_plugin(folder / "plugins", "needy", TELLS.replace('"mode"', '"key"'), config=NEEDY)
-    (folder / "config.yaml").write_text("plugins: {beside: {options: {days: 7}}}")
+    write_plugin(folder / "plugins", "set", TELLS, base="/set", visibility="public", config=CONFIG)
+    (folder / "config.yaml").write_text("plugins: {set: {options: {days: 7}}}")
     with plugged(folder, RUNTIME_CONFIG=str(folder / "config.yaml")) as runtime:
-        wait_for_state(runtime, "beside", "serving")
-        wait_for_state(runtime, "alone", "serving")
+        for name in ("beside", "alone", "set"):
+            wait_for_state(runtime, name, "serving")
         yield runtime
 
 
@@ -82,25 +83,25 @@ def kept(folder: Path) -> dict[str, dict[str, dict[str, object]]]:
 
 def test_set_and_taken_back(operator: PluginOperator, folder: Path) -> None:
     """An operator wins over the config file until a reset; each value shows its origin."""
-    assert has(operator.runtime, "beside")["days"] == 7
-    told = operator.run("options", "beside", "days=30", "mode=fast", "hosts=a,b", "debug=yes")
+    assert has(operator.runtime, "set")["days"] == 7
+    told = operator.run("options", "set", "days=30", "mode=fast", "hosts=a,b", "debug=yes")
     assert "days    30          an operator (" in told
     assert "debug   true" in told
-    now = has(operator.runtime, "beside")
+    now = has(operator.runtime, "set")
     assert (now["days"], now["mode"], now["hosts"]) == (30, "fast", ["a", "b"])
-    options = operator.ask("GET", "/api/config").json()["plugins"]["beside"]["options"]
+    options = operator.ask("GET", "/api/config").json()["plugins"]["set"]["options"]
     assert options["days"]["value"] == 30
     assert options["days"]["origin"].startswith("an operator (")
     entry = operator.audited("plugins.options")[0]
-    assert (entry["subject"], entry["result"]) == ("beside", "done")
+    assert (entry["subject"], entry["result"]) == ("set", "done")
     assert entry["before"] == {"days": 7, "mode": "safe", "hosts": None, "debug": False}
     assert entry["after"] == {"days": 30, "mode": "fast", "hosts": ["a", "b"], "debug": True}
-    told = operator.run("options", "beside", *(
+    told = operator.run("options", "set", *(
         f"--unset={each}" for each in ("days", "mode", "hosts", "debug")
     ))  # fmt: skip
     assert f"days    7      {folder}/config.yaml:1" in told
-    assert has(operator.runtime, "beside")["mode"] == "safe"
-    assert "beside" not in kept(folder)
+    assert has(operator.runtime, "set")["mode"] == "safe"
+    assert "set" not in kept(folder)
 
 
 @pytest.mark.parametrize("plugin", ["beside", "alone"])

@@ -84,7 +84,10 @@ def test_frames(runtime: Runtime, case: Case, slowly: bool) -> None:
 
 
 def test_no_case_harmed_the_worker(runtime: Runtime) -> None:
-    """After the whole corpus its one worker is still there, with nothing in hand."""
+    """After the whole corpus its one worker is still there, with nothing in hand, and serves."""
+    with socket_of(runtime, "/ws/") as ws:
+        ws.send_text("hello")
+        assert ws.read_text() == "hello"
 
     def workers() -> list[tuple[int, str]]:
         with client_of(runtime) as client:
