@@ -144,6 +144,9 @@ def test_plugins(page: Page, panel: str, runtime: Runtime) -> None:
     page.get_by_role("button", name="Reload audit").click()
     agree(page)
     expect(page.locator("bt-toasts")).to_contain_text("audit is being reloaded")
+    page.get_by_role("button", name="Reload granted").click()  # a page alone
+    agree(page)
+    expect(page.locator("bt-toasts")).to_contain_text("granted is being reloaded")
 
 
 def test_trusted_pages(page: Page, panel: str, runtime: Runtime) -> None:

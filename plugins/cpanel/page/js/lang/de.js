@@ -126,7 +126,7 @@ export default {
   "plugin-enable.done": "{name} ist an.",
   "plugin-disable.do": "Ausschalten", "plugin-disable.title": "{name} ausschalten", "plugin-disable.text": "Anfragen gehen ohne es durch, auch die, die es aufhalten sollte.",
   "plugin-disable.done": "{name} ist aus.",
-  "plugin-reload.do": "Neu laden", "plugin-reload.title": "{name} neu laden", "plugin-reload.text": "Sein Code startet neben dem alten, der bis dahin weiter antwortet.",
+  "plugin-reload.do": "Neu laden", "plugin-reload.title": "{name} neu laden", "plugin-reload.text": "Sein Code startet neben dem alten, der bis dahin weiter antwortet. Bei einer Seite allein wird das Manifest neu gelesen.",
   "plugin-reload.done": "{name} wird neu geladen.",
   "plugin-reset.do": "Zurücksetzen", "plugin-reset.title": "{name} zurücksetzen", "plugin-reset.text": "Was hier geschaltet wurde, wird vergessen: Konfiguration und Manifest sagen, ob es an ist.",
   "plugin-reset.done": "{name} ist, wie seine Dateien es sagen.",

@@ -118,7 +118,7 @@ export default {
   "plugin-enable.done": "{name} is on.",
   "plugin-disable.do": "Disable", "plugin-disable.title": "Disable {name}", "plugin-disable.text": "Requests pass without it, also those that it was there to stop.",
   "plugin-disable.done": "{name} is off.",
-  "plugin-reload.do": "Reload", "plugin-reload.title": "Reload {name}", "plugin-reload.text": "Its code is started anew beside the old one, which serves until then.",
+  "plugin-reload.do": "Reload", "plugin-reload.title": "Reload {name}", "plugin-reload.text": "Its code is started anew beside the old one, which serves until then. Of a page alone, the manifest is read again.",
   "plugin-reload.done": "{name} is being reloaded.",
   "plugin-reset.do": "Reset", "plugin-reset.title": "Reset {name}", "plugin-reset.text": "What was switched here is forgotten: the config file and its manifest say whether it is on.",
   "plugin-reset.done": "{name} is as its files say.",

@@ -12,7 +12,7 @@ export const standing = (row) => state(KINDS[row.state] ?? "warn", t(`plugin.${r
 const POSSIBLE = {
   enable: (row) => !row.enabled,
   disable: (row) => row.enabled && base !== `${row.base}/`, // without the panel nobody could enable it here again
-  reload: (row) => ["serving", "away", "failed"].includes(row.state) && row.generation !== null,
+  reload: (row) => ["serving", "away", "failed"].includes(row.state),
   reset: (row) => Boolean(row.switched),
 };
 
