@@ -23,7 +23,7 @@ def ancestors(path):
 
 def unreadable():
     for path in readable:
-        for folder in ancestors(path):
+        for folder in [*ancestors(path), *ancestors(os.path.realpath(path))]:  # it may be a link
             if not os.access(folder, os.X_OK):
                 return f"cannot read {{path}}, as it may not enter {{folder}}"
         if not os.access(path, os.R_OK | (os.X_OK if os.path.isdir(path) else 0)):

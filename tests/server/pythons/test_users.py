@@ -234,6 +234,10 @@ def test_an_interpreter_that_cannot_be_read(public: Path) -> None:
     app = app_of("nobody", public / "shop")
     with pytest.raises(ManifestError, match=f"as it may not enter {closed};"):
         Users().find(app, SYSTEM_PYTHON or sys.executable, (str(closed / "lib"),))
+    link = public / "link"  # as the python3 of a virtual environment
+    link.symlink_to(closed / "lib")
+    with pytest.raises(ManifestError, match=f"{link}, as it may not enter {closed};"):
+        Users().find(app, SYSTEM_PYTHON or sys.executable, (str(link),))
 
 
 def test_an_answer_is_kept(public: Path) -> None:
