@@ -4,15 +4,21 @@ from __future__ import annotations
 
 import contextlib
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page, ViewportSize, sync_playwright
+
+from tests.support.harness import Runtime
 
 # Not the browser that the package would download, because CI cannot reach its host.
 _NAMES = ("chromium-headless-shell", "chromium", "google-chrome")
 CHROMIUM = next(filter(None, map(shutil.which, _NAMES)), None)
 LACKING = "there is no Chromium; apt-get install chromium-headless-shell"
+WIDE: ViewportSize = {"width": 1280, "height": 900}
+USUAL: Mapping[str, Any] = {"viewport": WIDE, "locale": "en-GB"}  # of a page's context
+_ANCHOR = "/api/health/live"
 needs_chromium = pytest.mark.skipif(CHROMIUM is None, reason=LACKING)
 
 
@@ -27,3 +33,34 @@ def launched(*args: str) -> Iterator[Browser]:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", *args])
         yield browser
         browser.close()
+
+
+@contextlib.contextmanager
+def one_renderer(runtime: Runtime, **options: Any) -> Iterator[Browser]:
+    """A browser whose pages share a process, which a page that stays open keeps alive: starting one
+    for each test takes as long as loading the panel. `options` are those of all pages."""
+    with launched("--renderer-process-limit=1") as browser:
+        context = browser.new_context(**{**USUAL, **options})
+        context.new_page().goto(runtime.url + _ANCHOR)
+        yield browser
+
+
+def origin_of(url: str) -> str:
+    """`"http://127.0.0.1:8000/cpanel/"` -> `"http://127.0.0.1:8000"`"""
+    return "/".join(url.split("/")[:3])
+
+
+def forget(context: BrowserContext, page: Page, origins: set[str]) -> None:
+    """Close all pages of a context, and leave nothing of them but the cache of files."""
+    session = context.new_cdp_session(page)
+    for origin in origins | {origin_of(each.url) for each in context.pages}:
+        session.send("Storage.clearDataForOrigin", {"origin": origin, "storageTypes": "all"})
+    context.clear_cookies()
+    context.set_offline(False)  # as a test that failed may have left it
+    for each in pages_of(context):
+        each.close()
+
+
+def pages_of(context: BrowserContext) -> list[Page]:
+    """The pages of a test, without that of `one_renderer`."""
+    return [each for each in context.pages if not each.url.endswith(_ANCHOR)]

@@ -11,7 +11,6 @@ from urllib.parse import urlsplit
 import axe_playwright_python
 from playwright.sync_api import (
     Browser,
-    BrowserContext,
     Error,
     Locator,
     Page,
@@ -21,6 +20,7 @@ from playwright.sync_api import (
 )
 
 from buntime.core.admin.routes import ROUTES
+from tests.support.chromium import USUAL, forget, origin_of, pages_of
 from tests.support.deploying import AS_ROOT
 from tests.support.harness import PACKAGES, Runtime, running, write_app
 from tests.support.operators import ADMIN
@@ -28,7 +28,6 @@ from tests.support.operators import ADMIN
 expect.set_options(timeout=15_000)  # for what takes a moment, on a shared machine
 
 AXE = Path(axe_playwright_python.__file__).with_name("axe.min.js")
-WIDE: ViewportSize = {"width": 1280, "height": 900}
 NARROW: ViewportSize = {"width": 360, "height": 740}
 
 SHOP = """
@@ -81,17 +80,15 @@ def watched(browser: Browser, *, is_first: bool = False, **options: Any) -> Iter
     the page of an operator who comes back: loading them takes longer than most tests.
     """
     is_kept = not (is_first or options)
-    idle = [each for each in browser.contexts if is_kept and not each.pages]
-    context = (
-        idle[0] if idle else browser.new_context(**{"viewport": WIDE, "locale": "en-GB", **options})
-    )
+    idle = [each for each in browser.contexts if is_kept and not pages_of(each)]
+    context = idle[0] if idle else browser.new_context(**{**USUAL, **options})
     page = context.new_page()
     page.set_default_timeout(10_000)
     faults: list[str] = []
     page.on("pageerror", lambda error: faults.append(str(error)))
     page.on("request", lambda request: faults.extend(_unknown(request)))
     origins: set[str] = set()
-    page.on("request", lambda request: origins.add(_origin_of(request.url)))
+    page.on("request", lambda request: origins.add(origin_of(request.url)))
     page.on("dialog", lambda dialog: faults.append(f"a dialog: {dialog.message}"))
     page.on(
         "console",
@@ -101,28 +98,12 @@ def watched(browser: Browser, *, is_first: bool = False, **options: Any) -> Iter
     try:
         yield page
         if is_kept:
-            _forget(context, page, origins)
+            forget(context, page, origins)
             is_clean = True
     finally:
         if not is_clean:
             context.close()
     assert faults == []
-
-
-def _origin_of(url: str) -> str:
-    """`"http://127.0.0.1:8000/cpanel/"` -> `"http://127.0.0.1:8000"`"""
-    return "/".join(url.split("/")[:3])
-
-
-def _forget(context: BrowserContext, page: Page, origins: set[str]) -> None:
-    """Close all pages of a context, and leave nothing of them but the cache of files."""
-    session = context.new_cdp_session(page)
-    for origin in origins | {_origin_of(each.url) for each in context.pages}:
-        session.send("Storage.clearDataForOrigin", {"origin": origin, "storageTypes": "all"})
-    context.clear_cookies()
-    context.set_offline(False)  # as a test that failed may have left it
-    for each in context.pages:
-        each.close()
 
 
 def _unknown(request: Request) -> Iterator[str]:

@@ -8,12 +8,13 @@ from collections.abc import Iterator
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from tests.support.chromium import needs_chromium
+from tests.support.chromium import needs_chromium, one_renderer
 from tests.support.client import fetch
 from tests.support.framing import TALK, with_desk
 from tests.support.harness import OPERATORS_KEY, Runtime, write_app
 from tests.support.keyvalapp import SYNC, code
 from tests.support.operators import ADMIN, Operator, address_of, signed_in
+from tests.support.panel import watched
 
 pytestmark = needs_chromium
 
@@ -56,20 +57,20 @@ def runtime(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Runtime]:
         yield runtime
 
 
+@pytest.fixture(scope="module")
+def browser(runtime: Runtime) -> Iterator[Browser]:
+    options = {"locale": "en", "color_scheme": "dark", "base_url": address_of(runtime)}
+    with one_renderer(runtime, **options) as browser:
+        yield browser
+
+
 @pytest.fixture
 def page(browser: Browser, runtime: Runtime) -> Iterator[Page]:
     """Signed in; an error on the page fails the test."""
-    url, operator = address_of(runtime), signed_in(runtime)
-    context = browser.new_context(locale="en", color_scheme="dark", base_url=url)
-    [(name, value)] = operator.cookies.items()
-    context.add_cookies([{"name": name, "value": value, "url": url}])
-    page = context.new_page()
-    page.set_default_timeout(10_000)
-    faults: list[str] = []
-    page.on("pageerror", lambda error: faults.append(str(error)))
-    yield page
-    context.close()
-    assert faults == []
+    [(name, value)] = signed_in(runtime).cookies.items()
+    with watched(browser) as page:
+        page.context.add_cookies([{"name": name, "value": value, "url": address_of(runtime)}])
+        yield page
 
 
 def test_keyval(page: Page) -> None:

@@ -12,13 +12,12 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from tests.support.chromium import needs_chromium
+from tests.support.chromium import WIDE, needs_chromium
 from tests.support.client import fetch, workers_of
 from tests.support.deploying import packed
 from tests.support.harness import Runtime, wait_until, write_app
 from tests.support.panel import (
     NARROW,
-    WIDE,
     agree,
     answering,
     dialog,

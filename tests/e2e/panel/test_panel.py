@@ -20,13 +20,12 @@ import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from tests.pictures import measured
-from tests.support.chromium import needs_chromium
+from tests.support.chromium import WIDE, needs_chromium
 from tests.support.client import fetch
 from tests.support.harness import Runtime, command, wait_until, write_app
 from tests.support.panel import (
     HELLO,
     NARROW,
-    WIDE,
     agree,
     answering,
     dialog,

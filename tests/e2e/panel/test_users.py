@@ -13,13 +13,12 @@ import pyotp
 import pytest
 from playwright.sync_api import Browser, Locator, Page, expect
 
-from tests.support.chromium import needs_chromium
+from tests.support.chromium import WIDE, needs_chromium
 from tests.support.client import fetch
 from tests.support.harness import Runtime, wait_until, write_app
 from tests.support.panel import (
     HELLO,
     NARROW,
-    WIDE,
     agree,
     dialog,
     findings,
