@@ -6,6 +6,7 @@
 An app that was written for a host of its own shows blank pages below a path, and the 404 of what it
 asks for names no app. So the log names it, once for each state of an app, and in development the
 404 does, each time. Of a WebSocket it is not known which page opens it, so the log has the path.
+So it does of what a page in a frame asks for without the token that stands for its cookies.
 
 Anybody can send any Referer. It is only compared with apps that exist, what is kept is one mark for
 each of these, and all of them together are logged at a bounded rate.
@@ -43,6 +44,10 @@ _FOR_SOCKETS = (
     "in an app's page, make the address from that of the page, new URL('ws', document.baseURI), "
     "or put the app's base in front"
 )
+_FOR_FRAMES = (
+    "its origin is null, so no cookie or session comes with `fetch`; use frame.fetch(path) of "
+    "/.well-known/buntime/frame.js, with a path below the base"
+)
 _OR_A_HOST = "or give the app a host of its own: `hosts` in buntime.yaml"
 
 
@@ -66,6 +71,8 @@ class Strays:
 
     def explain(self, request: Asked, error: HttpError) -> str:
         """What to do about an error that no app gave, or "" if no app's page is behind it."""
+        if request.app is not None and _lacks_token(request, request.app, error):
+            return self._explain_frame(request, request.app)
         is_own = reserved_path(request.head.target, self._api_prefix) is not None
         if error.code == "app_not_found" and is_own:  # the API has been asked about an app
             return ""
@@ -95,6 +102,20 @@ class Strays:
             )
         return f"the page {page} of {app.name} asks for it, outside of the app: {advice}"
 
+    def _explain_frame(self, request: Asked, app: App) -> str:
+        """What to do about a request of a page in a frame that should have had a token."""
+        path = request.head.path[:_SHOWN_CHARS]
+        if app not in self._told and self._bucket.take(1, request.started_s):
+            self._told.add(app)
+            self._warn(
+                "frame.no_token",
+                "a page in a frame asks for what needs a key, without its token",
+                app=app.key,
+                path=path,
+                hint=_FOR_FRAMES,
+            )
+        return f"a page in a frame asks for {path} without its token: {_FOR_FRAMES}"
+
     def _explain_socket(self, request: Asked) -> str:
         """What to do about a WebSocket that a page of this host opens where nothing is."""
         path = request.head.path[:_SHOWN_CHARS]
@@ -122,6 +143,15 @@ class Strays:
             return self._find(target.name, target.spec, now)
         except (ClientFault, ManifestError):
             return None
+
+
+def _lacks_token(request: Asked, app: App, error: HttpError) -> bool:
+    """Whether a page in a shell's frame asks for what is behind a key, by a plain `fetch`."""
+    if error.code != "unauthorized" or request.head.method == "OPTIONS":
+        return False
+    fields = dict(request.head.headers)
+    is_shown = app.plugin is not None or app.manifest.in_shell
+    return is_shown and fields.get("origin") == "null" and _KEYS.isdisjoint(fields)
 
 
 def _page_behind(request: Asked, error: HttpError) -> str:

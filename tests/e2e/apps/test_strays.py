@@ -8,6 +8,7 @@ import pytest
 
 from tests.support.client import fetch
 from tests.support.harness import running, write_app
+from tests.support.pluginfolders import plugged, write_plugin
 
 PAGE = """
 from buntime import Response
@@ -59,3 +60,18 @@ def test_a_page_opens_a_websocket_that_is_not_there(tmp_path: Path, mode: str) -
         runtime.wait_for_record("app.socket_away", path="/api/ws")
     records = [each for each in runtime.records if each["event"] == "app.socket_away"]
     assert [each["path"] for each in records] == ["/ws", "/api/ws"]
+
+
+@pytest.mark.parametrize("mode", ["development", "production"])
+def test_a_page_in_a_frame_that_asks_without_its_token(tmp_path: Path, mode: str) -> None:
+    """The log names what to use, and in development the 401 does too."""
+    menus = [{"title": "Full", "path": "/"}]
+    page = {"base": "/full", "entrypoint": "index.html", "routes": ["/api/**"], "menus": menus}
+    folder = write_plugin(tmp_path / "plugins", "full", PAGE, **page)
+    (folder / "index.html").write_text("<p>hello", "utf-8")
+    with plugged(tmp_path, RUNTIME_ENV=mode) as runtime:
+        answer = fetch(runtime, "/full/api/x", headers={**BROWSER, "Origin": "null"})
+        assert answer.status == 401
+        assert (b"use frame.fetch" in answer.body) == (mode == "development")
+        record = runtime.wait_for_record("frame.no_token", path="/full/api/x")
+        assert record["app"] == "plugin:full"

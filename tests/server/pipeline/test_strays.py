@@ -32,7 +32,7 @@ class Place:
     def explain(self, path: str, referer: str, error: ClientFault = NOWHERE, **more: Any) -> str:
         given: dict[str, Any] = {
             "app": None, "is_operators": False, "started_s": 100.0, "prefix": "", "fields": (),
-            "host": None, "upgrade": "",
+            "host": None, "upgrade": "", "method": "GET",
         } | more  # fmt: skip
         headers = (("host", "a.example"), ("referer", referer), *given["fields"])
         request = SimpleNamespace(
@@ -42,6 +42,7 @@ class Place:
                 headers=headers,
                 host="a.example",
                 upgrade=given["upgrade"],
+                method=given["method"],
             ),
             sender=SimpleNamespace(host=given["host"], prefix=given["prefix"]),
             app=given["app"],
@@ -209,4 +210,34 @@ def test_other_handshakes(fields: tuple[tuple[str, str], ...], more: dict[str, A
     """Only a page of this host has lost its base, and an app answers for itself."""
     place = Place("shop")
     assert not place.explain("/ws", "", **{"upgrade": "websocket", "fields": fields, **more})
+    assert not place.records
+
+
+FRAMED = (("origin", "null"),)
+
+
+def test_a_frame_without_its_token() -> None:
+    """A page in a frame whose plain `fetch` needs a key is told of once, with what to use."""
+    place = Place("shop")
+    app = make_app("shop", in_shell=True)
+    for _ in range(2):
+        hint = place.explain("/shop/api/x", "", LOCKED, fields=FRAMED, app=app)
+        assert "use frame.fetch" in hint
+    [record] = place.records
+    assert (record["event"], record["path"]) == ("frame.no_token", "/shop/api/x")
+
+
+def test_others_that_lack_a_key() -> None:
+    """A preflight has no token either; an app outside of shells, a page with another origin, and
+    who sends a key are not meant."""
+    place, shown = Place("shop"), make_app("shop", in_shell=True)
+    key = ("authorization", "Bearer x")
+    for app, fields, more in (
+        (shown, FRAMED, {"method": "OPTIONS"}),
+        (make_app("shop"), FRAMED, {}),
+        (shown, (("origin", "http://a.example"),), {}),
+        (shown, (*FRAMED, key), {}),
+    ):
+        assert not place.explain("/shop/x", "", LOCKED, fields=fields, app=app, **more)
+    assert not place.explain("/shop/x", "", NOWHERE, fields=FRAMED, app=shown)
     assert not place.records
