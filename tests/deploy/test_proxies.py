@@ -15,8 +15,7 @@ import pytest
 from websockets.sync.client import connect
 
 from tests.support.harness import running, write_app
-from tests.support.keptclients import KeptClients
-from tests.support.manager import service
+from tests.support.manager import lost_by_restarts
 from tests.support.proxies import Proxy, before, caddy, nginx
 
 APP = """
@@ -119,8 +118,6 @@ def test_websocket(proxy: str) -> None:
 def test_a_restart(make: Proxy, tmp_path: Path) -> None:
     """While the runtime restarts, the proxy, which keeps connections to it, loses no request: those
     that come in between wait in the socket that the service manager holds."""
-    echo = "from buntime import Response\ndef fetch(request): return Response(request.query['n'])\n"
-    write_app(tmp_path / "apps/echo", {"app.py": echo}, ttl=600, concurrency=20)
     env = {"RUNTIME_TRUSTED_PROXIES": "unix", "RUNTIME_STATE_DIR": str(tmp_path / "state")}
     upstream = tmp_path / "s"
     with socket.socket(socket.AF_UNIX) as sock:
@@ -128,11 +125,8 @@ def test_a_restart(make: Proxy, tmp_path: Path) -> None:
         sock.listen(100)
         with before(make, tmp_path, f"unix:{upstream}") as url:
             address = ("127.0.0.1", int(url.rpartition(":")[2]))
-            with KeptClients(address, ["/echo/?n={}"] * 20, comes_back=True) as clients:
-                for _ in range(3):
-                    with service(tmp_path / "apps", sockets=[sock], env=env) as runtime:
-                        clients.wait_for(200)
-                        assert runtime.stop() == 0
-                with service(tmp_path / "apps", sockets=[sock], env=env):
-                    clients.__exit__()
-    assert clients.lost == []
+            apps = tmp_path / "apps"
+            lost = lost_by_restarts(
+                apps, sock, address, env=env, clients=20, restarts=3, answers=200
+            )
+    assert lost == []

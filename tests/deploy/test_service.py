@@ -15,8 +15,15 @@ import httpx
 import pytest
 
 from tests.support.harness import IS_BINARY, command, write_app
-from tests.support.keptclients import KeptClients
-from tests.support.manager import Load, NotifySocket, notify_socket, service, start
+from tests.support.manager import (
+    ECHO,
+    Load,
+    NotifySocket,
+    lost_by_restarts,
+    notify_socket,
+    service,
+    start,
+)
 from tests.support.rawclient import RawClient, request
 
 ENVIRON = """
@@ -35,12 +42,6 @@ import os
 def fetch(request):
     from buntime import Response
     return Response(str(os.getppid()))
-"""
-
-ECHO = """
-def fetch(request):
-    from buntime import Response
-    return Response(request.query["n"])
 """
 
 
@@ -175,14 +176,8 @@ def test_a_restart_under_load(apps: Path, listening: socket.socket) -> None:
 def test_a_restart_under_kept_connections(apps: Path, listening: socket.socket) -> None:
     """The same with clients that keep their connections, and send on them while it stops."""
     address = listening.getsockname()
-    with KeptClients(address, ["/echo/?n={}"] * 20, comes_back=True) as clients:
-        for _ in range(3):
-            with service(apps, sockets=[listening]) as runtime:
-                clients.wait_for(200)
-                assert runtime.stop() == 0
-        with service(apps, sockets=[listening]):
-            clients.__exit__()
-    assert clients.lost == []
+    lost = lost_by_restarts(apps, listening, address, env={}, clients=20, restarts=3, answers=200)
+    assert lost == []
 
 
 def test_a_restart_in_maintenance(apps: Path, listening: socket.socket, tmp_path: Path) -> None:

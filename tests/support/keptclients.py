@@ -44,9 +44,13 @@ class KeptClients:
         return self
 
     def __exit__(self, *exc: object) -> None:
+        self.leave()
+        self.selector.close()
+
+    def leave(self) -> None:
+        """Send no more requests, and wait for the last answers."""
         self.is_over.set()
         self._thread.join()
-        self.selector.close()
 
     def wait_for(self, answers: int) -> None:
         """Until there are so many more answers."""

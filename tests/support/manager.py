@@ -11,7 +11,8 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-from tests.support.harness import START_S, STOP_S, Runtime, begin, command
+from tests.support.harness import START_S, STOP_S, Runtime, begin, command, write_app
+from tests.support.keptclients import KeptClients
 from tests.support.launcher import Launched
 
 
@@ -102,6 +103,32 @@ def service(
             runtime._reader.join(STOP_S)  # before the pipe is closed
         if process.stdout is not None:
             process.stdout.close()
+
+
+ECHO = "from buntime import Response\ndef fetch(request): return Response(request.query['n'])\n"
+
+
+def lost_by_restarts(
+    apps: Path,
+    sock: socket.socket,
+    address: tuple[str, int],
+    *,
+    env: Mapping[str, str],
+    clients: int,
+    restarts: int,
+    answers: int,
+) -> list[str]:
+    """What so many busy clients at the address lose, while a runtime that serves `apps` and an echo
+    from the socket is restarted, each time after so many answers."""
+    write_app(apps / "echo", {"app.py": ECHO}, ttl=600, concurrency=20)
+    with KeptClients(address, ["/echo/?n={}"] * clients, comes_back=True) as kept:
+        for _ in range(restarts):
+            with service(apps, sockets=[sock], env=env) as runtime:
+                kept.wait_for(answers)
+                assert runtime.stop() == 0
+        with service(apps, sockets=[sock], env=env):
+            kept.leave()
+    return kept.lost
 
 
 class Load:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Iterator
 
 import pytest
 
 from tests.support.client import fetch
-from tests.support.harness import Runtime, read_until, running, write_app
+from tests.support.harness import Runtime, running, write_app
+from tests.support.rawsocket import socket_of
 
 FETCH = """
 from buntime import Response
@@ -112,12 +112,5 @@ def test_the_runtimes_own(runtime: Runtime, app: str) -> None:
 
 def test_a_handshake(runtime: Runtime) -> None:
     """The cookies of an accepted handshake get the base, too."""
-    key = base64.b64encode(bytes(16)).decode()
-    with runtime.connect() as sock:
-        sock.sendall(
-            b"GET /shop/ws HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
-            b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: " + key.encode() + b"\r\n\r\n"
-        )
-        head = read_until(sock, b"\r\n\r\n")
-    assert head.startswith(b"HTTP/1.1 101 ")
-    assert b"a=b; Path=/shop\r\n" in head
+    with socket_of(runtime, "/shop/ws") as ws:
+        assert b"a=b; Path=/shop" in [line.partition(b": ")[2] for line in ws.head.split(b"\r\n")]

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Iterator
 
 import pytest
 
 from tests.support.client import fetch
-from tests.support.harness import Runtime, read_until, running, write_app
+from tests.support.harness import Runtime, running, write_app
+from tests.support.rawsocket import socket_of
 
 CLEAR, HSTS, SCOPE = "Clear-Site-Data", "Strict-Transport-Security", "Service-Worker-Allowed"
 FIELDS = {CLEAR: '"*"', HSTS: "max-age=60; includeSubDomains", SCOPE: "/", "Refresh": "60"}
@@ -87,14 +87,8 @@ def test_at_its_own_host(runtime: Runtime, path: str, host: str) -> None:
 
 def test_a_handshake(runtime: Runtime) -> None:
     """Nor does an accepted handshake say anything about the host: browsers heed it there too."""
-    key = base64.b64encode(bytes(16)).decode()
-    with runtime.connect() as sock:
-        sock.sendall(
-            b"GET /shop/ws HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
-            b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: " + key.encode() + b"\r\n\r\n"
-        )
-        head = read_until(sock, b"\r\n\r\n").lower()
-    assert head.startswith(b"http/1.1 101 ")
+    with socket_of(runtime, "/shop/ws") as ws:
+        head = ws.head.lower()
     assert b"refresh: 60" in head
     assert HSTS.lower().encode() not in head
 

@@ -12,9 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.harness import Runtime, wait_until, write_app
-from tests.support.keptclients import KeptClients
-from tests.support.manager import service
+from tests.support.harness import Runtime, wait_until
+from tests.support.manager import lost_by_restarts
 from tests.support.pluginfolders import plugged, plugins_of, wait_for_state, write_plugin
 from tests.support.rawclient import RawClient, client_of, request
 
@@ -41,12 +40,6 @@ def on_request(request):
 GUARD = """
 def on_request(request):
     return None
-"""
-ECHO = """
-from buntime import Response
-
-def fetch(request):
-    return Response(request.query["n"])
 """
 
 
@@ -128,18 +121,11 @@ def test_others_do_not_wait(tmp_path: Path) -> None:
 def test_a_restart_with_a_guard(tmp_path: Path) -> None:
     """Where the service manager holds the socket, busy clients behind a guard lose nothing."""
     write_plugin(tmp_path / "plugins", "guard", GUARD, stage="identity")
-    write_app(tmp_path / "apps/echo", {"app.py": ECHO}, ttl=600, concurrency=20)
     env = {
         "RUNTIME_PLUGIN_DIRS": str(tmp_path / "plugins"),
         "RUNTIME_STATE_DIR": str(tmp_path / "state"),
     }
     with socket.create_server(("127.0.0.1", 0), backlog=100) as sock:
-        address, targets = sock.getsockname(), ["/echo/?n={}"] * 10
-        with KeptClients(address, targets, comes_back=True) as clients:
-            for _ in range(2):
-                with service(tmp_path / "apps", sockets=[sock], env=env) as runtime:
-                    clients.wait_for(100)
-                    assert runtime.stop() == 0
-            with service(tmp_path / "apps", sockets=[sock], env=env):
-                clients.__exit__()
-    assert clients.lost == []
+        address, apps = sock.getsockname(), tmp_path / "apps"
+        lost = lost_by_restarts(apps, sock, address, env=env, clients=10, restarts=2, answers=100)
+    assert lost == []

@@ -11,6 +11,7 @@ from tests.support.client import fetch
 from tests.support.harness import Runtime, read_all, write_app
 from tests.support.pluginfolders import plugged, wait_for_state, write_plugin
 from tests.support.rawsocket import handshake
+from tests.support.workerchannel import CHANNEL
 
 LOOKING = """
 from buntime.plugin import exposed
@@ -26,17 +27,11 @@ class Kv:
 services = {"kv": Kv()}
 """
 # Answers with long headers, or writes what a request asks for to the channel.
-APP = """
-import os, time
+APP = (
+    CHANNEL
+    + """
+import time
 from buntime import Response
-
-def channel():
-    for fd in range(3, 1024):
-        try:
-            if os.readlink(f"/proc/self/fd/{fd}").startswith("socket:"):
-                return fd
-        except OSError:
-            pass
 
 def fetch(request):
     if "chars" in request.query:
@@ -50,6 +45,7 @@ def websocket(ws):
     os.write(channel(), bytes.fromhex(ws.path.strip("/")))
     time.sleep(3600)
 """
+)
 # The runtime reads up to about 980 levels; a worker reads fewer, the deeper its stack.
 LEVELS = (900, 940, 960, 970, 980)
 

@@ -16,20 +16,15 @@ from tests.support.harness import Runtime, read_all, running, wait_until, write_
 from tests.support.pressure import KERNEL_MAX, memory
 from tests.support.rawclient import request
 from tests.support.rawsocket import handshake
+from tests.support.workerchannel import CHANNEL
 
 MB = 1024 * 1024
 CALM = "from buntime import Response\ndef fetch(request):\n    return Response('fine')\n"
 # Writes what a request asks for to the channel, then the same again and again.
-HOSTILE = """
-import os, time
-
-def channel():
-    for fd in range(3, 1024):
-        try:
-            if os.readlink(f"/proc/self/fd/{fd}").startswith("socket:"):
-                return fd
-        except OSError:
-            pass
+HOSTILE = (
+    CHANNEL
+    + """
+import time
 
 def say(first, again, most_bytes):
     fd = channel()
@@ -60,6 +55,7 @@ def fetch(request):
 def websocket(ws):
     say(OPENED, MESSAGE, 400 * 1024 * 1024)
 """
+)
 
 pytestmark = pytest.mark.skipif(
     not Path("/proc/self/statm").exists(), reason="memory and descriptors are read from /proc"
