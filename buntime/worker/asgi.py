@@ -34,7 +34,10 @@ class AsgiApp:
         exchange.cancel_after_s = GRACE_S
         call = Call(exchange)
         scope = scope_of(exchange.head, self.lifespan.state, strips_base=self._strips_base)
-        await self._app(scope, call.receive, call.send)
+        running = self._app(scope, call.receive, call.send)
+        if running is None:  # "object NoneType can't be used in 'await' expression" names nothing
+            raise TypeError("ASGI: the app returned None where it must be awaited: `async def` it")
+        await running
         if exchange.stage is ENDED:
             return
         if exchange.gone:

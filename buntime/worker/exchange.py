@@ -273,6 +273,9 @@ class Exchange:
         if self.stage is ENDED:
             if not isinstance(exc, ClientGone):
                 complain(f"{self.head['method']} {self.head['target']}, after its response:", exc)
+                hint = advise(exc, self.init) if self.init is not None else ""
+                if hint:  # Starlette and FastAPI answer each error, and then raise it
+                    complain(f"buntime: {hint}")
             return
         message, stack = describe(exc)
         error: Message = {"type": ERROR, "id": self.id, "message": message, "stack": stack}

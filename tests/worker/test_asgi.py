@@ -5,7 +5,7 @@ from urllib.parse import quote
 import pytest
 
 from tests.support.peer import Peer
-from tests.support.workshop import Lasting, Workshop
+from tests.support.workshop import Lasting, Workshop, eventually
 
 # The app itself asserts every fact about what it is given.
 STRICT = """
@@ -248,6 +248,29 @@ def test_background_work_goes_on(shop: Workshop) -> None:
     assert worker.stdout == ""
     assert worker.terminate() == 0
     assert worker.stdout == "background\n"
+
+
+def test_an_app_that_is_not_async(shop: Workshop) -> None:
+    """Whoever forgets `async` is told."""
+    worker = shop.start("def app(scope, receive, send): return None")
+    assert worker.get().error == (
+        "TypeError: ASGI: the app returned None where it must be awaited: `async def` it"
+    )
+
+
+def test_an_error_that_the_app_has_answered(shop: Workshop) -> None:
+    """Starlette answers an error and raises it then: it is printed, with what to do about it."""
+    source = """
+    async def app(scope, receive, send):
+        assert scope["type"] == "http"
+        await send({"type": "http.response.start", "status": 500})
+        await send({"type": "http.response.body", "body": b"sorry"})
+        open("data/a.json")
+    """
+    worker = shop.start(source)
+    assert worker.get("/shop/x").text == "sorry"
+    eventually(lambda: "buntime: relative paths begin at " in worker.stderr)
+    assert "GET /shop/x, after its response:" in worker.stderr
 
 
 LIFESPAN = """
