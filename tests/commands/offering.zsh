@@ -23,8 +23,9 @@ compadd() {
   builtin compadd "$@"
 }
 
-print_begin() { print -r -- '<begin>'; }
-print_end() { print -r -- '<end>'; }
+# Each is called once, unless it is set again.
+print_begin() { print -r -- '<begin>'; compprefuncs=(print_begin); }
+print_end() { print -r -- '<end>'; comppostfuncs=(print_end); }
 compprefuncs=(print_begin)
 comppostfuncs=(print_end)
 print -r -- '<'ready'>'

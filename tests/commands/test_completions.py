@@ -124,10 +124,21 @@ def test_syntax(shell: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) 
     assert (done.returncode, done.stderr) == (0, "")
 
 
-def fish_offers(script: Path, line: str, *, cwd: Path, env: dict[str, str]) -> set[str]:
-    """What fish offers when Tab is pressed after the line: words, with meanings after a tab."""
+FISH = r"""
+source $argv[1]
+for line in $argv[2..]
+    complete -C $line
+    printf "\f"
+end
+"""
+
+
+def fish_offers(
+    script: Path, *lines: str, cwd: Path, env: dict[str, str]
+) -> dict[str, dict[str, str]]:
+    """What fish offers when Tab is pressed after each line: words, and what they mean."""
     done = subprocess.run(
-        [needed("fish"), "--no-config", "-c", f"source {script}; complete -C '{line}'"],
+        [needed("fish"), "--no-config", "-c", FISH, str(script), *lines],
         env=env,
         cwd=cwd,
         capture_output=True,
@@ -135,13 +146,15 @@ def fish_offers(script: Path, line: str, *, cwd: Path, env: dict[str, str]) -> s
         check=True,
     )
     assert done.stderr == ""
-    return set(done.stdout.splitlines())
+    return by_line(lines, done.stdout)
 
 
-def zsh_offers(functions: Path, line: str, *, cwd: Path, env: dict[str, str]) -> dict[str, str]:
-    """What zsh offers, by word; `functions` is the folder with the completion."""
+def zsh_offers(
+    functions: Path, *lines: str, cwd: Path, env: dict[str, str]
+) -> dict[str, dict[str, str]]:
+    """The same of zsh; `functions` is the folder with the completion."""
     done = subprocess.run(
-        [needed("zsh"), "-f", str(OFFERED), str(functions), line],
+        [needed("zsh"), "-f", str(OFFERED), str(functions), *lines],
         env=env,
         cwd=cwd,
         capture_output=True,
@@ -149,8 +162,24 @@ def zsh_offers(functions: Path, line: str, *, cwd: Path, env: dict[str, str]) ->
         check=True,
     )
     assert done.stderr == ""
-    pairs = (each.partition("\t") for each in done.stdout.split("\n") if each)
-    return {word: meaning.partition(" -- ")[2] for word, _, meaning in pairs}
+    found = by_line(lines, done.stdout)
+    return {
+        line: {word: meaning.partition(" -- ")[2] for word, meaning in offers.items()}
+        for line, offers in found.items()
+    }
+
+
+def by_line(lines: tuple[str, ...], text: str) -> dict[str, dict[str, str]]:
+    """What was offered for each line: words, and what stands behind them."""
+    *parts, rest = text.split("\f")
+    assert rest.strip() == ""
+    return {
+        line: {
+            word: meaning
+            for word, _, meaning in (each.partition("\t") for each in part.split("\n") if each)
+        }
+        for line, part in zip(lines, parts, strict=True)
+    }
 
 
 def test_fish(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -158,32 +187,31 @@ def test_fish(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     needed("fish")
     path = tmp_path / "script"
     path.write_text(script("fish", capsys))
-
     (tmp_path / "apps").mkdir()
-    env = with_names(tmp_path / "apps")
-
-    def offered(line: str) -> set[str]:
-        return fish_offers(path, line, cwd=tmp_path, env=env | {"HOME": str(tmp_path)})
-
-    def words(line: str) -> set[str]:
-        return {each.partition("\t")[0] for each in offered(line)}
-
-    assert f"health\t{COMMANDS['health']}" in offered("buntime ")
-    assert words("buntime ") == {*COMMANDS, "apps/"}
-    assert words("buntime new --kind ") == EVERY_KIND
-    assert words("buntime completions ") == {"bash", "zsh", "fish"}
-    assert words("buntime --log-file ") == {"apps/", "script"}
-    assert words("buntime check ap") == {"apps/"}
-    assert words("buntime --port ") == set()
-    assert words("buntime show ") == {"shop", "@acme/site"}
-    assert words("buntime show shop@") == {"shop@1.0.0", "shop@1.2.0"}
-    assert {"show", "check"} <= words("buntime plugins ")
-    assert "audit" in words("buntime plugins show ")
-    assert words("buntime plugins check ap") == {"apps/"}
-    assert any(line.startswith("--port\tport to listen on") for line in offered("buntime --po"))
-    assert any(line.startswith("--port\t") for line in offered("buntime check --po"))
-    assert any(line.startswith("--port\t") for line in offered("buntime apps --po"))
-    assert not any(line.startswith("--port") for line in offered("buntime new --po"))
+    env = with_names(tmp_path / "apps") | {"HOME": str(tmp_path)}
+    expected = {
+        "": {*COMMANDS, "apps/"},
+        "new --kind ": EVERY_KIND,
+        "completions ": {"bash", "zsh", "fish"},
+        "--log-file ": {"apps/", "script"},
+        "check ap": {"apps/"},
+        "--port ": set(),
+        "show ": {"shop", "@acme/site"},
+        "show shop@": {"shop@1.0.0", "shop@1.2.0"},
+        "plugins check ap": {"apps/"},
+    }
+    more = ("plugins ", "plugins show ", "--po", "check --po", "apps --po", "new --po")
+    lines = (f"buntime {each}" for each in (*expected, *more))
+    found = fish_offers(path, *lines, cwd=tmp_path, env=env)
+    offered = {line.removeprefix("buntime "): offers for line, offers in found.items()}
+    assert offered[""]["health"] == COMMANDS["health"]
+    assert {line: {*offered[line]} for line in expected} == expected
+    assert {"show", "check"} <= offered["plugins "].keys()
+    assert "audit" in offered["plugins show "]
+    assert offered["--po"]["--port"].startswith("port to listen on")
+    assert "--port" in offered["check --po"]
+    assert "--port" in offered["apps --po"]
+    assert "--port" not in offered["new --po"]
 
 
 def test_zsh(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -194,30 +222,35 @@ def test_zsh(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (functions / "_buntime").write_text(script("zsh", capsys))
     (folder / "apps").mkdir(parents=True)
     (folder / "file").touch()
-
-    env = with_names(folder / "apps")
-
-    def offered(line: str) -> dict[str, str]:
-        return zsh_offers(functions, line, cwd=folder, env=env)
-
-    assert {*offered("buntime ")} == {*COMMANDS, "apps"}
-    assert offered("buntime he") == {"health": COMMANDS["health"]}
+    expected = {
+        "": {*COMMANDS, "apps"},
+        "new --kind ": EVERY_KIND,
+        "completions ": {"bash", "zsh", "fish"},
+        "--log-file ": {"apps", "file"},
+        "check apps ": {"apps"},
+        "install-service --fo": {"--force"},
+        "--port ": set(),
+        "show ": {"shop", "@acme/site"},
+        "activate shop@1.2": {"shop@1.2.0"},
+        "plugins sh": {"show"},
+        "plugins show ": {"audit"},
+        "plugins check ": {"apps"},
+    }
     kinds = "fetch: a function, wsgi, asgi: frameworks, static: a site; flask, ..."
-    assert offered("buntime new --k") == {"--kind": kinds}
-    assert {*offered("buntime new --kind ")} == EVERY_KIND
-    assert {*offered("buntime completions ")} == {"bash", "zsh", "fish"}
-    assert {*offered("buntime --log-file ")} == {"apps", "file"}
-    assert {*offered("buntime check apps ")} == {"apps"}
-    assert {*offered("buntime install-service --fo")} == {"--force"}
-    assert offered("buntime --port ") == {}
-    assert {*offered("buntime show ")} == {"shop", "@acme/site"}
-    assert {*offered("buntime activate shop@1.2")} == {"shop@1.2.0"}
-    assert {*offered("buntime plugins sh")} == {"show"}
-    assert {*offered("buntime plugins show ")} == {"audit"}
-    assert {*offered("buntime plugins check ")} == {"apps"}
-    for line in ("buntime --por", "buntime serve --por", "buntime apps --por"):
-        assert offered(line) == {"--port": "port to listen on; 0 takes a free one"}
-    assert offered("buntime new --por") == {}
+    port = {"--port": "port to listen on; 0 takes a free one"}
+    meanings = {
+        "he": {"health": COMMANDS["health"]},
+        "new --k": {"--kind": kinds},
+        "--por": port,
+        "serve --por": port,
+        "apps --por": port,
+        "new --por": {},
+    }
+    lines = [f"buntime {each}" for each in (*expected, *meanings)]
+    found = zsh_offers(functions, *lines, cwd=folder, env=with_names(folder / "apps"))
+    offered = {line.removeprefix("buntime "): offers for line, offers in found.items()}
+    assert {line: {*offered[line]} for line in expected} == expected
+    assert {line: offered[line] for line in meanings} == meanings
 
 
 def test_names_of_a_runtime(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -246,7 +279,7 @@ def test_names_of_a_runtime(tmp_path: Path, capsys: pytest.CaptureFixture[str]) 
         if shutil.which("fish"):
             wait_until(lambda: in_fish(here, line, env) == words)
         if shutil.which("zsh"):
-            wait_until(lambda: {*zsh_offers(here / "zsh", line, cwd=here, env=env)} == words)
+            wait_until(lambda: in_zsh(here, line, env) == words)
 
 
 def in_bash(here: Path, line: str, env: dict[str, str]) -> set[str]:
@@ -254,8 +287,11 @@ def in_bash(here: Path, line: str, env: dict[str, str]) -> set[str]:
 
 
 def in_fish(here: Path, line: str, env: dict[str, str]) -> set[str]:
-    found = fish_offers(here / "fish", line, cwd=here, env=env)
-    return {each.partition("\t")[0] for each in found}
+    return {*fish_offers(here / "fish", line, cwd=here, env=env)[line]}
+
+
+def in_zsh(here: Path, line: str, env: dict[str, str]) -> set[str]:
+    return {*zsh_offers(here / "zsh", line, cwd=here, env=env)[line]}
 
 
 def test_unknown_shell(capsys: pytest.CaptureFixture[str]) -> None:
