@@ -32,6 +32,7 @@ from buntime.server.http1.morefields import add_fields
 from buntime.server.http1.service import Asked
 from buntime.server.pipeline.framing import framing_step
 from buntime.server.pipeline.home import Home
+from buntime.server.pipeline.misconfigured import Misconfigured
 from buntime.server.pipeline.routes import Routes
 from buntime.server.pipeline.shell import Shell, without_shell
 from buntime.server.pipeline.steps import (
@@ -91,7 +92,7 @@ class Pipeline:
     ) -> None:
         self._api_prefix = live.now.api_prefix
         self._pages = pages
-        self._log = log
+        self._misconfigured = Misconfigured(log.error)
         recheck_s = 0.0 if live.now.is_development else 1.0
         self._submit = submit = pool_step(pool)
         self._plugins = plugins
@@ -205,9 +206,7 @@ class Pipeline:
                     return
             exchange.fail(error)
             return
-        self._log.error(
-            "app.invalid", "app cannot be served", error=str(error), path=exchange.head.path
-        )
+        self._misconfigured.tell(str(error), exchange.head.path, exchange.started_s)
         exchange.fail(faults.misconfigured(str(error)))
 
     def _is_nobodys(self, exchange: Exchange) -> bool:
