@@ -187,11 +187,19 @@ def browser() -> Iterator[Browser]:
         yield browser
 
 
+@pytest.fixture(scope="module")
+def context(browser: Browser) -> Iterator[BrowserContext]:
+    context = browser.new_context()
+    context.set_default_timeout(15_000)
+    yield context
+    context.close()
+
+
 @pytest.fixture
-def scene(browser: Browser, runtime: Runtime) -> Iterator[Scene]:
-    admin, context = address_of(runtime), browser.new_context()
-    page = context.new_page()
-    page.set_default_timeout(15_000)
+def scene(context: BrowserContext, runtime: Runtime) -> Iterator[Scene]:
+    """Nothing but the session is left of other tests in the browser."""
+    admin, page = address_of(runtime), context.new_page()
+    context.clear_cookies()
     operator = signed_in(runtime)
     context.add_cookies(
         [
@@ -206,7 +214,7 @@ def scene(browser: Browser, runtime: Runtime) -> Iterator[Scene]:
     )
     page.goto(f"{runtime.url}/shop/page")
     yield Scene(runtime, admin, context, page)
-    context.close()
+    page.close()
 
 
 def test_reading(scene: Scene) -> None:
