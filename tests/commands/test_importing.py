@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 import yaml
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from buntime.commands.cli import main
@@ -419,7 +419,6 @@ LINES = st.lists(
 )  # fmt: skip
 
 
-@settings(deadline=None, max_examples=40)
 @given(LINES)
 def test_any_ini(lines: list[str]) -> None:
     """Any INI text gives a manifest, or an error."""
@@ -441,7 +440,6 @@ APP_KEYS = ["type", "module", "callable", "path", "working_directory", "home", "
             "threads", "limits", "environment", "protocol", "user"]  # fmt: skip
 
 
-@settings(deadline=None, max_examples=40)
 @given(st.dictionaries(st.sampled_from(APP_KEYS), VALUES), VALUES, VALUES)
 def test_any_unit_json(app: dict[str, Any], listeners: Any, routes: Any) -> None:
     """Any JSON of Unit gives a manifest, or an error."""
@@ -451,7 +449,6 @@ def test_any_unit_json(app: dict[str, Any], listeners: Any, routes: Any) -> None
         manifest_of(draft)
 
 
-@settings(deadline=None, max_examples=40)
 @given(st.text(max_size=40), st.lists(st.sampled_from(["gunicorn", "-w", "--", "a:b", "'", "&&"])))
 def test_any_procfile(text: str, words: list[str]) -> None:
     """Any Procfile and ENV give a manifest, or an error."""

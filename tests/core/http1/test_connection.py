@@ -445,4 +445,4 @@ class Socket(RuleBasedStateMachine):
 
 
 TestSocket = Socket.TestCase
-TestSocket.settings = settings(max_examples=100, stateful_step_count=20, deadline=None)
+TestSocket.settings = settings(stateful_step_count=20)

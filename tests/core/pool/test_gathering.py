@@ -110,4 +110,4 @@ class GatheringMachine(RuleBasedStateMachine):
 
 
 TestGathering = GatheringMachine.TestCase
-TestGathering.settings = settings(max_examples=60, stateful_step_count=30, deadline=None)
+TestGathering.settings = settings(stateful_step_count=30)

@@ -58,4 +58,4 @@ class SessionsMachine(SchedulerMachine):
 
 
 TestSessions = SessionsMachine.TestCase
-TestSessions.settings = settings(max_examples=40, stateful_step_count=40, deadline=None)
+TestSessions.settings = settings(stateful_step_count=40)

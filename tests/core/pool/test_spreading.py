@@ -1,7 +1,7 @@
 """How many workers of an app are started and used: examples, and laws over simulated loads."""
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from buntime.core.pool.decisions import Adopt, Decision
@@ -200,16 +200,16 @@ def test_a_worker_that_rests_is_used_before_another_one_is_started() -> None:
 
 @pytest.mark.parametrize("capacity", [8, 100])
 def test_an_app_that_computes_uses_all_its_workers(capacity: int) -> None:
-    """With 64 clients and a millisecond of CPU per request, twelve workers do the work of
+    """With 64 clients and four milliseconds of CPU per request, twelve workers do the work of
     twelve, and no request takes much longer than others."""
     load = Simulation(workers=12, capacity=capacity)
-    load.closed(64, compute_s=0.001, wait_s=0)
+    load.closed(64, compute_s=0.004, wait_s=0)
     load.run(3)
     served = load.served
     load.latencies.clear()
     load.run(1)
     assert load.workers == 12
-    assert load.served - served >= 0.98 * 12_000
+    assert load.served - served >= 0.98 * 3000
     latencies = sorted(load.latencies)
     assert latencies[len(latencies) * 99 // 100] <= 2 * latencies[len(latencies) // 2]
 
@@ -223,7 +223,6 @@ def test_an_app_that_waits_keeps_one_worker(capacity: int) -> None:
     assert load.most_workers == 1
 
 
-@settings(max_examples=15, deadline=None)
 @given(
     workers=st.integers(1, 6),
     capacity=st.sampled_from([1, 3, 8, 100]),
