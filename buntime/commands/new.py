@@ -63,14 +63,14 @@ def run(command: Command, mode: Mode) -> int:
 
 
 def _advice(name: str, above: str, mode: Mode, *, is_plugin: bool) -> str:
-    """What to do next, in lines. An app's author wants each change served, and only on this
-    machine."""
+    """What to do next, in lines. An author wants each change served, and only on this machine."""
+    words = () if mode == "checkout" else ("--env", "development")
     if not is_plugin:
-        words = () if mode == "checkout" else ("--env", "development")
         return f"Serve it:   {pasted(above, *words)}\nLook at it: http://localhost:8000/{name}/\n"
+    start = pasted("apps", "--plugin-dirs", above, *words)
     return (
         f"Check it:   {pasted('plugins', 'check', above)}\n"
-        f"Run it:     {pasted('apps', '--plugin-dirs', above)}     with your folder of apps\n"
+        f"Run it:     {start}     with your folder of apps\n"
         f"Look at it: http://localhost:8000/{name.rpartition('/')[2]}/\n"
     )
 

@@ -16,6 +16,8 @@ from pathlib import Path
 import httpx
 import pytest
 
+from buntime.commands import new
+from buntime.commands.arguments import parse
 from buntime.commands.firstapps import KINDS
 from buntime.commands.firstfiles import MANIFEST
 from buntime.commands.firstframeworks import FRAMEWORKS
@@ -33,6 +35,7 @@ ANSWERS = {
 FETCH = "def fetch(request): ...\n"
 ROOT = Path(__file__).resolve().parents[2]
 PROGRAM = shlex.join(command())
+_STARTS = ("Serve it:", "Run it:")
 # These tests do not install the packages of these kinds.
 DRIVEN_ELSEWHERE = ("dash", "streamlit")
 
@@ -127,6 +130,17 @@ def test_first_apps_as_recipes_tell(kind: str) -> None:
         written = FRAMEWORKS[kind][file]
         lines = [line for line in written.splitlines() if not line.startswith(('"""', "#"))]
         assert "\n".join(lines).strip() == text.strip()
+
+
+@pytest.mark.parametrize("kind", ["fetch", "plugin"])
+def test_an_author_wants_changes_served(
+    tmp_path: Path, kind: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Where a start is in production mode, the line to type says development."""
+    given = parse("new", new.parser(), [str(tmp_path / "all/first"), "--kind", kind])
+    assert new.run(given, "wheel") == 0
+    [line] = [each for each in capsys.readouterr().out.splitlines() if each.startswith(_STARTS)]
+    assert "--env development" in line
 
 
 @pytest.mark.parametrize("name", ["counter", "@acme/counter"])
