@@ -8,7 +8,6 @@ import shlex
 import shutil
 import signal
 import subprocess
-import sys
 from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
@@ -23,6 +22,7 @@ from buntime.commands.firstfiles import MANIFEST
 from buntime.commands.firstframeworks import FRAMEWORKS
 from buntime.core.apps.manifest import parse_manifest
 from tests.support.harness import PACKAGES, command, is_alive, running, wait_until, write_app
+from tests.support.pytestruns import complete
 from tests.support.recipes import recipes
 from tests.support.runs import environ, run
 
@@ -33,7 +33,6 @@ ANSWERS = {
     "static": "<h1>Hello, world!</h1>",
 }
 FETCH = "def fetch(request): ...\n"
-ROOT = Path(__file__).resolve().parents[2]
 PROGRAM = shlex.join(command())
 _STARTS = ("Serve it:", "Run it:")
 # These tests do not install the packages of these kinds.
@@ -86,24 +85,7 @@ def test_their_tests(tmp_path: Path) -> None:
     """The tests written with the apps pass, also those of a plugin, and all at once."""
     for kind in (*KINDS, *FRAMEWORKS, "plugin"):
         run("new", f"apps/my-{kind}", "--kind", kind, cwd=tmp_path)
-    pytest_ = [
-        sys.executable,
-        "-m",
-        "pytest",
-        "-q",
-        "-p",
-        "no:cacheprovider",
-        "-p",
-        "no:schemathesis",
-    ]
-    done = subprocess.run(
-        [*pytest_, "apps"],
-        cwd=tmp_path,
-        env={"PYTHONPATH": str(ROOT)},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    done = complete("pytest", ["-q", "-p", "no:cacheprovider", "apps"], tmp_path)
     count = len(KINDS) + len(FRAMEWORKS) + 1 - len(DRIVEN_ELSEWHERE)
     assert (done.returncode, f"{count} passed" in done.stdout) == (0, True), done.stdout
 

@@ -83,7 +83,7 @@ def test_a_way_elsewhere_is_waited_for(tmp_path: Path) -> None:
 def test_who_starts_later_holds_nobody_up(tmp_path: Path) -> None:
     """A plugin that is added while the runtime serves, or starts when it is needed (`lazy`), is
     no reason to wait: requests were served without it before."""
-    source = SLOW.format(gate=str(tmp_path / "never"), more="")
+    source = SLOW.format(gate=str(tmp_path / "gate"), more="")
     write_plugin(tmp_path / "plugins", "lazy", source, start="lazy")
     with plugged(tmp_path) as runtime, client_of(runtime) as client:
         assert client.get("/hello/").body == b"hello"
@@ -91,6 +91,7 @@ def test_who_starts_later_holds_nobody_up(tmp_path: Path) -> None:
         runtime.process.send_signal(signal.SIGHUP)
         wait_for_state(runtime, "late", "starting")
         assert client.get("/hello/").body == b"hello"
+        (tmp_path / "gate").touch()  # its end would be waited for
 
 
 @pytest.mark.parametrize("stage", ["identity", "access"])
@@ -111,11 +112,12 @@ def test_one_that_cannot_load(tmp_path: Path) -> None:
 
 def test_others_do_not_wait(tmp_path: Path) -> None:
     """What it does not guard is answered meanwhile."""
-    source = SLOW.format(gate=str(tmp_path / "never"), more="")
+    source = SLOW.format(gate=str(tmp_path / "gate"), more="")
     write_plugin(tmp_path / "plugins", "guard", source, stage="access", match={"apps": ["x"]})
     with plugged(tmp_path) as runtime, client_of(runtime) as client:
         assert client.get("/hello/").body == b"hello"
         assert plugins_of(runtime)["guard"]["state"] == "starting"
+        (tmp_path / "gate").touch()  # its end would be waited for
 
 
 def test_a_restart_with_a_guard(tmp_path: Path) -> None:
