@@ -63,6 +63,8 @@ def test_dry_runs_change_nothing(root: Path, runtime: Runtime, walker: Walker) -
     wait_until(lambda: len(rows_of(root / "state")["audit"]) >= 5)
     # The API lists a job at once; its row is written with the next batch.
     wait_until(lambda: rows_of(root / "state")["cron_jobs"], 20, "its job is kept")
+    wait_until(lambda: is_tidy(root / "apps"), 40, "what was removed is gone")
+    wait_until(lambda: is_tidy(root / "plugins"), 40, "what was removed is gone")
     files, rows, told = files_of(root), rows_of(root / "state"), changes(runtime)
     for route in WRITES:
         answer = walker.ask(walker.asked(route), dryRun=1)
@@ -72,6 +74,13 @@ def test_dry_runs_change_nothing(root: Path, runtime: Runtime, walker: Walker) -
     assert files_of(root) == files
     assert rows_of(root / "state") == rows
     assert changes(runtime) == told
+
+
+def is_tidy(folder: Path) -> bool:
+    """Whether all releases below are ones that links lead to: others are removed meanwhile."""
+    linked = {str(path.resolve()) for path in folder.rglob("*") if path.is_symlink()}
+    files = [*(folder / ".releases").glob("*/[0-9]*")]
+    return {str(path).removesuffix(".json").removesuffix(".files") for path in files} <= linked
 
 
 def test_lists_come_in_pages(runtime: Runtime, walker: Walker) -> None:
