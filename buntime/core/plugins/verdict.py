@@ -33,6 +33,9 @@ from buntime.core.values.tuples import NamedTuple
 from buntime.core.values.wording import shown
 
 CACHE_MAX_S = 60.0
+# Of the fields of a request with all that hooks have added: twice what a client may send. JSON may
+# write six characters for each, which leaves a quarter of a line (`wire.MAX_LINE`) for the rest.
+FIELDS_MAX_CHARS = 128 * 1024
 _TAGS_MAX = 32
 _TAG_MAX_CHARS = 256
 _UNTIL_MAX_S = 1e12
@@ -98,6 +101,7 @@ class Question(NamedTuple):
     has_identity: bool = False  # an earlier hook has set an identity
     api_prefix: str | None = ""  # None where no path belongs to the runtime
     seen: Change | None = None  # on_response: the head that it saw, with its framing fields
+    head: Head | None = None  # on_request: that of the request, as earlier hooks have left it
 
 
 def is_pass(message: Mapping[str, Any]) -> bool:
@@ -144,12 +148,29 @@ def applied(head: Head, verdict: Continue) -> Head:
         _, mark, query = target.partition("?")
         target = verdict.path + mark + query
     if verdict.changes:
-        named = {plain_name(name) for name, _ in verdict.changes}
-        added = tuple((name, value) for name, value in verdict.changes if value is not None)
-        headers = tuple(pair for pair in headers if plain_name(pair[0]) not in named) + added
+        headers, added = _changed(headers, verdict.changes)
         host = dict(added).get("host", host)
-        size += sum(len(name) + len(value) + 4 for name, value in added)
+        size += _size(added)
     return head._replace(target=target, headers=headers, host=host, fields_bytes=size)
+
+
+def _changed(fields: Fields, changes: Changes) -> tuple[Fields, Fields]:
+    """The fields after the changes, and those of them that are new."""
+    named = {plain_name(name) for name, _ in changes}
+    added = tuple((name, value) for name, value in changes if value is not None)
+    return tuple(pair for pair in fields if plain_name(pair[0]) not in named) + added, added
+
+
+def _size(fields: Fields) -> int:
+    return sum(len(name) + len(value) + 4 for name, value in fields)
+
+
+def has_room(head: Head, changes: Changes) -> bool:
+    """Whether the fields of a request still fit a worker's line with these changes."""
+    added = sum(len(value or "") + len(name) + 4 for name, value in changes)
+    if head.fields_bytes + added <= FIELDS_MAX_CHARS:  # it counts what was replaced, too
+        return True
+    return _size(_changed(head.headers, changes)[0]) <= FIELDS_MAX_CHARS
 
 
 def _continue(message: Mapping[str, Any], question: Question) -> Continue:
@@ -161,6 +182,10 @@ def _continue(message: Mapping[str, Any], question: Question) -> Continue:
     is_route = question.stage == "route"
     headers = message.get("headers")
     changes = () if headers is None else read_changes(headers, may_set_host=is_route)
+    if question.head is not None and not has_room(question.head, changes):
+        raise BadVerdict(
+            f"with its headers the request would have more than {FIELDS_MAX_CHARS >> 10} KiB of them"
+        )
     cookies = tuple(value for name, value in changes if name == "set-cookie" and value is not None)
     path, app = message.get("path"), message.get("app")
     if not is_route and (path is not None or app is not None):

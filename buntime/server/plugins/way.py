@@ -29,6 +29,7 @@ from buntime.core.plugins.verdict import (
     Question,
     Respond,
     applied,
+    has_room,
     is_pass,
     read_verdict,
 )
@@ -200,7 +201,8 @@ class Way(Waiting):
     def _question(self, part: Part) -> Question:
         has_identity = self._exchange.identity is not None
         reserved = None if self._facts.is_all_apps else self._shared.api_prefix
-        return Question(ON_REQUEST, part.hook.stage, has_identity, reserved)
+        head = self._exchange.head
+        return Question(ON_REQUEST, part.hook.stage, has_identity, reserved, head=head)
 
     def on_lost(self) -> None:
         part, _, _ = self._take()
@@ -327,7 +329,7 @@ class Way(Waiting):
             else None
         )
         verdict = None if key is None else kept.get(key, now)
-        if verdict is None:
+        if verdict is None or not has_room(self._exchange.head, verdict.changes):
             part.kept.kept_misses += 1
             return False
         part.kept.kept_hits += 1

@@ -14,6 +14,7 @@ from buntime.core.http1.head import Head
 from buntime.core.plugins.rerouting import AppChoice
 from buntime.core.plugins.vary import Source, values_of
 from buntime.core.plugins.verdict import (
+    FIELDS_MAX_CHARS,
     PASS,
     BadVerdict,
     Change,
@@ -24,6 +25,7 @@ from buntime.core.plugins.verdict import (
     Respond,
     Verdict,
     applied,
+    has_room,
     read_verdict,
 )
 
@@ -329,6 +331,18 @@ def test_applied_headers() -> None:
     assert head.headers == (("host", "a"), ("x-user", "ann"))
     assert (head.target, head.host) == (HEAD.target, "a")
     assert head.fields_bytes > HEAD.fields_bytes
+
+
+def test_fields_of_several_hooks() -> None:
+    """Hooks may fill a request up to a limit together; replacing a field makes room again."""
+    head, long = HEAD._replace(headers=(("host", "a"),), fields_bytes=9), "a" * 60_000
+    for name in "xy":
+        head = applied(head, go_on(headers={name: long}))
+    asked = CONTENT._replace(head=head)
+    assert "more than 128 KiB" in fault(asked, headers={"z": long})
+    again = go_on(asked, headers={"Y": long})
+    assert applied(head, again).headers == head.headers
+    assert not has_room(HEAD._replace(fields_bytes=FIELDS_MAX_CHARS), (("z", long * 3),))
 
 
 def test_applied_path() -> None:
