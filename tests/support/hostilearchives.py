@@ -303,6 +303,12 @@ TARS: Corpus = {
 
 ZIPS: Corpus = {
     "slip": (lambda: zipped(("../../x", b"x")), "archive_path_parent"),
+    "a file's header with a name of 64kb": (
+        lambda: (
+            (whole := zipped(("a", b"\xff" * 99_999), method=0))[:26] + b"\xff\xff" + whole[28:]
+        ),
+        "archive_damaged",
+    ),
     "absolute": (lambda: zipped(("/etc/x", b"x")), "archive_path_absolute"),
     "drive": (lambda: zipped(("C:/x", b"x")), "archive_path_absolute"),
     "backslashes": (lambda: zipped(("..\\..\\x", b"x")), "archive_bad_name"),

@@ -184,7 +184,7 @@ def _continue(message: Mapping[str, Any], question: Question) -> Continue:
     changes = () if headers is None else read_changes(headers, may_set_host=is_route)
     if question.head is not None and not has_room(question.head, changes):
         raise BadVerdict(
-            f"with its headers the request would have more than {FIELDS_MAX_CHARS >> 10} KiB of them"
+            f"the request would have headers of more than {FIELDS_MAX_CHARS >> 10} KiB"
         )
     cookies = tuple(value for name, value in changes if name == "set-cookie" and value is not None)
     path, app = message.get("path"), message.get("app")

@@ -18,6 +18,7 @@ from buntime.server.deploys.tree import Tree
 
 _GZIP = b"\x1f\x8b"
 _ZIPS = (b"PK\x03\x04", b"PK\x05\x06")
+_WHY_CHARS = 200
 _HEADERS_BYTES = 2 * tarmembers.BLOCK_BYTES * FILES_MAX  # in addition to the files of a tar
 
 
@@ -108,7 +109,8 @@ def _guarded(content: Iterable[bytes], damaged: tuple[type[Exception], ...]) -> 
 def _damaged(exc: Exception) -> HttpError:
     if isinstance(exc, OSError) and exc.errno is not None:  # from the disk; gzip's have no number
         return storage_fault(exc)
-    return ArchiveFault("archive_damaged", f"the archive cannot be read: {exc}")
+    # The libraries quote headers of up to 64 KiB, as bytes: four characters for each.
+    return ArchiveFault("archive_damaged", f"the archive cannot be read: {str(exc)[:_WHY_CHARS]}")
 
 
 def sync(folder: str) -> None:
