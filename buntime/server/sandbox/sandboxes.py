@@ -212,6 +212,7 @@ class Sandboxes:
             common = common_rules("standard", around, listing.entries)
             encoded = encode(preparation(common, self.kernel, program=self._program))
             self._last_basis += 1
+            self._looked_s = now
             self._basis = _Basis(self._last_basis, around, listing, common, encoded)
         return self._basis
 
