@@ -213,6 +213,20 @@ def test_limits_of_others(confined: Worker) -> None:
     assert run(confined, "os.nice(1)\nos.sched_setaffinity(0, os.sched_getaffinity(0))") == "None"
 
 
+def test_scheduling_of_others(confined: Worker) -> None:
+    """The app can have itself scheduled behind others, but nobody else."""
+    code = """
+import subprocess
+with subprocess.Popen(["cat"], stdin=subprocess.PIPE) as other:
+    for pid in (0, other.pid):
+        os.sched_setscheduler(pid, os.SCHED_BATCH, os.sched_param(0))
+        result = "itself"
+"""
+    answer = run(confined, code)
+    assert answer == "EPERM" or "PermissionError" in answer
+    assert run(confined, code.replace("(0, other.pid)", "(0,)")) == "itself"
+
+
 def test_no_new_privileges(confined: Worker) -> None:
     """Setuid programs give the app nothing; all threads are equally confined."""
     code = """

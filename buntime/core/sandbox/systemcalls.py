@@ -133,7 +133,7 @@ def is_known(machine: str) -> bool:
 def program(machine: str, *, runtime_pid: int) -> bytes:
     """The filter for a kind of machine, as the kernel takes it; empty for an unknown kind.
 
-    Workers must not change the scheduling of the process `runtime_pid`.
+    Workers must not restrict the process `runtime_pid` to certain processors.
     """
     column = _column(machine)
     if column is None:
@@ -204,8 +204,12 @@ def _conditions(runtime_pid: int) -> dict[str, _Program]:
             name: [_argument(0), _equal(by_user, "refuse", f"{name} who")],
             f"{name} who": [_argument(1), _equal(0, "allow", "refuse")],
         }
-    for name in ("sched_setaffinity", "sched_setattr", "sched_setparam", "sched_setscheduler"):
-        made[name] = _check(name, 0, _equal(runtime_pid, "refuse", "allow"))
+    for name in ("sched_setattr", "sched_setparam", "sched_setscheduler"):
+        made[name] = _check(name, 0, _equal(0, "allow", "refuse"))
+    # Libraries for computing place each of their threads, by its id.
+    made["sched_setaffinity"] = _check(
+        "sched_setaffinity", 0, _equal(runtime_pid, "refuse", "allow")
+    )
     return made
 
 

@@ -133,15 +133,23 @@ def test_limits_of_others(machine: str) -> None:
 
 @BOTH
 def test_priorities_of_others(machine: str) -> None:
-    """A process can lower its own priority, but not that of the runtime."""
+    """A process can lower its own priority, but not that of others."""
     for name, user in (("setpriority", 2), ("ioprio_set", 3)):
         assert call(machine, name, 0, 0, 5) == ALLOW
         assert call(machine, name, 0, RUNTIME, 5) == EPERM
         assert call(machine, name, user, 0, 5) == EPERM
-    for name in ("sched_setaffinity", "sched_setattr", "sched_setparam", "sched_setscheduler"):
+    for name in ("sched_setattr", "sched_setparam", "sched_setscheduler"):
         assert call(machine, name, 0) == ALLOW
-        assert call(machine, name, RUNTIME + 1) == ALLOW  # a thread's own id
+        assert call(machine, name, RUNTIME + 1) == EPERM
         assert call(machine, name, RUNTIME) == EPERM
+
+
+@BOTH
+def test_processors_of_others(machine: str) -> None:
+    """A process can place its own threads on processors, but not the runtime."""
+    assert call(machine, "sched_setaffinity", 0) == ALLOW
+    assert call(machine, "sched_setaffinity", RUNTIME + 1) == ALLOW  # a thread's own id
+    assert call(machine, "sched_setaffinity", RUNTIME) == EPERM
 
 
 def test_unknown_machine() -> None:
