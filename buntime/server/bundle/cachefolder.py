@@ -24,6 +24,7 @@ import fcntl
 import os
 import stat
 import sys
+import time
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -38,6 +39,7 @@ _FIRST = "/proc/1/status"  # everyone can read it, even of a process that is clo
 _OLD_S = 3600  # unpacking takes seconds
 # Each time, another start may have interfered; a third time is more than bad luck.
 _ATTEMPTS = 3
+_LOCK_TRIES, _LOCK_PAUSE_S = 100, 0.02
 
 
 def cache_folder(environ: Mapping[str, str]) -> str | None:
@@ -203,16 +205,26 @@ def ensure(target: str, make: Callable[[], None], is_whole: Callable[[], bool]) 
 
 
 def lock(folder: str, how: int = fcntl.LOCK_SH) -> int | None:
-    """A descriptor that holds a lock; None if there can be none, as on some network disks."""
+    """A descriptor that holds a lock; None if there can be none, as on some network disks.
+
+    Who removes the folder has it locked for a moment, so that is waited for, but not for long:
+    whoever may read the folder can lock it, an app in its sandbox too.
+    """
     descriptor = _open_folder(folder)
     if descriptor is None:
         return None
-    try:
-        fcntl.flock(descriptor, how)
-    except OSError:
-        os.close(descriptor)
-        return None
-    return descriptor
+    for tries_left in reversed(range(_LOCK_TRIES)):
+        try:
+            fcntl.flock(descriptor, how | fcntl.LOCK_NB)
+            return descriptor
+        except BlockingIOError:
+            if how & fcntl.LOCK_NB or not tries_left:
+                break
+            time.sleep(_LOCK_PAUSE_S)
+        except OSError:
+            break
+    os.close(descriptor)
+    return None
 
 
 def remove_unused(target: str) -> None:

@@ -3,6 +3,7 @@ all."""
 
 from __future__ import annotations
 
+import fcntl
 import os
 import subprocess
 import sys
@@ -13,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from buntime.server.bundle.cachefolder import is_alone, remove, remove_whole
+from buntime.server.bundle.cachefolder import ensure, is_alone, remove, remove_whole
 from buntime.server.state.statefolder import prepare_state
 from tests.support.disks import nest, small_disk
 
@@ -144,3 +145,27 @@ def test_what_is_no_folder_is_removed(tmp_path: Path, name: str) -> None:
     remove(str(tmp_path / name))
     assert not os.path.lexists(tmp_path / name)
     assert (tmp_path / "kept").is_dir()
+
+
+def test_a_folder_that_somebody_else_has_locked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is used all the same: whoever may read it can lock it for good, an app too."""
+    monkeypatch.setattr("buntime.server.bundle.cachefolder._LOCK_PAUSE_S", 0)
+    folder = tmp_path / "app-1"
+    folder.mkdir(0o755)
+    held = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        found: list[int | None] = []
+        use = threading.Thread(
+            target=lambda: found.append(
+                ensure(str(folder), make=folder.mkdir, is_whole=lambda: True)
+            ),
+            daemon=True,
+        )
+        use.start()
+        use.join(20)
+        assert found == [None]
+    finally:
+        os.close(held)
