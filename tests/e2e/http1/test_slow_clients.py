@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import re
 import socket
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -46,18 +47,17 @@ def app(environ, start_response):
 SLOTS = 2
 MOST = SLOTS + 1  # with what is lent: all the room that the pool has
 PROMPT_S = 2.0  # far less than a period
-ENDED_S = 12.0  # a period, the time between two looks, and a slow machine
+ENDED_S = 7.0  # a brief period, the time between two looks, and a slow machine
 CHUNKED = b"POST /stays/ HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n800000\r\n"
 COUNTED = b"POST /stays/ HTTP/1.1\r\nHost: a\r\nContent-Length: 9000000\r\n\r\n"
 LARGE = b"POST /once/body HTTP/1.1\r\nHost: a\r\nContent-Length: 9000000\r\n\r\n" + b"x" * 140_000
 
 
-Cuts = Callable[[], list[dict[str, Any]]]
+Cuts = Callable[[], Counter[str]]
 
 
-@pytest.fixture(scope="module")
-def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Runtime]:
-    folder = tmp_path_factory.mktemp("apps")
+@contextlib.contextmanager
+def serving(folder: Path, first: str = "") -> Iterator[Runtime]:
     write_app(folder / "once", {"app.py": APP}, ttl=0, timeout=60)
     write_app(folder / "stays", {"app.py": WSGI}, ttl=3600, timeout=60, concurrency=SLOTS)
     write_app(folder / "site", {"index.html": ""})
@@ -70,28 +70,47 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Runtime]:
         "RUNTIME_BODY_TIMEOUT": "60s",
         "RUNTIME_SHUTDOWN_TIMEOUT": "1",
     }
-    with running(folder, env=env) as started:
+    with running(folder, env=env, first=first) as started:
+        yield started
+
+
+@pytest.fixture(scope="module")
+def usual(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Runtime]:
+    with serving(tmp_path_factory.mktemp("usual")) as started:
+        yield started
+
+
+@pytest.fixture(scope="module")
+def brief(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Runtime]:
+    with serving(tmp_path_factory.mktemp("brief"), "tests.support.briefperiod") as started:
         yield started
 
 
 @pytest.fixture
-def runtime(shared: Runtime) -> Runtime:
-    """The runtime of all tests, without the clients of those before."""
+def runtime(request: pytest.FixtureRequest) -> Runtime:
+    """The runtime of several tests, without the clients of those before."""
+    shared: Runtime = request.getfixturevalue(getattr(request, "param", "usual"))
     apps = ("once", "stays")
     wait_until(lambda: not any(each["inHand"] for app in apps for each in workers_of(shared, app)))
     return shared
 
 
+# For tests that let a period pass.
+of_a_brief_period = pytest.mark.parametrize("runtime", ["brief"], indirect=True)
+
+
+def counted(runtime: Runtime) -> Counter[str]:
+    """How many clients were cut off so far, with `"body"` and `"answer"`."""
+    text = fetch(runtime, "/metrics").body.decode()
+    found = re.findall(r'^buntime_slow_clients_total\{.*with="(\w+)".*\} (\d+)\.0$', text, re.M)
+    return sum((Counter({what: int(number)}) for what, number in found), Counter())
+
+
 @pytest.fixture
 def cuts(runtime: Runtime) -> Cuts:
-    """The records of clients that were cut off since the test began."""
-    before = len(runtime.records)
-
-    def since() -> list[dict[str, Any]]:
-        records = runtime.records[before:]
-        return [each for each in records if each["event"] == "client.too_slow"]
-
-    return since
+    """The clients that were cut off since the test began."""
+    before = counted(runtime)
+    return lambda: counted(runtime) - before
 
 
 def connect(runtime: Runtime) -> socket.socket:
@@ -164,36 +183,39 @@ def get(path: str, app: str = "once") -> bytes:
     return b"GET /%s%s HTTP/1.1\r\nHost: a\r\n\r\n" % (app.encode(), path.encode())
 
 
+@of_a_brief_period
 @pytest.mark.parametrize(
-    ("first", "count"), [(get("/large"), "answers"), (LARGE, "bodies")], ids=["answers", "bodies"]
+    ("first", "what"), [(get("/large"), "answer"), (LARGE, "body")], ids=["answers", "bodies"]
 )
 def test_all_slots_taken_by_slow_clients(
-    runtime: Runtime, cuts: Cuts, first: bytes, count: str
+    runtime: Runtime, cuts: Cuts, first: bytes, what: str
 ) -> None:
     """Slow clients are cut off after a period, and a client that waits for a slot is answered."""
     with slow(runtime, SLOTS, first) as socks:
         begun = time.monotonic()
         assert fetch(runtime, "/once/").body == b"fine"
         assert time.monotonic() - begun < ENDED_S
-        wait_until(lambda: any(each[count] for each in cuts()), what="the record of it")
+        wait_until(lambda: cuts()[what] > 0)
+        runtime.wait_for_record("client.too_slow")
         if first is LARGE:
             assert read_until(socks[0], b"\r\n\r\n").startswith(b"HTTP/1.1 408 ")
 
 
+@of_a_brief_period
 @pytest.mark.parametrize(
-    ("first", "count"),
-    [(get("/large", "stays"), "answers"), (COUNTED, "bodies"), (CHUNKED, "bodies")],
+    ("first", "what"),
+    [(get("/large", "stays"), "answer"), (COUNTED, "body"), (CHUNKED, "body")],
     ids=["answers", "bodies", "chunks"],
 )
 def test_all_places_of_an_app_taken_by_slow_clients(
-    runtime: Runtime, cuts: Cuts, first: bytes, count: str
+    runtime: Runtime, cuts: Cuts, first: bytes, what: str
 ) -> None:
     """Slots of workers with a ttl go to waiting clients, too."""
     with slow(runtime, SLOTS, first):
         begun = time.monotonic()
         assert fetch(runtime, "/stays/").body == b"0"
         assert time.monotonic() - begun < ENDED_S
-        wait_until(lambda: any(each[count] for each in cuts()), what="the record of it")
+        wait_until(lambda: cuts()[what] > 0)
 
 
 @pytest.mark.parametrize("first", [get("/large"), LARGE], ids=["answers", "bodies"])
@@ -205,7 +227,7 @@ def test_who_waits_for_slow_clients_lends_its_slot(
         begun = time.monotonic()
         assert fetch(runtime, "/once/").body == b"fine"
         assert time.monotonic() - begun < PROMPT_S
-    assert cuts() == []
+    assert not cuts()
 
 
 @pytest.mark.parametrize("first", [get("/large"), LARGE], ids=["answers", "bodies"])
@@ -216,7 +238,7 @@ def test_others_wait_for_a_moment(runtime: Runtime, cuts: Cuts, first: bytes) ->
         assert fetch(runtime, "/once/").body == b"fine"
         assert fetch(runtime, "/stays/").body == b"0"
         assert time.monotonic() - begun < PERIOD_S
-    wait_until(cuts, what="the record of it")
+        wait_until(lambda: any(cuts().values()))
 
 
 def test_a_whole_answer_waits_on_disk(runtime: Runtime, cuts: Cuts) -> None:
@@ -233,33 +255,36 @@ def test_a_whole_answer_waits_on_disk(runtime: Runtime, cuts: Cuts) -> None:
         for sock in socks[:2]:
             body = read_until(sock, b"the end").partition(b"\r\n\r\n")[2]
             assert body == whole
-    assert cuts() == []
+    assert not cuts()
 
 
+@of_a_brief_period
 def test_who_keeps_the_rate_is_left_alone(runtime: Runtime, cuts: Cuts) -> None:
     """Though the kernel takes what is sent in large pieces, with many seconds between them."""
     with contextlib.ExitStack() as stack:
         socks = [stack.enter_context(connect(runtime)) for _ in range(SLOTS)]
         for sock in socks:
             sock.sendall(get("/large"))
-        until = time.monotonic() + 9  # a period, and looks
+        until = time.monotonic() + 3  # some periods
         while time.monotonic() < until:
             for sock in socks:
                 assert sock.recv(3000)
             time.sleep(0.1)  # the pace of the slow ones
-    assert cuts() == []
+    assert not cuts()
 
 
+@of_a_brief_period
 def test_half_of_the_slots_may_be_slow(runtime: Runtime, cuts: Cuts) -> None:
     """If others have room, only the timeouts apply: no one is cut off after a period."""
     with slow(runtime, SLOTS // 2, get("/large")):
-        time.sleep(8)  # the pace of the slow clients
+        time.sleep(2.5)  # the pace of the slow clients
         assert len(workers_of(runtime, "once", status="once")) == SLOTS // 2
-    assert cuts() == []
+    assert not cuts()
 
 
+@of_a_brief_period
 def test_event_streams_may_be_slow(runtime: Runtime) -> None:
     """Event streams keep their slots, whatever is short."""
     with slow(runtime, SLOTS, get("/events")):
-        time.sleep(8)  # the pace of the slow clients
+        time.sleep(2.5)  # the pace of the slow clients
         assert len(workers_of(runtime, "once", status="once")) == SLOTS

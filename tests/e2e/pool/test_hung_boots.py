@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from tests.support.client import Answer, fetch
@@ -56,6 +57,12 @@ def after_a_hung_boot(runtime: Runtime, name: str) -> Answer:
     raise AssertionError(f"no boot of {name} has come to where it hangs: {runtime.tail()}")
 
 
+def of_all(runtime: Runtime) -> list[Answer]:
+    """The apps' answers, in their order, to requests that wait at the same time."""
+    with ThreadPoolExecutor(len(APPS)) as threads:
+        return [*threads.map(lambda name: fetch(runtime, f"/{name}/"), APPS)]
+
+
 def test_the_boot_has_no_more_time(tmp_path: Path) -> None:
     """After RUNTIME_BOOT_TIMEOUT the log and the answer say where the app hangs."""
     write_all(tmp_path, "9s")
@@ -71,12 +78,12 @@ def test_the_boot_has_no_more_time(tmp_path: Path) -> None:
 
 def test_the_request_has_no_more_time(tmp_path: Path) -> None:
     """The answer to a request whose time is over before that says so, too."""
-    write_all(tmp_path, "2s")
-    with running(tmp_path) as runtime:
-        for name, where in WHERE.items():
-            assert fetch(runtime, f"/{name}/").status == 503
-            runtime.wait_for_line("hangs", app=name)  # the boot outlasts the request
-            answer = fetch(runtime, f"/{name}/")
+    write_all(tmp_path, "1s")
+    with running(tmp_path, env={"RUNTIME_SHUTDOWN_TIMEOUT": "1"}) as runtime:
+        assert [answer.status for answer in of_all(runtime)] == [503] * len(APPS)
+        for name in APPS:  # the boot outlasts the request
+            runtime.wait_for_line("hangs", app=name)
+        for (name, where), answer in zip(WHERE.items(), of_all(runtime), strict=True):
             assert (answer.status, answer.error["code"]) == (503, "app_loading")
             assert where in answer.body.decode()
             assert "app.py" in runtime.wait_for_record("worker.stacks", app=name)["stack"]
