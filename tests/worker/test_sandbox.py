@@ -204,6 +204,20 @@ result = answer, ctypes.get_errno()
     assert run(confined, code) == "(-1, 1)"
 
 
+def test_leases(confined: Worker) -> None:
+    """The app cannot have others wait who open a file, neither one of its own nor another."""
+    code = """
+import fcntl, tempfile
+with tempfile.NamedTemporaryFile() as own:
+    fcntl.flock(own, fcntl.LOCK_EX)
+    fcntl.lockf(own, fcntl.LOCK_EX)
+    fcntl.fcntl(own, fcntl.F_SETLEASE, fcntl.F_WRLCK)
+"""
+    assert run(confined, code) == "EPERM"
+    allowed = code.replace("F_SETLEASE, fcntl.F_WRLCK", "F_GETLEASE")
+    assert run(confined, f"{allowed}    result = 'locked'") == "locked"
+
+
 def test_limits_of_others(confined: Worker) -> None:
     """The app can set its own limits and priority, but not the runtime's."""
     code = "import resource\nresource.prlimit(RUNTIME, resource.RLIMIT_NOFILE, (8, 8))"

@@ -38,6 +38,7 @@ _NUMBERS: dict[str, tuple[int, int | None]] = {
     "clone3": (435, 435),
     "delete_module": (176, 106),
     "fanotify_init": (300, 262),
+    "fcntl": (72, 25),
     "finit_module": (313, 273),
     "fsconfig": (431, 431),
     "fsmount": (432, 432),
@@ -97,6 +98,8 @@ _NEW_OTHERS = 0x7E020000
 _TERMINAL_INPUT, _CONSOLE_INPUT = 0x5412, 0x541C  # TIOCSTI and TIOCLINUX type on others' behalf
 # Sockets of these kinds take TCP ports too, and Landlock does not see it.
 _SMC_FAMILY, _SMC, _MULTIPATH_TCP = 43, 256, 262  # of its own, or in a family of IP (Linux 6.11)
+# F_SETLEASE and F_SETDELEG (Linux 6.19) have whoever opens the file wait, for up to 45 s.
+_LEASE, _DELEGATION = 1024, 1040
 _BY_USER, _IO_BY_USER = 2, 3  # PRIO_USER, IOPRIO_WHO_USER
 
 
@@ -183,6 +186,9 @@ def _conditions(runtime_pid: int) -> dict[str, _Program]:
             1,
             _equal(_TERMINAL_INPUT, "refuse", ""),
             _equal(_CONSOLE_INPUT, "refuse", "allow"),
+        ),
+        "fcntl": _check(
+            "fcntl", 1, _equal(_LEASE, "refuse", ""), _equal(_DELEGATION, "refuse", "allow")
         ),
         "socket": {
             "socket": [_argument(0), _equal(_SMC_FAMILY, "refuse", "socket protocol")],
