@@ -17,6 +17,23 @@ from tests.support.framing import TALK, with_desk
 from tests.support.harness import wait_until
 
 FIREFOX = next(filter(None, map(shutil.which, ("firefox-esr", "firefox"))), None)
+# No process in reserve, for graphics or for the network, and no page but ours.
+PREFS = {
+    "dom.ipc.processPrelaunch.enabled": False,
+    "layers.gpu-process.enabled": False,
+    "media.rdd-process.enabled": False,
+    "network.process.enabled": False,
+    "browser.startup.page": 0,
+    "browser.startup.homepage_override.mstone": "ignore",
+    "browser.newtabpage.enabled": False,
+    "browser.newtab.preload": False,
+    "browser.safebrowsing.malware.enabled": False,
+    "browser.safebrowsing.phishing.enabled": False,
+    "extensions.enabledScopes": 0,
+    "toolkit.telemetry.enabled": False,
+    "datareporting.policy.dataSubmissionEnabled": False,
+    "app.normandy.enabled": False,
+}
 TIMEOUT_S = 60.0  # its start, on a shared machine
 
 
@@ -76,7 +93,11 @@ def firefox(folder: Path) -> Iterator[Marionette]:
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     folder.mkdir()
-    (folder / "user.js").write_text(f'user_pref("marionette.port", {port});\n')
+    prefs = "".join(
+        f"user_pref({json.dumps(name)}, {json.dumps(value)});\n"
+        for name, value in {"marionette.port": port, **PREFS}.items()
+    )
+    (folder / "user.js").write_text(prefs)
     command = [str(FIREFOX), "--headless", "--marionette", "--no-remote", "--profile", str(folder)]
     env = {"HOME": str(folder), "MOZ_REMOTE_SETTINGS_DEVTOOLS": "1", "PATH": "/usr/bin:/bin"}
     process = subprocess.Popen(
