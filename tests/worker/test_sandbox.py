@@ -204,6 +204,22 @@ result = answer, ctypes.get_errno()
     assert run(confined, code) == "(-1, 1)"
 
 
+def test_immutable_files(confined: Worker) -> None:
+    """Whoever can read a file cannot make it immutable, not even root."""
+    code = """
+import errno, fcntl, struct, tempfile
+GET, SET, IMMUTABLE = 0x80086601, 0x40086602, 0x10  # FS_IOC_GETFLAGS and so on, see linux/fs.h
+with tempfile.NamedTemporaryFile() as own, open(own.name, "rb") as file:
+    [flags] = struct.unpack("q", fcntl.ioctl(file, GET, bytes(8)))
+    fcntl.ioctl(file, SET, struct.pack("q", flags | IMMUTABLE))
+    fcntl.ioctl(file, SET, struct.pack("q", flags))
+"""
+    answer = run(confined, code)
+    if answer in ("ENOTTY", "EOPNOTSUPP"):
+        pytest.skip("the file system has no such flags")
+    assert answer == "EPERM"
+
+
 def test_leases(confined: Worker) -> None:
     """The app cannot have others wait who open a file, neither one of its own nor another."""
     code = """

@@ -24,8 +24,10 @@ from buntime.core.sandbox.plan import OWN_PROCESS, Level, Rules
 from buntime.wire import PREPARE
 
 # From linux/capability.h. With these, root reads memory and disks regardless of file permissions,
-# changes what it may not write, hears others' traffic, or removes its own limits.
+# changes what it may not write, hears others' traffic, or removes its own limits. With the first it
+# makes files immutable that it can only read, for good.
 _OF_ROOT = {
+    "LINUX_IMMUTABLE": 9,
     "NET_ADMIN": 12,
     "NET_RAW": 13,
     "SYS_MODULE": 16,
