@@ -27,7 +27,8 @@ if TYPE_CHECKING:
     from sqlite3 import Connection
 
 NAME = "state.db"
-RESTORE = "buntime data restore"
+# Without --only it refuses a state folder that has a state.db.
+RESTORE = "buntime data restore FILE --only state"
 CHECK_S = 2.0
 _APPLICATION_ID = 0x62756E74  # "bunt": marks the file as ours
 # From SQLite's description of its files: the head, and in it `user_version` and `application_id`.
@@ -136,7 +137,9 @@ def trouble_of(exc: Exception, path: str) -> StateTrouble:
 
 def damage(path: str, what: str) -> StateDamage:
     """The message for a file that SQLite can no longer read."""
-    return StateDamage(f"{path} is damaged ({what}); run {RESTORE} FILE with the newest backup")
+    return StateDamage(
+        f"{path} is damaged ({what}); stop the runtime, and run {RESTORE} with the newest backup"
+    )
 
 
 def is_of_the_file(exc: BaseException) -> bool:
@@ -202,7 +205,8 @@ def _refuse_foreign(connection: "Connection", path: str) -> None:
 def _newer(path: str, writer: str, tables: int) -> str:
     return (
         f"{path} was written by {writer} (tables {tables}), and this is {__version__} (tables "
-        f"{len(SCRIPTS)}); run that version, or restore a backup of this version with {RESTORE}"
+        f"{len(SCRIPTS)}); run that version, or stop the runtime, and run {RESTORE} "
+        "with a backup of this version"
     )
 
 

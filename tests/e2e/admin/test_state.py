@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import signal
 from pathlib import Path
 
@@ -56,7 +57,7 @@ def test_the_second_runs_without_state(tmp_path: Path) -> None:
 
 
 def test_a_damaged_database(tmp_path: Path) -> None:
-    """Apps still run, operators learn what to do, and restoring a backup of the state suffices."""
+    """Apps still run, and the command that operators are told restores the state."""
     write_app(tmp_path / "apps/plain", {"app.py": APP.replace("APP_DATA", "APP")}, ttl=600)
     env = {"RUNTIME_STATE_DIR": f"{tmp_path}/s", "RUNTIME_WORKER_DIRS": f"{tmp_path}/apps"}
     env["PORT"] = "1"  # nothing listens there: a command asks it after the runtime's end
@@ -68,18 +69,18 @@ def test_a_damaged_database(tmp_path: Path) -> None:
     database.write_bytes(b"x" * 8192)
     with running(tmp_path / "apps", env=env) as runtime:
         record = runtime.wait_for_record("state.damaged")
-        assert "buntime data restore" in record["error"]
+        [told] = re.findall("buntime (data restore FILE .*) with", record["error"])
         assert fetch(runtime, "/plain/").status == 200
         refused = fetch(runtime, "/api/audit")
         assert (refused.status, refused.error["code"]) == (503, "state_unavailable")
-        assert "buntime data restore" in refused.error["message"]
-    restored = run("data", "restore", backup, "--only", "state", cwd=tmp_path, env=env)
+        assert f"buntime {told}" in refused.error["message"]
+    restored = run(*told.replace("FILE", str(backup)).split(), cwd=tmp_path, env=env)
     assert restored.returncode == 0, restored.stderr
     with running(tmp_path / "apps", env=env) as runtime:
         # What commands did without a runtime is added once there is a database again.
         runtime.wait_for_record("audit.changed", action="data.restore")
-        told = fetch(runtime, "/api/audit").json()["entries"]
-        assert [(each["number"], each["action"]) for each in told] == [
+        entries = fetch(runtime, "/api/audit").json()["entries"]
+        assert [(each["number"], each["action"]) for each in entries] == [
             *((6, "data.restore"), (5, "data.restore"), (4, "data.backup"), (3, "data.backup")),
             *((2, "apps.recycle"), (1, "apps.recycle")),
         ]
