@@ -20,7 +20,7 @@ from playwright.sync_api import (
 )
 
 from buntime.core.admin.routes import ROUTES
-from tests.support.chromium import USUAL, forget, origin_of, pages_of
+from tests.support.chromium import USUAL, WIDE, forget, origin_of, pages_of
 from tests.support.deploying import AS_ROOT
 from tests.support.harness import PACKAGES, Runtime, running, write_app
 from tests.support.operators import ADMIN
@@ -29,6 +29,7 @@ expect.set_options(timeout=15_000)  # for what takes a moment, on a shared machi
 
 AXE = Path(axe_playwright_python.__file__).with_name("axe.min.js")
 NARROW: ViewportSize = {"width": 360, "height": 740}
+IN_A_THEME = ("color-contrast", "scrollable-region-focusable")  # all that a theme or width spoils
 
 SHOP = """
 import os
@@ -83,17 +84,9 @@ def watched(browser: Browser, *, is_first: bool = False, **options: Any) -> Iter
     idle = [each for each in browser.contexts if is_kept and not pages_of(each)]
     context = idle[0] if idle else browser.new_context(**{**USUAL, **options})
     page = context.new_page()
-    page.set_default_timeout(10_000)
-    faults: list[str] = []
-    page.on("pageerror", lambda error: faults.append(str(error)))
-    page.on("request", lambda request: faults.extend(_unknown(request)))
+    faults = faults_of(page)
     origins: set[str] = set()
     page.on("request", lambda request: origins.add(origin_of(request.url)))
-    page.on("dialog", lambda dialog: faults.append(f"a dialog: {dialog.message}"))
-    page.on(
-        "console",
-        lambda told: faults.append(told.text) if "Content Security" in told.text else None,
-    )
     is_clean = False
     try:
         yield page
@@ -106,6 +99,60 @@ def watched(browser: Browser, *, is_first: bool = False, **options: Any) -> Iter
     assert faults == []
 
 
+def faults_of(page: Page) -> list[str]:
+    """What the page complains of from now on, and the dialogs of its scripts."""
+    page.set_default_timeout(10_000)
+    faults: list[str] = []
+    page.on("pageerror", lambda error: faults.append(str(error)))
+    page.on("request", lambda request: faults.extend(_unknown(request)))
+    page.on("dialog", lambda dialog: faults.append(f"a dialog: {dialog.message}"))
+    page.on(
+        "console",
+        lambda told: faults.append(told.text) if "Content Security" in told.text else None,
+    )
+    return faults
+
+
+class Shared:
+    """A page of the panel that one test after the other uses, as an operator who leaves it open:
+    loading the panel takes longer than most tests.
+
+    It has a context of its own. A test that leaves it in another state than it found it, as one
+    that fails may do, ends it; the next test then gets a new one.
+    """
+
+    def __init__(self, browser: Browser) -> None:
+        self._browser = browser
+        self._page: Page | None = None
+        self._faults: list[str] = []
+
+    @contextlib.contextmanager
+    def lent(self) -> Iterator[Page]:
+        """The page, for one test; what it complains of meanwhile fails this test."""
+        if self._page is None:
+            self._page = self._browser.new_context(**USUAL).new_page()
+            self._faults = faults_of(self._page)
+        page, self._page = self._page, None
+        yield page
+        page.unroute_all()
+        faults = [*self._faults]
+        self._faults.clear()
+        if not faults and page.evaluate(_AS_IT_WAS):
+            self._page = page
+        else:
+            page.context.close()
+        assert faults == []
+
+
+_AS_IT_WAS = """() => {
+    document.querySelector("bt-toasts")?.replaceChildren();
+    for (const each of document.querySelectorAll("dialog[open]")) each.close();
+    return location.pathname.startsWith("/cpanel/") && localStorage.length === 0
+        && document.querySelector("main:not([aria-busy]) h1")
+        && matchMedia("(prefers-color-scheme: light)").matches && innerWidth === WIDTH;
+}""".replace("WIDTH", str(WIDE["width"]))
+
+
 def _unknown(request: Request) -> Iterator[str]:
     """Calls that the page makes but that are in no table of routes, so no other client can."""
     path = urlsplit(request.url).path
@@ -116,7 +163,7 @@ def _unknown(request: Request) -> Iterator[str]:
 
 def findings(page: Page, *rules: str) -> Mapping[str, Any]:
     """What axe finds: the elements by rule. With `rules`, by those alone."""
-    if not page.evaluate("'axe' in window"):
+    if not page.evaluate("'axe' in window"):  # parsed once, in a page that several tests use
         page.evaluate(AXE.read_text("utf-8"))
     options = {"resultTypes": ["violations"], **({"runOnly": [*rules]} if rules else {})}
     found = page.evaluate("(options) => axe.run(options)", options)["violations"]
@@ -130,7 +177,13 @@ def go(page: Page, url: str) -> None:
 
 
 def show(page: Page, url: str) -> None:
-    """Go there, and wait for the whole page, with its heading."""
+    """Go there, and wait for the whole page, with its heading. A panel that shows another of its
+    pages is not loaded again."""
+    here, there = urlsplit(page.url), urlsplit(url)
+    is_open = here.netloc == there.netloc and here.path.startswith("/cpanel/")
+    if is_open and here.path != there.path and there.path.startswith("/cpanel/"):
+        go(page, url)
+        return
     page.goto(url)
     expect(page.locator("main:not([aria-busy]) h1")).to_be_visible()
 

@@ -1,4 +1,4 @@
-"""Where the panel of a file's runtime is, and a page of its own for each test."""
+"""Where the panel of a file's runtime is, and a page of it, which tests share or not."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from playwright.sync_api import Browser, Page
 from tests.support.chromium import one_renderer
 from tests.support.harness import Runtime
 from tests.support.operators import address_of
-from tests.support.panel import watched
+from tests.support.panel import Shared, watched
 
 
 @pytest.fixture(scope="module")
@@ -24,7 +24,18 @@ def browser(runtime: Runtime) -> Iterator[Browser]:
         yield browser
 
 
+@pytest.fixture(scope="module")
+def shared(browser: Browser) -> Shared:
+    return Shared(browser)
+
+
 @pytest.fixture
-def page(browser: Browser) -> Iterator[Page]:
-    with watched(browser) as page:
+def own_page() -> None:
+    """For tests that change the page's session, scripts or network, or begin with none shown."""
+
+
+@pytest.fixture
+def page(request: pytest.FixtureRequest, browser: Browser, shared: Shared) -> Iterator[Page]:
+    """A page that the file's tests share, or with `own_page` one that nothing was done in."""
+    with watched(browser) if "own_page" in request.fixturenames else shared.lent() as page:
         yield page

@@ -17,6 +17,7 @@ from tests.support.client import fetch, workers_of
 from tests.support.deploying import packed
 from tests.support.harness import Runtime, wait_until, write_app
 from tests.support.panel import (
+    IN_A_THEME,
     NARROW,
     agree,
     answering,
@@ -424,6 +425,7 @@ document.querySelector("bt-lines").add(Array.from({length: 5000}, (_, n) => (
 """
 
 
+@pytest.mark.usefixtures("own_page")
 def test_very_many_lines(page: Page, panel: str) -> None:
     """10,000 lines a second for three seconds: none is lost, the page keeps responding, its memory
     is bounded, and a reader is not disturbed."""
@@ -463,6 +465,7 @@ EVIL = [
 PAGES = ["workers", "plugins", "plugins/audit", "keys", "audit", "settings", "access?app=shop"]
 
 
+@pytest.mark.usefixtures("own_page")
 def test_hostile_answers(page: Page, panel: str, runtime: Runtime) -> None:
     """Names, values, origins, reasons and links are text, whatever they hold, and lead nowhere."""
     a_key(runtime, "spoilt")
@@ -516,5 +519,5 @@ def test_accessible(page: Page, panel: str, runtime: Runtime) -> None:
         page.emulate_media(color_scheme="dark")
         page.set_viewport_size(NARROW)
         if path in IN_THE_DARK:
-            found.append(findings(page))
+            found.append(findings(page, *IN_A_THEME))
         assert (path, [each for each in found if each], overflow(page)) == (path, [], 0)

@@ -25,6 +25,7 @@ from tests.support.client import fetch
 from tests.support.harness import Runtime, command, wait_until, write_app
 from tests.support.panel import (
     HELLO,
+    IN_A_THEME,
     NARROW,
     agree,
     answering,
@@ -50,7 +51,6 @@ EVIL = [
     "{{7*7}}${alert(5)}",
     "</code></pre><iframe srcdoc='<script>parent.alert(6)</script>'>",
 ]
-IN_A_THEME = ("color-contrast", "scrollable-region-focusable")
 ITEM = ("code", "app", "text", "hint", "command", "href")
 
 
@@ -78,18 +78,19 @@ STATS = """(count) => import("/cpanel/js/api.js").then(({events}) => new Promise
 }))"""
 
 
-def test_the_menu_is_requested_once(browser: Browser, runtime: Runtime) -> None:
+@pytest.mark.usefixtures("own_page")
+def test_the_menu_is_requested_once(page: Page, runtime: Runtime) -> None:
     """While no plugin changes the menu is not requested again, until the stream was away."""
-    with watched(browser, is_first=True) as page:
-        asked: list[str] = []
-        page.on("request", lambda request: asked.append(urlsplit(request.url).path))
-        page.goto(f"{runtime.url}/cpanel/")
-        page.evaluate(STATS, 3)
-        assert asked.count("/api/menus") == 1
-        with page.expect_request("**/api/menus"):
-            page.evaluate("import('/cpanel/js/api.js').then(({reconnect}) => reconnect())")
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(urlsplit(request.url).path))
+    page.goto(f"{runtime.url}/cpanel/")
+    page.evaluate(STATS, 3)
+    assert asked.count("/api/menus") == 1
+    with page.expect_request("**/api/menus"):
+        page.evaluate("import('/cpanel/js/api.js').then(({reconnect}) => reconnect())")
 
 
+@pytest.mark.usefixtures("own_page")
 def test_newcomer(page: Page, runtime: Runtime) -> None:
     """A newcomer who opens / in development sees the panel with the apps, and needs no key."""
     page.goto(runtime.url + "/")
@@ -125,6 +126,7 @@ def test_size_of_the_first_page(browser: Browser, panel: str, language: str) -> 
         assert not {"deploy.js", "zip.js", "files.js"} & set(fetched)
 
 
+@pytest.mark.usefixtures("own_page")
 def test_signing_in(page: Page, panel: str, runtime: Runtime) -> None:
     """Sign out, get a reason for a wrong key, and sign in to the same page again."""
     show(page, panel + "apps/shop")
@@ -291,6 +293,7 @@ def test_deploy_a_zip_and_remove_the_app(page: Page, panel: str, runtime: Runtim
     agree(page)
     expect(dialog(page)).to_contain_text("It serves.")
     assert fetch(runtime, "/brief/").body == b"hello zipped"
+    dialog(page).get_by_role("button", name="Close").click()
     show(page, panel + "apps/brief?view=versions")
     with page.expect_download() as got:
         page.get_by_role("link", name="Download version 1.0.0").click()
@@ -322,6 +325,7 @@ def test_lines_of_the_last_hour(page: Page, panel: str, runtime: Runtime) -> Non
         page.reload()
 
 
+@pytest.mark.usefixtures("own_page")
 def test_motion(page: Page, panel: str) -> None:
     """If the system asks for reduced motion, nothing moves; otherwise what is at work does."""
     for wanted, most in (("reduce", 0), ("no-preference", 10)):
@@ -390,6 +394,7 @@ def test_what_a_start_costs_and_lines_to_try(page: Page, panel: str, runtime: Ru
     expect(ttl.first).to_contain_text(re.compile(r"buntime\.yaml:\d"))
 
 
+@pytest.mark.usefixtures("own_page")
 def test_many_lines(page: Page, panel: str) -> None:
     """Fifty thousand lines need elements only for those in sight, and the oldest are dropped."""
     show(page, panel + "apps/shop?view=log")
@@ -484,6 +489,7 @@ def test_two_operators(browser: Browser, page: Page, panel: str) -> None:
         expect(page.locator(".head .state")).to_have_text("Serving")
 
 
+@pytest.mark.usefixtures("own_page")
 def test_lost_connection(page: Page, panel: str) -> None:
     """The page says that it lost the runtime, an action says so too, and both recover."""
     show(page, panel + "apps/shop")
@@ -521,6 +527,7 @@ def test_nobody_is_there(browser: Browser, panel: str) -> None:
         asked(False)
 
 
+@pytest.mark.usefixtures("own_page")
 def test_keyboard(page: Page, panel: str, runtime: Runtime) -> None:
     """Everything works by keyboard; a dialog holds the focus, and gives it back."""
     fetch(runtime, "/shop/")
@@ -596,6 +603,7 @@ def test_hostile_texts(page: Page, panel: str, runtime: Runtime) -> None:
     assert page.locator("main img, main script, main iframe, main svg[onload]").count() == 0
 
 
+@pytest.mark.usefixtures("own_page")
 def test_hostile_answers(page: Page, panel: str) -> None:
     """Names, versions, links and errors that the runtime would never send are text as well."""
     evil = iter(EVIL * 50)
@@ -623,6 +631,7 @@ def test_hostile_answers(page: Page, panel: str) -> None:
     expect(page).to_have_url(re.compile("cpanel/"))
 
 
+@pytest.mark.usefixtures("own_page")
 def test_hostile_answers_of_one_app(page: Page, panel: str, runtime: Runtime) -> None:
     """So are an app's errors, autopsies, settings, secrets, jobs, data, and menu entries."""
     fetch(runtime, "/shop/fail")
@@ -686,7 +695,7 @@ def test_accessible(page: Page, panel: str) -> None:
     for path in PATHS:
         page.emulate_media(color_scheme="light")
         page.set_viewport_size(WIDE)
-        (go if path else show)(page, panel + path)
+        show(page, panel + path)
         found = [findings(page)]
         page.emulate_media(color_scheme="dark")
         page.set_viewport_size(NARROW)

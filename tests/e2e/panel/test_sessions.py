@@ -14,7 +14,7 @@ from tests.support.harness import OPERATORS_KEY, Runtime
 from tests.support.operators import Operator, signed_in
 from tests.support.panel import agree, answering, dialog, go, show, with_panel
 
-pytestmark = needs_chromium
+pytestmark = [needs_chromium, pytest.mark.usefixtures("own_page")]
 
 RECONNECT = "import('/cpanel/js/api.js').then(({reconnect}) => reconnect())"
 KEY = {"RUNTIME_MASTER_KEY": OPERATORS_KEY}

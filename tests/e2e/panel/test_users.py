@@ -18,6 +18,7 @@ from tests.support.client import fetch
 from tests.support.harness import Runtime, wait_until, write_app
 from tests.support.panel import (
     HELLO,
+    IN_A_THEME,
     NARROW,
     agree,
     dialog,
@@ -95,6 +96,16 @@ def sign_in(with_authn: Runtime) -> Iterator[SignIn]:
 
 def is_in(client: httpx.Client) -> bool:
     return client.get("/member/").status_code == 200
+
+
+def spoilt(page: Page) -> list[object]:
+    """What is wrong with the page, light and wide, or dark and narrow."""
+    wrong: list[object] = []
+    for scheme, size, rules in (("light", WIDE, ()), ("dark", NARROW, IN_A_THEME)):
+        page.emulate_media(color_scheme="light" if scheme == "light" else "dark")
+        page.set_viewport_size(size)
+        wrong += [findings(page, *rules), overflow(page)]
+    return [each for each in wrong if each]
 
 
 def test_without_a_plugin_that_signs_people_in(page: Page, panel: str) -> None:
@@ -230,20 +241,15 @@ def test_accessible(page: Page, panel: str, with_authn: Runtime, sign_in: SignIn
     show(page, panel)
     for path in ("users", "users/fay"):
         go(page, panel + path)
-        for scheme, size in (("light", WIDE), ("dark", NARROW)):
-            page.emulate_media(color_scheme="light" if scheme == "light" else "dark")
-            page.set_viewport_size(size)
-            assert (path, scheme, findings(page), overflow(page)) == (path, scheme, {}, 0)
+        assert (path, spoilt(page)) == (path, [])
 
 
+@pytest.mark.usefixtures("own_page")
 def test_pages_for_users_are_accessible(page: Page, with_authn: Runtime) -> None:
     """The same for the pages of users: an invitation, the form, its faults, the account."""
 
     def look(what: str) -> None:
-        for scheme, size in (("light", WIDE), ("dark", NARROW)):
-            page.emulate_media(color_scheme="light" if scheme == "light" else "dark")
-            page.set_viewport_size(size)
-            assert (what, scheme, findings(page), overflow(page)) == (what, scheme, {}, 0)
+        assert (what, spoilt(page)) == (what, [])
 
     auth, token = f"{with_authn.url}{AUTH}", added(with_authn, "gus", fullName="Gus")
     page.goto(f"{auth}/invitation?token={token}")
