@@ -32,7 +32,8 @@ def runtime(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Runtime]:
     pages = {"talk": TALK, "raw": RAW, "loop": LOOP}
     folder = tmp_path_factory.mktemp("hostile")
     write_app(folder / "apps/never", {"app.py": NEVER}, shell=True, ttl=60)
-    with with_desk(folder, pages) as runtime:
+    # The app that never answers would be waited for.
+    with with_desk(folder, pages, RUNTIME_SHUTDOWN_TIMEOUT="1") as runtime:
         yield runtime
 
 

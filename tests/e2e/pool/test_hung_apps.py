@@ -9,8 +9,10 @@ from __future__ import annotations
 import socket
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
+from typing import Any
 
 import pytest
 
@@ -141,9 +143,48 @@ def post(path: str, framing: bytes) -> bytes:
     return b"POST %s HTTP/1.1\r\nHost: a\r\n%s\r\n" % (path.encode(), framing)
 
 
-@pytest.mark.parametrize(
-    ("path", "framing", "first", "piece"),
-    [
+def at_once(check: Callable[..., None], *cases: tuple[Any, ...]) -> None:
+    """Check each case, those of one app one after the other; a case begins with its path."""
+    apps: dict[str, list[tuple[Any, ...]]] = {}
+    for case in cases:
+        apps.setdefault(case[0].split("/")[1], []).append(case)
+
+    def check_all(these: list[tuple[Any, ...]]) -> None:
+        for case in these:
+            check(*case)
+
+    with ThreadPoolExecutor(len(apps)) as threads:
+        for _ in threads.map(check_all, apps.values()):
+            pass
+
+
+def has_record(runtime: Runtime, since: int, event: str, **fields: object) -> bool:
+    """Whether there is such a record; `wait_for_record` would take those of other threads."""
+    records = runtime.records[since:]
+    return any(each["event"] == event and fields.items() <= each.items() for each in records)
+
+
+def test_a_dripping_body_hides_no_hung_app(runtime: Runtime) -> None:
+    """If the app neither answers nor reads on: 504 at its timeout, and its worker is replaced."""
+
+    def check(path: str, framing: bytes, first: bytes, piece: bytes) -> None:
+        be_ready(runtime, path)
+        since, begun = len(runtime.records), time.monotonic()
+        with runtime.connect() as sock:
+            sock.sendall(post(path, framing) + first)
+            with dripping(sock, piece):
+                head = read_until(sock, b"HTTP/1.1 504 ")
+        assert b"HTTP/1.1 504 " in head, (path, framing, first)
+        assert time.monotonic() - begun < TIMEOUT_S + 2.5, (path, framing, first)
+        late = {"event": "app.timeout", "path": path}
+        wait_until(lambda: has_record(runtime, since, **late), what=f"app.timeout of {path}")
+        told = next(each for each in runtime.records[since:] if late.items() <= each.items())
+        if not path.startswith("/asgi") or path.endswith("block"):  # otherwise it obeys CANCEL
+            stuck = {"event": "worker.stuck", "worker": told["worker"]}
+            wait_until(lambda: has_record(runtime, since, **stuck), what=f"the end of {path}")
+
+    at_once(
+        check,
         ("/fetch/sleep", LENGTH, b"", b"x"),
         ("/fetch/sleep", LENGTH, b"x" * 50_000, b"x" * 500),
         ("/fetch/sleep", ASKS, b"", b"x"),
@@ -155,52 +196,45 @@ def post(path: str, framing: bytes) -> bytes:
         ("/asgi/block", LENGTH, b"", b"x"),
         ("/wsgi/sleep", LENGTH, b"", b"x"),
         ("/wsgi/read-once", LENGTH, b"x" * 9000, b"x"),
-    ],
-)
-def test_a_dripping_body_hides_no_hung_app(
-    runtime: Runtime, path: str, framing: bytes, first: bytes, piece: bytes
-) -> None:
-    """If the app neither answers nor reads on: 504 at its timeout, and its worker is replaced."""
-    be_ready(runtime, path)
-    begun = time.monotonic()
-    with runtime.connect() as sock:
-        sock.sendall(post(path, framing) + first)
-        with dripping(sock, piece):
-            head = read_until(sock, b"HTTP/1.1 504 ")
-    assert b"HTTP/1.1 504 " in head
-    assert time.monotonic() - begun < TIMEOUT_S + 2.5
-    told = runtime.wait_for_record("app.timeout", path=path)
-    if not path.startswith("/asgi") or path.endswith("block"):  # otherwise it obeys CANCEL
-        runtime.wait_for_record("worker.stuck", worker=told["worker"])
+    )
     runtime.records.clear()
 
 
-@pytest.mark.parametrize("path", ["/fetch/read", "/once/read", "/asgi/read", "/wsgi/read"])
+READS = ("/fetch/read", "/once/read", "/asgi/read", "/wsgi/read")
+
+
 @pytest.mark.parametrize("framing", [LENGTH, CHUNKED], ids=["length", "chunks"])
-def test_an_app_that_reads_is_not_blamed(runtime: Runtime, path: str, framing: bytes) -> None:
+def test_an_app_that_reads_is_not_blamed(runtime: Runtime, framing: bytes) -> None:
     """An app that has read all and waits for more may take longer than its timeout, to the end."""
     piece = b"x" * 10_000 if framing is LENGTH else b"2710\r\n" + b"x" * 10_000 + b"\r\n"
-    be_ready(runtime, path)
-    with runtime.connect() as sock:
-        sock.sendall(post(path, framing))
-        for _ in range(10):
-            time.sleep(EVERY_S)
-            sock.sendall(piece)
-        if framing is CHUNKED:
-            sock.sendall(b"0\r\n\r\n")
-        assert read_until(sock, b"\r\n\r\n").startswith(b"HTTP/1.1 200 ")
+
+    def check(path: str) -> None:
+        be_ready(runtime, path)
+        with runtime.connect() as sock:
+            sock.sendall(post(path, framing))
+            for _ in range(10):
+                time.sleep(EVERY_S)
+                sock.sendall(piece)
+            if framing is CHUNKED:
+                sock.sendall(b"0\r\n\r\n")
+            assert read_until(sock, b"\r\n\r\n").startswith(b"HTTP/1.1 200 "), path
+
+    at_once(check, *((path,) for path in READS))
 
 
-@pytest.mark.parametrize("path", ["/fetch/read", "/once/read", "/asgi/read", "/wsgi/read"])
-def test_a_client_that_pauses_is_blamed_itself(runtime: Runtime, path: str) -> None:
+def test_a_client_that_pauses_is_blamed_itself(runtime: Runtime) -> None:
     """408 after the client's own limit, which is longer than the app's; the app is not blamed."""
-    be_ready(runtime, path)
-    with runtime.connect() as sock:
-        begun = time.monotonic()
-        sock.sendall(post(path, LENGTH) + b"x" * 3000)
-        assert read_until(sock, b"\r\n\r\n").startswith(b"HTTP/1.1 408 ")
-    assert time.monotonic() - begun > BODY_S - 0.5
-    assert not [each for each in runtime.records if each["event"] == "app.timeout"]
+
+    def check(path: str) -> None:
+        be_ready(runtime, path)
+        with runtime.connect() as sock:
+            begun = time.monotonic()
+            sock.sendall(post(path, LENGTH) + b"x" * 3000)
+            assert read_until(sock, b"\r\n\r\n").startswith(b"HTTP/1.1 408 "), path
+        assert time.monotonic() - begun > BODY_S - 0.5, path
+
+    at_once(check, *((path,) for path in READS))
+    assert not has_record(runtime, 0, "app.timeout")
 
 
 def test_each_wait_for_the_client_starts_the_apps_time_anew(runtime: Runtime) -> None:
