@@ -7,8 +7,10 @@ commands for that are printed.
 import difflib
 import os
 import re
+import socket
 import sys
 from pathlib import Path
+from shlex import quote
 
 from buntime.commands.arguments import Command, Parser
 from buntime.commands.systemd import Service
@@ -19,7 +21,8 @@ from buntime.core.values.wording import shown
 _HOMES = ("/home", "/root", "/run/user")
 _TEMPORARY = ("/tmp", "/var/tmp")
 _USER = re.compile(r"[a-z_][a-z0-9_-]{0,30}")
-_PLACE = re.compile(r"[0-9]{1,5}|[0-9.]+:[0-9]{1,5}|\[[0-9A-Fa-f:.]+\]:[0-9]{1,5}|[/@][!-~]+")
+_SOCKET = re.compile(r"[/@][!-~]+")
+_PORT = re.compile(r"(?:([0-9.]+|\[[0-9A-Fa-f:.]+\]):)?([0-9]{1,5})")
 _DEFAULT = Service()
 _NEW_KEY = "echo RUNTIME_MASTER_KEY=$(head -c 24 /dev/urandom | base64)"
 
@@ -85,13 +88,16 @@ def run(command: Command, mode: Mode) -> int:
 def _service(command: Command, mode: Mode) -> Service:
     args = command.args
     if not _USER.fullmatch(args["user"]):
-        raise UsageError(f"--user: {shown(args['user'])} is not a user name")
+        raise UsageError(
+            f"--user: {shown(args['user'])} is not a user name; write up to 31 of a-z, 0-9, _ and "
+            "-, with a letter or _ first"
+        )
     listen = tuple(filter(None, re.split(r"[,\s]+", args["listen"])))
     for place in listen:
-        if not _PLACE.fullmatch(place):
+        if not _is_place(place):
             raise UsageError(
                 f"--listen: {shown(place)} is not an address to listen on; write PORT, "
-                "ADDRESS:PORT, [IPV6]:PORT or /path"
+                "ADDRESS:PORT, [IPV6]:PORT or /path, with a port from 1 to 65535"
             )
     started = _started(mode)
     folders = tuple(map(os.path.abspath, command.words)) or _DEFAULT.folders
@@ -106,6 +112,23 @@ def _service(command: Command, mode: Mode) -> Service:
         user=args["user"],
         protect_home="read-only" if _below(_HOMES, (*started, *folders)) else "yes",
     )
+
+
+def _is_place(place: str) -> bool:
+    """Whether systemd takes it in `ListenStream=`; a line that it does not take, it skips."""
+    if _SOCKET.fullmatch(place):
+        return True
+    match = _PORT.fullmatch(place)
+    if match is None or not 1 <= int(match[2]) <= 65535:
+        return False
+    if match[1] is None:
+        return True
+    family = socket.AF_INET6 if match[1].startswith("[") else socket.AF_INET
+    try:
+        socket.inet_pton(family, match[1].strip("[]"))
+    except OSError:
+        return False
+    return True
 
 
 def _started(mode: Mode) -> tuple[str, ...]:
@@ -154,20 +177,28 @@ def _warnings(service: Service) -> list[str]:
         f"{path} is in a home folder; user {service.user} must be able to read it"
         for path in _below(_HOMES, paths)
     ]
-    found += [f"{path} is not there yet" for path in service.folders if not os.path.isdir(path)]
+    found += [
+        f"{path} is not there; the service does not start without it" for path in _missing(service)
+    ]
     return found
 
 
+def _missing(service: Service) -> list[str]:
+    return [path for path in service.folders if not os.path.isdir(path)]
+
+
 def _what_to_run(service: Service, units: Path) -> str:
-    user, settings, place = service.user, service.settings, Path("/etc/systemd/system")
+    user, place = service.user, Path("/etc/systemd/system")
+    settings, secrets = quote(service.settings), quote(service.secrets)
     home = "--home-dir /var/lib/buntime --shell /usr/sbin/nologin"
     lines = [
         "",
         "Now run, as root:",
         f"  id {user} || useradd --system {home} {user}",
         f"  chgrp {user} {settings} && chmod 640 {settings}",
-        f"  test -e {service.secrets} || (umask 077; {_NEW_KEY} > {service.secrets})",
-        *([] if units == place else [f"  cp {units}/buntime.* {place}/"]),
+        f"  test -e {secrets} || (umask 077; {_NEW_KEY} > {secrets})",
+        *(f"  mkdir -p {quote(path)}" for path in _missing(service)),
+        *([] if units == place else [f"  cp {quote(str(units))}/buntime.* {place}/"]),
         "  systemctl daemon-reload",
         "  systemctl enable --now buntime.socket buntime.service",
         "  systemctl status buntime; journalctl -u buntime",

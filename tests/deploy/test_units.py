@@ -75,9 +75,22 @@ def test_what_is_written(tmp_path: Path) -> None:
     assert "\nRUNTIME_PLUGIN_DIRS=/var/lib/buntime-plugins\n" in settings.read_text()
     assert "\nStateDirectory=buntime buntime-apps buntime-plugins\n" in unit
     assert settings.stat().st_mode & 0o777 == 0o640
-    assert f"warning: {tmp_path}/apps is not there yet\n" in done.stdout
+    assert f"warning: {tmp_path}/apps is not there; the service does not start" in done.stdout
+    assert f"\n  mkdir -p {tmp_path}/apps\n" in done.stdout
     assert "systemctl enable --now buntime.socket buntime.service\n" in done.stdout
     assert f"cp {tmp_path}/units/buntime.* /etc/systemd/system/\n" in done.stdout
+
+
+def test_commands_to_run_are_quoted(tmp_path: Path) -> None:
+    """Paths with blanks are words of a shell; a folder that is there need not be made."""
+    (tmp_path / "my apps").mkdir()
+    (tmp_path / "at home").mkdir()
+    done = install(tmp_path / "at home", "../my apps", "new ones", "--listen", "[::1]:80,@b")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert f"  chgrp buntime '{tmp_path}/at home/settings.env' && " in done.stdout
+    assert f"  cp '{tmp_path}/at home/units'/buntime.* /etc/systemd/system/\n" in done.stdout
+    assert done.stdout.count("mkdir -p") == 1
+    assert f"  mkdir -p '{tmp_path}/at home/new ones'\n" in done.stdout
 
 
 def test_nothing_is_overwritten_silently(tmp_path: Path) -> None:
@@ -104,7 +117,10 @@ def test_nothing_is_overwritten_silently(tmp_path: Path) -> None:
     ("words", "told"),
     [
         (["--user", "a b"], "--user: 'a b' is not a user name"),
-        (["--listen", "web:80"], "--listen: 'web:80' is not an address to listen on"),
+        *(
+            (["--listen", place], f"--listen: '{place}' is not an address to listen on")
+            for place in ("web:80", "0", "65536", "127.0.0.1:99999", "300.1.1.1:80", "[1:2]:80")
+        ),
         (["a\nb"], "has characters that a unit file cannot hold"),
     ],
 )
