@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from buntime import wire
 
 NOTICES_MAX = 1000
-BYTES_MAX = 1024 * 1024
+BYTES_MAX = wire.MAX_LINE - 1024  # a single one may be as large, and its line has a few words more
 # The most notices, and bytes, per batch. A hook's question waits behind them.
 _BATCH = 50
 _BATCH_BYTES = 64 * 1024

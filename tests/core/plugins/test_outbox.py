@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from buntime.core.plugins.outbox import BYTES_MAX, NOTICES_MAX, Outbox
+from buntime.wire import MAX_LINE
 
 
 def taken(outbox: Outbox) -> list[dict[str, object]]:
@@ -33,6 +34,16 @@ def test_too_many() -> None:
     told = taken(outbox)
     assert [each["data"] for each in told] == list(range(3, NOTICES_MAX + 3))
     assert [each.get("dropped") for each in told] == [3] + [None] * (NOTICES_MAX - 1)
+
+
+def test_the_longest_line() -> None:
+    """A worker can read whatever is not dropped."""
+    outbox = Outbox()
+    for size in (BYTES_MAX, MAX_LINE):
+        outbox.put("on_plugins_changed", b"1" * size)
+        outbox.put("on_plugins_changed", b"1" * BYTES_MAX)
+        [line] = outbox.take()
+        assert BYTES_MAX < len(line) <= MAX_LINE
 
 
 def test_too_large() -> None:
