@@ -54,7 +54,7 @@ def runtime(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Runtime]:
             manifest = {"ttl": 600, "timeout": 10, "idleTimeout": 10, **manifest}
             write_app(apps / f"{kind}-{name}", {"app.py": source}, **manifest)
 
-        app("two", workers=2, timeout=4, idleTimeout=4)
+        app("two", workers=2, timeout=2, idleTimeout=2)
         app("waits", workers=2)
         app("one")
         app("auto", workers="auto")
