@@ -121,6 +121,10 @@ def _backup(command: Command, mode: Mode, path: str) -> int:
     """Write to a temporary file beside it, which is renamed once it is complete and was read
     back."""
     _refuse_other_than_a_file(path)
+    folder = os.path.dirname(os.path.abspath(path))
+    if not os.path.isdir(folder):
+        raise Failed(f"{path} cannot be written: there is no folder {folder}; make it, or name "
+                     "another file")  # fmt: skip
     part = f"{path}.{os.getpid()}.part"  # not that of a second backup to the same name
     flags = os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
     try:
@@ -247,7 +251,10 @@ def _folders(named: str | None, known: tuple[str, ...]) -> list[str]:
 
 def _restore(command: Command, mode: Mode, path: str) -> int:
     with open(path, "rb") as file:
-        checked = check_backup(file)
+        try:
+            checked = check_backup(file)
+        except BadBackup as exc:
+            raise BadBackup(f"{path}: {exc}") from exc
         here = _here(command, mode)
         only = command.args["only"]
         target = Target(

@@ -8,17 +8,20 @@ there only with all that comes before it.
 import os
 import time
 from collections.abc import Mapping, Sequence
+from shlex import quote
 from typing import Any
 
 from buntime.core.backup.form import Head, Section
 from buntime.core.sandbox.kernel import Kernel
 from buntime.core.values.tuples import NamedTuple
+from buntime.core.values.wording import shown
 from buntime.server.backup.folderprocess import Failed, Folder
 from buntime.server.backup.source import OPTIONS_FILE, PLUGINS_FILE, SECRETS, identity_of
 from buntime.server.state.datafolders import NAME as DATA
 from buntime.server.state.statefile import NAME as STATE_DB
 
 STAGED = ".restore-"
+_NAMED = 3  # of what is in a folder that is to be empty
 # SQLite would take old files beside state.db for those of the new one.
 _OF_STATE = (f"{STATE_DB}-wal", f"{STATE_DB}-journal", f"{STATE_DB}-shm", STATE_DB)
 
@@ -85,11 +88,22 @@ def _identity_of(name: str, user: str | None) -> Any:
 
 def refuse_what_is_there(plan: Mapping[Section, Planned], target: Target) -> None:
     """Raises Failed if something is in the way of what would be restored."""
+    left = _stages_in({target.state_dir, *(os.path.dirname(each.stage) for each in plan.values())})
+    if left:
+        raise Failed(
+            "a restore that was killed has left what it had unpacked; once no other restore runs: "
+            f"rm -r {' '.join(map(quote, left))}"
+        )
     for folder in plan.values():
         if folder.is_whole and os.path.lexists(folder.place):
             raise Failed(f"{folder.place} is there already; move it away first")
         if not folder.is_whole and os.path.isdir(folder.place) and os.listdir(folder.place):
-            raise Failed(f"{folder.place} is not empty; name an empty folder")
+            names = sorted(os.listdir(folder.place))
+            more = ", …" if len(names) > _NAMED else ""
+            raise Failed(
+                f"{folder.place} is not empty: it has {', '.join(map(shown, names[:_NAMED]))}"
+                f"{more}; name an empty folder"
+            )
     if not target.only:
         for name in (STATE_DB, PLUGINS_FILE, OPTIONS_FILE, SECRETS):
             path = os.path.join(target.state_dir, name)
@@ -97,6 +111,16 @@ def refuse_what_is_there(plan: Mapping[Section, Planned], target: Target) -> Non
                 raise Failed(
                     f"{path} is there already; name an empty state folder, or restore --only state"
                 )
+
+
+def _stages_in(folders: set[str]) -> list[str]:
+    return sorted(
+        os.path.join(folder, name)
+        for folder in folders
+        if os.path.isdir(folder)
+        for name in os.listdir(folder)
+        if name.startswith(STAGED)
+    )
 
 
 def make_stage(folder: Planned) -> None:

@@ -97,6 +97,20 @@ def test_a_backup_is_restored(tmp_path: Path) -> None:
     assert two.command("restore", again).returncode == 1  # the host is not empty
 
 
+def test_errors_name_the_file(tmp_path: Path) -> None:
+    """A file that is no backup, and a folder that is not there to write one into, are named."""
+    host = Host(tmp_path / "one")
+    host.apps.mkdir(parents=True)
+    junk, nowhere = tmp_path / "junk.tar.gz", tmp_path / "no/monday.tar.gz"
+    junk.write_bytes(b"junk")
+    refused = host.command("restore", junk)
+    assert refused.returncode == 1
+    assert f"error: {junk}: it is not a backup" in refused.stderr
+    refused = host.command("backup", nowhere)
+    assert refused.returncode == 1
+    assert f"there is no folder {nowhere.parent}; make it" in refused.stderr
+
+
 def test_a_backup_replaces_files_only(tmp_path: Path) -> None:
     """A pipe, which stands for devices such as /dev/null, a link and a folder are left alone; so
     is what another backup writes to the same name."""

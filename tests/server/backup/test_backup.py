@@ -7,6 +7,7 @@ import io
 import json
 import os
 import pwd
+import shutil
 import sqlite3
 import stat
 import sys
@@ -360,6 +361,32 @@ def test_nothing_is_replaced(backup: bytes, empty: Host, name: str) -> None:
     with pytest.raises(Failed, match=r"already|not empty"):
         empty.restore(archive)
     assert empty.tree() == before
+
+
+@pytest.mark.parametrize(
+    "name", ["apps/.restore-7", "state/.restore-7", "state/data/.restore-shop"]
+)
+def test_what_a_killed_restore_leaves(backup: bytes, empty: Host, name: str) -> None:
+    """The next restore changes nothing and has the command that removes it; then it works."""
+    archive = io.BytesIO(backup)
+    empty.write(f"{name}/half", b"half")
+    empty.state.mkdir(exist_ok=True)
+    before = empty.tree()
+    with pytest.raises(Failed, match="a restore that was killed") as failed:
+        empty.restore(archive)
+    assert empty.tree() == before
+    assert str(failed.value).endswith(f": rm -r {empty.root / name}")
+    shutil.rmtree(empty.root / name)
+    empty.restore(archive)
+    assert not [*empty.root.rglob(".restore-*")]
+
+
+def test_what_is_not_empty_is_named(backup: bytes, empty: Host) -> None:
+    """The error names files that `ls` does not show, and the first of many."""
+    for name in (".a", "b", "c", "d"):
+        empty.write(f"apps/{name}", b"mine")
+    with pytest.raises(Failed, match=r"is not empty: it has '\.a', 'b', 'c', …; name an"):
+        empty.restore(io.BytesIO(backup))
 
 
 def test_a_full_disk(backup: bytes, tmp_path: Path) -> None:
