@@ -31,8 +31,12 @@ class Tail:
         return f"Tail({self._path or self._home}, {self._place} bytes)"
 
     def read(self) -> list[str]:
-        """The new lines."""
-        with contextlib.suppress(CannotBecome):
+        """The new lines.
+
+        None if the environment is moved to its place, or removed, meanwhile: the next call finds
+        what there is then.
+        """
+        with contextlib.suppress(CannotBecome, FileNotFoundError):
             return run_as(self._user, self._read)
         return []
 

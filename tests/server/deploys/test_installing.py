@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from buntime.server.deploys import installing
 from buntime.server.deploys.installing import Tail
 from buntime.server.pythons.identity import resolve
 
@@ -28,6 +29,26 @@ def test_lines_as_they_come(tmp_path: Path) -> None:
     second.write_bytes(b"x" * 600 + b"\n")
     assert tail.read() == ["x" * 500]
     assert tail.read() == []
+
+
+def test_an_environment_that_moves(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the log has gone by the time it is opened, nothing is read, and reading goes on."""
+    log = tmp_path / ".venv-1" / "install.log"
+    log.parent.mkdir()
+    log.write_text("Collecting a\n")
+    changed_ns = installing._changed_ns
+
+    def and_move(path: Path) -> int:
+        found = changed_ns(path)
+        path.parent.rename(tmp_path / "moved")
+        return found
+
+    tail = Tail(tmp_path)
+    monkeypatch.setattr(installing, "_changed_ns", and_move)
+    assert tail.read() == []
+    monkeypatch.undo()
+    (tmp_path / "moved").rename(tmp_path / ".venv-2")
+    assert tail.read() == ["Collecting a"]
 
 
 @pytest.mark.parametrize("kind", ["link", "pipe"])
