@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Iterator
 
 import pytest
@@ -32,9 +33,9 @@ def runtime(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Runtime]:
     pages = {"talk": TALK, "raw": RAW, "loop": LOOP}
     folder = tmp_path_factory.mktemp("hostile")
     write_app(folder / "apps/never", {"app.py": NEVER}, shell=True, ttl=60)
-    # The app that never answers would be waited for.
-    with with_desk(folder, pages, RUNTIME_SHUTDOWN_TIMEOUT="1") as runtime:
+    with with_desk(folder, pages) as runtime:
         yield runtime
+        runtime.stop(signal.SIGKILL)  # it would wait for the app that never answers
 
 
 @pytest.fixture

@@ -6,6 +6,7 @@ came of the body and asks for more, or has sent as much of its answer as it may.
 
 from __future__ import annotations
 
+import signal
 import socket
 import threading
 import time
@@ -106,6 +107,7 @@ def runtime(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Runtime]:
     env = {"RUNTIME_BODY_TIMEOUT": f"{BODY_S}s", "RUNTIME_SEND_TIMEOUT": f"{BODY_S}s"}
     with running(apps, env=env) as started:
         yield started
+        started.stop(signal.SIGKILL)  # it would give the workers that hang some time to end
 
 
 def be_ready(runtime: Runtime, path: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -74,12 +75,13 @@ def test_the_boot_has_no_more_time(tmp_path: Path) -> None:
             assert "app.py" in runtime.wait_for_record("worker.stacks", app=name)["stack"]
             told = [r for r in tuple(runtime.records) if r["event"] == "app.boot_timeout"]
             assert told[-1]["where"].startswith(where)
+        runtime.stop(signal.SIGKILL)  # it would give the workers that hang some time to end
 
 
 def test_the_request_has_no_more_time(tmp_path: Path) -> None:
     """The answer to a request whose time is over before that says so, too."""
     write_all(tmp_path, "1s")
-    with running(tmp_path, env={"RUNTIME_SHUTDOWN_TIMEOUT": "1"}) as runtime:
+    with running(tmp_path) as runtime:
         assert [answer.status for answer in of_all(runtime)] == [503] * len(APPS)
         for name in APPS:  # the boot outlasts the request
             runtime.wait_for_line("hangs", app=name)
@@ -87,3 +89,4 @@ def test_the_request_has_no_more_time(tmp_path: Path) -> None:
             assert (answer.status, answer.error["code"]) == (503, "app_loading")
             assert where in answer.body.decode()
             assert "app.py" in runtime.wait_for_record("worker.stacks", app=name)["stack"]
+        runtime.stop(signal.SIGKILL)
