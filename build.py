@@ -288,7 +288,7 @@ def pictures(args: list[str]) -> int:
 
 
 def figures(args: list[str]) -> int:
-    """Make both files, and compare size, start-up and latency with the checkout"""
+    """Make both files, and compare their size and start-up with the checkout"""
     if pyz(args) or binary(args):
         return 1
     from artifacts.figures import table

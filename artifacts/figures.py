@@ -1,11 +1,13 @@
-"""Measures the three forms side by side: size, start-up, and an answer by a new worker.
+"""Measures the three forms side by side: size, and what a start takes.
 
-The forms take turns, so that other load on the machine affects each alike; the median is reported.
+A start is measured by the processor time of all its processes until the runtime listens, as a
+multiple of that of a bare Python: so neither other load nor the machine's speed changes it much.
+The forms take turns, and the median is reported.
 """
 
-import http.client
 import json
 import os
+import resource
 import shutil
 import statistics
 import subprocess
@@ -13,41 +15,41 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from pathlib import Path
 
 STARTS = 15
-REQUESTS = 60  # after each start
 APP = "from buntime import Response\n\n\ndef fetch(request):\n    return Response('hello')\n"
-_PAUSE_S = 0.05  # so that the spare workers are ready again, as for most requests
+_BARE = ("-I", "-S", "-c", "pass")
 
 
-def measure(forms: Mapping[str, Sequence[str]], files: Mapping[str, Path]) -> Iterator[str]:
-    """Lines of a table in Markdown; `forms` are commands by name, `files` those that are files."""
+def measure(
+    forms: Mapping[str, Sequence[str]], files: Mapping[str, Path], bare: Sequence[str]
+) -> Iterator[str]:
+    """Lines of a table in Markdown; `forms` are commands by name, `files` those that are files, and
+    `bare` is the command of a Python that does nothing."""
     starts: dict[str, list[float]] = {name: [] for name in forms}
-    answers: dict[str, list[float]] = {name: [] for name in forms}
+    bases: list[float] = []
     with tempfile.TemporaryDirectory() as work:
         app = Path(work) / "apps/hello/app.py"
         app.parent.mkdir(parents=True)
         app.write_text(APP, "utf-8")
         env = _environment(Path(work) / "cache")
-        first = {name: _first_start(command, work, env) for name, command in forms.items()}
-        for turn in range(STARTS + 1):
+        first = {}
+        for name, command in forms.items():
+            shutil.rmtree(env["XDG_CACHE_HOME"], ignore_errors=True)
+            first[name] = _start(command, work, env)
+            _start(command, work, env)  # warms up caches
+        for _ in range(STARTS):
+            bases.append(_bare(bare))
             for name, command in forms.items():
-                with _started(command, work, env) as (seconds, port):
-                    if turn:  # the very first one warms up caches
-                        starts[name].append(seconds)
-                        answers[name] += _answers(port)
-    base_start, base_answer = (statistics.median(times["checkout"]) for times in (starts, answers))
-    yield "| form | size | first start | start | answer by a worker of its own |"
-    yield "|---|---|---|---|---|"
+                starts[name].append(_start(command, work, env))
+    base = statistics.median(bases)
+    yield "| form | size | first start | start |"
+    yield "|---|---|---|---|"
     for name in forms:
         size = f"{files[name].stat().st_size / 1e6:.1f} MB" if name in files else ""
-        start, answer = statistics.median(starts[name]), statistics.median(answers[name])
-        yield (
-            f"| {name} | {size} | {first[name]:.2f} s | {start:.2f} s ({start / base_start:.2f}) "
-            f"| {answer * 1000:.1f} ms ({answer / base_answer:.2f}) |"
-        )
+        start = statistics.median(starts[name])
+        yield f"| {name} | {size} | {first[name] / base:.0f} | {start / base:.0f} |"
 
 
 def _environment(cache: Path) -> dict[str, str]:
@@ -55,50 +57,48 @@ def _environment(cache: Path) -> dict[str, str]:
     return {
         "PATH": os.environ["PATH"],
         "XDG_CACHE_HOME": str(cache),
+        "RUNTIME_STATE_DIR": str(cache.with_name("state")),
         "RUNTIME_ENV": "production",
         "RUNTIME_LOG_FORMAT": "json",
         "RUNTIME_WORKER_DIRS": "apps",
+        "RUNTIME_ADMIN_LISTEN": "none",
         "PORT": "0",
         "HOST": "127.0.0.1",
     }
 
 
-def _first_start(command: Sequence[str], work: str, env: dict[str, str]) -> float:
-    shutil.rmtree(env["XDG_CACHE_HOME"], ignore_errors=True)
-    with _started(command, work, env) as (seconds, _):
-        return seconds
+def _bare(command: Sequence[str]) -> float:
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    subprocess.run(command, check=True)
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
 
 
-@contextmanager
-def _started(command: Sequence[str], work: str, env: dict[str, str]) -> Iterator[tuple[float, int]]:
-    """A runtime; yields the seconds until it listened, and its port."""
-    begun = time.perf_counter()
+def _start(command: Sequence[str], work: str, env: dict[str, str]) -> float:
+    """Start a runtime; returns the seconds of processor time until it listened."""
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=env, cwd=work)
     assert process.stdout is not None
     try:
         for line in process.stdout:
-            record = json.loads(line)
-            if record["event"] == "runtime.listening":
-                break
-        else:
-            raise RuntimeError(f"{command} did not start")
-        yield time.perf_counter() - begun, int(record["url"].rpartition(":")[2])
+            if json.loads(line)["event"] == "runtime.listening":
+                return _spent(process.pid)
+        raise RuntimeError(f"{command} did not start")
     finally:
         process.terminate()
         process.communicate()
 
 
-def _answers(port: int) -> Iterator[float]:
-    connection = http.client.HTTPConnection("127.0.0.1", port)
-    for _ in range(REQUESTS):
-        time.sleep(_PAUSE_S)
-        begun = time.perf_counter()
-        connection.request("GET", "/hello/")
-        answer = connection.getresponse()
-        if answer.read() != b"hello":
-            raise RuntimeError(f"answered {answer.status}")
-        yield time.perf_counter() - begun
-    connection.close()
+def _spent(pid: int) -> float:
+    """The processor time of a process, of those below it, and of those that these have reaped."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    reaped = (int(fields[13]) + int(fields[14])) / os.sysconf("SC_CLK_TCK")  # cutime, cstime
+    children = [
+        int(child)
+        for thread in Path(f"/proc/{pid}/task").iterdir()
+        for child in (thread / "children").read_text().split()
+    ]
+    # Linux's clock of the process `pid`, as clock_getcpuclockid() makes it.
+    return time.clock_gettime((~pid << 3) | 2) + reaped + sum(map(_spent, children))
 
 
 def table(python: str, root: Path) -> Iterator[str]:
@@ -109,4 +109,4 @@ def table(python: str, root: Path) -> Iterator[str]:
         "pyz": [sys.executable, str(files["pyz"])],
         "binary": [str(files["binary"])],
     }
-    return measure(forms, files)
+    return measure(forms, files, [sys.executable, *_BARE])
