@@ -6,6 +6,9 @@ from buntime.commands.tables import print_json, say
 from buntime.core.errors import UsageError
 from buntime.core.settings.setting import Mode
 from buntime.core.values.units import BadValue, parse_duration
+from buntime.core.values.wording import shown
+
+_RETRY_AFTER_MAX_S = 7 * 86400  # as the API has it
 
 
 def parser() -> Parser:
@@ -52,6 +55,9 @@ def _seconds(command: Command) -> int | None:
     if text is None:
         return None
     try:
-        return max(1, round(parse_duration(text)))
+        seconds = round(parse_duration(text))
     except BadValue as exc:
         raise UsageError(f"--retry-after: {exc}") from exc
+    if not 1 <= seconds <= _RETRY_AFTER_MAX_S:
+        raise UsageError(f"--retry-after: {shown(text)} is not from 1s to 7d")
+    return seconds

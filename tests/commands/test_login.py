@@ -67,6 +67,14 @@ def test_a_day_at_the_command_line(runtime: Runtime, tmp_path: Path) -> None:
     assert ran("login") == "no logins; buntime login URL makes one\n"
 
 
+@pytest.mark.parametrize("time", ["0", "400ms", "8d"])
+def test_maintenance_has_its_limits(tmp_path: Path, time: str) -> None:
+    """What is too short or too long for --retry-after is an error of the command line."""
+    done = run("maintenance", "on", "shop", "--retry-after", time, cwd=tmp_path)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert f"--retry-after: '{time}' is not from 1s to 7d" in done.stderr
+
+
 def test_refusals(runtime: Runtime, tmp_path: Path) -> None:
     """A wrong key is not kept, and an unknown app is an error, in words or as JSON."""
     env = {"HOME": str(tmp_path), "BUNTIME_KEY": "wrong"}
