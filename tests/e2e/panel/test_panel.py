@@ -98,17 +98,17 @@ def test_newcomer(page: Page, runtime: Runtime) -> None:
     expect(page.locator("tbody .name")).to_have_text(["hello", "shop", "site", "till"])
 
 
-def test_first_paint(browser: Browser, panel: str) -> None:
+@pytest.mark.usefixtures("own_page")
+def test_first_paint(page: Page, panel: str) -> None:
     """Only the page and its style sheet are loaded before something is painted."""
-    with watched(browser, is_first=True) as page:
-        show(page, panel)
-        blocking = page.evaluate(
-            "performance.getEntriesByType('resource')"
-            ".filter((each) => each.renderBlockingStatus === 'blocking').map((each) => each.name)"
-        )
-        assert blocking == [f"{panel}style.css"]
-        loaded = page.evaluate("performance.getEntriesByType('resource').map((each) => each.name)")
-        assert all(name.startswith(panel.removesuffix("cpanel/")) for name in loaded)
+    show(page, panel)
+    blocking = page.evaluate(
+        "performance.getEntriesByType('resource')"
+        ".filter((each) => each.renderBlockingStatus === 'blocking').map((each) => each.name)"
+    )
+    assert blocking == [f"{panel}style.css"]
+    loaded = page.evaluate("performance.getEntriesByType('resource').map((each) => each.name)")
+    assert all(name.startswith(panel.removesuffix("cpanel/")) for name in loaded)
 
 
 @pytest.mark.parametrize("language", ["en-GB", "de-DE"])
