@@ -79,9 +79,9 @@ def test_the_boot_has_no_more_time(tmp_path: Path) -> None:
 
 
 def test_the_request_has_no_more_time(tmp_path: Path) -> None:
-    """The answer to a request whose time is over before that says so, too."""
+    """The answer to a request whose time is over before that says so, too; a stop ends them all."""
     write_all(tmp_path, "1s")
-    with running(tmp_path) as runtime:
+    with running(tmp_path, env={"RUNTIME_SHUTDOWN_TIMEOUT": "1"}) as runtime:
         assert [answer.status for answer in of_all(runtime)] == [503] * len(APPS)
         for name in APPS:  # the boot outlasts the request
             runtime.wait_for_line("hangs", app=name)
@@ -89,4 +89,4 @@ def test_the_request_has_no_more_time(tmp_path: Path) -> None:
             assert (answer.status, answer.error["code"]) == (503, "app_loading")
             assert where in answer.body.decode()
             assert "app.py" in runtime.wait_for_record("worker.stacks", app=name)["stack"]
-        runtime.stop(signal.SIGKILL)
+        assert runtime.stop() == 0
