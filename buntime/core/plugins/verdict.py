@@ -182,7 +182,7 @@ def _continue(message: Mapping[str, Any], question: Question) -> Continue:
     is_route = question.stage == "route"
     headers = message.get("headers")
     changes = () if headers is None else read_changes(headers, may_set_host=is_route)
-    if question.head is not None and not has_room(question.head, changes):
+    if changes and question.head is not None and not has_room(question.head, changes):
         raise BadVerdict(
             f"the request would have headers of more than {FIELDS_MAX_CHARS >> 10} KiB"
         )

@@ -329,7 +329,8 @@ class Way(Waiting):
             else None
         )
         verdict = None if key is None else kept.get(key, now)
-        if verdict is None or not has_room(self._exchange.head, verdict.changes):
+        changes = () if verdict is None else verdict.changes
+        if verdict is None or (changes and not has_room(self._exchange.head, changes)):
             part.kept.kept_misses += 1
             return False
         part.kept.kept_hits += 1
