@@ -4,6 +4,7 @@ all."""
 from __future__ import annotations
 
 import fcntl
+import itertools
 import os
 import subprocess
 import sys
@@ -11,6 +12,7 @@ import tempfile
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -111,28 +113,30 @@ def test_what_cannot_be_removed_whole(tmp_path: Path) -> None:
     remove_whole(str(tmp_path / "top"))
 
 
-def test_a_folder_that_is_swapped_for_a_link_meanwhile(tmp_path: Path) -> None:
+# Before the second folder is opened, and before the third file in it is deleted.
+@pytest.mark.parametrize(("function", "calls"), [("open", 2), ("unlink", 5)])
+def test_a_folder_that_is_swapped_for_a_link_meanwhile(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, function: str, calls: int
+) -> None:
     """The target of a link that was swapped in is left alone: its owner may be another user."""
-    names = [f"file{number}" for number in range(1000)]
+    names = [f"file{number}" for number in range(10)]
     top, kept = tmp_path / "top", tmp_path / "kept"
     inner = top / "inner"
     for folder in (inner, kept):
         folder.mkdir(parents=True)
         for name in names:
-            os.mknod(folder / name)
+            (folder / name).touch()
+    act, count = getattr(os, function), itertools.count(1)
 
-    made = inner.stat().st_mtime_ns
+    def swap_before(*args: Any, **more: Any) -> Any:
+        if next(count) == calls:
+            inner.rename(tmp_path / "away")
+            inner.symlink_to(kept)
+        return act(*args, **more)
 
-    def swap() -> None:
-        while inner.stat().st_mtime_ns == made:
-            pass
-        inner.rename(tmp_path / "away")
-        inner.symlink_to(kept)
-
-    swapping = threading.Thread(target=swap)
-    swapping.start()
+    monkeypatch.setattr(os, function, swap_before)
     remove(str(top))
-    swapping.join()
+    assert next(count) > calls
     assert sorted(os.listdir(kept)) == sorted(names)
 
 
