@@ -9,7 +9,7 @@ from typing import Any
 from tests.support.harness import is_alive, wait_until, write_app
 from tests.support.unasked import Place
 
-RUNS = "echo $1 on; trap 'echo $1 off; exit 0' TERM; while :; do sleep 0.05; done"
+RUNS = "trap 'echo $1 off; exit 0' TERM; echo $1 on; while :; do sleep 0.05; done"
 
 
 def write(place: Place, name: str = "shop@1.2.0", words: str = "one", **manifest: Any) -> None:
