@@ -33,8 +33,8 @@ class Tail:
     def read(self) -> list[str]:
         """The new lines.
 
-        None if the environment is moved to its place, or removed, meanwhile: the next call finds
-        what there is then.
+        It has none if the environment is moved to its place, or removed, meanwhile: the next call
+        finds what there is then.
         """
         with contextlib.suppress(CannotBecome, FileNotFoundError):
             return run_as(self._user, self._read)

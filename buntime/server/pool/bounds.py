@@ -10,7 +10,7 @@ _BOOTS_PER_CORE = 2  # of those that no request waits for
 
 def chance() -> float:
     """A random number from 0 to 1, excluding 1."""
-    import random  # loads OpenSSL, see core/values/digests.py
+    import random  # takes a start half a millisecond
 
     return random.random()
 
