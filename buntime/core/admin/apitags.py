@@ -1,9 +1,9 @@
 """ETags of the API's answers: two answers with the same tag say the same."""
 
 import json
-from hashlib import sha256
 
 from buntime.core.errors import ClientFault
+from buntime.core.values.digests import sha256
 
 MISSING = '"missing"'  # the tag of something that does not exist, which no If-Match can name
 
@@ -11,7 +11,7 @@ MISSING = '"missing"'  # the tag of something that does not exist, which no If-M
 def tag_of(value: object) -> str:
     """The ETag of a JSON value: `'"3f2a81c0b7d94e15"'`."""
     data = json.dumps(value, sort_keys=True).encode("ascii")
-    return f'"{sha256(data).hexdigest()[:16]}"'
+    return f'"{sha256(data).hex()[:16]}"'
 
 
 def check_match(if_match: str | None, tag: str) -> None:

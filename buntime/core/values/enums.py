@@ -70,30 +70,8 @@ else:
                 raise AttributeError(f"cannot reassign member {name!r}")
             type.__setattr__(cls, name, value)
 
-    class Enum(metaclass=_Declaring):
-        """The base class of enumerations."""
-
-        _make = classmethod(lambda cls, _: object.__new__(cls))
-
-        def __repr__(self):
-            return f"<{self}: {self.value!r}>"
-
-        def __str__(self):
-            return f"{type(self).__name__}.{self.name}"
-
-        def __reduce__(self):
-            return type(self), (self.value,)
-
-        def __copy__(self):
-            return self
-
-        def __deepcopy__(self, _):
-            return self
-
-    class StrEnum(str, metaclass=_Declaring):
-        """The base class of enumerations whose members are strings."""
-
-        _make = classmethod(str.__new__)
+    class _Member:
+        """What members of both kinds have in common."""
 
         def __repr__(self):
             return f"<{type(self).__name__}.{self.name}: {self.value!r}>"
@@ -106,3 +84,16 @@ else:
 
         def __deepcopy__(self, _):
             return self
+
+    class Enum(_Member, metaclass=_Declaring):
+        """The base class of enumerations."""
+
+        _make = classmethod(lambda cls, _: object.__new__(cls))
+
+        def __str__(self):
+            return f"{type(self).__name__}.{self.name}"
+
+    class StrEnum(_Member, str, metaclass=_Declaring):
+        """The base class of enumerations whose members are strings."""
+
+        _make = classmethod(str.__new__)

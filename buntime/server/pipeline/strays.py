@@ -90,8 +90,7 @@ class Strays:
         path = request.head.path[:_SHOWN_CHARS]
         page = page[:_SHOWN_CHARS]
         advice = f"{_FOR_SITES if app.is_static else _FOR_CODE}, {_OR_A_HOST}"
-        if app not in self._told and self._bucket.take(1, request.started_s):
-            self._told.add(app)
+        if self._may_tell_of(app, request.started_s):
             self._warn(
                 "app.link_away",
                 "a page of an app asks for a path outside of the app, which belongs to no app",
@@ -105,8 +104,7 @@ class Strays:
     def _explain_frame(self, request: Asked, app: App) -> str:
         """What to do about a request of a page in a frame that should have had a token."""
         path = request.head.path[:_SHOWN_CHARS]
-        if app not in self._told and self._bucket.take(1, request.started_s):
-            self._told.add(app)
+        if self._may_tell_of(app, request.started_s):
             self._warn(
                 "frame.no_token",
                 "a page in a frame asks for what needs a key, without its token",
@@ -115,6 +113,13 @@ class Strays:
                 hint=_FOR_FRAMES,
             )
         return f"a page in a frame asks for {path} without its token: {_FOR_FRAMES}"
+
+    def _may_tell_of(self, app: App, now: float) -> bool:
+        """Once for each state of an app, and not too often in all; then it counts as told."""
+        if app in self._told or not self._bucket.take(1, now):
+            return False
+        self._told.add(app)
+        return True
 
     def _explain_socket(self, request: Asked) -> str:
         """What to do about a WebSocket that a page of this host opens where nothing is."""

@@ -32,7 +32,6 @@ Guarantees:
 import contextlib
 import errno
 import fcntl
-import hashlib
 import os
 import stat
 import threading
@@ -46,6 +45,7 @@ from buntime.core.apps.app import App
 from buntime.core.apps.lockfile import BadLock
 from buntime.core.errors import ManifestError, NoRoom
 from buntime.core.telemetry.records import Tell
+from buntime.core.values.digests import sha256
 from buntime.core.values.regex import regex
 from buntime.core.values.tuples import NamedTuple
 from buntime.server.bundle.cachefolder import remove_whole
@@ -294,7 +294,7 @@ def home_of(app: App, owner: Owner | None, environ: Mapping[str, str]) -> Path:
 
 def _label(app: App) -> str:
     """A name for the folder of an app's environments: "shop@1.2.0-3f2a81c0"."""
-    digest = hashlib.sha256(os.fsencode(app.dir)).hexdigest()[:8]
+    digest = sha256(os.fsencode(app.dir)).hex()[:8]
     return f"{label_of(app.key)}-{digest}"
 
 
@@ -316,7 +316,7 @@ def _digest(lock: bytes, base: Base) -> str:
     """
     minor = ".".join(base.version.split(".")[:2])
     whole = b"\0".join((minor.encode(), os.fsencode(os.path.realpath(base.executable)), lock))
-    return hashlib.sha256(whole).hexdigest()[:12]
+    return sha256(whole).hex()[:12]
 
 
 def _is_whole(folder: Path) -> bool:
