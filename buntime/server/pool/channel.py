@@ -127,6 +127,10 @@ class Channel(Generic[L]):
         if events != self._events:
             self._events = events
             self._loop.modify(sock, events, self)
+        if self._when_sent and not self._backlog:
+            callbacks, self._when_sent = self._when_sent, {}
+            for callback in callbacks:
+                callback()
 
     def _put_off(self, buffers: Iterable[memoryview]) -> None:
         for buffer in buffers:
@@ -150,10 +154,6 @@ class Channel(Generic[L]):
             self._receive(_MESSAGES_PER_TURN, _TURN_S)
         if events & WRITE and self._sock is not None:
             self.flush()
-            if self._when_sent and not self._backlog:
-                callbacks, self._when_sent = self._when_sent, {}
-                for callback in callbacks:
-                    callback()
 
     def drain(self) -> None:
         """The other side has gone: take what it sent last, and close.

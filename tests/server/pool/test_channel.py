@@ -256,6 +256,27 @@ def test_what_the_kernel_does_not_take_waits(ends: Ends) -> None:
     assert repr(ends.channel) == "Channel(open, 0 bytes wait)"
 
 
+@pytest.mark.parametrize("is_flushed_first", [False, True], ids=["by its event", "by a post"])
+def test_who_waits_until_all_is_sent_is_called(ends: Ends, is_flushed_first: bool) -> None:
+    """They are called once, whatever has had the rest sent: the socket's event, or another post."""
+    called: list[str] = []
+    while not ends.channel.is_backed_up:
+        ends.channel.post({"type": "N", "size": 60_000}, b"x" * 60_000)
+        ends.loop.run_once(0.0)
+    ends.channel.call_when_sent(lambda: called.append("sent"))
+    ends.loop.run_once(0.0)
+    assert called == []
+    while ends.channel.is_backed_up:
+        ends.hear()
+        if is_flushed_first:  # something else has posted before the loop has seen the event
+            ends.channel.post({"type": "N"})
+            ends.channel.flush()
+        else:
+            ends.loop.run_once(0.0)
+    ends.loop.run_once(0.0)
+    assert called == ["sent"]
+
+
 def test_posting_to_a_closed_channel(ends: Ends) -> None:
     """Messages for a closed channel are dropped: the worker's process reports its death."""
     ends.channel.abort()
