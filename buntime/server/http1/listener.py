@@ -119,7 +119,7 @@ class Listener:
 
     def _connect_all(self) -> None:
         for who in (*self._first, *self._crowd):
-            self._service.loop.guard(partial(self._connect, who))
+            self._connect(who)
         self._first.clear()
         self._crowd.clear()
 
@@ -159,17 +159,24 @@ class Listener:
                 sock.close()
                 continue
             stayed += 1
-            sock.setblocking(False)
-            peer: Address | None = None
-            if sock.family != socket.AF_UNIX:
-                sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-                peer = (_plain(from_address[0]), from_address[1])
-            if self._door is not None:
-                self._pass_door(sock, self._door)
-            elif peer is None or self._takes(peer):
-                self._put(Newcomer(sock, peer, self._service.loop.now))
-            else:
-                self._turn_away(sock, peer)
+            try:
+                self._receive(sock, from_address)
+            except OSError:  # it has ended already: macOS says so where an option is set
+                sock.close()
+
+    def _receive(self, sock: socket.socket, from_address: tuple[str, int]) -> None:
+        """Let a client wait, pass the door, or be turned away. Raises OSError."""
+        sock.setblocking(False)
+        peer: Address | None = None
+        if sock.family != socket.AF_UNIX:
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            peer = (_plain(from_address[0]), from_address[1])
+        if self._door is not None:
+            self._pass_door(sock, self._door)
+        elif peer is None or self._takes(peer):
+            self._put(Newcomer(sock, peer, self._service.loop.now))
+        else:
+            self._turn_away(sock, peer)
 
     def _is_full(self) -> bool:
         """Do as many wait as may?"""
@@ -254,7 +261,11 @@ class Listener:
             sock.close()
 
     def _connect(self, who: Newcomer) -> None:
-        """Make a connection of a newcomer."""
+        """Make a connection of a newcomer; one with whom that fails keeps nobody else out."""
+        if not self._service.loop.guard(partial(self._make_connection, who)):
+            who.sock.close()
+
+    def _make_connection(self, who: Newcomer) -> None:
         service, address = self._service, self._binding.address
         limit = service.client_limit
         limit.discard(who)

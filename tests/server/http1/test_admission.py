@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import os
 import select
 import socket
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from time import monotonic
 from typing import cast
 
@@ -15,7 +17,7 @@ import pytest
 from buntime.core.http1 import addresses
 from buntime.core.http1.connection import PER_TURN
 from buntime.core.http1.forwarded import Proxies
-from buntime.core.settings.endpoint import TcpEndpoint
+from buntime.core.settings.endpoint import TcpEndpoint, UnixEndpoint
 from buntime.core.settings.live import LiveSettings
 from buntime.core.settings.load import load_settings
 from buntime.core.telemetry.meters import Meters
@@ -144,6 +146,41 @@ def is_closed(client: RawClient) -> bool:
         return client.receive() == b""
     except Cut:
         return True
+
+
+class FirstIsBroken(socket.socket):
+    """A listening socket. With the first client that it accepts nothing can be done."""
+
+    is_first = True
+
+    def accept(self) -> tuple[socket.socket, object]:
+        sock, address = super().accept()
+        if self.is_first:
+            self.is_first = False
+            with open("/dev/null", "rb") as null:  # it cannot be watched, nor has it options
+                os.dup2(null.fileno(), sock.fileno())
+        return sock, address
+
+
+@pytest.mark.parametrize("kind", ["tcp", "unix"])
+def test_a_client_with_whom_nothing_can_be_done(house: House, tmp_path: Path, kind: str) -> None:
+    """It is let go, and others are accepted. The system may refuse to set an option of a socket, or
+    to watch it."""
+    unix = UnixEndpoint(str(tmp_path / "sock"))
+    (binding,) = open_bindings([unix if kind == "unix" else TcpEndpoint("127.0.0.1", 0)])
+    binding.sock = FirstIsBroken(fileno=binding.sock.detach())
+    house.bindings.append(binding)
+    house.listeners.append(Listener(house.service, hello, binding))
+    clients = [socket.socket(binding.sock.family) for _ in range(2)]
+    house.socks += clients
+    for client in clients:
+        client.settimeout(5)
+        client.connect(binding.sock.getsockname())
+        client.sendall(request("GET /"))
+    house.settle(RawClient(clients[1]))
+    assert len(house.service.connections) == 1
+    assert all(isinstance(error, PermissionError) for error in house.errors)
+    house.errors.clear()
 
 
 def test_the_one_that_was_idle_the_longest_goes(house: House) -> None:
