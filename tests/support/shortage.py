@@ -1,10 +1,11 @@
-"""A process that has no file descriptors left."""
+"""A process that has no file descriptors left, or can start no thread."""
 
 from __future__ import annotations
 
 import contextlib
 import os
 import resource
+import threading
 from collections.abc import Iterator
 
 
@@ -40,3 +41,13 @@ def few_descriptors(room: int) -> Iterator[None]:
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
         for each in taken:
             os.close(each)
+
+
+@contextlib.contextmanager
+def no_threads() -> Iterator[None]:
+    """Within this block this process can start no thread."""
+    before = threading.stack_size(1 << 46)  # a larger stack than there are addresses
+    try:
+        yield
+    finally:
+        threading.stack_size(before)

@@ -10,6 +10,7 @@ import selectors
 import socket
 from collections import deque
 from collections.abc import Callable
+from functools import partial
 from itertools import count
 from time import monotonic
 from typing import TypeVar
@@ -195,7 +196,10 @@ class Loop:
     def run_blocking(
         self, work: Callable[[], _T], then: Callable[[_T | BaseException], None]
     ) -> None:
-        """Run `work` in a thread; `then` gets its result or exception, on the loop's thread."""
+        """Run `work` in a thread; `then` gets its result or exception, on the loop's thread.
+
+        The exception is a BlockingIOError where the system allows no thread.
+        """
 
         def run() -> None:
             try:
@@ -205,7 +209,10 @@ class Loop:
             with contextlib.suppress(OSError):  # the loop is closed: nobody is left to be told
                 self.call_threadsafe(lambda: then(result))
 
-        self._threads.submit(run)
+        try:
+            self._threads.submit(run)
+        except BlockingIOError as exc:
+            self.call_soon(partial(then, exc))
 
     @property
     def wakeup_fd(self) -> int:

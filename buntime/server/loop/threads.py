@@ -1,5 +1,6 @@
 """A few threads for blocking work. `concurrent.futures` has the same, but takes 8 ms to import."""
 
+import errno
 from collections.abc import Callable
 from contextlib import suppress
 from queue import Empty, SimpleQueue
@@ -23,10 +24,22 @@ class Threads:
         return f"Threads({self._name!r}, {self._started} of {self._most})"
 
     def submit(self, call: Callable[[], None]) -> None:
-        """Run it soon: when a thread is free, in the order in which calls were submitted."""
-        self._calls.put(call)
+        """Run it soon: when a thread is free, in the order in which calls were submitted.
+
+        Raises BlockingIOError if the first thread cannot be started: then it is never run.
+        """
         if not self._idle.acquire(blocking=False) and self._started < self._most:
+            self._start()
+        self._calls.put(call)
+
+    def _start(self) -> None:
+        """Start another thread; where the system allows no more, those that run do all."""
+        try:
             Thread(target=self._run, name=f"{self._name}_{self._started}").start()
+        except RuntimeError as exc:  # how Python reports EAGAIN of pthread_create
+            if not self._started:
+                raise BlockingIOError(errno.EAGAIN, str(exc)) from exc
+        else:
             self._started += 1
 
     def close(self) -> None:

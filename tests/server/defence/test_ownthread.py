@@ -17,7 +17,7 @@ from buntime.core.sandbox.systemcalls import program
 from buntime.server.defence.ownthread import confined, in_own_thread
 from buntime.server.defence.shortage import is_start_shortage
 from tests.support.fence import KERNEL, needs_sandbox
-from tests.support.shortage import few_descriptors
+from tests.support.shortage import few_descriptors, no_threads
 
 SYSTEM = ["/usr", "/lib", "/lib64", "/bin"]
 
@@ -127,9 +127,5 @@ def test_what_the_work_raises() -> None:
 
 def test_a_thread_that_cannot_be_started() -> None:
     """If the thread cannot be started the system's error is raised, as for a process."""
-    before = threading.stack_size(1 << 46)  # a larger stack than there are addresses
-    try:
-        with pytest.raises(BlockingIOError):
-            in_own_thread(lambda: None, lambda: None, name="none")
-    finally:
-        threading.stack_size(before)
+    with no_threads(), pytest.raises(BlockingIOError):
+        in_own_thread(lambda: None, lambda: None, name="none")

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 
 from buntime.server.loop.loop import READ, WRITE, Loop
 from buntime.server.loop.timeouts import TimeoutQueue
+from tests.support.shortage import no_threads
 
 LONG_S = 20.0  # the longest a turn may last; a turn that waited this long has missed its event
 
@@ -505,6 +506,20 @@ def test_an_exception_of_blocking_work_is_handed_over(recorder: Recorder) -> Non
     recorder.turns_until(lambda: got)
     assert isinstance(got[0], ZeroDivisionError)
     assert recorder.errors == []
+
+
+def test_blocking_work_without_a_thread(recorder: Recorder) -> None:
+    """`then` gets the error in a later turn, as if the work had raised it, and who asks has no
+    error of its own to handle."""
+    got: list[object] = []
+    with no_threads():
+        recorder.loop.run_blocking(lambda: 1, got.append)
+    assert got == []
+    recorder.turns_until(lambda: got)
+    assert isinstance(got[0], BlockingIOError)
+    recorder.loop.run_blocking(lambda: 2, got.append)
+    recorder.turns_until(lambda: len(got) == 2)
+    assert got[1] == 2
 
 
 # Events

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import threading
 
+import pytest
+
 from buntime.server.loop.threads import Threads
+from tests.support.shortage import no_threads
 
 LONG_S = 30.0
 
@@ -72,3 +75,30 @@ def test_closed() -> None:
         if each.name == "some_0":
             each.join(LONG_S)
     assert (names_of(threads), ran) == ([], [1])
+
+
+def test_without_a_thread_nothing_is_run() -> None:
+    """If the system allows no thread, that is an error, and the call is not kept for later."""
+    threads, done, ran = Threads(2, "some"), threading.Event(), list[int]()
+    with no_threads(), pytest.raises(BlockingIOError):
+        threads.submit(lambda: ran.append(1))
+    threads.submit(done.set)
+    assert done.wait(LONG_S)
+    assert ran == []
+    threads.close()
+
+
+def test_a_thread_does_what_another_one_cannot() -> None:
+    """If the system allows no further thread, calls wait for one of those that there are."""
+    threads, gate, done = Threads(2, "some"), threading.Event(), threading.Event()
+
+    def hold() -> None:
+        gate.wait(LONG_S)
+
+    threads.submit(hold)
+    with no_threads():
+        threads.submit(done.set)
+    assert names_of(threads) == ["some_0"]
+    gate.set()
+    assert done.wait(LONG_S)
+    threads.close()
