@@ -1,12 +1,15 @@
 """What stays open, such as a followed log or a WebSocket, ends with the sign-in that opened it.
 
+So does a request whose body is still coming: else a client could keep one back, and complete it
+after its key was revoked.
+
 When somebody signs out or a key is revoked, everything open is checked in the loop's next turn.
 What simply expires, without an event, is noticed at a check every LOOK_S.
 """
 
 from collections.abc import Callable
 
-from buntime.core.errors import HttpError
+from buntime.core.errors import ClientFault, HttpError
 from buntime.sdk import closecodes
 from buntime.server.http1.exchange import Exchange
 from buntime.server.http1.parties import Footing
@@ -33,8 +36,12 @@ class Openings:
         return len(self._open)
 
     def ground(self, exchange: Exchange, is_good: IsGood) -> None:
-        """Tie it, if it stays open, to `is_good`, which may raise HttpError."""
-        exchange.stand_on(_SignIn(self, exchange, is_good, exchange.footing))
+        """Tie it, while its body comes and if it stays open, to `is_good`, which may raise
+        HttpError."""
+        sign_in = _SignIn(self, exchange, is_good, exchange.footing)
+        exchange.stand_on(sign_in)
+        if exchange.lacks_body:
+            self.stand(sign_in)
 
     def look_soon(self) -> None:
         """A session or key may have ended."""
@@ -46,13 +53,12 @@ class Openings:
         self._will_look = False
         for each in tuple(self._open):
             if each in self._open and not each.holds():
-                self.leave(each)
-                each.exchange.end_open(closecodes.POLICY)
+                each.end()
 
     # For what is kept open
 
     def stand(self, sign_in: "_SignIn") -> None:
-        """It has opened."""
+        """It has opened, or its body is to come."""
         self._open.add(sign_in)
         if not self._looks:
             self._looks = True
@@ -72,15 +78,16 @@ class Openings:
 class _SignIn:
     """What one request depends on, in addition to what it depended on before."""
 
-    __slots__ = ("_all", "_before", "_is_good", "exchange")
+    __slots__ = ("_all", "_before", "_exchange", "_is_good", "_is_open")
 
     def __init__(
         self, all_: Openings, exchange: Exchange, is_good: IsGood, before: Footing | None
     ) -> None:
-        self.exchange = exchange
+        self._exchange = exchange
         self._all = all_
         self._is_good = is_good
         self._before = before
+        self._is_open = False
 
     def holds(self) -> bool:
         try:
@@ -88,9 +95,22 @@ class _SignIn:
         except HttpError:
             return False
 
+    def end(self) -> None:
+        """End what is open of it. What was asked for in full is done; nobody reads a body that has
+        no responder."""
+        exchange = self._exchange
+        if exchange.link is not None or exchange.is_event_stream:
+            self._all.leave(self)
+            exchange.end_open(closecodes.POLICY)
+        elif exchange.responder is not None and (self._is_open or exchange.lacks_body):
+            self._all.leave(self)
+            message = "the key or session has ended while this request was under way"
+            exchange.fail(ClientFault(401, "unauthorized", message, closes=True))
+
     def on_open(self) -> bool:
         if self._before is not None and not self._before.on_open():
             return False
+        self._is_open = True
         self._all.stand(self)
         return True
 

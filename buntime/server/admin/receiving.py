@@ -24,9 +24,8 @@ class Sink(Protocol):
         it is written. May raise ClientFault, which becomes the answer and ends it."""
 
     def on_lost(self, fault: ClientFault | None) -> None:
-        """The body will not be completed: the client has left, or was too slow. That needs no
-        answer. `fault` is the refusal of a body that is too large, which is the answer unless the
-        sink answers first."""
+        """The body will not be completed: the client has left, was too slow, or may not go on.
+        Nobody waits for an answer any more. `fault` is the refusal of a body that is too large."""
 
 
 class Receiving(OwnResponder):
@@ -94,7 +93,9 @@ class Receiving(OwnResponder):
     def on_detached(self, reason: str) -> None:
         if not self._is_over:
             self._is_over = True
-            self._sink.on_lost(self._fault)
+            # Soon, because the answer is given first by whoever ends it, with the reason.
+            loop, fault = self._exchange.client.service.loop, self._fault
+            loop.call_soon(lambda: self._sink.on_lost(fault))
 
     def _go_on(self) -> None:
         self._is_taking = False

@@ -63,8 +63,12 @@ class Stream(OwnResponder):
             return
         exchange.lend(self)
         exchange.stream(status, fields, b"")
-        if is_endless and not self.is_over:
+        if self.is_over:
+            return
+        if is_endless:
             exchange.stand_open()
+        elif exchange.footing is not None and not exchange.footing.on_open():
+            exchange.cut()
 
     @property
     def has_room(self) -> bool:

@@ -19,6 +19,8 @@ import asyncio
 from buntime import Response
 
 async def fetch(request):
+    if request.method == "POST":
+        return Response(await request.bytes())
     async def forever():
         yield {"data": "begun"}
         await asyncio.sleep(3600)
@@ -165,3 +167,34 @@ def test_key(runtime: Runtime, root: Operator, key: str) -> None:
         ]
         assert json.loads(root.ask("DELETE", "/api/keys/ann").body)["name"] == "ann"
         assert [has_ended(sock) for sock in socks] == [True] * len(socks)
+
+
+NEW_KEY = b'{"name": "heir", "roles": ["admin"], "apps": ["*"]}'
+
+
+def begun(url: str, path: str, body: bytes, half: int, **fields: str) -> socket.socket:
+    """A connection on which a request was sent, but only a part of its body."""
+    host, _, port = url.removeprefix("http://").partition(":")
+    sock = socket.create_connection((host, int(port)), timeout=10)
+    method, _, target = path.partition(" ")
+    head = {"Host": f"{host}:{port}", "Content-Length": str(len(body)), **fields}
+    lines = "".join(f"{name.replace('_', '-')}: {value}\r\n" for name, value in head.items())
+    sock.sendall(f"{method} {target} HTTP/1.1\r\n{lines}\r\n".encode() + body[:half])
+    return sock
+
+
+@pytest.mark.parametrize(
+    "path", ["POST /api/keys", "PUT /api/apps/late/versions/1.0.0", "POST /member/"]
+)
+def test_half_a_request(runtime: Runtime, root: Operator, path: str) -> None:
+    """A request that began before its key was revoked does nothing when its rest comes."""
+    made = root.ask("POST", "/api/keys", {"name": "eve", "roles": ["admin"], "apps": ["*"]})
+    key = str(made.json()["key"])
+    sock = begun(runtime.url, path, NEW_KEY, 9, X_API_Key=key, Expect="100-continue")
+    with sock:
+        read_until(sock, b"100 Continue\r\n\r\n")  # it has been let in
+        assert root.ask("DELETE", "/api/keys/eve").status == 200
+        told = read_until(sock, b"\r\n\r\n")
+        assert told.startswith(b"HTTP/1.1 401 "), told
+    names = [each["name"] for each in root.ask("GET", "/api/keys").json()["keys"]]
+    assert "heir" not in names

@@ -8,10 +8,14 @@ import pytest
 
 from buntime.core.errors import ClientFault
 from buntime.server.admin.openings import LOOK_S, Openings
+from buntime.server.admin.receiving import Whole
+from buntime.server.admin.streaming import Stream
 from buntime.server.http1.exchange import Exchange
 from tests.support.exchanges import FakeClient, FakeLoop
 
 EVENTS = [("content-type", "text/event-stream")]
+GET = b"GET /api/events HTTP/1.1\r\nHost: a\r\n\r\n"
+POST = b"POST /api/keys HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\n\r\n"
 
 
 class Subject:
@@ -22,9 +26,9 @@ class Subject:
         self.openings = Openings(cast(Any, self.loop))
         self.good = {"ann", "bo"}
 
-    def ask(self, name: str) -> tuple[FakeClient, Exchange]:
+    def ask(self, name: str, head: bytes = GET) -> tuple[FakeClient, Exchange]:
         client = FakeClient()
-        exchange = client.request(b"GET /api/events HTTP/1.1\r\nHost: a\r\n\r\n")
+        exchange = client.request(head)
         self.openings.ground(exchange, lambda: self._is_good(name))
         return client, exchange
 
@@ -96,3 +100,52 @@ def test_plain_answers(subject: Subject) -> None:
     exchange.respond(200, [], b"all")
     assert len(subject.openings) == 0
     assert client.written.endswith(b"all")
+
+
+def test_half_a_request(subject: Subject) -> None:
+    """A request whose body is still to come is refused once its sign-in has ended."""
+    client, exchange = subject.ask("ann", POST)
+    got: list[bytes] = []
+    Whole(exchange, got.append).receiving.begin(100)
+    subject.good.discard("ann")
+    subject.openings.look_soon()
+    assert client.written.startswith(b"HTTP/1.1 401 ")
+    assert exchange.is_ended
+    assert not got
+    assert len(subject.openings) == 0
+
+
+def test_a_whole_request(subject: Subject) -> None:
+    """One that had come in full before is answered."""
+    client, exchange = subject.ask("ann", POST + b"123456789")
+    got: list[bytes] = []
+    Whole(exchange, got.append).receiving.begin(100)
+    subject.good.discard("ann")
+    subject.openings.look_soon()
+    assert got == [b"123456789"]
+    exchange.respond(200, [], b"done")
+    assert client.written.endswith(b"done")
+    assert len(subject.openings) == 0
+
+
+def test_a_body_that_nobody_reads(subject: Subject) -> None:
+    """The request with which somebody signs out is answered, although its body is not read."""
+    client, exchange = subject.ask("ann", POST)
+    subject.good.discard("ann")
+    subject.openings.look_soon()
+    exchange.respond(204, [])
+    assert client.written.startswith(b"HTTP/1.1 204 ")
+    assert len(subject.openings) == 0
+
+
+def test_a_long_answer(subject: Subject) -> None:
+    """A long answer of the runtime's own, such as a backup, is cut off."""
+    client, exchange = subject.ask("ann")
+    stream = Stream(exchange)
+    stream.begin(200, [("content-type", "application/gzip")], is_endless=False)
+    stream.send(b"part")
+    subject.good.discard("ann")
+    subject.openings.look_soon()
+    assert exchange.is_ended
+    assert stream.is_over
+    assert client.cuts == 1
