@@ -102,8 +102,8 @@ class Service:
         self.timeouts: dict[Due, TimeoutQueue] = {
             due: loop.new_timeouts(0.0) for due in Due if due is not Due.NOTHING
         }
-        self.timeouts[Due.SILENCE].duration_s = _LINGER_S
-        self.timeouts[Due.HANGUP].duration_s = _HANGUP_S
+        self.timeouts[Due.SILENCE].change_duration(_LINGER_S)
+        self.timeouts[Due.HANGUP].change_duration(_HANGUP_S)
         self.websocket_ping_s = settings.websocket_ping_s  # 0: never
         self.ping_timeouts = (
             loop.new_timeouts(settings.websocket_ping_s) if settings.websocket_ping_s else None
@@ -131,10 +131,11 @@ class Service:
         """From now on each answer is the last one of its connection, and idle ones end soon."""
         self.is_draining = True
         for due in (Due.REQUEST, Due.HEAD):
-            self.timeouts[due].shorten(_DRAIN_GRACE_S)
+            timeouts = self.timeouts[due]
+            timeouts.change_duration(min(timeouts.duration_s, _DRAIN_GRACE_S))
 
     def _adopt(self, settings: Settings) -> None:
-        """These settings apply to new connections, and to timeouts that start from now on."""
+        """These settings apply to new connections, and to all timeouts."""
         self.head_parser = HeadParser(
             Limits(
                 request_line_max_bytes=settings.request_line_max_bytes,
@@ -147,11 +148,11 @@ class Service:
         self.client_limit.adopt(settings.connections_per_address, self.proxies)
         self.websocket_message_max_bytes = settings.websocket_message_max_bytes
         self.spools.max_bytes = settings.spool_max_bytes
-        self.timeouts[Due.BODY].duration_s = settings.body_timeout_s
-        self.timeouts[Due.SENT].duration_s = settings.send_timeout_s
+        self.timeouts[Due.BODY].change_duration(settings.body_timeout_s)
+        self.timeouts[Due.SENT].change_duration(settings.send_timeout_s)
         if not self.is_draining:
-            self.timeouts[Due.HEAD].duration_s = settings.head_timeout_s
-            self.timeouts[Due.REQUEST].duration_s = settings.keepalive_timeout_s
+            self.timeouts[Due.HEAD].change_duration(settings.head_timeout_s)
+            self.timeouts[Due.REQUEST].change_duration(settings.keepalive_timeout_s)
 
     def date(self) -> str:
         """The Date field's value; made once a second."""

@@ -33,7 +33,7 @@ class TimeoutQueue:
     def __init__(self, loop: Host, duration_s: float) -> None:
         self._loop = loop
         self.deadlines: dict[Expiring, float] = {}  # never replaced: the loop holds it too
-        self.duration_s = duration_s
+        self.duration_s = duration_s  # of all that run: they are in the order of their starts
 
     def start(self, who: Expiring) -> None:
         """(Re)start the timeout of `who`."""
@@ -43,16 +43,13 @@ class TimeoutQueue:
     def stop(self, who: Expiring) -> None:
         self.deadlines.pop(who, None)
 
-    def shorten(self, duration_s: float) -> None:
-        """Timeouts take no longer than this, counted from their start; running ones too."""
-        less_s = self.duration_s - duration_s
-        if less_s <= 0:
-            return
-        self.duration_s = duration_s
-        latest = self._loop.now + duration_s  # some may have been started with a longer duration
-        for who, at in self.deadlines.items():
-            self.deadlines[who] = min(at - less_s, latest)
-        self._loop.tick_soon()
+    def change_duration(self, duration_s: float) -> None:
+        """Timeouts take this long, counted from their start; running ones too."""
+        more_s, self.duration_s = duration_s - self.duration_s, duration_s
+        if more_s:
+            for who in self.deadlines:
+                self.deadlines[who] += more_s
+            self._loop.tick_soon()
 
     def oldest(self) -> Expiring:
         """The entry that was started first. The queue must not be empty."""

@@ -7,6 +7,7 @@ import socket
 import struct
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from email.utils import parsedate_to_datetime
 from pathlib import Path
 from time import monotonic, time
@@ -181,6 +182,15 @@ def test_close_is_heeded(world: World, client: Client) -> None:
     assert client.read().get("connection") == "close"
     client.expect_end()
     assert world.service.connections == set()
+
+
+def test_a_changed_time_limit_counts_at_once(world: World, client: Client) -> None:
+    """A time limit that is changed while a connection waits is that of this connection, too."""
+    say_hello(client.ask("GET /"))
+    client.read()
+    assert world.timers() == [Due.REQUEST]
+    world.live.replace(replace(world.live.now, keepalive_timeout_s=0.0))
+    client.expect_end()
 
 
 def test_http10_closes(client: Client) -> None:

@@ -230,8 +230,9 @@ def test_who_expires_may_start_again(loop: Loop) -> None:
     assert told == ["killer", "killer"]
 
 
-def test_shorter_timeouts(loop: Loop) -> None:
-    """Running timeouts are shortened too, counted from their start; longer ones they do not get."""
+def test_another_duration(loop: Loop) -> None:
+    """It is that of running timeouts too, counted from their start: a short one does not wait for
+    those before it."""
     told: list[str] = []
     queue = loop.new_timeouts(10.0)
     old, new, late = (Patient(name, told) for name in ("old", "new", "late"))
@@ -239,11 +240,11 @@ def test_shorter_timeouts(loop: Loop) -> None:
     queue.start(old)
     loop.now = 104.0
     queue.start(new)
-    queue.shorten(20.0)
-    assert queue.duration_s == 10.0
-    queue.shorten(2.0)
+    for duration_s in (20.0, 2.0):
+        queue.change_duration(duration_s)
+        assert [at for _, at in queue.eldest(2)] == [100.0, 104.0]
+        assert queue.oldest_s() == queue.started_s(old) == 100.0
     queue.start(late)
-    assert [at for _, at in queue.eldest(3)] == [100.0, 104.0, 104.0]
     queue.expire(105.9)
     assert told == ["old"]
     queue.expire(106.0)
@@ -258,20 +259,8 @@ def test_what_is_due_at_once_does_not_wait_for_a_tick(loop: Loop) -> None:
     loop.run_once(0)
     for who in queue.deadlines:
         queue.deadlines[who] -= 5.0
-    queue.shorten(2.0)
+    queue.change_duration(2.0)
     loop.run_once(0)
-    assert told == ["a"]
-
-
-def test_a_longer_duration_of_before_is_bounded_too(loop: Loop) -> None:
-    """A timeout that was started when the duration was longer does not outlive the shorter one."""
-    told: list[str] = []
-    queue = loop.new_timeouts(75.0)
-    loop.now = 100.0
-    queue.start(Patient("a", told))
-    queue.duration_s = 5.0
-    queue.shorten(2.0)
-    queue.expire(102.0)
     assert told == ["a"]
 
 
