@@ -10,7 +10,6 @@ is gone the group is killed, and removed as soon as it is empty.
 Moving a process takes the kernel 1 ms (it waits for RCU), so it is done only for apps with limits.
 """
 
-import errno
 import os
 
 from buntime.core.sandbox.groups import CONTROLLERS, Held, Limit, held, oom_kills, own_group
@@ -87,7 +86,7 @@ class Groups:
         self._warn = warn
         self._mount = mount
         self._groups: dict[int, _Group] = {}
-        self._leaving: list[str] = []  # killed, and not empty yet
+        self._leaving: list[str] = []  # of workers that are gone, and not removed yet
         self._warned_of: set[tuple[str, ...]] = set()
 
     def __repr__(self) -> str:
@@ -163,17 +162,12 @@ class Groups:
         """The worker is gone: kill everything that it has started."""
         group = self._groups.pop(number, None)
         if group is not None:
-            try:
-                _write(f"{group.folder}/cgroup.kill", "1")
-            except OSError as exc:  # before Linux 5.14
-                if exc.errno != errno.ENOENT:
-                    raise
             self._leaving.append(group.folder)
             self.sweep()
 
     def sweep(self) -> None:
-        """Remove groups that have become empty."""
-        self._leaving = [folder for folder in self._leaving if not _is_removed(folder)]
+        """Kill what is left in groups whose workers are gone, and remove those that are empty."""
+        self._leaving = [folder for folder in self._leaving if not _is_ended(folder)]
 
 
 # How it is done
@@ -226,6 +220,14 @@ def _remove_old(folder: str) -> None:
     for name in os.listdir(folder):
         if name.startswith("worker-"):
             _is_removed(f"{folder}/{name}")
+
+
+def _is_ended(folder: str) -> bool:
+    try:
+        _write(f"{folder}/cgroup.kill", "1")
+    except OSError:  # before Linux 5.14; or no descriptor is left, and the next look tries again
+        pass
+    return _is_removed(folder)
 
 
 def _is_removed(folder: str) -> bool:

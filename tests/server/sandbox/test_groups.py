@@ -19,6 +19,7 @@ import pytest
 from buntime.core.sandbox.groups import CONTROLLERS, Limit, limits
 from buntime.server.sandbox.groups import Groups, find_place
 from tests.support.harness import ROOT, is_alive, wait_until
+from tests.support.shortage import no_descriptors
 
 LIMITS = limits({"memoryMax": 64 << 20, "cpuMax": 0.5, "pidsMax": 64})
 FILES = ("cgroup.procs", "cgroup.subtree_control", "cgroup.kill")
@@ -143,6 +144,19 @@ def test_a_failure_is_told(tree: Tree) -> None:
     [(event, fields)] = tree.warnings
     assert event == "limits.failed"
     assert fields["worker"] == "w3"
+
+
+def test_a_group_that_cannot_be_ended_at_once(tree: Tree) -> None:
+    """Without a descriptor to kill it with, the end of a worker goes on, and the next look kills
+    the group."""
+    tree.groups.start()
+    tree.groups.put(3, 4321, LIMITS, "shop")
+    with no_descriptors():
+        tree.groups.end(3)
+    group = f"worker-{os.getpid()}-w3"
+    assert tree.content(group, "cgroup.kill") == ""
+    tree.groups.sweep()
+    assert tree.content(group, "cgroup.kill") == "1"
 
 
 @pytest.mark.parametrize(
