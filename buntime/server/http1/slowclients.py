@@ -5,6 +5,7 @@ turn of the loop checks a share of the connections.
 """
 
 from collections.abc import Callable, Iterator
+from functools import partial
 from itertools import islice
 from typing import cast
 
@@ -50,8 +51,8 @@ class SlowClients:
 
     def _look_on(self, connections: Iterator[Connection], shortage: Shortage) -> None:
         share = tuple(islice(connections, _PER_TURN))
-        for connection in share:
-            self._judge(connection, shortage)
+        for connection in share:  # what fails is logged, and the others still have their turn
+            self._service.loop.guard(partial(self._judge, connection, shortage))
         if share:
             self._service.loop.go_on_later(lambda: self._look_on(connections, shortage))
         else:

@@ -389,9 +389,10 @@ class Pool:
         self.carry_out(self._scheduler.refill(self._loop.now))
 
     def _tick(self) -> None:
+        # First: a look that fails is logged, and the next one still comes.
+        self._loop.call_later(_TICK_S, self._tick)
         self.carry_out(self._scheduler.tick(self._loop.now))
         self._upkeep.look(self._loop.now)
-        self._loop.call_later(_TICK_S, self._tick)
 
     def _take_settings(self, settings: Settings) -> None:
         """These apply from now on. A pool that is now too large shrinks as workers end."""

@@ -60,7 +60,14 @@ class Reclaiming:
         return is_short(self._scheduler.slots_taken, slots) or held_up.requests > 0
 
     def _look(self) -> None:
-        now = self._loop.now
+        try:
+            self._judge_all(self._loop.now)
+        finally:  # a look that fails is logged, and the next one still comes
+            self._is_looking = bool(self._awaited) or self._tally.is_untold
+            if self._is_looking:
+                self._loop.call_later(_LOOK_S, self._look)
+
+    def _judge_all(self, now: float) -> None:
         held_up = self._scheduler.held_up(now)
         for exchange in tuple(self._seen):
             if exchange.responder is None:
@@ -80,9 +87,6 @@ class Reclaiming:
         for slow in self._reclaim.slowest(held_up.requests):
             self._tally.end(cast("Exchange", slow))
         self._tally.tell(now)
-        self._is_looking = bool(self._awaited) or self._tally.is_untold
-        if self._is_looking:
-            self._loop.call_later(_LOOK_S, self._look)
 
 
 def _moved_bytes(exchange: Exchange) -> int:

@@ -39,6 +39,13 @@ class FakeLoop:
     def call_later(self, delay_s: float, callback: Callable[[], None]) -> None:
         self.looks += 1
 
+    def guard(self, callback: Callable[[], None]) -> bool:
+        try:
+            callback()
+        except ZeroDivisionError:
+            return False
+        return True
+
 
 class FakeSlot:
     """An exchange that has its own worker, as far as it matters here."""
@@ -75,11 +82,14 @@ class FakeConnection:
         self.spooled_bytes = 0
         self.aborts = 0
         self.waiting_bytes = 0  # of a body, which waits to be handled
+        self.is_faulty = False
 
     def abort(self) -> None:
         self.aborts += 1
 
     def catch_up(self) -> bool:
+        if self.is_faulty:
+            raise ZeroDivisionError
         waited, self.waiting_bytes = self.waiting_bytes, 0
         if waited and self.exchange is not None:
             self.exchange.body_come_bytes += waited
@@ -145,6 +155,16 @@ def test_a_body_that_nobody_has_read(world: World) -> None:
     world.loop.now += PERIOD_S
     world.look()
     assert len(exchange_of(connection).errors) == 1
+
+
+def test_a_connection_that_fails(world: World) -> None:
+    """The others are looked at nevertheless, and so they are at the next look."""
+    for _ in range(3):
+        world.connect().is_faulty = True
+    slow = world.connect()
+    world.look_twice()
+    assert len(exchange_of(slow).errors) == 1
+    assert world.loop.looks == 2
 
 
 def test_a_body_that_is_too_slow(world: World) -> None:

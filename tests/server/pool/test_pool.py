@@ -16,6 +16,7 @@ from buntime.core.telemetry.meters import Drop
 from buntime.server.http1.exchange import Exchange
 from buntime.server.loop.loop import Loop
 from buntime.server.pool.pool import Pool
+from buntime.server.pool.upkeep import Upkeep
 from buntime.server.sandbox.probe import find_kernel
 from buntime.server.sandbox.sandboxes import Sandboxes
 from tests.support.apps import make_app
@@ -104,6 +105,20 @@ def test_a_request_is_answered(world: World) -> None:
     (worker,) = world.workers()
     assert (worker["status"], worker["requestCount"]) == ("idle", 2)
     assert (world.pool.stats.hits, world.pool.stats.misses) == (2, 0)
+
+
+def test_a_look_at_workers_that_fails(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is reported, and the next one still comes: nothing else ends workers that are idle."""
+
+    def fail(upkeep: Upkeep, now: float) -> None:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(Upkeep, "look", fail)
+    world.pool.start()
+    for _ in range(2):
+        while not world.errors:
+            world.loop.run_once(0.5)
+        assert isinstance(world.errors.pop(), ZeroDivisionError)
 
 
 def test_an_ephemeral_request_has_a_worker_of_its_own(world: World) -> None:

@@ -37,9 +37,12 @@ class FakeClient:
     def __init__(self) -> None:
         self.untaken_bytes = 0
         self.spools = 0
+        self.is_faulty = False
 
     def spool(self) -> None:
         self.spools += 1
+        if self.is_faulty:
+            raise ZeroDivisionError
 
 
 class FakeSlot:
@@ -123,6 +126,17 @@ def test_nobody_is_ended_while_nobody_waits(world: World) -> None:
     assert slow.cuts == 0
     world.wanted = 1
     world.loop.pass_on(0.2)
+    assert slow.cuts == 1
+
+
+def test_a_look_that_fails(world: World) -> None:
+    """The next look comes nevertheless."""
+    slow = world.begin()
+    slow.client.is_faulty = True
+    with pytest.raises(ZeroDivisionError):
+        world.loop.pass_on(0.2)
+    slow.client.is_faulty = False
+    world.loop.pass_on(FIRST_S)
     assert slow.cuts == 1
 
 
