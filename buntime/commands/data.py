@@ -215,12 +215,13 @@ class _Here(NamedTuple):
         return True
 
 
-def _here(command: Command, mode: Mode) -> _Here:
+def _here(command: Command, mode: Mode, *, for_restore: bool = False) -> _Here:
     """Raises CommandError if another process has the state folder."""
     args = {name: value for name, value in command.args.items() if name not in _OURS}
     bare = Command(command.name, args)
     settings = read_settings(bare, mode, os.environ, needs_apps=False)
-    folder = StateFolder.of(settings)
+    is_off = not settings.has_state
+    folder = StateFolder(settings.state_dir, is_off=is_off, for_restore=for_restore)
     folder.take()
     if folder.trouble:
         raise CommandError(folder.fault("").code, folder.trouble)
@@ -255,7 +256,7 @@ def _restore(command: Command, mode: Mode, path: str) -> int:
             checked = check_backup(file)
         except BadBackup as exc:
             raise BadBackup(f"{path}: {exc}") from exc
-        here = _here(command, mode)
+        here = _here(command, mode, for_restore=True)
         only = command.args["only"]
         target = Target(
             here.settings.state_dir,

@@ -19,8 +19,8 @@ from buntime.server.backup.folderprocess import Failed, Folder
 from buntime.server.backup.source import OPTIONS_FILE, PLUGINS_FILE, SECRETS, identity_of
 from buntime.server.state.datafolders import NAME as DATA
 from buntime.server.state.statefile import NAME as STATE_DB
+from buntime.server.state.statefolder import STAGED, staged_in
 
-STAGED = ".restore-"
 _NAMED = 3  # of what is in a folder that is to be empty
 # SQLite would take old files beside state.db for those of the new one.
 _OF_STATE = (f"{STATE_DB}-wal", f"{STATE_DB}-journal", f"{STATE_DB}-shm", STATE_DB)
@@ -88,11 +88,16 @@ def _identity_of(name: str, user: str | None) -> Any:
 
 def refuse_what_is_there(plan: Mapping[Section, Planned], target: Target) -> None:
     """Raises Failed if something is in the way of what would be restored."""
-    left = _stages_in({target.state_dir, *(os.path.dirname(each.stage) for each in plan.values())})
+    folders = {target.state_dir, *(os.path.dirname(each.stage) for each in plan.values())}
+    left = [path for folder in sorted(folders) for path in staged_in(folder)]
     if left:
+        placed = _in_the_way(plan, target)
+        more = (
+            f"; then move away what it had put in its place: {' '.join(placed)}" if placed else ""
+        )
         raise Failed(
             "a restore that was killed has left what it had unpacked; once no other restore runs: "
-            f"rm -r {' '.join(map(quote, left))}"
+            f"rm -r {' '.join(map(quote, left))}{more}"
         )
     for folder in plan.values():
         if folder.is_whole and os.path.lexists(folder.place):
@@ -104,23 +109,30 @@ def refuse_what_is_there(plan: Mapping[Section, Planned], target: Target) -> Non
                 f"{folder.place} is not empty: it has {', '.join(map(shown, names[:_NAMED]))}"
                 f"{more}; name an empty folder"
             )
-    if not target.only:
-        for name in (STATE_DB, PLUGINS_FILE, OPTIONS_FILE, SECRETS):
-            path = os.path.join(target.state_dir, name)
-            if os.path.lexists(path):
-                raise Failed(
-                    f"{path} is there already; name an empty state folder, or restore --only state"
-                )
+    for path in _of_state_there(target):
+        raise Failed(
+            f"{path} is there already; name an empty state folder, or restore --only state"
+        )
 
 
-def _stages_in(folders: set[str]) -> list[str]:
-    return sorted(
-        os.path.join(folder, name)
-        for folder in folders
-        if os.path.isdir(folder)
-        for name in os.listdir(folder)
-        if name.startswith(STAGED)
-    )
+def _in_the_way(plan: Mapping[Section, Planned], target: Target) -> list[str]:
+    """What must go before a restore after one that was killed, quoted; without what is staged."""
+    paths = []
+    for folder in plan.values():
+        if folder.is_whole:
+            paths += [folder.place] * os.path.lexists(folder.place)
+        elif os.path.isdir(folder.place):
+            names = sorted(os.listdir(folder.place))
+            paths += [os.path.join(folder.place, name) for name in names]
+    paths += _of_state_there(target)
+    return [quote(path) for path in paths if not os.path.basename(path).startswith(STAGED)]
+
+
+def _of_state_there(target: Target) -> list[str]:
+    """Files of the state that are there, unless it is alone to be restored."""
+    names = () if target.only else (STATE_DB, PLUGINS_FILE, OPTIONS_FILE, SECRETS)
+    paths = (os.path.join(target.state_dir, name) for name in names)
+    return [path for path in paths if os.path.lexists(path)]
 
 
 def make_stage(folder: Planned) -> None:

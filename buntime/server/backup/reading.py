@@ -32,7 +32,6 @@ from buntime.core.values.tuples import NamedTuple
 from buntime.server.backup.folderprocess import FolderProcess, folder_process
 from buntime.server.backup.helper import stays_inside
 from buntime.server.backup.placing import (
-    STAGED,
     Planned,
     Target,
     make_stage,
@@ -42,6 +41,7 @@ from buntime.server.backup.placing import (
     refuse_what_is_there,
 )
 from buntime.server.bundle.cachefolder import remove
+from buntime.server.state.statefolder import STAGED
 
 _BLOCK_BYTES = 256 * 1024
 _LINE_MAX_BYTES = 64 * 1024

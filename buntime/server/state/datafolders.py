@@ -16,9 +16,9 @@ import stat
 from pathlib import Path
 
 from buntime.server.pythons.identity import Identity
-from buntime.server.state.statefolder import OFF, StateFolder, prepare_state
+from buntime.server.state.statefolder import DATA, OFF, StateFolder, prepare_state
 
-NAME = "data"
+NAME = DATA
 _PASSABLE = 0o711
 _PRIVATE = 0o700
 _OF_OTHERS = 0o077

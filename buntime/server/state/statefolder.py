@@ -28,6 +28,7 @@ import fcntl
 import os
 import stat
 from collections.abc import Callable
+from shlex import quote
 from typing import TYPE_CHECKING
 
 from buntime.core.errors import StateFault, StateOff
@@ -39,6 +40,9 @@ if TYPE_CHECKING:  # commands import this module
     from buntime.server.loop.loop import Loop
 
 LOCK = "lock"
+DATA = "data"
+# What `buntime data restore` unpacks into, here and in data/, before it moves that to its place.
+STAGED = ".restore-"
 _LOOK_S = 1.0  # while another runtime holds it
 _PID_MAX_BYTES = 20
 _ADVICE = "set RUNTIME_STATE_DIR to a folder of its own"
@@ -60,10 +64,12 @@ def prepare_state(folder: str, *, is_shared: bool = False) -> str:
 class StateFolder:
     """The folder as one runtime has it."""
 
-    def __init__(self, path: str, *, is_off: bool = False) -> None:
-        """`is_off`: nothing is stored, so it is never taken."""
+    def __init__(self, path: str, *, is_off: bool = False, for_restore: bool = False) -> None:
+        """`is_off`: nothing is stored, so it is never taken. `for_restore`: it may be taken after
+        a restore that was killed."""
         self.path = path
         self.is_off = is_off
+        self._for_restore = for_restore
         self.trouble = OFF if is_off else ""  # why nothing can be stored here, once known
         self._lock: int | None = None
 
@@ -106,6 +112,8 @@ class StateFolder:
                 self.trouble = f"{path} is not a file; remove it, or {_ADVICE}"
                 return
             self.trouble = _hold(lock, self.path)
+            if not self.trouble and not self._for_restore:
+                self.trouble = _half_restored(self.path)
             if not self.trouble:
                 self._lock = lock
         finally:
@@ -130,6 +138,31 @@ def _hold(lock: int, folder: str) -> str:
         os.ftruncate(lock, 0)
         os.pwrite(lock, b"%d\n" % os.getpid(), 0)
     return ""
+
+
+def _half_restored(folder: str) -> str:
+    """What to do about a restore that was killed before all was in its place; "" if none was.
+
+    A restore holds the lock, so none is under way. Raises OSError.
+    """
+    left = [path for path in staged_in(folder) if os.listdir(path)]
+    left += staged_in(os.path.join(folder, DATA))
+    if not left:
+        return ""
+    return (
+        "a restore was killed before all was in its place; restore again, or, to go on with what "
+        f"is there: rm -r {' '.join(map(quote, left))}"
+    )
+
+
+def staged_in(folder: str) -> list[str]:
+    """The folders that restores unpack into here. Raises OSError."""
+    try:
+        names = os.listdir(folder)
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+    paths = [os.path.join(folder, name) for name in sorted(names) if name.startswith(STAGED)]
+    return [path for path in paths if os.path.isdir(path)]
 
 
 class StateWatch:

@@ -381,6 +381,23 @@ def test_what_a_killed_restore_leaves(backup: bytes, empty: Host, name: str) -> 
     assert not [*empty.root.rglob(".restore-*")]
 
 
+def test_what_a_killed_restore_had_placed(backup: bytes, empty: Host) -> None:
+    """If it was killed between two renames, the next one also names what is in place already."""
+    empty.restore(io.BytesIO(backup))
+    empty.write("state/.restore-7/half", b"")
+    (empty.state / "state.db").rename(empty.state / ".restore-7/state.db")
+    with pytest.raises(Failed, match="a restore that was killed") as failed:
+        empty.restore(io.BytesIO(backup))
+    command, _, placed = str(failed.value).partition("; then move away what it had put in its ")
+    assert command.endswith(f": rm -r {empty.state / '.restore-7'}")
+    there = set(placed.removeprefix("place: ").split(" "))
+    assert {str(empty.state / "data/shop"), str(empty.state / "plugins.json")} < there
+    assert not [path for path in there if ".restore-" in path]
+    for path in (*there, empty.state / ".restore-7"):
+        shutil.rmtree(path) if os.path.isdir(path) else os.unlink(path)
+    empty.restore(io.BytesIO(backup))
+
+
 def test_what_is_not_empty_is_named(backup: bytes, empty: Host) -> None:
     """The error names files that `ls` does not show, and the first of many."""
     for name in (".a", "b", "c", "d"):

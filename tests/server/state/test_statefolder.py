@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import stat
 import subprocess
@@ -141,6 +142,35 @@ def test_a_folder_that_cannot_be_made() -> None:
     trouble = taken(Path("/proc/state")).trouble
     assert trouble.startswith("/proc/state: ")
     assert trouble.endswith("; set RUNTIME_STATE_DIR to a folder of its own")
+
+
+@pytest.mark.parametrize("name", [".restore-7/state.db", "data/.restore-shop/shop.db"])
+def test_a_half_restored_state(folder: Path, name: str) -> None:
+    """Nobody uses the folder after a restore that was killed, until what it left is removed; only
+    the next restore takes it."""
+    left = folder / name
+    left.parent.mkdir(parents=True)
+    left.touch()
+    folder.chmod(0o711)
+    state = taken(folder)
+    assert state.trouble == (
+        "a restore was killed before all was in its place; restore again, or, to go on with what "
+        f"is there: rm -r {left.parent}"
+    )
+    restore = StateFolder(str(folder), for_restore=True)
+    restore.take()
+    assert restore.trouble == ""
+    restore.let_go()
+    shutil.rmtree(left.parent)
+    state.take()
+    assert state.trouble == ""
+
+
+def test_a_restore_that_was_killed_at_its_end(folder: Path) -> None:
+    """Only the empty folder that it unpacked into is left: the state is whole."""
+    (folder / ".restore-7").mkdir(parents=True)
+    folder.chmod(0o711)
+    assert taken(folder).trouble == ""
 
 
 def test_it_is_told(folder: Path) -> None:
