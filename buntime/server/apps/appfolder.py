@@ -19,6 +19,7 @@ from buntime.core.apps.app import (
 )
 from buntime.core.apps.manifest import MANIFEST_NAMES, SIZE_MAX_BYTES, Manifest, hosts_in
 from buntime.core.errors import ManifestError
+from buntime.core.values.filetimes import is_settled
 from buntime.core.values.regex import regex
 from buntime.core.values.units import BadValue
 from buntime.core.values.wording import shown
@@ -26,8 +27,6 @@ from buntime.server.apps.suggestion import suggestion
 from buntime.server.apps.zones import check_zones
 from buntime.server.defence.regularfile import OutsideError, read_regular
 from buntime.server.defence.shortage import is_shortage
-
-_SETTLED_NS = 2_000_000_000  # FAT has the coarsest file times, 2 s; ext4 has 4 ms
 
 _OF_APPS = (*MANIFEST_NAMES, *DEFAULT_ENTRYPOINTS)
 # Folders that tools leave behind. Dotfolders are skipped as well.
@@ -126,8 +125,7 @@ class AppFolder:
 class Listing:
     """The names of the folders in one folder, read again only when they may have changed.
 
-    What was read is trusted only if the folder had been unchanged for _SETTLED_NS by then: two
-    changes within one tick of the file system's clock leave the same time.
+    What was read is trusted only if the folder's time was settled by then, see `filetimes`.
     """
 
     __slots__ = ("_is_known", "_wall_ns", "folders", "path", "signature", "trouble")
@@ -161,8 +159,8 @@ class Listing:
         folders, has_loose_link = list_folders(self.path)
         self.folders, self.trouble, self._is_known = tuple(sorted(folders)), "", True
         # A link that leads to no folder now may lead to one later without changing this folder.
-        is_settled = now_ns - state.st_mtime_ns > _SETTLED_NS and not has_loose_link
-        self.signature = signature if is_settled else None
+        is_trusted = is_settled(state.st_mtime_ns, now_ns) and not has_loose_link
+        self.signature = signature if is_trusted else None
 
 
 def list_folders(path: Path) -> tuple[list[str], bool]:

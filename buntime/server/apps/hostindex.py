@@ -8,8 +8,7 @@ an app, and a look at each app whose folder or manifest has changed:
 - It compares at most _COMPARED_MAX apps, which takes 1 ms; the next look continues after them. With
   1000 apps, a changed `hosts` is seen within 8 s; with 128, at once. An app that was added or
   removed is seen at once, however many there are.
-- What changed within the last 2 s is looked at again, as a second change in the same tick of the
-  file system's clock would leave the same time.
+- What has changed so lately that its time would not show another change is looked at again.
 - A faulty app has the hosts that it had, and those that its manifest names, if they can be read:
   requests for them are answered with its fault, rather than by another app.
 
@@ -26,12 +25,12 @@ from buntime.core.apps.floors import Floors
 from buntime.core.apps.hosts import Dispute, HostTable
 from buntime.core.errors import ClientFault
 from buntime.core.telemetry.records import Tell
+from buntime.core.values.filetimes import is_settled
 from buntime.core.values.protocols import Protocol
 from buntime.core.values.tuples import NamedTuple
 
 _COMPARED_MAX = 128  # apps in one look
 _LOOKED_AT_MAX = 32  # of them, apps to read again because they may have changed: 0.2 ms each
-_SETTLED_NS = 2_000_000_000
 
 
 class Apps(Protocol):
@@ -240,7 +239,7 @@ def _see(paths: tuple[Path, ...], since_ns: int) -> _Seen:
     """The state of `paths`, if unchanged for so long that any further change will show."""
     states = _states(paths)
     is_at_rest = states is not None and all(
-        since_ns - changed_ns > _SETTLED_NS for _, changed_ns, _ in states
+        is_settled(changed_ns, since_ns) for _, changed_ns, _ in states
     )
     return _Seen(paths, states if is_at_rest else None)
 

@@ -11,11 +11,11 @@ from pathlib import Path
 
 from buntime.core.apps.manifest import MANIFEST_NAMES
 from buntime.core.apps.versions import is_version
+from buntime.core.values.filetimes import is_settled
 from buntime.core.values.tuples import NamedTuple
 from buntime.server.apps.appfolder import Listing, holds_app
 from buntime.server.apps.labels import split_label
 
-_SETTLED_NS = 2_000_000_000  # as in appfolder.Listing
 _LINKS_MAX = 8  # in a row; the kernel follows 40
 
 _State = tuple[int, int, int]  # inode, modification time, size
@@ -26,7 +26,7 @@ class _Folder(NamedTuple):
     """What is known of a folder that bears the name of an app or of a version."""
 
     state: _State
-    is_settled: bool
+    is_trusted: bool
     manifest: str  # the name of its manifest, or ""
     is_app: bool
 
@@ -103,13 +103,12 @@ class Survey:
     def _enter(self, name: str, path: str, known: dict[str, _Folder], sight: Sight) -> _Folder:
         state = _state(path)
         folder = known.get(path)
-        if folder is None or not folder.is_settled or folder.state != state:
-            # Two changes within one tick of the file system's clock leave the same time.
-            is_settled = self._wall_ns() - state[1] > _SETTLED_NS
+        if folder is None or not folder.is_trusted or folder.state != state:
+            is_trusted = is_settled(state[1], self._wall_ns())
             manifest = next(
                 (each for each in MANIFEST_NAMES if os.path.lexists(f"{path}/{each}")), ""
             )
-            folder = _Folder(state, is_settled, manifest, holds_app(Path(path)))
+            folder = _Folder(state, is_trusted, manifest, holds_app(Path(path)))
         self._folders[path] = folder
         manifest_state = _state(f"{path}/{folder.manifest}") if folder.manifest else _GONE
         sight.marks[path] = Mark(state, manifest_state)

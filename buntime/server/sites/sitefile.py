@@ -14,6 +14,7 @@ from buntime.core.sites.cachecontrol import cache_control
 from buntime.core.sites.mediatypes import HTML, content_type
 from buntime.core.sites.publishing import is_published
 from buntime.core.sites.representation import Fields, Representation, describe
+from buntime.core.values.filetimes import is_settled
 from buntime.core.values.tuples import NamedTuple
 from buntime.server.sites.confined import open_inside, unavailable
 
@@ -23,9 +24,6 @@ SMALL_MAX_BYTES = 64 * 1024
 PAGE_MAX_BYTES = 2 * 1024 * 1024
 # Mounts ("/shop", "/shop@1", "/shop@^1.2.0") a page is kept for; clients can invent many.
 _BASES_MAX = 4
-# A file system's clock may have steps of two seconds (FAT): a younger file can change again without
-# a trace in its times, so it is read again instead of trusted.
-_SETTLED_S = 2.0
 
 Signature = tuple[int, int, int, int, int]
 
@@ -159,8 +157,8 @@ def load(
         coding: _form(source, coding, kind, caching, policy, varies=len(sources) > 1)
         for coding, source in sources.items()
     }
-    youngest_s = max(source.state.st_ctime for source in sources.values())
-    settled = policy.wall_s - youngest_s > _SETTLED_S
+    now_ns = int(policy.wall_s * 1e9)
+    settled = all(is_settled(source.state.st_ctime_ns, now_ns) for source in sources.values())
     return SiteFile(forms, page, watched, settled)
 
 
