@@ -36,10 +36,11 @@ def launched(*args: str) -> Iterator[Browser]:
 
 
 @contextlib.contextmanager
-def one_renderer(runtime: Runtime, **options: Any) -> Iterator[Browser]:
+def one_renderer(runtime: Runtime, *args: str, **options: Any) -> Iterator[Browser]:
     """A browser whose pages share a process, which a page that stays open keeps alive: starting one
-    for each test takes as long as loading the panel. `options` are those of all pages."""
-    with launched("--renderer-process-limit=1") as browser:
+    for each test takes as long as loading the panel. It is started with `args`; `options` are those
+    of all pages."""
+    with launched("--renderer-process-limit=1", *args) as browser:
         context = browser.new_context(**{**USUAL, **options})
         context.new_page().goto(runtime.url + _ANCHOR)
         yield browser
@@ -50,15 +51,20 @@ def origin_of(url: str) -> str:
     return "/".join(url.split("/")[:3])
 
 
-def forget(context: BrowserContext, page: Page, origins: set[str]) -> None:
-    """Close all pages of a context, and leave nothing of them but the cache of files."""
+def forget(
+    context: BrowserContext, page: Page, origins: set[str], *, is_kept: bool = False
+) -> None:
+    """Close all pages of a context, unless this one is kept, and leave nothing of them but the
+    cache of files."""
     session = context.new_cdp_session(page)
     for origin in origins | {origin_of(each.url) for each in context.pages}:
         session.send("Storage.clearDataForOrigin", {"origin": origin, "storageTypes": "all"})
     context.clear_cookies()
     context.set_offline(False)  # as a test that failed may have left it
+    session.detach()
     for each in pages_of(context):
-        each.close()
+        if not is_kept or each != page:
+            each.close()
 
 
 def pages_of(context: BrowserContext) -> list[Page]:

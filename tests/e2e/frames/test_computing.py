@@ -10,7 +10,7 @@ import pytest
 from playwright.sync_api import Browser, expect
 
 from tests.support.chromium import launched, needs_chromium
-from tests.support.framing import RAW, TALK, Desk, with_desk
+from tests.support.framing import RAW, TALK, Desk, wait_for, with_desk
 from tests.support.harness import ROOT, Runtime, write_app
 
 pytestmark = needs_chromium
@@ -78,7 +78,7 @@ def test_page_that_stands_still(desk: Desk) -> None:
     frame = desk.show("/raw/")
     frame.evaluate("void setTimeout(() => { for (;;); })")
     desk.page.evaluate(CALL)
-    desk.page.wait_for_function("window.why === 'the page did not answer'")
+    wait_for(desk.page, "window.why === 'the page did not answer'")
     desk.page.evaluate("view.setAttribute('src', '/talk/')")
     desk.wait_for("ready", 2)
     assert desk.frame.evaluate("1 + 1") == 2

@@ -7,9 +7,9 @@ from collections.abc import Iterator
 import pytest
 from playwright.sync_api import Browser, expect
 
-from tests.support.chromium import launched, needs_chromium
+from tests.support.chromium import needs_chromium, one_renderer
 from tests.support.client import fetch
-from tests.support.framing import PAGES, SAYS_HELLO, TALK, Desk, with_desk
+from tests.support.framing import PAGES, SAYS_HELLO, TALK, Desk, wait_for, with_desk
 from tests.support.harness import Runtime
 
 pytestmark = needs_chromium
@@ -39,9 +39,9 @@ def runtime(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Runtime]:
 
 
 @pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
+def browser(runtime: Runtime) -> Iterator[Browser]:
     # A name other than localhost, for which browsers send fewer fields and offer fewer features.
-    with launched("--host-resolver-rules=MAP apps.example 127.0.0.1") as browser:
+    with one_renderer(runtime, "--host-resolver-rules=MAP apps.example 127.0.0.1") as browser:
         yield browser
 
 
@@ -75,7 +75,7 @@ def test_talk(desk: Desk) -> None:
     assert frame.evaluate("document.documentElement.style.getPropertyValue('--bt-back')") == "#123"
     assert desk.seen("ready") == [{"title": "Talk"}]
     desk.page.evaluate("view.tell({props: {user: 'bo'}})")
-    frame.wait_for_function("told.some((each) => each.user === 'bo')")
+    wait_for(frame, "told.some((each) => each.user === 'bo')")
     desk.page.evaluate("view.emit('hello', {n: [1, null]})")
     desk.wait_for("event")
     assert desk.seen("event") == [{"name": "heard", "detail": {"n": [1, None]}}]
@@ -145,8 +145,8 @@ def test_crossing(desk: Desk) -> None:
     frame = desk.show()
     desk.page.evaluate("view.navigate('/shell')")
     frame.evaluate("frame.navigate('/page')")
-    desk.page.wait_for_function("view.path !== '/'")
-    frame.wait_for_function("(path) => frame.path === path", arg=desk.page.evaluate("view.path"))
+    wait_for(desk.page, "view.path !== '/'")
+    wait_for(frame, f"frame.path === '{desk.page.evaluate('view.path')}'")
 
 
 def test_reload(desk: Desk) -> None:

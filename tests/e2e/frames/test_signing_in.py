@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 from playwright.sync_api import Browser, expect
 
-from tests.support.chromium import launched, needs_chromium
+from tests.support.chromium import needs_chromium, one_renderer, pages_of
 from tests.support.client import fetch
 from tests.support.framing import RAW, Desk, with_desk
 from tests.support.harness import Runtime, wait_until, write_app
@@ -62,9 +62,9 @@ def runtime(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Runtime]:
 
 
 @pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
+def browser(runtime: Runtime) -> Iterator[Browser]:
     # For this name browsers do not send what a request is for.
-    with launched("--host-resolver-rules=MAP apps.test 127.0.0.1") as browser:
+    with one_renderer(runtime, "--host-resolver-rules=MAP apps.test 127.0.0.1") as browser:
         yield browser
 
 
@@ -85,7 +85,7 @@ def test_a_page_is_there_after_the_sign_in(desk: Desk) -> None:
     desk.page.get_by_role("button", name="Ann").click()
     expect(inner.locator("output")).to_contain_text('"user":"ann"')
     assert desk.page.url == f"{desk.url}/desk/inner/x?a=1"
-    assert len(desk.context.pages) == 1
+    assert pages_of(desk.context) == [desk.page]
     desk.page.reload()
     expect(inner.locator("output")).to_contain_text('"user":"ann"')
 
