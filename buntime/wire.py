@@ -15,7 +15,7 @@ bytes follow the line. Both sides use this module; it does no I/O.
                      [size] end
     BODY       both  type id size end
     WINDOW     both  type id credit
-    WAITS      W->R  type id read
+    WAITS      W->R  type id read credit
     RESPONSE   W->R  type id status headers [size] end
     CANCEL     both  type id reason
     ERROR      W->R  type [id] message stack [advice]
@@ -43,7 +43,8 @@ sends more than its credit has broken the protocol, and is ended.
 
 WAITS says that the app has read this many bytes of a request's body and does nothing but wait for
 more. It lets the runtime distinguish a slow client from an app that hangs. It is not sent at the
-end of a body, and at most once between two BODY.
+end of a body, and at most once between two BODY. Its `credit`, from 0, counts as that of a WINDOW:
+an app that takes each piece at once then sends one message for it instead of two.
 
 INIT of an app with secrets has `secrets`: their values by name, and the names of the hidden ones,
 which are in no environment.

@@ -68,10 +68,8 @@ class Box:
         """Wait for `least` bytes of credit; returns the credit, 0 if the request is over."""
         while self._credit < least:
             received = self._next(deadline)
-            if received[0]["type"] == WINDOW:
+            if received[0]["type"] in (WINDOW, WAITS):
                 self._credit += received[0]["credit"]
-                continue
-            if received[0]["type"] == WAITS:
                 continue
             self._pay_for(received)  # or an app that answers now would wait for us
             self._kept.append(received)
@@ -94,11 +92,10 @@ class Box:
                 return self._kept.pop(0)
             received = self._next(deadline)
             message = received[0]
-            if message["type"] == WINDOW:
-                self._credit += message["credit"]
-            elif message["type"] != WAITS:
+            if message["type"] not in (WINDOW, WAITS):
                 self._pay_for(received)
                 return received
+            self._credit += message["credit"]
 
     def _pay_for(self, received: Received) -> None:
         """Return the credit that it has cost."""

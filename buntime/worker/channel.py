@@ -19,9 +19,8 @@ if TYPE_CHECKING:
 
     from buntime.wire import Message, Received
 
-# bytes. Large enough for a whole payload and its line, and small enough for malloc's heap: from 128
-# KiB on each read would map and unmap its buffer.
-RECEIVE_BYTES = MAX_PAYLOAD + 1024
+# bytes. Two whole payloads and their lines: the runtime reads as much from a client at once.
+RECEIVE_BYTES = 2 * (MAX_PAYLOAD + 1024)
 # bytes. Up to this size copying the payload after the line is cheaper than a second buffer in
 # writev.
 JOIN_BYTES = 8 * 1024

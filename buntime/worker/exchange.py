@@ -63,8 +63,9 @@ HELD = Stage("its head is known, and waits for the first piece")
 SENT = Stage("its head is sent")
 ENDED = Stage("its end or an error is sent")
 
-# bytes that the app consumes before they are granted again: no WINDOW for every small read.
-RETURN_BYTES = UPLOAD_WINDOW // 2
+# bytes that the app reads before they are granted again, if it does not wait for more before: no
+# WINDOW for every small read. As much may be on its way meanwhile.
+_RETURN_BYTES = UPLOAD_WINDOW
 
 
 class Exchange:
@@ -77,10 +78,10 @@ class Exchange:
     is_socket = False  # a WebSocket: see `worker/websocket.py`
     # on the way in
     _offset = 0  # into the first piece
-    _consumed = 0
     _read = 0
     _reported_read = -1  # with the last WAITS
-    _has_granted = False
+    # bytes of credit that the app's next read grants: at first more than the initial window
+    _unreturned = UPLOAD_WINDOW
     # on the way out
     _status = 0
     _headers: Pairs = []  # noqa: RUF012  # never changed, only replaced
@@ -138,30 +139,30 @@ class Exchange:
     def take(self, limit: int) -> bytes | None:
         """Return up to `limit` bytes of the body, b"" at its end, None if none are here yet.
 
-        The first call grants more than the initial window; this makes the runtime send "100
-        Continue" to a client that waits for it.
+        What was taken before is granted again, together with the report that the app waits where
+        that is due. The first call grants more than the initial window; this makes the runtime send
+        "100 Continue" to a client that waits for it.
         """
         if self.gone:
             raise self.departure()
         if self.stage is ENDED:
             raise ClientGone("the response has ended, and the request's body is gone with it")
         is_complete = self.is_complete  # read before the pieces, as the reader writes it after
-        if not is_complete and not self._has_granted:
-            self._has_granted = True
-            self._grant(UPLOAD_WINDOW)
         if self._pieces:
+            if self._unreturned >= _RETURN_BYTES and not is_complete:
+                self._grant(self._unreturned)
+                self._unreturned = 0
             data = self._next_bytes(limit)
-            self._consumed += len(data)
+            self._unreturned += len(data)
             self._read += len(data)
-            if self._consumed >= RETURN_BYTES and not is_complete:
-                self._grant(self._consumed)
-                self._consumed = 0
             return data
         if is_complete:
             return b""
         if self._reported_read != self._read:
             self._reported_read = self._read
-            self._send_message({"type": WAITS, "id": self.id, "read": self._read}, b"")
+            credit, self._unreturned = self._unreturned, 0
+            message = {"type": WAITS, "id": self.id, "read": self._read, "credit": credit}
+            self._send_message(message, b"")
         return None
 
     def _next_bytes(self, limit: int) -> bytes:

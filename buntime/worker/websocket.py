@@ -28,8 +28,9 @@ from buntime.wire import (
     MAX_PAYLOAD,
     MESSAGE,
     MESSAGE_OVERHEAD,
+    UPLOAD_WINDOW,
 )
-from buntime.worker.exchange import ENDED, NEW, RETURN_BYTES, Exchange, Stage
+from buntime.worker.exchange import ENDED, NEW, Exchange, Stage
 from buntime.worker.report import complain
 from buntime.worker.unfinished import UNFINISHED
 
@@ -55,6 +56,8 @@ CLOSED = Stage("the app has closed it")
 # bytes. Smaller pieces of a larger message wait for credit, instead of costing one message each.
 LEAST_PIECE_BYTES = 4096
 _FORBIDDEN = 403
+# bytes that the app takes before they are granted again: no WINDOW for every small message
+_RETURN_BYTES = UPLOAD_WINDOW // 2
 _OURS = "sec-websocket-"  # header fields of the handshake, which only the runtime writes
 
 
@@ -244,7 +247,7 @@ class Socket(Exchange):
 
     def _pay_back(self, size: int) -> None:
         self._owed += size
-        if self._owed >= RETURN_BYTES and not self.gone:
+        if self._owed >= _RETURN_BYTES and not self.gone:
             self._grant(self._owed)
             self._owed = 0
 

@@ -31,7 +31,7 @@ MESSAGES = [
     ),
     wire.encode({"type": wire.BODY, "id": 1, "size": 5, "end": False}) + b"hello",
     wire.encode({"type": wire.WINDOW, "id": 1, "credit": 65536}),
-    wire.encode({"type": wire.WAITS, "id": 1, "read": 10}),
+    wire.encode({"type": wire.WAITS, "id": 1, "read": 10, "credit": 5}),
     wire.encode({"type": wire.ERROR, "id": 1, "message": "m", "stack": "s"}),
 ]
 _SLOW_S = 0.05  # of processor time, for inputs of a few kB

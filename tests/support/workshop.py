@@ -189,13 +189,17 @@ class Worker:
         credit = 65536
         while data:
             while not credit:
-                credit += self.take(lambda m: m["type"] == "WINDOW" and m["id"] == number)[0][
-                    "credit"
-                ]
+                credit += self.take_credit(number)
             piece = data[: min(credit, 65536)]
             credit -= len(piece)
             data = data[len(piece) :]
             self.body(number, piece)
+
+    def take_credit(self, number: int) -> int:
+        """Wait until it accepts more of a body; returns how many bytes more."""
+        message, _ = self.take(lambda m: m["type"] in ("WINDOW", "WAITS") and m["id"] == number)
+        credit: int = message["credit"]
+        return credit
 
     def cancel(self, number: int, reason: str = "client") -> None:
         """Say that nobody waits for the answer any more."""

@@ -147,7 +147,7 @@ def test_terminate_waits_for_what_is_in_hand(shop: Workshop) -> None:
     """
     worker = shop.start(source, concurrency=2)
     ids = [worker.request(method="POST", end=False) for _ in range(4)]
-    worker.take_type("WINDOW", ids[0])
+    worker.take_credit(ids[0])
     worker.send({"type": "TERMINATE"})
     refused = worker.request()
     for number in ids:

@@ -74,7 +74,7 @@ def test_terminate_comes_after_requests(shop: Workshop, async_: str) -> None:
     shop.forks = True
     worker = shop.start(source)
     number = worker.request(method="POST", end=False)
-    worker.take_type("WINDOW", number)
+    worker.take_credit(number)
     worker.send({"type": "TERMINATE"})
     worker.upload(number, b"x" * 100_000)
     assert len(worker.answer(number).body) == 100_000

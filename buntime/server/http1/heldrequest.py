@@ -9,7 +9,7 @@ from collections.abc import Callable
 from buntime.core.errors import ClientFault, HttpError
 from buntime.core.http1.answer import Answer
 from buntime.core.http1.lifecycle import HAND_OVER, RELEASE, TAKE_BACK, State
-from buntime.core.http1.window import PIECES_PER_TURN, DownloadWindow
+from buntime.core.http1.window import PIECES_PER_TURN, DownloadWindow, UploadWindow
 from buntime.server.http1.parties import Keeper, Link, Responder
 from buntime.server.http1.request import ClientRequest
 from buntime.server.http1.review import Review
@@ -200,6 +200,24 @@ class HeldRequest(ClientRequest):
         if upload is None or upload.is_wide_open or self.is_ended:
             return False
         self.restart_deadline()  # the app reads
+        self._widen(upload, credit)
+        return True
+
+    def on_waits(self, read_bytes: int, credit: int) -> bool:
+        """The app has read this many bytes of the body, and waits for more: `credit` more may come.
+        Returns whether that is new.
+        """
+        upload = self._upload
+        if upload is None or self.is_ended or not upload.on_waits(read_bytes):
+            return False
+        self.restart_deadline()
+        if credit:
+            self._widen(upload, credit)
+        if self.responder is not None and upload.is_awaited and self.holds_slot:
+            self.responder.on_stalled()
+        return True
+
+    def _widen(self, upload: UploadWindow, credit: int) -> None:
         if upload.grant(credit) and self.answer is None:
             self.client.write(_CONTINUE)
         if self.link is not None:
@@ -207,19 +225,6 @@ class HeldRequest(ClientRequest):
         else:
             self.pump()
         self.client.settle()
-        return True
-
-    def on_waits(self, read_bytes: int) -> bool:
-        """The app has read this many bytes of the body, and waits for more. Returns whether that is
-        new.
-        """
-        upload = self._upload
-        if upload is None or self.is_ended or not upload.on_waits(read_bytes):
-            return False
-        self.restart_deadline()
-        if self.responder is not None and upload.is_awaited and self.holds_slot:
-            self.responder.on_stalled()
-        return True
 
     def pump(self) -> None:
         """Hand on what has come of the body, as far as credit allows."""

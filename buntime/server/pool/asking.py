@@ -101,11 +101,14 @@ class Asking:
         self._send_body(number, body)
         return True
 
-    def take_waits(self, number: int, read_bytes: int) -> bool:
-        """This much of a question's body is read, and more is waited for. Returns whether that is
-        news."""
+    def take_waits(self, number: int, read_bytes: int, credit_bytes: int) -> bool:
+        """This much of a question's body is read, and more is waited for, of which this much may be
+        sent. Returns whether that is news."""
         body = self._bodies.get(number)
-        return body is not None and body.on_waits(read_bytes)
+        if body is None or not body.on_waits(read_bytes):
+            return False
+        self.take_credit(number, credit_bytes)
+        return True
 
     def _send_body(self, number: int, body: HookBody) -> None:
         for piece in body.pieces():

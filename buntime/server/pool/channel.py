@@ -107,13 +107,8 @@ class Channel(Generic[L]):
             return
         try:
             if not self._backlog and turn:
-                total = sum(map(len, turn))
-                if total <= _JOIN_BYTES:
-                    data = turn[0] if len(turn) == 1 else b"".join(turn)
-                    sent = sock.send(data)
-                    if sent < total:
-                        self._put_off([memoryview(data)[sent:]])
-                    turn = []
+                self._send_at_once(sock, turn)
+                turn = []
             self._put_off(map(memoryview, turn))
             while self._backlog:
                 buffers = [self._backlog[i] for i in range(min(len(self._backlog), _BUFFERS_MAX))]
@@ -131,6 +126,19 @@ class Channel(Generic[L]):
             callbacks, self._when_sent = self._when_sent, {}
             for callback in callbacks:
                 callback()
+
+    def _send_at_once(self, sock: socket.socket, turn: list[bytes]) -> None:
+        """Send what was posted, and put off what the kernel does not take of it."""
+        total = sum(map(len, turn))
+        if total <= _JOIN_BYTES:
+            if len(turn) > 1:
+                turn = [b"".join(turn)]
+            sent = sock.send(turn[0])
+        else:
+            sent = sock.sendmsg(turn[:_BUFFERS_MAX])
+        if sent < total:
+            self._put_off(map(memoryview, turn))
+            self._drop_sent(sent)
 
     def _put_off(self, buffers: Iterable[memoryview]) -> None:
         for buffer in buffers:

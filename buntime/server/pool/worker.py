@@ -189,8 +189,7 @@ class Worker:
 
     def _on_response(self, message: wire.Message, payload: bytes) -> None:
         assignment = self._in_hand[message["id"]]
-        exchange = assignment.exchange
-        end = claims.flag(message["end"])
+        exchange, end = assignment.exchange, claims.flag(message["end"])
         if assignment.state is _LIVE:
             status, fields, app = message["status"], message["headers"], exchange.app
             if exchange.has_answer:
@@ -251,13 +250,14 @@ class Worker:
             self._talk.put_up(self._last_id)
 
     def _on_waits(self, message: wire.Message, payload: bytes) -> None:
-        number, read_bytes = message["id"], claims.whole(message["read"], 0)
-        assignment = self._in_hand.get(number)
+        number, assignment = message["id"], self._in_hand.get(message["id"])
+        read, credit = claims.whole(message["read"], 0), claims.whole(message["credit"], 0)
         if assignment is None:
             claims.whole(number, 1, self._last_id)  # of a hook, or one that has ended
-            if not self.asking.take_waits(number, read_bytes):
-                self._talk.put_up(self._last_id)
-        elif assignment.state is not State.LIVE or not assignment.exchange.on_waits(read_bytes):
+            is_news = self.asking.take_waits(number, read, credit)
+        else:
+            is_news = assignment.state is State.LIVE and assignment.exchange.on_waits(read, credit)
+        if not is_news:
             self._talk.put_up(self._last_id)
 
     def _on_accept(self, message: wire.Message, payload: bytes) -> None:
@@ -308,8 +308,7 @@ class Worker:
 
     def _on_close(self, message: wire.Message, payload: bytes) -> None:
         assignment = self._in_hand[message["id"]]
-        exchange = assignment.exchange
-        end = claims.flag(message["end"])
+        exchange, end = assignment.exchange, claims.flag(message["end"])
         if assignment.state is State.LIVE:
             link = exchange.link
             if link is None and not exchange.is_opening:

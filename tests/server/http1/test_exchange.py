@@ -159,7 +159,7 @@ def test_100_continue_waits_for_the_app(client: FakeClient) -> None:
     exchange.limit_body(10)
     exchange.assign(FakeResponder(exchange), "w1", 1)
     assert (exchange.upload_credit, client.written) == (0, b"")
-    exchange.grant_upload(UPLOAD_WINDOW)
+    exchange.on_waits(0, UPLOAD_WINDOW)
     exchange.grant_upload(UPLOAD_WINDOW)
     assert client.written == b"HTTP/1.1 100 Continue\r\n\r\n"
 
@@ -242,9 +242,9 @@ def test_the_worker_of_a_slot_waits_for_a_body(client: FakeClient) -> None:
     exchange.limit_body(10)
     worker = FakeResponder(exchange)
     exchange.assign(worker, "w1", 1)
-    exchange.on_waits(1)
+    exchange.on_waits(1, 0)
     assert worker.stalls == 0
-    exchange.on_waits(2)
+    exchange.on_waits(2, 0)
     assert worker.stalls == 1
 
 
@@ -271,10 +271,10 @@ def test_an_app_that_waits_for_the_body_is_not_late(client: FakeClient) -> None:
     for step in (
         lambda: None,
         lambda: exchange.grant_upload(UPLOAD_WINDOW),
-        lambda: exchange.on_waits(2),
+        lambda: exchange.on_waits(2, 0),
         lambda: client.reader.receive(b"34"),
-        lambda: exchange.on_waits(3),
-        lambda: exchange.on_waits(4),
+        lambda: exchange.on_waits(3, 0),
+        lambda: exchange.on_waits(4, 0),
         lambda: client.reader.receive(b"56789x"),
     ):
         step()
@@ -466,3 +466,20 @@ class Life(RuleBasedStateMachine):
 
 TestLife = Life.TestCase
 TestLife.settings = settings(stateful_step_count=20)
+
+
+def test_an_app_that_waits_widens_the_window(client: FakeClient) -> None:
+    """The credit that it grants with its report counts: what has come is handed on, and it is the
+    app that is waited for again."""
+    exchange = client.request(POST % b"" + b"01")
+    exchange.route_to(SHOP, base="/shop")
+    exchange.limit_body(10)
+    worker = FakeResponder(exchange)
+    exchange.assign(worker, "w1", 1)
+    client.reader.receive(b"34")
+    assert exchange.on_waits(2, UPLOAD_WINDOW)
+    assert (worker.body, worker.stalls) == (b"34", 0)
+    assert exchange.upload_credit == 2 * UPLOAD_WINDOW - 4
+    assert exchange.on_waits(4, 4)
+    assert worker.stalls == 1
+    assert exchange.upload_credit == 2 * UPLOAD_WINDOW

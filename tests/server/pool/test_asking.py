@@ -202,10 +202,21 @@ def test_a_body_goes_under_credit(asking: Asking, asker: FakeAsker, channel: Fak
 def test_a_worker_waits_for_more_of_a_body(asking: Asking, asker: FakeAsker) -> None:
     """The worker may report once per state of the body that it waits for more."""
     put(asking, asker, 300_000)
-    assert asking.take_waits(8, 131_072)
-    assert not asking.take_waits(8, 131_072)
-    assert not asking.take_waits(8, 300_000)
-    assert not asking.take_waits(7, 0)
+    assert asking.take_waits(8, 131_072, 0)
+    assert not asking.take_waits(8, 131_072, 0)
+    assert not asking.take_waits(8, 300_000, 0)
+    assert not asking.take_waits(7, 0, 0)
+
+
+def test_a_worker_that_waits_grants_credit(
+    asking: Asking, asker: FakeAsker, channel: FakeChannel
+) -> None:
+    """More of the body follows, and nothing where the report is no news."""
+    put(asking, asker, 300_000)
+    assert asking.take_waits(8, 131_072, 1000)
+    assert sent(channel) == (132_072, False)
+    assert not asking.take_waits(8, 131_072, 1000)
+    assert sent(channel) == (132_072, False)
 
 
 @pytest.mark.parametrize("end", ["verdict", "given up"])

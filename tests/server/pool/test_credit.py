@@ -176,8 +176,8 @@ def test_a_credit_that_it_claims(far: FarEnd) -> None:
         message("ERROR", message="no", stack=""),
         message("WINDOW", id=1, credit=1),
         message("WINDOW", id=2, credit=1),
-        message("WAITS", id=1, read=0),
-        message("WAITS", id=2, read=0),
+        message("WAITS", id=1, read=0, credit=0),
+        message("WAITS", id=2, read=0, credit=0),
     ],
     ids=[
         "UP",
@@ -233,7 +233,7 @@ def test_waiting_over_and_over(far: FarEnd, read: int) -> None:
     """A report of waiting is news only after something was read, and it cannot have read what was
     not sent."""
     far.assign(POST)
-    assert say_until_broken(far, message("WAITS", id=1, read=read), 2000) > 500
+    assert say_until_broken(far, message("WAITS", id=1, read=read, credit=0), 2000) > 500
 
 
 def test_how_busy_it_is_over_and_over(far: FarEnd) -> None:
