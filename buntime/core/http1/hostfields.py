@@ -49,7 +49,8 @@ def scope_below(base: str) -> str:
 
     Whatever the app says: browsers compare a scope with the beginning of this, so with "/shop" it
     could be "/shopper", and with "/" anything. Without the field, the scope of a script at
-    /shop/static/sw.js is below /shop/static/.
+    /shop/static/sw.js is below /shop/static/, and that of one at /shop is the whole host: so
+    answers for the base itself always get it.
     """
     return f"{base}/"
 

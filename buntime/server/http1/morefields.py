@@ -7,6 +7,7 @@ nothing is added cost nothing.
 from functools import lru_cache
 
 from buntime.core.http1.answer import Answer, without_nominated
+from buntime.core.http1.hostfields import SCOPE, scope_below
 from buntime.server.http1.exchange import Exchange
 from buntime.server.http1.request import Fields
 
@@ -19,6 +20,16 @@ def add_fields(exchange: Exchange, fields: Added) -> None:
     exchange.turn_into(_with(type(exchange), fields))  # type: ignore[arg-type]
 
 
+def keep_below_base(exchange: Exchange) -> None:
+    """Let no service worker from this answer have pages beside the base, whatever the app says.
+
+    For a request for the base itself, "/shop": browsers let a script there answer for its folder,
+    which is the whole host. Every such answer says otherwise, because one that was cached as
+    something else may become a service worker.
+    """
+    exchange.turn_into(_below_base(type(exchange)))  # type: ignore[arg-type]  # as above
+
+
 def admit(exchange: Exchange) -> None:
     """Mark it as having shown what opens the app, in place of a key."""
     exchange.turn_into(_admitted(type(exchange)))  # type: ignore[arg-type]  # as above
@@ -27,6 +38,21 @@ def admit(exchange: Exchange) -> None:
 @lru_cache(maxsize=64)
 def _admitted(kind: type[Exchange]) -> type[Exchange]:
     return type("AdmittedExchange", (kind,), {"__slots__": (), "is_admitted": True})
+
+
+@lru_cache(maxsize=64)
+def _below_base(kind: type[Exchange]) -> type[Exchange]:
+    class BelowBase(kind):  # type: ignore[valid-type, misc]  # as below
+        __slots__ = ()
+
+        def _begin(self, status: int, fields: Fields, size: int | None) -> Answer:
+            if isinstance(fields, list | tuple):  # else the answer refuses it
+                own = (pair for pair in without_nominated(fields) if not _is_one_of(pair, {SCOPE}))
+                fields = [*own, (SCOPE, scope_below(self.base))]
+            answer: Answer = super()._begin(status, fields, size)
+            return answer
+
+    return BelowBase
 
 
 @lru_cache(maxsize=64)  # a few kinds of exchanges, and a few sets of fields

@@ -23,7 +23,7 @@ from buntime.server.admin.entrance import app_not_found
 from buntime.server.apps.catalog import Catalog
 from buntime.server.apps.hostindex import Claims, HostIndex
 from buntime.server.http1.exchange import Exchange
-from buntime.server.pipeline.steps import AppStep, hide_affinity, label_step
+from buntime.server.pipeline.steps import AppStep, hide_affinity, keep_below, label_step
 from buntime.server.plugins.failing import unavailable
 from buntime.server.plugins.hookstep import host_of
 from buntime.server.plugins.way import Plugins
@@ -160,6 +160,8 @@ class Routes:
         may_be_at_root = self._has_sessions_at_root or not keep  # a hook may choose such an app
         if may_be_at_root and target.base and not app.has_affinity:
             steps = (hide_affinity, *steps)  # the cookie of an app at `/` reaches all apps below it
+        if target.base and not target.rest and app.plugin is None:
+            steps = (keep_below, *steps)
         route = Route(app, target, steps)
         if len(path) <= _PATH_MAX and keep:
             if self._kept == _ROUTES_MAX:

@@ -33,6 +33,7 @@ from buntime.server.admin.gate import Gate
 from buntime.server.admin.maintenance import Maintenance
 from buntime.server.deploys.previews import Previews
 from buntime.server.http1.exchange import Exchange
+from buntime.server.http1.morefields import keep_below_base
 from buntime.server.plugins.asked import Cookies, of_others
 from buntime.server.pool.pool import Pool
 from buntime.server.state.secretstore import Secrets
@@ -171,6 +172,12 @@ def cookie_step(app: App, cookies: Cookies) -> AppStep | None:
 def hide_affinity(exchange: Exchange, _: App, __: Target) -> bool:
     """Removes the affinity cookie of an app mounted above this one."""
     exchange.show(tuple(without_cookies(exchange.headers, _AFFINITY)))
+    return False
+
+
+def keep_below(exchange: Exchange, _: App, __: Target) -> bool:
+    """Keeps a script at the base itself, `/shop`, from answering for all apps of the host."""
+    keep_below_base(exchange)
     return False
 
 

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests.support.chromium import launched, needs_chromium
 from tests.support.client import fetch
 from tests.support.harness import Runtime, running, write_app
 from tests.support.rawsocket import socket_of
@@ -35,6 +36,28 @@ async def app(scope, receive, send):
         await send({{"type": "http.response.start", "status": 200, "headers": HEADERS}})
         await send({{"type": "http.response.body", "body": b""}})
 """
+# Its service worker answers for every page that it may.
+TAKER = """
+from buntime import Response
+
+JS = (
+    "self.addEventListener('fetch', (event) => event.respondWith(new Response('taken')));"
+    "self.addEventListener('activate', (event) => event.waitUntil(clients.claim()));"
+)
+
+def fetch(request):
+    if "js" in request.query:
+        headers = {"Content-Type": "text/javascript", "Cache-Control": "max-age=3600"}
+        return Response(JS, headers=headers)
+    return Response.html("<!doctype html><title>taker</title>")
+"""
+REGISTER = """async ([script, scope]) => {
+    await (await fetch(script)).text();  // so that it is in the cache
+    try {
+        const options = {scope, updateViaCache: "all"};
+        return new URL((await navigator.serviceWorker.register(script, options)).scope).pathname;
+    } catch (error) { return error.name; }
+}"""
 HOST = {"Host": "own.example.com"}
 
 
@@ -49,6 +72,8 @@ def runtime(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Runtime]:
     write_app(folder / "site", pages, headers={"/**": FIELDS}, hosts=["site.example.com"])
     files = {"app.py": WSGI, "files/sw.js": ""}
     write_app(folder / "mixed", files, headers={"/**": FIELDS}, static={"/static": "files"})
+    write_app(folder / "taker", {"app.py": TAKER}, ttl=60, shell=True)
+    write_app(folder / "@acme/taker", {"app.py": TAKER}, ttl=60)
     with running(folder) as started:
         yield started
 
@@ -57,6 +82,8 @@ def runtime(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Runtime]:
     ("path", "scope"),
     [
         ("/shop/", "/shop/"),
+        ("/shop", "/shop/"),
+        ("/shop?x", "/shop/"),
         ("/shop/stream", "/shop/"),
         ("/shop@1/", "/shop@1/"),
         ("/wsgi/", "/wsgi/"),
@@ -105,3 +132,34 @@ def test_the_log_says_so_once(runtime: Runtime) -> None:
         if each["event"] == "header.for_host" and each["app"] == "wsgi"
     ]
     assert sorted(told) == [CLEAR.lower(), HSTS.lower()]
+
+
+@pytest.mark.parametrize(
+    ("path", "scope"),
+    [
+        ("/taker", "/taker/"),
+        ("/taker?js", "/taker/"),
+        ("/t%61ker", "/t%61ker/"),
+        ("/taker@latest", "/taker@latest/"),
+        ("/@acme/taker", "/@acme/taker/"),
+        ("/.well-known/buntime/frame/taker", "/taker/"),
+    ],
+)
+def test_at_the_base_itself(runtime: Runtime, path: str, scope: str) -> None:
+    """Browsers would take the folder of such a script for its scope: the field says otherwise."""
+    assert fetch(runtime, path).headers.get_all(SCOPE) == [scope]
+    assert fetch(runtime, f"{path.partition('?')[0]}/x").headers[SCOPE] is None
+
+
+@needs_chromium
+def test_no_service_worker_for_others(runtime: Runtime) -> None:
+    """In a browser, no script of an app at a path answers for other apps, cached or not."""
+    with launched() as browser:
+        page = browser.new_page()
+        page.goto(f"{runtime.url}/taker/")
+        for script in ("/taker?js", "/t%61ker?js", "/taker@latest?js", "/taker/x?js"):
+            assert page.evaluate(REGISTER, [script, "/"]) == "SecurityError", script
+        assert page.evaluate(REGISTER, ["/@acme/taker?js", "/@acme/"]) == "SecurityError"
+        assert page.evaluate(REGISTER, ["/taker?js", "/taker/"]) == "/taker/"
+        page.goto(f"{runtime.url}/wsgi/")
+        assert "taken" not in page.content()
