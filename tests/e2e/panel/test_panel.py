@@ -687,6 +687,15 @@ def test_hostile_deploy(page: Page, panel: str) -> None:
     assert dialog(page).locator("script, iframe, img, svg, b").count() == 0
 
 
+def test_a_text_that_is_hard_to_read(page: Page, panel: str) -> None:
+    """It is found in any row, though texts that are alike are looked at once."""
+    show(page, panel + "apps")
+    name = page.locator("tbody .name").last
+    for colour, found in (("silver", ["color-contrast"]), ("", [])):
+        name.evaluate("(name, colour) => name.style.color = colour", colour)
+        assert [*findings(page, "color-contrast")] == found
+
+
 def test_accessible(page: Page, panel: str) -> None:
     """axe finds nothing, light and dark, wide and narrow; a phone does not scroll sideways.
 
