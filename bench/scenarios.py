@@ -215,6 +215,8 @@ SCENARIOS = (
             served(PREWARMED, Paced("/prewarmed/")),
             WARM_1,
             served(buntime("noop"), Paced("/noop/"), "buntime, warm each 100 ms"),
+            served(BARE_LOOP, NOOP_1, "bare loop, warm-noop-1"),
+            served(BARE_LOOP, Paced("/noop/"), "bare loop each 100 ms"),
         ),
         (
             Bar(MOST, 6.0, P50),
