@@ -6,7 +6,9 @@ Each function makes items from the state of one thing; server/admin/attention.py
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Literal
 
+from buntime.core.plugins.plan import ON_REQUEST, ON_RESPONSE
 from buntime.core.pool.workforce import CRASH_LOOP
+from buntime.core.telemetry.pluginmeters import WINDOW_S, Lately
 from buntime.core.values.tuples import NamedTuple
 from buntime.core.values.wording import counted
 
@@ -17,6 +19,7 @@ _TEXT_MAX_CHARS = 500
 _FAILED_MIN = 10
 _FAILED_SHARE = 0.05
 DEATHS_MIN = 3
+_HOOK_FAILED_MIN = 3
 _STANDSTILL_S = 1.0
 
 
@@ -136,6 +139,32 @@ def of_plugin(name: str, state: str, why: str, *, guards: bool) -> Item | None:
         f"{closed}Correct it, then: buntime plugins reload {name}",
         f"buntime plugins show {name}",
         f"/cpanel/plugins/{name}",
+    )
+
+
+def of_hook(plugin: str, hook: str, lately: Lately, *, ignores: bool) -> Item:
+    """A hook that failed, was late or could not be asked in the last minutes; `ignores`: its
+    requests went on without it."""
+    hint, refuses = "", False
+    if hook in (ON_REQUEST, ON_RESPONSE):
+        refuses = not ignores
+        hint = "Those requests were answered with 502 or 503. "
+        if ignores:
+            hint = "Those requests went on without it. "
+    share = lately.failed / (lately.failed + lately.verdicts)
+    is_often = lately.failed >= _HOOK_FAILED_MIN and share >= _FAILED_SHARE
+    often = counted(lately.failed, "time")
+    if not lately.verdicts:
+        often += ", each time that it was needed,"
+    return Item(
+        "error" if refuses and is_often else "warning",
+        "plugin_hook_fails",
+        "",
+        f"{hook} of the plugin {plugin} has failed {often} in the last {WINDOW_S / 60:.0f} "
+        f"minutes, the last time {lately.ago_s:.0f} s ago: {first_line(lately.why)}",
+        f"{hint}Correct it, then: buntime plugins reload {plugin}",
+        f"buntime logs plugin:{plugin} --level warn",
+        f"/cpanel/plugins/{plugin}",
     )
 
 

@@ -4,12 +4,19 @@ Counters live as long as the plugin's folder exists, not as long as its process,
 Every possible label is in a list here: callers and plugins cannot invent any.
 """
 
+from collections import deque
 from collections.abc import Collection
 
 from buntime.core.telemetry.histogram import WAIT_BOUNDS, Histogram
 from buntime.core.values.enums import StrEnum
+from buntime.core.values.tuples import NamedTuple
 
 VERDICTS = ("continue", "respond", "change", "done")
+# Of the failures of hooks that operators are told of.
+WINDOW_S = 300.0
+_SLICE_S = 30.0
+_SLICES = round(WINDOW_S / _SLICE_S)
+_WHY_MAX_CHARS = 1000
 
 
 class Failure(StrEnum):
@@ -34,15 +41,64 @@ class Outcome(StrEnum):
     GIVEN_UP = "given_up"  # by the caller
 
 
+class Lately(NamedTuple):
+    """What was noted: how often the hook `failed`, the last time `ago_s` ago because of `why`, and
+    how many `verdicts` it gave since the first failure."""
+
+    failed: int
+    verdicts: int
+    ago_s: float
+    why: str
+
+
+class HookFailures:
+    """The failures of one hook in the last minutes: how many in each 30 s, and the last one.
+
+    Only a failure costs anything: a verdict is not noted here, because how many verdicts there were
+    besides is the difference of a counter that exists anyway.
+    """
+
+    __slots__ = ("_last_s", "_slices", "_why")
+
+    def __init__(self) -> None:
+        # The slice's number, its failures, and the hook's verdicts before its first failure.
+        self._slices: deque[tuple[int, int, int]] = deque(maxlen=_SLICES)
+        self._last_s = 0.0
+        self._why = ""
+
+    def __repr__(self) -> str:
+        return f"HookFailures({list(self._slices)})"
+
+    def add(self, why: str, verdicts: int, now: float) -> None:
+        """Note one; `verdicts` is how many the hook has given in all."""
+        self._last_s, self._why = now, why[:_WHY_MAX_CHARS]
+        number = int(now // _SLICE_S)
+        if self._slices and self._slices[-1][0] == number:
+            _, count, before = self._slices.pop()
+            self._slices.append((number, count + 1, before))
+        else:
+            self._slices.append((number, 1, verdicts))
+
+    def lately(self, verdicts: int, now: float) -> Lately | None:
+        """Those of the window; None if there were none."""
+        oldest = int(now // _SLICE_S) - _SLICES + 1
+        kept = [each for each in self._slices if each[0] >= oldest]
+        if not kept:
+            return None
+        count = sum(each[1] for each in kept)
+        return Lately(count, verdicts - kept[0][2], now - self._last_s, self._why)
+
+
 class HookMeter:
     """The counters of one hook."""
 
-    __slots__ = ("failures", "seconds", "verdicts")
+    __slots__ = ("_failed", "failures", "seconds", "verdicts")
 
     def __init__(self) -> None:
         self.seconds = Histogram(WAIT_BOUNDS)  # each time that it was asked
         self.verdicts = dict.fromkeys(VERDICTS, 0)
         self.failures = dict.fromkeys(Failure, 0)
+        self._failed: HookFailures | None = None  # until the first failure
 
     def __repr__(self) -> str:
         return f"HookMeter({self.seconds!r}, {sum(self.failures.values())} failures)"
@@ -52,11 +108,20 @@ class HookMeter:
         self.verdicts[kind] += 1
         self.seconds.observe(seconds)
 
-    def on_failure(self, kind: Failure, seconds: float | None = None) -> None:
-        """`seconds` is None if it was not asked."""
+    def on_failure(self, kind: Failure, why: str, now: float, asked_s: float | None = None) -> None:
+        """`asked_s` is when it was asked; None if it was not."""
         self.failures[kind] += 1
-        if seconds is not None:
-            self.seconds.observe(seconds)
+        if asked_s is not None:
+            self.seconds.observe(now - asked_s)
+        if self._failed is None:
+            self._failed = HookFailures()
+        self._failed.add(why, sum(self.verdicts.values()), now)
+
+    def lately(self, now: float) -> Lately | None:
+        """Its failures in the last minutes; None if there were none."""
+        if self._failed is None:
+            return None
+        return self._failed.lately(sum(self.verdicts.values()), now)
 
 
 class PluginMeter:

@@ -20,6 +20,7 @@ from buntime.server.plugins.report import state_of
 
 _LATELY_S = 600.0
 _POINTS = 60  # of history, covering the same time
+_OF_PLUGINS = frozenset(("plugin_down", "plugin_hook_fails", "all_closed"))
 _DEPLOYS_S = 86_400.0  # for how long a failed deploy is reported
 
 _Entry = dict[str, object]
@@ -126,12 +127,24 @@ class Attention:
         for name in roster.found:
             manifest = roster.serves_with(name).manifest
             guards = manifest is not None and manifest.guards
-            item = items.of_plugin(name, *state_of(roster, name), guards=guards)
+            state, why = state_of(roster, name)
+            item = items.of_plugin(name, state, why, guards=guards)
             if item is not None:
                 yield item
+            elif state != "disabled":
+                yield from self._of_hooks(name)
         slow = [took for at, took in parts.service.loop.slow_turns if now - at < _LATELY_S]
         if slow:
             yield items.of_standstills(len(slow), max(slow))
+
+    def _of_hooks(self, name: str) -> Iterator[Item]:
+        """The hooks of a plugin that failed in the last minutes."""
+        plugins, now = self._parts.plugins, self._parts.service.loop.now
+        ignores = all(hook.ignores for hook in plugins.plan.hooks if hook.plugin == name)
+        for hook, meter in plugins.meters.of(name).hooks.items():
+            lately = meter.lately(now)
+            if lately is not None:
+                yield items.of_hook(name, hook, lately, ignores=ignores)
 
 
 class AttentionPages:
@@ -168,7 +181,7 @@ def may_know(call: Call, item: Item) -> bool:
     """Whether the caller may see it: by the app if it has one, by their own right for plugins."""
     if item.app:
         return call.sees(item.app)
-    verb = "plugins:read" if item.code in ("plugin_down", "all_closed") else call.route.verb
+    verb = "plugins:read" if item.code in _OF_PLUGINS else call.route.verb
     return may(call.caller, verb)
 
 

@@ -156,10 +156,9 @@ class Answers:
     def on_timeout(self) -> None:
         waited_for = self._stop_waiting()
         if waited_for is not None:
-            self._meter(waited_for).on_failure(Failure.AWAY)
-            if self._passes_over(
-                waited_for, f"it did not start in {waited_for.hook.timeout_s:g} s"
-            ):
+            why = f"it did not start in {waited_for.hook.timeout_s:g} s"
+            self._meter(waited_for).on_failure(Failure.AWAY, why, self._shared.loop.now)
+            if self._passes_over(waited_for, why):
                 self._ask_next()
         elif self._pending is not None:
             joined, number = self._pending
@@ -187,7 +186,7 @@ class Answers:
                 shared.loop.timeouts(hook.timeout_s).start(self)
                 self._waits_for = joined
                 return
-            self._meter(joined).on_failure(Failure.AWAY)
+            self._meter(joined).on_failure(Failure.AWAY, why, shared.loop.now)
             if not self._passes_over(joined, why):
                 return
         self._exchange.reviewed(self._status, self._fields)
@@ -234,7 +233,7 @@ class Answers:
         self._meter(joined).on_verdict(verdict, self._shared.loop.now - self._asked_s)
 
     def _fail(self, joined: Joined, kind: Failure, why: str, stack: str = "") -> None:
-        self._meter(joined).on_failure(kind, self._shared.loop.now - self._asked_s)
+        self._meter(joined).on_failure(kind, why, self._shared.loop.now, self._asked_s)
         if self._passes_over(joined, why, stack):
             self._ask_next()
 

@@ -48,26 +48,28 @@ class LifeHook:
         if action not in ("done", "failed"):
             raise ValueError("the verdict of a lifecycle hook is neither done nor failed")
         if action == "failed":
-            self._tell(str(message.get("error"))[:_TEXT_MAX_CHARS])
-            self._count(Failure.RAISED)
+            why = str(message.get("error"))[:_TEXT_MAX_CHARS]
+            self._tell(why)
+            self._count(Failure.RAISED, why)
         elif self._then is not None:
             self._meter.on_verdict("done", self._loop.now - self._asked_s)
         self._end()
 
     def on_lost(self) -> None:
-        self._count(Failure.DIED)
+        self._count(Failure.DIED, "its process has ended")
         self._end()
 
     def _late(self, worker: Worker, number: int) -> None:
         if self._then is not None:
             worker.asking.give_up(number, "deadline")
-            self._tell(f"it took longer than {self._timeout_s:g} s")
-            self._count(Failure.LATE)
+            why = f"it took longer than {self._timeout_s:g} s"
+            self._tell(why)
+            self._count(Failure.LATE, why)
             self._end()
 
-    def _count(self, failure: Failure) -> None:
+    def _count(self, failure: Failure, why: str) -> None:
         if self._then is not None:
-            self._meter.on_failure(failure, self._loop.now - self._asked_s)
+            self._meter.on_failure(failure, why, self._loop.now, self._asked_s)
 
     def _tell(self, why: str) -> None:
         self._log.error("plugin.hook_failed", "a plugin's hook failed", hook=self._hook, error=why)

@@ -205,9 +205,9 @@ class Way(Waiting):
         return Question(ON_REQUEST, part.hook.stage, has_identity, reserved, head=head)
 
     def on_lost(self) -> None:
-        part, _, _ = self._take()
-        part.meter.on_failure(Failure.DIED, self._shared.loop.now - self._asked_s)
-        self._miss(part.hook, "its process has ended")
+        part, why = self._take()[0], "its process has ended"
+        part.meter.on_failure(Failure.DIED, why, self._shared.loop.now, self._asked_s)
+        self._miss(part.hook, why)
 
     # Waiter
 
@@ -224,9 +224,9 @@ class Way(Waiting):
         if waited_for is not None:
             self._shared.changing.leave(self)
             self._next += 1
-            waited_for.meter.on_failure(Failure.AWAY)
-            waited_s = waited_for.patience.duration_s
-            self._miss(waited_for.hook, f"it did not start in {waited_s:g} s")
+            why = f"it did not start in {waited_for.patience.duration_s:g} s"
+            waited_for.meter.on_failure(Failure.AWAY, why, self._shared.loop.now)
+            self._miss(waited_for.hook, why)
         elif self._pending is not None:
             part, worker, number = self._take()
             hook = part.hook
@@ -272,7 +272,8 @@ class Way(Waiting):
         """
         hook = part.hook
         if hook.is_shut or not self._shared.changing.wait(self, hook.plugin):
-            part.meter.on_failure(Failure.AWAY)
+            why = hook.closed or hook.away or "it does not serve, or takes no more questions"
+            part.meter.on_failure(Failure.AWAY, why, self._shared.loop.now)
             if self._needs(hook):
                 raise unavailable(hook.plugin, hook.closed or hook.away)
             return False
@@ -381,11 +382,10 @@ class Way(Waiting):
         part.meter.on_verdict(verdict, self._shared.loop.now - self._asked_s)
 
     def _fail(self, part: Part, kind: Failure, why: str, stack: str = "") -> None:
-        hook = part.hook
-        part.meter.on_failure(kind, self._shared.loop.now - self._asked_s)
-        tell(self._shared.log, hook, ON_REQUEST, self._exchange, why, stack=stack)
-        if self._needs(hook):
-            self._exchange.fail(failed(hook.plugin, why, stack))
+        part.meter.on_failure(kind, why, self._shared.loop.now, self._asked_s)
+        tell(self._shared.log, part.hook, ON_REQUEST, self._exchange, why, stack=stack)
+        if self._needs(part.hook):
+            self._exchange.fail(failed(part.hook.plugin, why, stack))
         else:
             self._go_on()
 

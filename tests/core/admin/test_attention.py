@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from buntime.core.admin import attention as items
+from buntime.core.telemetry.pluginmeters import Lately
 
 
 @pytest.mark.parametrize(
@@ -76,3 +77,30 @@ def test_plugins_that_are_well(state: str) -> None:
     told = items.of_plugin("audit", "failed", "boom", guards=True)
     assert told is not None
     assert told.level == "error"
+
+
+@pytest.mark.parametrize(
+    ("count", "verdicts", "ignores", "level"),
+    [
+        (1, 0, False, "warning"),
+        (3, 0, False, "error"),
+        (3, 57, False, "error"),
+        (3, 58, False, "warning"),
+        (300, 0, True, "warning"),
+    ],
+)
+def test_hooks(count: int, verdicts: int, level: str, *, ignores: bool) -> None:
+    """A hook that refuses a twentieth of the requests by its failures is an error."""
+    lately = Lately(count, verdicts, 12.3, "KeyError: 'x'\nmore")
+    item = items.of_hook("audit", "on_request", lately, ignores=ignores)
+    assert (item.level, item.command) == (level, "buntime logs plugin:audit --level warn")
+    assert item.text.endswith("in the last 5 minutes, the last time 12 s ago: KeyError: 'x'")
+    assert ("each time" in item.text) == (verdicts == 0)
+    assert ("went on without it" if ignores else "502 or 503") in item.hint
+
+
+def test_hooks_that_no_request_waits_for() -> None:
+    """Where a hook for another event fails, no request was refused, and none is spoken of."""
+    item = items.of_hook("audit", "on_shutdown", Lately(9, 0, 1.0, "x"), ignores=False)
+    assert item.level == "warning"
+    assert item.hint == "Correct it, then: buntime plugins reload audit"

@@ -22,8 +22,8 @@ PAGE = (Path(__file__).parents[3] / "docs/metrics.md").read_text("utf-8")
 def filled() -> PluginMeter:
     meter = PluginMeter()
     meter.hook("on_request").on_verdict("respond", 0.02)
-    meter.hook("on_request").on_failure(Failure.LATE, 1.0)
-    meter.hook("on_request").on_failure(Failure.AWAY)
+    meter.hook("on_request").on_failure(Failure.LATE, "slow", 5.0, 4.0)
+    meter.hook("on_request").on_failure(Failure.AWAY, "away", 5.0)
     meter.on_call(Outcome.OK, 0.1)
     return meter
 

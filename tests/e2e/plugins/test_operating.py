@@ -210,3 +210,44 @@ def test_two_operators(operator: PluginOperator) -> None:
     assert (late.status, late.error["code"]) == (412, "precondition_failed")
     assert operator.run("reset", "audit") == "audit: taken back"
     wait_for_state(operator.runtime, "audit", "serving")
+
+
+def test_hooks_that_fail(tmp_path: Path) -> None:
+    """Operators are told of each plugin whose hook fails, is late or is skipped, with the last
+    reason, and which of them refuse requests."""
+    raises = "def on_request(request): raise KeyError('colour')\n"
+    late = "import time\ndef on_request(request): time.sleep(2)\n"
+    write_plugin(tmp_path / "plugins", "raises", raises, match={"paths": ["/raises"]})
+    write_plugin(
+        tmp_path / "plugins", "late", late, match={"paths": ["/late"]}, onError="ignore",
+        hookTimeout="50ms",
+    )  # fmt: skip
+    with plugged(tmp_path) as runtime:
+        for name in ("raises", "late"):
+            wait_for_state(runtime, name, "serving")
+        assert items_of(runtime) == {}
+        assert [fetch(runtime, "/hello/raises").status for _ in range(3)] == [502] * 3
+        assert fetch(runtime, "/hello/late").status == 200
+        found = items_of(runtime)
+        assert {name: each["level"] for name, each in found.items()} == {
+            "raises": "error",
+            "late": "warning",
+        }
+        assert found["raises"]["text"].startswith(
+            "on_request of the plugin raises has failed 3 times, each time that it was needed, in "
+        )
+        assert found["raises"]["text"].endswith(": KeyError: 'colour'")
+        assert found["late"]["text"].endswith(": it did not answer in 0.05 s")
+        assert "went on without it" in found["late"]["hint"]
+        for name, each in found.items():
+            assert each["command"] == f"buntime logs plugin:{name} --level warn"
+
+
+def items_of(runtime: Runtime) -> dict[str, dict[str, str]]:
+    """What operators are told of hooks, by the plugin's name."""
+    items = fetch(runtime, "/api/attention").json()["items"]
+    return {
+        each["href"].rpartition("/")[2]: each
+        for each in items
+        if each["code"] == "plugin_hook_fails"
+    }

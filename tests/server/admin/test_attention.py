@@ -17,6 +17,7 @@ from buntime.core.errors import ClientFault
 from buntime.core.schedule.planner import Ended, JobKey
 from buntime.core.telemetry.autopsies import Autopsies, Autopsy
 from buntime.core.telemetry.meters import Cause
+from buntime.core.telemetry.pluginmeters import WINDOW_S, Failure, PluginMeters
 from buntime.server.admin.attention import Attention, AttentionPages
 from tests.support.calls import call_of
 from tests.support.exchanges import FakeExchange, FakeService
@@ -63,10 +64,14 @@ class Site:
             data_meter=SimpleNamespace(use=self.data),
             db=SimpleNamespace(trouble="", is_off=False),
             plugins=SimpleNamespace(
-                plan=SimpleNamespace(closed=""), roster=SimpleNamespace(found={})
+                plan=SimpleNamespace(closed="", hooks=()),
+                roster=SimpleNamespace(found={}),
+                meters=PluginMeters(),
             ),
             catalog=SimpleNamespace(
-                find=self._find, newest=lambda name, now: self.newest.get(name)
+                find=self._find,
+                newest=lambda name, now: self.newest.get(name),
+                versions_of=lambda name, now: (),
             ),
             secrets=SimpleNamespace(missing=lambda app: {"B": "", "A": ""}),
             live=SimpleNamespace(now=SimpleNamespace(state_dir=str(folder), worker_dirs=[folder])),
@@ -173,6 +178,27 @@ def test_runtime(site: Site) -> None:
     assert site.codes(SHOPKEEPER) == []
     reader = Caller("all", "key", frozenset(("apps:read",)), ("*",))
     assert site.codes(reader) == expected[1:]  # plugins are for their readers
+
+
+def test_hooks_of_plugins(site: Site) -> None:
+    """A failing hook is reported to those who may see plugins, until it has stopped; not beside the
+    report that the plugin does not run, and not if it is disabled."""
+    plugins, now = site.parts.plugins, site.service.loop.now
+    names = ("audit", "gone", "off")
+    life = SimpleNamespace(has_served=True, worker=object(), failure="")
+    plugins.roster = SimpleNamespace(
+        found={name: SimpleNamespace(error="", manifest=None) for name in names},
+        lives={"audit": life, "off": life, "gone": SimpleNamespace(has_served=False, failure="x")},
+        order=SimpleNamespace(left_out={}),
+        is_enabled=lambda name: name != "off",
+        serves_with=lambda name: SimpleNamespace(manifest=None),
+    )
+    for name in names:
+        plugins.meters.of(name).hook("on_request").on_failure(Failure.AWAY, "away", now)
+    assert site.codes() == [("plugin_down", None), ("plugin_hook_fails", None)]
+    assert site.codes(Caller("all", "key", frozenset(("apps:read",)), ("*",))) == []
+    cast(Any, site.service.loop).now = now + WINDOW_S
+    assert site.codes() == [("plugin_down", None)]
 
 
 def test_three_thousand_broken_apps(site: Site) -> None:

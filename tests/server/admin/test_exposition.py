@@ -148,7 +148,7 @@ def test_a_value_of_another_kind() -> None:
 def test_plugins() -> None:
     """Each plugin has its own label, and each of its hooks has one too."""
     meter = PluginMeter()
-    meter.hook("on_request").on_failure(Failure.LATE, 1.0)
+    meter.hook("on_request").on_failure(Failure.LATE, "slow", 5.0, 4.0)
     meter.deaths = 2
     row = plugin_row("@acme/audit", meter, generation=7, is_up=False)
     told = parsed(Snapshot([], WHOLE, [row]))
