@@ -37,6 +37,7 @@ from buntime.core.telemetry.records import OUTPUT, Level, Record, escape
 from buntime.core.values.tuples import NamedTuple
 from buntime.core.values.wording import counted, shown, suggestion
 from buntime.server.defence.configreading import ConfigReader
+from buntime.server.lifetime.announcing import without_effect
 from buntime.server.lifetime.signals import signals_on
 from buntime.server.pool.trial import Trial, Verdict, find_apps
 from buntime.server.state.secretstore import Secrets, read_secrets
@@ -111,7 +112,7 @@ def parser() -> Parser:
 
 def run(command: Command, mode: Mode) -> int:
     settings = replace(read_settings(command, mode, take_environ()), spare_workers=0)
-    for each in settings.strangers:
+    for each in (*settings.strangers, *without_effect(settings)):
         sys.stderr.write(f"WARNING: {escape(each)}\n")
     secrets, config = read_secrets(settings), ConfigReader().read(settings)
     plugins = _enabled(settings, config)

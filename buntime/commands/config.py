@@ -26,7 +26,12 @@ from buntime.core.settings.setting import Mode
 from buntime.core.telemetry.records import Level, escape
 from buntime.core.values.units import format_duration, format_size
 from buntime.core.values.wording import counted, shown
-from buntime.server.defence.configreading import ConfigReader, config_path, is_open_to_all
+from buntime.server.defence.configreading import (
+    ADVICE,
+    ConfigReader,
+    config_path,
+    is_open_to_all,
+)
 from buntime.server.deploys.opening import find_store
 from buntime.server.plugins.effective import Held, effective, effective_json, rows_of
 from buntime.server.plugins.roster import Roster
@@ -78,9 +83,7 @@ def _check(settings: Settings) -> int:
     try:
         config = reader.read(settings)
         if not config.path:
-            raise ConfigError(
-                [f"{path}: there is no such file; name another one in RUNTIME_CONFIG"]
-            )
+            raise ConfigError([f"{path}: there is no such file; {ADVICE}"])
         faults, warnings = _looked_through(config, _find(settings, config))
     except ConfigError as exc:
         faults, warnings = list(exc.faults), []

@@ -8,10 +8,12 @@ import sys
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from shlex import quote
+from shutil import disk_usage
 
 from buntime.commands.advice import (
     export,
     near,
+    nearest_existing,
     of_fault,
     of_place,
     of_setting,
@@ -20,13 +22,14 @@ from buntime.commands.advice import (
     why_not_writable,
 )
 from buntime.commands.arguments import Command, Parser, folders_meaning
-from buntime.commands.machine import Finding, Findings, find_here
+from buntime.commands.machine import Finding, Findings, find_here, warn_of_root
 from buntime.commands.masterkey import take_environ, with_master_key
 from buntime.commands.pluginfolders import find_plugins
 from buntime.commands.program import pasted
 from buntime.commands.start import read_settings
 from buntime.commands.systemlimits import limits
 from buntime.commands.tables import print_json
+from buntime.core.admin.attention import of_disk
 from buntime.core.admin.kept import INSTEAD
 from buntime.core.apps.app import App, Fault
 from buntime.core.apps.grants import holder_of
@@ -43,6 +46,7 @@ from buntime.server.defence.configreading import ConfigReader
 from buntime.server.defence.exposures import exposures
 from buntime.server.deploys.opening import find_store
 from buntime.server.http1.binding import open_bindings
+from buntime.server.lifetime.announcing import without_effect
 from buntime.server.plugins.roster import WORKERS_MOST, Roster
 from buntime.server.pool.trial import find_apps
 from buntime.server.pythons.interpreter import Interpreters
@@ -50,6 +54,7 @@ from buntime.server.sandbox.groups import find_place
 from buntime.server.state.secretstore import Secrets, read_secrets
 from buntime.server.state.statefile import NAME as STATE_DB
 from buntime.server.state.statefile import look_into
+from buntime.server.state.statefolder import why_unusable
 
 _LOOPBACK = ("127.", "::1", "localhost")
 _NEW_KEY = 'export RUNTIME_MASTER_KEY="$(head -c 24 /dev/urandom | base64)"'
@@ -107,6 +112,9 @@ def _with_settings(command: Command, mode: Mode, environ: Mapping[str, str]) -> 
     yield Finding("settings", ", ".join(_origins(command, settings, environ)) or "all are defaults")
     show = pasted("config", "show")
     yield from (Finding("settings", each, "warning", show) for each in settings.strangers)
+    without = without_effect(settings)
+    yield from (Finding("settings", each, "warning", show) for each in without)
+    yield from warn_of_root(settings)
     yield Finding("environment", settings.env)
     yield Finding("app python", f"{pythons.default.executable} ({pythons.default.version})")
     config, findings = _config(settings)
@@ -120,6 +128,8 @@ def _with_settings(command: Command, mode: Mode, environ: Mapping[str, str]) -> 
     roster, findings = _plugins(settings, config)
     yield from findings
     yield _groups(settings)
+    if settings.has_state:
+        yield from _of_state(settings.state_dir)
     for topic, folder in _folders(settings):
         reason = why_not_writable(Path(folder))
         if reason:
@@ -272,11 +282,8 @@ def _groups(settings: Settings) -> Finding:
 
 
 def _stateless(settings: Settings, found: Iterable[App | Fault]) -> Findings:
-    """What is wrong with state.db; what is refused without it, and which apps need some of it."""
+    """What is refused without state, and which apps need some of it."""
     if settings.has_state:
-        path = os.path.join(settings.state_dir, STATE_DB)
-        if why := look_into(path):
-            yield Finding("state", why, "warning", f"ls -l {quote(near(path))}*")
         return
     yield Finding("state", f"{StateOff.WHY}; keys and secrets come from files")
     if settings.keys_file is None and settings.master_key is None:
@@ -295,6 +302,19 @@ def _stateless(settings: Settings, found: Iterable[App | Fault]) -> Findings:
         if app.manifest.processes:
             text = f"processes of {app.key} do not run: give them a runtime with state"
             yield Finding("state", text, "warning", "unset RUNTIME_STATE")
+
+
+def _of_state(folder: str) -> Findings:
+    """What is wrong with the state folder, its disk and state.db."""
+    if why := why_unusable(folder):
+        text = f"a runtime of this user would run without state: {why}"
+        yield Finding("state", text, "warning", f"ls -ld {quote(near(folder))}")
+    usage = disk_usage(nearest_existing(Path(folder)))
+    if item := of_disk(folder, usage.free, usage.total):
+        yield Finding("state", item.text, "warning", f"df -h {quote(near(folder))}")
+    path = os.path.join(folder, STATE_DB)
+    if why := look_into(path):
+        yield Finding("state", why, "warning", f"ls -l {quote(near(path))}*")
 
 
 def _folders(settings: Settings) -> Iterator[tuple[str, str]]:

@@ -12,11 +12,13 @@ from buntime.commands.advice import export
 from buntime.commands.cli import version_line
 from buntime.core.sandbox.kernel import LEAST_ABI, acts
 from buntime.core.sandbox.systemcalls import refused
+from buntime.core.settings.load import Settings
 from buntime.core.settings.setting import Mode
 from buntime.core.values.wording import counted
 from buntime.server.bundle.bundle import default_cache_dir
 from buntime.server.bundle.cachefolder import prepare_cache
 from buntime.server.pool.cores import cores
+from buntime.server.pythons.users import ANY_APP
 from buntime.server.sandbox.probe import find_kernel
 
 
@@ -59,7 +61,11 @@ def _user() -> Findings:
     except KeyError:
         name = "without a name"
     yield Finding("user", f"{name} ({uid})")
-    if uid == 0:
+
+
+def warn_of_root(settings: Settings) -> Findings:
+    """Root that may run apps as itself."""
+    if os.geteuid() == 0 and ANY_APP not in settings.app_users:
         text = (
             "apps without a `user` run as root; set RUNTIME_APP_USERS, or start Buntime as "
             "another user"

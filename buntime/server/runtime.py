@@ -36,7 +36,7 @@ from buntime.server.http1.slowclients import SlowClients
 from buntime.server.lifetime.announcing import (
     announce_sandbox,
     warn_of_exposures,
-    warn_of_strangers,
+    warn_of_settings,
 )
 from buntime.server.lifetime.deploys import Deploys
 from buntime.server.lifetime.laterimports import import_later
@@ -325,7 +325,7 @@ class Runtime:
             else:
                 self._deploys.found_faulty(app)
         self._pipeline.prepare(self._loop.now)
-        warn_of_strangers(self._log, self._live.now)
+        warn_of_settings(self._log, self._live.now)
         warn_of_exposures(self._log, self._live.now)
         self._log.info(
             "runtime.listening",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import resource
 import shlex
@@ -154,6 +155,36 @@ def test_a_state_that_cannot_be_used(tmp_path: Path, change: str | None, said: s
     assert (code, path.read_bytes()) == (0, before)
     found = [line for line in text.splitlines() if "state.db" in line and "WARNING" in line]
     assert [bool(said and said in line) for line in found] == [True] * (said is not None)
+
+
+def test_a_state_folder_that_cannot_be_used(tmp_path: Path) -> None:
+    """What would make a start run without state is told before it."""
+    (tmp_path / "state/.restore-7/secrets").mkdir(parents=True)
+    _, text = told(tmp_path, "--state-dir", "state")
+    assert "state       WARNING: a runtime of this user would run without state: a restore" in text
+    (tmp_path / "state").chmod(0o777)
+    _, text = told(tmp_path, "--state-dir", "state")
+    assert f"without state: {tmp_path / 'state'} can be written by other users\n" in text
+    assert "            run: ls -ld state\n" in text
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can run apps as others")
+def test_apps_that_run_as_root(tmp_path: Path) -> None:
+    """Root is warned unless each app has a user, wherever that is set."""
+    warning = "apps without a `user` run as root"
+    assert warning in told(tmp_path)[1]
+    assert warning in told(tmp_path, "--app-users", "shop=nobody")[1]
+    (tmp_path / ".env").write_text("RUNTIME_APP_USERS=*=nobody\n")
+    assert warning not in told(tmp_path)[1]
+
+
+def test_settings_without_effect(tmp_path: Path) -> None:
+    """A setting that names what is not there is warned about, and keeps nothing from starting."""
+    code, text = told(tmp_path, "--plugin-dirs", "gone", "--app-users", "shop=nobody-here")
+    assert code == 0
+    folder = tmp_path / "gone"
+    assert f"settings    WARNING: RUNTIME_PLUGIN_DIRS: there is no folder {folder}, " in text
+    assert "WARNING: RUNTIME_APP_USERS: shop=nobody-here: there is no user nobody-here on" in text
 
 
 def test_where_deploys_go(tmp_path: Path) -> None:

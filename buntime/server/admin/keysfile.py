@@ -35,7 +35,8 @@ def read_keys(path: str | None) -> tuple[KeyRecord, ...]:
     try:
         data, state = read_regular(path, SIZE_MAX_BYTES)
     except OSError as exc:
-        raise ConfigError([f"{path}: cannot be read: {exc.strerror or exc}"]) from exc
+        why = f"cannot be read: {exc.strerror or exc}; name another file in RUNTIME_KEYS_FILE"
+        raise ConfigError([f"{path}: {why}"]) from exc
     why = distrust_file(state)
     if why:
         raise ConfigError([f"{path}: {why}"])

@@ -62,12 +62,12 @@ def prepare_cache(folder: str, *, is_shared: bool = False) -> str:
     A shared one can be read by all users, whatever the umask is.
     """
     missing = [each for each in (folder, *_parents(folder)) if not os.path.isdir(each)]
-    reason = _judge(folder)  # before making anything in what may be another user's
+    reason = judge(folder)  # before making anything in what may be another user's
     if reason:
         return reason
     for each in reversed(missing):
         _make(each, is_shared)
-    reasons = [_judge(folder)] if missing else []
+    reasons = [judge(folder)] if missing else []
     if is_shared:
         real = os.path.realpath(folder)
         reasons += map(_miss_access, [real, *_parents(real)])
@@ -91,7 +91,8 @@ def is_alone(first: str = _FIRST) -> bool:
     return ids == [b"%d" % uid] * 4
 
 
-def _judge(folder: str) -> str:
+def judge(folder: str) -> str:
+    """Why it is not safe to use, or "" if it is, or if it is not there. Raises OSError."""
     real = os.path.realpath(folder)
     own = distrust(real) if os.path.isdir(real) else ""
     return own or _distrust_way(folder)

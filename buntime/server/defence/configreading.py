@@ -17,6 +17,8 @@ from buntime.core.errors import ConfigError
 from buntime.core.settings.load import Settings
 from buntime.server.defence.regularfile import read_regular
 
+ADVICE = "name another one in RUNTIME_CONFIG"
+
 
 def config_path(settings: Settings) -> str:
     """Where the config file is, if there is one."""
@@ -52,9 +54,10 @@ class ConfigReader:
         except FileNotFoundError:
             if settings.config is None and (last is None or last[0] != path):
                 return NO_CONFIG
-            raise ConfigError([f"{path}: there is no such file"]) from None
+            raise ConfigError([f"{path}: there is no such file; {ADVICE}"]) from None
         except OSError as exc:
-            raise ConfigError([f"{path}: cannot be read: {exc.strerror or exc}"]) from exc
+            why = f"cannot be read: {exc.strerror or exc}; {ADVICE}"
+            raise ConfigError([f"{path}: {why}"]) from exc
         if last is None or last[:2] != (path, data):
             self._last = last = (path, data, parse_config(data, path))
         return last[2]

@@ -70,10 +70,7 @@ def find_store(worker_dirs: Sequence[str], deploy_dir: str | None) -> tuple[Stor
     """The store in the folder for deploys; if there is none, why, and what to do about it. Waits
     for the disk."""
     if deploy_dir is not None and deploy_dir not in worker_dirs:
-        return None, (
-            f"RUNTIME_DEPLOY_DIR {deploy_dir} is not a worker folder, so nothing in it is served; "
-            "add it to RUNTIME_WORKER_DIRS, or name a folder from there"
-        )
+        return None, not_a_worker_folder(deploy_dir)
     wanted = [deploy_dir] if deploy_dir is not None else [*worker_dirs]
     troubles = []
     for folder in wanted:
@@ -109,3 +106,11 @@ def unwritable(folder: str) -> str:
     if is_read_only:
         return "is mounted read-only"
     return "" if os.access(folder, os.W_OK | os.X_OK) else "is not writable by the runtime"
+
+
+def not_a_worker_folder(deploy_dir: str) -> str:
+    """What is wrong with a folder for deploys from which no app is served."""
+    return (
+        f"RUNTIME_DEPLOY_DIR {deploy_dir} is not a worker folder, so nothing in it is served; "
+        "add it to RUNTIME_WORKER_DIRS, or name a folder from there"
+    )

@@ -33,7 +33,7 @@ from buntime.server.pythons.identity import Identity, resolve
 from buntime.server.pythons.usertrial import Needs, try_out
 
 _RETRY_S = 5.0  # after a refusal: its reason may have been fixed
-_ANY_APP = "*"
+ANY_APP = "*"
 _ADVICE = "change the rights of the folder or choose another user"
 
 _T = TypeVar("_T")
@@ -158,7 +158,7 @@ class Users:
         return self._by_setting(app) or (app.manifest.user if app.manifest.is_user_fixed else None)
 
     def _by_setting(self, app: App) -> str | None:
-        return self._fixed.get(app.name, self._fixed.get(_ANY_APP))
+        return self._fixed.get(app.name, self._fixed.get(ANY_APP))
 
     def _is_fresh(self, answer: _Answer | None) -> bool:
         if answer is None:
@@ -182,7 +182,7 @@ class Users:
         if name is None:
             return None
         if not self.is_identified(app):
-            self._identities[app] = _Answer(self._allowed(app, _look_up(name)), self._clock())
+            self._identities[app] = _Answer(self._allowed(app, look_up(name)), self._clock())
         found = self._identities[app].found
         assert not isinstance(found, User)
         return found
@@ -224,7 +224,8 @@ def _not_as_root(app: App) -> str:
     )
 
 
-def _look_up(name: str) -> Identity | str | None:
+def look_up(name: str) -> Identity | str | None:
+    """The user with this name, None for the runtime's own, or why no app can run as it."""
     try:
         identity = resolve(name)
     except KeyError:

@@ -34,7 +34,7 @@ from typing import TYPE_CHECKING
 from buntime.core.errors import StateFault, StateOff
 from buntime.core.settings.load import Settings
 from buntime.core.telemetry.records import Tell
-from buntime.server.bundle.cachefolder import prepare_cache
+from buntime.server.bundle.cachefolder import judge, prepare_cache
 
 if TYPE_CHECKING:  # commands import this module
     from buntime.server.loop.loop import Loop
@@ -137,6 +137,14 @@ def _hold(lock: int, folder: str) -> str:
     with contextlib.suppress(OSError):  # a full disk; it is held nevertheless
         os.ftruncate(lock, 0)
         os.pwrite(lock, b"%d\n" % os.getpid(), 0)
+    return ""
+
+
+def why_unusable(folder: str) -> str:
+    """Why a runtime of this user would run without state, as far as can be seen without making or
+    locking anything; "" if nothing is known. Waits for the disk."""
+    with contextlib.suppress(OSError):  # whatever cannot be read is reported by who writes there
+        return judge(folder) or _half_restored(folder)
     return ""
 
 

@@ -188,7 +188,8 @@ class LogFile(RotatingFile):
             self._open()
         except OSError as exc:
             raise UsageError(
-                f"log file {path}: {exc.strerror}; name a file in a folder that can be written to"
+                f"log file {path}: {exc.strerror}; name a file in RUNTIME_LOG_FILE, in a folder "
+                "that can be written to"
             ) from exc
 
     def reopen(self) -> None:
