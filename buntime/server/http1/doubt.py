@@ -11,8 +11,9 @@ import socket
 
 from buntime.core.http1.connection import ServerConnection
 from buntime.core.values.protocols import Protocol
-from buntime.server.http1.ending import Ending, ending_of, unread_bytes
+from buntime.server.http1.ending import Ending, ending_of
 from buntime.server.http1.service import Service
+from buntime.server.loop.loop import unread_bytes
 
 GRACE_S = 1.0
 
@@ -35,6 +36,6 @@ def patience_s(
         return None
     if ending is Ending.GONE or exchange is None or service.admission.is_crowded:
         return 0.0
-    if not http.is_half_closed and not http.reader.may_be_whole(unread_bytes(sock)):
+    if not http.is_half_closed and not http.reader.may_be_whole(unread_bytes(sock.fileno())):
         return 0.0
     return exchange.doubt(GRACE_S)

@@ -34,12 +34,6 @@ def ending_of(sock: socket.socket) -> Ending:
     return Ending.NONE
 
 
-def unread_bytes(sock: socket.socket) -> int:
-    """How many bytes have arrived and were not read."""
-    count = fcntl.ioctl(sock, termios.FIONREAD, b"\0\0\0\0")
-    return int.from_bytes(count, sys.byteorder)
-
-
 def unacknowledged_bytes(sock: socket.socket) -> int:
     """How many bytes the kernel has taken from us that the other side has not received."""
     if sys.platform == "darwin":

@@ -5,9 +5,12 @@ Only this thread touches the runtime's state. Work that may block runs in a smal
 """
 
 import contextlib
+import fcntl
 import heapq
 import selectors
 import socket
+import sys
+import termios
 from collections import deque
 from collections.abc import Callable
 from functools import partial
@@ -69,6 +72,13 @@ def ready_now(sock: socket.socket, events: int) -> int:
     with selectors.PollSelector() as selector:
         selector.register(sock, events)
         return next((found for _, found in selector.select(0)), 0)
+
+
+def unread_bytes(fd: int) -> int:
+    """How much has come in a pipe or socket, and was not read; 0 also if that is unknown."""
+    with contextlib.suppress(OSError):
+        return int.from_bytes(fcntl.ioctl(fd, termios.FIONREAD, b"\0\0\0\0"), sys.byteorder)
+    return 0
 
 
 class Timer:

@@ -12,8 +12,7 @@ from time import monotonic
 from typing import Generic, TypeVar
 
 from buntime.core.values.protocols import Protocol
-from buntime.server.loop.loop import READ, WRITE, Loop
-from buntime.server.pool.unread import unread_bytes
+from buntime.server.loop.loop import READ, WRITE, Loop, unread_bytes
 from buntime.wire import Decoder, Message, WireError, encode
 
 _RECEIVE_BYTES = 256 * 1024

@@ -15,9 +15,8 @@ from collections.abc import Callable, Iterable
 from typing import IO
 
 from buntime.core.telemetry.linesplitter import LineSplitter
-from buntime.server.loop.loop import READ, Loop, Timer
+from buntime.server.loop.loop import READ, Loop, Timer, unread_bytes
 from buntime.server.pool.allowance import Allowance, worker_allowance
-from buntime.server.pool.unread import unread_bytes
 
 _LINES_PER_TURN = 100
 _READ_BYTES = 64 * 1024
