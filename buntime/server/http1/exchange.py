@@ -88,7 +88,8 @@ class Exchange(HeldRequest):
             return
         try:
             answer = self._begin(status, fields, size)
-            self._write((answer.head, *answer.frame(first)), len(first))
+            pieces = answer.frame(first)
+            self._write((answer.head, *pieces), len(first) if pieces else 0)
         except AnswerError as exc:
             self.refuse_answer(exc)
             return
@@ -351,9 +352,8 @@ class Exchange(HeldRequest):
         # No request may follow if this one's body was left unread.
         if not self._reader.body_ended and self.responder is None:
             self.discard_body()
-        keep_alive = self.keep_alive and self._reader.body_ended
-        if service.is_draining or service.admission.is_crowded:
-            keep_alive = False
+        is_last = service.is_draining or service.admission.is_crowded
+        keep_alive = self.keep_alive and self._reader.body_ended and not is_last
         date, head = service.date(), self.head
         answer = Answer(
             head, status, fields, size, date=date, request_id=self.id, keep_alive=keep_alive

@@ -99,6 +99,17 @@ def test_a_client_that_is_gone_at_the_answer_is_counted_once(client: FakeClient)
     assert client.fake_service.meters.of_none.requests[2] == 1
 
 
+def test_only_what_is_sent_counts(client: FakeClient) -> None:
+    """An app may answer HEAD with the first piece of a body, which is not sent, and not logged."""
+    exchange = client.request(GET.replace(b"GET", b"HEAD"))
+    worker = FakeResponder(exchange)
+    exchange.assign(worker, "w1", 1)
+    exchange.stream(200, [], b"hello")
+    assert client.written.endswith(b"\r\n\r\n")
+    assert exchange.is_ended
+    assert [entry.bytes for entry in client.fake_service.entries] == [0]
+
+
 # Failures
 
 
