@@ -30,6 +30,7 @@ import sys
 import time
 from collections.abc import Mapping
 
+from buntime.server.defence.ended import has_ended
 from buntime.server.defence.mark import mark_of
 from buntime.server.telemetry.logs import Log
 from buntime.wire import MARK_LIMIT, mark_ceiling
@@ -120,7 +121,7 @@ class Orphans:
     def _judge_unseen(self, pid: int, now: float) -> None:
         """Reap it if it is dead; it may have been reaped by its owner, or be hidden (`hidepid`)."""
         try:
-            is_dead = os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
+            is_dead = has_ended(pid)
         except ChildProcessError:
             return
         if is_dead:

@@ -18,6 +18,7 @@ import subprocess
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 
+from buntime.server.defence.ended import has_ended
 from buntime.server.defence.ownthread import confined
 from buntime.server.loop.loop import Loop
 from buntime.server.pool.allowance import Allowance
@@ -173,14 +174,16 @@ class _PollWatch:
         self._loop = loop
         self._pid = pid
         self._on_dead = on_dead
-        self._look()
+        self._look_later()  # not at once: who starts it does not know it yet
+
+    def _look_later(self) -> None:
+        self._loop.call_later(_POLL_S, self._look)
 
     def _look(self) -> None:
-        options = os.WEXITED | os.WNOHANG | os.WNOWAIT
-        if os.waitid(os.P_PID, self._pid, options) is None:
-            self._loop.call_later(_POLL_S, self._look)
-        else:
+        if has_ended(self._pid):
             self._on_dead()
+        else:
+            self._look_later()
 
 
 def _start(

@@ -13,6 +13,7 @@ from collections.abc import Mapping, Sequence
 from threading import Event
 
 from buntime.core.values.tuples import NamedTuple
+from buntime.server.defence.ended import has_ended
 from buntime.server.defence.ownthread import confined
 from buntime.server.pythons.identity import Identity, options_of
 from buntime.wire import Message
@@ -63,33 +64,27 @@ def ask(
     def has_time() -> bool:
         return time.monotonic() < deadline and not cancelled.is_set()
 
-    output, has_ended = b"", False
+    output, is_over = b"", False
     with process, selectors.DefaultSelector() as selector:
         assert process.stdout is not None
         selector.register(process.stdout, selectors.EVENT_READ)
         while len(output) < _OUTPUT_MAX_BYTES and has_time():
-            has_ended = _has_ended(process)  # before reading: then nothing more comes
+            is_over = has_ended(process.pid)  # before reading: then nothing more comes
             if selector.select(_POLL_S):
                 piece = os.read(process.stdout.fileno(), _OUTPUT_MAX_BYTES - len(output))
                 if not piece:
                     break
                 output += piece
-            elif has_ended:
+            elif is_over:
                 break
         while len(output) < _OUTPUT_MAX_BYTES and has_time():
-            has_ended = _has_ended(process)
-            if has_ended:
+            is_over = has_ended(process.pid)
+            if is_over:
                 break
             time.sleep(_END_POLL_S)
         _kill(process)
-    is_late = not has_ended and len(output) < _OUTPUT_MAX_BYTES
+    is_late = not is_over and len(output) < _OUTPUT_MAX_BYTES
     return Said(output.decode("utf-8", "replace"), process.returncode, is_late)
-
-
-def _has_ended(process: "subprocess.Popen[bytes]") -> bool:
-    """Without reaping it: while it exists, its number cannot be given to another group."""
-    options = os.WEXITED | os.WNOHANG | os.WNOWAIT
-    return os.waitid(os.P_PID, process.pid, options) is not None
 
 
 def _kill(process: "subprocess.Popen[bytes]") -> None:
