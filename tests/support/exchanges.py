@@ -187,6 +187,9 @@ class FakeClient:
         self.abort()
 
     def abort(self) -> None:
+        link, self.link = self.link, None
+        if link is not None:
+            link.on_end()
         exchange, self.exchange = self.exchange, None
         if exchange is not None:
             exchange.on_client_left()

@@ -271,8 +271,8 @@ class Exchange(HeldRequest):
         self.status = 101
         self._stop_deadline()
         link = self.link = make_link()
-        self.client.open_link(link, head)
-        if self.footing is not None and not self.footing.on_open():
+        self.client.open_link(link, head)  # this may find that the client is gone
+        if not self.is_ended and self.footing is not None and not self.footing.on_open():
             link.go_away(closecodes.POLICY)
 
     @property

@@ -104,7 +104,8 @@ class SocketLink:
             return
         if beat is Beat.PING and self._protocol.state is State.OPEN:
             self._client.write(self._protocol.send_ping())
-        self._pings.start(self)
+        if not self._has_ended:  # the write may have found that the client is gone
+            self._pings.start(self)
 
     def on_end(self) -> None:
         """The connection has ended."""

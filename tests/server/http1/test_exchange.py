@@ -6,6 +6,8 @@ import ast
 import json
 import re
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from hypothesis import settings
@@ -17,6 +19,7 @@ from buntime.core.apps.manifest import parse_manifest
 from buntime.core.errors import ClientFault, ServerFault
 from buntime.core.http1.lifecycle import HELD, State
 from buntime.core.values.ways import LifecycleError
+from buntime.core.websocket.handshake import Upgrade
 from buntime.wire import DOWNLOAD_WINDOW, DOWNLOAD_WINDOW_MAX, UPLOAD_WINDOW
 from tests.support.exchanges import FakeClient, FakeResponder
 
@@ -108,6 +111,34 @@ def test_only_what_is_sent_counts(client: FakeClient) -> None:
     assert client.written.endswith(b"\r\n\r\n")
     assert exchange.is_ended
     assert [entry.bytes for entry in client.fake_service.entries] == [0]
+
+
+class Ground:
+    """What lets a WebSocket stay open."""
+
+    def __init__(self) -> None:
+        self.told: list[str] = []
+
+    def on_open(self) -> bool:
+        self.told.append("open")
+        return True
+
+    def on_end(self) -> None:
+        self.told.append("end")
+
+
+@pytest.mark.parametrize("is_gone", [False, True])
+def test_a_websocket_that_does_not_open(client: FakeClient, is_gone: bool) -> None:
+    """What it depends on hears of its opening before its end, and of none if its client is gone."""
+    exchange = client.request(GET)
+    exchange.offer_upgrade(Upgrade("x", (), None))
+    exchange.stand_on(ground := Ground())
+    exchange.assign(FakeResponder(exchange), "w1", 1)
+    client.is_gone = is_gone
+    link: Any = SimpleNamespace(on_end=lambda: None)
+    exchange.accept(lambda: link, None, [])
+    client.abort()
+    assert ground.told == (["end"] if is_gone else ["open", "end"])
 
 
 # Failures

@@ -49,3 +49,16 @@ def test_a_pong_that_nobody_has_read(far: FarEnd, monkeypatch: pytest.MonkeyPatc
         assert exchange.state is State.OPEN
     wait_long()
     assert exchange.state is not State.OPEN
+
+
+def test_a_client_that_is_gone_at_the_ping(far: FarEnd) -> None:
+    """It is given up, and not pinged again."""
+    exchange = far.assign(UPGRADE)
+    far.say("ACCEPT", id=1, subprotocol=None, headers=[], open_ended=False)
+    client = client_of(exchange)
+    link: Any = client.link
+    client.is_gone = True
+    far.loop.now += 2 * PING_S
+    link.on_timeout()
+    assert exchange.is_ended
+    assert len(far.service.ping_timeouts) == 0
