@@ -19,6 +19,7 @@ bytes follow the line. Both sides use this module; it does no I/O.
     RESPONSE   W->R  type id status headers [size] end
     CANCEL     both  type id reason
     ERROR      W->R  type [id] message stack [advice]
+    FAULT      W->R  type id method target message stack advice
     ACCEPT     W->R  type id subprotocol headers open_ended
     MESSAGE    both  type id kind [size] end
     CLOSE      both  type id code reason end
@@ -61,7 +62,8 @@ event loop, or for a sync app its processor. With `tells_busy` it is sent every 
 while the worker has work, and once more when it has become idle.
 
 Every REQUEST is ended by exactly one RESPONSE, BODY or CLOSE from the worker with `end` true, or by
-one ERROR with its id; this holds after a CANCEL, too.
+one ERROR with its id; this holds after a CANCEL, too. A FAULT reports what the handler of a request
+raised after its end: Starlette answers each error, and then raises it.
 
 Programs. If INIT has `program`, a list of words, the worker becomes that program by exec, and the
 channel ends.
@@ -144,6 +146,7 @@ WINDOW = "WINDOW"
 WAITS = "WAITS"
 CANCEL = "CANCEL"
 ERROR = "ERROR"
+FAULT = "FAULT"
 ACCEPT = "ACCEPT"
 MESSAGE = "MESSAGE"
 CLOSE = "CLOSE"

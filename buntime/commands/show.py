@@ -77,7 +77,9 @@ def _app_in(name: str) -> str:
 
 def _errors(answer: dict[str, Any]) -> Iterator[str]:
     if not answer["errors"]:
-        yield f"{answer['app']} has had no errors since the runtime's start"
+        app = answer["app"]
+        yield f"{app} has raised no exception to the runtime since its start"
+        yield f"what its framework answered by itself is in: buntime logs {app} --level warn"
     for each in answer["errors"]:
         version = f" of {each['version']}" if each["version"] else ""
         yield f"{each['count']} x at a {each['kind']}{version}: {each['message']}"

@@ -23,6 +23,7 @@ from buntime.wire import (
     BODY,
     DOWNLOAD_WINDOW,
     ERROR,
+    FAULT,
     MAX_PAYLOAD,
     RESPONSE,
     UPLOAD_WINDOW,
@@ -270,13 +271,10 @@ class Exchange:
             self._end()
 
     def fail(self, exc: BaseException) -> None:
-        """End the exchange with an error; if it has ended already, print the error to stderr."""
+        """End the exchange with an error; if it has ended already, only report the error."""
         if self.stage is ENDED:
             if not isinstance(exc, ClientGone):
-                complain(f"{self.head['method']} {self.head['target']}, after its response:", exc)
-                hint = advise(exc, self.init) if self.init is not None else ""
-                if hint:  # Starlette and FastAPI answer each error, and then raise it
-                    complain(f"buntime: {hint}")
+                self._report(exc)
             return
         message, stack = describe(exc)
         error: Message = {"type": ERROR, "id": self.id, "message": message, "stack": stack}
@@ -284,6 +282,18 @@ class Exchange:
             error["advice"] = advise(exc, self.init)
         self._send_message(error, b"")
         self._end()
+
+    def _report(self, exc: BaseException) -> None:
+        """Tell what was raised after the end: Starlette and FastAPI answer each error, and then
+        raise it."""
+        method, target = self.head["method"], self.head["target"]
+        if self.init is None:
+            complain(f"{method} {target}, after its response:", exc)
+            return
+        message, stack = describe(exc)
+        fault: Message = {"type": FAULT, "id": self.id, "method": method, "target": target}
+        more = {"message": message, "stack": stack, "advice": advise(exc, self.init)}
+        self._send_message({**fault, **more}, b"")
 
     def _end(self) -> None:
         self.stage = ENDED

@@ -10,7 +10,9 @@ from typing import Any
 from tests.support.farend import GET, UPGRADE, FarEnd
 
 POST = b"POST /shop/ HTTP/1.1\r\nHost: localhost\r\nContent-Length: 500000\r\n\r\n12"
-_TYPES = "UP READY RESPONSE BODY WINDOW WAITS ERROR ACCEPT MESSAGE CLOSE BUSY REQUEST INIT".split()
+_TYPES = (
+    "UP READY RESPONSE BODY WINDOW WAITS ERROR FAULT ACCEPT MESSAGE CLOSE BUSY REQUEST INIT".split()
+)
 # As a worker sends them; the ids of three requests in hand, and one of none.
 _USUAL: dict[str, list[Any]] = {
     "id": [1, 1, 2, 2, 3, 3, 4],

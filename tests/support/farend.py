@@ -6,6 +6,7 @@ import contextlib
 import socket
 from typing import Any, cast
 
+from buntime.core.pool.claims import LateFault
 from buntime.server.http1.exchange import Exchange
 from buntime.server.loop.loop import Loop
 from buntime.server.pool.worker import Worker
@@ -48,6 +49,9 @@ class Told:
     ) -> None:
         self.events.append(("request error", message))
         exchange.detach("error")
+
+    def on_late_error(self, worker: Worker, fault: LateFault) -> None:
+        self.events.append(("late error", fault))
 
     def on_open_ended(self, worker: Worker) -> None:
         self.events.append(("open-ended", None))

@@ -5,7 +5,7 @@ from urllib.parse import quote
 import pytest
 
 from tests.support.peer import Peer
-from tests.support.workshop import Lasting, Workshop, eventually
+from tests.support.workshop import Lasting, Workshop
 
 # The app itself asserts every fact about what it is given.
 STRICT = """
@@ -227,9 +227,11 @@ def test_answers(lasting: Lasting, case: str, size: int) -> None:
 def test_body_after_the_end_is_told(shop: Workshop) -> None:
     """An event after the last one raises in the app; the response stays valid."""
     worker = shop.start(ANSWERS)
-    assert worker.get("/shop/after-the-end").text == "abc"
+    number = worker.request("/shop/after-the-end")
+    assert worker.answer(number).text == "abc"
+    message = worker.take_type("FAULT", number)["message"]
+    assert "http.response.body after the one without more_body" in message
     assert worker.terminate() == 0
-    assert "http.response.body after the one without more_body" in worker.stderr
 
 
 def test_task_that_exits_ends_alone(shop: Workshop) -> None:
@@ -259,7 +261,7 @@ def test_an_app_that_is_not_async(shop: Workshop) -> None:
 
 
 def test_an_error_that_the_app_has_answered(shop: Workshop) -> None:
-    """Starlette answers an error and raises it then: it is printed, with what to do about it."""
+    """Starlette answers an error and raises it then: it is reported, with what to do about it."""
     source = """
     async def app(scope, receive, send):
         assert scope["type"] == "http"
@@ -268,9 +270,14 @@ def test_an_error_that_the_app_has_answered(shop: Workshop) -> None:
         open("data/a.json")
     """
     worker = shop.start(source)
-    assert worker.get("/shop/x").text == "sorry"
-    eventually(lambda: "buntime: relative paths begin at " in worker.stderr)
-    assert "GET /shop/x, after its response:" in worker.stderr
+    number = worker.request("/shop/x?a=1")
+    assert worker.answer(number).text == "sorry"
+    fault = worker.take_type("FAULT", number)
+    assert (fault["method"], fault["target"]) == ("GET", "/shop/x?a=1")
+    assert fault["message"].startswith("FileNotFoundError: ")
+    assert fault["advice"].startswith("relative paths begin at ")
+    assert fault["stack"].startswith("Traceback (most recent call last):")
+    assert worker.stderr == ""
 
 
 LIFESPAN = """

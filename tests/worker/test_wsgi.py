@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.support.workshop import Lasting, Workshop, eventually
+from tests.support.workshop import Lasting, Workshop
 
 ENVIRON = """
 import json
@@ -404,11 +404,12 @@ def test_a_body_in_chunks_that_breaks_off(shop: Workshop) -> None:
 def test_more_than_declared_is_told(shop: Workshop) -> None:
     """What exceeds the declared length is not sent, but reported."""
     worker = shop.start(ANSWERS)
-    answer = worker.get("/shop/too-much")
+    number = worker.request("/shop/too-much")
+    answer = worker.answer(number)
     assert (answer.types, answer.body) == (["RESPONSE"], b"12345")
     assert worker.get("/shop/late").text == "late"
-    eventually(lambda: "the response has ended, but more of its body was sent" in worker.stderr)
-    assert "GET /shop/too-much, after its response" in worker.stderr
+    message = worker.take_type("FAULT", number)["message"]
+    assert message == "ValueError: the response has ended, but more of its body was sent"
 
 
 @pytest.mark.parametrize("case", ["pieces", "fails", "length", "too-much", "too-little", "text"])

@@ -21,6 +21,8 @@ _IMPORT_MAX_CHARS = 100
 _ERROR_MAX_CHARS = 32 * 1024
 _STACK_MAX_CHARS = 128 * 1024
 _ADVICE_MAX_CHARS = 2000
+_METHOD_MAX_CHARS = 64
+_TARGET_MAX_CHARS = 2000
 
 
 class ImportTime(NamedTuple):
@@ -102,6 +104,32 @@ def _import_time(value: Any) -> ImportTime:
     if type(ms) not in (int, float) or not 0 <= ms <= _BOOT_MAX_MS:
         raise ValueError(f"an import that took {shown(ms)} ms")
     return ImportTime(text(name)[:_IMPORT_MAX_CHARS], float(ms), whole(modules, 0))
+
+
+class LateFault(NamedTuple):
+    """What a handler raised after its request was over. `request_id` is "" if it is not known."""
+
+    method: str
+    target: str
+    message: str  # with advice
+    stack: str
+    request_id: str
+
+
+def fault(message: Message, closed: tuple[int, str]) -> LateFault:
+    """Read a FAULT; `closed` has the number and the id of the request that was closed last.
+
+    The id is not the worker's to say: it could be another app's.
+    """
+    summary, stack, advice = error(message)
+    number, request_id = closed
+    return LateFault(
+        text(message["method"])[:_METHOD_MAX_CHARS],
+        text(message["target"])[:_TARGET_MAX_CHARS],
+        f"{summary}; {advice}" if advice else summary,
+        stack,
+        request_id if whole(message["id"], 1) == number else "",
+    )
 
 
 def error(message: Message) -> tuple[str, str, str]:

@@ -1,10 +1,13 @@
-"""What a client is told when no worker can answer its request."""
+"""What clients and the log are told when no worker answers a request, or one fails at it."""
 
 import math
 
 from buntime.core.access.rules import PLUGIN_PREFIX
 from buntime.core.errors import ServerFault
+from buntime.core.pool.claims import LateFault
+from buntime.server.http1.exchange import Exchange
 from buntime.server.pool.deployment import Deployment
+from buntime.server.telemetry.logs import Log
 
 LOAD_SOONER = "do less where the module is imported, or raise RUNTIME_BOOT_TIMEOUT"
 SLOW_BOOT = (
@@ -116,6 +119,34 @@ def refused(deployment: Deployment | None, retry_after_s: float, now: float) -> 
         f"the app could not be loaded, {deployment.state.boot_failures} times in a row",
         detail=deployment.boot_error,
         headers=_retry_after(retry_after_s),
+    )
+
+
+def log_timeout(log: Log, exchange: Exchange, worker: str) -> None:
+    """The app has made no progress for its timeout."""
+    log.warn(
+        "app.timeout",
+        "app did not answer in time",
+        request_id=exchange.id,
+        method=exchange.head.method,
+        path=exchange.head.path,
+        worker=worker,
+        timeout_s=exchange.timeout_s,
+        hint=RAISE_TIMEOUT,
+    )
+
+
+def log_late(log: Log, fault: LateFault, app: str) -> None:
+    """A handler raised something when its answer was complete."""
+    log.error(
+        "app.failed_late",
+        "app raised an error after its answer",
+        error=fault.message,
+        stack=fault.stack,
+        request_id=fault.request_id or None,
+        method=fault.method,
+        path=fault.target.partition("?")[0],
+        hint=see(app),
     )
 
 

@@ -212,6 +212,10 @@ class Reactions:
         self._note(worker, "request", message + advice, stack, exchange.id)
         exchange.fail(faults.request_failed(worker.app_name, stack, advice))
 
+    def on_late_error(self, worker: Worker, fault: claims.LateFault) -> None:
+        faults.log_late(worker.log, fault, worker.app_name)
+        self._note(worker, "request", fault.message, fault.stack, fault.request_id)
+
     def on_open_ended(self, worker: Worker) -> None:
         self._acts.carry_out(self._scheduler.opened(worker.number, self._loop.now))
 

@@ -55,6 +55,7 @@ class Worker:
         self._last_id = 0
         self._in_hand: dict[int, Assignment] = {}
         self._stuck = 0  # of those in hand
+        self._closed = (0, "")  # the last that it has closed: its number, and the request's id
         self._talk = SmallTalk(loop.now)
         self.asking = asking.Asking(self._channel)  # of a plugin's worker
         self.calling = calling.Calling(self._channel)
@@ -136,16 +137,7 @@ class Worker:
     def on_deadline(self, assignment: Assignment) -> None:
         """The app has made no progress for its timeout: 504, and it has a second to let go."""
         exchange, number = assignment.exchange, assignment.number
-        self.log.warn(
-            "app.timeout",
-            "app did not answer in time",
-            request_id=exchange.id,
-            method=exchange.head.method,
-            path=exchange.head.path,
-            worker=self.name,
-            timeout_s=exchange.timeout_s,
-            hint=faults.RAISE_TIMEOUT,
-        )
+        faults.log_timeout(self.log, exchange, self.name)
         exchange.meter.timeouts += 1
         exchange.release()  # rather than detached: the app is told a different reason
         late = assignment.late(self._loop.now)
@@ -339,6 +331,10 @@ class Worker:
             self._events.on_request_error(self, exchange, text, stack, advice)
         self._events.on_finished(self, exchange)
 
+    def _on_fault(self, message: wire.Message, payload: bytes) -> None:
+        self._talk.put_up(self._last_id)
+        self._events.on_late_error(self, claims.fault(message, self._closed))
+
     def _finish(self, assignment: Assignment) -> None:
         self._close(assignment)
         self._events.on_finished(self, assignment.exchange)
@@ -348,6 +344,7 @@ class Worker:
         before = assignment.state
         assignment.step(_CLOSE)
         del self._in_hand[assignment.number]
+        self._closed = assignment.number, assignment.exchange.id
         if before is _STUCK:
             self._stuck -= 1
         return before is _LIVE
@@ -392,6 +389,7 @@ _HANDLERS: dict[str, Handler[Worker]] = {
     wire.CLOSE: Worker._on_close,
     wire.BUSY: Worker._on_busy,
     wire.ERROR: Worker._on_error,
+    wire.FAULT: Worker._on_fault,
     wire.UP: Worker._on_up,
     wire.READY: Worker._on_ready,
     **asking.HANDLERS,

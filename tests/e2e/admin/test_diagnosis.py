@@ -35,6 +35,13 @@ def fetch(request):
 DEEP = """
 raise RuntimeError("x\\n" * 10000)
 """
+ANSWERED = """
+async def app(scope, receive, send):
+    assert scope["type"] == "http"
+    await send({"type": "http.response.start", "status": 500})
+    await send({"type": "http.response.body", "body": b"sorry"})
+    raise ValueError("no such article")
+"""
 FLOORS = 'apps:\n  "sho*":\n    timeout: 5s\n'
 
 
@@ -62,6 +69,23 @@ def runtime(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Runtime]:
         for path in ("/shop/die", "/shop/exit", "/shop/die"):
             fetch(runtime, path, method="POST")
         yield runtime
+
+
+@pytest.mark.parametrize("ttl_s", [0, 600])
+def test_errors_that_the_app_has_answered(tmp_path: Path, ttl_s: int) -> None:
+    """FastAPI and Starlette answer an exception with 500, and then raise it: it is an error of the
+    app, with the id of its request."""
+    write_app(tmp_path / "shop", {"app.py": ANSWERED}, ttl=ttl_s)
+    env = {"RUNTIME_ENV": "production", "RUNTIME_MASTER_KEY": OPERATORS_KEY}
+    with running(tmp_path, env=env) as runtime:
+        answer = fetch(runtime, "/shop/a?b=1")
+        assert (answer.status, answer.body) == (500, b"sorry")
+        record = runtime.wait_for_record("app.failed_late")
+        assert record["request_id"] == answer.headers["x-request-id"]
+        assert (record["app"], record["path"]) == ("shop", "/shop/a")
+        [error] = get(runtime, "/api/apps/shop/errors")["errors"]
+        assert (error["message"], error["count"]) == ("ValueError: no such article", 1)
+        assert 'raise ValueError("no such article")' in error["stack"]
 
 
 def get(runtime: Runtime, path: str, key: str = "") -> Any:

@@ -8,6 +8,7 @@ from typing import Any, cast
 import pytest
 
 from buntime.core.pool.boot import BootError
+from buntime.core.pool.claims import LateFault
 from buntime.core.pool.decisions import Decision, End
 from buntime.core.pool.lifecycle import State
 from buntime.core.telemetry.meters import Cause
@@ -282,6 +283,18 @@ def test_a_request_that_has_ended(pool: Pool) -> None:
     pool.reactions.on_finished(cast(Any, pool.worker), exchange)
     assert (pool.record.state, pool.stats.finished) == (State.IDLE, 1)
     assert pool.acts.calls == ["request over"]
+
+
+def test_a_handler_that_failed_after_its_answer(pool: Pool) -> None:
+    """The log has what it raised, and so have the app's errors."""
+    pool.ready()
+    fault = LateFault("GET", "/shop/a?b=1", "KeyError: 'a'", "line 1", "r-7")
+    pool.reactions.on_late_error(cast(Any, pool.worker), fault)
+    fields = pool.event("app.failed_late").fields
+    assert (fields["path"], fields["stack"], fields["request_id"]) == ("/shop/a", "line 1", "r-7")
+    last = pool.stats.errors.of("shop")
+    assert last is not None
+    assert (last.kind, last.message, last.request_id) == ("request", "KeyError: 'a'", "r-7")
 
 
 def test_a_handler_that_failed(pool: Pool) -> None:

@@ -143,6 +143,24 @@ def test_a_handler_that_fails(far: FarEnd) -> None:
     assert exchange.responder is None
 
 
+FAULT = {"method": "GET", "target": "/shop/?a=1", "message": "KeyError: 'a'", "stack": "line 1"}
+
+
+def test_a_handler_that_fails_after_its_answer(far: FarEnd) -> None:
+    """A FAULT is reported with the id of its request, if no other was closed meanwhile."""
+    first, _ = far.assign(), far.assign()
+    far.say("RESPONSE", id=1, end=True, **OK)
+    far.say("FAULT", id=1, **FAULT, advice="read it")
+    far.say("RESPONSE", id=2, end=True, **OK)
+    far.say("FAULT", id=1, **FAULT, advice="")
+    faults = [fault for name, fault in far.told.events if name == "late error"]
+    told = ("GET", "/shop/?a=1", "KeyError: 'a'; read it", "line 1")
+    assert [tuple(each) for each in faults] == [
+        (*told, first.id),
+        (*told[:2], "KeyError: 'a'", "line 1", ""),
+    ]
+
+
 # The request's body
 
 
@@ -394,6 +412,9 @@ HOSTILE = {
     "an empty line": b"\n",
     "no UTF-8": b"\xff\xfe\n",
     "an error without text": message("ERROR", id=1),
+    "a fault of no request": message("FAULT", id="1", **FAULT),
+    "a fault whose path is not text": message("FAULT", id=1, **{**FAULT, "target": []}),
+    "a fault of half": message("FAULT", id=1, message="", stack=""),
     "an ACCEPT of half": message("ACCEPT", id=1, subprotocol=None, headers=[]),
     "a CLOSE of half": message("CLOSE", id=1, code=1000, reason=""),
     "a huge payload": b'{"type":"BODY","id":1,"size":1000000000000,"end":true}\n',
@@ -497,7 +518,9 @@ ANY = st.one_of(
 )
 MESSAGES = st.builds(
     lambda type_, payload, fields: message(type_, payload, **fields),
-    st.sampled_from(["RESPONSE", "BODY", "WINDOW", "ACCEPT", "MESSAGE", "CLOSE", "ERROR", "UP"]),
+    st.sampled_from(
+        ["RESPONSE", "BODY", "WINDOW", "ACCEPT", "MESSAGE", "CLOSE", "ERROR", "FAULT", "UP"]
+    ),
     st.binary(max_size=20),
     st.fixed_dictionaries(
         {},
