@@ -30,7 +30,7 @@ from buntime.core.backup.form import (
 )
 from buntime.core.values.tuples import NamedTuple
 from buntime.server.backup.folderprocess import FolderProcess, folder_process
-from buntime.server.backup.helper import stays_inside
+from buntime.server.backup.helper import DEPTH_MAX, is_name, stays_inside
 from buntime.server.backup.placing import (
     Planned,
     Target,
@@ -45,6 +45,10 @@ from buntime.server.state.statefolder import STAGED
 
 _BLOCK_BYTES = 256 * 1024
 _LINE_MAX_BYTES = 64 * 1024
+_READ_MAX_BYTES = 1 << 20  # at once: tarfile reads names and attributes of any size, as announced
+_TIME_MAX_S = 1 << 40  # as the helper has it
+# What tarfile raises about numbers, names and attributes that nobody has written.
+_NONSENSE = (ValueError, ArithmeticError, LookupError, RecursionError)
 
 
 class Checked(NamedTuple):
@@ -139,7 +143,7 @@ class _Reader:
         self._last: tarfile.TarInfo | None = None
         # From the end of the contents: what changed meanwhile, and what was left out.
         self.remarks: tuple[list[str], list[dict[str, Any]]] = [], []
-        first = archive.next()
+        first = self._next()
         if first is None or first.name != HEAD or not first.isreg() or first.size > HEAD_MAX_BYTES:
             raise BadBackup(f"it does not begin with {HEAD}; it is not a backup made by buntime")
         self.head = parse_head(self._bytes(first))
@@ -147,11 +151,15 @@ class _Reader:
     def members(self) -> Iterator[_Member]:
         """All members up to the contents."""
         section, done = None, set[Section]()
-        while (info := self._archive.next()) is not None:
+        while (info := self._next()) is not None:
             if info.name == CONTENTS and info.isreg():
                 self._last = info
                 return
             own, path = section_of(info.name, self.head)
+            if len(path) > DEPTH_MAX or not all(map(is_name, path)):
+                raise BadBackup(f"{info.name[:200]!r} is not a name that a folder may have")
+            if not abs(info.mtime) < _TIME_MAX_S:
+                raise BadBackup(f"{info.name[:200]!r} is of no possible time")
             if own != section:
                 if own in done:
                     raise BadBackup(f"{info.name[:200]!r} is apart from the rest of its folder")
@@ -167,13 +175,25 @@ class _Reader:
             try:
                 entry = json.loads(line)
                 if "end" in entry:
-                    self.remarks = [*entry["changed"]], [*entry["leftOut"]]
+                    left = [
+                        {"path": str(e["path"]), "why": str(e["why"])} for e in entry["leftOut"]
+                    ]
+                    self.remarks = [*map(str, entry["changed"])], left
                     return
                 _ = entry["path"], entry["size"], entry["sha256"]
             except (ValueError, KeyError, TypeError, RecursionError):
                 raise BadBackup(f"its {CONTENTS} cannot be read") from None
             yield entry
         raise BadBackup(f"its {CONTENTS} was cut")
+
+    def _next(self) -> tarfile.TarInfo | None:
+        try:
+            info = self._archive.next()
+        except _NONSENSE as exc:
+            raise BadBackup(f"a header of it makes no sense: {exc}") from exc
+        if info is not None and info.size < 0:
+            raise BadBackup(f"{info.name[:200]!r} has a size below zero")
+        return info
 
     def _content(
         self, section: Section, path: list[str], info: tarfile.TarInfo
@@ -197,6 +217,26 @@ class _Reader:
         return b"".join(_Content(self._stream(info), info.size).pieces())
 
 
+class _Unzipped:
+    """The content of the archive, as tarfile reads it: only forward, and not much at once."""
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self._file = gzip.GzipFile(fileobj=file)
+
+    def read(self, size_bytes: int) -> bytes:
+        if size_bytes > _READ_MAX_BYTES:
+            raise BadBackup("a header of it is too long")
+        return self._file.read(size_bytes)
+
+    def seek(self, place: int) -> int:
+        if place < self._file.tell():
+            raise BadBackup("a header of it points backwards")
+        return self._file.seek(place)
+
+    def tell(self) -> int:
+        return self._file.tell()
+
+
 class _opened:  # noqa: N801  # used like a function
     """The archive from its beginning; errors of tarfile and gzip become BadBackup."""
 
@@ -207,10 +247,12 @@ class _opened:  # noqa: N801  # used like a function
     def __enter__(self) -> _Reader:
         self._file.seek(0)
         try:
-            self._archive = tarfile.open(mode="r|gz", fileobj=self._file)
+            unzipped = _Unzipped(self._file)
+            # typeshed demands more of a file than tarfile does when it only reads it
+            self._archive = tarfile.TarFile(fileobj=unzipped, mode="r")  # type: ignore[arg-type]
             return _Reader(self._archive)
         except Exception as exc:
-            if not _is_damage(exc):
+            if not _is_damage(exc) and not isinstance(exc, _NONSENSE):
                 raise
             raise BadBackup(f"it is not a backup, or damaged: {exc}") from exc
 

@@ -394,7 +394,8 @@ def test_what_a_killed_restore_had_placed(backup: bytes, empty: Host) -> None:
     assert {str(empty.state / "data/shop"), str(empty.state / "plugins.json")} < there
     assert not [path for path in there if ".restore-" in path]
     for path in (*there, empty.state / ".restore-7"):
-        shutil.rmtree(path) if os.path.isdir(path) else os.unlink(path)
+        is_folder = os.path.isdir(path) and not os.path.islink(path)
+        shutil.rmtree(path) if is_folder else os.unlink(path)
     empty.restore(io.BytesIO(backup))
 
 
@@ -553,6 +554,56 @@ def test_damaged_archives(backup: bytes, empty: Host, harm: Callable[[bytes], by
     """However the file is damaged, the error says so, and nothing is written."""
     with pytest.raises(BadBackup):
         empty.restore(io.BytesIO(harm(backup)))
+    assert [*empty.state.iterdir()] == []
+
+
+def header(kind: bytes, size: bytes, name: str = "data/shop/x") -> bytes:
+    """A header of this kind, whose size is what these bytes say."""
+    block = bytearray(info_of(name, kind).tobuf(tarfile.GNU_FORMAT))
+    block[124:136] = size.ljust(12, b"\0")
+    block[148:156] = b" " * 8
+    block[148:156] = b"%06o\0 " % sum(block)
+    return bytes(block)
+
+
+def attributes(text: bytes) -> bytes:
+    """A header of pax with these attributes, before that of an empty file."""
+    return header(b"x", b"%o" % len(text)) + text.ljust(512, b"\0") + header(b"0", b"0")
+
+
+BELOW_ZERO = b"\xff" * 11 + b"\xfb"  # -5
+MANY = b"\x80" + b"\0" * 5 + (1 << 31).to_bytes(6, "big")
+
+
+@pytest.mark.parametrize(
+    "blocks",
+    [
+        header(b"0", BELOW_ZERO),
+        header(b"L", MANY) + b"\0" * (3 << 20),
+        header(b"x", MANY) + b"\0" * (3 << 20),
+        attributes(b"11 size=-5\n"),
+        attributes(b"99999999999999999999 a=b\n"),
+        attributes(b"13 mtime=inf\n"),
+        attributes(b"26 GNU.sparse.map=a,b,c,d\n"),
+        attributes(b"22 GNU.sparse.major=1\n22 GNU.sparse.minor=0\n"),
+        (header(b"x", b"13") + b"11 a=bcdefg".ljust(512, b"\0")) * 3000,
+        (header(b"L", b"5") + b"aaaaa".ljust(512, b"\0")) * 3000,
+        header(b"0", b"0", "data/shop/" + "x/" * 65),
+    ],
+    ids=[
+        "size", "name", "attributes", "other size", "length", "time", "sparse", "sparse file",
+        "chain", "chain of names", "depth",
+    ],
+)  # fmt: skip
+def test_headers_without_sense(backup: bytes, empty: Host, blocks: bytes) -> None:
+    """Headers that only somebody hostile writes are refused, too, and at once if they are large."""
+    plain = gzip.decompress(backup)
+    with tarfile.open(fileobj=io.BytesIO(plain)) as tar:
+        tar.next()
+        second = tar.next()
+    assert second is not None
+    with pytest.raises(BadBackup):
+        empty.restore(io.BytesIO(gzip.compress(plain[: second.offset] + blocks, 1)))
     assert [*empty.state.iterdir()] == []
 
 
