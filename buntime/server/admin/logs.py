@@ -15,8 +15,8 @@ from buntime.core.admin.logroutes import LINES_DEFAULT
 from buntime.core.errors import ClientFault, ServerFault
 from buntime.core.telemetry.applines import RUNTIME, LineFilter, seq_of, time_text
 from buntime.core.telemetry.linepicks import Bounds
-from buntime.core.telemetry.moments import parse_moment
 from buntime.core.telemetry.records import Level, Record, format_json
+from buntime.core.telemetry.since import parse_since
 from buntime.core.values.units import BadValue
 from buntime.server.admin.api import Handler
 from buntime.server.admin.call import Call
@@ -234,7 +234,7 @@ def _question(call: Call, now: float) -> Question:
     since = b""
     if query["since"]:
         try:
-            since = time_text(parse_moment(query["since"], now))
+            since = time_text(parse_since(query["since"], now))
         except BadValue as exc:
             raise ClientFault(400, "bad_query", f"the query parameter since: {exc}") from None
     level = Level.named(query["level"] or "debug")

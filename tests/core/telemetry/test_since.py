@@ -1,8 +1,8 @@
-"""Moments are read as operators write them."""
+"""From when on lines of a log are wanted, as operators write it."""
 
 import pytest
 
-from buntime.core.telemetry.moments import parse_moment
+from buntime.core.telemetry.since import parse_since
 from buntime.core.values.units import BadValue
 
 NOON = 1772366400.0  # 2026-03-01T12:00:00Z
@@ -26,11 +26,11 @@ NOON = 1772366400.0  # 2026-03-01T12:00:00Z
 )
 def test_moment(text: str, expected: float) -> None:
     """A moment is a time, or how long ago."""
-    assert parse_moment(text, NOON) == expected
+    assert parse_since(text, NOON) == expected
 
 
 @pytest.mark.parametrize("text", ["", "yesterday", "2026-13-01", "12:00", "1m30s", "\u0661m"])
 def test_no_moment(text: str) -> None:
     """Anything else is refused, with what would be right."""
     with pytest.raises(BadValue, match="is not a moment; write"):
-        parse_moment(text, NOON)
+        parse_since(text, NOON)

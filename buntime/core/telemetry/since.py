@@ -1,4 +1,4 @@
-"""Points in time as operators write them: `"2026-03-01T12:00:00Z"`, `"15m"` ago."""
+"""From when on lines of a log are wanted: `"2026-03-01T12:00:00Z"`, or `"15m"` ago."""
 
 from datetime import UTC, datetime
 
@@ -10,7 +10,7 @@ from buntime.core.values.wording import shown
 _LOST_PLUS = regex(r"(?<=[0-9]) (?=[0-9]{2}:[0-9]{2}\Z)")
 
 
-def parse_moment(text: str, now: float) -> float:
+def parse_since(text: str, now: float) -> float:
     """Seconds since the epoch; a time without a zone is UTC. Raises BadValue."""
     try:
         return max(now - parse_duration(text), 0.0)
