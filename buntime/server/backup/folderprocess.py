@@ -95,7 +95,7 @@ def folder_process(action: str, folder: Folder, kernel: Kernel) -> Iterator[Fold
                 try:
                     pipe.close()
                 except BrokenPipeError:
-                    pass
+                    pass  # it has been killed with something left to read
 
 
 def _command(action: str, folder: Folder) -> list[str]:

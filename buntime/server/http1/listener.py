@@ -285,7 +285,7 @@ class Listener:
         data = service.client_limit.refuse(
             peer, service.loop.now, request_id=request_id, date=service.date()
         )
-        with sock, contextlib.suppress(OSError):
+        with sock, contextlib.suppress(OSError):  # it has left by itself
             sock.send(data)
 
     def _find_room(self) -> bool:

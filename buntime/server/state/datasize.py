@@ -13,9 +13,10 @@ def size_of(root: str) -> tuple[int, int, bool]:
     while folders and files < _COUNTED_MAX:
         with suppress(OSError), os.scandir(folders.pop()) as entries:
             for entry in entries:
-                if entry.is_dir(follow_symlinks=False):
-                    folders.append(entry.path)
-                else:
-                    files += 1
-                    size += entry.stat(follow_symlinks=False).st_size
+                with suppress(OSError):  # of this one alone
+                    if entry.is_dir(follow_symlinks=False):
+                        folders.append(entry.path)
+                    else:
+                        size += entry.stat(follow_symlinks=False).st_size
+                        files += 1
     return files, size, not folders
