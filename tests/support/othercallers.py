@@ -4,7 +4,9 @@ The tool itself asks as one caller. It loads this module if SCHEMATHESIS_HOOKS n
 is JSON: `{"callers": [{"url": ..., "key": ...}], "checks": [...], "operator": {...}}`.
 
 If ASKED_ONCE is set, the phase `coverage` asks each route once for each fault of each parameter: in
-one of the undeclared methods, with one value of a wrong type. The tool has several of most.
+one of the undeclared methods, with one value of a wrong type. The tool has several of most. No
+request is sent twice, though the tool has several names for it: with a name that exists in the path
+most values for it are the same. Fields that nothing reads are sent once by each method.
 
 A key is what the API is asked to make, with the operator's header fields; null is no key. It is
 made once the tool has ended, as the tool may remove any key.
@@ -23,6 +25,9 @@ from schemathesis.generation.meta import TestPhase
 
 ASKED = json.loads(os.environ["ASKED_AGAIN"])
 
+UNREAD = "x-schemathesis-"  # begins the names of fields that nothing reads
+
+
 if "ASKED_ONCE" in os.environ:
     seen: set[tuple[object, ...]] = set()
 
@@ -32,9 +37,18 @@ if "ASKED_ONCE" in os.environ:
             return True
         of = case.meta.phase.data
         kind = (case.operation.label, of.scenario, of.parameter, of.parameter_location, of.location)
-        is_new = kind not in seen
-        seen.add(kind)
-        return is_new
+        if kind in seen:
+            return False
+        fields = {name.lower(): str(value) for name, value in (case.headers or {}).items()}
+        if any(name.startswith(UNREAD) for name in fields):
+            sent = [case.method, UNREAD]
+        else:
+            sent = [case.method, case.formatted_path, case.media_type]
+            sent += map(str, (case.query, case.body, *sorted(fields.items())))
+        if (*sent,) in seen:
+            return False
+        seen.update((kind, (*sent,)))
+        return True
 
 
 @schemathesis.check
