@@ -31,10 +31,9 @@ pytestmark = [needs_npm, needs_chromium]
 class Provider:
     """A process of oidc-provider."""
 
-    def __init__(self) -> None:
-        folder = node_modules(SOURCE).parent
-        script = folder / "server.mjs"  # beside its packages, so that Node finds them
-        shutil.copy(SOURCE / "server.mjs", script)
+    def __init__(self, folder: Path) -> None:
+        script = shutil.copy(SOURCE / "server.mjs", folder)
+        (folder / "node_modules").symlink_to(node_modules(SOURCE))  # beside it Node finds them
         pipe = subprocess.PIPE
         self.process = subprocess.Popen(["node", script], stdin=pipe, stdout=pipe, text=True)
         self.url = str(json.loads(self._line())["url"])
@@ -63,8 +62,8 @@ class Provider:
 
 
 @pytest.fixture(scope="module")
-def provider() -> Iterator[Provider]:
-    provider = Provider()
+def provider(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Provider]:
+    provider = Provider(tmp_path_factory.mktemp("provider"))
     yield provider
     provider.close()
 
