@@ -15,6 +15,7 @@ import httpx
 import pytest
 
 from tests.support.harness import IS_BINARY, command, write_app
+from tests.support.launcher import workers_afresh
 from tests.support.manager import (
     ECHO,
     Load,
@@ -113,8 +114,9 @@ def test_sockets(apps: Path, tmp_path: Path, listening: socket.socket) -> None:
         unix.bind(str(path))
         unix.listen(10)
         env = {"NOTIFY_SOCKET": "@nobody", "WATCHDOG_USEC": "1000000000", "JOURNAL_STREAM": "1:2"}
+        sockets, names = [listening, unix], "web:local"
         with service(
-            apps, "--port", "1", env=env, sockets=[listening, unix], names="web:local"
+            apps, "--port", "1", env=env, sockets=sockets, names=names, is_afresh=True
         ) as runtime:
             port = listening.getsockname()[1]
             urls = runtime.wait_for_record("runtime.listening")["urls"]
@@ -156,7 +158,7 @@ def test_a_restart_under_load(apps: Path, listening: socket.socket) -> None:
     """No request is lost while the runtime stops and starts again: requests in between wait in the
     socket that the manager holds."""
     address = listening.getsockname()
-    with Load(address, "/pid/") as load:
+    with workers_afresh(), Load(address, "/pid/") as load:  # the runtime is their parent
         seen: list[int] = []
         for _ in range(2):
             with service(apps, sockets=[listening]) as runtime:

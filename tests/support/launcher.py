@@ -20,6 +20,7 @@ from __future__ import annotations
 
 import atexit
 import contextlib
+import fcntl
 import functools
 import gc
 import importlib
@@ -60,6 +61,8 @@ IMPORTED = (
 )
 
 _WHERE_CODE_IS = ("HOME", "XDG_CACHE_HOME", "TMPDIR")
+_STREAMS = 3  # stdin, stdout and stderr
+_ABOVE = 16  # more than the numbers of sockets that are handed over
 _ADAPTED_AFTER = 10  # runs; Python 3.11 adapts a function after eight
 
 
@@ -88,17 +91,19 @@ def launch(
     *,
     cwd: Path | None = None,
     leads: bool = False,
+    sockets: Sequence[int] = (),
 ) -> Launched:
     """`buntime.py ARGS` in this folder or the present one, without stdin; stderr goes to stdout.
 
     `first` is a module of the tests that it imports before: the module may change parts of the
-    runtime. If it `leads`, it has a session and a process group of its own.
+    runtime. If it `leads`, it has a session and a process group of its own. It gets copies of
+    `sockets` as its descriptors from 3 on, and its pid as LISTEN_PID, as from systemd.
     """
     output, their_output = os.pipe()
     nothing = os.open(os.devnull, os.O_RDONLY)
     try:
         asked = _asked(args, env, str(cwd or Path.cwd()), first=first, leads=leads)
-        told = _forks().start(asked, [nothing, their_output, their_output])
+        told = _forks().start(asked, [nothing, their_output, their_output, *sockets])
     finally:
         os.close(nothing)
         os.close(their_output)
@@ -205,7 +210,7 @@ def _forks() -> Forks:
 
 def main() -> int:
     """Import the runtime, then fork for each line that comes."""
-    with _refusing_variables():
+    with _refusing_variables(), _keeping_low_numbers():
         run = importlib.import_module("buntime.__main__").main
         for name in IMPORTED:
             importlib.import_module(name)
@@ -219,6 +224,19 @@ def main() -> int:
         return run
 
     return fork_for_each(int(sys.argv[1]), become)
+
+
+@contextlib.contextmanager
+def _keeping_low_numbers() -> Iterator[None]:
+    """Descriptors that a module opens meanwhile have numbers of which no socket is handed over."""
+    taken = [os.open(os.devnull, os.O_RDONLY)]
+    while taken[-1] < _ABOVE:
+        taken.append(os.open(os.devnull, os.O_RDONLY))
+    try:
+        yield
+    finally:
+        for each in taken:
+            os.close(each)
 
 
 @contextlib.contextmanager
@@ -282,14 +300,19 @@ def _become(asked: dict[str, Any], streams: list[int]) -> None:
     """Give this process all that a start would have given it."""
     if asked["leads"]:
         os.setsid()
-    for its, ours in enumerate(streams):
+    # First out of the way of each other's numbers.
+    moved = [fcntl.fcntl(each, fcntl.F_DUPFD_CLOEXEC, _ABOVE) for each in streams]
+    for each in streams:
+        os.close(each)
+    for its, ours in enumerate(moved):
         os.dup2(ours, its)
-    for ours in streams:
         os.close(ours)
     os.chdir(asked["cwd"])
     for name in set(os.environ) - {"LC_CTYPE"}:  # Python itself sets this at its start
         del os.environ[name]
     os.environ.update(asked["env"])
+    if len(streams) > _STREAMS:
+        os.environ["LISTEN_PID"] = str(os.getpid())
     sys.argv = [PROGRAM, *asked["args"]]
     if asked["stem"]:
         install(asked["stem"])

@@ -11,9 +11,17 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-from tests.support.harness import START_S, STOP_S, Runtime, begin, command, write_app
+from tests.support.harness import (
+    START_S,
+    STOP_S,
+    UNDER_TEST,
+    Runtime,
+    begin,
+    command,
+    write_app,
+)
 from tests.support.keptclients import KeptClients
-from tests.support.launcher import Launched
+from tests.support.launcher import Launched, is_read_late, launch
 
 
 class NotifySocket:
@@ -53,10 +61,11 @@ def start(
     env: Mapping[str, str] | None = None,
     sockets: Sequence[socket.socket] = (),
     names: str = "",
+    is_afresh: bool = False,
 ) -> subprocess.Popen[str] | Launched:
     """Start a runtime as a service; `sockets` become its descriptors from 3 on.
 
-    One without sockets is forked, as in the harness.
+    It is forked, as in the harness, unless it has sockets and `is_afresh`.
     """
     environ = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
     environ |= {"RUNTIME_LOG_FORMAT": "json", "RUNTIME_ENV": "production", **(env or {})}
@@ -65,8 +74,10 @@ def start(
     line = list(map(str, words))
     if not sockets:
         return begin(line, environ)
-    line = [*command(), *line]
     environ |= {"LISTEN_FDS": str(len(sockets)), **({"LISTEN_FDNAMES": names} if names else {})}
+    if not is_afresh and UNDER_TEST is None and is_read_late(environ):
+        return launch(line, environ, sockets=[sock.fileno() for sock in sockets])
+    line = [*command(), *line]
     # bash moves them to their numbers and becomes the runtime, so it knows the runtime's pid.
     moves = [f"{fd}<&{sock.fileno()}" for fd, sock in enumerate(sockets, 3)]
     numbers = [sock.fileno() for sock in sockets]
@@ -89,9 +100,10 @@ def service(
     env: Mapping[str, str] | None = None,
     sockets: Sequence[socket.socket] = (),
     names: str = "",
+    is_afresh: bool = False,
 ) -> Iterator[Runtime]:
     """Like `start`, until the end of the block."""
-    process = start(*words, env=env, sockets=sockets, names=names)
+    process = start(*words, env=env, sockets=sockets, names=names, is_afresh=is_afresh)
     runtime: Runtime | None = None
     try:
         runtime = Runtime(process)
