@@ -40,8 +40,6 @@ class _End(NamedTuple):
     """One end of a connection, as the kernel's table shows it."""
 
     address: str
-    port: int
-    remote_port: int
     uid: int
     inode: str
 
@@ -86,7 +84,7 @@ class Nearby:
         is_hidden = False
         for look in range(_LOOKS_MAX):
             fresh = {pid for pid in _pids() if pid != self._pid} - of_apps - others
-            started = {pid for pid in fresh if self._peers.origin(pid)}
+            started = self._started_by_apps(fresh)
             others |= fresh - started
             of_apps |= started
             if not started and (look >= _LOOKS_LEAST or not of_apps):
@@ -102,6 +100,15 @@ class Nearby:
             return "an app may have started it: some processes of apps cannot be seen"
         return ""
 
+    def _started_by_apps(self, pids: set[int]) -> set[int]:
+        """Those of the processes that may be apps'. Most have a parent with a lower number, so that
+        each is looked at once, and not for all that are below it."""
+        clear: set[int] = set()
+        for pid in sorted(pids):
+            if not self._peers.origin(pid, clear):
+                clear.add(pid)
+        return pids - clear
+
     def _is_seen_with(self, pid: int, wanted: str) -> bool:
         """Whether a process of the runtime's user, or of root, is seen to have it open."""
         try:
@@ -112,30 +119,33 @@ class Nearby:
 
 
 def _ends_at(client: tuple[str, int], port: int) -> list[_End]:
-    place = (*client, port)
-    return [each for each in _ends() if (each.address, each.port, each.remote_port) == place]
+    address, own_port = client
+    return [each for each in _ends(own_port, port) if each.address == address]
 
 
-def _ends() -> Iterator[_End]:
+def _ends(port: int, remote_port: int) -> Iterator[_End]:
+    """Those with these ports. A machine has thousands of others, whose addresses do not matter."""
+    local, remote = (b":%04X" % each for each in (port, remote_port))
     for table in _TABLES:
         with suppress(OSError, ValueError, IndexError), open(table, "rb") as file:
             next(file)
             for line in file:
-                fields = line.decode("ascii").split()
-                if fields[9] != "0":  # else nobody has it open any more
-                    address, port = _place(fields[1])
-                    yield _End(address, port, _place(fields[2])[1], int(fields[7]), fields[9])
+                if local not in line or remote not in line:
+                    continue
+                fields = line.split()
+                is_open = fields[9] != b"0"  # else nobody has it open any more
+                if is_open and fields[1].endswith(local) and fields[2].endswith(remote):
+                    address = _address(fields[1].removesuffix(local))
+                    yield _End(address, int(fields[7]), fields[9].decode("ascii"))
 
 
-def _place(text: str) -> tuple[str, int]:
-    """`"0100007F:1F40"` -> ("127.0.0.1", 8000): words in the machine's byte order."""
-    words, _, port = text.partition(":")
+def _address(text: bytes) -> str:
+    """`b"0100007F"` -> "127.0.0.1": words in the machine's byte order."""
     raw = b"".join(
-        int(words[at : at + 8], 16).to_bytes(4, sys.byteorder) for at in range(0, len(words), 8)
+        int(text[at : at + 8], 16).to_bytes(4, sys.byteorder) for at in range(0, len(text), 8)
     )
     address = ip_address(raw)
-    plain = getattr(address, "ipv4_mapped", None) or address
-    return str(plain), int(port, 16)
+    return str(getattr(address, "ipv4_mapped", None) or address)
 
 
 def _pids() -> list[int]:

@@ -22,6 +22,7 @@ import resource
 import select
 import socket
 import struct
+from collections.abc import Container
 
 from buntime.core.values.tuples import NamedTuple
 from buntime.server.defence.mark import mark_of
@@ -80,8 +81,11 @@ class Peers:
             return "it is in a sandbox"
         return self.origin(pid)
 
-    def origin(self, pid: int) -> str:
-        """Why a process may be an app's; "" if it is not."""
+    def origin(self, pid: int, clear: Container[int] = ()) -> str:
+        """Why a process may be an app's; "" if it is not.
+
+        `clear` are processes of which it was just found that they are not.
+        """
         mark = mark_of(pid)
         if mark is not None and 0 <= mark < self._ceiling:
             return "an app has started it"
@@ -91,7 +95,7 @@ class Peers:
             process = _look(pid)
             if process is None:
                 return "a process above it cannot be seen in /proc"
-            if process.parent == 0:
+            if process.parent == 0 or process.parent in clear:
                 return ""
             pid = process.parent
         return "too many processes are above it"
@@ -99,17 +103,23 @@ class Peers:
 
 def _look(pid: int) -> _Process | None:
     """What /proc says of a process; None if it is gone, or hidden."""
-    fields = {b"PPid": -1, b"NoNewPrivs": 0, b"Seccomp_filters": 0}
     try:
-        with open(f"/proc/{pid}/status", "rb") as status:
-            for line in status:
-                name, _, value = line.partition(b":")
-                if name in fields:
-                    fields[name] = int(value)
-    except (OSError, ValueError):
+        with open(f"/proc/{pid}/status", "rb") as file:
+            status = file.read()
+        process = _Process(
+            parent=_number(status, b"PPid", without=-1),
+            no_new_privs=_number(status, b"NoNewPrivs", without=0),
+            filters=_number(status, b"Seccomp_filters", without=0),
+        )
+    except (OSError, ValueError, IndexError):
         return None
-    parent, no_new_privs, filters = fields.values()
-    return _Process(parent, no_new_privs, filters) if parent >= 0 else None
+    return process if process.parent >= 0 else None
+
+
+def _number(status: bytes, name: bytes, without: int) -> int:
+    """A field's number, or `without` the field, which an older kernel lacks."""
+    _, is_there, rest = status.partition(b"\n%s:" % name)  # names of processes have no line's end
+    return int(rest.split(None, 1)[0]) if is_there else without
 
 
 def _handle_of(sock: socket.socket) -> int | None:

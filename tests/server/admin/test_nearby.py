@@ -153,6 +153,43 @@ def test_one_on_the_move(listening: socket.socket) -> None:
     assert "" not in found
 
 
+# Processes, each started by the one before, until stdin ends.
+NESTED = """
+import os, sys
+for _ in range(60):
+    if os.fork():
+        os.wait()
+        os._exit(0)
+print("here", flush=True)
+sys.stdin.read()
+"""
+COUNTS = """
+import os, socket
+from buntime.server.admin.nearby import Nearby
+from tests.support.callcount import count_calls
+with socket.create_server(("127.0.0.1", 0)) as sock:
+    near = socket.create_connection(sock.getsockname())
+    where = near.getsockname(), sock.getsockname()[1]
+    nearby = Nearby()
+    assert nearby.refusal(*where) == ""
+    count = count_calls(lambda: nearby.refusal(*where))
+    print(count / sum(map(str.isdigit, os.listdir("/proc"))))
+"""
+
+
+def test_many_above_each_other() -> None:
+    """Each process is looked at once, however many processes it has started."""
+    argv = [sys.executable, "-c", NESTED]
+    with subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"here\n"
+        counts = subprocess.run(
+            [sys.executable, "-c", COUNTS], cwd=ROOT, capture_output=True, check=True, timeout=60
+        )
+        process.communicate()
+    assert float(counts.stdout) < 300, "calls for each process of the machine"
+
+
 # A runtime without root, with an app whose process cannot be inspected. It prints why each
 # connection is refused; the first connection is the app's own.
 RUNTIME = """
