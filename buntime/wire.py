@@ -98,7 +98,8 @@ left out before it. `data` depends on `notice`:
     on_plugins_changed   [{name version state base services}...], all plugins, at most 1,000
 
 A plugin gets the notices for which READY named a hook, and none before its on_server_start has
-returned. A plugin sends the NOTICE `forget`, with the `tag` of verdicts to drop.
+returned. A plugin sends the NOTICE `forget`, with the `tag` of verdicts to drop, and `failed` where
+the hook of a notice or its last on_shutdown raised: hook, error, traceback.
 
 CALL calls a method of a service; the callee answers with RESULT. A worker numbers its calls -1, -2
 and so on, and the runtime takes numbers from the counter of REQUEST, so the sign of the id in ITEM,

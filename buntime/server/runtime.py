@@ -179,7 +179,7 @@ class Runtime:
 
     def _make_calls(self) -> Calls:
         meters, forget = self._plugins.meters, self._hooking.forget
-        return Calls(self._loop, self._plugins, meters=meters, forget=forget)
+        return Calls(self._loop, self._log, self._plugins, meters=meters, forget=forget)
 
     def _make_plugins(self, config: ConfigReader) -> Plugins:
         made = Plugins(

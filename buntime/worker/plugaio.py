@@ -9,13 +9,12 @@ from buntime.sdk.request import Response
 from buntime.wire import CALL, HOOK, ITEM, NOTICE, VERDICT
 from buntime.worker.aio import AsyncEngine, AsyncExchange
 from buntime.worker.aiofetch import PiecesOfThread, Threads, respond
-from buntime.worker.hooks import await_hook
 from buntime.worker.invocation import Invocation, head_of, refusal
 from buntime.worker.lanes import STREAMS_MAX
 from buntime.worker.notices import Waiting
 from buntime.worker.plugin import NOTICES
 from buntime.worker.plugsync import leaving, tell_of_dropped
-from buntime.worker.verdicts import Question, as_verdicts, hook_of
+from buntime.worker.verdicts import Question, as_verdicts, failure_of, hook_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -141,7 +140,7 @@ class AsyncPluginEngine(AsyncEngine):
     async def _wind_up(self) -> None:
         hook = self._plugin.hooks.get("on_shutdown")
         if hook is not None and not self._plugin.has_shut_down:
-            await await_hook(hook.label, lambda: called(hook, (), self._hook_threads))
+            await self._run_unasked("on_shutdown", hook, (), self._hook_threads)
         await super()._wind_up()
 
     def _on_hook(self, head: Message, payload: bytes) -> None:
@@ -190,10 +189,19 @@ class AsyncPluginEngine(AsyncEngine):
             message = self._notices.take()
             if message is None:
                 return
-            hook = self._plugin.hooks[message["notice"]]
+            name = message["notice"]
             tell_of_dropped(message)
-            args = (message["data"],)
-            await await_hook(hook.label, lambda: called(hook, args, self._notice_threads))  # noqa: B023  # awaited here
+            args, threads = (message["data"],), self._notice_threads
+            await self._run_unasked(name, self._plugin.hooks[name], args, threads)
+
+    async def _run_unasked(
+        self, name: str, hook: Function, args: Sequence[Any], threads: Threads
+    ) -> None:
+        """Run a hook that nobody waits for; the runtime is told if it fails."""
+        try:
+            await called(hook, args, threads)
+        except BaseException as exc:  # noqa: BLE001  # the edge of a hook; SystemExit ends only it
+            self.send(failure_of(name, exc), b"")
 
 
 async def called(

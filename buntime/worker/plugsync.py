@@ -14,9 +14,8 @@ from buntime.worker.lanes import CALLS, HOOKS, NOTICES, LanedFollowers
 from buntime.worker.notices import Waiting
 from buntime.worker.plugin import NOTICES as NAMES_OF_NOTICES
 from buntime.worker.plugin import Function
-from buntime.worker.report import complain
 from buntime.worker.sync import SyncEngine, SyncExchange
-from buntime.worker.verdicts import Question, as_verdicts, hook_of
+from buntime.worker.verdicts import Question, as_verdicts, failure_of, hook_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -153,7 +152,7 @@ class SyncPluginEngine(SyncEngine):
         super().run(received)
         hook = self._plugin.hooks.get("on_shutdown")
         if hook is not None and not self._plugin.has_shut_down:
-            run(hook)
+            self._run_unasked("on_shutdown", hook)
 
     def _perform(self, job: Job) -> None:
         if isinstance(job, SyncQuestion):
@@ -203,8 +202,16 @@ class SyncPluginEngine(SyncEngine):
         """Call the hook of a NOTICE."""
         assert self._copy_context is not None
         tell_of_dropped(message)
-        hook = self._plugin.hooks[message["notice"]]
-        self._copy_context().run(run, hook, message["data"])
+        name = message["notice"]
+        hook = self._plugin.hooks[name]
+        self._copy_context().run(self._run_unasked, name, hook, message["data"])
+
+    def _run_unasked(self, name: str, hook: Function, *args: Any) -> None:
+        """Run a hook that nobody waits for; the runtime is told if it fails."""
+        try:
+            finished(hook, args)
+        except BaseException as exc:  # noqa: BLE001  # the edge of a hook; SystemExit ends only it
+            self.send(failure_of(name, exc), b"")
 
 
 def finished(function: Function, args: Sequence[Any], kwargs: dict[str, Any] | None = None) -> Any:
@@ -225,14 +232,6 @@ def _items(stream: Any) -> Iterator[Any]:
             yield run_there(stream.__anext__())
         except StopAsyncIteration:
             return
-
-
-def run(function: Function, *args: Any) -> None:
-    """Run something that nobody waits for; a failure is printed to stderr."""
-    try:
-        finished(function, args)
-    except BaseException as exc:  # noqa: BLE001  # the edge of the plugin; SystemExit ends only it
-        complain(f"{function.label} failed", exc)
 
 
 def leaving(head: Message) -> Message:

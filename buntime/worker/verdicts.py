@@ -14,8 +14,9 @@ from buntime.sdk.hookrequest import AsyncHookRequest, HookRequest, ResponseHead
 from buntime.sdk.request import Response
 from buntime.sdk.services import DEADLINE_S
 from buntime.sdk.verdict import Continue
-from buntime.wire import ERROR, RESPONSE, VERDICT
+from buntime.wire import ERROR, NOTICE, RESPONSE, VERDICT
 from buntime.worker.plugin import LIFE, NOTICES
+from buntime.worker.report import describe
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -132,6 +133,12 @@ def as_verdicts(send: Send) -> Send:
         send(message, payload)
 
     return send_verdict
+
+
+def failure_of(name: str, exc: BaseException) -> Message:
+    """Return the NOTICE for a hook that has failed, and that nobody waits for."""
+    error, stack = describe(exc)
+    return {"type": NOTICE, "notice": "failed", "hook": name, "error": error, "traceback": stack}
 
 
 def _what(value: object) -> str:

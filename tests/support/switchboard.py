@@ -11,6 +11,7 @@ from buntime.server.plugins.calls import Calls
 from buntime.server.pool.calling import Caller
 from buntime.server.pool.worker import Worker
 from buntime.wire import MAX_PAYLOAD, Message
+from tests.support.fakesink import FakeSink, make_log
 from tests.support.farend import FarEnd
 from tests.support.pluginmanifests import make_manifest
 
@@ -52,9 +53,11 @@ class Exchange:
         self.plugins = FakePlugins()
         self.plugins.workers["store"] = self.store.worker
         self.meters = PluginMeters()
+        self.sink = FakeSink()
         self.forgotten: list[tuple[str, str]] = []
         self.calls = Calls(
             self.shop.loop,
+            make_log(self.sink),
             self.plugins,
             meters=self.meters,
             forget=lambda plugin, tag: self.forgotten.append((plugin, tag)),

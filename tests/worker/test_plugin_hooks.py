@@ -297,10 +297,12 @@ def test_shutdown_is_never_left_out(shop: Workshop, words: str) -> None:
         raise KeyError("end")
     """
     worker = start_plugin(shop, source, words)
-    assert worker.terminate() == 0
+    worker.send({"type": "TERMINATE"})
+    failed, _ = worker.take(lambda message: message["type"] == "NOTICE")
+    assert worker.process.wait(20) == 0
     assert worker.stdout == "shutdown\n"
-    assert "on_shutdown failed" in worker.stderr
-    assert "KeyError: 'end'" in worker.stderr
+    assert (failed["notice"], failed["hook"]) == ("failed", "on_shutdown")
+    assert failed["error"] == "KeyError: 'end'"
 
 
 @BOTH
@@ -520,7 +522,11 @@ sleep = asyncio.sleep if "{async_}" else time.sleep
     assert asked(worker).action == "continue"
     lines = [f"spawn {number}" for number in range(10)] + ["apps ['a']"]
     eventually(lambda: worker.stdout.splitlines() == lines)
-    assert "on_worker_spawn failed" in worker.stderr
+    failed, _ = worker.take(lambda message: message["type"] == "NOTICE")
+    assert (failed["notice"], failed["hook"]) == ("failed", "on_worker_spawn")
+    assert failed["error"] == "KeyError: 'three'"
+    assert "in on_worker_spawn" in failed["traceback"]
+    assert "Traceback" not in worker.stderr
     assert "<4>7 notices were dropped before this one" in worker.stderr
     assert worker.terminate() == 0
 

@@ -132,6 +132,12 @@ def fault(message: Message, closed: tuple[int, str]) -> LateFault:
     )
 
 
+def hook_failure(message: Message) -> tuple[str, str]:
+    """The error and stack of a NOTICE `failed`, cut in the same way as those of an ERROR."""
+    summary, stack = text(message["error"]), text(message["traceback"])
+    return summary[:_ERROR_MAX_CHARS], stack[:_STACK_MAX_CHARS]
+
+
 def error(message: Message) -> tuple[str, str, str]:
     """The message, stack and advice of an ERROR, cut where they are longer than a worker makes
     them."""

@@ -4,11 +4,13 @@ from collections.abc import Callable
 
 from buntime.core.telemetry.pluginmeters import Failure, HookMeter
 from buntime.server.loop.loop import Loop
+from buntime.server.plugins.failing import tell_of_unasked
 from buntime.server.pool.worker import Worker
 from buntime.server.telemetry.logs import Log
 from buntime.wire import Message
 
 _TEXT_MAX_CHARS = 16 * 1024
+_STACK_MAX_CHARS = 64 * 1024
 
 
 def _do_nothing() -> None:
@@ -49,7 +51,8 @@ class LifeHook:
             raise ValueError("the verdict of a lifecycle hook is neither done nor failed")
         if action == "failed":
             why = str(message.get("error"))[:_TEXT_MAX_CHARS]
-            self._tell(why)
+            stack = str(message.get("traceback") or "")[:_STACK_MAX_CHARS]
+            tell_of_unasked(self._log, self._hook, why, stack)
             self._count(Failure.RAISED, why)
         elif self._then is not None:
             self._meter.on_verdict("done", self._loop.now - self._asked_s)
@@ -63,16 +66,13 @@ class LifeHook:
         if self._then is not None:
             worker.asking.give_up(number, "deadline")
             why = f"it took longer than {self._timeout_s:g} s"
-            self._tell(why)
+            tell_of_unasked(self._log, self._hook, why)
             self._count(Failure.LATE, why)
             self._end()
 
     def _count(self, failure: Failure, why: str) -> None:
         if self._then is not None:
             self._meter.on_failure(failure, why, self._loop.now, self._asked_s)
-
-    def _tell(self, why: str) -> None:
-        self._log.error("plugin.hook_failed", "a plugin's hook failed", hook=self._hook, error=why)
 
     def _end(self) -> None:
         then, self._then = self._then, None

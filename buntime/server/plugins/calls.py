@@ -24,13 +24,15 @@ from buntime.core.plugins.services import (
     Services,
     read_call,
 )
-from buntime.core.telemetry.pluginmeters import Outcome, PluginMeters
+from buntime.core.telemetry.pluginmeters import Failure, Outcome, PluginMeters
 from buntime.core.values.protocols import Protocol
 from buntime.server.loop.loop import Loop
 from buntime.server.loop.timeouts import TimeoutQueue
 from buntime.server.plugins.call import ServiceCall
+from buntime.server.plugins.failing import tell_of_unasked
 from buntime.server.pool.calling import Calling
 from buntime.server.pool.worker import Worker
+from buntime.server.telemetry.logs import Log
 
 _TAKEN_MAX = 1000  # calls of all callers that one worker has in hand
 _WAITING_MAX = 1000  # for plugins to serve
@@ -61,6 +63,7 @@ class Calls:
     def __init__(
         self,
         loop: Loop,
+        log: Log,
         plugins: Plugins,
         *,
         meters: PluginMeters,
@@ -69,6 +72,7 @@ class Calls:
     ) -> None:
         """`forget` drops kept verdicts of a plugin that have a tag."""
         self._loop = loop
+        self._log = log
         self._meters = meters
         self._plugins = plugins
         self._forget = forget
@@ -122,6 +126,10 @@ class Calls:
 
     def on_forget(self, plugin: str, tag: str) -> None:
         self._forget(plugin, tag)
+
+    def on_hook_failed(self, plugin: str, hook: str, why: str, stack: str) -> None:
+        self._meters.of(plugin).hook(hook).on_failure(Failure.RAISED, why, self._loop.now)
+        tell_of_unasked(self._log.child(plugin=plugin), hook, why, stack)
 
     # Ends
 

@@ -70,3 +70,9 @@ def tell(log: Log, hook: Hook, name: str, exchange: Exchange, why: str, *, stack
         log.warn("plugin.hook_ignored", "a plugin's hook failed and was skipped", **fields)
     else:
         log.error("plugin.hook_failed", "a plugin's hook failed", **fields)
+
+
+def tell_of_unasked(log: Log, hook: str, why: str, stack: str = "") -> None:
+    """Log that a hook has failed that no request waits for; `log` names the plugin."""
+    more = {"stack": stack} if stack else {}
+    log.error("plugin.hook_failed", "a plugin's hook failed", hook=hook, error=why, **more)

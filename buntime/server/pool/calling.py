@@ -12,6 +12,7 @@ from typing import Any
 
 from buntime import wire
 from buntime.core.plugins.callmemory import CallMemory
+from buntime.core.plugins.code import HOOKS
 from buntime.core.plugins.services import CALLS_MAX
 from buntime.core.pool import claims
 from buntime.core.pool.smalltalk import SmallTalk
@@ -57,6 +58,9 @@ class Switchboard(Protocol):
 
     def on_forget(self, plugin: str, tag: str) -> None:
         """A plugin drops verdicts with this tag."""
+
+    def on_hook_failed(self, plugin: str, hook: str, why: str, stack: str) -> None:
+        """A hook of a plugin has failed that nobody waits for."""
 
 
 class Caller(NamedTuple):
@@ -181,12 +185,21 @@ class Calling:
             call.on_cancel()
 
     def on_notice(self, message: wire.Message) -> None:
-        tag = claims.text(message["tag"])
-        plugin = self.caller.plugin
-        if message["notice"] != "forget" or len(tag) > _TAG_MAX_CHARS or plugin is None:
+        plugin, board, kind = self.caller.plugin, self._board, message["notice"]
+        if plugin is None or board is None:
+            raise ValueError("a NOTICE of what is no plugin")
+        if kind == "forget":
+            tag = claims.text(message["tag"])
+            if len(tag) > _TAG_MAX_CHARS:
+                raise ValueError("a NOTICE with a tag that is too long")
+            board.on_forget(plugin, tag)
+        elif kind == "failed":
+            hook = claims.text(message["hook"])
+            if hook not in HOOKS:
+                raise ValueError("a NOTICE of a hook that there is not")
+            board.on_hook_failed(plugin, hook, *claims.hook_failure(message))
+        else:
             raise ValueError("a NOTICE that no plugin sends")
-        if self._board is not None:
-            self._board.on_forget(plugin, tag)
 
     # Its end
 

@@ -99,6 +99,26 @@ def test_one_that_hangs_in_a_notice(tmp_path: Path) -> None:
         os.kill(pid, signal.SIGKILL)  # otherwise the stop would wait for its end
 
 
+def test_one_that_raises_in_a_notice(tmp_path: Path) -> None:
+    """The log has one entry for it, with plugin, hook, error and stack, and operators are told; so
+    it is for on_server_start."""
+    hooks = ("on_server_start", "on_apps_changed")
+    for name, async_ in {"sync": "", "async": "async "}.items():
+        raises = [f"{async_}def {hook}(*_): raise KeyError({hook!r})" for hook in hooks]
+        write_plugin(tmp_path / "plugins", name, "\n".join(raises).replace("start(*_)", "start()"))
+    with plugged(tmp_path) as runtime:
+        for name in ("sync", "async"):
+            for hook in hooks:
+                entry = runtime.wait_for_record("plugin.hook_failed", plugin=name, hook=hook)
+                assert entry["error"] == f"KeyError: {hook!r}"
+                assert f"in {hook}" in entry["stack"]
+            assert not said_by(runtime, name)
+        items = fetch(runtime, "/api/attention").json()["items"]
+        texts = "\n".join(each["text"] for each in items)
+        for name in ("sync", "async"):
+            assert f"on_apps_changed of the plugin {name} has failed 1 time" in texts
+
+
 def test_one_that_does_not_run(tmp_path: Path) -> None:
     """A stopped plugin reads nothing; workers come and go all the same."""
     source = "def on_worker_spawn(worker): print('told')"

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from buntime import wire
 from buntime.core.plugins.callwindow import STEP_BYTES
 from buntime.core.plugins.services import CALLS_MAX
+from buntime.core.telemetry.pluginmeters import Failure
 from buntime.server.plugins.calls import step_of
 from buntime.server.pool.calling import Caller
 from buntime.wire import CALL_WINDOW, CONTENT_MAX, MAX_PAYLOAD
@@ -624,11 +625,34 @@ def test_forget(made: Exchange) -> None:
     """A plugin's NOTICE makes the runtime drop that plugin's own verdicts."""
     made.store.say("NOTICE", notice="forget", tag="session:1")
     assert made.forgotten == [("store", "session:1")]
-    for fields in ({"notice": "other", "tag": "t"}, {"notice": "forget", "tag": "t" * 257}):
+    failed = {"notice": "failed", "hook": "on_apps_changed", "error": "x", "traceback": "y"}
+    for fields in (
+        {"notice": "other", "tag": "t"},
+        {"notice": "forget", "tag": "t" * 257},
+        failed | {"hook": "on_anything"},
+        failed | {"hook": ["on_apps_changed"]},
+        failed | {"error": 5},
+        failed | {"traceback": None},
+    ):
         far = made.another("plugin:store")
         far.worker.calling.connect(made.calls, Caller("plugin:store", frozenset(), "store"))
         far.say("NOTICE", **fields)
-        assert "NOTICE" in far.why
+        assert "it sent garbage" in far.why
+
+
+def test_a_hook_that_nobody_waits_for(made: Exchange) -> None:
+    """Where the hook of a notice fails, one entry of the log names plugin, hook and error, and the
+    failure is counted; what an app's worker says about hooks is not taken."""
+    failed = {"notice": "failed", "hook": "on_apps_changed", "error": "KeyError", "traceback": "t"}
+    made.store.say("NOTICE", **failed)
+    [entry] = made.sink.records
+    assert entry.event == "plugin.hook_failed"
+    hook = {"hook": "on_apps_changed", "error": "KeyError", "stack": "t"}
+    assert entry.fields == {"plugin": "store", **hook}
+    assert made.meters.of("store").hook("on_apps_changed").failures[Failure.RAISED] == 1
+    made.shop.say("NOTICE", **failed)
+    assert "NOTICE" in made.shop.why
+    assert len(made.sink.records) == 1
 
 
 def test_what_is_shown(made: Exchange) -> None:
