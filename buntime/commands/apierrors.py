@@ -116,6 +116,15 @@ def cut(target: Target, exc: Exception) -> ApiError:
     return ApiError("cut", message, exit_code=EXIT_UNREACHABLE)
 
 
+def broken_off(target: Target) -> ApiError:
+    """The end of a download is missing: its status had been sent when something went wrong."""
+    message = (
+        f"{target.name} broke off the download, so nothing is kept of it; why is in its log: "
+        "buntime logs +runtime --level warn"
+    )
+    return ApiError("cut", message, exit_code=EXIT_UNREACHABLE)
+
+
 def too_large(target: Target, size_max_bytes: int) -> ApiError:
     """An answer that no command expects."""
     message = f"{target.name} answered with more than {size_max_bytes >> 20} MB"

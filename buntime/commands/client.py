@@ -19,6 +19,7 @@ from urllib.parse import quote, urlencode
 from buntime import __version__
 from buntime.commands.apierrors import (
     ApiError,
+    broken_off,
     cut,
     foreign,
     not_json,
@@ -134,8 +135,12 @@ class Api:
             if response.status != 200:
                 self._check(response, self._read(response), path)
                 raise foreign(self.target, response.status, path)
-            while piece := self._piece(lambda: response.read(1 << 18)):
-                out.write(piece)
+            try:
+                while piece := self._piece(lambda: response.read(1 << 18)):
+                    out.write(piece)
+            except ApiError as exc:
+                late = isinstance(exc.__cause__, TimeoutError)
+                raise exc if late else broken_off(self.target) from exc
         finally:
             response.close()
             self.close()

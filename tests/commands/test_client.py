@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import socket
 import ssl
 from collections.abc import Callable
@@ -119,6 +120,17 @@ def test_errors(reply: bytes, code: str, exit_code: int, says: str) -> None:
     assert (error.code, error.exit_code) == (code, exit_code)
     assert says in error.message
     assert server.url in error.message
+
+
+def test_a_download_that_is_broken_off() -> None:
+    """It is not under way any more, and the runtime's log says why."""
+    head = (
+        b"HTTP/1.1 200 OK\r\nContent-Type: application/gzip\r\nTransfer-Encoding: chunked\r\n\r\n"
+    )
+    with serving(discovered(lambda _: head + b"3\r\nabc\r\n")) as server:
+        out = io.BytesIO()
+        with pytest.raises(ApiError, match=r"so nothing is kept of it.*: buntime logs \+runtime"):
+            api_of(server).download("/api/data/backup", out, media="application/gzip")
 
 
 def test_errors_of_the_api() -> None:
