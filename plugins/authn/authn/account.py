@@ -172,11 +172,12 @@ class _Account:
         if user is None:
             return None
         address, now = request.client[0] if request.client else "", self._app.clock()
-        if self._app.throttle.wait_s(address, user.name, now):
-            return None
-        if passwords.is_password(posted(request, "password"), user.password):
-            return user
-        self._app.throttle.on_wrong(address, user.name, now)
+        with self._app.throttle.guess(address, user.name, now) as wait_s:
+            if wait_s:
+                return None
+            if passwords.is_password(posted(request, "password"), user.password):
+                return user
+            self._app.throttle.on_wrong(address, user.name, now)
         return None
 
 

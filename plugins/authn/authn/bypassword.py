@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from authn import pages, passwords, secondfactor
 from authn.where import FLOW, cookie, posted
 
 if TYPE_CHECKING:
+    from contextlib import AbstractContextManager
+
     from authn.users import User
     from authn.ways import Pages, Ways
     from buntime import Request
@@ -36,9 +38,14 @@ class ByPassword:
             return self._ways.too_old(request)
         if not self._app.has_passwords:
             return self._ways.choose(request, problem="Passwords are off.", status=403)
-        late = self._throttled(request, name)
-        if late is not None:
-            return late
+        with self._guess(request, name) as wait_s:
+            if wait_s:
+                return self._late(request, name, wait_s)
+            return self._look_at(request, flow, data, name, password)
+
+    def _look_at(
+        self, request: Request, flow: str, data: dict[str, Any], name: str, password: str
+    ) -> Response:
         user = self._app.users.by_login(name)
         kept = user.password if user is not None and not user.is_disabled else None
         if not passwords.is_password(password, kept) or user is None or kept is None:
@@ -70,23 +77,25 @@ class ByPassword:
         if data is None or flow is None or data.get("until", 0.0) < self._app.clock():
             return self._ways.too_old(request)
         user = self._app.users.find(data["user"])
-        late = self._throttled(request, data["user"])
-        if late is not None:
-            return late
-        if user is None or user.is_disabled or not self._is_code(user, posted(request, "code")):
-            self._on_wrong(request, data["user"])
-            return self._ask_for_code(request, problem="This is not the current code.", status=401)
-        self._app.throttle.on_right(_address(request), _key(user.name))
-        return self._ways.finish(request, flow, data, user.identity(), "password")
+        with self._guess(request, data["user"]) as wait_s:
+            if wait_s:
+                return self._late(request, data["user"], wait_s)
+            if user is None or user.is_disabled or not self._is_code(user, posted(request, "code")):
+                self._on_wrong(request, data["user"])
+                return self._ask_for_code(
+                    request, problem="This is not the current code.", status=401
+                )
+            self._app.throttle.on_right(_address(request), _key(user.name))
+            return self._ways.finish(request, flow, data, user.identity(), "password")
 
     def _is_code(self, user: User, code: str) -> bool:
         step = secondfactor.step_of(user.totp or "", code, self._app.clock())
         return step is not None and self._app.users.use_step(user.name, step)
 
-    def _throttled(self, request: Request, name: str) -> Response | None:
-        wait_s = self._app.throttle.wait_s(_address(request), _key(name), self._app.clock())
-        if not wait_s:
-            return None
+    def _guess(self, request: Request, name: str) -> AbstractContextManager[float]:
+        return self._app.throttle.guess(_address(request), _key(name), self._app.clock())
+
+    def _late(self, request: Request, name: str, wait_s: float) -> Response:
         words = f"Too many failed attempts. Wait {wait_s:.0f} seconds."
         answer = self._ways.choose(request, problem=words, name=name, status=429)
         answer.headers.set("retry-after", f"{wait_s:.0f}")
