@@ -59,8 +59,8 @@ class Shutdown:
         for listener in self._listeners:
             listener.end()
         self._tell(why)
-        for connection in tuple(service.connections):
-            connection.drain()
+        for connection in tuple(service.connections):  # what fails keeps nobody from the end
+            self._loop.guard(connection.drain)
         service.on_room = self._check_drained
         self._loop.call_later(self._live.now.shutdown_timeout_s, self._cut)
         self._check_drained()
@@ -98,7 +98,7 @@ class Shutdown:
                 connections=len(left),
             )
         for connection in (*left, *self._service.jobs):
-            connection.abort()
+            self._loop.guard(connection.abort)
 
     def _stop_now(self) -> None:
         self._pool.kill_all()

@@ -53,6 +53,14 @@ class Parts:
             call()
 
     # the loop
+    def guard(self, call: Any) -> bool:
+        try:
+            call()
+        except ZeroDivisionError:
+            self.happened.append("failed")
+            return False
+        return True
+
     def call_later(self, delay_s: float, call: Any) -> None:
         self.timers.append((self.now + delay_s, call))
 
@@ -91,9 +99,12 @@ class NoPlugins:
 class Connection:
     def __init__(self, parts: Parts) -> None:
         self.parts = parts
+        self.is_faulty = False
 
     def drain(self) -> None:
         self.parts.happened.append("drained")
+        if self.is_faulty:
+            raise ZeroDivisionError
 
     def abort(self) -> None:
         self.close()
@@ -102,9 +113,24 @@ class Connection:
         self.parts.connections.discard(self)
         if self.parts.on_room is not None:
             self.parts.on_room()
+        if self.is_faulty:
+            raise ZeroDivisionError
 
 
 BEGUN = ["listener closed"]
+
+
+def test_connections_that_fail() -> None:
+    """All others are told and cut nevertheless, and the runtime ends."""
+    parts = Parts(connections=3)
+    for each in parts.connections:
+        each.is_faulty = True
+    parts.shutdown.begin("SIGTERM")
+    assert parts.happened.count("drained") == 3
+    parts.wait(TIMEOUT_S)
+    assert parts.connections == set()
+    assert parts.happened[-1] == "failed"
+    assert "workers told to end" in parts.happened
 
 
 def test_nobody_is_there() -> None:
