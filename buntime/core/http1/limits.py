@@ -5,6 +5,14 @@ from buntime.core.http1.faults import ILLEGAL, line_too_long, malformed
 from buntime.core.values.tuples import NamedTuple
 
 
+class HeadTooLarge(ClientFault):
+    """431; `head` is what has come of it, for those who know more about it."""
+
+    def __init__(self, message: str, head: bytes) -> None:
+        super().__init__(431, "headers_too_large", message, closes=True)
+        self.head = head
+
+
 class Limits(NamedTuple):
     """The limits: bytes of the first line, bytes and number of the fields."""
 
@@ -20,7 +28,7 @@ class Limits(NamedTuple):
         if line_end > self.request_line_max_bytes:
             raise line_too_long(raw, self.request_line_max_bytes)
         if len(raw) - line_end - 4 > self.headers_max_bytes:
-            raise self._headers_too_large()
+            raise self._headers_too_large(raw)
 
     def check_incomplete(self, buffer: bytes, scanned: int) -> None:
         """Refuse early what can no longer become a valid head.
@@ -31,7 +39,7 @@ class Limits(NamedTuple):
         if line_end < 0 and len(buffer) > self.request_line_max_bytes + 1:  # one may be its CR
             raise line_too_long(buffer, self.request_line_max_bytes)
         if line_end >= 0 and len(buffer) - line_end > self.headers_max_bytes + 2:
-            raise self._headers_too_large()
+            raise self._headers_too_large(buffer)
         illegal = ILLEGAL.search(buffer, max(0, scanned - 1))
         if illegal is not None:
             raise malformed(buffer)
@@ -46,10 +54,6 @@ class Limits(NamedTuple):
                 closes=True,
             )
 
-    def _headers_too_large(self) -> ClientFault:
-        return ClientFault(
-            431,
-            "headers_too_large",
-            f"the header fields take more than {self.headers_max_bytes} bytes",
-            closes=True,
-        )
+    def _headers_too_large(self, head: bytes) -> ClientFault:
+        message = f"the header fields take more than {self.headers_max_bytes} bytes"
+        return HeadTooLarge(message, head)

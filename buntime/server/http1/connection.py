@@ -10,6 +10,7 @@ from buntime.core.errors import ClientFault
 from buntime.core.http1.connection import PER_TURN, Due, Phase, ServerConnection, Step, too_slow
 from buntime.core.http1.forwarded import Sender
 from buntime.core.http1.head import Head
+from buntime.core.http1.limits import HeadTooLarge
 from buntime.sdk import closecodes
 from buntime.server.http1.doubt import patience_s
 from buntime.server.http1.ending import reset_at_close, shut
@@ -291,7 +292,10 @@ class Connection(SendingHalf):
         """Answer bytes that are not a valid request."""
         head = Head("-", "-", "1.1", keep_alive=False)
         self.exchange = Exchange(self, head, self.service.request_id(head), self._sender)
-        self.exchange.fail(fault)
+        if isinstance(fault, HeadTooLarge) and self.service.relieve is not None:
+            self.exchange.fail(self.service.relieve(fault, self.address))
+        else:
+            self.exchange.fail(fault)
 
     # Writing
 

@@ -8,9 +8,9 @@ from buntime.core.access.proxyfields import is_forwarding
 from buntime.core.apps.app import App
 from buntime.core.errors import HttpError
 from buntime.core.http1.connection import Due
-from buntime.core.http1.forwarded import Headers, Proxies, Sender
+from buntime.core.http1.forwarded import Address, Headers, Proxies, Sender
 from buntime.core.http1.head import Head, HeadParser
-from buntime.core.http1.limits import Limits
+from buntime.core.http1.limits import HeadTooLarge, Limits
 from buntime.core.settings.live import LiveSettings
 from buntime.core.settings.load import Settings
 from buntime.core.telemetry.meters import Meter, Meters
@@ -118,6 +118,8 @@ class Service:
         self.is_draining = False
         # Says what else is to be done about an error that no app gave; "" for nothing.
         self.explain: Callable[[Asked, HttpError], str] | None = None
+        # Says what its client can do about a head that was too large and came to this address.
+        self.relieve: Callable[[HeadTooLarge, Address | None], HttpError] | None = None
         self.on_room: Callable[[], None] | None = None  # called when a connection has closed
         self._has_warned_of_dropped = False
         self._date_s = 0

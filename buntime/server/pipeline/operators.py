@@ -16,9 +16,12 @@ from buntime.core.access.operators import LINK_PATH, PANEL, names_this_machine
 from buntime.core.apps.hosts import plain_host
 from buntime.core.apps.router import reserved_path
 from buntime.core.errors import ClientFault, HttpError, UsageError
+from buntime.core.http1.forwarded import Address
+from buntime.core.http1.limits import HeadTooLarge
 from buntime.core.settings.endpoint import Endpoint, TcpEndpoint
 from buntime.core.settings.live import LiveSettings
 from buntime.core.sites.shellrules import framed_target
+from buntime.core.values.regex import regex
 from buntime.server.admin.gate import Gate
 from buntime.server.admin.latepages import LatePages
 from buntime.server.http1.binding import open_bindings
@@ -29,6 +32,9 @@ from buntime.server.http1.service import Service
 from buntime.server.pipeline.pipeline import Pipeline
 
 _ANYWHERE = ("0.0.0.0", "::")
+_COOKIES = regex(rb"(?i)\r\ncookie:")
+_HOST = regex(rb"(?i)\r\nhost:[ \t]*([^\r\n \t]*)")
+_WITHOUT_COOKIES = (("Clear-Site-Data", '"cookies"'),)  # heeded over TLS, and on this machine
 
 
 class Operators:
@@ -51,6 +57,8 @@ class Operators:
         self._pages = pages
         self._gate = gate
         self._pipeline = pipeline
+        self._own: set[Address] = set()  # where nobody but operators comes
+        service.relieve = self._relieve
         settings = live.now
         endpoint, host = settings.admin_listen, settings.admin_host
         own = [endpoint.host] if isinstance(endpoint, TcpEndpoint) else []
@@ -84,6 +92,7 @@ class Operators:
             return
         listeners.append(Listener(self._service, self.handle, binding))
         if binding.address is not None:
+            self._own.add(binding.address)
             yield _reachable(binding.url)
         # After the line that says the runtime listens, which comes first in the log.
         self._service.loop.call_soon(
@@ -142,6 +151,29 @@ class Operators:
             exchange.fail(
                 ClientFault(404, "not_found", "apps do not answer at the operators' address")
             )
+
+    def _relieve(self, fault: HeadTooLarge, address: Address | None) -> HttpError:
+        """Have a browser delete the cookies that keep operators out.
+
+        An app at another port, or a script of it, can set as many of them for the host as a browser
+        keeps, far more than a head may have. A browser sends so much of nothing else.
+        """
+        if _COOKIES.search(fault.head) is None:
+            return fault
+        if address not in self._own:
+            host = _HOST.search(fault.head)
+            own = self._live.now.admin_host
+            if own is None or host is None or plain_host(host[1].decode("latin-1")) != own:
+                return fault
+        return ClientFault(
+            fault.status,
+            fault.code,
+            f"{fault.message}: your browser has too many cookies for this host, and is told to "
+            "delete them; load the page again, and sign in. If that does not help, delete them "
+            "in the browser's settings",
+            closes=True,
+            headers=_WITHOUT_COOKIES,
+        )
 
     def _check_host(self, exchange: Exchange) -> None:
         """A page of another host could point its own name at this address (DNS rebinding)."""

@@ -291,6 +291,10 @@ def test_cookies(scene: Scene) -> None:
 HUNDREDS = """(more) => {
     for (let n = 0; n < 400; n++) document.cookie = `junk${n}=x; path=/${more}`;
 }"""
+LARGE = """() => {
+    const value = "x".repeat(4000);
+    for (let n = 0; n < 40; n++) document.cookie = `large${n}=${value}; path=/; max-age=99999`;
+}"""
 SIGN_IN = """async (key) => {
     const headers = {"Content-Type": "application/json"};
     const body = JSON.stringify({key});
@@ -317,6 +321,22 @@ def test_cookies_by_the_hundred(scene: Scene) -> None:
     page.goto(shop)
     page.evaluate(HUNDREDS, "; Priority=High")
     assert not is_signed_in(page, scene.admin)
+    assert page.evaluate(SIGN_IN, OPERATORS_KEY) == 200
+    assert is_signed_in(page, scene.admin)
+
+
+def test_cookies_of_more_than_a_head_may_have(scene: Scene) -> None:
+    """Nor can it keep operators out for longer than that: the browser is told to delete them."""
+    page = scene.page
+    page.goto(f"{scene.runtime.url}/shop/page")
+    page.evaluate(LARGE)
+    refused = page.goto(f"{scene.admin}/cpanel/")
+    assert refused is not None
+    assert refused.status == 431
+    assert "your browser has too many cookies" in page.content()
+    again = page.goto(f"{scene.admin}/cpanel/")
+    assert again is not None
+    assert again.status == 200
     assert page.evaluate(SIGN_IN, OPERATORS_KEY) == 200
     assert is_signed_in(page, scene.admin)
 

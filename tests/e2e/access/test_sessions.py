@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import http.client
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -260,3 +262,31 @@ def test_cookies_that_are_the_runtimes(production: Runtime) -> None:
     for name in ("bt", "__Host-bt", "=bt"):
         answer = fetch(production, f"/shop/?set={name}%3Dx%3B+Path%3D/%3B+Secure")
         assert answer.headers["set-cookie"] is None
+
+
+def too_large(url: str, host: str, field: str) -> tuple[int, str | None]:
+    """The status and Clear-Site-Data of a request with more fields than a head may have."""
+    place = url.removeprefix("http://")
+    connection = http.client.HTTPConnection(place, timeout=10)
+    with contextlib.closing(connection):
+        connection.putrequest("GET", "/cpanel/", skip_host=True)
+        connection.putheader("Host", host)
+        for number in range(20):
+            connection.putheader(field, f"n{number}=" + "x" * 4000)
+        connection.endheaders()
+        answer = connection.getresponse()
+        answer.read()
+        return answer.status, answer.headers["Clear-Site-Data"]
+
+
+def test_too_many_cookies(tmp_path: Path) -> None:
+    """Where operators come, browsers delete the cookies with which apps would keep them out; at
+    other hosts, and for other fields, nothing is deleted."""
+    host = "panel.example.com"
+    with running(tmp_path, env={**ADMIN, "RUNTIME_ADMIN_HOST": host}) as runtime:
+        own = address_of(runtime)
+        delete = '"cookies"'
+        assert too_large(own, own.removeprefix("http://"), "Cookie") == (431, delete)
+        assert too_large(runtime.url, host, "Cookie") == (431, delete)
+        assert too_large(runtime.url, "shop.example.com", "Cookie") == (431, None)
+        assert too_large(own, host, "X-Other") == (431, None)
