@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
+import asyncio
+import atexit
 import contextlib
+import functools
 import shutil
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page, ViewportSize, sync_playwright
+from playwright.sync_api import (
+    Browser,
+    BrowserContext,
+    Page,
+    Playwright,
+    ViewportSize,
+    sync_playwright,
+)
 
 from tests.support.harness import Runtime
 
@@ -23,11 +33,45 @@ needs_chromium = pytest.mark.skipif(CHROMIUM is None, reason=LACKING)
 
 
 @contextlib.contextmanager
+def driver() -> Iterator[Playwright]:
+    """The process that drives browsers. One serves all files of tests, since its start takes longer
+    than that of a browser; if something fails in its use, the next file gets another.
+
+    Its event loop runs all the time in this thread, in a greenlet. Only meanwhile asyncio is told,
+    as it starts no other loop then.
+    """
+    before = asyncio._get_running_loop()
+    playwright, loop = _started()
+    asyncio._set_running_loop(loop)
+    try:
+        yield playwright
+    except BaseException:
+        _started.cache_clear()
+        playwright.stop()  # and its browsers
+        raise
+    finally:
+        asyncio._set_running_loop(before)
+
+
+@functools.cache
+def _started() -> tuple[Playwright, asyncio.AbstractEventLoop]:
+    playwright = sync_playwright().start()
+    loop = asyncio.get_running_loop()
+
+    def stop() -> None:
+        asyncio._set_running_loop(loop)
+        playwright.stop()
+
+    atexit.register(stop)
+    return playwright, loop
+
+
+@contextlib.contextmanager
 def launched(*args: str) -> Iterator[Browser]:
     """A fresh browser, sharing nothing with other tests, started with `args`; skips without one."""
     if CHROMIUM is None:
         pytest.skip(LACKING)
-    with sync_playwright() as playwright:
+    with driver() as playwright:
         # As root, for example in a container, Chromium has no sandbox; it opens only our own pages
         # here.
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", *args])

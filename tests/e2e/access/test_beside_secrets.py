@@ -18,9 +18,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
-from playwright.sync_api import expect, sync_playwright
+from playwright.sync_api import expect
 
-from tests.support.chromium import CHROMIUM, needs_chromium
+from tests.support.chromium import CHROMIUM, driver, needs_chromium
 from tests.support.client import fetch
 from tests.support.harness import Runtime, command, running, write_app
 from tests.support.operators import ADMIN, address_of
@@ -138,7 +138,7 @@ def test_chromium(scene: Scene) -> None:
     line = shlex.join([*AS_USER, str(CHROMIUM)])
     browser.write_text(f'#!/bin/sh\nHOME={shlex.quote(str(profile))} exec {line} "$@"\n')
     browser.chmod(0o755)
-    with sync_playwright() as playwright:
+    with driver() as playwright:
         context = playwright.chromium.launch_persistent_context(
             profile, executable_path=browser, args=["--no-sandbox"], locale="en-GB"
         )
