@@ -2,7 +2,8 @@
 
 Its name and version come from flags, else from the folder: `shop`, `@acme/shop`, `shop@1.2.0` and
 `shop/1.2.0`, or from the archive, `shop-1.2.0.tar.gz`. Without a version, the highest one of that
-app on the runtime is increased by one, `1.2.3` -> `1.2.4`.
+app on the runtime is increased by one, `1.2.3` -> `1.2.4`; if the active version has this content
+already, there is no new one.
 """
 
 import os
@@ -42,7 +43,8 @@ def parser() -> Parser:
         "buntime deploy [DIR|ARCHIVE] [--app NAME] [--version VERSION] [--to WHERE]",
         "Pack the folder DIR, or the working folder, and deploy it: the new version serves "
         "once a worker has loaded it; if it does not load, the version before it goes on "
-        "serving. Files that .gitignore and .buntimeignore name are left out, and so are "
+        "serving. Without a version, nothing is done if the active one has this content already. "
+        "Files that .gitignore and .buntimeignore name are left out, and so are "
         "environments, history, and files that look like secrets. An archive (tar.gz or zip) is "
         "sent as it is. Exit code 1 if the deploy fails, 3 if no runtime can be reached, 4 if it "
         "is not allowed.",
@@ -83,10 +85,12 @@ def run(command: Command, mode: Mode) -> int:
     if os.path.isdir(path):
         plan = plan_archive(path)
         print_notes(plan)
+    if_changed = named.version is None
     version = named.version or _next_version(api, named.app)
     archive = open_archive(path) if plan is None else pack(plan)
     with archive.file:
-        return _send(command, api, Named(named.app, version), plan, archive)
+        named = Named(named.app, version)
+        return _send(command, api, named, plan, archive, if_changed=if_changed)
 
 
 def _named_by_path(path: str) -> Named:
@@ -108,7 +112,15 @@ def _named_by_path(path: str) -> Named:
     return Named(match[1], version if version and is_version(version) else None)
 
 
-def _send(command: Command, api: Api, named: Named, plan: Plan | None, archive: Archive) -> int:
+def _send(
+    command: Command,
+    api: Api,
+    named: Named,
+    plan: Plan | None,
+    archive: Archive,
+    *,
+    if_changed: bool,
+) -> int:
     args = command.args
     as_json = bool(args["json"])
     what = f"{named.app}@{named.version}"
@@ -131,13 +143,14 @@ def _send(command: Command, api: Api, named: Named, plan: Plan | None, archive: 
             headers,
             on_sent=bar.update,
             replace=args["replace"] or None,
+            ifChanged=if_changed or None,
             dryRun=args["dry_run"] or None,
             preview=args["preview"],
             ttl=args["ttl"],
         )
     finally:
         bar.done()
-    return follow(api, answer, f"the deploy of {what}", as_json=as_json)
+    return follow(api, answer, f"the deploy of {what}", as_json=as_json, app=named.app)
 
 
 def _named(command: Command, by_path: Named) -> Named:

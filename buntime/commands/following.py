@@ -25,8 +25,8 @@ _LOOKS_MAX = 3600
 Line = dict[str, Any]
 
 
-def follow(api: Api, answer: Streamed, what: str, *, as_json: bool) -> int:
-    """Show it to its end; returns the exit code. `what` is "deploy of shop@1.2.0".
+def follow(api: Api, answer: Streamed, what: str, *, as_json: bool, app: str = "") -> int:
+    """Show it to its end; returns the exit code. `what` is "deploy of shop@1.2.0", of this `app`.
 
     Raises ApiError if it was refused, or its result cannot be known.
     """
@@ -37,6 +37,8 @@ def follow(api: Api, answer: Streamed, what: str, *, as_json: bool) -> int:
         else:
             _show(line, time.monotonic() - started_s)
         end = line
+    if app and not as_json and end.get("step") == "unchanged":
+        _tell_of_same(end, app)
     if "failed" in end:
         _tell_of_failure(end, what)
         return 1
@@ -88,6 +90,20 @@ def _show(line: Line, after_s: float) -> None:
     elif "failed" not in line:
         url = f"  {line['url']}" if line.get("url") else ""
         say(f"{after_s:6.1f} s  {line.get('step')}{url}")
+
+
+def _tell_of_same(end: Line, app: str) -> None:
+    release = f"{app}@{end['version']}" if end.get("version") else app
+    if end.get("active"):
+        say(
+            f"nothing was done: {release} has this content, and is active; --version VERSION makes "
+            f"another version of it, and buntime recycle {app} starts its workers again"
+        )
+    else:
+        say(
+            f"nothing was done: {release} has this content, and is not active; to make it so: "
+            f"buntime activate {release}"
+        )
 
 
 def _tell_of_failure(end: Line, what: str) -> None:

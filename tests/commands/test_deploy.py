@@ -116,8 +116,8 @@ def test_a_deploy(server: Server, capsys: pytest.CaptureFixture[str]) -> None:
 @pytest.mark.parametrize(
     ("words", "target"),
     [
-        ((), "/api/apps/shop/versions/1.10.4"),
-        (("--app", "@acme/x"), "/api/apps/@acme/x/versions/1.10.4"),
+        ((), "/api/apps/shop/versions/1.10.4?ifChanged=1"),
+        (("--app", "@acme/x"), "/api/apps/@acme/x/versions/1.10.4?ifChanged=1"),
         (("--preview", "pr-12", "--ttl", "3d"),
          "/api/apps/shop/versions/0.0.0-preview.pr-12?preview=pr-12&ttl=3d"),
         (("--version", "2.0.0+b.1", "--replace", "--dry-run"),
@@ -143,7 +143,7 @@ def test_the_first_version(server: Server, runtime: Runtime) -> None:
 
     server._script = missing
     assert ran("deploy") == 0
-    assert server.asked()[-1] == ("PUT", "/api/apps/shop/versions/1.0.0")
+    assert server.asked()[-1] == ("PUT", "/api/apps/shop/versions/1.0.0?ifChanged=1")
 
 
 @pytest.mark.parametrize(
@@ -282,7 +282,7 @@ def test_secrets_are_named(
     [
         ("blog-1.4.0.tar.gz", (), "blog/versions/1.4.0"),
         ("blog.zip", ("--version", "2.0.0"), "blog/versions/2.0.0"),
-        ("shop-v7.tgz", (), "shop/versions/1.10.4"),
+        ("shop-v7.tgz", (), "shop/versions/1.10.4?ifChanged=1"),
         ("blog-1.4.0.tgz", ("--app", "wiki", "--version", "3.0.0"), "wiki/versions/3.0.0"),
     ],
 )

@@ -68,6 +68,11 @@ DEPLOYS = (
                 {**FLAG, "default": False},
                 "Allow it to replace a version with different content.",
             ),
+            Param(
+                "ifChanged",
+                {**FLAG, "default": False},
+                "Do nothing if the active version has this content, by Content-Digest.",
+            ),
             Param("preview", NAME, "Deploy it as this preview, whatever the version."),
             Param("ttl", NAME, "How long the preview lasts; 7d by default."),
         ),

@@ -19,6 +19,7 @@ from buntime.core.deploys.steps import Step
 from buntime.core.errors import ClientFault, HttpError
 from buntime.core.settings.live import LiveSettings
 from buntime.core.values.kinds import duration
+from buntime.core.values.tuples import NamedTuple
 from buntime.core.values.units import BadValue
 from buntime.server.admin.api import Handler
 from buntime.server.admin.appstate import AtBase, check_app, check_exists, plugin_before
@@ -31,7 +32,7 @@ from buntime.server.apps.catalog import Catalog
 from buntime.server.deploys.carrier import Carrier
 from buntime.server.deploys.deploy import Deploy
 from buntime.server.deploys.disk import check_room, storage_fault
-from buntime.server.deploys.diskwork import Wish
+from buntime.server.deploys.diskwork import Wish, reach_unchanged
 from buntime.server.deploys.store import Store
 
 if TYPE_CHECKING:
@@ -39,6 +40,13 @@ if TYPE_CHECKING:
 
 _PREVIEW_TTL = "7d"
 _PREVIEW_TTL_MAX_S = 90 * 86_400.0
+
+
+class _Same(NamedTuple):
+    """The version that has the content of a deploy already."""
+
+    version: str
+    is_active: bool
 
 
 class DeployPages:
@@ -119,7 +127,11 @@ class DeployPages:
                 raise ClientFault(
                     400, "bad_ttl", "ttl is for previews; name one, as in ?preview=pr-12"
                 )
-            return self._wish(call, self._urls.of(call, app), replaces=replaces)
+            own, pinned = (self._urls.of(call, each) for each in (app, app_key(app, version)))
+            if_changed = bool(call.query["ifChanged"])
+            return self._wish(
+                call, own, url_of_version=pinned, replaces=replaces, if_changed=if_changed
+            )
         try:
             ttl_s = float(duration()(ttl or _PREVIEW_TTL))
         except BadValue as exc:
@@ -131,7 +143,7 @@ class DeployPages:
         return self._wish(call, url, replaces=True, token=token, ttl_s=ttl_s)
 
     def _looked(
-        self, call: Call, wish: Wish, digest: str | None, result: IO[bytes] | bool | BaseException
+        self, call: Call, wish: Wish, digest: str | None, result: IO[bytes] | _Same | BaseException
     ) -> None:
         """The head shows no fault: the archive may come."""
         version = _version(call)
@@ -139,9 +151,9 @@ class DeployPages:
             raise storage_fault(result)
         if isinstance(result, BaseException):
             raise result
-        if isinstance(result, bool):
-            deploy = self._begin(call, "deploy", version)
-            deploy.reach(Step.UNCHANGED, active=result, url=wish.url)
+        if isinstance(result, _Same):
+            deploy = self._begin(call, "deploy", result.version)
+            reach_unchanged(deploy, result.version, wish, is_active=result.is_active)
             self._follow(call, deploy)
             return
         if call.is_gone:
@@ -306,14 +318,18 @@ def _version(call: Call) -> str:
 
 def _open(
     store: Store, app: str, version: str, wish: Wish, digest: str | None, size_bytes: int
-) -> IO[bytes] | bool:
-    """A file for the archive; if this content exists already, whether it is active. In a thread."""
+) -> IO[bytes] | _Same:
+    """A file for the archive; if this content exists already, the version. In a thread."""
     # See `DeployPages._receive`.
     from buntime.server.deploys.upload import open_upload
 
     record = store.record_of(app, version)
     if record is not None and record.digest == digest and not wish.ttl_s:
-        return store.active(app) == version
+        return _Same(version, is_active=store.active(app) == version)
+    active = store.active(app) if wish.if_changed and digest is not None else None
+    serving = store.record_of(app, active) if active is not None else None
+    if active is not None and serving is not None and serving.digest == digest:
+        return _Same(active, is_active=True)
     # Without a digest, whether the content differs is known only when it has arrived.
     replaces = wish.replaces or digest is None
     store.check_free(app, version, replaces=replaces)

@@ -26,7 +26,15 @@ from buntime.server.deploys.booting import let_go, trace_of
 from buntime.server.deploys.course import Ask, Steps, Turns, after, holding, in_thread, run
 from buntime.server.deploys.deploy import Deploy
 from buntime.server.deploys.disk import storage_fault
-from buntime.server.deploys.diskwork import Wish, left_behind, look, prepare, prolong, switch
+from buntime.server.deploys.diskwork import (
+    Wish,
+    left_behind,
+    look,
+    prepare,
+    prolong,
+    reach_unchanged,
+    switch,
+)
 from buntime.server.deploys.lastlines import LINES_MAX, LOOKS_MAX, WAIT_S, last_lines
 from buntime.server.deploys.loading import Loading
 from buntime.server.deploys.records import (
@@ -160,7 +168,7 @@ class Carrier:
             record = yield self._in_thread(lambda: prolong(store, release, wish))
             self.housekeeping.have_preview(record)
         if is_there:
-            deploy.reach(Step.UNCHANGED, active=is_active, url=wish.url)
+            reach_unchanged(deploy, deploy.version, wish, is_active=is_active)
             return
         unfinished = yield self._in_thread(lambda: store.begin(release))
         try:

@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING
 
 from buntime.core.deploys.names import Release
 from buntime.core.deploys.preview import hash_of
+from buntime.core.deploys.steps import Step
 from buntime.core.errors import ServerFault
 from buntime.server.defence.folderwalk import walk
+from buntime.server.deploys.deploy import Deploy
 from buntime.server.deploys.records import (
     ReleaseRecord,
     read_files,
@@ -36,7 +38,9 @@ class Wish:
     """What a deploy should do beyond the usual steps."""
 
     url: str  # where the app will be
+    url_of_version: str = ""  # where this version is, whichever is active
     replaces: bool = False
+    if_changed: bool = False  # not if the active version has this content
     is_dry_run: bool = False
     token: str = ""  # opens a preview
     ttl_s: float = 0.0  # how long the preview lasts
@@ -51,6 +55,12 @@ def look(store: Store, release: Release, wish: Wish) -> tuple[bool, bool]:
     replaces = wish.replaces or wish.ttl_s > 0
     store.check_free(release.app, release.version, replaces=replaces)
     return False, False
+
+
+def reach_unchanged(deploy: Deploy, version: str, wish: Wish, *, is_active: bool) -> None:
+    """This version has the content already, and nothing is done."""
+    url = wish.url if is_active or not wish.url_of_version else wish.url_of_version
+    deploy.reach(Step.UNCHANGED, version=version, active=is_active, url=url)
 
 
 def prolong(store: Store, release: Release, wish: Wish) -> ReleaseRecord:

@@ -108,6 +108,9 @@ def test_through_a_proxy(host: Host) -> None:
     assert host.served() == "first"
     again = host.ran("deploy", "--version", "1.0.0", "--json")
     assert (again.returncode, json.loads(again.stdout)["step"]) == (0, "unchanged")
+    same = host.ran("deploy")
+    assert (same.returncode, same.stderr) == (0, "")
+    assert "nothing was done: shop@1.0.0 has this content, and is active; " in same.stdout
 
     host.write("raise ValueError('no luck')\n")
     broken = host.ran("deploy")
@@ -120,6 +123,13 @@ def test_through_a_proxy(host: Host) -> None:
     host.write(APP.format(version="second"))
     assert host.ran("deploy").returncode == 0
     assert host.served() == "second"
+    host.write(APP.format(version="first"))
+    older = host.ran("deploy", "--version", "1.0.0")
+    assert (older.returncode, older.stderr) == (0, "")
+    assert f"  unchanged  {host.url}/shop@1.0.0/\n" in older.stdout
+    assert older.stdout.endswith("is not active; to make it so: buntime activate shop@1.0.0\n")
+    assert host.served() == "second"
+    host.write(APP.format(version="second"))
     back = host.ran("rollback", "shop")
     assert (back.returncode, back.stderr) == (0, "")
     assert back.stdout.startswith("shop: rolling back from 1.0.1\n")

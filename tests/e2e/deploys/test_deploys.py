@@ -57,6 +57,23 @@ def test_the_first_deploy(operator: Operator, apps: Path, runtime: Runtime) -> N
     assert operator.said("/first/").split()[1] != pid
 
 
+def test_content_that_serves_already(operator: Operator) -> None:
+    """With `ifChanged` the content of the active version becomes no other version; that of another
+    version does, and so does any without it."""
+    same, other = app("1.0.0"), app("1.1.0")
+    if_changed = {"headers": {"Content-Digest": digest_field(same)}, "ifChanged": 1}
+    assert operator.put("steady", "1.0.0", same, **if_changed).status_code == 201
+    told = operator.put("steady", "1.0.1", same, **if_changed).json()
+    assert (told["step"], told["version"], told["url"][-8:]) == ("unchanged", "1.0.0", "/steady/")
+    assert operator.put("steady", "1.0.1", same).json()["step"] == "active"
+    assert operator.put("steady", "1.1.0", other).json()["step"] == "active"
+    older = operator.put("steady", "1.0.0", same).json()
+    assert (older["step"], older["url"][-14:]) == ("unchanged", "/steady@1.0.0/")
+    assert older["steps"][-1]["active"] is False
+    back = operator.put("steady", "1.1.1", same, **if_changed).json()
+    assert (back["step"], back["version"]) == ("active", "1.1.1")
+
+
 def test_the_next_one_rolled_back(operator: Operator) -> None:
     """A rollback goes to what was active before; ranges skip the version that it left."""
     for version in ("1.0.0", "1.1.0"):
