@@ -115,4 +115,5 @@ def _tell_of_failure(end: Line, what: str) -> None:
     for line in lines:
         sys.stderr.write(f"{escape(line)}\n")
     message = f"{what} failed at {end['failed']}: {error.get('message', 'for an unknown reason')}"
-    sys.stderr.write(f"buntime: error: {escape(message)}; what served before goes on serving\n")
+    after = "what served before, if anything, goes on serving"
+    sys.stderr.write(f"buntime: error: {escape(message)}; {after}\n")

@@ -36,7 +36,7 @@ from buntime.server.pythons.interpreter import Interpreters
 from buntime.server.pythons.users import Users
 from buntime.server.sandbox.probe import find_kernel
 from buntime.server.sandbox.sandboxes import Sandboxes
-from buntime.server.state.datafolders import NoData
+from buntime.server.state.datafolders import NoData, OthersData
 from buntime.server.state.secretstore import NoSecrets, read_secrets
 from buntime.server.state.statefolder import LOCK
 from buntime.server.telemetry.logs import Log, LogSink
@@ -44,6 +44,10 @@ from buntime.wire import Message, encode
 
 _STDERR = 2
 _FLUSH_S = 2.0
+_AS_THE_RUNTIME = (
+    "give this command the settings of the runtime (--env-file FILE), and run it as that one's "
+    "user, or as root if apps have users of their own"
+)
 _NAME = "run"  # instead of a worker's: the runtime must not end what it leaves behind
 _BUFFER_BYTES = 4 << 20  # for INIT with secrets; the kernel has a bound of its own
 _OF_TERMINALS = ("TERM", "COLORTERM", "COLUMNS", "LINES", "NO_COLOR")
@@ -91,6 +95,8 @@ def run(command: Command, mode: Mode) -> int:
     sink = LogSink(Level.INFO, format="pretty", stream_fd=_STDERR)
     try:
         ready = _get_ready(settings, Log(sink), name, tuple(words))
+    except OthersData as exc:  # more likely of a runtime that knows the app's user
+        raise CommandError("run_failed", f"{exc.text}; {_AS_THE_RUNTIME}") from exc
     except (ManifestError, ClientFault, NoData, NoSecrets) as exc:
         raise CommandError("run_failed", str(exc)) from exc
     finally:

@@ -63,6 +63,19 @@ def test_as_a_worker(apps: Path) -> None:
     assert (done.returncode, done.stderr) == (5, "")
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root has folders of others")
+def test_data_of_another_user(apps: Path) -> None:
+    """They are most likely of a runtime with other settings, which keeps them."""
+    grant(apps)
+    data = apps / "state/data/shop"
+    data.mkdir(parents=True, mode=0o700)
+    os.chown(data, 65534, 65534)
+    done = run("run", "shop", "--dir", "apps", "--", "true", cwd=apps, env=env_of(apps))
+    assert done.returncode == 1
+    assert f"{data} belongs to the user 65534, and the app runs as 0; give this " in done.stderr
+    assert "chown" not in done.stderr
+
+
 def test_faults(apps: Path) -> None:
     """A missing app, program or word is reported in one line."""
     env = {**env_of(apps), "RUNTIME_WORKER_DIRS": "apps"}

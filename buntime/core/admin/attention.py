@@ -191,7 +191,7 @@ def of_deploy(deploy: Mapping[str, Any]) -> Item:
         app,
         f"The last {deploy['kind']} of {app} {version} has failed at the step {deploy['failed']}: "
         f"{first_line(error)}",
-        "What served before goes on serving.",
+        "What served before, if anything, goes on serving.",
         f"buntime show {app}",
         f"/cpanel/apps/{app}",
     )

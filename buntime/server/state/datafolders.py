@@ -32,6 +32,14 @@ class NoData(Exception):
     """An app's data folder cannot be provided; says why, and what to do."""
 
 
+class OthersData(NoData):
+    """The folder belongs to another user than the app's. `text` says so, without what to do."""
+
+    def __init__(self, text: str, advice: str) -> None:
+        super().__init__(f"{text}; {advice}")
+        self.text = text
+
+
 class DataFolders:
     """Makes the folders when workers need them."""
 
@@ -106,9 +114,9 @@ def _check(folder: str, uid: int) -> None:
     if not stat.S_ISDIR(state.st_mode):
         raise NoData(f"{folder} is not a folder; move it away (a mount is fine, a link is not)")
     if state.st_uid != uid:
-        raise NoData(
-            f"{folder} belongs to the user {state.st_uid}, and the app runs as {uid}; give it to "
-            f"that user (chown -R {uid} {folder}), or move it away"
+        raise OthersData(
+            f"{folder} belongs to the user {state.st_uid}, and the app runs as {uid}",
+            f"give it to that user (chown -R {uid} {folder}), or move it away",
         )
     if state.st_mode & _OF_OTHERS:
         os.chmod(folder, _PRIVATE)
