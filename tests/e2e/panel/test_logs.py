@@ -45,6 +45,14 @@ def fetch(request):
     threading.Thread(target=flood, args=what, daemon=True).start()
     return Response("begun")
 """
+# Prints a line that turns the direction of what follows it.
+TURNED = """
+from buntime import Response
+
+def fetch(request):
+    print("turned \u202eabc def", flush=True)
+    return Response("told")
+"""
 # Counts only lines of these floods: earlier lines may arrive after the page is live.
 COUNT = """(counts) => {
 const wanted = new RegExp(` of (${counts}) of a flood`);
@@ -81,6 +89,7 @@ def runtime(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Runtime]:
     folder = tmp_path_factory.mktemp("logs")
     for name in APPS:
         write_app(folder / "apps" / name, {"app.py": FLOOD}, ttl=600)
+    write_app(folder / "apps/turner", {"app.py": TURNED}, ttl=600)
     with with_panel(folder, RUNTIME_LOG_LEVEL="info") as runtime:
         yield runtime
 
@@ -211,3 +220,25 @@ def standing_still(page: Page) -> Iterator[None]:
     finally:
         for process in renderers:
             os.kill(process, signal.SIGCONT)
+
+
+# The letters of an element from left to right, as they are seen.
+LETTERS = """(element) => {
+    const text = element.firstChild, found = [];
+    for (let n = 0; n < text.length; n++) {
+        const range = document.createRange();
+        range.setStart(text, n);
+        range.setEnd(text, n + 1);
+        found.push([range.getBoundingClientRect().left, text.data[n]]);
+    }
+    return found.sort(([one], [other]) => one - other).map(([, letter]) => letter).join("");
+}"""
+
+
+def test_a_line_that_turns_the_text(page: Page, runtime: Runtime) -> None:
+    """What an app prints turns no text beside it: the name of its app stays as it is."""
+    follow(page, f"{address_of(runtime)}/cpanel/logs")
+    assert fetch(runtime, "/turner/").body == b"told"
+    row = shown(page, "turned").first
+    expect(row).to_be_visible()
+    assert row.locator("span").last.evaluate(LETTERS).startswith("turner")
