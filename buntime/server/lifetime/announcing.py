@@ -21,6 +21,11 @@ def warn_of_settings(log: Log, settings: Settings) -> None:
     """Warn of variables that look like settings but are not, and of settings that do nothing."""
     for message in settings.strangers:
         log.warn("settings.unknown", message)
+    warn_of_void(log, settings)
+
+
+def warn_of_void(log: Log, settings: Settings) -> None:
+    """Warn of settings that name what is not there. Waits for the disk."""
     messages = [*without_effect(settings)]
     if settings.deploy_dir is not None and settings.deploy_dir not in settings.worker_dirs:
         messages.append(not_a_worker_folder(settings.deploy_dir))

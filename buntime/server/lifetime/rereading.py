@@ -7,6 +7,7 @@ from buntime.core.errors import UsageError
 from buntime.core.settings.live import LiveSettings
 from buntime.core.settings.load import Settings, fitted, reloaded
 from buntime.server.admin.audit import Audit
+from buntime.server.lifetime.announcing import warn_of_void
 from buntime.server.telemetry.logs import Log
 
 
@@ -58,4 +59,5 @@ class Rereading:
             self.fit_again()
         if changed:
             self._log.info("settings.changed", "settings changed", names=changed)
+            warn_of_void(self._log, self._live.now)
         audit.own("config.reread", "settings", after={"changed": changed})

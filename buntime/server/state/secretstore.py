@@ -256,6 +256,8 @@ class SecretStore(Secrets):
 
     def _tell_unreadable(self, exc: OSError) -> None:
         text = f"{exc.filename}: {exc.strerror or exc}"
+        if exc.filename == self._live.now.secrets_dir:
+            text += "; name another folder in RUNTIME_SECRETS_DIR"
         if text not in self._reported:
             self._reported.add(text)
             self._warn(

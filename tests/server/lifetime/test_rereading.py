@@ -56,6 +56,12 @@ def test_what_may_change(fixture: Fixture) -> None:
     assert fixture.changes == [fixture.live.now]
 
 
+def test_what_names_nothing(fixture: Fixture) -> None:
+    """A folder of plugins that is not there is told at once: guards in it do not run any more."""
+    told = fixture.reread(RUNTIME_POOL_SIZE="3", RUNTIME_PLUGIN_DIRS="/nowhere")
+    assert told == [("settings.changed", ["RUNTIME_PLUGIN_DIRS"]), ("settings.without_effect",)]
+
+
 def test_what_takes_a_restart(fixture: Fixture) -> None:
     """Any other setting is named each time, and stays."""
     for _ in range(2):

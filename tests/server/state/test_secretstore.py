@@ -203,6 +203,9 @@ def test_a_volume_that_goes_takes_nothing_along(place: Place) -> None:
     assert place.store.found["shop"]["KEY"].value == "one"
     assert place.told == []
     assert place.sink.events() == ["secret.unreadable"]
+    [record] = place.sink.records
+    said = f"{place.mounted}: No such file or directory; name another folder in RUNTIME_SECRETS_DIR"
+    assert record.fields["error"] == said
 
 
 def test_a_write_that_fails(place: Place) -> None:
