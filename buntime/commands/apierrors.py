@@ -22,6 +22,17 @@ _PROXIES = {
     "under way, so check before you try again (nginx: proxy_read_timeout 900s)",
 }
 
+# Where what a command has named is not there: the command that lists what is.
+LISTS = {
+    "app_not_found": "buntime list",
+    "host_not_found": "buntime hosts",
+    "job_not_found": "buntime cron list",
+    "key_not_found": "buntime keys list",
+    "plugin_not_found": "buntime plugins list",
+    "secret_not_found": "buntime secrets list APP",
+    "version_not_found": "buntime show APP",
+}
+
 
 class ApiError(CommandError):
     """The API has refused, or could not be reached; `status` is 0 if there was no answer.
@@ -53,9 +64,11 @@ def refusal(target: Target, status: int, data: bytes, *, request_id: str, what: 
     if body is None:
         return foreign(target, status, what)
     error = body["error"]
-    message = str(error.get("message", ""))[:_SHOWN_CHARS]
+    code, message = str(error.get("code", "")), str(error.get("message", ""))[:_SHOWN_CHARS]
+    if code in LISTS and "see buntime" not in message:
+        message += f"; see {LISTS[code]}"
     return ApiError(
-        str(error.get("code", "")),
+        code,
         f"{target.name}: {message}{_how_to_get_a_key(target) if status == 401 else ''}",
         str(error.get("requestId") or request_id)[:200],
         status=status,

@@ -190,7 +190,9 @@ def _do_here(folder: StateFolder, request: _Request, value: str) -> _Json:
         return {**answer, "secrets": [secret_json(name, there[name]) for name in sorted(there)]}
     sets = request.action == "set"
     if not sets and request.name not in there:
-        raise CommandError("secret_not_found", f"{request.holder} has no secret {request.name}")
+        message = f"{request.holder} has no secret {request.name}"
+        see = f"buntime secrets list {request.holder}"
+        raise CommandError("secret_not_found", f"{message}; see {see}")
     with noted(
         folder,
         f"{request.kind}.secrets.{request.action}",

@@ -47,7 +47,9 @@ class DeployViews:
                 call.answer(line)
                 return
         raise ClientFault(
-            404, "deploy_not_found", f"there is no deploy {number[:100]}; the last {KEPT} are kept"
+            404,
+            "deploy_not_found",
+            f"there is no deploy {number[:100]}; the last {KEPT} are kept, see GET /api/deploys",
         )
 
     def _archive(self, call: Call) -> None:

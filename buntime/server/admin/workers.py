@@ -114,4 +114,5 @@ class WorkerPages:
 
 
 def _no_worker(name: str) -> ClientFault:
-    return ClientFault(404, "worker_not_found", f"no worker of an app is named {name[:200]}")
+    message = f"no worker of an app is named {name[:200]}; see GET /api/workers"
+    return ClientFault(404, "worker_not_found", message)
