@@ -104,12 +104,11 @@ class _SignIn:
             exchange.end_open(closecodes.POLICY)
         elif exchange.responder is not None and (self._is_open or exchange.lacks_body):
             self._all.leave(self)
-            message = "the key or session has ended while this request was under way"
-            exchange.fail(ClientFault(401, "unauthorized", message, closes=True))
+            exchange.fail(sign_in_ended())
 
     def on_open(self) -> bool:
-        if self._before is not None and not self._before.on_open():
-            return False
+        if (self._before is not None and not self._before.on_open()) or not self.holds():
+            return False  # it may have waited for its turn
         self._is_open = True
         self._all.stand(self)
         return True
@@ -118,3 +117,9 @@ class _SignIn:
         self._all.leave(self)
         if self._before is not None:
             self._before.on_end()
+
+
+def sign_in_ended() -> ClientFault:
+    """The error for a request whose key or session has ended before all of it had come."""
+    message = "the key or session has ended while this request was under way"
+    return ClientFault(401, "unauthorized", message, closes=True)

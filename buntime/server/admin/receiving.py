@@ -11,6 +11,7 @@ from collections.abc import Callable
 from buntime.core.errors import ClientFault
 from buntime.core.http1.window import body_too_large
 from buntime.core.values.protocols import Protocol
+from buntime.server.admin.openings import sign_in_ended
 from buntime.server.admin.responder import OwnResponder
 from buntime.server.http1.exchange import Exchange
 from buntime.wire import UPLOAD_WINDOW
@@ -59,6 +60,9 @@ class Receiving(OwnResponder):
             return self._fault
 
         exchange.receive(self, max_bytes, refused)
+        if exchange.footing is not None and not exchange.footing.on_open():
+            exchange.fail(sign_in_ended())
+            return
         exchange.grant_upload(UPLOAD_WINDOW)
 
     def more(self, size_bytes: int) -> None:

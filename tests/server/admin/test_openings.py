@@ -128,6 +128,19 @@ def test_a_whole_request(subject: Subject) -> None:
     assert len(subject.openings) == 0
 
 
+def test_a_request_that_waits_for_its_turn(subject: Subject) -> None:
+    """A body that is read only later, as an archive is, is not read if the sign-in has ended."""
+    client, exchange = subject.ask("ann", POST + b"123456789")
+    subject.good.discard("ann")
+    subject.openings.look_soon()
+    assert not exchange.is_ended
+    got: list[bytes] = []
+    Whole(exchange, got.append).receiving.begin(100)
+    assert client.written.startswith(b"HTTP/1.1 401 ")
+    assert exchange.is_ended
+    assert not got
+
+
 def test_a_body_that_nobody_reads(subject: Subject) -> None:
     """The request with which somebody signs out is answered, although its body is not read."""
     client, exchange = subject.ask("ann", POST)
