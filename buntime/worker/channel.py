@@ -60,7 +60,15 @@ class Channel:
 
     def send(self, message: Message, payload: bytes | memoryview = b"") -> None:
         """Send a message with its payload, and wait until the kernel has taken all of it."""
-        data = self.prepare(message, payload)
+        self._send(self.prepare(message, payload))
+
+    def send_line(self, line: bytes) -> None:
+        """The same for a short message without a payload that is already encoded."""
+        if self._is_forked:
+            self._quit_forked()
+        self._send((line,))
+
+    def _send(self, data: tuple[bytes] | tuple[bytes, bytes | memoryview]) -> None:
         with self._sending:
             try:
                 if len(data) == 1:
@@ -84,11 +92,7 @@ class Channel:
         Raises ValueError for a line that the other side would not accept.
         """
         if self._is_forked:
-            # Two processes that write to one channel would mix their messages.
-            self.quit(
-                "a forked child of the app returned into the worker; "
-                "end it with os._exit(), or use multiprocessing"
-            )
+            self._quit_forked()
         line = encode(message)
         if len(line) > MAX_LINE:
             raise ValueError(
@@ -113,6 +117,13 @@ class Channel:
         """End this process: its channel is no longer usable."""
         complain(f"buntime worker: {reason}")
         posix._exit(1)
+
+    def _quit_forked(self) -> NoReturn:
+        # Two processes that write to one channel would mix their messages.
+        self.quit(
+            "a forked child of the app returned into the worker; "
+            "end it with os._exit(), or use multiprocessing"
+        )
 
     def _leave(self) -> None:
         """Run in a forked child, and in those that it forks: the channel belongs to the parent."""

@@ -229,16 +229,15 @@ class LeaderFollowers:
                 if self._leader is None:
                     self._leader = bell
                 leads = self._leader is bell
-                claims = self._can_claim()
-                if claims:
-                    job = self._claim(bell, leads=leads)
-                elif leads:
-                    self._standby.calm()
-                else:
-                    self._idle.append(bell)
-                if (self._is_closing and self._is_done()) or not (leads or claims):
+                job = self._claim(bell, leads=leads)
+                if job is None:
+                    if leads:
+                        self._standby.calm()
+                    else:
+                        self._idle.append(bell)
+                if (self._is_closing and self._is_done()) or not (leads or job is not None):
                     return
-            if claims:
+            if job is not None:
                 self._handle(job, bell)
             else:
                 self._read(True)
@@ -285,8 +284,14 @@ class LeaderFollowers:
     def _can_claim(self) -> bool:
         return bool(self._jobs) and self._handling < self._concurrency
 
-    def _claim(self, bell: Bell, *, leads: bool) -> Job:
-        job = self._jobs.popleft()
+    def _take_next(self) -> Job | None:
+        """Take the next job off the queue, if a thread may handle it now."""
+        return self._jobs.popleft() if self._jobs and self._handling < self._concurrency else None
+
+    def _claim(self, bell: Bell, *, leads: bool) -> Job | None:
+        job = self._take_next()
+        if job is None:
+            return None
         self._handling += 1
         job.bell = bell
         if leads:

@@ -79,8 +79,17 @@ class Lanes:
 
     def popleft(self) -> Job:
         """Take the next job, and a slot of its lane."""
+        job = self.take()
+        assert job is not None
+        return job
+
+    def take(self) -> Job | None:
+        """The same, if there is a job whose lane has a free slot."""
+        if not self._count:
+            return None
         lane = self._next()
-        assert lane is not None
+        if lane is None:
+            return None
         self._in_hand[lane] += 1
         self._count -= 1
         return self._waiting[lane].popleft()
@@ -134,6 +143,9 @@ class LanedFollowers(LeaderFollowers):
 
     def _can_claim(self) -> bool:
         return self._lanes.has_next()
+
+    def _take_next(self) -> Job | None:
+        return self._lanes.take()
 
     def _let_go(self, job: Job, bell: Bell) -> None:
         super()._let_go(job, bell)

@@ -15,7 +15,7 @@ from buntime.worker.notices import Waiting
 from buntime.worker.plugin import NOTICES as NAMES_OF_NOTICES
 from buntime.worker.plugin import Function
 from buntime.worker.sync import SyncEngine, SyncExchange
-from buntime.worker.verdicts import Question, as_verdicts, failure_of, hook_of
+from buntime.worker.verdicts import Question, as_verdicts, failure_of, hook_of, write_pass
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ class SyncQuestion(SyncExchange):
         )
         self.threads = engine.threads
         self._question = question
-        self._send_verdict = engine.send
+        self._engine = engine
 
     def perform(self) -> None:
         """Ask the hook, and send what it says."""
@@ -59,11 +59,16 @@ class SyncQuestion(SyncExchange):
                 body = b"".join(iter(lambda: self.read(PIECE_BYTES), b""))
             question = self._question
             hook = question.hook or hook_of(question)
-            verdict = question.verdict(finished(hook, question.arguments(body, self)))
+            result = finished(hook, question.arguments(body, self))
+            if question.is_pass(result):
+                self._engine.channel.send_line(write_pass(self.id))
+                self._end()
+                return
+            verdict = question.verdict(result)
             if isinstance(verdict, Response):
                 respond(self, verdict)
             else:
-                self._send_verdict({"type": VERDICT, "id": self.id, **verdict}, b"")
+                self._engine.send({"type": VERDICT, "id": self.id, **verdict}, b"")
                 self._end()
         except BaseException as exc:  # noqa: BLE001  # the edge of a hook; SystemExit ends only it
             self.fail(exc)
@@ -217,7 +222,7 @@ class SyncPluginEngine(SyncEngine):
 def finished(function: Function, args: Sequence[Any], kwargs: dict[str, Any] | None = None) -> Any:
     """Run a function of a sync plugin to its end; an async one on the loop of a separate thread."""
     result = function.call(*args, **(kwargs or {}))
-    if hasattr(result, "__await__"):
+    if result is not None and hasattr(result, "__await__"):
         from buntime.worker.loopthread import run_there  # brings asyncio, 62 ms
 
         return run_there(result)

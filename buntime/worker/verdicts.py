@@ -51,11 +51,11 @@ class Question:
 
     def arguments(self, body: bytes, waiter: Exchange) -> tuple[Any, ...]:
         """Make the arguments of the hook; its time starts now."""
-        if self.name == "on_shutdown":
-            self._plugin.has_shut_down = True
         if self._timeout_ms:
             DEADLINE_S.set(monotonic() + self._timeout_ms / 1000)
         if self.name in LIFE or self.hook is None:
+            if self.name == "on_shutdown":
+                self._plugin.has_shut_down = True
             return ()
         kind = AsyncHookRequest if self.hook.needs_loop else HookRequest
         has_body = self._plugin.sees_bodies and self._response is None
@@ -68,6 +68,10 @@ class Question:
         self._headers_before = [(name.lower(), value) for name, value in self._response["headers"]]
         self._seen = ResponseHead(self._response["status"], Headers.trusted(self._headers_before))
         return request, self._seen
+
+    def is_pass(self, result: Any) -> bool:
+        """Whether the verdict on this is the most frequent one: the request goes on, unchanged."""
+        return result is None and self.name == "on_request"
 
     def verdict(self, result: Any) -> Message | Response:
         """Turn what the hook returned into a VERDICT, or return it if it is a Response.
@@ -113,6 +117,11 @@ def hook_of(question: Question) -> Function:
     if question.hook is None:
         raise LookupError(f"this plugin has no hook {question.name!r}")
     return question.hook
+
+
+def write_pass(number: int) -> bytes:
+    """The VERDICT by which a request goes on, unchanged. Built by hand: most are like this."""
+    return b'{"type":"VERDICT","id":%d,"action":"continue"}\n' % number
 
 
 def as_verdicts(send: Send) -> Send:
