@@ -24,7 +24,7 @@ bytes follow the line. Both sides use this module; it does no I/O.
     MESSAGE    both  type id kind [size] end
     CLOSE      both  type id code reason end
     BUSY       W->R  type share
-    HOOK       R->W  type id hook request [response] timeout_ms [size] [end]
+    HOOK       R->W  type id hook request [response] timeout_ms [size] [end], and [shared]
     VERDICT    W->R  type id action, and by action: headers path app identity cacheS vary anyPath
                      tags until; status headers end [size]; error traceback
     NOTICE     R->W  type notice data [dropped]
@@ -76,7 +76,9 @@ HOOK asks a plugin; its `id` is from the same counter as those of REQUEST. `hook
 on_response, on_server_start or on_shutdown. on_init runs before READY without a HOOK, and its
 failure is an ERROR of the start. `request` has method, path (below the base, decoded), query,
 headers, client, scheme, host, app, version, base, identity, isPublic, isWebSocket, requestId;
-query, client, app, version, identity and whatever is false may be missing. For on_response,
+query, client, app, version, identity and whatever is false may be missing. What many requests
+share follows as a second object on the line, which the worker keeps decoded: it is `shared` of the
+message, and nothing may change it; fields of `request` come before those in it. For on_response,
 `response` has status and headers. A body, if the manifest asks for it, is the payload, and with
 `end` false continues in BODY as that of a REQUEST does. A CANCEL with the id abandons a hook.
 Each HOOK is ended by exactly one VERDICT, or by the last BODY after one; `action` is
@@ -203,6 +205,9 @@ def mark_ceiling(hard: int) -> int:
 
 # The most pieces of a message that are kept unjoined; each takes 34 bytes besides its content.
 _PIECES_MAX = 1024
+# The second objects of lines that are kept decoded, and how long each may be.
+_SHARED_MAX = 100
+_SHARED_MAX_CHARS = 4096
 
 
 class WireError(Exception):
@@ -264,7 +269,9 @@ def from_json(data: bytes) -> Any:
 class Decoder:
     """Turns the bytes of one direction of a channel into messages."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, shares: bool = False) -> None:
+        """With `shares` a line may have a second object, see HOOK."""
+        self._shared: dict[str, Message] | None = {} if shares else None  # the latest, decoded
         self.has_more = False  # the last `feed` left complete messages for the next one
         self._pieces: list[bytes] = []  # the beginning of an incomplete message
         self._held = 0  # bytes of the pieces
@@ -277,6 +284,17 @@ class Decoder:
         Raises WireError for a line that is too long, not JSON, not an object or without a type, and
         for a `size` that is not a whole number from 0 to MAX_PAYLOAD.
         """
+        if not self._pieces and self._head is None and data and data.find(b"\n") + 1 == len(data):
+            # Like most: one line, and nothing else.
+            message = _parse(data, self._shared)
+            if not message.get("size"):
+                self.has_more = most == 1
+                return [(message, b"")]
+            self._head = message
+            data = b""
+        return self._feed(data, most)
+
+    def _feed(self, data: bytes, most: int) -> list[Received]:
         if self._pieces:
             if data:
                 self._pieces.append(data)
@@ -295,7 +313,7 @@ class Decoder:
                     if len(data) - at > MAX_LINE:
                         raise WireError(f"a line of over {MAX_LINE} bytes")
                     break
-                head = _parse(data[at:end])
+                head = _parse(data[at : end + 1], self._shared)
                 at = end + 1
             size = head.get("size", 0)
             if size:
@@ -329,17 +347,36 @@ class Decoder:
         return False
 
 
-def _parse(line: bytes) -> Message:
+def _parse(line: bytes, shared: dict[str, Message] | None) -> Message:
+    """`line` ends with its newline, and has no other."""
     if len(line) > MAX_LINE:
         raise WireError(f"a line of over {MAX_LINE} bytes")
     try:
         text = line.decode("utf-8")
         message, end = _scan(text, 0)
+        if type(message) is not dict or type(message.get("type")) is not str:
+            raise WireError(f"not a message: {line[:80]!r}")
+        if end + 1 != len(text):
+            if shared is None:
+                raise WireError(f"not one message: {line[:80]!r}")
+            message["shared"] = _look_up(text[end:-1], shared)
     except (ValueError, RecursionError, StopIteration) as exc:
         raise WireError(f"not a JSON line: {line[:80]!r}") from exc
-    if end != len(text) or type(message) is not dict or type(message.get("type")) is not str:
-        raise WireError(f"not a message: {line[:80]!r}")
     size = message.get("size", 0)
     if type(size) is not int or not 0 <= size <= MAX_PAYLOAD:
         raise WireError(f"a payload's size must be 0 to {MAX_PAYLOAD}: {line[:80]!r}")
     return message
+
+
+def _look_up(text: str, shared: dict[str, Message]) -> Message:
+    """Decode a second object, or find it among the latest. Raises as `_scan` does, or WireError."""
+    found = shared.get(text)
+    if found is None:
+        found, end = _scan(text, 0)
+        if end != len(text) or type(found) is not dict:
+            raise WireError(f"not an object: {text[:80]!r}")
+        if end <= _SHARED_MAX_CHARS:
+            if len(shared) >= _SHARED_MAX:
+                shared.clear()
+            shared[text] = found
+    return found

@@ -110,3 +110,47 @@ def test_surrogates_pass() -> None:
     line = wire.encode(message)
     assert json.loads(line) == message
     assert wire.Decoder().feed(line) == [(message, b"")]
+
+
+def test_a_second_object_is_decoded_once() -> None:
+    """A side that allows it gets the second object of a line as `shared`, the same each time."""
+    decoder = wire.Decoder(shares=True)
+    lines = b"".join(b'{"type":"A","at":%d}{"b":[1]}\n' % at for at in range(3))
+    got = [*decoder.feed(lines), *decoder.feed(lines[: len(lines) // 3])]
+    assert [message["at"] for message, _ in got] == [0, 1, 2, 0]
+    assert all(message["shared"] == {"b": [1]} for message, _ in got)
+    assert len({id(message["shared"]) for message, _ in got}) == 1
+    with pytest.raises(wire.WireError):
+        wire.Decoder().feed(lines)
+
+
+def test_a_second_object_with_a_payload() -> None:
+    """The payload follows the line, wherever the stream is cut."""
+    data = b'{"type":"A","size":3}{"b":1}\n' + b"x\ny"
+    for cut in range(len(data)):
+        decoder = wire.Decoder(shares=True)
+        got = [*decoder.feed(data[:cut]), *decoder.feed(data[cut:])]
+        assert got == [({"type": "A", "size": 3, "shared": {"b": 1}}, b"x\ny")]
+
+
+@pytest.mark.parametrize("second", [b" ", b"[1]", b"1", b"nonsense", b"{}{}", b'{"a":1} ', b'{"a"'])
+def test_a_broken_second_object_is_refused(second: bytes) -> None:
+    """What follows the message is one object, or nothing."""
+    with pytest.raises(wire.WireError):
+        wire.Decoder(shares=True).feed(b'{"type":"A"}' + second + b"\n")
+
+
+@pytest.mark.parametrize(("size", "kept"), [(10, True), (5000, False)])
+def test_few_second_objects_are_kept(size: int, kept: bool) -> None:
+    """A bounded number of them is kept, and none that is long."""
+    decoder = wire.Decoder(shares=True)
+    line = b'{"type":"A"}{"b":"%s"}\n' % (b"x" * size)
+
+    def shared() -> object:
+        return decoder.feed(line)[0][0]["shared"]
+
+    first = shared()
+    assert (shared() is first) is kept
+    for number in range(100):
+        decoder.feed(b'{"type":"A"}{"b":%d}\n' % number)
+    assert shared() is not first

@@ -31,7 +31,7 @@ class Channel:
 
     def __init__(self, descriptor: int) -> None:
         self.descriptor = moved_up(descriptor)
-        self._decoder = Decoder()
+        self._decoder = Decoder(shares=True)
         self._sending = _thread.allocate_lock()
         self._is_forked = False
         self.heed_forks()

@@ -34,6 +34,8 @@ class Question:
         self.name: str = message["hook"]
         self.hook = None if self.name in NOTICES else plugin.hooks.get(self.name)
         self._request: Message = message.get("request") or {}
+        if "shared" in message:
+            self._request = {**message["shared"], **self._request}
         self._response: Message | None = message.get("response")
         self._seen: ResponseHead | None = None  # what the hook gets and may change
         self._headers_before: list[tuple[str, str]] = []  # its headers before the hook

@@ -14,6 +14,7 @@ from buntime.core.plugins.plan import Hook, Plan, Standing, compile_plan
 from buntime.core.pool.gathering import Gathering
 from buntime.core.telemetry.pluginmeters import PluginMeters
 from buntime.server.plugins.hooking import Hooking
+from buntime.wire import Decoder
 from tests.support.exchanges import FakeClient
 
 GET = b"GET /shop/a%20b?x=1 HTTP/1.1\r\nHost: shop.example\r\nX-A: 1\r\n\r\n"
@@ -48,7 +49,10 @@ class FakeWorker:
         return "" if self.is_open else "its process has ended"
 
     def ask(self, text: str, asker: Any, body: HookBody | None = None) -> int:
-        self.asked.append((json.loads(f"{{{text}}}"), asker))
+        line = f'{{"type":"HOOK",{text}\n'
+        ((asked, _),) = Decoder(shares=True).feed(line.encode())
+        asked["request"] = {**asked.pop("shared"), **asked["request"]}
+        self.asked.append((asked, asker))
         self.body = body
         return len(self.asked)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import textwrap
 from typing import Any
 
-from buntime.wire import Message
+from buntime.wire import Message, encode
 from tests.support.workshop import Answer, Worker, Workshop
 
 FIELDS: dict[str, Any] = {
@@ -24,6 +24,8 @@ FIELDS: dict[str, Any] = {
     "isWebSocket": False,
     "requestId": "req-1",
 }
+# What the runtime sends as the second object of a HOOK's line.
+SHARED = ("method", "headers", "scheme", "host", "base", "app", "version", "isPublic")
 # Lets one source serve for sync and for async plugins.
 WORDS = {
     "sync": {"async_": "", "await_": ""},
@@ -85,15 +87,20 @@ def ask(
     """Send a HOOK; returns its id."""
     worker._next_id += 1
     message: Message = {"type": "HOOK", "id": worker._next_id, "hook": hook, "timeout_ms": 1000}
+    shared: Message = {}
     if hook in ("on_request", "on_response"):
         message["request"] = {**FIELDS, **fields}
+        shared = {name: message["request"].pop(name) for name in SHARED}
     if response is not None:
         message["response"] = response
     if body:
         message["size"] = len(body)
     if not end:
         message["end"] = False
-    worker.send(message, body)
+    line = encode(message)
+    if shared:
+        line = line.rstrip() + encode(shared)
+    worker.socket.sendall(line + body)
     return worker._next_id
 
 

@@ -53,6 +53,23 @@ def test_a_hook_sees_a_request(shop: Workshop, words: str) -> None:
 
 
 @BOTH
+def test_no_hook_changes_what_the_next_one_sees(shop: Workshop, words: str) -> None:
+    """What a hook does to its request concerns no other request, though they may share parts."""
+    source = """
+    {async_}def on_request(request):
+        assert request.headers.getall("x-twice") == ["1", "2"]
+        assert (request.method, request.base, request.app) == ("GET", "/shop@1", "shop")
+        request.headers.set("x-twice", "3")
+        request.headers.remove("cookie")
+        request.method, request.base, request.app = "POST", "/b", "other"
+        assert request.url == "https://example.com/shop@1/cart?a=1&b=x+y", request.url
+    """
+    worker = start_plugin(shop, source, words)
+    for _ in range(3):
+        assert asked(worker).action == "continue"
+
+
+@BOTH
 def test_continue(shop: Workshop, words: str) -> None:
     """A Continue arrives with all that it has, and with nothing else."""
     source = (

@@ -1,9 +1,9 @@
 """Writes the JSON of a HOOK by hand: there is one for each request that concerns a plugin.
 
-    "hook":"on_request","request":{...},"timeout_ms":1000
+    {"type":"HOOK","id":7,"hook":"on_request","timeout_ms":1000,"request":{...}}{"headers":...}
 
-The parts made from a request's header fields and from its target are cached, because clients repeat
-them.
+Clients repeat most of a request. These parts of it are the second object of the line, which the
+plugin's process keeps decoded; their text is cached here.
 """
 
 from functools import lru_cache
@@ -65,18 +65,47 @@ def write_fields(fields: Fields) -> str:
     return f"[{','.join([f'[{quote(name)},{quote(value)}]' for name, value in fields])}]"
 
 
-def write_target(facts: Facts) -> str:
-    """The request's target as JSON, followed by a comma: `"path":"/a b","app":"shop",`."""
-    write = _write_known_target if len(facts.path) <= _SMALL_BYTES else _write_target
-    return write(facts)
+def write_path(path: str) -> str:
+    """The path as JSON, decoded: `"/a b"`."""
+    return _write_known_path(path) if len(path) <= _SMALL_BYTES else _write_path(path)
 
 
-def _write_target(facts: Facts) -> str:
-    path = plain_path(facts.path)
-    app = "" if facts.app is None else f'"app":{quote(facts.app)},'
-    version = "" if facts.version is None else f'"version":{quote(facts.version)},'
-    public = '"isPublic":true,' if facts.is_public else ""
-    return f'"path":{quote(facts.path if path is None else path)},{app}{version}{public}'
+def _write_path(path: str) -> str:
+    plain = plain_path(path)
+    return quote(path if plain is None else plain)
 
 
-_write_known_target = lru_cache(maxsize=256)(_write_target)
+_write_known_path = lru_cache(maxsize=256)(_write_path)
+
+
+def write_shared(fields: str, facts: Facts, method: str, scheme: str, host: str, base: str) -> str:
+    """What the client's other requests to the app share with this one, as an object.
+
+    `fields` is JSON, as `write_fields` makes it. Methods are tokens, which need no escaping.
+    """
+    write = _write_known_shared if len(fields) <= _SMALL_BYTES else _write_shared
+    return write(fields, facts.app, facts.version, facts.is_public, method, scheme, host, base)
+
+
+def _write_shared(
+    fields: str,
+    app: str | None,
+    version: str | None,
+    is_public: bool,
+    method: str,
+    scheme: str,
+    host: str,
+    base: str,
+) -> str:
+    more = "" if app is None else f',"app":{quote(app)}'
+    if version is not None:
+        more += f',"version":{quote(version)}'
+    if is_public:
+        more += ',"isPublic":true'
+    return (
+        f'{{"headers":{fields},"method":"{method}","scheme":"{scheme}","host":{quote(host)},'
+        f'"base":{quote(base)}{more}}}'
+    )
+
+
+_write_known_shared = lru_cache(maxsize=256)(_write_shared)

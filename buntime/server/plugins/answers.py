@@ -193,9 +193,15 @@ class Answers:
 
     def _ask(self, joined: Joined) -> None:
         timeout_s = joined.hook.timeout_s
-        text = question(ON_RESPONSE, self._exchange, joined.facts, joined.fields, timeout_s)
         head = to_json({"status": self._status, "headers": self._fields}).decode("ascii")
-        text = f'{text},"response":{head}'
+        text = question(
+            ON_RESPONSE,
+            self._exchange,
+            joined.facts,
+            joined.fields,
+            round(timeout_s * 1000),
+            response=f'"response":{head},',
+        )
         if len(text) > _TEXT_MAX_CHARS:
             self._exchange.refuse_answer(
                 AnswerError(f"its headers, {len(head)} bytes as JSON, are too large for plugins")

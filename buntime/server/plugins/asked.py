@@ -7,7 +7,7 @@ identity.
 
 from collections.abc import Mapping
 
-from buntime.core.plugins.hooktext import Facts, Seen, write_target
+from buntime.core.plugins.hooktext import Facts, Seen, write_path, write_shared
 from buntime.core.plugins.identity import identity_key
 from buntime.core.plugins.plan import Hook
 from buntime.core.plugins.verdictcache import Asked, Common
@@ -24,30 +24,33 @@ def of_others(cookies: Cookies, name: str = "") -> frozenset[str]:
     return frozenset().union(*(names for owner, names in cookies.items() if owner != name))
 
 
-def question(name: str, exchange: Exchange, facts: Facts, fields: str, timeout_s: float) -> str:
-    """The JSON of a HOOK, without braces and id; `fields` is the JSON of the fields that it
-    sees."""
-    return (
-        f'"hook":"{name}","timeout_ms":{round(timeout_s * 1000)},'
-        f'"request":{{{_request_of(exchange, facts, fields)}}}'
-    )
+def question(
+    name: str,
+    exchange: Exchange,
+    facts: Facts,
+    fields: str,
+    timeout_ms: int,
+    response: str = "",
+) -> str:
+    """The line of a HOOK behind its id; `fields` is the JSON of the fields that it sees.
 
-
-def _request_of(exchange: Exchange, facts: Facts, fields: str) -> str:
-    """Empty and false values are left out. Methods and request ids are tokens, which need no
-    escaping in JSON strings."""
+    Empty and false values are left out. Request ids are tokens, which need no escaping in JSON
+    strings.
+    """
     head, sender, identity = exchange.head, exchange.sender, exchange.identity
     target, client = head.target, sender.client
-    query = f'"query":{quote(target.partition("?")[2])},' if "?" in target else ""
-    extra = f'"client":[{quote(client[0])},{client[1]}],' if client else ""
+    extra = f'"query":{quote(target.partition("?")[2])},' if "?" in target else ""
+    if client:
+        extra += f'"client":[{quote(client[0])},{client[1]}],'
     if identity is not None:
         extra += f'"identity":{to_json(dict(identity)).decode("ascii")},'
     if head.upgrade:
         extra += '"isWebSocket":true,'
+    host = sender.host or head.host
+    shared = write_shared(fields, facts, head.method, sender.scheme, host, exchange.base)
     return (
-        f'"method":"{head.method}",{write_target(facts)}{query}{extra}"headers":{fields},'
-        f'"scheme":"{sender.scheme}","host":{quote(sender.host or head.host)},'
-        f'"base":{quote(exchange.base)},"requestId":"{exchange.id}"'
+        f'"hook":"{name}","timeout_ms":{timeout_ms},{response}"request":{{'
+        f'"path":{write_path(facts.path)},{extra}"requestId":"{exchange.id}"}}}}{shared}'
     )
 
 

@@ -40,7 +40,7 @@ class LifeHook:
         """Ask it."""
         self._asked_s = self._loop.now
         timeout_ms = round(self._timeout_s * 1000)
-        number = worker.ask(f'"hook":"{self._hook}","timeout_ms":{timeout_ms}', self)
+        number = worker.ask(f'"hook":"{self._hook}","timeout_ms":{timeout_ms}}}', self)
         self._timer = self._loop.call_later(self._timeout_s, lambda: self._late(worker, number))
 
     # Asker

@@ -44,7 +44,7 @@ class Plugins(Protocol):
 class Part:
     """One hook in the current plan, with everything needed to ask it."""
 
-    __slots__ = ("hidden", "hook", "kept", "patience", "sees_all", "timeouts")
+    __slots__ = ("hidden", "hook", "kept", "patience", "sees_all", "timeout_ms", "timeouts")
 
     def __init__(
         self,
@@ -59,6 +59,7 @@ class Part:
         self.hidden = hidden  # the cookies of other plugins
         self.kept = meter  # where its kept verdicts are counted
         self.sees_all = hook.stage == "identity"
+        self.timeout_ms = round(hook.timeout_s * 1000)
         self.timeouts = timeouts  # for its answers
         self.patience = patience  # for requests that wait until it serves
 

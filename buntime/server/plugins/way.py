@@ -308,7 +308,7 @@ class Way(Waiting):
     def _ask(self, part: Part, worker: Worker, seen: Seen) -> None:
         hook, exchange = part.hook, self._exchange
         self._hold()
-        text = question(ON_REQUEST, exchange, self._facts, seen.text, hook.timeout_s)
+        text = question(ON_REQUEST, exchange, self._facts, seen.text, part.timeout_ms)
         part.timeouts.start(self)
         self._asked_s = self._shared.loop.now
         body = body_for(hook, exchange) if hook.body else None

@@ -76,17 +76,17 @@ class Asking:
         return ""
 
     def ask(self, number: int, text: str, asker: Asker, body: HookBody | None = None) -> None:
-        """Send a HOOK; `number` is new to the channel, `text` its JSON without that and braces.
+        """Send a HOOK; `number` is new to the channel, `text` is the rest of its line.
 
         Built by hand, as a REQUEST is: each request may need one.
         """
         self._askers[number] = asker
         if body is None:
-            self._channel.post_line(f'{{"type":"HOOK","id":{number},{text}}}\n'.encode("ascii"))
+            self._channel.post_line(f'{{"type":"HOOK","id":{number},{text}\n'.encode("ascii"))
             return
         payload = body.next_piece()
         end = "true" if body.has_ended else "false"
-        line = f'{{"type":"HOOK","id":{number},{text},"size":{len(payload)},"end":{end}}}\n'
+        line = f'{{"type":"HOOK","id":{number},"size":{len(payload)},"end":{end},{text}\n'
         self._channel.post_line(line.encode("ascii"), payload)
         if not body.has_ended:
             self._bodies[number] = body

@@ -4,11 +4,18 @@ from __future__ import annotations
 
 import json
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from buntime.core.http1.head import Head
-from buntime.core.plugins.hooktext import Facts, seen_by, write_fields, write_target
+from buntime.core.plugins.hooktext import (
+    Facts,
+    seen_by,
+    write_fields,
+    write_path,
+    write_shared,
+)
 
 TEXT = st.text(st.characters(max_codepoint=255), max_size=30)
 FIELDS = (("host", "a"), ("cookie", "sid=1; other=2"), ("x-forwarded-user", "ann"), ("x-b", '"'))
@@ -24,13 +31,27 @@ def test_fields_are_json(fields: list[tuple[str, str]]) -> None:
     assert json.loads(write_fields(tuple(fields))) == [list(pair) for pair in fields]
 
 
-@given(TEXT, st.none() | TEXT, st.none() | TEXT, st.booleans())
-def test_a_target_is_json(path: str, app: str | None, version: str | None, public: bool) -> None:
-    """Absent parts of a target are left out."""
-    told = json.loads("{" + write_target(Facts(app, version, path, public)).rstrip(",") + "}")
+@given(TEXT, st.none() | TEXT, st.none() | TEXT, st.booleans(), st.sampled_from((1, 1000)))
+def test_what_requests_share_is_json(
+    host: str, app: str | None, version: str | None, public: bool, count: int
+) -> None:
+    """Absent parts are left out, whether the text is cached or too large for that."""
+    fields = write_fields((("x-a", host),) * count)
+    facts = Facts(app, version, "/", public)
+    told = json.loads(write_shared(fields, facts, "GET", "https", host, "/a"))
     assert told.get("app") == app
     assert told.get("version") == version
     assert told.get("isPublic", False) == public
+    assert told["headers"] == [["x-a", host]] * count
+    rest = (told["method"], told["scheme"], told["host"], told["base"])
+    assert rest == ("GET", "https", host, "/a")
+
+
+@pytest.mark.parametrize("count", [1, 1000])
+def test_a_path_is_json(count: int) -> None:
+    """It is decoded, or as received if it has no plain form."""
+    assert json.loads(write_path("/a%20b" * count)) == "/a b" * count
+    assert json.loads(write_path("/a%2Fb" * count)) == "/a%2Fb" * count
 
 
 def test_who_sees_what() -> None:

@@ -41,7 +41,7 @@ class Worker:
         return Timer()
 
     def ask(self, text: str, asker: Any) -> int:
-        assert json.loads(f"{{{text}}}") == {"hook": "on_shutdown", "timeout_ms": 5000}
+        assert json.loads(f"{{{text}") == {"hook": "on_shutdown", "timeout_ms": 5000}
         return 7
 
     def give_up(self, number: int, reason: str) -> None:

@@ -10,7 +10,7 @@ import pytest
 from buntime.core.plugins.hookbody import HookBody
 from buntime.server.pool.asking import Asking
 
-ON_REQUEST = '"hook":"on_request"'
+ON_REQUEST = '"hook":"on_request"}'
 
 
 class FakeChannel:
