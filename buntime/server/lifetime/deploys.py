@@ -97,23 +97,31 @@ class Deploys:
             )  # fmt: skip
 
     def reload(self, then: Callable[[], None]) -> None:
-        """An operator asks for it: check the files of all apps, whatever has been noticed."""
+        """An operator asks for it: check the files of all apps, whatever has been noticed.
+
+        `then` is called in any case, because a service manager waits for it.
+        """
         # In development each request checks for changes itself.
         deployed = [each for each in self._deployments.served.values() if each.watch is None]
 
-        def reloaded(outdated: list[App] | BaseException) -> None:
-            if isinstance(outdated, BaseException):
-                raise outdated
-            for app in outdated:
-                self._catalog.outdate(app)
-            keys = [app.key for app in outdated]
-            self._log.info("runtime.reloaded", "reloaded", changed_apps=keys)
-            self.changed({app.name for app in outdated if app.plugin is None})
-            then()
+        def looked(outdated: list[App] | BaseException) -> None:
+            try:
+                self._reloaded(outdated)
+            finally:
+                then()
 
         self._loop.run_blocking(
-            lambda: [each.app for each in deployed if each.has_changed_files()], reloaded
+            lambda: [each.app for each in deployed if each.has_changed_files()], looked
         )
+
+    def _reloaded(self, outdated: list[App] | BaseException) -> None:
+        if isinstance(outdated, BaseException):
+            raise outdated
+        for app in outdated:
+            self._catalog.outdate(app)
+        keys = [app.key for app in outdated]
+        self._log.info("runtime.reloaded", "reloaded", changed_apps=keys)
+        self.changed({app.name for app in outdated if app.plugin is None})
 
     def give_up(self, deployment: Deployment, why: str) -> None:
         """It has too many files to be watched."""
