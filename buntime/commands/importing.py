@@ -59,7 +59,7 @@ def run(command: Command, mode: Mode) -> int:
         )
     drafts = list(_drafts(command.words))
     for draft in drafts:
-        _check_name(draft)
+        _check_name(draft, stays=command.args["into"] is None)
     texts = {draft.name: draft.text() for draft in drafts if draft.manifest}
     places = {draft.name: _place(command, draft) for draft in drafts if draft.manifest}
     if not command.args["dry_run"]:
@@ -104,8 +104,18 @@ def _drafts(words: tuple[str, ...]) -> Iterator[Draft]:
     yield from procfiles.values()
 
 
-def _check_name(draft: Draft) -> None:
-    """Say so if the app will not be served, since its name is that of its folder."""
+def _check_name(draft: Draft, *, stays: bool) -> None:
+    """Say so if the app will not be served, or not by this name, since it has that of its folder.
+
+    `stays`: it is not copied to a folder of that name.
+    """
+    folder = os.path.basename(draft.folder)
+    if stays and draft.manifest and folder not in ("", draft.name):
+        draft.leave(
+            f"the name {draft.name}",
+            f"the app has that of its folder, {folder}, also for its secrets; rename the folder, "
+            "or put the manifest elsewhere with --into",
+        )
     if draft.name in RESERVED:
         draft.leave(f"the name {draft.name}", "it is the runtime's own path; rename the folder")
     elif not is_app_name(draft.name):

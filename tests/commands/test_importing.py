@@ -537,3 +537,19 @@ def test_faulty_lines(
     (shop.parent / "php.json").write_text('{"applications": {"x": {"type": "php"}}}')
     assert ran(*words) == code
     assert says in capsys.readouterr().err
+
+
+def test_the_name_is_that_of_the_folder(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Secrets and hosts go by the app's name, which is not that of a vassal's file."""
+    folder = tmp_path / "shop"
+    folder.mkdir()
+    text = f"[uwsgi]\nchdir = {folder}\nmodule = shop.wsgi\nenv = API_TOKEN=x\n"
+    said = "the name vassal: the app has that of its folder, shop, also for its secrets"
+    for name, words, told in (
+        ("vassal", (), True),
+        ("shop", (), False),
+        ("vassal", ("--into", str(tmp_path / "apps")), False),
+    ):
+        (tmp_path / f"{name}.ini").write_text(text)
+        assert ran(str(tmp_path / f"{name}.ini"), *words, "--dry-run") == 0
+        assert (said in capsys.readouterr().out) is told
