@@ -46,7 +46,9 @@ def _below_base(kind: type[Exchange]) -> type[Exchange]:
         __slots__ = ()
 
         def _begin(self, status: int, fields: Fields, size: int | None) -> Answer:
-            if isinstance(fields, list | tuple):  # else the answer refuses it
+            # Else the answer refuses it, or is the runtime's own, which must not tell that there is
+            # an app.
+            if isinstance(fields, list | tuple) and self.worker_name:
                 own = (pair for pair in without_nominated(fields) if not _is_one_of(pair, {SCOPE}))
                 fields = [*own, (SCOPE, scope_below(self.base))]
             answer: Answer = super()._begin(status, fields, size)
