@@ -12,6 +12,7 @@ import json
 import os
 import re
 import shlex
+import stat
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -28,6 +29,36 @@ _LEFT_CHARS = 300
 _FIRST = ("entrypoint", "ttl", "idleTimeout")  # fixes the keys that must agree
 _PLAIN = re.compile(r"[A-Za-z][A-Za-z_./-]*(:[A-Za-z_()]+)?")
 _OTHER_WORDS = frozenset(("true", "false", "yes", "no", "on", "off", "y", "n", "null"))
+
+
+class Unreadable(Exception):
+    """Why a file cannot be read, in words that follow its name's."""
+
+
+def read_text(path: str, most_bytes: int) -> str:
+    """A whole file; neither waits for a pipe nor reads a part of what is too large.
+
+    Raises FileNotFoundError, and Unreadable for any other reason.
+    """
+    try:
+        with open(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:
+            data = file.read(most_bytes + 1) if _is_regular(file.fileno()) else None
+    except FileNotFoundError:
+        raise
+    except OSError as exc:
+        raise Unreadable(f"it cannot be read: {exc.strerror}") from exc
+    if data is None:
+        raise Unreadable("it cannot be read: it is not a regular file")
+    if len(data) > most_bytes:
+        raise Unreadable(f"it cannot be read: it has more than {most_bytes >> 20} MB")
+    try:
+        return data.decode("utf-8").replace("\r\n", "\n").replace("\r", "\n")
+    except UnicodeDecodeError:
+        raise Unreadable("it is not text in UTF-8") from None
+
+
+def _is_regular(descriptor: int) -> bool:
+    return stat.S_ISREG(os.fstat(descriptor).st_mode)
 
 
 @dataclass

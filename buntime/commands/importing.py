@@ -14,7 +14,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from buntime.commands.arguments import Command, Parser
-from buntime.commands.drafts import Draft
+from buntime.commands.drafts import Draft, Unreadable, read_text
 from buntime.commands.importprocfile import read_env, read_procfile, take_env
 from buntime.commands.importsystemd import read_service
 from buntime.commands.importunit import read_unit
@@ -124,15 +124,14 @@ def _check_name(draft: Draft, *, stays: bool) -> None:
 
 def _read(path: str) -> str:
     try:
-        with open(path, encoding="utf-8") as file:
-            text = file.read(_FILE_MAX_BYTES)
-    except OSError as exc:
+        return read_text(path, _FILE_MAX_BYTES)
+    except FileNotFoundError as exc:
         raise UsageError(
             f"{path} cannot be read: {exc.strerror}; see buntime import --help"
         ) from exc
-    except UnicodeDecodeError as exc:
-        raise UsageError(f"{path} is not text in UTF-8") from exc
-    return text
+    except Unreadable as exc:
+        why = str(exc).removeprefix("it ")
+        raise UsageError(f"{path} {why}; see buntime import --help") from exc
 
 
 def _place(command: Command, draft: Draft) -> str:

@@ -13,7 +13,7 @@ import re
 import shlex
 from collections.abc import Iterator, Mapping
 
-from buntime.commands.drafts import Draft
+from buntime.commands.drafts import Draft, Unreadable, read_text
 from buntime.commands.importprocfile import LISTEN, USER, migrates, take_server
 from buntime.core.errors import UsageError
 
@@ -133,15 +133,13 @@ def _from_files(draft: Draft, keys: Mapping[str, list[str]]) -> dict[str, str]:
     for each in keys.get("EnvironmentFile", ()):
         path = each.lstrip("-")
         try:
-            with open(path, encoding="utf-8") as file:
-                text = file.read(_FILE_MAX_BYTES)
+            text = read_text(path, _FILE_MAX_BYTES)
         except FileNotFoundError:
             if path == each:
                 draft.leave(f"EnvironmentFile={each}", "it is not on this machine")
             continue
-        except (OSError, UnicodeDecodeError) as exc:
-            why = exc.strerror if isinstance(exc, OSError) else "it is not text"
-            draft.leave(f"EnvironmentFile={each}", f"it cannot be read: {why}")
+        except Unreadable as exc:
+            draft.leave(f"EnvironmentFile={each}", str(exc))
             continue
         for number, line in enumerate(map(str.strip, text.splitlines()), 1):
             if line and line[0] not in "#;":

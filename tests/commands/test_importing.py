@@ -524,7 +524,8 @@ def test_apps_of_another_machine(shop: Path, capsys: pytest.CaptureFixture[str])
     [
         ((), 2, "import needs files"),
         (("none.ini",), 2, "none.ini cannot be read"),
-        (("shop",), 2, "shop cannot be read"),
+        (("shop",), 2, "shop cannot be read: it is not a regular file"),
+        (("large.ini",), 2, "large.ini cannot be read: it has more than 4 MB"),
         (("odd.toml",), 2, "its name does not say what it is"),
         (("php.json",), 1, "no app was found"),
     ],
@@ -534,6 +535,7 @@ def test_faulty_lines(
 ) -> None:
     """A file that cannot be imported is an error."""
     (shop.parent / "odd.toml").write_text("x = 1")
+    (shop.parent / "large.ini").write_bytes(b"[uwsgi]\n" + b"#" * (4 << 20))
     (shop.parent / "php.json").write_text('{"applications": {"x": {"type": "php"}}}')
     assert ran(*words) == code
     assert says in capsys.readouterr().err

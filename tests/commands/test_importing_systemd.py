@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -125,3 +126,21 @@ def test_what_is_no_unit_of_an_app(text: str, told: str) -> None:
     """It is said what is missing."""
     with pytest.raises(UsageError, match=told):
         read(text)
+
+
+def test_files_that_cannot_be_read(tmp_path: Path) -> None:
+    """A pipe is not waited for, and of a file that is too large no part is taken: both are told."""
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "large").write_text("LAST=cut\n" * 200_000)
+    (tmp_path / "bytes").write_bytes(b"A=\xff\n")
+    names = ("pipe", "large", "bytes", "")
+    lines = "".join(f"EnvironmentFile=-{tmp_path}/{name}\n" for name in names)
+    draft = read(f"[Service]\nWorkingDirectory=/srv/shop\n{lines}ExecStart=gunicorn a:b\n")
+    assert "env" not in draft.manifest
+    told = [line.rpartition("/")[2] for line in draft.left if "EnvironmentFile" in line]
+    assert told == [
+        "pipe: it cannot be read: it is not a regular file",
+        "large: it cannot be read: it has more than 1 MB",
+        "bytes: it is not text in UTF-8",
+        ": it cannot be read: it is not a regular file",
+    ]
