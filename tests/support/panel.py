@@ -118,11 +118,12 @@ class Shared:
     loading the panel takes longer than most tests.
 
     It has a context of its own. A test that leaves it in another state than it found it, as one
-    that fails may do, ends it; the next test then gets a new one.
+    that fails may do, ends it; the next test then gets a new one, with these options.
     """
 
-    def __init__(self, browser: Browser) -> None:
+    def __init__(self, browser: Browser, **options: Any) -> None:
         self._browser = browser
+        self._options = {**USUAL, "color_scheme": "light", **options}
         self._page: Page | None = None
         self._faults: list[str] = []
 
@@ -130,26 +131,26 @@ class Shared:
     def lent(self) -> Iterator[Page]:
         """The page, for one test; what it complains of meanwhile fails this test."""
         if self._page is None:
-            self._page = self._browser.new_context(**USUAL).new_page()
+            self._page = self._browser.new_context(**self._options).new_page()
             self._faults = faults_of(self._page)
         page, self._page = self._page, None
         yield page
         page.unroute_all()
         faults = [*self._faults]
         self._faults.clear()
-        if not faults and page.evaluate(_AS_IT_WAS):
+        if not faults and page.evaluate(_AS_IT_WAS, self._options["color_scheme"]):
             self._page = page
         else:
             page.context.close()
         assert faults == []
 
 
-_AS_IT_WAS = """() => {
+_AS_IT_WAS = """(scheme) => {
     document.querySelector("bt-toasts")?.replaceChildren();
     for (const each of document.querySelectorAll("dialog[open]")) each.close();
     return location.pathname.startsWith("/cpanel/") && localStorage.length === 0
         && document.querySelector("main:not([aria-busy]) h1")
-        && matchMedia("(prefers-color-scheme: light)").matches && innerWidth === WIDTH;
+        && matchMedia(`(prefers-color-scheme: ${scheme})`).matches && innerWidth === WIDTH;
 }""".replace("WIDTH", str(WIDE["width"]))
 
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, Frame, Page, expect
 
 from tests.support.chromium import needs_chromium, one_renderer
 from tests.support.client import fetch
@@ -14,7 +15,7 @@ from tests.support.framing import TALK, with_desk
 from tests.support.harness import OPERATORS_KEY, Runtime, write_app
 from tests.support.keyvalapp import SYNC, code
 from tests.support.operators import ADMIN, Operator, address_of, signed_in
-from tests.support.panel import watched
+from tests.support.panel import Shared, go, watched
 
 pytestmark = needs_chromium
 
@@ -58,24 +59,63 @@ def runtime(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Runtime]:
 
 
 @pytest.fixture(scope="module")
-def browser(runtime: Runtime) -> Iterator[Browser]:
-    options = {"locale": "en", "color_scheme": "dark", "base_url": address_of(runtime)}
+def options(runtime: Runtime) -> dict[str, Any]:
+    """Of all pages."""
+    return {"locale": "en", "color_scheme": "dark", "base_url": address_of(runtime)}
+
+
+@pytest.fixture(scope="module")
+def browser(runtime: Runtime, options: dict[str, Any]) -> Iterator[Browser]:
     with one_renderer(runtime, **options) as browser:
         yield browser
 
 
-@pytest.fixture
-def page(browser: Browser, runtime: Runtime) -> Iterator[Page]:
-    """Signed in; an error on the page fails the test."""
+def sign_in(page: Page, runtime: Runtime) -> None:
     [(name, value)] = signed_in(runtime).cookies.items()
+    page.context.add_cookies([{"name": name, "value": value, "url": address_of(runtime)}])
+
+
+@pytest.fixture
+def own_page(browser: Browser, runtime: Runtime) -> Iterator[Page]:
+    """Signed in, for tests that change more than what is shown; an error on it fails the test."""
     with watched(browser) as page:
-        page.context.add_cookies([{"name": name, "value": value, "url": address_of(runtime)}])
+        sign_in(page, runtime)
         yield page
+
+
+@pytest.fixture(scope="module")
+def shared(browser: Browser, options: dict[str, Any]) -> Shared:
+    return Shared(browser, **options)
+
+
+@pytest.fixture
+def page(shared: Shared, runtime: Runtime) -> Iterator[Page]:
+    """The same, with the panel and none of the plugins' pages; these tests share it."""
+    with shared.lent() as page:
+        if page.url == "about:blank":
+            sign_in(page, runtime)
+            page.goto("/cpanel/apps")
+        yield page
+        go(page, "/cpanel/apps")
+
+
+def show(page: Page, path: str) -> None:
+    """Show a plugin's page, as by a link."""
+    page.evaluate("(url) => import('/cpanel/js/router.js').then(({go}) => go(url))", path)
+
+
+@pytest.fixture
+def frame(page: Page) -> Frame:
+    """A plugin's page in the panel."""
+    show(page, "/talk/")
+    expect(page.frame_locator("bt-frame iframe").locator("body")).to_have_attribute(
+        "data-ready", "framed"
+    )
+    return page.frames[-1]
 
 
 def test_keyval(page: Page) -> None:
     """From the menu to a value and back, without a key: the shell has signed in."""
-    page.goto("/cpanel/apps")
     page.get_by_role("link", name="Key-value store").click()
     expect(page).to_have_url("/keyval/")
     shown = page.frame_locator("bt-frame iframe")
@@ -95,8 +135,9 @@ def test_keyval(page: Page) -> None:
     expect(page.locator("bt-frame")).to_have_count(0)
 
 
-def test_deep_address(page: Page) -> None:
+def test_deep_address(own_page: Page) -> None:
     """An address inside a page is opened and reloaded as it is."""
+    page = own_page
     page.goto("/talk/queues?x=1")
     shown = page.frame_locator("bt-frame iframe")
     expect(shown.locator("#path")).to_have_text("/queues?x=1")
@@ -112,9 +153,10 @@ def test_one_entry_is_marked(page: Page) -> None:
     marked = page.locator("#nav a[aria-current]")
     shown = page.frame_locator("bt-frame iframe")
     for path, entry in (("/talk/orders/7", "Orders"), ("/talk/o", "O"), ("/talk/old", "Talk")):
-        page.goto(path)
+        show(page, path)
         expect(marked).to_have_text([entry])
     page.goto("/talk/orders")
+    expect(marked).to_have_text(["Orders"])
     expect(shown.locator("#path")).to_have_text("/orders")
     shown.locator("#link").click()
     expect(marked).to_have_text(["Talk"])
@@ -125,9 +167,9 @@ def test_one_entry_is_marked(page: Page) -> None:
 def test_no_page(page: Page) -> None:
     """Where there is no page, or one was ended, a heading says so."""
     heading = page.get_by_role("heading", level=1)
-    page.goto("/cpanel/nowhere")
+    go(page, "/cpanel/nowhere")
     expect(heading).to_have_text("There is no such page.")
-    page.goto("/talk/")
+    show(page, "/talk/")
     end = {"text": "it sends too much", "isFatal": True}
     event = "(view, detail) => view.dispatchEvent(new CustomEvent('bt-error', {detail}))"
     page.locator("bt-frame").evaluate(event, end)
@@ -135,8 +177,9 @@ def test_no_page(page: Page) -> None:
     expect(page.locator("main")).to_contain_text("This page was ended: it sends too much.")
 
 
-def test_theme(page: Page) -> None:
+def test_theme(own_page: Page) -> None:
     """The page gets the panel's colours, and follows its switch."""
+    page = own_page
     page.goto("/talk/")
     shown = page.frame_locator("bt-frame iframe")
     root = shown.locator("html")
@@ -146,13 +189,8 @@ def test_theme(page: Page) -> None:
     expect(root).to_have_attribute("data-theme", "light")
 
 
-def test_fetch(page: Page) -> None:
+def test_fetch(frame: Frame) -> None:
     """The page reaches its code with a token, which no message contains before it is asked for."""
-    page.goto("/talk/")
-    expect(page.frame_locator("bt-frame iframe").locator("body")).to_have_attribute(
-        "data-ready", "framed"
-    )
-    frame = page.frames[-1]
     told = frame.evaluate("frame.fetch('api/x', {method: 'PUT'}).then((answer) => answer.json())")
     assert told["path"] == "/api/x"
     assert "authorization" not in told["headers"]
@@ -164,13 +202,8 @@ def test_fetch(page: Page) -> None:
     assert frame.evaluate("fetch('/api/session').then(() => 'open', () => 'closed')") == "closed"
 
 
-def test_streams_images_and_downloads(page: Page) -> None:
+def test_streams_images_and_downloads(page: Page, frame: Frame) -> None:
     """Events are read as they come, with a token; an image and a file, by a one-time address."""
-    page.goto("/talk/")
-    expect(page.frame_locator("bt-frame iframe").locator("body")).to_have_attribute(
-        "data-ready", "framed"
-    )
-    frame = page.frames[-1]
     kind, first = frame.evaluate(LISTEN)
     assert kind.startswith("text/event-stream")
     assert first.startswith("data: 0\n\n")
@@ -184,8 +217,9 @@ def test_streams_images_and_downloads(page: Page) -> None:
     expect(page).to_have_url("/talk/")
 
 
-def test_session_that_ends(page: Page, runtime: Runtime) -> None:
+def test_session_that_ends(own_page: Page, runtime: Runtime) -> None:
     """A user who is signed out while a page is open signs in there, and the page continues."""
+    page = own_page
     page.goto("/talk/queues?x=1")
     shown = page.frame_locator("bt-frame iframe")
     expect(shown.locator("body")).to_have_attribute("data-ready", "framed")
@@ -206,13 +240,8 @@ def test_session_that_ends(page: Page, runtime: Runtime) -> None:
     assert page.frames[-1].evaluate(asks) == 200
 
 
-def test_socket(page: Page) -> None:
+def test_socket(frame: Frame) -> None:
     """A WebSocket of the page opens by a one-time address, and not without it."""
-    page.goto("/talk/")
-    expect(page.frame_locator("bt-frame iframe").locator("body")).to_have_attribute(
-        "data-ready", "framed"
-    )
-    frame = page.frames[-1]
     url = frame.evaluate("frame.url('api/ws?room=1').then((url) => url.replace('http', 'ws'))")
     told = json.loads(frame.evaluate(CONNECT, url))
     assert told["path"] == "/api/ws"
@@ -223,12 +252,10 @@ def test_socket(page: Page) -> None:
     assert frame.evaluate(CONNECT, url.partition("?")[0]) == "error"
 
 
-def test_nested_shell(page: Page) -> None:
+def test_nested_shell(page: Page, frame: Frame) -> None:
     """A page that loads another address than its alias is shown there, in one shell."""
-    page.goto("/talk/")
     shown = page.frame_locator("bt-frame iframe")
-    expect(shown.locator("body")).to_have_attribute("data-ready", "framed")
-    page.frames[-1].evaluate("location.href = '/talk/other'")
+    frame.evaluate("location.href = '/talk/other'")
     expect(shown.locator("#path")).to_have_text("/other")
     expect(page).to_have_url("/talk/other")
     assert page.locator("bt-frame").count() == 1
@@ -236,7 +263,6 @@ def test_nested_shell(page: Page) -> None:
 
 def test_menu_is_live(page: Page, runtime: Runtime) -> None:
     """A disabled plugin leaves the menu, and comes back when it is enabled."""
-    page.goto("/cpanel/")
     entry = page.get_by_role("link", name="Talk")
     expect(entry).to_be_visible()
     for action, count in (("disable", 0), ("enable", 1)):
@@ -246,22 +272,20 @@ def test_menu_is_live(page: Page, runtime: Runtime) -> None:
         expect(entry).to_have_count(count)
 
 
-def test_popup(page: Page) -> None:
+def test_popup(page: Page, frame: Frame) -> None:
     """A window that a page opens is in its sandbox: nobody is signed in there."""
-    page.goto("/talk/")
-    expect(page.frame_locator("bt-frame iframe").locator("body")).to_have_attribute(
-        "data-ready", "framed"
-    )
     with page.expect_popup() as opened:
-        page.frames[-1].evaluate("void open('/cpanel/')")
+        frame.evaluate("void open('/cpanel/')")
     opened.value.wait_for_load_state()
     assert opened.value.evaluate("self.origin") == "null"
     asked = "fetch('/api/session').then(() => 'open', () => 'closed')"
     assert opened.value.evaluate(asked) == "closed"
+    opened.value.close()
 
 
-def test_page_by_itself(page: Page) -> None:
+def test_page_by_itself(own_page: Page) -> None:
     """A plugin's page outside the shell is in a sandbox at the operators' address."""
+    page = own_page
     page.goto("/.well-known/buntime/frame/talk/")
     expect(page.locator("body")).to_have_attribute("data-ready", "alone")
     attempt = "() => { try { return document.cookie; } catch (error) { return error.name; } }"
