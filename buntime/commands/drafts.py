@@ -41,8 +41,11 @@ def read_text(path: str, most_bytes: int) -> str:
     Raises FileNotFoundError, and Unreadable for any other reason.
     """
     try:
-        with open(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:
-            data = file.read(most_bytes + 1) if _is_regular(file.fileno()) else None
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        try:
+            data = _read_regular(descriptor, most_bytes + 1)
+        finally:
+            os.close(descriptor)
     except FileNotFoundError:
         raise
     except OSError as exc:
@@ -57,8 +60,12 @@ def read_text(path: str, most_bytes: int) -> str:
         raise Unreadable("it is not text in UTF-8") from None
 
 
-def _is_regular(descriptor: int) -> bool:
-    return stat.S_ISREG(os.fstat(descriptor).st_mode)
+def _read_regular(descriptor: int, most_bytes: int) -> bytes | None:
+    """None if it is not a regular file."""
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        return None
+    with open(descriptor, "rb", closefd=False) as file:
+        return file.read(most_bytes)
 
 
 @dataclass
