@@ -29,7 +29,7 @@ class FakeWorker:
         self.asking = self
         self.is_open = True
         self.number = 1
-        self.asked: list[tuple[dict[str, Any], Any]] = []
+        self._questions: list[tuple[str, Any]] = []
         self.given_up: list[tuple[int, str]] = []
         self.stacks: list[object] = []
         self.name = "w1"
@@ -45,16 +45,18 @@ class FakeWorker:
         self.body: HookBody | None = None
 
     @property
+    def asked(self) -> list[tuple[dict[str, Any], Any]]:
+        """What it was asked, as its process sees it, and by whom."""
+        return [(_decoded(text), asker) for text, asker in self._questions]
+
+    @property
     def why_not(self) -> str:
         return "" if self.is_open else "its process has ended"
 
     def ask(self, text: str, asker: Any, body: HookBody | None = None) -> int:
-        line = f'{{"type":"HOOK",{text}\n'
-        ((asked, _),) = Decoder(shares=True).feed(line.encode())
-        asked["request"] = {**asked.pop("shared"), **asked["request"]}
-        self.asked.append((asked, asker))
+        self._questions.append((text, asker))
         self.body = body
-        return len(self.asked)
+        return len(self._questions)
 
     def give_up(self, number: int, reason: str) -> None:
         self.given_up.append((number, reason))
@@ -74,13 +76,24 @@ class FakeWorker:
 
     def say(self, action: str, payload: bytes = b"", **said: Any) -> None:
         """Give the verdict on the last request it was asked about."""
-        self.asked[-1][1].on_verdict(
+        self._questions[-1][1].on_verdict(
             {"type": "VERDICT", "id": 1, "action": action, **said}, payload
         )
 
+    def forget(self) -> None:
+        """Forget what it was asked."""
+        self._questions.clear()
+
     def die(self) -> None:
         self.is_open = False
-        self.asked[-1][1].on_lost()
+        self._questions[-1][1].on_lost()
+
+
+def _decoded(text: str) -> dict[str, Any]:
+    line = f'{{"type":"HOOK",{text}\n'
+    ((message, _),) = Decoder(shares=True).feed(line.encode())
+    message["request"] = {**message.pop("shared"), **message["request"]}
+    return message
 
 
 class Ways:

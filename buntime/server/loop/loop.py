@@ -120,6 +120,7 @@ class Loop:
         self._threads = Threads(_THREADS, "blocking")
         self._running = False
         self.now = monotonic()  # seconds, read once a turn
+        self.is_quiet = False  # this turn has one event: nothing to gather what is sent for
         self.turn_begun_s = 0.0  # the same while a turn runs, 0 while waiting for events
         self.on_slow_turn: Callable[[float, set[str]], None] | None = None
         self.slow_turns: deque[tuple[float, float]] = deque(maxlen=100)  # when, and how long
@@ -249,6 +250,7 @@ class Loop:
         self.turn_begun_s = 0.0
         ready = self._selector.select(wait_s)
         self.now = self.turn_begun_s = monotonic()
+        self.is_quiet = len(ready) == 1
         self._handle(ready)
         if self._crowd:
             self._handle_crowd()

@@ -44,7 +44,16 @@ class Plugins(Protocol):
 class Part:
     """One hook in the current plan, with everything needed to ask it."""
 
-    __slots__ = ("hidden", "hook", "kept", "patience", "sees_all", "timeout_ms", "timeouts")
+    __slots__ = (
+        "_meter",
+        "hidden",
+        "hook",
+        "kept",
+        "patience",
+        "sees_all",
+        "timeout_ms",
+        "timeouts",
+    )
 
     def __init__(
         self,
@@ -62,13 +71,16 @@ class Part:
         self.timeout_ms = round(hook.timeout_s * 1000)
         self.timeouts = timeouts  # for its answers
         self.patience = patience  # for requests that wait until it serves
+        self._meter: HookMeter | None = None  # made when it is first asked
 
     def __repr__(self) -> str:
         return f"Part({self.hook!r})"
 
     @property
     def meter(self) -> HookMeter:
-        return self.kept.hook(ON_REQUEST)
+        if self._meter is None:
+            self._meter = self.kept.hook(ON_REQUEST)
+        return self._meter
 
     def see(self, exchange: Exchange) -> Seen:
         """What the hook sees of the request's fields."""

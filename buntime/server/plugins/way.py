@@ -166,9 +166,9 @@ class Way(Waiting):
             if hook.has_request and (is_with_body or not self._is_kept(part, worker, seen)):
                 self._ask(part, worker, seen)
                 return True
-            self._join(part, worker)
-        # If plugins identify the client, a proxy's word no longer counts. A way has only hooks of
-        # that stage, or none of them.
+            if hook.has_response:
+                self._join(part, worker)
+        # If plugins identify the client, a proxy's word no longer counts. All hooks are of a stage.
         if self._hooks and self._hooks[0].stage == "identity":
             self._exchange.show(take_out(self._exchange.headers, from_proxy=False).fields)
         return False
@@ -187,7 +187,8 @@ class Way(Waiting):
             if verdict is not PASS:
                 self._keep(part, worker, verdict)
                 self._apply(part.hook, verdict, self._asked_s)
-            self._join(part, worker)
+            if part.hook.has_response:
+                self._join(part, worker)
             self._go_on()
         elif isinstance(verdict, Respond):
             self._count("respond", part)
@@ -366,9 +367,8 @@ class Way(Waiting):
             self._answers().set_cookies(verdict.cookies)
 
     def _join(self, part: Part, worker: Worker) -> None:
-        if part.hook.has_response:
-            seen = part.see(self._exchange)
-            self._answers().join(part.hook, worker, self._facts, seen.text)
+        seen = part.see(self._exchange)
+        self._answers().join(part.hook, worker, self._facts, seen.text)
 
     def _answers(self) -> Answers:
         review = self._exchange.review

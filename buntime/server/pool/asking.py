@@ -82,7 +82,7 @@ class Asking:
         """
         self._askers[number] = asker
         if body is None:
-            self._channel.post_line(f'{{"type":"HOOK","id":{number},{text}\n'.encode("ascii"))
+            self._channel.send_line(f'{{"type":"HOOK","id":{number},{text}\n'.encode("ascii"))
             return
         payload = body.next_piece()
         end = "true" if body.has_ended else "false"
@@ -145,14 +145,17 @@ class Asking:
 
     def take_verdict(self, message: wire.Message, payload: bytes) -> None:
         """Raises KeyError or ValueError if there was no such question."""
-        number = claims.whole(message["id"], 1)
+        number = message["id"]
+        if type(number) is not int:  # True is 1, and 7.0 is 7
+            raise ValueError("the id of a verdict is not a number")
         self._late = 0
         if number in self._takers:
             self._break_off(number)
             return
         asker = self._askers.pop(number)
-        self._bodies.pop(number, None)
-        if not claims.flag(message.get("end", True)):
+        if self._bodies:
+            self._bodies.pop(number, None)
+        if "end" in message and not claims.flag(message["end"]):
             self._takers[number] = None
         if asker is not None:
             asker.on_verdict(message, payload)

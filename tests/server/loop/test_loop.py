@@ -445,6 +445,19 @@ def test_flushes_do_not_wait_for_a_long_turn(loop: Loop) -> None:
         ear.abort()
 
 
+@pytest.mark.parametrize("count", [1, 2])
+def test_a_turn_with_one_event_is_quiet(loop: Loop, count: int) -> None:
+    """In such a turn nothing else is likely to be sent."""
+    told: list[bool] = []
+    ears = [Ear(loop, lambda: told.append(loop.is_quiet)) for _ in range(count)]
+    for ear in ears:
+        ear.far.send(b"x")
+    loop.run_once()
+    assert told == [count == 1] * count
+    for ear in ears:
+        ear.abort()
+
+
 def test_calls_wait_for_what_is_sent(loop: Loop, ear: Ear) -> None:
     """A call that an event asks for comes after the flushes of that turn."""
     log: list[str] = []

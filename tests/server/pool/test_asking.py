@@ -22,6 +22,9 @@ class FakeChannel:
     def post(self, message: dict[str, Any], payload: bytes = b"") -> None:
         self.posted.append(message)
 
+    def send_line(self, line: bytes) -> None:
+        self.post_line(line)
+
     def post_line(self, line: bytes, payload: bytes = b"") -> None:
         self.post(json.loads(line), payload)
 

@@ -79,6 +79,42 @@ def ends() -> Iterator[Ends]:
     assert made.errors == []
 
 
+# Outgoing, before the turn ends
+
+
+def test_a_line_is_sent_at_once_where_nothing_else_is(ends: Ends) -> None:
+    """In a turn with one event it leaves at once, and at the end of any other turn."""
+    ends.loop.is_quiet = True
+    ends.channel.send_line(b"a\n")
+    assert ends.hear() == b"a\n"
+    ends.loop.is_quiet = False
+    ends.channel.send_line(b"b\n")
+    assert ends.hear() == b""
+    ends.loop.run_once(0)
+    assert ends.hear() == b"b\n"
+
+
+def test_a_line_that_is_sent_at_once_overtakes_nothing(ends: Ends) -> None:
+    """It follows what this turn has posted, and what the kernel did not take."""
+    ends.loop.is_quiet = True
+    ends.channel.post_line(b"a\n")
+    ends.channel.send_line(b"b\n")
+    assert ends.hear() == b""
+    ends.loop.run_once(0)
+    assert ends.hear() == b"a\nb\n"
+    large = b"x" * (1 << 22)
+    ends.channel.post_line(large)
+    ends.loop.run_once(0)
+    assert ends.channel.is_backed_up
+    ends.loop.is_quiet = True
+    ends.channel.send_line(b"c\n")
+    got = b""
+    while len(got) < len(large) + 2:
+        got += ends.hear()
+        ends.loop.run_once(0)
+    assert got == large + b"c\n"
+
+
 # Incoming
 
 
