@@ -8,10 +8,11 @@ from typing import Literal
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from tests.support.chromium import needs_chromium
+from tests.support.chromium import needs_chromium, one_renderer
 from tests.support.client import fetch
 from tests.support.harness import OPERATORS_KEY, Runtime
 from tests.support.keyvalapp import code, with_keyval
+from tests.support.panel import watched
 
 pytestmark = needs_chromium
 
@@ -36,24 +37,29 @@ def runtime(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Runtime]:
         yield runtime
 
 
+@pytest.fixture(scope="module")
+def browser(runtime: Runtime) -> Iterator[Browser]:
+    with one_renderer(runtime) as browser:
+        yield browser
+
+
 @pytest.fixture
-def page(browser: Browser, runtime: Runtime) -> Iterator[Page]:
-    """The page, signed in by the keyboard; an error on it, or a dialog, fails the test."""
+def stranger(browser: Browser, runtime: Runtime) -> Iterator[Page]:
+    """The page, not signed in; an error on it, or a dialog, fails the test."""
+    with watched(browser) as page:
+        page.goto(f"{runtime.url}/keyval/")
+        yield page
+
+
+@pytest.fixture
+def page(stranger: Page, runtime: Runtime) -> Page:
+    """The page, signed in by the keyboard."""
     assert run(runtime, WRITTEN) == b"null"
-    context = browser.new_context()
-    page = context.new_page()
-    page.set_default_timeout(15_000)
-    faults: list[str] = []
-    page.on("pageerror", lambda error: faults.append(str(error)))
-    page.goto(f"{runtime.url}/keyval/")
-    page.keyboard.press("Tab")
-    page.keyboard.type(OPERATORS_KEY)
-    page.keyboard.press("Enter")
-    expect(page.locator("#spaces button")).to_have_text(["app:shop"])
-    page.on("dialog", lambda dialog: faults.append(dialog.message))
-    yield page
-    context.close()
-    assert faults == []
+    stranger.keyboard.press("Tab")
+    stranger.keyboard.type(OPERATORS_KEY)
+    stranger.keyboard.press("Enter")
+    expect(stranger.locator("#spaces button")).to_have_text(["app:shop"])
+    return stranger
 
 
 def run(runtime: Runtime, text: str) -> bytes:
@@ -122,22 +128,17 @@ def test_queues(page: Page, runtime: Runtime) -> None:
     assert run(runtime, 'result = kv.take("q").value') == b"7"
 
 
-def test_wrong_key(browser: Browser, runtime: Runtime) -> None:
+def test_wrong_key(stranger: Page) -> None:
     """With a wrong key nothing is shown but the reason."""
-    page = browser.new_page()
-    page.goto(f"{runtime.url}/keyval/")
-    page.fill("#operator-key", "wrong")
-    page.keyboard.press("Enter")
-    expect(page.locator("#status")).to_have_class("fault")
-    expect(page.locator("#content")).to_be_hidden()
-    page.close()
+    stranger.fill("#operator-key", "wrong")
+    stranger.keyboard.press("Enter")
+    expect(stranger.locator("#status")).to_have_class("fault")
+    expect(stranger.locator("#content")).to_be_hidden()
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_schemes(browser: Browser, runtime: Runtime, scheme: Literal["light", "dark"]) -> None:
+def test_schemes(stranger: Page, scheme: Literal["light", "dark"]) -> None:
     """The page is light or dark as the system is."""
-    page = browser.new_page(color_scheme=scheme)
-    page.goto(f"{runtime.url}/keyval/")
-    back = page.evaluate("getComputedStyle(document.body).backgroundColor")
+    stranger.emulate_media(color_scheme=scheme)
+    back = stranger.evaluate("getComputedStyle(document.body).backgroundColor")
     assert back == {"light": "rgb(255, 255, 255)", "dark": "rgb(23, 23, 27)"}[scheme]
-    page.close()
