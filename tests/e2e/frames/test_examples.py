@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from playwright.sync_api import expect
+from playwright.sync_api import Browser, expect
 
-from tests.support.chromium import launched, needs_chromium
+from tests.support.chromium import needs_chromium
 from tests.support.framing import TALK
 from tests.support.harness import ROOT, running, write_app
 
@@ -18,7 +18,7 @@ EXAMPLE = re.compile(
 
 
 @needs_chromium
-def test_two_frames(tmp_path: Path) -> None:
+def test_two_frames(tmp_path: Path, browser: Browser) -> None:
     """What is picked in one frame is shown in the other one, which asks the first for more."""
     found = EXAMPLE.findall(PAGE)
     assert [app for app, _, _ in found] == ["desk", "orders", "order"]
@@ -26,8 +26,7 @@ def test_two_frames(tmp_path: Path) -> None:
         more = {} if app == "desk" else {"shell": True}
         write_app(tmp_path / "apps" / app, {name: text, "desk.css": ""}, **more)
     env = {"RUNTIME_ENV": "production", "RUNTIME_SHELL": "desk"}
-    with running(tmp_path / "apps", env=env) as runtime, launched() as browser:
-        page = browser.new_page()
+    with running(tmp_path / "apps", env=env) as runtime, browser.new_page() as page:
         page.set_default_timeout(10_000)
         page.goto(f"{runtime.url}/orders/")
         expect(page).to_have_title("Desk")
@@ -39,14 +38,13 @@ def test_two_frames(tmp_path: Path) -> None:
 
 
 @needs_chromium
-def test_a_shell(tmp_path: Path) -> None:
+def test_a_shell(tmp_path: Path, browser: Browser) -> None:
     """The example of a shell shows what the address names: at once, reloaded, and with Back."""
     [shell] = re.findall(r"^`apps/window/index\.html`:\n\n```html\n(.*?)^```$", PAGE, re.M | re.S)
     write_app(tmp_path / "apps/window", {"index.html": shell})
     write_app(tmp_path / "apps/talk", TALK, shell=True)
     env = {"RUNTIME_ENV": "production", "RUNTIME_SHELL": "window"}
-    with running(tmp_path / "apps", env=env) as runtime, launched() as browser:
-        page = browser.new_page()
+    with running(tmp_path / "apps", env=env) as runtime, browser.new_page() as page:
         page.set_default_timeout(10_000)
         faults: list[str] = []
         page.on("pageerror", lambda error: faults.append(str(error)))
