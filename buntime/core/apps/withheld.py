@@ -19,9 +19,14 @@ _OURS = "RUNTIME_"  # settings, which no app needs
 _NAMES_MAX = 20  # how many names are shown
 # Errors that no missing variable can cause: hints at other kept names would mislead.
 _NO_VARIABLE = regex(
-    r"[^\n]*?\b(ModuleNotFound|Import|Syntax|Indentation|Tab|Name|Attribute)Error: |"
+    r"[^\n]*?\b(ModuleNotFound|Import|Syntax|Indentation|Tab|Name|Attribute|ZeroDivision|Index|"
+    r"FileNotFound|FileExists|IsADirectory|NotADirectory|Permission|UnicodeDecode|UnicodeEncode|"
+    r"Recursion|Memory|NotImplemented|UnboundLocal)Error\b|"
     r"[^\n]*: nothing to serve: |[^\n]*: secrets: "
 )
+# Kept because of how they begin, though they are no credentials: an app lacks them only where its
+# error names them.
+_PLAIN = regex(r"AWS_(CA_BUNDLE|(DEFAULT_)?REGION|PAGER|DEFAULT_OUTPUT|EXECUTION_ENV)")
 _ADVICE = "docs/secrets.md explains how apps get secrets"
 
 
@@ -46,7 +51,8 @@ def missed(
     quoted = set(re.findall(r"""['"`](\w+)['"`]""", error))
     secret = sorted(name for name in kept if name.upper() in words)
     plain = sorted(quoted.intersection(unpassed))
-    others = sorted(name for name in {*kept} - {*secret} if not name.startswith(_OURS))
+    others = sorted(name for name in {*kept} - {*secret} if not _PLAIN.fullmatch(name))
+    others = [name for name in others if not name.startswith(_OURS)]
     sentences = [
         f"{whose} has {_listed(names)}, which the error names, but does not pass "
         f"{'it' if len(names) == 1 else 'them'} to apps; name secrets in the manifest's "

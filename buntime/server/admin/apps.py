@@ -193,7 +193,8 @@ class AppPages:
         if self._maintenance.of(app) is None:
             check_exists(call, self._catalog)
         call.check_match(_closed_json(app, self._maintenance.of(app)))
-        if call.is_dry_run:
+        is_open = self._maintenance.is_known and self._maintenance.of(app) is None
+        if call.is_dry_run or is_open:  # then nothing changes, so there is nothing to note
             self._answer_of(call, None)
             return
         note = self._noted(call, None)

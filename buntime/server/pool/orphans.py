@@ -45,6 +45,7 @@ _END_S = 1.0  # for those that remain when the runtime ends
 _END_POLL_S = 0.01
 _PR_SET_CHILD_SUBREAPER = 36  # linux/prctl.h
 _OWNER = b"WORKER_ID="
+_ENDED_MAX = 1000  # workers whose logs are kept for what they leave behind
 
 
 def become_subreaper() -> bool:
@@ -65,6 +66,7 @@ class Orphans:
         self._ceiling = mark_ceiling(resource.getrlimit(MARK_LIMIT)[1])
         self._owners: dict[int, str] = {}  # by pid; "" if nothing points to a worker
         self._zombies: dict[int, float] = {}  # since when
+        self._ended: dict[str, Log] = {}  # by worker; the log names its app
         self._has_warned = False  # that some cannot be seen
 
     def sweep(self, workers: Mapping[str, int], now: float) -> bool:
@@ -78,6 +80,12 @@ class Orphans:
                 del known[pid]
         left = [self._judge(pid, workers, now) for pid in orphans]
         return any(left)
+
+    def note_end(self, worker: str, log: Log) -> None:
+        """This worker has ended; `log` is what it and its app are named by."""
+        self._ended[worker] = log
+        if len(self._ended) > _ENDED_MAX:
+            del self._ended[next(iter(self._ended))]
 
     def end(self) -> None:
         """All workers are gone: end what they have left, and its children."""
@@ -107,13 +115,8 @@ class Orphans:
             owner = self._owners[pid] = self._owner(pid)
         if not owner or owner in workers:
             return False
-        self._log.info(
-            "orphan.killed",
-            "killed a process that outlived its worker",
-            pid=pid,
-            name=name,
-            worker=owner,
-        )
+        log = self._ended.get(owner) or self._log.child(worker=owner)
+        log.info("orphan.killed", "killed a process that outlived its worker", pid=pid, name=name)
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(pid, signal.SIGKILL) if group == pid else os.kill(pid, signal.SIGKILL)
         return True

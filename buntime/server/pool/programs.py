@@ -125,7 +125,17 @@ _HANDLERS: Mapping[str, Handler[Program]] = {UP: lambda program, message, payloa
 class Programs:
     """All programs that run. Used on the loop's thread."""
 
-    def __init__(self, loop: Loop, log: Log, means: Means, counts: Counts) -> None:
+    def __init__(
+        self,
+        loop: Loop,
+        log: Log,
+        means: Means,
+        counts: Counts,
+        *,
+        ended: Callable[[str, Log], None],
+    ) -> None:
+        """`ended` gets the name of each that has ended, and a log that names its app."""
+        self._ended = ended
         self.running: dict[int, Program] = {}
         self._loop = loop
         self._log = log
@@ -217,6 +227,8 @@ class Programs:
     def _on_exit(self, number: int, returncode: int, on_exit: Callable[[int], None]) -> None:
         program = self.running.pop(number)
         program.on_exit()
+        app, version, label = program.app.name, program.app.version, program.label
+        self._ended(program.name, self._log.child(app=app, version=version, worker=label))
         self._means.groups.end(number)
         self._counts.ended()
         on_exit(returncode)

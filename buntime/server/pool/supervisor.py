@@ -91,7 +91,7 @@ class Supervisor:
             self._allowances,
             self._secrets_of,
         )
-        self.programs = Programs(loop, log, means, counts)
+        self.programs = Programs(loop, log, means, counts, ended=self._orphans.note_end)
 
     def __repr__(self) -> str:
         return f"Supervisor({len(self.workers)} workers)"
@@ -218,6 +218,7 @@ class Supervisor:
         self._adopted.pop(number, None)
         self.stop_boot_timer(number)
         self.groups.end(number)
+        self._orphans.note_end(worker.name, worker.log)
         return worker
 
     def sweep(self) -> None:

@@ -74,6 +74,9 @@ def test_the_error_names_none() -> None:
         "app.py: ModuleNotFoundError: No module named 'flask'",
         "app.py: IndentationError: unexpected indent (app.py, line 2)",
         "app.py: nothing to serve: looked for fetch",
+        "app.py: FileNotFoundError: [Errno 2] No such file or directory: 'prices.csv'",
+        "app.py: PermissionError: [Errno 13] Permission denied: '/var/lib/x'",
+        "app.py: ZeroDivisionError: division by zero",
         "/srv/apps/shop/buntime.yaml: secrets: the secret A is not set",
     ],
 )
@@ -83,6 +86,27 @@ def test_errors_that_are_about_something_else(error: str) -> None:
     named = missed(f"{error} DATABASE_URL", KEPT, ())
     assert named is not None
     assert named.named == ("DATABASE_URL",)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        "app.py: AssertionError",  # assert os.environ.get(...)
+        "app.py: json.decoder.JSONDecodeError: Expecting value: line 1 column 1 (char 0)",
+        "app.py: TypeError: int() argument must be a string, not 'NoneType'",
+    ],
+)
+def test_errors_that_a_missing_variable_may_cause(error: str) -> None:
+    """If what a variable would give is missing, the error need not name it."""
+    assert missed(error, KEPT, ()) is not None
+
+
+def test_names_that_are_no_credentials() -> None:
+    """A variable that is kept only for how its name begins is told of where the error names it."""
+    assert missed("RuntimeError: no settings", ("AWS_CA_BUNDLE", "AWS_REGION"), ()) is None
+    found = missed("RuntimeError: set AWS_REGION", ("AWS_CA_BUNDLE", "AWS_REGION"), ())
+    assert found is not None
+    assert (found.named, "AWS_CA_BUNDLE" in found.words) == (("AWS_REGION",), False)
 
 
 def test_bounds() -> None:

@@ -79,7 +79,7 @@ def test_a_daemon_ends_with_its_worker(runtime: Runtime) -> None:
     """A program started by a double fork is killed soon after its worker has ended."""
     pid = int(fetch(runtime, "/once/").body)
     record = runtime.wait_for_record("orphan.killed", pid=pid)
-    assert (record["name"], record["worker"][0]) == ("sleep", "w")
+    assert (record["name"], record["app"], record["worker"][0]) == ("sleep", "once", "w")
     wait_until(lambda: not Path(f"/proc/{pid}").exists(), what=f"the end of {pid}, reaped")
 
 

@@ -52,7 +52,10 @@ class Hall:
             settings, str(bundle), environ, self.sandboxes, groups, allowances, self._secrets_of
         )
         counts = Counts(iter(range(1, 99)).__next__, lambda: None)
-        self.programs = Programs(self.loop, log, means, counts)
+        self.gone: list[str] = []
+        self.programs = Programs(
+            self.loop, log, means, counts, ended=lambda name, _: self.gone.append(name)
+        )
 
     def _secrets_of(self, app: App) -> Message | None:
         return {"values": self.secrets, "hidden": []} if self.secrets else None
