@@ -1,5 +1,5 @@
 // Numbers, sizes and times for people, in the chosen language.
-import { current, number, t } from "./i18n.js";
+import { format, number, t } from "./i18n.js";
 
 export { number };
 
@@ -50,10 +50,17 @@ export function relative(time, now = Date.now()) {
   const [unit, size] = [["day", 86400], ["hour", 3600], ["minute", 60], ["second", 1]].find(
     ([, size]) => Math.abs(seconds) >= size,
   );
-  return new Intl.RelativeTimeFormat(current(), { numeric: "always" }).format(Math.round(seconds / size), unit);
+  return format(Intl.RelativeTimeFormat, { numeric: "always" }).format(Math.round(seconds / size), unit);
 }
 
-export const clock = (time) => new Date(time).toLocaleTimeString(current(), { hour12: false });
+const CLOCK = { hour: "numeric", minute: "numeric", second: "numeric", hour12: false };
+const MOMENT = { dateStyle: "medium", timeStyle: "medium" };
 
-export const moment = (time) =>
-  new Date(time).toLocaleString(current(), { dateStyle: "medium", timeStyle: "medium" });
+function dated(time, options) {
+  const date = new Date(time);
+  return Number.isNaN(date.getTime()) ? "–" : format(Intl.DateTimeFormat, options).format(date);
+}
+
+export const clock = (time) => dated(time, CLOCK);
+
+export const moment = (time) => dated(time, MOMENT);

@@ -40,7 +40,7 @@ export async function choose(wanted) {
 export function t(key, values = {}) {
   let text = catalogue[key] ?? key;
   if (Array.isArray(text)) {
-    text = new Intl.PluralRules(language).select(values.n ?? 0) === "one" ? text[0] : text[1];
+    text = format(Intl.PluralRules).select(values.n ?? 0) === "one" ? text[0] : text[1];
   }
   return text.replace(/\{(\w+)\}/g, (all, name) => {
     const value = values[name];
@@ -49,8 +49,16 @@ export function t(key, values = {}) {
   });
 }
 
+// Making a format takes far longer than using it, and each line of a log has a time.
+const formats = new Map();
+export function format(Kind, options = {}) {
+  const key = `${language} ${Kind.name} ${JSON.stringify(options)}`;
+  if (!formats.has(key)) formats.set(key, new Kind(language, options));
+  return formats.get(key);
+}
+
 export const number = (value, digits = 0) =>
-  value.toLocaleString(language, { maximumFractionDigits: digits });
+  format(Intl.NumberFormat, { maximumFractionDigits: digits }).format(value);
 
 // A text of a manifest: "Queues", or {en: "Queues", de: "Schlangen"}.
 export function own(text) {
