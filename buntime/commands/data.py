@@ -5,8 +5,10 @@ folder. This process restores it, and no runtime may hold the folder meanwhile: 
 what it has read there in memory.
 """
 
+import contextlib
 import os
 import stat
+import sys
 from typing import BinaryIO
 
 from buntime.commands.arguments import Command, Parser, check_action
@@ -118,17 +120,16 @@ def _list(command: Command, mode: Mode) -> int:
 
 
 def _backup(command: Command, mode: Mode, path: str) -> int:
-    """Write to a temporary file beside it, which is renamed once it is complete and was read
-    back."""
+    """Write to a temporary file in its folder, which gets its name once it is complete and was
+    read back. Until then it has no name, where there are such files: a kill leaves nothing."""
     _refuse_other_than_a_file(path)
     folder = os.path.dirname(os.path.abspath(path))
     if not os.path.isdir(folder):
         raise Failed(f"{path} cannot be written: there is no folder {folder}; make it, or name "
                      "another file")  # fmt: skip
     part = f"{path}.{os.getpid()}.part"  # not that of a second backup to the same name
-    flags = os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
     try:
-        with open(os.open(part, flags, 0o600), "w+b") as file:
+        with open(_open_unnamed(folder, part), "w+b") as file:
             api = _api(command, mode)
             if api is None:
                 _write_here(command, mode, file)
@@ -137,6 +138,8 @@ def _backup(command: Command, mode: Mode, path: str) -> int:
                 api.download("/api/data/backup", file, media=_GZIP, **query)
             checked = check_backup(file)
             os.fsync(file.fileno())
+            if not os.fstat(file.fileno()).st_nlink:
+                _name(file.fileno(), part)
         os.replace(part, path)
     except BaseException:
         if os.path.exists(part):
@@ -144,6 +147,24 @@ def _backup(command: Command, mode: Mode, path: str) -> int:
         raise
     _print_summary(command, checked, path)
     return 0
+
+
+def _open_unnamed(folder: str, part: str) -> int:
+    """A file without a name; one named `part` where the system or the file system has none."""
+    flags = os.O_RDWR | os.O_CLOEXEC
+    if sys.platform == "linux" and os.path.exists("/proc/self/fd"):
+        with contextlib.suppress(OSError):
+            return os.open(folder, flags | os.O_TMPFILE, 0o600)
+    return os.open(part, flags | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600)
+
+
+def _name(descriptor: int, path: str) -> None:
+    """Give a name to a file that has none."""
+    with contextlib.suppress(FileNotFoundError):
+        os.unlink(path)
+    # Without a descriptor of a folder, which an absolute path does not need, Python would link the
+    # link itself.
+    os.link(f"/proc/self/fd/{descriptor}", path, src_dir_fd=descriptor, follow_symlinks=True)
 
 
 def _refuse_other_than_a_file(path: str) -> None:

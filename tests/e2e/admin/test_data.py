@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import json
 import os
+import signal
+import socket
 import stat
 import subprocess
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from tests.support.client import fetch
-from tests.support.harness import Runtime, running, write_app
+from tests.support.harness import Runtime, command, running, write_app
 from tests.support.pluginfolders import plugins_of, post, write_plugin
-from tests.support.runs import run
+from tests.support.runs import environ, run
 
 APP = """
 import os, sqlite3
@@ -142,3 +146,19 @@ def test_a_backup_replaces_files_only(tmp_path: Path) -> None:
     assert sorted(each.name for each in tmp_path.iterdir()) == sorted(
         ["one", "other", *paths, half.name]
     )
+
+
+@pytest.mark.skipif(not hasattr(os, "O_TMPFILE"), reason="each file here has a name")
+def test_a_backup_that_is_killed(tmp_path: Path) -> None:
+    """It leaves no file, because its file has no name until it is complete."""
+    (tmp_path / "kept").mkdir()
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        env = {"BUNTIME_TO": f"http://127.0.0.1:{silent.getsockname()[1]}", "BUNTIME_KEY": "k" * 32}
+        line = [*command(), "data", "backup", str(tmp_path / "kept/all.tar.gz")]
+        with subprocess.Popen(line, cwd=tmp_path, env=environ(env)) as backup:
+            silent.settimeout(30)
+            asked, _ = silent.accept()  # it waits for an answer now
+            with asked:
+                backup.kill()
+                assert backup.wait(30) == -signal.SIGKILL
+    assert os.listdir(tmp_path / "kept") == []
