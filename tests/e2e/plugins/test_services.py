@@ -311,7 +311,8 @@ def test_too_many(shop: Runtime) -> None:
 def test_a_slow_plugin(shop: Runtime) -> None:
     """The call ends at the caller's own deadline, and the plugin's method can see that."""
     before = len(events(shop))
-    assert told(fetch(shop, "/sync/late")) == ["late", True]
+    while not events(shop)[before:]:  # on a busy machine its time may pass before it begins
+        assert told(fetch(shop, "/sync/late")) == ["late", True]
     wait_until(lambda: events(shop)[before:] == ["begun", "cancelled"], 10, "it ends")
 
 
