@@ -154,7 +154,7 @@ def of_hook(plugin: str, hook: str, lately: Lately, *, ignores: bool) -> Item:
     share = lately.failed / (lately.failed + lately.verdicts)
     is_often = lately.failed >= _HOOK_FAILED_MIN and share >= _FAILED_SHARE
     often = counted(lately.failed, "time")
-    if not lately.verdicts:
+    if hint and not lately.verdicts:  # of other hooks it is not known how often they went well
         often += ", each time that it was needed,"
     return Item(
         "error" if refuses and is_often else "warning",

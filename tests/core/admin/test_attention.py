@@ -104,3 +104,4 @@ def test_hooks_that_no_request_waits_for() -> None:
     item = items.of_hook("audit", "on_shutdown", Lately(9, 0, 1.0, "x"), ignores=False)
     assert item.level == "warning"
     assert item.hint == "Correct it, then: buntime plugins reload audit"
+    assert "has failed 9 times in the last" in item.text

@@ -102,7 +102,7 @@ def test_what_it_says_bears_its_name(runtime: Runtime) -> None:
         runtime.wait_for_plugin_line(text, plugin="says")
     runtime.wait_for_plugin_line("ZeroDivisionError: division by zero", plugin="says")
     fetch(runtime, "/hello/")
-    runtime.wait_for_plugin_line("KeyError: 'by a notice'", plugin="says")
+    runtime.wait_for_record("plugin.hook_failed", error="KeyError: 'by a notice'", plugin="says")
     told = [each for each in runtime.records if each["event"] == "plugin.output"]
     assert {each["message"]: each["level"] for each in told}["by its log"] == "warn"
 
