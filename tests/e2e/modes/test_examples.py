@@ -48,8 +48,9 @@ def apps(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def runtime(apps: Path) -> Iterator[Runtime]:
     # More connections than the limit of open files allows would give a warning, and so would
     # plugins of this checkout beside those that are part of a .pyz or binary.
-    plugins = str(apps.parent / "plugins")
-    env = {"RUNTIME_CONNECTIONS_MAX": "100", "RUNTIME_PLUGIN_DIRS": plugins}
+    plugins = apps.parent / "plugins"
+    plugins.mkdir()
+    env = {"RUNTIME_CONNECTIONS_MAX": "100", "RUNTIME_PLUGIN_DIRS": str(plugins)}
     with running(apps, env=env) as runtime:
         yield runtime
 
