@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Self
 from urllib.parse import urljoin, urlsplit
 
 from buntime.core.errors import ServerFault
+from buntime.core.http1.hostfields import LEFT_OUT, SCOPE, scope_below
 from buntime.core.http1.setcookie import below, is_for_host, sets_cookie
 from buntime.core.sites.basehref import with_base
 from buntime.sdk.fields import Headers
@@ -257,8 +258,11 @@ class Client:
 
     def framed(self, message: Message, payload: bytes, box: Box) -> tuple[Framed, bytes]:
         """The answer that RESPONSE begins, and its first piece; its cookies are kept."""
-        fields = [self._confined(field) for field in message["headers"]]
         found, request = self._subject.app, box.request
+        fields = self._confined(message["headers"])
+        if self.base and request.target.partition("?")[0] == self.base:
+            fields = [pair for pair in fields if pair[0].lower() != SCOPE]
+            fields.append([SCOPE, scope_below(self.base)])
         is_page = message["end"] and request.head.method != "HEAD"
         if is_page and found is not None and found.injects_base:
             fields, payload = with_base(fields, payload, self.base)
@@ -269,8 +273,7 @@ class Client:
 
     def opened(self, message: Message, box: Box) -> Headers:
         """The fields with which ACCEPT opens a WebSocket; its cookies are kept."""
-        fields = [self._confined(field) for field in message["headers"]]
-        made = box.request.framed(204, fields, None)
+        made = box.request.framed(204, self._confined(message["headers"]), None)
         self._take_cookies(made.answer, box.request)
         return made.answer.headers
 
@@ -337,10 +340,17 @@ class Client:
             headers.set("cookie", line)
         return headers
 
-    def _confined(self, field: Any) -> Any:
-        """A cookie stays on the app's path, as in the runtime."""
+    def _confined(self, fields: list[Any]) -> list[Any]:
+        """What an app at a path tells browsers stays with the app, as in the runtime."""
+        if not self.base:
+            return fields
+        scope = [SCOPE, scope_below(self.base)]
+        own = [pair for pair in fields if pair[0].lower() not in LEFT_OUT]
+        return [scope if pair[0].lower() == SCOPE else self._below_base(pair) for pair in own]
+
+    def _below_base(self, field: Any) -> Any:
         app = self._subject.app
-        if not self.base or (app is not None and app.manifest.cookie_path == "as-is"):
+        if app is not None and app.manifest.cookie_path == "as-is":
             return field
         name, value = field
         if not sets_cookie(field) or is_for_host(value):

@@ -35,6 +35,8 @@ def fetch(request):
         made.set_cookie("a", "1", path="/")
         made.headers.add("Set-Cookie", "b=2")
         return made
+    if request.path == "/host":
+        return Response("", headers={"Clear-Site-Data": "*", "Service-Worker-Allowed": "/"})
     if request.path == "/events":
         return Response.events(["one", {"two": 2}])
     if request.path == "/json":
@@ -143,6 +145,7 @@ CASES = [
     Case("GET", "/leave"),
     Case("GET", "/nothing"),
     Case("GET", "/cookies", (("Cookie", 'c=3; d="4"'),)),
+    Case("GET", "/host"),
     Case("GET", "/events"),
     Case("GET", "/fail", (("Accept", "text/html"),)),
     Case("GET", "/fail"),
