@@ -81,7 +81,12 @@ def test_artifact(args: list[str]) -> None:
     """Let the end-to-end tests use a file: `["dist/buntime.pyz"]`."""
     if not args or not os.access(args[0], os.X_OK):
         raise BuildError("--artifact needs a file to test: dist/buntime.pyz or dist/buntime")
-    os.environ["BUNTIME_UNDER_TEST"] = os.path.abspath(args[0])
+    file = os.path.abspath(args[0])
+    # Its first start unpacks it: here once, instead of in several processes of tests at a time.
+    environ = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
+    if subprocess.run([file, "--version"], env=environ, check=False).returncode:
+        raise BuildError(f"{file} does not start")
+    os.environ["BUNTIME_UNDER_TEST"] = file
 
 
 def test_apps(args: list[str]) -> list[str]:
