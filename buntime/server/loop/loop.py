@@ -120,7 +120,9 @@ class Loop:
         self._threads = Threads(_THREADS, "blocking")
         self._running = False
         self.now = monotonic()  # seconds, read once a turn
-        self.is_quiet = False  # this turn has one event: nothing to gather what is sent for
+        # This turn has one event, and nothing was sent at once in it. The event may stand for
+        # many, as the crowd's does, or free many requests: what follows is gathered.
+        self.is_quiet = False
         self.turn_begun_s = 0.0  # the same while a turn runs, 0 while waiting for events
         self.on_slow_turn: Callable[[float, set[str]], None] | None = None
         self.slow_turns: deque[tuple[float, float]] = deque(maxlen=100)  # when, and how long

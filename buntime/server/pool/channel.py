@@ -101,11 +101,13 @@ class Channel(Generic[L]):
     def send_line(self, line: bytes) -> None:
         """Post it, and send it at once in a turn that has nothing else to send it with.
 
-        The other side then begins while this turn still does what comes after a request.
+        The other side then begins while this turn still does what comes after a request. Of many
+        lines in a turn the first leaves at once; the others leave together.
         """
         if self._turn or self._backlog or self._when_sent or not self._loop.is_quiet:
             self.post_line(line)
         else:
+            self._loop.is_quiet = False
             self._turn.append(line)
             self.flush()
 
