@@ -93,13 +93,21 @@ def worker_pids(client: Client) -> list[int]:
     return [worker["pid"] for worker in json.loads(body)["workers"] if worker["app"]]
 
 
-def pace(port: int, path: str, expected: bytes, seconds: float) -> Sample:
-    """One request every 100 ms, over one connection."""
+def pace(
+    port: int, path: str, expected: bytes, seconds: float, between: str | None = None
+) -> Sample:
+    """One request every 100 ms, over one connection.
+
+    Until the next one is due the client sleeps, or sends other requests, to the path `between`.
+    """
     times_ms: list[float] = []
     with connected(port) as client:
         begun = time.perf_counter()
         for number in range(max(1, int(seconds / PACE_S))):
-            time.sleep(max(0.0, begun + number * PACE_S - time.perf_counter()))
+            due = begun + number * PACE_S
+            while between is not None and time.perf_counter() < due:
+                expect(client.get(between), expected)
+            time.sleep(max(0.0, due - time.perf_counter()))
             sent = time.perf_counter()
             expect(client.get(path), expected)
             times_ms.append((time.perf_counter() - sent) * 1e3)

@@ -196,16 +196,17 @@ def expect_workers(server: Server, *, least: int, most: int) -> None:
 
 @dataclass(frozen=True)
 class Paced:
-    """One request every 100 ms."""
+    """One request every 100 ms; in between none, or others one at a time, to another path."""
 
     path: str
+    between: str | None = None
 
     def check(self, server: Server) -> None:
         with connected(server.port) as client:
             expect(client.get(self.path), b"ok")
 
     def measure(self, server: Server, seconds: float) -> Sample:
-        return pace(server.port, self.path, b"ok", seconds)
+        return pace(server.port, self.path, b"ok", seconds, self.between)
 
 
 @dataclass(frozen=True)

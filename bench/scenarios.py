@@ -110,6 +110,12 @@ LARGE = get_static("10mb.bin", STATIC_LARGE_BYTES, connections=10)
 FRESH = tuple(buntime("noop", name=name, form=name) for name in FORMS)
 WARM_1 = served(buntime("noop"), NOOP_1, "buntime, warm-noop-1")
 PREWARMED = buntime("prewarmed", name="buntime, prewarm: 1")
+BUSY = served(
+    buntime("prewarmed", "noop"),
+    Paced("/prewarmed/", between="/noop/"),
+    "buntime, prewarm: 1 among warm",
+)
+WARM_BUSY = served(buntime("noop"), Paced("/noop/", between="/noop/"), "buntime, warm among warm")
 TRANSFER_BAR = Bar(LEAST, 0.35, THROUGHPUT, "bare relay")
 
 SCENARIOS = (
@@ -212,6 +218,8 @@ SCENARIOS = (
         (P50, P99),
         (
             served(buntime("ephemeral"), Paced("/ephemeral/")),
+            BUSY,
+            WARM_BUSY,
             served(PREWARMED, Paced("/prewarmed/")),
             WARM_1,
             served(buntime("noop"), Paced("/noop/"), "buntime, warm each 100 ms"),
@@ -220,7 +228,7 @@ SCENARIOS = (
         ),
         (
             Bar(MOST, 6.0, P50),
-            Bar(MOST, 4.0, P50, "buntime, warm-noop-1", who=PREWARMED.name),
+            Bar(MOST, 4.0, P50, WARM_BUSY.name, who=BUSY.name),
         ),
     ),
     Scenario(
