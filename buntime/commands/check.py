@@ -91,7 +91,7 @@ class _Sorted(LogSink):
         if lost := self._lost.get(key):
             Log(self).warn(
                 "app.output_dropped",
-                "app prints more than is logged; some of its output was dropped",
+                "app prints or reports more than is logged; some of it was dropped",
                 lines=lost,
             )
         self.flush(_FLUSH_S)

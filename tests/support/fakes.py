@@ -183,9 +183,13 @@ class FakeProcess:
         self.stacks = FakeStacks()
         self.size_bytes = 0
         self.is_killed = False
+        self.may_log = True
 
     def resident_bytes(self) -> int:
         return self.size_bytes
+
+    def covers(self, size_bytes: int) -> bool:
+        return self.may_log
 
     def kill(self) -> None:
         self.is_killed = True

@@ -127,9 +127,12 @@ class Calls:
     def on_forget(self, plugin: str, tag: str) -> None:
         self._forget(plugin, tag)
 
-    def on_hook_failed(self, plugin: str, hook: str, why: str, stack: str) -> None:
+    def on_hook_failed(
+        self, plugin: str, hook: str, why: str, stack: str, *, is_logged: bool
+    ) -> None:
         self._meters.of(plugin).hook(hook).on_failure(Failure.RAISED, why, self._loop.now)
-        tell_of_unasked(self._log.child(plugin=plugin), hook, why, stack)
+        if is_logged:
+            tell_of_unasked(self._log.child(plugin=plugin), hook, why, stack)
 
     # Ends
 

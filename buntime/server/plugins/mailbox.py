@@ -53,6 +53,7 @@ class Mailbox:
             for line in self._outbox.take():
                 channel.post_line(line)
                 self._meter.notices_sent += 1
+                self.worker.calling.noticed += 1
             if not len(self._outbox):
                 return
             self._is_waiting = True

@@ -7,7 +7,7 @@ The switchboard decides who is called, and what passes between the two; this fin
 message belongs to, and counts messages that change nothing.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from buntime import wire
@@ -59,8 +59,10 @@ class Switchboard(Protocol):
     def on_forget(self, plugin: str, tag: str) -> None:
         """A plugin drops verdicts with this tag."""
 
-    def on_hook_failed(self, plugin: str, hook: str, why: str, stack: str) -> None:
-        """A hook of a plugin has failed that nobody waits for."""
+    def on_hook_failed(
+        self, plugin: str, hook: str, why: str, stack: str, *, is_logged: bool
+    ) -> None:
+        """A hook of a plugin has failed that nobody waits for; `is_logged`: the log takes it."""
 
 
 class Caller(NamedTuple):
@@ -81,17 +83,22 @@ class Calling:
     __slots__ = (
         "_board",
         "_count",
+        "_covers",
         "_talk",
         "_unread",
         "_waiting_bytes",
         "caller",
         "channel",
         "made",
+        "noticed",
         "taken",
     )
 
-    def __init__(self, channel: Channel[Any]) -> None:
+    def __init__(self, channel: Channel[Any], covers: Callable[[int], bool]) -> None:
+        """`covers` says whether the worker may have so many bytes logged."""
         self.channel = channel
+        self.noticed = 0  # the notices that it was sent
+        self._covers = covers
         self.made: dict[int, Call] = {}
         self.taken: dict[int, Call] = {}
         self._count = 0  # of calls, ever
@@ -197,7 +204,10 @@ class Calling:
             hook = claims.text(message["hook"])
             if hook not in HOOKS:
                 raise ValueError("a NOTICE of a hook that there is not")
-            board.on_hook_failed(plugin, hook, *claims.hook_failure(message))
+            why, stack = claims.hook_failure(message)
+            self._talk.put_up(self._count + self.noticed)  # each notice can fail once
+            is_logged = self._covers(len(why) + len(stack))
+            board.on_hook_failed(plugin, hook, why, stack, is_logged=is_logged)
         else:
             raise ValueError("a NOTICE that no plugin sends")
 

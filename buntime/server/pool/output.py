@@ -6,7 +6,8 @@ loop takes one piece of each stream and makes at most `_LINES_PER_TURN` lines of
 for the next turn, and the stream is not read meanwhile. In the long run a worker has a budget of
 lines and bytes, and so have all workers of an app together, because a worker that dies is replaced
 by one with a fresh budget. Beyond the budgets lines are counted and dropped, the stream is read a
-few times a second, and the app's writes wait as they do for any slow reader.
+few times a second, and the app's writes wait as they do for any slow reader. What a worker reports
+that no request waits for, such as an error after an answer, comes from the same budgets.
 """
 
 import os
@@ -55,6 +56,15 @@ class OutputBudget:
         now = self._loop.now
         covered = self._own.take(lines, size_bytes, now)
         return covered if self._shared is None else self._shared.take(covered, size_bytes, now)
+
+    def covers(self, size_bytes: int) -> bool:
+        """Whether an entry of this size, which the worker asks the log for, is covered; else it is
+        counted as a line that was dropped."""
+        size_bytes += 1  # its line's end
+        if not self.is_spent() and self.take(1, size_bytes):
+            return True
+        self.drop(1, size_bytes)
+        return False
 
     def drop(self, lines: int, size_bytes: int) -> None:
         """Count what is not logged; it is reported soon."""

@@ -106,6 +106,10 @@ class Process:
         """The budget of all workers of its app applies as well."""
         self._budget.share(allowance)
 
+    def covers(self, size_bytes: int) -> bool:
+        """Whether its budget covers an entry of the log that it asks for; see `OutputBudget`."""
+        return self._budget.covers(size_bytes)
+
     def kill(self) -> None:
         """End it now, with everything it has started that stayed in its group."""
         self.signal_group(signal.SIGKILL)

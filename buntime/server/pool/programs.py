@@ -216,7 +216,7 @@ class Programs:
     def _on_dropped(self, order: Order, lines: int, size_bytes: int) -> None:
         self._log.warn(
             "app.output_dropped",
-            "app prints more than is logged; some of its output was dropped",
+            "app prints or reports more than is logged; some of it was dropped",
             app=order.app.name,
             version=order.app.version,
             worker=order.label,

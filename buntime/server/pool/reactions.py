@@ -213,7 +213,8 @@ class Reactions:
         exchange.fail(faults.request_failed(worker.app_name, stack, advice))
 
     def on_late_error(self, worker: Worker, fault: claims.LateFault) -> None:
-        faults.log_late(worker.log, fault, worker.app_name)
+        if worker.process.covers(len(fault.message) + len(fault.stack)):
+            faults.log_late(worker.log, fault, worker.app_name)
         self._note(worker, "request", fault.message, fault.stack, fault.request_id)
 
     def on_open_ended(self, worker: Worker) -> None:

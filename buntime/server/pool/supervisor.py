@@ -288,7 +288,7 @@ class Supervisor:
         if worker is not None:
             worker.log.warn(
                 "app.output_dropped",
-                "app prints more than is logged; some of its output was dropped",
+                "app prints or reports more than is logged; some of it was dropped",
                 lines=lines,
                 size_bytes=size_bytes,
             )

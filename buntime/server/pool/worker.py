@@ -58,7 +58,7 @@ class Worker:
         self._closed = (0, "")  # the last that it has closed: its number, and the request's id
         self._talk = SmallTalk(loop.now)
         self.asking = asking.Asking(self._channel)  # of a plugin's worker
-        self.calling = calling.Calling(self._channel)
+        self.calling = calling.Calling(self._channel, process.covers)
 
     def __repr__(self) -> str:
         return f"Worker({self.name}, {self.app_name or 'spare'}, {len(self._in_hand)} in hand)"

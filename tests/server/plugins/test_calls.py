@@ -655,6 +655,23 @@ def test_a_hook_that_nobody_waits_for(made: Exchange) -> None:
     assert len(made.sink.records) == 1
 
 
+def test_a_flood_of_hooks_that_nobody_waits_for(made: Exchange) -> None:
+    """A plugin's failures are logged as far as its budget goes, and all are counted; one that
+    reports far more than it was told of is given up."""
+    failed = {"notice": "failed", "hook": "on_apps_changed", "error": "x", "traceback": "t"}
+    made.store.process.may_log = False
+    made.store.worker.calling.noticed = 10
+    line = message("NOTICE", **failed)
+    made.store.say_raw(line * 1160)
+    counts = made.meters.of("store").hook("on_apps_changed").failures
+    while counts[Failure.RAISED] < 1160 and not made.store.why:  # a turn takes its share of them
+        made.store.loop.run_once(0)
+    assert (counts[Failure.RAISED], made.store.why, made.sink.records) == (1160, "", [])
+    made.store.say_raw(line)
+    assert "too many messages" in made.store.why
+    assert counts[Failure.RAISED] == 1160
+
+
 def test_what_is_shown(made: Exchange) -> None:
     """A worker's calls and a call can be shown in a log."""
     made.begin()

@@ -120,6 +120,7 @@ def test_one_that_does_not_read(far: FarEnd) -> None:
         heard += [each for _, each, _ in far.hear()]
     assert sum(each.get("dropped", 0) for each in heard) == meter.notices_dropped
     assert len(heard) == meter.notices_sent == 5001 - meter.notices_dropped
+    assert far.worker.calling.noticed == meter.notices_sent
 
 
 def test_a_channel_that_is_closed(far: FarEnd) -> None:

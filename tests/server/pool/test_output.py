@@ -13,7 +13,7 @@ import pytest
 
 from buntime.core.telemetry.linesplitter import LineSplitter
 from buntime.server.loop.loop import Loop
-from buntime.server.pool.allowance import LINES_BURST, Allowances
+from buntime.server.pool.allowance import BYTES_BURST, LINES_BURST, Allowances
 from buntime.server.pool.output import Output, OutputBudget
 from tests.support.harness import wait_until
 
@@ -78,6 +78,17 @@ def test_beyond_its_budget_lines_are_counted(loop: Loop, stream: Stream) -> None
     stream.budget.tell()
     assert len(stream.lines) == LINES_BURST
     assert stream.dropped_lines == stream.dropped_bytes == 60_000 - LINES_BURST
+
+
+def test_entries_come_from_the_budget_of_lines(loop: Loop, stream: Stream) -> None:
+    """What a worker reports is covered as its lines are; what is not is counted with them."""
+    entries = [stream.budget.covers(64 * 1024) for _ in range(1000)]
+    covered = entries.count(True)
+    assert entries == [True] * covered + [False] * (1000 - covered)
+    assert 0 <= covered * 64 * 1024 - BYTES_BURST < 128 * 1024
+    stream.budget.tell()
+    assert stream.dropped_lines == 1000 - covered
+    assert stream.dropped_bytes == (1000 - covered) * (64 * 1024 + 1)
 
 
 def test_a_spent_stream_is_read_seldom(loop: Loop, stream: Stream) -> None:

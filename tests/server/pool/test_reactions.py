@@ -297,6 +297,19 @@ def test_a_handler_that_failed_after_its_answer(pool: Pool) -> None:
     assert (last.kind, last.message, last.request_id) == ("request", "KeyError: 'a'", "r-7")
 
 
+def test_a_flood_of_what_failed_after_answers(pool: Pool) -> None:
+    """What a worker may no longer have logged is still among the app's errors."""
+    pool.ready()
+    pool.worker.process.may_log = False
+    fault = LateFault("GET", "/shop/", "KeyError: 'a'", "line 1", "r-7")
+    pool.world.sink.records.clear()
+    pool.reactions.on_late_error(cast(Any, pool.worker), fault)
+    assert pool.world.sink.records == []
+    last = pool.stats.errors.of("shop")
+    assert last is not None
+    assert last.message == "KeyError: 'a'"
+
+
 def test_a_handler_that_failed(pool: Pool) -> None:
     """The client gets 500, and the log has the stack, the request and the worker."""
     pool.ready()
