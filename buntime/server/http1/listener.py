@@ -159,18 +159,21 @@ class Listener:
                 sock.close()
                 continue
             stayed += 1
+            peer: Address | None = None
             try:
-                self._receive(sock, from_address)
+                sock.setblocking(False)
+                if sock.family != socket.AF_UNIX:
+                    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+                    peer = (_plain(from_address[0]), from_address[1])
             except OSError:  # it has ended already: macOS says so where an option is set
                 sock.close()
+                continue
+            # What fails with one client is logged, and keeps nobody else out.
+            if not self._service.loop.guard(partial(self._receive, sock, peer)):
+                sock.close()
 
-    def _receive(self, sock: socket.socket, from_address: tuple[str, int]) -> None:
-        """Let a client wait, pass the door, or be turned away. Raises OSError."""
-        sock.setblocking(False)
-        peer: Address | None = None
-        if sock.family != socket.AF_UNIX:
-            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            peer = (_plain(from_address[0]), from_address[1])
+    def _receive(self, sock: socket.socket, peer: Address | None) -> None:
+        """Let a client wait, pass the door, or be turned away."""
         if self._door is not None:
             self._pass_door(sock, self._door)
         elif peer is None or self._takes(peer):

@@ -183,6 +183,36 @@ def test_a_client_with_whom_nothing_can_be_done(house: House, tmp_path: Path, ki
     house.errors.clear()
 
 
+@pytest.mark.parametrize("error", [OSError(errno.EMFILE, "no descriptor"), ValueError("no")])
+def test_a_door_that_fails(house: House, tmp_path: Path, error: Exception) -> None:
+    """The client is let go, the log has the error, and others are let in."""
+    came: list[socket.socket] = []
+
+    def judge(sock: socket.socket) -> None:
+        came.append(sock)
+        if len(came) == 1:
+            raise error
+
+    (binding,) = open_bindings([UnixEndpoint(str(tmp_path / "sock"))])
+    house.bindings.append(binding)
+    house.listeners.append(Listener(house.service, hello, binding, door=judge))
+    for is_let_in in (False, True):
+        client = socket.socket(socket.AF_UNIX)
+        house.socks.append(client)
+        client.settimeout(5)
+        client.connect(binding.sock.getsockname())
+        client.sendall(request("GET /"))
+        if is_let_in:
+            house.settle(RawClient(client))
+        else:
+            house.turn_until(lambda each=client: has_come(RawClient(each)))  # type: ignore[misc]
+            assert is_closed(RawClient(client))
+        assert len(house.service.connections) == is_let_in
+        assert house.errors == [error]
+    assert came[0].fileno() == -1
+    house.errors.clear()
+
+
 def test_the_one_that_was_idle_the_longest_goes(house: House) -> None:
     """The connection that was idle the longest is closed, counted from its last answer and not by
     its age."""
