@@ -9,7 +9,7 @@ import contextlib
 import os
 import stat
 import sys
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 from buntime.commands.arguments import Command, Parser, check_action
 from buntime.commands.client import Api, connect
@@ -109,11 +109,17 @@ def _list(command: Command, mode: Mode) -> int:
         say("no data")
     else:
         rows = [
-            (each["name"], each["user"], each["files"], each["sizeBytes"], each.get("maxBytes"))
+            (each["name"], each["user"], *_counts(each), each.get("maxBytes"))
             for each in answer["data"]
         ]
         print_rows(("NAME", "USER", "FILES", "BYTES", "MAX"), rows)
     return 0
+
+
+def _counts(folder: dict[str, Any]) -> tuple[str, str]:
+    """How many files and bytes it has; `+` if there are more."""
+    more = "" if folder["isWhole"] else "+"
+    return f"{folder['files']}{more}", f"{folder['sizeBytes']}{more}"
 
 
 # Backup

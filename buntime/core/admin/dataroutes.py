@@ -40,7 +40,8 @@ DATA = (
         answers=(
             Answer(
                 200,
-                "One page, by name; a folder with very many files is counted in part.",
+                "One page, by name; without `isWhole` there is more in the folder: it has "
+                "very many files, or some that the runtime cannot read.",
                 page("data", _FOLDER),
             ),
         ),

@@ -2,7 +2,8 @@
 
 Each change of level is reported, and again each hour while a folder is over its limit. Between 75 %
 and 80 % the level does not change, so an app that writes and removes around the threshold does not
-cause a report each time.
+cause a report each time. Where not all could be counted, the level does not fall: an app could keep
+the runtime from its files.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -29,6 +30,7 @@ class Measured(NamedTuple):
     name: str  # the folder's name: "shop", "@acme+shop", "plugin+keyval"
     size_bytes: int
     most_bytes: int
+    is_whole: bool = True  # else it has more, which was not counted
 
 
 class Use(NamedTuple):
@@ -73,8 +75,8 @@ class DataUse:
 
 def _level(measured: Measured, before: Level) -> Level:
     share = measured.size_bytes / measured.most_bytes
-    if share > 1:
+    if share > 1 or (before is Level.OVER and not measured.is_whole):
         return Level.OVER
     if share >= FILLING or (share >= _WITHIN and before is not Level.WITHIN):
         return Level.FILLING
-    return Level.WITHIN
+    return Level.WITHIN if measured.is_whole else before

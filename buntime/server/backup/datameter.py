@@ -67,7 +67,8 @@ class DataMeter:
 
 def _measured(limits: Limits) -> list[Measured]:
     """Runs in a thread."""
-    return [
-        Measured(os.path.basename(folder), size_of(folder)[1], most)
-        for folder, most in limits.items()
-    ]
+    found = []
+    for folder, most in limits.items():
+        _, size_bytes, is_whole = size_of(folder)
+        found.append(Measured(os.path.basename(folder), size_bytes, most, is_whole))
+    return found

@@ -65,7 +65,10 @@ def _data(source: Source) -> Iterator[tuple[str, int]]:
     if not os.path.isdir(root):
         return
     for name in sorted(os.listdir(root)):
-        status = os.lstat(os.path.join(root, name))
+        try:
+            status = os.lstat(os.path.join(root, name))
+        except FileNotFoundError:
+            continue  # it was removed with its app
         if is_data_name(name) and stat.S_ISDIR(status.st_mode):
             yield name, status.st_uid
 

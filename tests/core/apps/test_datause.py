@@ -23,6 +23,22 @@ def test_each_level_is_told_once() -> None:
     assert told(use, 79) == []
 
 
+def test_what_cannot_be_counted() -> None:
+    """What an app keeps the runtime from reading ends no report, and may begin one."""
+    use = DataUse()
+
+    def told_of_part(size: int, now: float) -> list[str]:
+        found = use.take([Measured("shop", size, 100, is_whole=False)], now)
+        return [str(each.level) for each in found]
+
+    assert told_of_part(85, 0.0) == ["data.filling"]
+    assert told_of_part(0, 0.0) == []
+    assert told_of_part(101, 0.0) == ["data.over"]
+    assert told_of_part(85, 1.0) == []
+    assert told_of_part(0, AGAIN_S) == ["data.over"]
+    assert told(use, 0, AGAIN_S) == ["data.within"]
+
+
 def test_what_is_over_is_told_again() -> None:
     """Data above the limit are reported again each hour, since nothing stops the app."""
     use = DataUse()

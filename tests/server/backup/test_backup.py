@@ -24,7 +24,7 @@ from buntime.server.backup.folderprocess import Failed
 from buntime.server.backup.helper import Packer, read_entry, stays_inside
 from buntime.server.backup.placing import Target
 from buntime.server.backup.reading import check_backup, restore_backup
-from buntime.server.backup.source import Source
+from buntime.server.backup.source import Source, sizes_of
 from buntime.server.backup.writing import Written, write_backup
 from buntime.server.sandbox.probe import find_kernel
 from tests.support.disks import small_disk
@@ -276,6 +276,14 @@ def test_some_of_it(host: Host, empty: Host) -> None:
     [old] = empty.state.glob("state.db.before-*")
     assert old.read_bytes() == b"damaged"
     assert len([*empty.state.glob("state.db-wal.before-*")]) == 1
+
+
+def test_data_that_are_removed_meanwhile(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A folder that goes with its app is not among them, and the others are."""
+    real = os.listdir
+    monkeypatch.setattr(os, "listdir", lambda path: [*real(path), "gone"])
+    source = Source(str(host.state), [], [], KERNEL, host.copy_state)
+    assert [each["name"] for each in sizes_of(source)] == ["@acme+blog", "shop"]
 
 
 def test_databases(host: Host, empty: Host) -> None:

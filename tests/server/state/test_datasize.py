@@ -43,6 +43,26 @@ def test_a_file_that_is_removed_meanwhile(folder: Path, monkeypatch: pytest.Monk
     assert size_of(str(folder)) == (2, 20, True)
 
 
+@pytest.mark.parametrize(
+    ("error", "is_whole"),
+    [(PermissionError, False), (FileNotFoundError, True), (NotADirectoryError, True)],
+)
+def test_a_folder_that_cannot_be_read(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, error: type[OSError], *, is_whole: bool
+) -> None:
+    """What else there is counts, and it is said that there may be more; a folder that is gone, or
+    is a file by now, has nothing."""
+    real = os.scandir
+
+    def scandir(path: str) -> object:
+        if path.endswith("/deeper"):
+            raise error(path)
+        return real(path)
+
+    monkeypatch.setattr(os, "scandir", scandir)
+    assert size_of(str(folder)) == (2, 20, is_whole)
+
+
 def test_a_folder_that_does_not_exist(tmp_path: Path) -> None:
     """It has nothing in it."""
     assert size_of(str(tmp_path / "gone")) == (0, 0, True)
