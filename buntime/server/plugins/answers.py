@@ -23,7 +23,7 @@ from buntime.server.http1.review import Review
 from buntime.server.loop.loop import Loop
 from buntime.server.plugins.asked import question
 from buntime.server.plugins.changing import Changing
-from buntime.server.plugins.failing import failed, give_up, tell, unavailable
+from buntime.server.plugins.failing import Outages, failed, give_up, tell, unavailable
 from buntime.server.plugins.keepingout import keep_out, keep_out_change
 from buntime.server.plugins.pieces import answer_by
 from buntime.server.pool.worker import Worker
@@ -70,6 +70,8 @@ class Shared(Protocol):
     def plugins(self) -> Plugins: ...
     @property
     def changing(self) -> Changing: ...
+    @property
+    def outages(self) -> Outages: ...
 
 
 class Answers:

@@ -11,6 +11,7 @@ from buntime.server.http1.exchange import Exchange
 from buntime.server.loop.loop import Loop
 from buntime.server.plugins.bodies import Bodies
 from buntime.server.plugins.changing import Changing
+from buntime.server.plugins.failing import Outages
 from buntime.server.plugins.footings import Footings
 from buntime.server.plugins.parts import Parts
 from buntime.server.plugins.way import Plugins, Way
@@ -38,6 +39,7 @@ class Hooking:
         self.api_prefix = api_prefix
         self.parts = Parts(loop, plugins, meters)
         self.changing = Changing(loop, plugins)
+        self.outages = Outages(loop, log, plugins)
         self.bodies = Bodies(gathering)
         self.kept = VerdictCache()
         self.footings = Footings(loop, self.kept)

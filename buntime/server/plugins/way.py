@@ -267,16 +267,15 @@ class Way(Waiting):
         return worker if worker is not None and not worker.asking.why_not else None
 
     def _waits(self, part: Part) -> bool:
-        """Whether the request waits for the plugin, which is changing; else it skips the hook.
-
-        Raises the error if it may not.
-        """
+        """Whether the request waits for the plugin, which is changing; else it skips the hook, or
+        raises the error if it may not."""
         hook = part.hook
         if hook.is_shut or not self._shared.changing.wait(self, hook.plugin):
             why = hook.closed or hook.away or "it does not serve, or takes no more questions"
             part.meter.on_failure(Failure.AWAY, why, self._shared.loop.now)
             if self._needs(hook):
                 raise unavailable(hook.plugin, hook.closed or hook.away)
+            self._shared.outages.note(hook, self._exchange, why)
             return False
         self._next -= 1
         self._hold()

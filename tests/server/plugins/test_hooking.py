@@ -170,6 +170,36 @@ def test_a_plugin_that_is_away_and_may_be() -> None:
     assert not ways.begin()
 
 
+def test_an_outage_is_said_once() -> None:
+    """While requests go on without a plugin, the first of them is logged; when the plugin has
+    served, or nothing was skipped for a minute, the next one is."""
+    ways = Ways(onError="ignore")
+
+    def skip() -> int:
+        assert not ways.begin()
+        return len(ways.logged)
+
+    ways.workers.clear()
+    assert [skip() for _ in range(3)] == [1, 1, 1]
+    ways.change()
+    assert skip() == 1
+    said = ways.logged[0]
+    assert (said["event"], said["plugin"], said["hook"]) == (
+        "plugin.hook_skipped",
+        "a",
+        "on_request",
+    )
+    assert said["request_id"] == ways.exchange.id
+    ways.serve()
+    ways.workers.clear()
+    assert [skip(), skip()] == [2, 2]
+    for later_s in (59.0, 59.0, 61.0):
+        ways.client.fake_service.loop.now += later_s
+        skip()
+    assert len(ways.logged) == 3
+    assert counted(ways, "a", "on_request") == {"away": 9}
+
+
 def test_a_guard_that_does_not_serve_closes() -> None:
     """A guard that does not serve refuses requests, even if another of its processes is there."""
     ways = Ways(stage="access", away="it has failed")
