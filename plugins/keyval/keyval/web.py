@@ -229,9 +229,12 @@ def _limit(request: AsyncRequest) -> int:
 
 
 def _number(text: str | None, kind: type[int] | type[float]) -> Any:
-    """A number in a query or field; anything else is refused by later checks."""
+    """A number in a query or field; anything else is refused by later checks, as is what is longer
+    than any number that is meant."""
+    if text is None or len(text) > 30:
+        return text
     try:
-        return None if text is None or len(text) > 30 else kind(text)
+        return kind(text)
     except ValueError:
         return text
 

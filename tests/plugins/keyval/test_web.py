@@ -97,6 +97,15 @@ def test_conditions(kept: Kept) -> None:
     assert ask(kept, "DELETE", "entry", b"", [("if-match", "x")], **HERE).status == 400
 
 
+@pytest.mark.parametrize("tag", ["*", "", '"' + "7" * 40 + '"', ", ".join(['"1"', '"2"'] * 5)])
+def test_conditions_that_name_no_version(kept: Kept, tag: str) -> None:
+    """An If-Match that is not one version is refused, however long: nothing is overwritten."""
+    kept.client().set(("user", 7), "kept")
+    for method in ("PUT", "DELETE"):
+        assert ask(kept, method, "entry", b"2", [*JSON, ("if-match", tag)], **HERE).status == 400
+    assert kept.client().get(("user", 7)) == "kept"
+
+
 def test_entries(kept: Kept) -> None:
     """Entries are listed in pages, by prefix, with the beginning of their values."""
     kv = kept.client()
@@ -166,6 +175,7 @@ def test_queues(kept: Kept) -> None:
         ("PUT", "entry", HERE, 400),
         ("PUT", "entry", {**HERE, "ttl": "nan"}, 400),
         ("PUT", "entry", {**HERE, "ttl": "inf"}, 400),
+        ("PUT", "entry", {**HERE, "ttl": "0." + "3" * 40}, 400),
     ],
 )
 def test_refused(kept: Kept, method: str, path: str, query: dict[str, str], status: int) -> None:
