@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from keyval.errors import conflict
 from keyval.limits import BURIED_MAX, ENTRY_BYTES, PAGE_MAX_BYTES
+from keyval.store import MESSAGE_SIZE
 
 if TYPE_CHECKING:
     from keyval.store import Change, Store
@@ -61,7 +62,7 @@ def enqueue(
         (change.space, queue, change.now + delay_s, most, kind, data),
     )
     change.messages += 1
-    change.bytes += len(data) + ENTRY_BYTES
+    change.bytes += len(data) + len(queue.encode()) + ENTRY_BYTES
     change.queues.add(queue)
     assert cursor.lastrowid is not None
     return cursor.lastrowid
@@ -92,9 +93,10 @@ class Queues:
                 number, attempts, most, reason, kind, data = row
                 if attempts < most:
                     break
-                self._bury(number, reason or _LOST)
+                self._bury(change, number, reason, reason or _LOST)
             else:
                 return None  # there may be one after those; others need their turn
+            change.reason_bytes -= len(reason.encode())
             self._database.run(
                 "UPDATE messages SET attempts = ?, receipt = ?, ready = ?, reason = '' "
                 "WHERE id = ?",
@@ -117,12 +119,17 @@ class Queues:
             change.remove_message(number, size)
 
     def nack(self, space: str, number: int, receipt: int, *, reason: str, delay_s: float) -> None:
-        """Give a message back, for another attempt; after the last one it is dead."""
+        """Give a message back, for another attempt; after the last one it is dead.
+
+        A full space does not keep this from being done: the reason is cut to what it has room for.
+        """
         with self._store.change(space) as change:
             _, attempts, most, queue = self._held(change, number, receipt)
+            reason = reason.encode()[: max(change.room, 0)].decode("utf-8", "ignore")
             if attempts >= most:
-                self._bury(number, reason)
+                self._bury(change, number, "", reason)
                 return
+            change.reason_bytes += len(reason.encode())
             self._database.run(
                 "UPDATE messages SET ready = ?, receipt = 0, reason = ? WHERE id = ?",
                 (change.now + delay_s, reason, number),
@@ -180,7 +187,7 @@ class Queues:
 
     def _held(self, change: Change, number: int, receipt: int) -> tuple[int, int, int, str]:
         row = self._database.row(
-            "SELECT length(value), attempts, most, queue FROM messages "
+            f"SELECT {MESSAGE_SIZE}, attempts, most, queue FROM messages "
             "WHERE id = ? AND space = ? AND receipt = ? AND dead = 0",
             (number, change.space, receipt),
         )
@@ -189,14 +196,16 @@ class Queues:
         size, attempts, most, queue = row
         return size, attempts, most, queue
 
-    def _bury(self, number: int, reason: str) -> None:
+    def _bury(self, change: Change, number: int, former: str, reason: str) -> None:
+        """Make a message dead, for a reason in place of its former one."""
+        change.reason_bytes += len(reason.encode()) - len(former.encode())
         self._database.run(
             "UPDATE messages SET dead = 1, receipt = 0, reason = ? WHERE id = ?", (reason, number)
         )
 
     def _dead_row(self, change: Change, number: int) -> tuple[str, int] | None:
         row = self._database.row(
-            "SELECT queue, length(value) FROM messages WHERE id = ? AND space = ? AND dead = 1",
+            f"SELECT queue, {MESSAGE_SIZE} FROM messages WHERE id = ? AND space = ? AND dead = 1",
             (number, change.space),
         )
         return None if row is None else (row[0], row[1])

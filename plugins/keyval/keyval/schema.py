@@ -40,4 +40,11 @@ MIGRATIONS = (
     );
     CREATE INDEX waiting ON messages (space, queue, dead, ready, id);
     """,
+    # A message counts with the name of its queue and its reason.
+    """
+    UPDATE spaces SET bytes = bytes + (
+        SELECT coalesce(sum(length(CAST(queue AS BLOB)) + length(CAST(reason AS BLOB))), 0)
+        FROM messages WHERE messages.space = spaces.id
+    )
+    """,
 )

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 _ALIVE = "(expires IS NULL OR expires > ?)"
 _FIELDS = "key, kind, value, version, expires"
+# What a message counts with, besides ENTRY_BYTES: its value, queue and reason, in UTF-8.
+MESSAGE_SIZE = "length(value) + length(CAST(queue AS BLOB)) + length(CAST(reason AS BLOB))"
 _SWEPT = 500  # entries per transaction of a sweep
 
 
@@ -46,12 +48,14 @@ class Space(NamedTuple):
 class Change:
     """A transaction of one space that is under way."""
 
-    def __init__(self, database: Database, space: Space, now: float) -> None:
+    def __init__(self, database: Database, space: Space, now: float, most_bytes: int) -> None:
         self.database = database
         self.space = space.id
+        self.room = most_bytes - space.bytes  # bytes, at its beginning; negative if there is none
         self.version = space.version + 1
         self.now = now
         self.bytes = self.entries = self.messages = 0  # how many more than before
+        self.reason_bytes = 0  # the same of reasons, for which no change is refused
         self.reread_bytes = 0  # of values that were modified in place
         self.keys: list[bytes] = []  # that were changed
         self.queues: set[str] = set()  # that got something
@@ -88,7 +92,7 @@ class Change:
             self.keys.append(key)
 
     def remove_message(self, number: int, size: int) -> None:
-        """Delete a message whose value has this many bytes."""
+        """Delete a message of this MESSAGE_SIZE."""
         self.database.run("DELETE FROM messages WHERE id = ?", (number,))
         self.messages -= 1
         self.bytes -= size + ENTRY_BYTES
@@ -164,13 +168,19 @@ class Store:
         """
         with self.database.writing():
             space = self._row_of(name)
-            change = Change(self.database, space, self.clock())
+            change = Change(self.database, space, self.clock(), self.limits.space_bytes)
             yield change
             self._check_bounds(space, change)
             self.database.run(
                 "UPDATE spaces SET version = ?, bytes = bytes + ?, entries = entries + ?, "
                 "messages = messages + ? WHERE id = ?",
-                (change.version, change.bytes, change.entries, change.messages, space.id),
+                (
+                    change.version,
+                    change.bytes + change.reason_bytes,
+                    change.entries,
+                    change.messages,
+                    space.id,
+                ),
             )
         for listener in self.listeners:
             listener(name, change)
@@ -185,7 +195,7 @@ class Store:
             "SELECT key FROM entries WHERE space = ? LIMIT ?", (space, _SWEPT)
         )
         messages = self.database.rows(
-            "SELECT id, length(value) FROM messages WHERE space = ? LIMIT ?", (space, _SWEPT)
+            f"SELECT id, {MESSAGE_SIZE} FROM messages WHERE space = ? LIMIT ?", (space, _SWEPT)
         )
         if keys or messages:
             with self.change(name) as change:

@@ -71,7 +71,7 @@ def test_killed_while_writing(tmp_path: Path) -> None:
         rows = kept.database.rows("SELECT key, value FROM entries")
         values = kept.database.rows("SELECT value FROM messages")
         size = sum(len(key) + len(value) + 64 for key, value in rows)
-        size += sum(len(value) + 64 for (value,) in values)
+        size += sum(len(value) + len("jobs") + 64 for (value,) in values)
         assert kept.size() == (size, len(rows), len(values))
         kept.close()
 
@@ -180,6 +180,27 @@ def test_migrations(tmp_path: Path) -> None:
         assert database.row("PRAGMA user_version") == (len(MIGRATIONS),)
         assert database.rows("SELECT * FROM entries") == []
         database.close()
+
+
+def test_the_counts_of_an_older_version(tmp_path: Path) -> None:
+    """A space of an older version counts what its messages say besides their values, too."""
+    older = sqlite3.connect(tmp_path / "keyval.db")
+    older.executescript(MIGRATIONS[0])
+    older.execute(
+        "INSERT INTO spaces VALUES (1, 'app:shop', 2, 65, 0, 1), (2, 'app:b', 1, 9, 1, 0)"
+    )
+    older.execute(
+        "INSERT INTO messages (space, queue, dead, ready, most, reason, kind, value) "
+        "VALUES (1, 'jöbs', 1, 0.0, 1, 'cäfe', 1, x'00')"
+    )
+    older.execute("PRAGMA user_version = 1")
+    older.commit()
+    older.close()
+    kept = Kept(tmp_path)
+    assert (kept.size()[0], kept.size("app:b")[0]) == (65 + 5 + 5, 9)
+    assert kept.client().drop(1) is True
+    assert kept.size() == (0, 0, 0)
+    kept.close()
 
 
 def test_no_database(tmp_path: Path) -> None:

@@ -124,6 +124,51 @@ def test_too_many(tmp_path: Path) -> None:
     kept.close()
 
 
+def test_what_a_message_counts(tmp_path: Path) -> None:
+    """A message counts with its value, its queue and the reason of its last attempt."""
+    kept = Kept(tmp_path)
+    kv = kept.client()
+    number = kv.enqueue("jöbs", b"value", attempts=2)
+    bare = 5 + 5 + 64
+    assert kept.size()[0] == bare
+    kv.take("jöbs").nack("cäfe")
+    assert kept.size()[0] == bare + 5
+    message = kv.take("jöbs")
+    assert kept.size()[0] == bare
+    message.nack("another")
+    assert kept.size()[0] == bare + 7
+    kv.revive(number)
+    assert kept.size()[0] == bare + 7
+    for _ in range(2):
+        kv.take("jöbs", visibility_s=0)
+    assert kv.take("jöbs") is None
+    [[_, _, reason, _]] = kv.dead("jöbs")
+    assert kept.size()[0] == bare + len(reason)
+    kv.drop(number)
+    assert kept.size() == (0, 0, 0)
+    kept.close()
+
+
+def test_reasons_in_a_full_space(tmp_path: Path) -> None:
+    """Reasons and names of queues take no more than a space has, and a full space keeps no message
+    from being taken and given back: its reason is cut."""
+    kept = Kept(tmp_path, space_bytes=1000)
+    kv = kept.client()
+    with pytest.raises(ServiceError, match="raise `spaceMb`"):
+        for number in range(9):
+            kv.enqueue(f"{number}" + "q" * 150, number, attempts=1)
+    assert kept.size()[2] == 4
+    used = kept.size()[0]
+    kv.take("0" + "q" * 150).nack("ä" * 1000)
+    [[_, _, reason, _]] = kv.dead("0" + "q" * 150)
+    assert reason == "ä" * ((1000 - used) // 2)
+    for number in range(1, 4):
+        kv.take(f"{number}" + "q" * 150).nack("why")
+    assert kept.size()[0] <= 1000
+    assert [kv.dead(f"{number}" + "q" * 150)[0][2] for number in range(1, 4)] == [""] * 3
+    kept.close()
+
+
 def test_next_ready(kept: Kept) -> None:
     """The time of the next message is known, so that callers need not poll."""
     kv = kept.client()
