@@ -20,15 +20,23 @@ from playwright.sync_api import (
     sync_playwright,
 )
 
-from tests.support.harness import Runtime
-
 # Not the browser that the package would download, because CI cannot reach its host.
 _NAMES = ("chromium-headless-shell", "chromium", "google-chrome")
 CHROMIUM = next(filter(None, map(shutil.which, _NAMES)), None)
 LACKING = "there is no Chromium; apt-get install chromium-headless-shell"
 WIDE: ViewportSize = {"width": 1280, "height": 900}
 USUAL: Mapping[str, Any] = {"viewport": WIDE, "locale": "en-GB"}  # of a page's context
-_ANCHOR = "/api/health/live"
+_ARGS = (
+    # As root, as in a container, Chromium has no sandbox; it opens only our own pages here.
+    "--no-sandbox",
+    # The pages of a context share a process: starting one takes as long as loading the panel.
+    "--renderer-process-limit=1",
+    # Names other than localhost, for which browsers send fewer fields and offer fewer features, and
+    # which others may have resolve to this machine.
+    "--host-resolver-rules=MAP *.example 127.0.0.1, MAP *.test 127.0.0.1",
+)
+_ANCHOR = "about:blank#kept"
+_BROWSERS: dict[tuple[str, ...], Browser] = {}  # that run, by their arguments
 needs_chromium = pytest.mark.skipif(CHROMIUM is None, reason=LACKING)
 
 
@@ -47,6 +55,7 @@ def driver() -> Iterator[Playwright]:
         yield playwright
     except BaseException:
         _started.cache_clear()
+        _BROWSERS.clear()
         playwright.stop()  # and its browsers
         raise
     finally:
@@ -68,26 +77,28 @@ def _started() -> tuple[Playwright, asyncio.AbstractEventLoop]:
 
 @contextlib.contextmanager
 def launched(*args: str) -> Iterator[Browser]:
-    """A fresh browser, sharing nothing with other tests, started with `args`; skips without one."""
+    """A browser started with `args`, in which nothing is left of other tests; skips without one.
+
+    One serves all files of tests that want the same: in a new context it is as if just started.
+    """
     if CHROMIUM is None:
         pytest.skip(LACKING)
     with driver() as playwright:
-        # As root, for example in a container, Chromium has no sandbox; it opens only our own pages
-        # here.
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", *args])
+        browser = _BROWSERS.get(args)
+        if browser is None or not browser.is_connected():
+            browser = _BROWSERS[args] = playwright.chromium.launch(
+                executable_path=CHROMIUM, args=[*_ARGS, *args]
+            )
         yield browser
-        browser.close()
+        for context in browser.contexts:
+            context.close()
 
 
-@contextlib.contextmanager
-def one_renderer(runtime: Runtime, *args: str, **options: Any) -> Iterator[Browser]:
-    """A browser whose pages share a process, which a page that stays open keeps alive: starting one
-    for each test takes as long as loading the panel. It is started with `args`; `options` are those
-    of all pages."""
-    with launched("--renderer-process-limit=1", *args) as browser:
-        context = browser.new_context(**{**USUAL, **options})
-        context.new_page().goto(runtime.url + _ANCHOR)
-        yield browser
+def kept_context(browser: Browser, **options: Any) -> BrowserContext:
+    """A context whose renderer stays, as one of its pages does, when those of a test are closed."""
+    context = browser.new_context(**{**USUAL, **options})
+    context.new_page().goto(_ANCHOR)
+    return context
 
 
 def origin_of(url: str) -> str:
@@ -112,5 +123,5 @@ def forget(
 
 
 def pages_of(context: BrowserContext) -> list[Page]:
-    """The pages of a test, without that of `one_renderer`."""
-    return [each for each in context.pages if not each.url.endswith(_ANCHOR)]
+    """The pages of a test, without that of `kept_context`."""
+    return [each for each in context.pages if each.url != _ANCHOR]

@@ -9,7 +9,7 @@ from types import MappingProxyType
 
 from playwright.sync_api import Browser, Error, Frame, Page
 
-from tests.support.chromium import USUAL, forget, pages_of
+from tests.support.chromium import forget, kept_context, pages_of
 from tests.support.harness import Runtime, running, write_app
 from tests.support.pluginfolders import write_plugin
 
@@ -97,13 +97,13 @@ def wait_for(place: Page | Frame, condition: str) -> None:
 class Desk:
     """The shell in a browser window.
 
-    In a browser of `one_renderer` all desks share a context, and the window too as long as one can
-    be left without a trace: opening one takes half as long as loading the shell.
+    All desks of a browser share a context, and the window too as long as one can be left without a
+    trace: opening one takes half as long as loading the shell.
     """
 
     def __init__(self, browser: Browser, url: str) -> None:
         self.url = url
-        self.context = browser.contexts[0] if browser.contexts else browser.new_context(**USUAL)
+        self.context = next(iter(browser.contexts), None) or kept_context(browser)
         kept = pages_of(self.context)
         self.page: Page = kept[0] if kept else self.context.new_page()
         self.page.set_default_timeout(_TIMEOUT_MS)

@@ -20,7 +20,7 @@ from playwright.sync_api import (
 )
 
 from buntime.core.admin.routes import ROUTES
-from tests.support.chromium import USUAL, WIDE, forget, origin_of, pages_of
+from tests.support.chromium import USUAL, WIDE, forget, kept_context, origin_of, pages_of
 from tests.support.deploying import AS_ROOT
 from tests.support.harness import PACKAGES, Runtime, running, write_app
 from tests.support.operators import ADMIN
@@ -82,7 +82,12 @@ def watched(browser: Browser, *, is_first: bool = False, **options: Any) -> Iter
     """
     is_kept = not (is_first or options)
     idle = [each for each in browser.contexts if is_kept and not pages_of(each)]
-    context = idle[0] if idle else browser.new_context(**{**USUAL, **options})
+    if idle:
+        context = idle[0]
+    elif is_kept:
+        context = kept_context(browser)
+    else:
+        context = browser.new_context(**{**USUAL, **options})
     page = context.new_page()
     faults = faults_of(page)
     origins: set[str] = set()

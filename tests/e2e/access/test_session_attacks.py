@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page
 
-from tests.support.chromium import launched, needs_chromium
+from tests.support.chromium import needs_chromium
 from tests.support.harness import OPERATORS_KEY, Runtime, wait_until, write_app
 from tests.support.operators import Operator, address_of, signed_in
 from tests.support.pluginfolders import plugged, write_plugin
@@ -178,13 +178,6 @@ def runtime(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Runtime]:
     env = {"RUNTIME_MASTER_KEY": OPERATORS_KEY, "RUNTIME_ADMIN_LISTEN": "127.0.0.1:0"}
     with plugged(folder, **env) as runtime:
         yield runtime
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    # A name whose owner makes it resolve to this machine.
-    with launched("--host-resolver-rules=MAP evil.test 127.0.0.1") as browser:
-        yield browser
 
 
 @pytest.fixture(scope="module")

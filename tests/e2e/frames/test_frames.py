@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 from playwright.sync_api import Browser, expect
 
-from tests.support.chromium import needs_chromium, one_renderer
+from tests.support.chromium import needs_chromium
 from tests.support.client import fetch
 from tests.support.framing import PAGES, SAYS_HELLO, TALK, Desk, wait_for, with_desk
 from tests.support.harness import Runtime
@@ -36,13 +36,6 @@ FACTS = """async () => {
 def runtime(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Runtime]:
     with with_desk(tmp_path_factory.mktemp("frames"), WITH) as runtime:
         yield runtime
-
-
-@pytest.fixture(scope="module")
-def browser(runtime: Runtime) -> Iterator[Browser]:
-    # A name other than localhost, for which browsers send fewer fields and offer fewer features.
-    with one_renderer(runtime, "--host-resolver-rules=MAP apps.example 127.0.0.1") as browser:
-        yield browser
 
 
 @pytest.fixture(params=["127.0.0.1", "apps.example"])

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 from playwright.sync_api import Browser, Frame, expect
 
-from tests.support.chromium import needs_chromium, one_renderer
+from tests.support.chromium import needs_chromium
 from tests.support.framing import LOOP, RAW, TALK, Desk, wait_for, with_desk
 from tests.support.harness import Runtime, write_app
 
@@ -36,12 +36,6 @@ def runtime(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Runtime]:
     with with_desk(folder, pages) as runtime:
         yield runtime
         runtime.stop(signal.SIGKILL)  # it would wait for the app that never answers
-
-
-@pytest.fixture(scope="module")
-def browser(runtime: Runtime) -> Iterator[Browser]:
-    with one_renderer(runtime) as browser:
-        yield browser
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, Frame, Page, expect
 
-from tests.support.chromium import needs_chromium, one_renderer
+from tests.support.chromium import kept_context, needs_chromium
 from tests.support.client import fetch
 from tests.support.framing import TALK, with_desk
 from tests.support.harness import OPERATORS_KEY, Runtime, write_app
@@ -65,9 +65,9 @@ def options(runtime: Runtime) -> dict[str, Any]:
 
 
 @pytest.fixture(scope="module")
-def browser(runtime: Runtime, options: dict[str, Any]) -> Iterator[Browser]:
-    with one_renderer(runtime, **options) as browser:
-        yield browser
+def browser(browser: Browser, options: dict[str, Any]) -> Browser:
+    kept_context(browser, **options)
+    return browser
 
 
 def sign_in(page: Page, runtime: Runtime) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 from playwright.sync_api import Browser, expect
 
-from tests.support.chromium import needs_chromium, one_renderer, pages_of
+from tests.support.chromium import needs_chromium, pages_of
 from tests.support.client import fetch
 from tests.support.framing import RAW, Desk, with_desk
 from tests.support.harness import Runtime, wait_until, write_app
@@ -59,13 +59,6 @@ def runtime(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Runtime]:
         asked = {"Cookie": "me=ann"}
         wait_until(lambda: fetch(runtime, "/inner/", headers=asked).status == 200, 20, "the plugin")
         yield runtime
-
-
-@pytest.fixture(scope="module")
-def browser(runtime: Runtime) -> Iterator[Browser]:
-    # For this name browsers do not send what a request is for.
-    with one_renderer(runtime, "--host-resolver-rules=MAP apps.test 127.0.0.1") as browser:
-        yield browser
 
 
 @pytest.fixture(params=["127.0.0.1", "apps.test"])

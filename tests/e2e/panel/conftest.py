@@ -7,7 +7,6 @@ from collections.abc import Iterator
 import pytest
 from playwright.sync_api import Browser, Page
 
-from tests.support.chromium import one_renderer
 from tests.support.harness import Runtime
 from tests.support.operators import address_of
 from tests.support.panel import Shared, watched
@@ -16,12 +15,6 @@ from tests.support.panel import Shared, watched
 @pytest.fixture(scope="module")
 def panel(runtime: Runtime) -> str:
     return f"{address_of(runtime)}/cpanel/"
-
-
-@pytest.fixture(scope="module")
-def browser(runtime: Runtime) -> Iterator[Browser]:
-    with one_renderer(runtime) as browser:
-        yield browser
 
 
 @pytest.fixture(scope="module")

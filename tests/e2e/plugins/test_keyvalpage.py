@@ -8,7 +8,7 @@ from typing import Literal
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from tests.support.chromium import needs_chromium, one_renderer
+from tests.support.chromium import needs_chromium
 from tests.support.client import fetch
 from tests.support.harness import OPERATORS_KEY, Runtime
 from tests.support.keyvalapp import code, with_keyval
@@ -35,12 +35,6 @@ kv.take(bad).nack(bad)
 def runtime(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Runtime]:
     with with_keyval(tmp_path_factory.mktemp("kv")) as runtime:
         yield runtime
-
-
-@pytest.fixture(scope="module")
-def browser(runtime: Runtime) -> Iterator[Browser]:
-    with one_renderer(runtime) as browser:
-        yield browser
 
 
 @pytest.fixture
