@@ -25,8 +25,10 @@ import stat
 import sys
 import time
 from contextlib import suppress
-from typing import Any, BinaryIO
-from urllib.parse import quote
+
+TYPE_CHECKING = False  # that of `typing`, whose import takes longer than what else this does
+if TYPE_CHECKING:
+    from typing import Any, BinaryIO
 
 BLOCK_BYTES = 256 * 1024
 LINE_MAX_BYTES = 1 << 20
@@ -214,13 +216,20 @@ def copy_database(path: str, copy: str, within_s: float = SQLITE_S) -> None:
         if time.monotonic() > until:
             raise TimeoutError(f"others kept it locked for {within_s:.0f} s")
 
-    source = sqlite3.connect(f"file:{quote(path)}?mode=rw", uri=True, timeout=1)
+    source = sqlite3.connect(f"file:{_quoted(path)}?mode=rw", uri=True, timeout=1)
     target = sqlite3.connect(copy)
     try:
         source.backup(target, pages=-1, progress=on_step)
     finally:
         target.close()
         source.close()
+
+
+def _quoted(path: str) -> str:
+    """As a path in a URI: urllib would take longer to import than a small folder to pack."""
+    for each in "%?#":  # the percent sign before those that become it
+        path = path.replace(each, f"%{ord(each):02x}")
+    return path
 
 
 class Unpacker:

@@ -315,21 +315,23 @@ def test_databases(host: Host, empty: Host) -> None:
 @pytest.mark.parametrize("descriptors", ["/proc/self/fd", "/nowhere"])
 def test_databases_without_proc(tmp_path: Path, descriptors: str) -> None:
     """Also where the system does not show open folders as folders (macOS), SQLite copies what its
-    log holds, at any depth; nothing is reported, and the working folder stays."""
+    log holds, at any depth and whatever its name; nothing is reported, and the working folder
+    stays."""
+    name = "50%41?mode=memory#.db"
     folder = tmp_path / "data/a b/ü"
     folder.mkdir(parents=True)
-    writer = sqlite3.connect(folder / "app.db", isolation_level=None)
+    writer = sqlite3.connect(folder / name, isolation_level=None)
     writer.execute("PRAGMA journal_mode=WAL")
     writer.execute("CREATE TABLE t (a)")
     writer.execute("INSERT INTO t VALUES (1)")
-    assert (folder / "app.db-wal").stat().st_size > 0
+    assert (folder / f"{name}-wal").stat().st_size > 0
     out, here = io.BytesIO(), Path.cwd()
     Packer(str(tmp_path / "data"), out, has_links=False, descriptors=descriptors).run()
     writer.close()
     assert Path.cwd() == here
     out.seek(0)
     entries = [read_entry(out), read_entry(out), read_entry(out)]
-    assert [each["path"][-1] for each in entries] == ["a b", "ü", "app.db"]
+    assert [each["path"][-1] for each in entries] == ["a b", "ü", name]
     (tmp_path / "copy.db").write_bytes(out.read(entries[-1]["size"]))
     assert read_entry(out) == {"kind": "end", "changed": [], "left": []}
     copy = sqlite3.connect(tmp_path / "copy.db")
