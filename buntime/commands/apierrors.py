@@ -30,6 +30,7 @@ LISTS = {
     "key_not_found": "buntime keys list",
     "plugin_not_found": "buntime plugins list",
     "secret_not_found": "buntime secrets list APP",
+    "user_not_found": "buntime users list",
     "version_not_found": "buntime show APP",
 }
 
@@ -66,7 +67,7 @@ def refusal(target: Target, status: int, data: bytes, *, request_id: str, what: 
     error = body["error"]
     code, message = str(error.get("code", "")), str(error.get("message", ""))[:_SHOWN_CHARS]
     if code in LISTS and "see buntime" not in message:
-        message += f"; see {LISTS[code]}"
+        message += f" (see {LISTS[code]})" if message.endswith("?") else f"; see {LISTS[code]}"
     return ApiError(
         code,
         f"{target.name}: {message}{_how_to_get_a_key(target) if status == 401 else ''}",

@@ -25,7 +25,7 @@ from buntime.core.settings.load import Settings
 from buntime.core.settings.setting import Mode
 from buntime.core.telemetry.records import Level
 from buntime.core.values.tuples import NamedTuple
-from buntime.core.values.wording import shown
+from buntime.core.values.wording import shown, suggestion
 from buntime.server.apps.catalog import Catalog
 from buntime.server.bundle.bundle import default_cache_dir, ensure_bundle
 from buntime.server.bundle.carried import carried_plugins
@@ -158,7 +158,17 @@ def _find(settings: Settings, log: Log, name: str) -> App:
         reserved=RESERVED,
     )
     catalog.take_floors(ConfigReader().read(settings).apps)
-    return catalog.find(target.name, target.spec, 0.0)
+    try:
+        return catalog.find(target.name, target.spec, 0.0)
+    except ClientFault:
+        versions = sorted(filter(None, catalog.versions_of(target.name, 0.0)))
+        if versions:
+            text = f"{target.name} has no version {target.spec}; it has {', '.join(versions)}"
+            raise CommandError("app_not_found", text) from None
+        near = suggestion(target.name, {each for each, _ in catalog.names(0.0)})
+        folders = ":".join(map(str, settings.worker_dirs))
+        text = f"there is no app {target.name} in {folders}{near}"
+        raise CommandError("app_not_found", text) from None
 
 
 def _of_terminal(environ: Mapping[str, str]) -> dict[str, str]:

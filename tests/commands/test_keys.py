@@ -131,5 +131,5 @@ def test_why_a_key_opens_an_app(ask: Ask, state: Path, capsys: pytest.CaptureFix
     code, told = explain("shop", "--key", "reader", "--right", "apps:deploy")
     assert (code, "lacks the right apps:deploy: 403" in told) == (1, True)
     assert "there is no key nobody" in explain("shop", "--key", "nobody")[1]
-    assert "there is no app /none" in explain("none")[1]
+    assert "there is no app none" in explain("none")[1]
     assert "to ask about a right, name a key" in explain("shop", "--right", "apps:read")[1]

@@ -94,7 +94,7 @@ def test_refusals(runtime: Runtime, tmp_path: Path) -> None:
     assert (done.returncode, json.loads(done.stdout)["error"]["code"]) == (1, "app_not_found")
     request_id = json.loads(done.stdout)["error"]["requestId"]
     assert done.stderr == (
-        f"buntime: error: {runtime.url}: there is no app /nobody; see buntime list "
+        f"buntime: error: {runtime.url}: there is no app nobody; see buntime list "
         f"(request {request_id})\n"
     )
     done = run("login", "http://192.0.2.1", cwd=tmp_path, env=env)

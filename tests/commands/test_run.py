@@ -83,7 +83,7 @@ def test_faults(apps: Path) -> None:
     for words, code, says in (
         (("shop",), 2, "run needs an app and a program"),
         (("../shop", "--", "sh"), 2, "is not an app"),
-        (("shoe", "--", "sh"), 1, "there is no app /shoe"),
+        (("shoe", "--", "sh"), 1, "apps; did you mean shop?"),
         (("shop", "--", "no-such"), 127, "no-such cannot be run (No such file or directory)"),
     ):
         done = run("run", *words, cwd=apps, env=env)

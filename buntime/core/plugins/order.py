@@ -21,9 +21,9 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from buntime.core.plugins.manifest import PluginManifest
 from buntime.core.values.tuples import NamedTuple
+from buntime.core.values.wording import nearest, suggestion
 
 _NOTHING: Mapping[str, str] = {}
-_NOT_HERE = "which is not installed; see buntime plugins list"
 
 
 class Order(NamedTuple):
@@ -130,7 +130,7 @@ class _Graph:
         `why`."""
         needs = []
         for dependency in manifest.dependencies:
-            lack = self._lack(dependency.name)
+            lack = self._lack(dependency.name, manifest.name)
             other = self._enabled.get(dependency.name)
             if other is not None and not dependency.is_met_by(other.version):
                 lack = f"which is {other.version}"
@@ -149,17 +149,24 @@ class _Graph:
                 needs.append(_Need(provider, f"uses {service} of {provider}"))
         return needs
 
-    def _lack(self, name: str) -> str:
+    def _lack(self, name: str, of: str) -> str:
         if name in self._enabled:
             return ""
         if name in self._there:
             return "which is disabled"
-        return f"which {self._failed[name]}" if name in self._failed else _NOT_HERE
+        if name in self._failed:
+            return f"which {self._failed[name]}"
+        near = suggestion(name, (each for each in self._there if each != of))
+        see = " (see buntime plugins list)" if near else "; see buntime plugins list"
+        return f"which is not installed{near}{see}"
 
     def _unoffered(self, service: str) -> str:
         for name, manifest in self._there.items():
             if any(service == each for each, _ in manifest.provides):
                 return f"a service of {name}, which is disabled"
+        near = nearest(service, self._providers)
+        if near is not None:
+            return f"a service that no plugin offers; did you mean {near}?"
         return (
             "a service that no plugin offers; install the plugin that does, or take it out of "
             "`uses` in the manifest"

@@ -16,6 +16,7 @@ from buntime.core.settings.live import LiveSettings
 from buntime.server.admin.api import Handler
 from buntime.server.admin.call import Call
 from buntime.server.admin.keystore import KeyStore
+from buntime.server.admin.missing import found_app, missing_app, missing_key
 from buntime.server.apps.catalog import Catalog
 from buntime.server.plugins.plugins import Plugins
 
@@ -68,9 +69,9 @@ class AccessPages:
             raise fault
         name = call.query["app"]
         if not is_app_name(name):
-            raise ClientFault(404, "app_not_found", f"there is no app {name[:200]}")
+            raise missing_app(call, self._catalog, name)
         key, now = self._key(call), self._keys.clock()
-        app = self._catalog.find(name, None, call.now)
+        app = found_app(call, self._catalog, name, None)
         if call.query["right"] is not None:
             if key is None:
                 raise ClientFault(400, "bad_query", "to ask about a right, name a key")
@@ -125,7 +126,7 @@ class AccessPages:
                 "and a key that is at least as strong"
             )  # fmt: skip
         if record is None:
-            raise ClientFault(404, "key_not_found", f"there is no key {name[:200]}")
+            raise missing_key(call, self._keys.ring.by_name.values(), name)
         return record
 
     def _hooks(

@@ -8,7 +8,7 @@ from buntime.core.apps.manifest import to_config
 from buntime.core.apps.router import split_target
 from buntime.core.errors import ClientFault, ManifestError
 from buntime.server.admin.api import Handler
-from buntime.server.admin.appstate import check_exists, state_of
+from buntime.server.admin.appstate import state_of
 from buntime.server.admin.appurls import AppUrls
 from buntime.server.admin.audit import Audit, Begun, Note
 from buntime.server.admin.call import Call
@@ -20,6 +20,7 @@ from buntime.server.admin.maintenance import (
     Maintenance,
     kept_of,
 )
+from buntime.server.admin.missing import check_exists, found_app
 from buntime.server.apps.catalog import Catalog
 from buntime.server.pool.pool import Pool
 
@@ -142,7 +143,7 @@ class AppPages:
         target = split_target(f"/{call.values['target']}")
         if target is None:
             raise AssertionError("a target that was read before")
-        app = self._catalog.find(target.name, target.spec, call.now)
+        app = found_app(call, self._catalog, target.name, target.spec)
         key = app.key if target.spec is not None else None
         idle = self._pool.report.idle_of(app.name, key)
         if call.is_dry_run:

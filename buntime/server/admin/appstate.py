@@ -5,7 +5,6 @@ versions exist. A version that was replaced has another folder.
 from collections.abc import Callable, Sequence
 
 from buntime.core.apps.app import App, Fault
-from buntime.core.errors import ClientFault
 from buntime.server.admin.call import Call
 from buntime.server.apps.catalog import Catalog
 from buntime.server.plugins.sites import PluginSite
@@ -38,13 +37,6 @@ def check_app(call: Call, catalog: Catalog) -> None:
     if call.header("if-match") is not None:
         catalog.refresh()
         call.check_match(app_state(catalog, call.values["app"], call.now))
-
-
-def check_exists(call: Call, catalog: Catalog) -> None:
-    """Raises ClientFault (404) unless the app of the path has a folder."""
-    app = call.values["app"]
-    if not catalog.versions_of(app, call.now):
-        raise ClientFault(404, "app_not_found", f"there is no app {app[:200]}; see buntime list")
 
 
 def plugin_before(at_base: AtBase, catalog: Catalog, name: str, now: float) -> str | None:

@@ -9,6 +9,7 @@ from buntime.core.schedule.planner import Ended, JobKey, Seen
 from buntime.server.admin.api import Handler
 from buntime.server.admin.audit import Audit, Begun
 from buntime.server.admin.call import Call
+from buntime.server.admin.missing import meant
 from buntime.server.admin.streaming import NDJSON, Stream
 from buntime.server.loop.loop import Loop
 from buntime.server.schedule.unasked import Unasked
@@ -47,7 +48,7 @@ class CronPages:
         key = JobKey(call.values["app"], call.values["name"])
         seen = self._cron.find(key)
         if seen is None:
-            raise _no_job(key)
+            raise self._no_job(call, key)
         if not self._unasked.runs_when_asked:
             raise ServerFault(503, "cron_unavailable", self._unasked.trouble)
         if call.is_dry_run:
@@ -60,7 +61,7 @@ class CronPages:
     def _run_now(self, call: Call, key: JobKey, begun: Begun) -> None:
         telling = _Telling(self._loop, call)
         if self._cron.find(key) is None:
-            raise _no_job(key)
+            raise self._no_job(call, key)
         if not self._cron.run_now(key, telling.on_end):
             raise ClientFault(409, "job_runs", f"{key.name} of {key.app} is already running")
         begun.end()
@@ -68,6 +69,14 @@ class CronPages:
             telling.begin()
         else:
             call.answer({"app": key.app, "name": key.name}, 202)
+
+    def _no_job(self, call: Call, key: JobKey) -> ClientFault:
+        """If the app has no job at all, another app may be meant."""
+        seen = [each.key for each in self._cron.seen() if call.sees(each.key.app)]
+        known = meant(key.name, [each.name for each in seen if each.app == key.app])
+        if all(each.app != key.app for each in seen):
+            known = meant(key.app, dict.fromkeys(each.app for each in seen))
+        return ClientFault(404, "job_not_found", f"{key.app} has no job {key.name}{known}")
 
 
 class _Telling:
@@ -97,10 +106,6 @@ class _Telling:
             seconds = round(self._loop.now - self._begun_s, 1)
             stream.line({"step": "running", "seconds": seconds})
             self._loop.call_later(_ALIVE_S, self._tell_alive)
-
-
-def _no_job(key: JobKey) -> ClientFault:
-    return ClientFault(404, "job_not_found", f"{key.app} has no job {key.name}")
 
 
 def _job(seen: Seen) -> dict[str, Any]:

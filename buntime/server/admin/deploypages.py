@@ -22,11 +22,12 @@ from buntime.core.values.kinds import duration
 from buntime.core.values.tuples import NamedTuple
 from buntime.core.values.units import BadValue
 from buntime.server.admin.api import Handler
-from buntime.server.admin.appstate import AtBase, check_app, check_exists, plugin_before
+from buntime.server.admin.appstate import AtBase, check_app, plugin_before
 from buntime.server.admin.appurls import AppUrls
 from buntime.server.admin.archives import Archives
 from buntime.server.admin.audit import Audit, Begun
 from buntime.server.admin.call import Call
+from buntime.server.admin.missing import check_exists, with_versions
 from buntime.server.admin.streaming import NDJSON
 from buntime.server.apps.catalog import Catalog
 from buntime.server.deploys.carrier import Carrier
@@ -200,7 +201,7 @@ class DeployPages:
 
     def _go_to(self, call: Call, kind: str, result: tuple[str, str | None] | BaseException) -> None:
         if isinstance(result, BaseException):
-            raise result
+            raise self._explained(call, result)
         version, leaves = result
         app = call.values["app"]
         deploy = self._begin(call, kind, version)
@@ -244,7 +245,8 @@ class DeployPages:
             check_app(call, self._catalog)
 
         def removed(begun: Begun, result: Any) -> None:
-            _raise_if_fault(result)
+            if isinstance(result, BaseException):
+                raise self._explained(call, result)
             begun.end(self._standing(call.values["app"], call.now))
             answer(result)
 
@@ -256,7 +258,8 @@ class DeployPages:
             )
 
         def tried(result: Any) -> None:
-            _raise_if_fault(result)
+            if isinstance(result, BaseException):
+                raise self._explained(call, result)
             if call.is_dry_run:
                 answer(result)
             else:
@@ -284,6 +287,13 @@ class DeployPages:
         after = {"deploy": deploy.id, "version": deploy.version}
         self._audit.begin(call, subject, before, after, then=act)
 
+    def _explained(self, call: Call, fault: BaseException) -> BaseException:
+        """The fault; if it is that something does not exist, with what there is instead."""
+        if not isinstance(fault, ClientFault) or fault.status != 404:
+            return fault
+        text = with_versions(call, self._catalog, call.values["app"], fault.message)
+        return ClientFault(404, fault.code, text)
+
     def _standing(self, app: str, now: float) -> dict[str, object]:
         """The state of an app that a removal may change."""
         versions = sorted(filter(None, self._catalog.versions_of(app, now)))
@@ -303,11 +313,6 @@ class DeployPages:
 
     def _api(self, call: Call) -> str:
         return f"{call.exchange.sender.prefix}{self._live.now.api_prefix}/api"
-
-
-def _raise_if_fault(result: object) -> None:
-    if isinstance(result, BaseException):
-        raise result
 
 
 def _version(call: Call) -> str:

@@ -10,6 +10,7 @@ from buntime.core.apps.whence import settings_of
 from buntime.core.errors import ClientFault, ManifestError
 from buntime.server.admin.api import Handler
 from buntime.server.admin.call import Call
+from buntime.server.admin.missing import found_app, missing_app
 from buntime.server.apps.appfolder import read_manifest
 from buntime.server.apps.catalog import Catalog
 from buntime.server.loop.loop import Loop
@@ -47,14 +48,14 @@ class DiagnosisPages:
     def _scope(self, call: Call) -> tuple[str, str | None]:
         name = call.values["app"]
         if not self._catalog.versions_of(name, call.now):
-            raise ClientFault(404, "app_not_found", f"there is no app {name[:200]}")
+            raise missing_app(call, self._catalog, name)
         return name, call.query["version"]
 
     def _settings(self, call: Call) -> None:
         """Read the file again in a thread, only for the keys' lines; the values in force stay."""
         name, version = self._scope(call)
         try:
-            app = self._catalog.find(name, version, call.now)
+            app = found_app(call, self._catalog, name, version)
         except ManifestError as exc:
             raise ClientFault(409, "app_invalid", str(exc)) from None
 

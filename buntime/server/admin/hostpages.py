@@ -9,6 +9,7 @@ from buntime.core.values.moments import iso_moment
 from buntime.server.admin.api import Handler
 from buntime.server.admin.audit import Audit
 from buntime.server.admin.call import Call
+from buntime.server.admin.missing import meant
 from buntime.server.apps.catalog import Catalog
 from buntime.server.apps.hostindex import HostIndex, Standing
 from buntime.server.state.hostclaims import HostClaims
@@ -48,9 +49,7 @@ class HostPages:
 
     def _show(self, call: Call) -> None:
         host = call.values["host"]
-        found = self._found(call).get(host)
-        if found is None:
-            raise ClientFault(404, "host_not_found", f"no app names the host {host[:253]}")
+        found = self._standing_of(call, host)
         call.tagged(self._host_json(call, found), of=_state(host, found.app))
 
     def _move(self, call: Call) -> None:
@@ -58,9 +57,7 @@ class HostPages:
 
     def _move_to(self, call: Call, app: str) -> None:
         host, claims = call.values["host"], self._claims
-        found = self._found(call).get(host)
-        if found is None:
-            raise ClientFault(404, "host_not_found", f"no app names the host {host[:253]}")
+        found = self._standing_of(call, host)
         call.check_match(_state(host, found.app))
         if app != found.app:
             self._check(host, app, found)
@@ -106,6 +103,13 @@ class HostPages:
                 "host_given",
                 f"the config file (`apps`) gives {host} to {found.app}; change it there",
             )
+
+    def _standing_of(self, call: Call, host: str) -> Standing:
+        found = self._found(call)
+        if host not in found:
+            text = f"no app names the host {host[:253]}{meant(host, found)}"
+            raise ClientFault(404, "host_not_found", text)
+        return found[host]
 
     def _found(self, call: Call) -> dict[str, Standing]:
         """The hosts whose holder the caller may see, or another app that names them."""

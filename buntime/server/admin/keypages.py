@@ -15,6 +15,7 @@ from buntime.server.admin.api import Handler
 from buntime.server.admin.audit import Audit, Note
 from buntime.server.admin.call import Call
 from buntime.server.admin.keystore import KeyStore
+from buntime.server.admin.missing import missing_key
 
 _LATEST = 253_402_300_799.0  # the end of 9999, the last date that can be written
 
@@ -118,7 +119,7 @@ class KeyPages:
         name = call.values["name"]
         record = self._store.ring.by_name.get(name)
         if record is None:
-            raise ClientFault(404, "key_not_found", f"there is no key {name[:200]}")
+            raise missing_key(call, self._store.ring.by_name.values(), name)
         more = excess(record, call.caller)
         if more:
             raise _stronger(f"the key {record.name} has {more}")

@@ -7,6 +7,7 @@ from buntime.core.settings.live import LiveSettings
 from buntime.server.admin.api import Handler
 from buntime.server.admin.audit import Audit, Begun
 from buntime.server.admin.call import Call
+from buntime.server.admin.missing import no_such
 from buntime.server.deploys.opening import DeployPlace
 from buntime.server.plugins.detail import changeable, detail_of
 from buntime.server.plugins.effective import effective_json
@@ -131,6 +132,6 @@ def found_plugin(call: Call, plugins: Plugins) -> str:
     """The plugin that the path names. Raises ClientFault (404)."""
     name = call.values["plugin"]
     if name not in plugins.roster.found:
-        message = f"there is no plugin {name[:200]}; see buntime plugins list"
-        raise ClientFault(404, "plugin_not_found", message)
+        text = no_such("plugin", name, plugins.roster.found)
+        raise ClientFault(404, "plugin_not_found", text)
     return name

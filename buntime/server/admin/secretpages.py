@@ -1,7 +1,7 @@
 """What operators see of secrets, and do to them. A value leaves this process only for its app."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from hashlib import blake2b
 from typing import Any
 
@@ -19,6 +19,7 @@ from buntime.core.values.units import BadValue
 from buntime.server.admin.api import Handler
 from buntime.server.admin.audit import Audit, Begun
 from buntime.server.admin.call import Call
+from buntime.server.admin.missing import meant
 from buntime.server.apps.catalog import Catalog
 from buntime.server.plugins.plugins import Plugins
 from buntime.server.state.secretfiles import secret_json
@@ -72,7 +73,7 @@ class SecretPages:
         holder, name = _holder(call), _name(call)
         used, stored = self._used(call, holder), self._secrets.found.get(holder, {})
         if name not in stored:
-            raise _not_there(holder, name)
+            raise _not_there(holder, name, stored)
         secret = {**secret_json(name, stored[name]), "isUsed": name in (used or ())}
         call.tagged(secret, of=self._state(holder, name))
 
@@ -123,8 +124,9 @@ class SecretPages:
     def _remove(self, call: Call) -> None:
         holder, name = _holder(call), _name(call)
         self._secrets.check_changeable(holder, name)
-        if not self._is_there(holder, name):
-            raise _not_there(holder, name)
+        stored = self._secrets.found.get(holder, {})
+        if name not in stored:
+            raise _not_there(holder, name, stored)
         call.check_match(self._state(holder, name))
         if call.is_dry_run:
             call.answer(self._done(call, holder, name))
@@ -188,8 +190,9 @@ def _value(body: dict[str, Any]) -> str:
         raise ClientFault(400, "bad_value", str(exc)) from None
 
 
-def _not_there(holder: str, name: str) -> ClientFault:
-    return ClientFault(404, "secret_not_found", f"{holder} has no secret {name}")
+def _not_there(holder: str, name: str, stored: Iterable[str]) -> ClientFault:
+    text = f"{holder} has no secret {name}{meant(name, stored)}"
+    return ClientFault(404, "secret_not_found", text)
 
 
 def _checked(result: bool | HttpError) -> bool:

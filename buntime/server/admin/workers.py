@@ -7,6 +7,7 @@ from buntime.core.errors import ClientFault
 from buntime.server.admin.api import Handler
 from buntime.server.admin.audit import Audit, Begun
 from buntime.server.admin.call import Call
+from buntime.server.admin.missing import found_app
 from buntime.server.apps.catalog import Catalog
 from buntime.server.pool.pool import Pool
 from buntime.server.pool.programs import KEPT
@@ -89,7 +90,7 @@ class WorkerPages:
         target = split_target(f"/{call.values['target']}")
         if target is None:
             raise AssertionError("a target that was read before")
-        app = self._catalog.find(target.name, target.spec, call.now)
+        app = found_app(call, self._catalog, target.name, target.spec)
         key = app.key if target.spec is not None else None
         if call.is_dry_run:
             call.answer({"recycled": self._workers_of(call, app.name, key)}, 202)

@@ -77,7 +77,7 @@ class Housekeeping:
                 raise ClientFault(
                     404,
                     "version_not_found",
-                    f"{app} has no version {version}: there is no {path}; see buntime show {app}",
+                    f"{app} has no version {version}: there is no {path}",
                 )
             store.check_active(app)
             return version, None

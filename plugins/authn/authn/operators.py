@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from buntime import Request
 
 _KEYS = ("name", "email", "fullName", "roles", "groups")
+_COMPARED_MAX = 500  # names
 
 
 class Operators:
@@ -39,7 +40,8 @@ class Operators:
         try:
             return Response.json(*self._answer(request, name, what))
         except BadUser as exc:
-            error = {"code": exc.code, "message": str(exc), "requestId": request.id}
+            near = self._nearest(name) if exc.code == "user_not_found" else ""
+            error = {"code": exc.code, "message": f"{exc}{near}", "requestId": request.id}
             return Response.json({"error": error}, exc.status)
 
     def _answer(self, request: Request, name: str, what: str) -> tuple[Any, int]:
@@ -69,6 +71,14 @@ class Operators:
             ended = len(sessions.of(user.name)) if is_dry else sessions.end_user(user.name)
             return {"ended": ended}, 200
         raise BadUser(f"there is no {request.path[:100]}", "not_found", 404)
+
+    def _nearest(self, name: str) -> str:
+        """The user who was probably meant. Only operators are told, never who signs in."""
+        # Imported here because only a typo needs it.
+        from difflib import get_close_matches
+
+        known = [user.name for user in self._app.users.list(most=_COMPARED_MAX)]
+        return "".join(f"; did you mean {near}?" for near in get_close_matches(name, known, n=1))
 
     def _page(self, request: Request) -> dict[str, Any]:
         """By name; the cursor of the next page is the last name of this one."""

@@ -165,7 +165,7 @@ def test_removing_all(host: Host) -> None:
     assert (done.returncode, done.stdout) == (0, lines.format("removed"))
     assert host.ran("show", "brief").returncode == 1
     again = host.ran("remove", "brief", "--all", "--yes")
-    assert (again.returncode, "no deploy has made" in again.stderr) == (1, True)
+    assert (again.returncode, "there is no app brief" in again.stderr) == (1, True)
 
 
 def test_refusals(host: Host) -> None:

@@ -352,7 +352,7 @@ def test_access(page: Page, panel: str) -> None:
     page.get_by_label("May it do this").select_option("")
     page.get_by_label("App", exact=True).fill("nobody")
     page.keyboard.press("Enter")
-    expect(page.get_by_role("alert")).to_contain_text("there is no app /nobody")
+    expect(page.get_by_role("alert")).to_contain_text("there is no app nobody")
 
 
 def test_logs(page: Page, panel: str, runtime: Runtime) -> None:

@@ -114,6 +114,15 @@ def test_users_come_in_pages(made: Make) -> None:
     assert (names, rest["next"]) == ([["ann", "bob"], ["cid"]], None)
 
 
+def test_a_typo(made: Make) -> None:
+    """An operator is told which user was probably meant."""
+    signing = made()
+    signing.app.users.add({"name": "ann"})
+    status, told = ask(signing, "GET", "/anne")
+    assert (status, told["error"]["message"]) == (404, "there is no user anne; did you mean ann?")
+    assert ask(signing, "GET", "/zoe")[1]["error"]["message"] == "there is no user zoe"
+
+
 @pytest.mark.parametrize(
     ("method", "path", "body", "status", "code"),
     [
