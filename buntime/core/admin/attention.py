@@ -142,6 +142,21 @@ def of_plugin(name: str, state: str, why: str, *, guards: bool) -> Item | None:
     )
 
 
+def of_plugin_deaths(name: str, count: int, why: str, *, guards: bool) -> Item:
+    """A plugin that serves, and whose process died in the last ten minutes."""
+    closed = " What it guards was closed meanwhile: 503." if guards else ""
+    return Item(
+        "warning",
+        "plugin_dies",
+        "",
+        f"The process of the plugin {name} has failed {counted(count, 'time')} in the last ten "
+        f"minutes, the last one: {first_line(why)}",
+        f"Another one was started each time; what it had in hand failed, too.{closed}",
+        f"buntime logs plugin:{name} --level warn",
+        f"/cpanel/plugins/{name}",
+    )
+
+
 def of_hook(plugin: str, hook: str, lately: Lately, *, ignores: bool) -> Item:
     """A hook that failed, was late or could not be asked in the last minutes; `ignores`: its
     requests went on without it."""

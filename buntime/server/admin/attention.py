@@ -7,10 +7,12 @@ from datetime import UTC, datetime
 from itertools import islice
 
 from buntime.core.access.rights import may
+from buntime.core.access.rules import PLUGIN_PREFIX
 from buntime.core.admin import attention as items
 from buntime.core.admin.attention import Item
 from buntime.core.errors import HttpError, ManifestError
 from buntime.core.telemetry.cronmetrics import RAN
+from buntime.core.telemetry.meters import Cause
 from buntime.server.admin.api import Handler
 from buntime.server.admin.appstate import plugin_before
 from buntime.server.admin.call import Call
@@ -20,7 +22,8 @@ from buntime.server.plugins.report import state_of
 
 _LATELY_S = 600.0
 _POINTS = 60  # of history, covering the same time
-_OF_PLUGINS = frozenset(("plugin_down", "plugin_hook_fails", "all_closed"))
+_OF_PLUGINS = frozenset(("plugin_down", "plugin_dies", "plugin_hook_fails", "all_closed"))
+_BOOTS = (Cause.BOOT, Cause.BOOT_TIMEOUT)
 _DEPLOYS_S = 86_400.0  # for how long a failed deploy is reported
 
 _Entry = dict[str, object]
@@ -132,10 +135,20 @@ class Attention:
             if item is not None:
                 yield item
             elif state != "disabled":
+                yield from self._of_plugin_deaths(name, guards=guards)
                 yield from self._of_hooks(name)
         slow = [took for at, took in parts.service.loop.slow_turns if now - at < _LATELY_S]
         if slow:
             yield items.of_standstills(len(slow), max(slow))
+
+    def _of_plugin_deaths(self, name: str, *, guards: bool) -> Iterator[Item]:
+        """The processes of a plugin that failed lately, whatever its version was."""
+        autopsies, since = self._parts.pool.stats.autopsies, self._clock() - _LATELY_S
+        found = [each for _, each in autopsies.of_app(PLUGIN_PREFIX + name)]
+        died = [each for each in found if not (each.is_planned or each.cause in _BOOTS)]
+        failed = [each for each in died if each.at >= since]
+        if failed:
+            yield items.of_plugin_deaths(name, len(failed), failed[0].why, guards=guards)
 
     def _of_hooks(self, name: str) -> Iterator[Item]:
         """The hooks of a plugin that failed in the last minutes."""

@@ -152,7 +152,7 @@ def test_lazy_ones_wait_for_a_request(quiet: Runtime) -> None:
 
 @pytest.mark.parametrize("source", ["", "import time\ndef on_init(): time.sleep(60)"])
 def test_it_is_started_again(tmp_path: Path, source: str) -> None:
-    """A plugin whose process is killed, loaded or loading, is started again."""
+    """A plugin whose process is killed, loaded or loading, is started again; operators are told."""
     write_plugin(tmp_path / "plugins", "audit", source)
 
     def process() -> int:
@@ -170,6 +170,9 @@ def test_it_is_started_again(tmp_path: Path, source: str) -> None:
             assert (died["deaths"], died["retry_s"]) == (1, 1)
         wait_until(lambda: process() not in (0, first), 20, "another process")
         wait_for_state(runtime, "audit", "failed" if source else "serving")
+        items = fetch(runtime, "/api/attention").json()["items"]
+        codes = [each["code"] for each in items if each["code"].startswith("plugin_")]
+        assert codes == ["plugin_down" if source else "plugin_dies"]
 
 
 SENDS = """

@@ -180,19 +180,52 @@ def test_runtime(site: Site) -> None:
     assert site.codes(reader) == expected[1:]  # plugins are for their readers
 
 
+def with_plugins(site: Site, *names: str) -> None:
+    """Of those in `names`, "gone" does not run, "off" is disabled, and the others serve."""
+    serving = SimpleNamespace(has_served=True, worker=object(), failure="")
+    gone = SimpleNamespace(has_served=False, failure="x")
+    site.parts.plugins.roster = SimpleNamespace(
+        found={name: SimpleNamespace(error="", manifest=None) for name in names},
+        lives={name: gone if name == "gone" else serving for name in names},
+        order=SimpleNamespace(left_out={}),
+        is_enabled=lambda name: name != "off",
+        serves_with=lambda name: SimpleNamespace(manifest=None),
+    )
+
+
+def test_processes_of_plugins(site: Site) -> None:
+    """Each death of a plugin's process is reported for ten minutes to those who may see plugins,
+    unless the plugin does not run at all, or is disabled; an end that was planned is none, nor is a
+    new state of its code that does not load."""
+    names = ("audit", "gone", "off")
+    with_plugins(site, *names)
+    for number, (age_s, cause) in enumerate(
+        [
+            (60, Cause.SIGNAL),
+            (90, Cause.PROTOCOL),
+            (700, Cause.SIGNAL),
+            (30, Cause.IDLE),
+            (20, Cause.BOOT),
+        ]
+    ):
+        for name in names:
+            autopsy = Autopsy(f"w{number}", 1, NOON - age_s, cause, f"no {number}", 1.0, 0, 0, "")
+            site.autopsies.note(f"plugin:{name}", autopsy)
+    assert site.codes() == [("plugin_dies", None), ("plugin_down", None)]
+    assert site.codes(Caller("all", "key", frozenset(("apps:read",)), ("*",))) == []
+    found = {each.code: each.text for each in site.pages._attention.items()}
+    assert found["plugin_dies"] == (
+        "The process of the plugin audit has failed 2 times in the last ten minutes, the last one: "
+        "no 0"
+    )
+
+
 def test_hooks_of_plugins(site: Site) -> None:
     """A failing hook is reported to those who may see plugins, until it has stopped; not beside the
     report that the plugin does not run, and not if it is disabled."""
     plugins, now = site.parts.plugins, site.service.loop.now
     names = ("audit", "gone", "off")
-    life = SimpleNamespace(has_served=True, worker=object(), failure="")
-    plugins.roster = SimpleNamespace(
-        found={name: SimpleNamespace(error="", manifest=None) for name in names},
-        lives={"audit": life, "off": life, "gone": SimpleNamespace(has_served=False, failure="x")},
-        order=SimpleNamespace(left_out={}),
-        is_enabled=lambda name: name != "off",
-        serves_with=lambda name: SimpleNamespace(manifest=None),
-    )
+    with_plugins(site, *names)
     for name in names:
         plugins.meters.of(name).hook("on_request").on_failure(Failure.AWAY, "away", now)
     assert site.codes() == [("plugin_down", None), ("plugin_hook_fails", None)]
