@@ -353,6 +353,7 @@ class Runtime:
             return
         self._notifier.reloading()
         self._rereading.reread(self._audit)
+        self._pipeline.prepare(self._loop.now)
         self._plugins.reread()
         self._operating.secrets.reread()
         self._operating.keys_file.reread()

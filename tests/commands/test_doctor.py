@@ -187,6 +187,16 @@ def test_settings_without_effect(tmp_path: Path) -> None:
     assert "WARNING: RUNTIME_APP_USERS: shop=nobody-here: there is no user nobody-here on" in text
 
 
+def test_a_default_app_that_is_not_there(tmp_path: Path) -> None:
+    """It is warned about, whether its name or its version is missing, and one that is there is
+    not."""
+    write_app(tmp_path / "apps" / "shop@1.0.0", {"index.html": "shop"})
+    missing = "apps        WARNING: RUNTIME_DEFAULT_APP names no app; name another one, or add it: "
+    for name, is_there in (("shop", True), ("shop@^1", True), ("shop@2", False), ("blog", False)):
+        code, text = told(tmp_path, "apps", "--default-app", name)
+        assert (code, missing in text) == (0, not is_there), name
+
+
 def test_where_deploys_go(tmp_path: Path) -> None:
     """Shows the folder that takes deploys, or why nothing can be deployed, and what to do."""
     (tmp_path / "apps").mkdir()

@@ -14,7 +14,7 @@ A name in `RESERVED` is split like any other; the caller must check for these fi
 """
 
 from functools import lru_cache
-from urllib.parse import unquote_to_bytes
+from urllib.parse import quote, unquote_to_bytes
 
 from buntime.core.values.regex import regex
 from buntime.core.values.tuples import NamedTuple
@@ -81,3 +81,9 @@ def _read_head(base: str) -> tuple[str, str | None] | None:
         return None
     # An encoded slash must not turn one segment into two: "/@acme%2Fshop".
     return (match[1], match[2]) if match[1].count("/") == base.count("/") - 1 else None
+
+
+def default_target(app: str | None) -> Target | None:
+    """RUNTIME_DEFAULT_APP, `"shop@^1"`, as the target of a request without a path."""
+    target = split_target(f"/{quote(app, safe='/@')}") if app else None
+    return target and target._replace(base="")

@@ -23,11 +23,13 @@ from pathlib import Path
 from buntime.core.apps.app import App, FaultyApp
 from buntime.core.apps.floors import Floors
 from buntime.core.apps.hosts import Dispute, HostTable
-from buntime.core.errors import ClientFault
+from buntime.core.apps.router import Target
+from buntime.core.errors import ClientFault, ManifestError
 from buntime.core.telemetry.records import Tell
 from buntime.core.values.filetimes import is_settled
 from buntime.core.values.protocols import Protocol
 from buntime.core.values.tuples import NamedTuple
+from buntime.server.apps.catalog import Catalog
 
 _COMPARED_MAX = 128  # apps in one look
 _LOOKED_AT_MAX = 32  # of them, apps to read again because they may have changed: 0.2 ms each
@@ -251,3 +253,19 @@ def _states(paths: tuple[Path, ...]) -> tuple[tuple[int, int, int], ...] | None:
     except OSError:
         return None
     return tuple((each.st_ino, each.st_mtime_ns, each.st_size) for each in found)
+
+
+def check_default(catalog: Catalog, default: Target | None, warn: Tell, now: float) -> None:
+    """Warn if there is no such app for the hosts that no app has."""
+    if default is None:
+        return
+    try:
+        catalog.find(default.name, default.spec, now)
+    except ClientFault as exc:
+        warn(
+            "app.default_missing",
+            "RUNTIME_DEFAULT_APP names no app; name another one, or add it",
+            error=str(exc),
+        )
+    except ManifestError:
+        pass  # reported like any fault of an app

@@ -10,18 +10,17 @@ none does.
 """
 
 from collections.abc import Callable
-from urllib.parse import quote
 
 from buntime.core.apps.app import App
 from buntime.core.apps.hosts import Claim
-from buntime.core.apps.router import Target, split_target
+from buntime.core.apps.router import Target, default_target, split_target
 from buntime.core.errors import ClientFault, ManifestError
 from buntime.core.settings.live import LiveSettings
 from buntime.core.telemetry.records import Tell
 from buntime.core.values.tuples import NamedTuple
 from buntime.server.admin.entrance import app_not_found
 from buntime.server.apps.catalog import Catalog
-from buntime.server.apps.hostindex import Claims, HostIndex
+from buntime.server.apps.hostindex import Claims, HostIndex, check_default
 from buntime.server.http1.exchange import Exchange
 from buntime.server.pipeline.steps import AppStep, hide_affinity, keep_below, label_step
 from buntime.server.plugins.failing import unavailable
@@ -87,21 +86,11 @@ class Routes:
     def prepare(self, now: float) -> None:
         """Find out which hosts apps have, and report what is wrong with them."""
         self._renew(now)
-        default = self.default
-        if default is None:
-            return
-        try:
-            self._catalog.find(default.name, default.spec, now)
-        except ClientFault as exc:
-            self._warn("app.default_missing", "RUNTIME_DEFAULT_APP names no app", error=str(exc))
-        except ManifestError:
-            pass  # reported like any fault of an app
+        check_default(self._catalog, self.default, self._warn, now)
 
     def forget(self) -> None:
         """Drop what is kept: settings or plugins have changed."""
-        name = self._live.now.default_app
-        target = split_target(f"/{quote(name, safe='/@')}") if name else None
-        self.default = target and target._replace(base="")
+        self.default = default_target(self._live.now.default_app)
         self._edition = 0
         self._drop()
 

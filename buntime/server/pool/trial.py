@@ -10,14 +10,14 @@ from dataclasses import replace
 
 from buntime.core.apps.app import App, Fault
 from buntime.core.apps.floors import NO_FLOORS, Floors
-from buntime.core.apps.router import RESERVED
+from buntime.core.apps.router import RESERVED, default_target
 from buntime.core.errors import ManifestError
 from buntime.core.settings.live import LiveSettings
 from buntime.core.settings.load import Settings
 from buntime.core.telemetry.records import Tell
 from buntime.core.values.frozen import frozen
 from buntime.server.apps.catalog import Catalog
-from buntime.server.apps.hostindex import HostIndex
+from buntime.server.apps.hostindex import HostIndex, check_default
 from buntime.server.bundle.bundle import default_cache_dir, ensure_bundle
 from buntime.server.loop.loop import Loop
 from buntime.server.pool.cores import cores
@@ -67,6 +67,7 @@ def find_apps(settings: Settings, warn: Tell, floors: Floors = NO_FLOORS) -> lis
     catalog.take_floors(floors)
     apps = catalog.all(0.0)
     HostIndex(catalog, warn=warn, operators=settings.admin_host).look(0.0)
+    check_default(catalog, default_target(settings.default_app), warn, 0.0)
     return apps
 
 
