@@ -50,6 +50,7 @@ from buntime.server.lifetime.announcing import without_effect
 from buntime.server.plugins.roster import WORKERS_MOST, Roster
 from buntime.server.pool.trial import find_apps
 from buntime.server.pythons.interpreter import Interpreters
+from buntime.server.pythons.users import Users
 from buntime.server.sandbox.groups import find_place
 from buntime.server.state.secretstore import Secrets, read_secrets
 from buntime.server.state.statefile import NAME as STATE_DB
@@ -105,7 +106,7 @@ def _with_settings(command: Command, mode: Mode, environ: Mapping[str, str]) -> 
         settings = with_master_key(read_settings(command, mode, environ, needs_apps=False), environ)
         names_apps = command.words or environ.get("RUNTIME_WORKER_DIRS")
         chosen = read_settings(command, mode, environ) if names_apps else settings
-        pythons = Interpreters(settings.python)
+        pythons = Interpreters(settings.python, users=Users(fixed=settings.app_users))
     except UsageError as exc:
         yield Finding("settings", str(exc), "fault", of_setting(str(exc)))
         return
@@ -237,6 +238,7 @@ def _apps(settings: Settings, config: ConfigFile, pythons: Interpreters) -> Find
     except UsageError as exc:
         yield Finding("secrets", str(exc), "warning", of_place(str(exc)) or check)
         secrets = Secrets()
+    yield from _users(settings, [app for app in found if isinstance(app, App)], pythons)
     for app in found:
         if isinstance(app, Fault):
             command = of_fault(app, app.error, settings.worker_dirs)
@@ -251,6 +253,21 @@ def _apps(settings: Settings, config: ConfigFile, pythons: Interpreters) -> Find
             yield Finding(
                 "secrets", text, "warning", pasted("secrets", "set", holder, next(iter(missing)))
             )
+
+
+def _users(settings: Settings, apps: Iterable[App], pythons: Interpreters) -> Findings:
+    """What keeps users from running their apps, each reason once; only root can try it out."""
+    if os.geteuid() != 0:
+        return
+    kept: dict[str, list[App]] = {}
+    for app in apps:
+        if not (app.is_static or pythons.missing(app)) and (why := pythons.out_of_reach(app)):
+            kept.setdefault(why.removeprefix(f"{app.source}: "), []).append(app)
+    for why, alike in kept.items():
+        more = f" and {len(alike) - 1} more" if len(alike) > 1 else ""
+        command = of_fault(alike[0], why, settings.worker_dirs)
+        text = f"no worker of {alike[0].key}{more} can be started: {why}"
+        yield Finding("apps", text, "warning", command)
 
 
 def _plugins(settings: Settings, config: ConfigFile) -> tuple[Roster, list[Finding]]:

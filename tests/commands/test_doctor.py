@@ -7,10 +7,12 @@ import os
 import re
 import resource
 import shlex
+import shutil
 import socket
 import sqlite3
 import subprocess
 import sys
+import tempfile
 from collections.abc import Mapping
 from contextlib import closing
 from pathlib import Path
@@ -32,6 +34,7 @@ resource.setrlimit(resource.RLIMIT_NOFILE, (limit, limit))
 os.execv(sys.argv[2], sys.argv[2:])
 """
 PROGRAM = shlex.join(command())
+SYSTEM_PYTHON = shutil.which("python3", path="/usr/bin:/usr/local/bin") or ""
 FETCH = "def fetch(request): ...\n"
 
 
@@ -176,6 +179,36 @@ def test_apps_that_run_as_root(tmp_path: Path) -> None:
     assert warning in told(tmp_path, "--app-users", "shop=nobody")[1]
     (tmp_path / ".env").write_text("RUNTIME_APP_USERS=*=nobody\n")
     assert warning not in told(tmp_path)[1]
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can run apps as others")
+@pytest.mark.skipif(not SYSTEM_PYTHON, reason="there is no Python that every user can read")
+def test_users_that_cannot_run_their_apps(tmp_path: Path) -> None:
+    """Root is told what an app's user cannot reach: the runtime's Python, of all apps at once, or
+    the app's folder; a page without workers needs no user."""
+    public = Path(tempfile.mkdtemp(prefix="buntime-doctor-"))
+    try:
+        public.chmod(0o755)
+        closed = tmp_path / "closed"
+        closed.mkdir(0o700)
+        (closed / "python").symlink_to(sys.executable)
+        for name in ("one", "two"):
+            write_app(public / "apps" / name, {"app.py": FETCH})
+        write_app(public / "apps/page", {"index.html": "page"})
+        users = ("--app-users", "*=nobody")
+        _, text = told(tmp_path, str(public / "apps"), *users, "--python", str(closed / "python"))
+        lines = [line for line in text.splitlines() if "no worker of" in line]
+        kept = "RUNTIME_APP_USERS: nobody cannot read"
+        assert len(lines) == 1, text
+        assert f"WARNING: no worker of one and 1 more can be started: {kept} {closed}" in lines[0]
+        python = ("--python", SYSTEM_PYTHON)
+        assert "no worker of" not in told(tmp_path, str(public / "apps"), *users, *python)[1]
+        (public / "apps/two").chmod(0o700)
+        _, text = told(tmp_path, str(public / "apps"), *users, *python)
+        assert f"{kept} {public}/apps/two" in text
+        assert "page" not in text
+    finally:
+        shutil.rmtree(public)
 
 
 def test_settings_without_effect(tmp_path: Path) -> None:

@@ -142,6 +142,21 @@ class Interpreters:
         why = "it may not be executed" if os.path.exists(chosen) else "it is not there"
         return _unfit(f"{chosen} cannot be run: {why}", app)
 
+    def out_of_reach(self, app: App) -> str:
+        """Why the app's user cannot read its folder, its Python or the runtime's, "" if it can.
+
+        For root: a process becomes that user to find out. The app's own Python is not run.
+        """
+        try:
+            if self._users.identify(app) is not None:
+                chosen, default = self._choose(app), self.default
+                python = default.executable if chosen is None else chosen
+                paths = default.path if chosen is None else ()
+                self._users.find(app, python, paths, is_trusted=chosen is None)
+        except ManifestError as exc:
+            return str(exc)
+        return ""
+
     def inspect(self, app: App) -> None:
         """Raise ManifestError if something would keep the app's packages from being installed.
 
