@@ -74,11 +74,12 @@ _LOADS = frozenset({State.LOADING, State.ONCE})
 BUSY_SHARE = 0.7  # a worker above this is busy: queueing begins
 CRASH_LOOP = 5  # failed boots in a row; from then on requests are refused between the tries
 BACKOFF_MAX_S = 60.0
+_DOUBLINGS_MAX = 10  # far more than lead there; a float holds 1023, which come after 17 hours
 
 
 def backoff_s(failures: int) -> float:
     """How long to wait after this many failures in a row: 1 s, 2 s, ... 60 s."""
-    return min(BACKOFF_MAX_S, 2.0 ** (failures - 1))
+    return min(BACKOFF_MAX_S, 2.0 ** min(failures - 1, _DOUBLINGS_MAX))
 
 
 class WorkerState:

@@ -25,6 +25,7 @@ FREE_OF_ADDRESS, FREE_OF_NAME = 5, 20
 WAIT_MAX_S = 300.0
 _FORGET_S = 900.0  # after the last wrong one
 _KEPT_MAX = 30_000  # of addresses, names, and pairs of the two
+_DOUBLINGS_MAX = 10  # far more than lead there; a float holds 1023, which come after some days
 _CHECKED_S = 1.0  # the wait while another guess is checked, which may be wrong
 
 _Key = tuple[str, ...]
@@ -87,7 +88,7 @@ class Throttle:
             return 0.0
         if under_way:
             return _CHECKED_S
-        wait = min(2.0 ** (count - free), WAIT_MAX_S)
+        wait = min(2.0 ** min(count - free, _DOUBLINGS_MAX), WAIT_MAX_S)
         return max(0.0, last + wait - now)
 
 

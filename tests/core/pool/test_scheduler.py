@@ -386,6 +386,16 @@ def test_a_crash_loop_is_refused_between_its_tries() -> None:
     assert kinds(pool.submit(app, "r", 16)) == ["Spawn", "Adopt"]
 
 
+def test_an_app_that_fails_for_days_is_tried_each_minute() -> None:
+    """However often it has failed in a row."""
+    pool, app, now = scheduler(), AppState("a", policy()), 0.0
+    for number in range(1, 3001):
+        pool.died(worker_of(pool.submit(app, number, now)), now)
+        assert app.boot_failures == number
+        assert app.retry_at_s - now == min(2.0 ** min(number - 1, 10), 60.0)
+        now = app.retry_at_s
+
+
 def test_who_waits_behind_a_stuck_worker_gets_another() -> None:
     """A worker that is given up is replaced at once for waiting requests, not at the next tick."""
     pool, app = scheduler(), AppState("a", policy())

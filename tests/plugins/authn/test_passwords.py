@@ -92,6 +92,16 @@ def test_guesses_at_once_count_as_wrong() -> None:
         assert (first, second) == (0.0, 1.0)
 
 
+def test_guesses_for_weeks() -> None:
+    """However many were wrong, the next one waits no longer than the bound."""
+    throttle, now = Throttle(), 1000.0
+    for _ in range(3000):
+        assert 0 <= wait_s(throttle, "a", "x", now) <= WAIT_MAX_S
+        throttle.on_wrong("a", "x", now)
+        now += WAIT_MAX_S
+    assert wait_s(throttle, "a", "x", now - 1) == 1
+
+
 def test_an_own_account_makes_up_for_no_guesses_at_others() -> None:
     """Whoever signs in between guesses at others is slowed all the same; own mistakes are
     forgiven."""
