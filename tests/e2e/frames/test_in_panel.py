@@ -177,16 +177,17 @@ def test_no_page(page: Page) -> None:
     expect(page.locator("main")).to_contain_text("This page was ended: it sends too much.")
 
 
-def test_theme(own_page: Page) -> None:
+def test_theme(page: Page) -> None:
     """The page gets the panel's colours, and follows its switch."""
-    page = own_page
-    page.goto("/talk/")
+    show(page, "/talk/")
     shown = page.frame_locator("bt-frame iframe")
     root = shown.locator("html")
     expect(root).to_have_attribute("data-theme", "dark")
     assert "#131416" in root.evaluate("(root) => root.style.getPropertyValue('--bt-back')")
     page.get_by_label("Theme").select_option("light")
     expect(root).to_have_attribute("data-theme", "light")
+    page.get_by_label("Theme").select_option("System")
+    expect(root).to_have_attribute("data-theme", "dark")
 
 
 def test_fetch(frame: Frame) -> None:

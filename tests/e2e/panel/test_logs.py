@@ -18,7 +18,7 @@ from tests.support.client import fetch
 from tests.support.forwarding import cable_to
 from tests.support.harness import Runtime, wait_until, write_app
 from tests.support.operators import address_of
-from tests.support.panel import findings, with_panel
+from tests.support.panel import findings, show, with_panel
 
 pytestmark = [needs_chromium, pytest.mark.usefixtures("own_page"), pytest.mark.timeout(180)]
 
@@ -55,9 +55,11 @@ def fetch(request):
 """
 # Counts only lines of these floods: earlier lines may arrive after the page is live.
 COUNT = """(counts) => {
-const wanted = new RegExp(` of (${counts}) of a flood`);
+window.wanted = new RegExp(` of (${counts}) of a flood`);
+const isFirst = !window.seen;
 window.seen = {lines: 0, missing: 0, gaps: 0, seqs: new Set(), twice: 0};
 Object.assign(seen, {longest: 0, first: 0, last: 0});
+if (!isFirst) return;
 const {prototype} = customElements.get("bt-lines");
 const {add} = prototype;
 prototype.add = function (lines) {
@@ -96,7 +98,7 @@ def runtime(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Runtime]:
 
 def follow(page: Page, url: str, counts: str = "") -> None:
     """`counts` are the sizes of floods whose lines are counted: "50|70"."""
-    page.goto(url)
+    show(page, url)
     expect(page.get_by_role("status").filter(has_text="live")).to_be_visible()
     page.evaluate(COUNT, counts)
 
@@ -130,21 +132,21 @@ def seen(page: Page, whole: int) -> dict[str, Any]:
 
 def test_ten_thousand_lines_a_second(page: Page, runtime: Runtime) -> None:
     """The page keeps up with all that four apps can print: it has rows only for visible lines."""
-    follow(page, f"{address_of(runtime)}/cpanel/logs", "8000")
+    follow(page, f"{address_of(runtime)}/cpanel/logs", "6000")
     for name in APPS:
-        flood(runtime, name, 8000, rate=4000)
-    told = seen(page, 4 * 8000)
-    assert told["gaps"] or told["lines"] + told["missing"] == 4 * 8000, told
+        flood(runtime, name, 6000, rate=4000)
+    told = seen(page, 4 * 6000)
+    assert told["gaps"] or told["lines"] + told["missing"] == 4 * 6000, told
     assert told["twice"] == 0
     assert told["longest"] < 2000, "of a frame, in milliseconds"
     assert page.locator("bt-lines .row").count() < 200
     assert page.evaluate("document.querySelector('bt-lines').count") <= 20_000
-    page.get_by_label("Search in lines").fill("the flood of 8000 lines has ended")
-    ends = shown(page, "the flood of 8000 lines has ended")
+    page.get_by_label("Search in lines").fill("the flood of 6000 lines has ended")
+    ends = shown(page, "the flood of 6000 lines has ended")
     expect(ends).not_to_have_count(0)
     seconds = [float(re.findall(r"after ([\d.]+) s", text)[0]) for text in ends.all_inner_texts()]
-    # 2 s and 16,000 a second if nothing else uses the machine.
-    assert 32_000 / max(seconds) > 10_000, "so many a second were printed"
+    # 1.5 s and 16,000 a second if nothing else uses the machine.
+    assert 24_000 / max(seconds) > 10_000, "so many a second were printed"
     assert told["lines"] / (told["last"] - told["first"]) * 1000 > 2_000, told
 
 

@@ -266,6 +266,7 @@ def test_keys(page: Page, panel: str, runtime: Runtime) -> None:
     show(page, panel + "keys")
     expect(page.locator(".nothing")).to_contain_text("No keys yet")
     page.unroute_all()
+    show(page, panel + "audit")
     show(page, panel + "keys")
     page.get_by_role("button", name="Make a key").click()
     dialog(page).get_by_label("Name", exact=True).fill("forge")
@@ -465,7 +466,6 @@ EVIL = [
 PAGES = ["workers", "plugins", "plugins/audit", "keys", "audit", "settings", "access?app=shop"]
 
 
-@pytest.mark.usefixtures("own_page")
 def test_hostile_answers(page: Page, panel: str, runtime: Runtime) -> None:
     """Names, values, origins, reasons and links are text, whatever they hold, and lead nowhere."""
     a_key(runtime, "spoilt")

@@ -79,29 +79,32 @@ STATS = """(count) => import("/cpanel/js/api.js").then(({events}) => new Promise
 
 
 @pytest.mark.usefixtures("own_page")
-def test_the_menu_is_requested_once(page: Page, runtime: Runtime) -> None:
-    """While no plugin changes the menu is not requested again, until the stream was away."""
+def test_newcomer(page: Page, runtime: Runtime) -> None:
+    """A newcomer who opens / in development sees the panel with the apps, and needs no key.
+
+    While no plugin changes the menu is not requested again, until the stream was away.
+    """
     asked: list[str] = []
     page.on("request", lambda request: asked.append(urlsplit(request.url).path))
-    page.goto(f"{runtime.url}/cpanel/")
+    page.goto(runtime.url + "/")
+    expect(page).to_have_url(f"{runtime.url}/cpanel/")
+    expect(page.locator("tbody .name")).to_have_text(["hello", "shop", "site", "till"])
     page.evaluate(STATS, 3)
     assert asked.count("/api/menus") == 1
     with page.expect_request("**/api/menus"):
         page.evaluate("import('/cpanel/js/api.js').then(({reconnect}) => reconnect())")
 
 
-@pytest.mark.usefixtures("own_page")
-def test_newcomer(page: Page, runtime: Runtime) -> None:
-    """A newcomer who opens / in development sees the panel with the apps, and needs no key."""
-    page.goto(runtime.url + "/")
-    expect(page).to_have_url(f"{runtime.url}/cpanel/")
-    expect(page.locator("tbody .name")).to_have_text(["hello", "shop", "site", "till"])
+def load_first(page: Page, panel: str, language: str) -> None:
+    """Load the first page, in a browser that has nothing of it.
 
-
-@pytest.mark.usefixtures("own_page")
-def test_first_paint(page: Page, panel: str) -> None:
-    """Only the page and its style sheet are loaded before something is painted."""
+    Only the page and its style sheet are loaded before something is painted. All that is fetched,
+    API answers and header fields too, is below 120 KB.
+    """
     show(page, panel)
+    expect(page.locator("tbody .name")).to_have_text(["hello", "shop", "site", "till"])
+    load = measured(page)
+    assert 50_000 < load.unpacked_bytes <= load.sent_bytes <= 122_880, load
     blocking = page.evaluate(
         "performance.getEntriesByType('resource')"
         ".filter((each) => each.renderBlockingStatus === 'blocking').map((each) => each.name)"
@@ -109,24 +112,32 @@ def test_first_paint(page: Page, panel: str) -> None:
     assert blocking == [f"{panel}style.css"]
     loaded = page.evaluate("performance.getEntriesByType('resource').map((each) => each.name)")
     assert all(name.startswith(panel.removesuffix("cpanel/")) for name in loaded)
+    files = {name.rpartition("/")[2] for name in loaded}
+    assert files & {"en.js", "de.js"} == {f"{language}.js"}
+    assert not {"deploy.js", "zip.js", "files.js"} & files
 
 
-@pytest.mark.parametrize("language", ["en-GB", "de-DE"])
-def test_size_of_the_first_page(browser: Browser, panel: str, language: str) -> None:
-    """All that a browser fetches for it, API answers and header fields too, is below 120 KB."""
-    with watched(browser, locale=language) as page:
-        show(page, panel)
-        expect(page.locator("tbody .name")).to_have_text(["hello", "shop", "site", "till"])
-        load = measured(page)
-        assert 50_000 < load.unpacked_bytes <= load.sent_bytes <= 122_880, load
-        fetched = page.evaluate(
-            "performance.getEntriesByType('resource').map((each) => each.name.split('/').at(-1))"
-        )
-        assert [name for name in fetched if name in ("en.js", "de.js")] == [f"{language[:2]}.js"]
-        assert not {"deploy.js", "zip.js", "files.js"} & set(fetched)
+def test_first_page(browser: Browser, panel: str) -> None:
+    """It is small, and painted soon."""
+    with watched(browser, is_first=True) as page:
+        load_first(page, panel, "en")
 
 
-@pytest.mark.usefixtures("own_page")
+def test_languages_and_themes(browser: Browser, panel: str) -> None:
+    """The panel speaks the browser's language; another choice, and a theme, are kept."""
+    with watched(browser, locale="de-DE") as page:
+        load_first(page, panel, "de")
+        expect(page.locator("html")).to_have_attribute("lang", "de")
+        expect(page.get_by_role("link", name="Überblick")).to_be_visible()
+        page.get_by_label("Sprache").select_option("en")
+        expect(page.get_by_role("link", name="Overview")).to_be_visible()
+        page.get_by_label("Theme").select_option("dark")
+        page.reload()
+        expect(page.get_by_role("link", name="Overview")).to_be_visible()
+        back = page.evaluate("getComputedStyle(document.body).backgroundColor")
+        assert back == "rgb(19, 20, 22)"
+
+
 def test_signing_in(page: Page, panel: str, runtime: Runtime) -> None:
     """Sign out, get a reason for a wrong key, and sign in to the same page again."""
     show(page, panel + "apps/shop")
@@ -314,33 +325,36 @@ def test_lines_of_the_last_hour(page: Page, panel: str, runtime: Runtime) -> Non
         fetch(runtime, "/site/")
     told = lambda: fetch(runtime, "/api/history?step=30").json()["total"]["requests"]  # noqa: E731
     wait_until(lambda: sum(told()) >= 50, 30)
-    for _ in range(2):
-        show(page, panel)
+    show(page, panel)
+    for is_loaded_again in (False, True):
+        if is_loaded_again:
+            page.reload()
         requests = page.locator("bt-chart .plot").first
         expect(requests).to_have_attribute("aria-label", re.compile(r"peak [1-9][\d.,]*/s"))
         assert str(requests.locator("path.line").get_attribute("d")).startswith("M")
         requests.focus()
         page.keyboard.press("ArrowLeft")
         expect(page.locator(".told").first).to_contain_text(re.compile(r"\d\d:\d\d"))
-        page.reload()
 
 
-@pytest.mark.usefixtures("own_page")
 def test_motion(page: Page, panel: str) -> None:
     """If the system asks for reduced motion, nothing moves; otherwise what is at work does."""
-    for wanted, most in (("reduce", 0), ("no-preference", 10)):
+    show(page, panel + "apps/site")
+    for wanted in ("reduce", "no-preference"):
         page.emulate_media(reduced_motion="reduce" if wanted == "reduce" else "no-preference")
-        show(page, panel + "apps/site")
         page.get_by_role("button", name="Stop").click()
         agree(page)
-        expect(page.locator(".toast")).to_be_visible()
+        stopped = page.locator(".toast", has_text="site is stopped")
+        undo = stopped.get_by_role("button", name="Undo")
+        expect(undo).to_be_visible()
         moving = page.evaluate(
             "document.getAnimations().length + [...document.querySelectorAll('*')].filter((each) =>"
             " getComputedStyle(each).animationName !== 'none').length"
         )
-        assert (moving > 0) is (most > 0)
-        page.get_by_role("button", name="Undo").click()
+        assert (moving > 0) is (wanted == "no-preference")
+        undo.click()
         expect(page.locator(".head .state")).not_to_have_text("Stopped")
+    page.emulate_media(reduced_motion="null")
 
 
 def test_log(page: Page, panel: str, runtime: Runtime) -> None:
@@ -394,7 +408,6 @@ def test_what_a_start_costs_and_lines_to_try(page: Page, panel: str, runtime: Ru
     expect(ttl.first).to_contain_text(re.compile(r"buntime\.yaml:\d"))
 
 
-@pytest.mark.usefixtures("own_page")
 def test_many_lines(page: Page, panel: str) -> None:
     """Fifty thousand lines need elements only for those in sight, and the oldest are dropped."""
     show(page, panel + "apps/shop?view=log")
@@ -489,7 +502,6 @@ def test_two_operators(browser: Browser, page: Page, panel: str) -> None:
         expect(page.locator(".head .state")).to_have_text("Serving")
 
 
-@pytest.mark.usefixtures("own_page")
 def test_lost_connection(page: Page, panel: str) -> None:
     """The page says that it lost the runtime, an action says so too, and both recover."""
     show(page, panel + "apps/shop")
@@ -562,21 +574,6 @@ def test_keyboard(page: Page, panel: str, runtime: Runtime) -> None:
     expect(page.locator(".told").first).to_contain_text(":")
 
 
-def test_languages_and_themes(browser: Browser, panel: str) -> None:
-    """The panel speaks the browser's language; another choice, and a theme, are kept."""
-    with watched(browser, locale="de-DE") as page:
-        show(page, panel)
-        expect(page.locator("html")).to_have_attribute("lang", "de")
-        expect(page.get_by_role("link", name="Überblick")).to_be_visible()
-        page.get_by_label("Sprache").select_option("en")
-        expect(page.get_by_role("link", name="Overview")).to_be_visible()
-        page.get_by_label("Theme").select_option("dark")
-        page.reload()
-        expect(page.get_by_role("link", name="Overview")).to_be_visible()
-        back = page.evaluate("getComputedStyle(document.body).backgroundColor")
-        assert back == "rgb(19, 20, 22)"
-
-
 def test_hostile_texts(page: Page, panel: str, runtime: Runtime) -> None:
     """What apps print and raise, and clients send, is text; no script in it runs."""
     for text in EVIL:
@@ -589,7 +586,7 @@ def test_hostile_texts(page: Page, panel: str, runtime: Runtime) -> None:
     show(page, panel + "apps/shop?view=log")
     for text in EVIL:
         expect(page.locator("bt-lines .row", has_text=text).first).to_be_visible()
-    page.goto(panel + "apps/shop?view=errors")
+    go(page, panel + "apps/shop?view=errors")
     expect(page.locator("main")).to_contain_text(EVIL[0])
     page.get_by_role("button", name="Stop").click()
     dialog(page).get_by_role("textbox").fill("".join(EVIL))
@@ -603,7 +600,6 @@ def test_hostile_texts(page: Page, panel: str, runtime: Runtime) -> None:
     assert page.locator("main img, main script, main iframe, main svg[onload]").count() == 0
 
 
-@pytest.mark.usefixtures("own_page")
 def test_hostile_answers(page: Page, panel: str) -> None:
     """Names, versions, links and errors that the runtime would never send are text as well."""
     evil = iter(EVIL * 50)

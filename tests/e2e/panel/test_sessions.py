@@ -14,7 +14,7 @@ from tests.support.harness import OPERATORS_KEY, Runtime
 from tests.support.operators import Operator, signed_in
 from tests.support.panel import agree, answering, dialog, go, show, with_panel
 
-pytestmark = [needs_chromium, pytest.mark.usefixtures("own_page")]
+pytestmark = needs_chromium
 
 RECONNECT = "import('/cpanel/js/api.js').then(({reconnect}) => reconnect())"
 KEY = {"RUNTIME_MASTER_KEY": OPERATORS_KEY}
@@ -43,6 +43,14 @@ def take(page: Page, operator: Operator) -> None:
     page.context.add_cookies([{"name": name, "value": value, "url": operator.origin}])
 
 
+@pytest.fixture
+def signed(page: Page, runtime: Runtime) -> None:
+    """For tests that share a page on which an operator has signed in."""
+    if page.url == "about:blank":
+        take(page, signed_in(runtime))
+
+
+@pytest.mark.usefixtures("own_page")
 def test_nothing_is_red_in_the_console(page: Page, runtime: Runtime, panel: str) -> None:
     """The page requests nothing that fails, such as users where no plugin signs people in."""
     failed: list[str] = []
@@ -57,6 +65,7 @@ def test_nothing_is_red_in_the_console(page: Page, runtime: Runtime, panel: str)
     assert failed == []
 
 
+@pytest.mark.usefixtures("own_page")
 def test_somebody_else_has_signed_in(
     page: Page, runtime: Runtime, panel: str, bob: Operator
 ) -> None:
@@ -71,9 +80,9 @@ def test_somebody_else_has_signed_in(
     expect(page.get_by_role("button", name="Stop")).to_have_count(0)
 
 
+@pytest.mark.usefixtures("signed")
 def test_signed_in_again(page: Page, runtime: Runtime, panel: str) -> None:
     """After the same person has signed in again, a page stays as it is, and can change things."""
-    take(page, signed_in(runtime))
     show(page, panel + "apps/shop")
     page.locator(".who").evaluate("(who) => who.dataset.kept = 'yes'")
     take(page, signed_in(runtime))
@@ -85,6 +94,7 @@ def test_signed_in_again(page: Page, runtime: Runtime, panel: str) -> None:
     expect(page.locator(".who")).to_have_attribute("data-kept", "yes")
 
 
+@pytest.mark.usefixtures("own_page")
 def test_a_dialog_does_not_cover_the_form(page: Page, runtime: Runtime, panel: str) -> None:
     """If the session ends while a dialog asks, the form to sign in takes its place."""
     take(page, signed_in(runtime))
@@ -97,6 +107,7 @@ def test_a_dialog_does_not_cover_the_form(page: Page, runtime: Runtime, panel: s
     expect(page.locator("dialog")).to_have_count(0)
 
 
+@pytest.mark.usefixtures("own_page")
 def test_a_page_that_is_not_allowed(page: Page, panel: str, bob: Operator) -> None:
     """It has its heading and the reason, and does not offer to try again."""
     take(page, bob)
@@ -106,9 +117,9 @@ def test_a_page_that_is_not_allowed(page: Page, panel: str, bob: Operator) -> No
     expect(page.get_by_role("button", name="Try again")).to_have_count(0)
 
 
-def test_a_page_that_could_not_be_loaded(page: Page, runtime: Runtime, panel: str) -> None:
+@pytest.mark.usefixtures("signed")
+def test_a_page_that_could_not_be_loaded(page: Page, panel: str) -> None:
     """A page that was opened without a connection is shown when the connection is back."""
-    take(page, signed_in(runtime))
     show(page, panel + "apps")
     page.context.set_offline(True)
     page.get_by_role("link", name="Settings").click()
@@ -118,9 +129,9 @@ def test_a_page_that_could_not_be_loaded(page: Page, runtime: Runtime, panel: st
     expect(page.get_by_role("rowheader", name=re.compile("RUNTIME_ENV_FILE"))).to_be_visible()
 
 
-def test_numbers_in_names(page: Page, runtime: Runtime, panel: str) -> None:
+@pytest.mark.usefixtures("signed")
+def test_numbers_in_names(page: Page, panel: str) -> None:
     """Apps and workers are ordered as people count: 2 comes before 10."""
-    take(page, signed_in(runtime))
     show(page, panel)
 
     def named(kind: str, key: str, *names: str) -> Any:
@@ -134,7 +145,8 @@ def test_numbers_in_names(page: Page, runtime: Runtime, panel: str) -> None:
     expect(page.locator("tbody th strong")).to_have_text(["w1", "w2", "w10"])
 
 
-def test_jobs_of_a_later_page(page: Page, runtime: Runtime, panel: str) -> None:
+@pytest.mark.usefixtures("signed")
+def test_jobs_of_a_later_page(page: Page, panel: str) -> None:
     """An app's jobs are shown, however many jobs of other apps come before them."""
     told: dict[str, Any] = {}
 
@@ -146,6 +158,5 @@ def test_jobs_of_a_later_page(page: Page, runtime: Runtime, panel: str) -> None:
             route.fulfill(json={**told, "jobs": [], "next": "more"})
 
     page.route("**/api/cron?*", answer)
-    take(page, signed_in(runtime))
     show(page, panel + "apps/till?view=settings")
     expect(page.get_by_role("rowheader", name="tidy")).to_be_visible()
