@@ -122,6 +122,7 @@ class Ways:
             gathering=self.gathering,
         )
         self.exchange = self.client.request(GET)
+        self.facts = FACTS
         self.passed = 0
 
     cookies: ClassVar = {"a": frozenset({"sid"})}
@@ -155,7 +156,7 @@ class Ways:
             follower()
 
     def begin(self) -> bool:
-        return self.hooking.begin(self.exchange, self.hooks, FACTS, self.then)
+        return self.hooking.begin(self.exchange, self.hooks, self.facts, self.then)
 
     def then(self) -> None:
         self.passed += 1

@@ -20,17 +20,19 @@ verdict's `until` is in seconds since 1970, so `put` takes both clocks.
 """
 
 from collections import OrderedDict
+from math import inf
 from typing import NamedTuple
 
 from buntime.core.http1.section import Fields
 from buntime.core.plugins.forgotten import Forgotten
 from buntime.core.plugins.identity import identity_key
 from buntime.core.plugins.vary import Source, Values, values_of
-from buntime.core.plugins.verdict import Continue, Verdict
+from buntime.core.plugins.verdict import PASS, Continue, Verdict
 
 WAYS_MAX = 4
 _ENTRY_MAX_BYTES = 16 * 1024
 _OVERHEAD_BYTES = 800  # per entry: its objects, and its places in the dicts
+_USED_S = 1.0  # how much later an entry is used that may count as used since
 
 
 class Common(NamedTuple):
@@ -72,10 +74,22 @@ class _Key(NamedTuple):
     values: Values
 
 
-class _Entry(NamedTuple):
-    verdict: Continue
-    until: float  # monotonic
-    size_bytes: int
+class Kept:
+    """A cached verdict."""
+
+    __slots__ = ("changes_nothing", "key", "size_bytes", "until", "used_s", "verdict")
+
+    def __init__(self, key: _Key, verdict: Continue, until: float, size_bytes: int) -> None:
+        self.key = key
+        self.verdict = verdict
+        self.until = until  # monotonic; in the past from when it is dropped
+        self.used_s = -inf  # monotonic
+        self.size_bytes = size_bytes
+        # Does a request to which it applies go on as it is?
+        self.changes_nothing = verdict._replace(cache_s=0.0, vary=(), any_path=False) == PASS
+
+    def __repr__(self) -> str:
+        return f"Kept({self.key!r}, {self.verdict!r})"
 
 
 class VerdictCache:
@@ -86,7 +100,7 @@ class VerdictCache:
         self.size_bytes = 0
         self._entries_max = entries_max
         self._bytes_max = bytes_max
-        self._entries: OrderedDict[_Key, _Entry] = OrderedDict()
+        self._entries: OrderedDict[_Key, Kept] = OrderedDict()
         self._ways: dict[Common, dict[_Way, int]] = {}  # each with its number of entries
         self._by_tag: dict[tuple[str, str], set[_Key]] = {}  # (plugin, tag)
 
@@ -98,6 +112,11 @@ class VerdictCache:
 
     def get(self, asked: Asked, now: float) -> Continue | None:
         """The cached verdict for such a request, if it is still valid."""
+        kept = self.find(asked, now)
+        return None if kept is None else kept.verdict
+
+    def find(self, asked: Asked, now: float) -> Kept | None:
+        """The same with what is known about it, for `holds`."""
         ways = self._ways.get(asked.common)
         if ways is None:
             return None
@@ -107,10 +126,22 @@ class VerdictCache:
             if entry is None:
                 continue
             if now < entry.until:
-                self._entries.move_to_end(key)
-                return entry.verdict
+                self._use(entry, now)
+                return entry
             self._drop(key)
         return None
+
+    def holds(self, kept: Kept, now: float) -> bool:
+        """Is what `find` has returned before still valid? This hashes no key."""
+        if now >= kept.until:
+            return False
+        if now - kept.used_s >= _USED_S:
+            self._use(kept, now)
+        return True
+
+    def _use(self, kept: Kept, now: float) -> None:
+        kept.used_s = now
+        self._entries.move_to_end(kept.key)
 
     def put(
         self,
@@ -162,7 +193,7 @@ class VerdictCache:
             return False
         self._ways.setdefault(key.common, {}).setdefault(key.way, 0)
         self._ways[key.common][key.way] += 1
-        self._entries[key] = _Entry(verdict, until, size_bytes)
+        self._entries[key] = Kept(key, verdict, until, size_bytes)
         self.size_bytes += size_bytes
         for tag in verdict.tags:
             self._by_tag.setdefault((key.common.plugin, tag), set()).add(key)
@@ -172,6 +203,7 @@ class VerdictCache:
 
     def _drop(self, key: _Key) -> None:
         entry = self._entries.pop(key)
+        entry.until = -inf
         self.size_bytes -= entry.size_bytes
         ways = self._ways[key.common]
         ways[key.way] -= 1

@@ -12,7 +12,6 @@ from buntime.core.plugins.identity import identity_key
 from buntime.core.plugins.plan import Hook
 from buntime.core.plugins.verdictcache import Asked, Common
 from buntime.server.http1.exchange import Exchange
-from buntime.server.pool.worker import Worker
 from buntime.wire import quote, to_json
 
 Cookies = Mapping[str, frozenset[str]]
@@ -54,13 +53,13 @@ def question(
     )
 
 
-def describe(hook: Hook, exchange: Exchange, facts: Facts, worker: Worker, seen: Seen) -> Asked:
-    """Everything the hook's verdict may depend on. A worker's number identifies the plugin's
-    generation."""
+def describe(hook: Hook, exchange: Exchange, facts: Facts, generation: int, seen: Seen) -> Asked:
+    """Everything the hook's verdict may depend on. The plugin's generation is the number of its
+    worker."""
     head, sender = exchange.head, exchange.sender
     common = Common(
         plugin=hook.plugin,
-        generation=worker.number,
+        generation=generation,
         app=facts.app or "",
         version=facts.version or "",
         base=exchange.base,

@@ -5,22 +5,27 @@ A plan holds until a plugin or an app changes, see `core/plugins/plan`. So does 
 
 from collections.abc import Hashable, Mapping
 
+from buntime.core.http1.head import Head
 from buntime.core.http1.sessioncookie import NAME as AFFINITY_COOKIE
 from buntime.core.plugins.hooktext import Facts, Seen, seen_by
 from buntime.core.plugins.plan import ON_REQUEST, Hook, Plan
+from buntime.core.plugins.verdictcache import Kept, VerdictCache
 from buntime.core.telemetry.pluginmeters import HookMeter, PluginMeter, PluginMeters
 from buntime.core.values.protocols import Protocol
 from buntime.core.values.tuples import NamedTuple
 from buntime.server.http1.exchange import Exchange
 from buntime.server.loop.loop import Loop
 from buntime.server.loop.timeouts import TimeoutQueue
-from buntime.server.plugins.asked import of_others
+from buntime.server.plugins.asked import describe, of_others
 
 # How long a request waits for a plugin that is started for the first time. That takes 0.1 to 1 s;
 # at each start of the runtime, clients would otherwise be refused for so long.
 FIRST_START_S = 10.0
 _FOUND_MAX = 1000  # requests whose hooks are remembered
 _FOUND_MAX_CHARS = 512  # of the path and the host of each
+# Requests to which a kept verdict applied, and the bytes of a head, or of a verdict with its key.
+_RECALLED_MAX = 256
+_RECALLED_MAX_BYTES = 2048
 
 Request = tuple[Hashable, str, str, str]  # the step that it is at, its method, path and host
 
@@ -50,6 +55,7 @@ class Part:
         "hook",
         "kept",
         "patience",
+        "recollection",
         "sees_all",
         "timeout_ms",
         "timeouts",
@@ -71,6 +77,7 @@ class Part:
         self.timeout_ms = round(hook.timeout_s * 1000)
         self.timeouts = timeouts  # for its answers
         self.patience = patience  # for requests that wait until it serves
+        self.recollection = Recollection()
         self._meter: HookMeter | None = None  # made when it is first asked
 
     def __repr__(self) -> str:
@@ -91,6 +98,55 @@ class Part:
             sees_all=self.sees_all,
             hidden=self.hidden,
         )
+
+
+class Recollection:
+    """Finds the kept verdicts of one hook, and remembers to which requests they applied.
+
+    To find one, everything that it may depend on is put together and hashed, see
+    core/plugins/verdictcache. Clients repeat whole heads, and `HeadParser` gives the same `Head`
+    for the same bytes. So a head is known by its identity, which stands for all that is in it and
+    that the hook sees of it; the rest of the key is what a hook may see besides it.
+    """
+
+    __slots__ = ("_known",)
+
+    def __init__(self) -> None:
+        self._known: dict[Hashable, tuple[Head, Kept]] = {}
+
+    def __repr__(self) -> str:
+        return f"Recollection({len(self._known)} requests)"
+
+    def find(
+        self,
+        cache: VerdictCache,
+        part: Part,
+        exchange: Exchange,
+        facts: Facts,
+        generation: int,
+        now: float,
+    ) -> Kept | None:
+        """The kept verdict that applies to the request, if there is one."""
+        head, sender, client = exchange.head, exchange.sender, exchange.sender.client
+        # Fields and identities that come from plugins are made anew for each request.
+        may_know = exchange.headers is head.headers and exchange.identity is None
+        if not may_know or head.fields_bytes + len(head.target) > _RECALLED_MAX_BYTES:
+            asked = describe(part.hook, exchange, facts, generation, part.see(exchange))
+            return cache.find(asked, now)
+        scheme, host, is_forwarded = sender.scheme, sender.host, sender.is_forwarded
+        address = client[0] if client else ""
+        key = (id(head), facts, generation, exchange.base, scheme, host, is_forwarded, address)
+        known = self._known.get(key)  # it holds its head, so no other one has that id
+        if known is not None and cache.holds(known[1], now):
+            return known[1]
+        found = cache.find(
+            describe(part.hook, exchange, facts, generation, part.see(exchange)), now
+        )
+        if found is not None and found.size_bytes <= _RECALLED_MAX_BYTES:
+            if len(self._known) >= _RECALLED_MAX:
+                self._known.clear()
+            self._known[key] = head, found
+        return found
 
 
 class Parts:

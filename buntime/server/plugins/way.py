@@ -162,9 +162,8 @@ class Way(Waiting):
                     self._next -= 1
                     self._shared.bodies.collect(self._exchange, self)
                     return True
-            seen = part.see(self._exchange)
-            if hook.has_request and (is_with_body or not self._is_kept(part, worker, seen)):
-                self._ask(part, worker, seen)
+            if hook.has_request and (is_with_body or not self._is_kept(part, worker)):
+                self._ask(part, worker)
                 return True
             if hook.has_response:
                 self._join(part, worker)
@@ -305,8 +304,9 @@ class Way(Waiting):
         if self._exchange.responder is not self:
             self._exchange.lend(self)
 
-    def _ask(self, part: Part, worker: Worker, seen: Seen) -> None:
+    def _ask(self, part: Part, worker: Worker) -> None:
         hook, exchange = part.hook, self._exchange
+        seen = part.see(exchange)
         self._hold()
         text = question(ON_REQUEST, exchange, self._facts, seen.text, part.timeout_ms)
         part.timeouts.start(self)
@@ -321,21 +321,19 @@ class Way(Waiting):
         pending[0].timeouts.stop(self)
         return pending
 
-    def _is_kept(self, part: Part, worker: Worker, seen: Seen) -> bool:
+    def _is_kept(self, part: Part, worker: Worker) -> bool:
         """Whether a kept verdict on such a request still holds; then it is applied."""
-        kept, now = self._shared.kept, self._shared.loop.now
-        key = (
-            describe(part.hook, self._exchange, self._facts, worker, seen)
-            if kept.size_bytes
-            else None
-        )
-        verdict = None if key is None else kept.get(key, now)
-        changes = () if verdict is None else verdict.changes
-        if verdict is None or (changes and not has_room(self._exchange.head, changes)):
+        cache, now, facts = self._shared.kept, self._shared.loop.now, self._facts
+        found = None
+        if cache.size_bytes:
+            found = part.recollection.find(cache, part, self._exchange, facts, worker.number, now)
+        changes = () if found is None else found.verdict.changes
+        if found is None or (changes and not has_room(self._exchange.head, changes)):
             part.kept.kept_misses += 1
             return False
         part.kept.kept_hits += 1
-        self._apply(part.hook, verdict, now)
+        if not found.changes_nothing:
+            self._apply(part.hook, found.verdict, now)
         return True
 
     def _keep(self, part: Part, worker: Worker, verdict: Continue) -> None:
@@ -343,7 +341,7 @@ class Way(Waiting):
         seen = self._seen
         if verdict.cache_s and seen is not None and not sees_body(part.hook, self._exchange):
             self._shared.kept.put(
-                describe(part.hook, self._exchange, self._facts, worker, seen),
+                describe(part.hook, self._exchange, self._facts, worker.number, seen),
                 verdict,
                 asked_at=self._asked_s,
                 now=self._shared.loop.now,

@@ -332,3 +332,33 @@ def test_streams_that_leave_take_no_memory() -> None:
         streams.leave(number)
     assert len(streams._due) < 100
     assert not streams._by_tag
+
+
+def test_what_was_found_holds() -> None:
+    """What was found holds for the verdict's time, unless the verdict is forgotten or dropped."""
+    cache = VerdictCache(entries_max=1)
+    keep(cache)
+    kept = cache.find(ASKED, NOW)
+    assert kept is not None
+    assert cache.holds(kept, NOW + 29.9)
+    assert not cache.holds(kept, NOW + 30)
+    cache.forget("authn", "session:1", NOW)
+    assert not cache.holds(kept, NOW)
+    keep(cache, at=NOW + 1)
+    kept = cache.find(ASKED, NOW + 1)
+    assert kept is not None
+    keep(cache, ASKED._replace(common=COMMON._replace(plugin="other")), at=NOW + 1)
+    assert not cache.holds(kept, NOW + 1)
+
+
+def test_what_still_holds_is_in_use() -> None:
+    """Of two verdicts, the one that was asked for again is dropped last."""
+    cache, other = VerdictCache(entries_max=2), COMMON._replace(plugin="other")
+    keep(cache)
+    kept = cache.find(ASKED, NOW)
+    assert kept is not None
+    keep(cache, ASKED._replace(common=other))
+    assert cache.holds(kept, NOW + 2)
+    keep(cache, ASKED._replace(common=other._replace(app="blog")), at=NOW + 2)
+    assert cache.holds(kept, NOW + 2)
+    assert cache.get(ASKED._replace(common=other), NOW + 2) is None
