@@ -120,12 +120,24 @@ def why_not_writable(folder: Path) -> str:
     there = nearest_existing(folder)
     if not there.is_dir():
         return f"{folder} cannot be made: {there} is not a folder"
-    return "" if os.access(there, os.W_OK | os.X_OK) else f"{there} cannot be written to"
+    if os.access(there, os.W_OK | os.X_OK):
+        return ""
+    on = ": its file system is read-only" if _is_read_only(there) else ""
+    return f"{there} cannot be written to{on}"
+
+
+def _is_read_only(folder: Path) -> bool:
+    return bool(os.statvfs(folder).f_flag & os.ST_RDONLY)
 
 
 def to_own(folder: str) -> str:
-    """Create a folder that the user of this shell can write to; move a file away that is there."""
+    """Create a folder that the user of this shell can write to; move a file away that is there.
+
+    On a read-only file system, show which one that is.
+    """
     there = nearest_existing(Path(folder))
+    if _is_read_only(there):
+        return f"findmnt -T {quote(near(str(there)))}"
     own = f'sudo install -d -o "$(id -un)" {quote(near(folder))}'
     if there.is_dir():
         return own

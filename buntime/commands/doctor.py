@@ -173,34 +173,49 @@ def _places(settings: Settings) -> Findings:
         else:
             is_open = is_open or not endpoint.host.startswith(_LOOPBACK)
             if endpoint.port:
-                found = _try_place(endpoint)
+                found = _try_place("listens on", endpoint, settings.endpoints_setting)
         yield found
     if is_open and settings.is_development:
         text = "others can reach this, and in development errors are shown with their trace"
         yield Finding("listens on", text, "warning", export("RUNTIME_ENV", "production"))
-    has_key = settings.master_key is not None or settings.keys_file is not None
-    if not has_key and (is_open or not settings.is_development):
-        text = "RUNTIME_MASTER_KEY is not set: protected apps let nobody in, and the operator's "
-        closed = f"pages need the key in {os.path.join(settings.state_dir, LOCAL_KEY)}"
-        if not settings.is_development:
-            closed = "pages (/api/workers, /metrics) are closed"
-        yield Finding("access", text + closed, "warning", _NEW_KEY)
+    if isinstance(settings.admin_listen, TcpEndpoint) and settings.admin_listen.port:
+        # Without it the runtime starts, and says so.
+        yield _try_place("operators", settings.admin_listen, "RUNTIME_ADMIN_LISTEN", "warning")
+    yield from _keys(settings, is_open=is_open)
     if not is_open and not settings.trusted_proxies and not settings.is_development:
         text = "only this machine can reach it; if a proxy does, name it in RUNTIME_TRUSTED_PROXIES"
         command = export("RUNTIME_TRUSTED_PROXIES", "127.0.0.1")
         yield Finding("access", text, "warning", command)
 
 
-def _try_place(endpoint: TcpEndpoint) -> Finding:
+def _keys(settings: Settings, *, is_open: bool) -> Findings:
+    """Who can open protected apps and the operator's pages."""
+    is_development = settings.is_development
+    if settings.master_key is not None or settings.keys_file is not None:
+        return
+    text = "RUNTIME_MASTER_KEY is not set: protected apps "
+    state = os.path.join(settings.state_dir, STATE_DB)
+    if settings.has_state and not is_development and os.path.exists(state):
+        text += "and the operator's pages are open to the keys that buntime keys list shows"
+        yield Finding("access", f"{text}, and to no others")
+    elif is_open or not is_development:
+        closed = f"pages need the key in {os.path.join(settings.state_dir, LOCAL_KEY)}"
+        if not is_development:
+            closed = "pages (/api/workers, /metrics) are closed"
+        text += f"let nobody in, and the operator's {closed}"
+        yield Finding("access", text, "warning", _NEW_KEY)
+
+
+def _try_place(what: str, endpoint: TcpEndpoint, setting: str, otherwise: str = "fault") -> Finding:
     try:
-        for binding in open_bindings([endpoint]):
+        for binding in open_bindings([endpoint], setting=setting):
             binding.close()
     except UsageError as exc:
         if "listens there already" in str(exc):  # maybe the runtime in question
             command = f"ss -ltnp 'sport = :{endpoint.port}'"
-            return Finding("listens on", str(exc), "warning", command)
-        return Finding("listens on", str(exc), "fault", "ip -brief address")
-    return Finding("listens on", f"{endpoint}, which is free")
+            return Finding(what, str(exc), "warning", command)
+        return Finding(what, str(exc), otherwise, "ip -brief address")
+    return Finding(what, f"{endpoint}, which is free")
 
 
 def _deploys(settings: Settings) -> Findings:

@@ -79,7 +79,9 @@ def serve(settings: Settings, read: Callable[[], Settings]) -> int:
     read_keys(settings.keys_file)  # the same
     keep_freed_memory()
     with contextlib.ExitStack() as stack:
-        bindings = inherit_bindings(supervision.sockets) or open_bindings(settings.endpoints)
+        bindings = inherit_bindings(supervision.sockets) or open_bindings(
+            settings.endpoints, setting=settings.endpoints_setting
+        )
         for binding in bindings:
             stack.callback(binding.close)
         sink, app_logs = open_log(settings, is_journal=is_stream(_STDOUT, supervision.journal))

@@ -2,11 +2,28 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 from pathlib import Path
+from types import SimpleNamespace
 
-from buntime.commands.advice import of_fault
+import pytest
+
+from buntime.commands.advice import of_fault, to_own, why_not_writable
 from buntime.core.apps.app import Fault
+
+
+def test_a_read_only_disk(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No owner makes a folder on a read-only file system writable, so that one is shown."""
+    there = Path("/proc/self")
+    monkeypatch.setattr(os, "access", lambda *_: False)
+    assert why_not_writable(there) == f"{there} cannot be written to"
+    assert to_own(str(there)).startswith("sudo install -d")
+    flags = SimpleNamespace(f_flag=os.ST_RDONLY)
+    monkeypatch.setattr(os, "statvfs", lambda _: flags)
+    text = f"{there} cannot be written to: its file system is read-only"
+    assert why_not_writable(there / "new") == text
+    assert to_own(str(there / "new")) == f"findmnt -T {there}"
 
 
 def test_a_closed_folder(tmp_path: Path) -> None:

@@ -76,6 +76,18 @@ def test_what_will_hurt(tmp_path: Path) -> None:
         assert any(each in line for line in warnings), each
 
 
+def test_the_operators_address(tmp_path: Path) -> None:
+    """That their address is in use keeps no app from being served, so it is a warning."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        code, text = told(tmp_path, "--port", "0", "--admin-listen", f"127.0.0.1:{port}")
+    assert code == 0
+    assert f"operators   WARNING: cannot listen on 127.0.0.1 port {port}: something list" in text
+    assert "choose another port in RUNTIME_ADMIN_LISTEN, such as 127.0.0.1:" in text
+    _, text = told(tmp_path, "--port", "0", "--admin-listen", f"127.0.0.1:{port}")
+    assert f"operators   127.0.0.1 port {port}, which is free\n" in text
+
+
 def test_what_to_run(tmp_path: Path) -> None:
     """Each warning and fault ends with a valid shell line, and no other line does."""
     write_app(tmp_path / "apps/my shop", {"app.py": FETCH}, ttl="soon")
@@ -243,9 +255,21 @@ def test_where_deploys_go(tmp_path: Path) -> None:
 
 def test_an_open_door(tmp_path: Path) -> None:
     """A runtime that others can reach needs a key, and should not be in development mode."""
-    _, text = told(tmp_path, "--host", "0.0.0.0", "--port", "0", "--env", "development")
+    words = ["--host", "0.0.0.0", "--port", "0", "--state-dir", "state"]
+    _, text = told(tmp_path, *words, "--env", "development")
     assert "others can reach this, and in development errors are shown with their trace" in text
-    assert "RUNTIME_MASTER_KEY is not set" in text
+    assert "RUNTIME_MASTER_KEY is not set: protected apps let nobody in" in text
+
+
+def test_keys_with_names(tmp_path: Path) -> None:
+    """Where there may be keys with names, no master key is needed."""
+    (tmp_path / "state").mkdir()
+    open_file(str(tmp_path / "state/state.db"), has_log=False).close()
+    words = ["--host", "0.0.0.0", "--port", "0", "--state-dir", "state"]
+    _, text = told(tmp_path, *words, "--env", "production")
+    [line] = [line for line in text.splitlines() if "RUNTIME_MASTER_KEY" in line]
+    assert line.startswith("access      RUNTIME_MASTER_KEY is not set: protected apps and the oper")
+    assert line.endswith("the keys that buntime keys list shows, and to no others")
 
 
 @pytest.mark.parametrize(

@@ -117,6 +117,11 @@ class Settings:
         return (host if isinstance(host, UnixEndpoint) else TcpEndpoint(host, self.port),)
 
     @property
+    def endpoints_setting(self) -> str:
+        """The setting that names them."""
+        return "RUNTIME_LISTEN" if self.listen else "PORT"
+
+    @property
     def cron_most(self) -> int:
         """How many jobs run at a time."""
         most = min(self.ephemeral_concurrency // 2, self.pool_size // 4)

@@ -13,6 +13,7 @@ from buntime.core.settings.endpoint import Endpoint, TcpEndpoint, UnixEndpoint
 from buntime.core.telemetry.supervision import FIRST_DESCRIPTOR
 
 _FAMILIES = (socket.AF_INET, socket.AF_INET6, socket.AF_UNIX)
+_FURTHER = 10  # the port that is offered instead: the next one may be the operators' own
 _BACKLOG = 1024  # connections that the kernel queues for us; net.core.somaxconn may lower it
 
 
@@ -52,12 +53,15 @@ class Binding:
                     os.unlink(self.endpoint.path)
 
 
-def open_bindings(endpoints: Sequence[Endpoint]) -> list[Binding]:
-    """Listen at all endpoints, or at none: raises UsageError with the reason if one fails."""
+def open_bindings(endpoints: Sequence[Endpoint], *, setting: str = "PORT") -> list[Binding]:
+    """Listen at all endpoints, or at none: raises UsageError with the reason if one fails.
+
+    The reason names the setting that they are from.
+    """
     bindings: list[Binding] = []
     try:
         for endpoint in endpoints:
-            bindings.append(_open(endpoint, endpoints))  # noqa: PERF401  # closed on an error
+            bindings.append(_open(endpoint, endpoints, setting))  # noqa: PERF401  # closed on an error
     except BaseException:
         for binding in bindings:
             binding.close()
@@ -96,13 +100,13 @@ def _inherit(fd: int, name: str) -> Binding:
     return Binding(endpoint, sock, is_inherited=True)
 
 
-def _open(endpoint: Endpoint, others: Sequence[Endpoint]) -> Binding:
+def _open(endpoint: Endpoint, others: Sequence[Endpoint], setting: str) -> Binding:
     try:
         if isinstance(endpoint, UnixEndpoint):
             return _open_unix(endpoint)
         return _open_tcp(endpoint, v6_only=_has_ipv4(others, endpoint.port))
     except (OSError, UnicodeError) as exc:  # UnicodeError: not a host name, as "a..b"
-        raise UsageError(f"cannot listen on {endpoint}: {_hint(exc, endpoint)}") from exc
+        raise UsageError(f"cannot listen on {endpoint}: {_hint(exc, endpoint, setting)}") from exc
 
 
 def _open_tcp(endpoint: TcpEndpoint, *, v6_only: bool) -> Binding:
@@ -167,24 +171,32 @@ def _inode_at(path: str) -> tuple[int, int]:
     return found.st_dev, found.st_ino
 
 
-def _hint(exc: Exception, endpoint: Endpoint) -> str:
+def _hint(exc: Exception, endpoint: Endpoint, setting: str) -> str:
     number = getattr(exc, "errno", None)
     if isinstance(endpoint, UnixEndpoint):
         if number == errno.EADDRINUSE and not _is_socket(endpoint.path):
             return "what is there is not a socket; choose another path"
         instead, allowed = "path", "path"
     else:
-        instead, allowed = "PORT", "PORT above 1023"
+        instead = "PORT" if setting == "PORT" else f"port in {setting}"
+        allowed = f"{instead} above 1023"
     if number == errno.EADDRINUSE:
-        more = "" if isinstance(endpoint, UnixEndpoint) else _offer(endpoint.port)
+        more = "" if isinstance(endpoint, UnixEndpoint) else _offer(endpoint, setting)
         return f"something listens there already; stop it or choose another {instead}{more}"
     if number in (errno.EACCES, errno.EPERM):
         return f"this user may not; choose another {allowed} or allow it"
     if number == errno.EADDRNOTAVAIL or isinstance(exc, socket.gaierror | UnicodeError):
-        return "this machine has no such address; set HOST to one of its own, or to 0.0.0.0"
+        own = "HOST to one of its own, or to 0.0.0.0"
+        if setting != "PORT":
+            own = f"{setting} to one of its own"
+        return f"this machine has no such address; set {own}"
     return getattr(exc, "strerror", None) or str(exc)
 
 
-def _offer(port: int) -> str:
+def _offer(endpoint: TcpEndpoint, setting: str) -> str:
+    port, other = endpoint.port, (endpoint.port + _FURTHER - 1) % 65535 + 1
     look = f"ss -ltnp 'sport = :{port}'" if sys.platform == "linux" else f"lsof -i :{port}"
-    return f", such as --port {port % 65535 + 1} ({look} shows what it is)"
+    if setting == "PORT":
+        return f", such as --port {other} ({look} shows what it is)"
+    host = f"[{endpoint.host}]" if ":" in endpoint.host else endpoint.host
+    return f", such as {host}:{other} ({look} shows what it is)"

@@ -81,7 +81,7 @@ class Operators:
         if endpoint is None:
             return
         try:
-            [binding] = open_bindings([endpoint])
+            [binding] = open_bindings([endpoint], setting="RUNTIME_ADMIN_LISTEN")
         except UsageError as exc:
             log.warn(
                 "operators.unavailable",
