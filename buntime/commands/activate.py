@@ -29,7 +29,7 @@ def run(command: Command, mode: Mode) -> int:
     api = connect(command, mode)
     active, tag = active_version(api, name)
     if active and not command.args["json"]:
-        say(f"{name}: {active} is active now")
+        say(f"{name}: going from {active} to {version}")
     lines = api.matching(tag).lines("POST", path, dryRun=command.args["dry_run"] or None)
     what = f"the activation of {name}@{version}"
     return follow(api, Streamed("", lines), what, as_json=bool(command.args["json"]))

@@ -113,13 +113,13 @@ def of_failed_requests(name: str, requests: int, failed: int) -> Item | None:
     if failed < _FAILED_MIN or failed < _FAILED_SHARE * requests:
         return None
     share = f"{100 * failed / requests:.0f}%"
-    text = f"{name} has answered {failed} of {requests} requests ({share}) with an error of its own"
+    text = f"{failed} of {requests} requests to {name} ({share}) were answered with an error"
     return Item(
         "warning",
         "requests_fail",
         name,
-        f"{text} in the last ten minutes.",
-        "",
+        f"{text} (5xx) in the last ten minutes.",
+        "Either the app failed or was late, or a plugin refused: the log tells each.",
         f"buntime show {name} --errors",
         f"/cpanel/apps/{name}#errors",
     )

@@ -99,7 +99,8 @@ class Housekeeping:
                 raise ClientFault(
                     409,
                     "nothing_before",
-                    f"no version of {app} was active before the current one",
+                    f"no version of {app} was active before the current one, but for those that "
+                    f"were rolled back from; to go to another: buntime activate {app}@VERSION",
                 )
             return before or "", active
 

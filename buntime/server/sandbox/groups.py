@@ -76,12 +76,16 @@ class _Group:
             return 0
 
 
+# Nobody has started to use groups, as in `buntime check`, whose workers only load their apps.
+_UNKNOWN = Place(None, reason="not looked for yet")
+
+
 class Groups:
     """The groups of all workers, by the workers' numbers."""
 
     def __init__(self, setting: str, warn: Tell, *, mount: str = _MOUNT) -> None:
         """`warn` gets what goes wrong."""
-        self.place = Place(None, reason="not looked for yet")
+        self.place = _UNKNOWN
         self._setting = setting
         self._warn = warn
         self._mount = mount
@@ -118,7 +122,8 @@ class Groups:
         """Apply the limits to a worker. Returns the keys of those that cannot be applied; they are
         logged once."""
         wanted: Held = held(limits, self.place.controllers)
-        if wanted.without_effect and (app, *wanted.without_effect) not in self._warned_of:
+        is_told = self.place is _UNKNOWN or (app, *wanted.without_effect) in self._warned_of
+        if wanted.without_effect and not is_told:
             self._warned_of.add((app, *wanted.without_effect))
             self._warn(
                 "limits.without_effect",

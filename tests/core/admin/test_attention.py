@@ -61,6 +61,16 @@ def test_order_and_bounds() -> None:
     assert {each.level for each in found} == {"error"}
 
 
+def test_whose_errors_they_are() -> None:
+    """Answers of 5xx are not laid on the app: a plugin may have refused."""
+    item = items.of_failed_requests("shop", 14, 10)
+    assert item is not None
+    assert item.text == (
+        "10 of 14 requests to shop (71%) were answered with an error (5xx) in the last ten minutes."
+    )
+    assert "a plugin refused" in item.hint
+
+
 def test_words_of_others_stay_in_their_line() -> None:
     """A message with line breaks and escapes becomes one line of bounded length."""
     told = items.first_line("\x1b[31mred\x07" + "x" * 10_000 + "\nnext")

@@ -138,7 +138,9 @@ def test_through_a_proxy(host: Host) -> None:
         each for each in json.loads(host.ran("show", "shop", "--json").stdout)["versions"]
         if not each["active"]
     )["version"]  # fmt: skip
-    assert host.ran("activate", f"shop@{newest}").returncode == 0
+    there = host.ran("activate", f"shop@{newest}")
+    assert there.returncode == 0
+    assert there.stdout.startswith(f"shop: going from 1.0.0 to {newest}\n")
     assert host.served() == "second"
     removed = host.ran("remove", "shop@1.0.0", "--yes")
     assert (removed.returncode, removed.stdout) == (0, "shop@1.0.0: removed\n")

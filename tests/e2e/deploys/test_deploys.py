@@ -86,7 +86,9 @@ def test_the_next_one_rolled_back(operator: Operator) -> None:
     assert operator.said("/next/").split()[0] == "1.0.0"
     assert operator.said("/next@1/").split()[0] == "1.0.0"
     assert operator.said("/next@1.1.0/").split()[0] == "1.1.0"
-    assert fault(operator.rollback("next")) == (409, "nothing_before")
+    refused = operator.rollback("next")
+    assert fault(refused) == (409, "nothing_before")
+    assert refused.json()["error"]["message"].endswith("to another: buntime activate next@VERSION")
     assert operator.activate("next", "1.1.0").status_code == 200
     assert operator.said("/next/").split()[0] == operator.said("/next@1/").split()[0] == "1.1.0"
     told = operator.http.get("/api/audit", params={"app": "next"}).json()

@@ -119,6 +119,15 @@ def test_without_effect_is_told_once(tmp_path: Path) -> None:
     assert groups.to_json()["cgroup"] is None
 
 
+def test_a_trial() -> None:
+    """A command that only has workers load their apps does not look for groups, and says nothing
+    of them."""
+    warned: list[str] = []
+    groups = Groups("auto", lambda event, *_, **__: warned.append(event))
+    assert groups.put(1, 4321, LIMITS, "shop") == ("memoryMax", "cpuMax", "pidsMax")
+    assert warned == []
+
+
 def test_what_memory_events_tell(tree: Tree) -> None:
     """A process killed for memoryMax is reported once, at the next check; and at the worker's
     end."""
