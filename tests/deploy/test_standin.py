@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -15,7 +16,13 @@ import pytest
 
 from tests.support.harness import ROOT
 
-STANDIN = ROOT / "tests/support/standin.py"
+# As a module, which is compiled once for all its starts.
+PROGRAM = f"""
+import sys
+sys.path.append({str(ROOT)!r})
+from tests.support.standin import main
+sys.exit(main(sys.argv[1], sys.argv[2:]))
+"""
 # Without the plugins of other tests, which take longer to load than these tests.
 PYTEST = [sys.executable, "-m", "pytest", "-q", "-p", "pytest_timeout"]
 PLUGINS = {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
@@ -26,9 +33,8 @@ def folder(tmp_path: Path) -> Iterator[Path]:
     """The folder with the stand-in's programs and its data; its runtimes are killed at the end."""
     for name in ("helm", "kubectl"):
         program = tmp_path / name
-        program.write_text(
-            f'#!/bin/sh\nexec {sys.executable} -I -S {STANDIN} {name} "$@"\n', "utf-8"
-        )
+        line = shlex.join([sys.executable, "-I", "-S", "-c", PROGRAM, name])
+        program.write_text(f'#!/bin/sh\nexec {line} "$@"\n', "utf-8")
         program.chmod(0o755)
     yield tmp_path
     for pid in tmp_path.glob("*/pid"):

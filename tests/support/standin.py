@@ -3,7 +3,7 @@
 It is no cluster, and proves nothing about the chart: a "pod" is a runtime of this machine, the pod
 that sends requests runs only its script, and a table answers for what controllers would do.
 
-    python standin.py {helm,kubectl} WORDS...      with STANDIN: the folder where it keeps things
+    helm or kubectl WORDS...      with STANDIN: the folder where it keeps things
 """
 
 from __future__ import annotations
@@ -11,11 +11,13 @@ from __future__ import annotations
 import json
 import os
 import signal
-import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import Any
+
+TYPE_CHECKING = False  # that of `typing`: a test starts this fifty times
+if TYPE_CHECKING:
+    from typing import Any
 
 HERE = Path(os.environ.get("STANDIN", "/nowhere"))
 ROOT = Path(__file__).resolve().parents[2]
@@ -71,6 +73,8 @@ def start(release: str) -> None:
         "RUNTIME_SPARE_WORKERS": "0",
         "RUNTIME_APP_USERS": "*=root" if os.geteuid() == 0 else "",
     }
+    import subprocess  # few starts need it
+
     command = [sys.executable, str(ROOT / "buntime.py"), str(apps), "--port", "0"]
     with (folder / "log").open("w") as log:
         process = subprocess.Popen(
@@ -147,6 +151,8 @@ def apply(made: dict[str, Any]) -> None:
     name = made["metadata"]["name"]
     (HERE / f"{name}.json").write_text(json.dumps(made))
     if made["kind"] == "Pod":
+        import subprocess
+
         [container] = made["spec"]["containers"]
         told = {each["name"]: each["value"] for each in container["env"]}
         ports = json.loads((HERE / told["SERVER"].removesuffix("-buntime") / "ports").read_text())
@@ -218,7 +224,3 @@ def wait_for(is_so: Any) -> None:
         if time.monotonic() > until:
             raise SystemExit("the stand-in waited for too long")
         time.sleep(0.05)  # polls
-
-
-if __name__ == "__main__":
-    sys.exit(main(sys.argv[1], sys.argv[2:]))
