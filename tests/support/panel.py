@@ -237,7 +237,7 @@ def show(page: Page, url: str) -> None:
     pages is not loaded again."""
     here, there = urlsplit(page.url), urlsplit(url)
     is_open = here.netloc == there.netloc and here.path.startswith("/cpanel/")
-    if is_open and here.path != there.path and there.path.startswith("/cpanel/"):
+    if is_open and here != there and there.path.startswith("/cpanel/"):
         go(page, url)
         return
     page.goto(url)
