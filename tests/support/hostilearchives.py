@@ -233,6 +233,18 @@ TARS: Corpus = {
     "set-gid folder": (lambda: tar(("a", {"mode": 0o2755, "type": b"5"})), "archive_set_id"),
     "bomb": (lambda: raw_tar(block("a", 60_000_000), bytes(60_000_000)), "archive_ratio"),
     "bomb of headers": (lambda: raw_tar(*[pax(comment="x" * 400)] * 900), "archive_damaged"),
+    "bomb of headers for one member": (
+        lambda: raw_tar(*[pax(comment="x" * 60_000)] * 5, block()),
+        "archive_damaged",
+    ),
+    "bomb of attributes of all": (
+        lambda: raw_tar(pax(b"g", **{f"a{each:05}": "" for each in range(1001)}), block()),
+        "archive_damaged",
+    ),
+    "bomb of attributes": (
+        lambda: raw_tar(*[pax(comment="x" * 60_000) + block("./", kind=b"5")] * 700),
+        "archive_too_many_files",
+    ),
     "bomb behind the end": (lambda: raw_tar(block(), bytes(60_000_000)), "archive_ratio"),
     "huge size": (lambda: raw_tar(block("a", 8 << 40)), "archive_too_large"),
     "huge size by pax": (

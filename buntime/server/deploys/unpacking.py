@@ -19,7 +19,7 @@ from buntime.server.deploys.tree import Tree
 _GZIP = b"\x1f\x8b"
 _ZIPS = (b"PK\x03\x04", b"PK\x05\x06")
 _WHY_CHARS = 200
-_HEADERS_BYTES = 2 * tarmembers.BLOCK_BYTES * FILES_MAX  # in addition to the files of a tar
+_PADDING_BYTES = tarmembers.BLOCK_BYTES * FILES_MAX  # in addition to the files of a tar
 
 
 @dataclass(frozen=True)
@@ -85,7 +85,7 @@ def _members(
     archive.seek(0)
     if begin.startswith(_GZIP):
         damaged: tuple[type[Exception], ...] = (*tarmembers.DAMAGED, OSError)
-        found = tarmembers.members(archive, ratio_bytes + _HEADERS_BYTES)
+        found = tarmembers.members(archive, ratio_bytes + _PADDING_BYTES)
     elif begin in _ZIPS:
         damaged, found = zipmembers.DAMAGED, zipmembers.members(archive, bounds.files)
     else:

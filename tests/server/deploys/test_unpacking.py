@@ -4,6 +4,7 @@ import errno
 import io
 import os
 import tarfile
+import tracemalloc
 import zipfile
 from pathlib import Path
 from time import process_time
@@ -12,9 +13,22 @@ import pytest
 
 from buntime.core.deploys.members import ArchiveFault, Bounds
 from buntime.core.errors import ClientFault, ServerFault
+from buntime.server.deploys import tarmembers
 from buntime.server.deploys.disk import storage_fault
 from buntime.server.deploys.unpacking import unpack
-from tests.support.hostilearchives import APP, OTHERS, TARS, ZIPS, hard, link, tar, zipped
+from tests.support.hostilearchives import (
+    APP,
+    OTHERS,
+    TARS,
+    ZIPS,
+    block,
+    hard,
+    link,
+    pax,
+    raw_tar,
+    tar,
+    zipped,
+)
 
 BOUNDS = Bounds(unpacked_bytes=2_000_000_000)
 CORPUS = {
@@ -110,6 +124,20 @@ def test_archives_of_common_tools(tmp_path: Path) -> None:
         to.write(b"app")
     unpack(packed, str(tmp_path / "zip64"), BOUNDS)
     assert (tmp_path / "zip64" / "app.py").read_bytes() == b"app"
+
+
+def test_headers_are_not_kept() -> None:
+    """What the headers of members say takes no memory once the next one is read."""
+    attributes = {f"a{each:05}": "" for each in range(1000)}
+    archive = raw_tar(*[pax(b"x", **attributes) + block("./", kind=b"5")] * 100)
+    tracemalloc.start()
+    try:
+        count = sum(1 for _ in tarmembers.members(io.BytesIO(archive), 9_000_000))
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert count == 100
+    assert peak < 3_000_000
 
 
 def test_it_can_be_ended(tmp_path: Path) -> None:
