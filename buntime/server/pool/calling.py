@@ -8,6 +8,7 @@ message belongs to, and counts messages that change nothing.
 """
 
 from collections.abc import Callable, Mapping
+from time import monotonic
 from typing import Any
 
 from buntime import wire
@@ -16,10 +17,16 @@ from buntime.core.plugins.code import HOOKS
 from buntime.core.plugins.services import CALLS_MAX
 from buntime.core.pool import claims
 from buntime.core.pool.smalltalk import SmallTalk
+from buntime.core.values.bucket import TokenBucket
 from buntime.core.values.protocols import Protocol
 from buntime.core.values.tuples import NamedTuple
 from buntime.server.pool.channel import Channel, Handler
 
+# Calls that are refused, and tags to forget: each takes as much of the loop's time as a useful
+# message, and no request is needed for it. A plugin may have many tags to forget at once.
+_FREE_PER_S = 5000.0
+_FREE_AT_ONCE = 20_000.0
+_REST_S = 0.01  # beyond that
 NUMBER_MAX = 1 << 62  # far more than any worker has needed
 _TAG_MAX_CHARS = 256
 # bytes. What does not fit a payload goes by ITEM; the rest is room for names and an error's text.
@@ -84,6 +91,7 @@ class Calling:
         "_board",
         "_count",
         "_covers",
+        "_free",
         "_talk",
         "_unread",
         "_waiting_bytes",
@@ -103,6 +111,7 @@ class Calling:
         self.taken: dict[int, Call] = {}
         self._count = 0  # of calls, ever
         self._talk = SmallTalk(0.0)
+        self._free = TokenBucket(rate=_FREE_PER_S, burst=_FREE_AT_ONCE, now=0.0)
         self._unread = 0  # answers that wait for the kernel to take what was sent before
         self._waiting_bytes = 0  # that are counted, of what the kernel has not taken
         # once its app is known
@@ -156,6 +165,13 @@ class Calling:
         elif self._unread > _UNREAD_MAX:
             raise ValueError("calls, and no reading of what they give")
         self._board.on_call(self, number, message, payload)
+        if number not in self.made:  # it was refused
+            self._take_free()
+
+    def _take_free(self) -> None:
+        """The worker says what needs no request: beyond a rate it is heard more seldom."""
+        if not self._free.take(1, monotonic()):
+            self.channel.rest(_REST_S)
 
     def on_result(self, message: wire.Message, payload: bytes) -> None:
         self.taken[claims.whole(message["id"], 1)].on_result(message, payload)
@@ -199,6 +215,7 @@ class Calling:
             tag = claims.text(message["tag"])
             if len(tag) > _TAG_MAX_CHARS:
                 raise ValueError("a NOTICE with a tag that is too long")
+            self._take_free()
             board.on_forget(plugin, tag)
         elif kind == "failed":
             hook = claims.text(message["hook"])

@@ -59,6 +59,8 @@ class Channel(Generic[L]):
         self._decoder = Decoder()
         self._is_going_on = False  # messages wait for the next turn, and nothing is read before
         self._late: list[tuple[Message, bytes]] = []  # those of them that are decoded
+        self._rest_s = 0.0  # how long to take nothing, from the end of this turn's messages on
+        self._is_resting = False
         # output of this turn, and what the kernel did not take of earlier ones
         self._turn: list[bytes] = []
         self._backlog: deque[memoryview] = deque()
@@ -131,14 +133,24 @@ class Channel(Generic[L]):
                 self._put_off(map(memoryview, turn))
         except OSError:
             return  # the worker is ending, which the channel or the process reports
-        events = READ | WRITE if self._backlog else READ
-        if events != self._events:
-            self._events = events
-            self._loop.modify(sock, events, self)
+        if self._backlog or self._events != READ:
+            self._watch(sock)
         if self._when_sent and not self._backlog:
             callbacks, self._when_sent = self._when_sent, {}
             for callback in callbacks:
                 callback()
+
+    def _watch(self, sock: socket.socket) -> None:
+        """Have the loop watch for what can be done now."""
+        before = self._events
+        events = self._events = (0 if self._is_resting else READ) | (WRITE if self._backlog else 0)
+        if before and events:
+            if events != before:
+                self._loop.modify(sock, events, self)
+        elif events:
+            self._loop.register(sock, events, self)
+        elif before:
+            self._loop.unregister(sock)
 
     def _send_at_once(self, sock: socket.socket, turn: list[bytes]) -> None:
         """Send what was posted, and put off what the kernel does not take of it."""
@@ -170,6 +182,11 @@ class Channel(Generic[L]):
 
     # In
 
+    def rest(self, seconds: float) -> None:
+        """Take nothing for this long, but for a few messages that have come: the other side says
+        more than it may. It has to wait when the kernel keeps no more of it."""
+        self._rest_s = seconds
+
     def on_ready(self, events: int) -> None:
         if events & READ and not self._is_going_on:
             self._receive(_MESSAGES_PER_TURN, _TURN_S)
@@ -200,7 +217,8 @@ class Channel(Generic[L]):
             self._is_going_on = False
             self._late = []
             self._when_sent.clear()
-            self._loop.unregister(sock)
+            if self._events:
+                self._loop.unregister(sock)
             sock.close()
 
     def _receive(self, most: int, limit_s: float = math.inf) -> tuple[int, int]:
@@ -228,6 +246,7 @@ class Channel(Generic[L]):
         if listener is None:
             return 0
         self._is_going_on = False
+        self._rest_s = 0.0
         done = 0
         try:
             messages = self._late or self._decoder.feed(data, most)
@@ -239,17 +258,28 @@ class Channel(Generic[L]):
                     raise WireError(f"no message of a worker: {message['type']!r}")
                 handler(listener, message, payload)
                 done += 1
-                if not done % _PORTION and monotonic() >= until_s and self._sock is not None:
+                is_enough = not done % _PORTION and (self._rest_s or monotonic() >= until_s)
+                if is_enough and self._sock is not None:
                     self._late = messages[done:]
                     break
         except (WireError, KeyError, TypeError, ValueError, RecursionError) as exc:
             self.abort()
             listener.on_channel_broken(f"it sent garbage: {exc!r:.{_WHY_MAX_CHARS}}")
             return 0
-        if (self._late or self._decoder.has_more) and self._sock is not None:
+        if self._rest_s and self._sock is not None:
+            self._is_going_on = self._is_resting = True
+            self._watch(self._sock)
+            self._loop.call_later(self._rest_s, self._end_rest)
+        elif (self._late or self._decoder.has_more) and self._sock is not None:
             self._is_going_on = True
             self._loop.go_on_later(self._go_on)
         return done
+
+    def _end_rest(self) -> None:
+        if self._sock is not None:
+            self._is_resting = False
+            self._watch(self._sock)
+            self._go_on()
 
     def _go_on(self) -> None:
         if self._is_going_on:

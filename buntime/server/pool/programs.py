@@ -84,6 +84,7 @@ class Program:
         self.started_s = loop.now
         self.is_ending = False
         self.has_ended = False
+        self._is_up = False
         self._loop = loop
         self._channel = Channel(loop, process.channel, self, _HANDLERS)
 
@@ -100,6 +101,11 @@ class Program:
 
     def on_channel_broken(self, why: str) -> None:
         self.kill()  # a Python of the app's own, which is none of ours
+
+    def _on_up(self, message: Message, payload: bytes) -> None:
+        if self._is_up:
+            raise ValueError("a second UP")
+        self._is_up = True
 
     def on_exit(self) -> None:
         """Its process has gone."""
@@ -119,7 +125,7 @@ class Program:
 
 
 # It reports that its interpreter has started, and then sends no more.
-_HANDLERS: Mapping[str, Handler[Program]] = {UP: lambda program, message, payload: None}
+_HANDLERS: Mapping[str, Handler[Program]] = {UP: Program._on_up}
 
 
 class Programs:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -16,6 +17,7 @@ from buntime.core.plugins.callwindow import STEP_BYTES
 from buntime.core.plugins.services import CALLS_MAX
 from buntime.core.telemetry.pluginmeters import Failure
 from buntime.server.plugins.calls import step_of
+from buntime.server.pool import calling
 from buntime.server.pool.calling import Caller
 from buntime.wire import CALL_WINDOW, CONTENT_MAX, MAX_PAYLOAD
 from tests.support.farend import FarEnd, message
@@ -670,6 +672,42 @@ def test_a_flood_of_hooks_that_nobody_waits_for(made: Exchange) -> None:
     made.store.say_raw(line)
     assert "too many messages" in made.store.why
     assert counts[Failure.RAISED] == 1160
+
+
+@pytest.mark.parametrize("is_plugin", [False, True])
+def test_a_flood_of_what_needs_no_request(
+    monkeypatch: pytest.MonkeyPatch, *, is_plugin: bool
+) -> None:
+    """A worker whose calls are all refused, or a plugin that forgets tags all the time, is heard
+    more seldom beyond a rate; each is done in the end, and what others say is heard at once."""
+    monkeypatch.setattr(calling, "_FREE_AT_ONCE", 100.0)
+    monkeypatch.setattr(calling, "_FREE_PER_S", 1000.0)
+    made, answers = Exchange(), list[str]()
+    far = made.store if is_plugin else made.shop
+    if is_plugin:
+        lines = [message("NOTICE", notice="forget", tag=f"t{n}") for n in range(200)]
+    else:
+        calls = (call_message(-n, service="none") for n in range(1, 201))
+        lines = [message("CALL", **each) for each in calls]
+
+    def done() -> int:
+        answers.extend(made.shop.kinds())
+        return len(made.forgotten) if is_plugin else len(answers)
+
+    began = time.monotonic()
+    far.sock.sendall(b"".join(lines))
+    other = made.another("app:blog", "kv")
+    while done() < 150:
+        far.loop.run_once(0)
+    other.say("CALL", **call_message(-1))
+    assert "CALL" in made.store.kinds()
+    while done() < 200:
+        far.loop.run_once(0.1)
+    # The first hundred at once, the others at their rate, but for some that a rest lets pass.
+    assert time.monotonic() - began >= 0.05
+    assert far.why == ""
+    made.close()
+    assert made.shop.errors == []
 
 
 def test_what_is_shown(made: Exchange) -> None:

@@ -223,6 +223,95 @@ def test_slow_messages_share_a_turn(ends: Ends) -> None:
     assert [message["at"] for message, _ in ends.listener.got] == [*range(100)]
 
 
+class Slowed(Listener):
+    """Has the channel rest at each message that says so."""
+
+    channel: Channel[Listener] | None = None
+
+    def on_note(self, message: Message, payload: bytes) -> None:
+        super().on_note(message, payload)
+        if message.get("rest") and self.channel is not None:
+            self.channel.rest(message["rest"])
+
+
+SLOWED = {"NOTE": lambda listener, message, payload: listener.on_note(message, payload)}
+
+
+@pytest.fixture
+def slowed(ends: Ends) -> Slowed:
+    """The listener of a channel that takes rests."""
+    ends.channel.abort()
+    ends.theirs.close()
+    ours, ends.theirs = socket.socketpair()
+    ours.setblocking(False)
+    ends.theirs.setblocking(False)
+    listener = Slowed()
+    listener.channel = ends.channel = Channel(ends.loop, ours, listener, SLOWED)
+    return listener
+
+
+def note(number: int, **fields: object) -> bytes:
+    return encode({"type": "NOTE", "number": number, **fields})
+
+
+def numbers(listener: Listener) -> list[int]:
+    return [message["number"] for message, _ in listener.got]
+
+
+def test_a_rest(ends: Ends, slowed: Slowed) -> None:
+    """A few more messages are taken, and then none; the loop sleeps, and what is sent leaves."""
+    ends.say(b"".join(note(number, rest=30.0 if number == 3 else 0) for number in range(100)))
+    assert numbers(slowed) == [*range(8)]
+    ends.theirs.sendall(note(100))
+    ends.channel.post({"type": "NOTE"})
+    ends.loop.run_once(0)
+    assert ends.hear() == encode({"type": "NOTE"})
+    began = time.monotonic()
+    ends.loop.run_once(0.02)
+    assert time.monotonic() - began >= 0.02
+    assert numbers(slowed) == [*range(8)]
+
+
+def test_after_a_rest(ends: Ends, slowed: Slowed) -> None:
+    """Nothing is lost, and the order stays."""
+    ends.say(b"".join(note(number, rest=0.01) for number in range(40)))
+    ends.theirs.sendall(note(40))
+    while len(slowed.got) < 41:
+        ends.loop.run_once(1.0)
+    assert numbers(slowed) == [*range(41)]
+
+
+def test_a_rest_with_a_backlog(ends: Ends, slowed: Slowed) -> None:
+    """The channel goes on sending what the kernel did not take, and listens again later."""
+    ends.channel.post_line(b"x" * (1 << 22))
+    ends.say(note(0, rest=0.02))
+    got = 0
+    while got < 1 << 22:
+        ends.loop.run_once(0)
+        got += len(ends.hear())
+    ends.theirs.sendall(note(1))
+    while len(slowed.got) < 2:
+        ends.loop.run_once(1.0)
+    assert numbers(slowed) == [0, 1]
+
+
+@pytest.mark.parametrize("is_drained", [False, True])
+def test_a_channel_that_ends_in_a_rest(ends: Ends, slowed: Slowed, *, is_drained: bool) -> None:
+    """What was sent before still counts if the process has died, and nothing comes later."""
+    rests = [0.01, *[0] * 7, *[0.01] * 42]
+    ends.say(b"".join(note(number, rest=rest) for number, rest in enumerate(rests)))
+    taken = len(slowed.got)
+    if is_drained:
+        ends.channel.drain()
+    else:
+        ends.channel.abort()
+    ended: list[bool] = []
+    ends.loop.call_later(0.05, lambda: ended.append(True))
+    while not ended:
+        ends.loop.run_once(1.0)
+    assert numbers(slowed) == [*range(50 if is_drained else taken)]
+
+
 def test_drain_of_a_closed_channel(ends: Ends) -> None:
     """What had waited for a later turn when it was closed is gone, and nobody waits for it."""
     ends.theirs.setblocking(True)

@@ -115,6 +115,27 @@ def test_it_is_the_apps_own(hall: Hall) -> None:
     assert {"app": "shop", "version": "1.2.0", "worker": "release"}.items() <= record.fields.items()
 
 
+def test_one_that_reports_twice_that_it_is_up(hall: Hall, tmp_path: Path) -> None:
+    """It is a Python of the app's own, and is ended: it could flood the runtime."""
+    says = (
+        "import os, sys, time\n"
+        'os.write(int(sys.argv[-3]), 2 * b\'{"type":"UP"}\\n\')\n'
+        "time.sleep(60)\n"
+    )
+    python = tmp_path / "python"
+    python.write_text(f"#!{sys.executable}\n{says}")
+    python.chmod(0o755)
+    folder = write_app(hall.folder / "shop", {"app.py": ""})
+    interpreter = running_interpreter()._replace(executable=str(python))
+    hall.programs.start(
+        Order(make_app("shop", "1.2.0", folder=folder), interpreter, ("true",), "release"),
+        on_exit=hall.codes.append,
+        on_line=None,
+    )
+    hall.wait()
+    assert hall.codes == [-signal.SIGKILL]
+
+
 def test_secrets(hall: Hall) -> None:
     """A program has the app's secrets, as workers do."""
     hall.secrets |= {"DATABASE_URL": "postgres://x", **{f"S{n}": "x" * 10_000 for n in range(40)}}
