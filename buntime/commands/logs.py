@@ -17,12 +17,13 @@ from buntime.commands.client import Api, Query, connect, name_in_path
 from buntime.commands.tables import print_line
 from buntime.commands.targets import EXIT_UNREACHABLE
 from buntime.core.admin.logroutes import LINES_DEFAULT, LINES_MAX
-from buntime.core.errors import UsageError
+from buntime.core.errors import CommandError, UsageError
 from buntime.core.settings.setting import Mode
 from buntime.core.telemetry.prettylines import pretty_line
 
 _QUIET_S = 60.0  # the runtime sends something each 15 s
 _PAUSES_S = (0.2, 0.5, 1.0, 2.0, 5.0)  # between attempts to reconnect; the last one repeats
+_OWN = "+runtime"
 _LEVELS = ("debug", "info", "warn", "error")
 
 
@@ -65,6 +66,7 @@ def run(command: Command, mode: Mode) -> int:
     show = print_line if command.args["json"] else _printer(sys.stdout.isatty())
     api = connect(command, mode)
     if command.args["follow"]:
+        _tell_if_missing(api, query)
         for line in _follow(api, query):
             show(line)
         return 0
@@ -73,22 +75,37 @@ def run(command: Command, mode: Mode) -> int:
         show(line)
         is_empty = False
     if is_empty:
-        _check_name(api, str(query["app"] or ""))
+        _check_name(api, query)
     return 0
 
 
-def _check_name(api: Api, name: str) -> None:
-    """An app with an empty log may not exist. Then raises ApiError (404), which says so."""
-    if not name or name.startswith("+"):
+def _tell_if_missing(api: Api, query: dict[str, Query]) -> None:
+    """Whoever follows waits for lines, of an app that may be deployed later too."""
+    try:
+        _check_name(api, query)
+    except CommandError as exc:
+        if not exc.code.endswith("_not_found"):
+            raise
+        sys.stderr.write(f"buntime: {exc}; its lines are shown once there are any\n")
+
+
+def _check_name(api: Api, query: dict[str, Query]) -> None:
+    """An app with an empty log may not exist. Then raises CommandError, which says so."""
+    name, version = str(query["app"] or ""), query["version"]
+    if not name or name == _OWN:
         return
     plugin = name.removeprefix("plugin:")
     path = f"/api/apps/{name_in_path(name)}" if plugin == name else f"/api/plugins/{plugin}"
     try:
-        api.get(path)
+        found = api.get(path)
     except ApiError as exc:
         if exc.status == 404:
             raise
-        # A key that may read logs may not have the right to see apps: then this is unknown.
+        return  # a key that may read logs may not have the right to see apps
+    versions = [each["version"] for each in found.get("versions", ())]
+    if version and plugin == name and version not in versions:
+        text = f"{name} has no version {version}, nor lines of one; see buntime show {name}"
+        raise CommandError("version_not_found", text)
 
 
 def _query(command: Command) -> dict[str, Query]:
@@ -97,6 +114,8 @@ def _query(command: Command) -> dict[str, Query]:
     app, at, version = _split(command.words[0]) if command.words else ("", "", "")
     if at and not version:
         raise UsageError(f"{command.words[0]} has no version after its @")
+    if app.startswith("+") and app != _OWN:
+        raise UsageError(f"{app} is no log; that of the runtime itself is {_OWN}")
     level, count = command.args["level"], command.args["lines"]
     if level is not None and level.lower() not in _LEVELS:
         raise UsageError(f"--level is one of {', '.join(_LEVELS)}")

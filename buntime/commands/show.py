@@ -80,6 +80,7 @@ def _errors(answer: dict[str, Any]) -> Iterator[str]:
         app = answer["app"]
         yield f"{app} has raised no exception to the runtime since its start"
         yield f"what its framework answered by itself is in: buntime logs {app} --level warn"
+        yield f"why workers died or were ended is in: buntime show {app} --autopsies"
     for each in answer["errors"]:
         version = f" of {each['version']}" if each["version"] else ""
         yield f"{each['count']} x at a {each['kind']}{version}: {each['message']}"

@@ -102,6 +102,25 @@ def test_who_is_not_there(word: str, path: str, capsys: pytest.CaptureFixture[st
     assert "there is no such one" in told
 
 
+def test_following_who_is_not_there(capsys: pytest.CaptureFixture[str]) -> None:
+    """Whoever follows an app that is not there is told, and gets its lines once there are any."""
+    gone = {"error": {"code": "app_not_found", "message": "there is no such one", "requestId": "r"}}
+    refused = {"error": {"code": "no_right", "message": "not now", "requestId": "r"}}
+    asked_of = itertools.count()
+
+    def script(asked: Request) -> bytes:
+        if not asked.target.startswith("/api/logs"):
+            return answer(gone, 404)
+        first = next(asked_of) == 0
+        return answer(ndjson(PRINTED), kind="x-ndjson") if first else answer(refused, 403)
+
+    assert run(script, "-f", "shpo")[0] == 4
+    told = capsys.readouterr()
+    assert "there is no such one" in told.err
+    assert "; its lines are shown once there are any\n" in told.err
+    assert "forged" in told.out
+
+
 def test_whose_log_is_empty() -> None:
     """An app without lines, or one that the key may not look at, is no error."""
     for status in (200, 403):
@@ -110,9 +129,34 @@ def test_whose_log_is_empty() -> None:
         assert run(lambda asked, told=replies: told["/logs" in asked.target], "shop")[0] == 0
 
 
+@pytest.mark.parametrize(("words", "code"), [(("shop@1.0.0",), 0), (("shop@7",), 1)])
+def test_a_version_that_is_not_there(
+    words: tuple[str, ...], code: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A version without lines may have none; one that does not exist is an error."""
+    shop = {"app": "shop", "versions": [{"version": "1.0.0"}]}
+
+    def script(asked: Request) -> bytes:
+        is_log = asked.target.startswith("/api/logs")
+        return answer(b"", kind="x-ndjson") if is_log else answer(shop)
+
+    assert run(script, *words)[0] == code
+    told = "buntime: error: shop has no version 7, nor lines of one; see buntime show shop\n"
+    assert capsys.readouterr().err == (told if code else "")
+
+
 @pytest.mark.parametrize(
     "words",
-    [("shop", "blog"), ("shop@",), ("--level", "loud"), ("-n", "0"), ("-n", "x"), ("-n", "99999")],
+    [
+        ("+runtim",),
+        ("-f", "+shop"),
+        ("shop", "blog"),
+        ("shop@",),
+        ("--level", "loud"),
+        ("-n", "0"),
+        ("-n", "x"),
+        ("-n", "99999"),
+    ],
 )
 def test_wrong_lines(words: tuple[str, ...], capsys: pytest.CaptureFixture[str]) -> None:
     """Wrong lines are errors before anything is requested."""
