@@ -70,7 +70,7 @@ def refusal(target: Target, status: int, data: bytes, *, request_id: str, what: 
         message += f" (see {LISTS[code]})" if message.endswith("?") else f"; see {LISTS[code]}"
     return ApiError(
         code,
-        f"{target.name}: {message}{_how_to_get_a_key(target) if status == 401 else ''}",
+        f"{target.name}: {message}{_how_to_get_a_key(target, message) if status == 401 else ''}",
         str(error.get("requestId") or request_id)[:200],
         status=status,
         exit_code=EXIT_REFUSED if status in (401, 403) else 1,
@@ -88,10 +88,12 @@ def _error_of(data: bytes) -> dict[str, Any] | None:
     return body if is_ours else None
 
 
-def _how_to_get_a_key(target: Target) -> str:
-    sent = "the key that was sent is not one of its keys" if target.key else "no key was sent"
+def _how_to_get_a_key(target: Target, message: str) -> str:
+    sent = "the key that was sent is not one of its keys: " if target.key else "no key was sent: "
+    if message.startswith("the key "):  # it says what is wrong with this one
+        sent = ""
     return (
-        f" ({sent}: make one on the host with buntime keys add, then here buntime login URL, or "
+        f" ({sent}make one on the host with buntime keys add, then here buntime login URL, or "
         "set BUNTIME_KEY)"
     )
 

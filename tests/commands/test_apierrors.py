@@ -35,6 +35,17 @@ def test_where_to_look(code: str) -> None:
     assert told(code, "not there; see buntime show shop").count("see buntime") == 1
 
 
+def test_a_key_that_is_no_longer_valid() -> None:
+    """What the runtime says of a key is not contradicted."""
+    body = {"error": {"code": "unauthorized", "message": "the key ci is revoked", "requestId": "1"}}
+    target = Target(name="prod", key="bt_x")
+    said = str(refusal(target, 401, json.dumps(body).encode(), request_id="1", what="/api"))
+    assert said.startswith("prod: the key ci is revoked (make one on the host with buntime keys ")
+    body["error"]["message"] = "this page needs a key"
+    said = str(refusal(target, 401, json.dumps(body).encode(), request_id="1", what="/api"))
+    assert "(the key that was sent is not one of its keys: make one" in said
+
+
 def test_other_errors() -> None:
     """Other errors say what the runtime says."""
     assert "see buntime" not in told("version_exists", "it exists")

@@ -3,7 +3,7 @@
 Each function makes items from the state of one thing; server/admin/attention.py gathers that state.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Literal
 
 from buntime.core.plugins.plan import ON_REQUEST, ON_RESPONSE
@@ -267,6 +267,22 @@ def of_state(trouble: str) -> Item:
         "buntime doctor",
         "/cpanel/settings",
     )
+
+
+def of_rejected(what: str, faults: Sequence[str]) -> Iterator[Item]:
+    """The settings or the config file were changed and read again, and have faults."""
+    if faults:
+        more = f" (and {counted(len(faults) - 1, 'more fault')})" if len(faults) > 1 else ""
+        yield Item(
+            "error",
+            f"{what.partition(' ')[0]}_rejected",
+            "",
+            f"The changed {what} cannot be used: {first_line(faults[0])}{more}",
+            "What was read before stays in effect. Correct it, then: systemctl reload buntime, or "
+            "send SIGHUP.",
+            "buntime doctor",
+            "/cpanel/settings",
+        )
 
 
 def of_no_state(jobs: int) -> Item:

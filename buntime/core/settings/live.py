@@ -16,10 +16,11 @@ from buntime.core.settings.load import Settings
 class LiveSettings:
     """Provides the current settings, and replaces them later."""
 
-    __slots__ = ("_followers", "now")
+    __slots__ = ("_followers", "now", "rejected")
 
     def __init__(self, settings: Settings) -> None:
         self.now = settings
+        self.rejected = ""  # why the settings as they are now are not in effect
         self._followers: list[Callable[[Settings], None]] = []
 
     def __repr__(self) -> str:

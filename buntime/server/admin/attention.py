@@ -124,6 +124,11 @@ class Attention:
             yield items.of_no_state(len(parts.unasked.cron.seen()))
         elif parts.db.trouble:
             yield items.of_state(parts.db.trouble)
+        for what, faults in (
+            ("settings", [parts.live.rejected] if parts.live.rejected else []),
+            ("config file", parts.plugins.config_log.rejected),
+        ):
+            yield from items.of_rejected(what, faults)
         if parts.plugins.plan.closed:
             yield items.of_closed(parts.plugins.plan.closed)
         roster = parts.plugins.roster

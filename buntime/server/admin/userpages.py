@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from buntime.core.admin.audittrail import DONE
 from buntime.core.admin.userroutes import USERS
 from buntime.core.apps.app import App
-from buntime.core.errors import ClientFault
+from buntime.core.errors import ClientFault, ServerFault
 from buntime.core.http1.signin import SIGN_IN
 from buntime.core.http1.window import app_body_too_large
 from buntime.core.settings.live import LiveSettings
@@ -18,7 +18,6 @@ from buntime.server.admin.audit import Audit, Begun
 from buntime.server.admin.call import Call
 from buntime.server.http1.exchange import Exchange
 from buntime.server.http1.review import Review
-from buntime.server.plugins.failing import unavailable
 from buntime.server.plugins.plugins import Plugins
 from buntime.server.pool.pool import Pool
 
@@ -50,7 +49,13 @@ class UserPages:
                 "no plugin is enabled that signs people in: buntime plugins enable authn",
             )
         if site.unavailable:
-            raise unavailable(site.name)
+            raise ServerFault(
+                503,
+                "plugin_unavailable",
+                f"the plugin {site.name}, which keeps the users, does not serve; why: buntime "
+                f"plugins show {site.name}",
+                headers=(("Retry-After", "1"),),
+            )
         exchange, most_bytes = call.exchange, app.manifest.max_body_size_bytes
         if exchange.head.content_length > most_bytes:
             raise app_body_too_large(most_bytes)

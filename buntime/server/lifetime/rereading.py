@@ -46,6 +46,7 @@ class Rereading:
         try:
             self._configured, changed, late = reloaded(self._configured, self._read())
         except UsageError as exc:
+            self._live.rejected = str(exc)
             self._log.error(
                 "settings.rejected",
                 "settings are invalid; keeping the current ones",
@@ -53,6 +54,7 @@ class Rereading:
             )
             audit.own("config.reread", "settings", result="settings_rejected")
             return
+        self._live.rejected = ""
         if late:
             self._log.warn("settings.restart_needed", "changed settings need a restart", names=late)
         if changed or self._configured.origins != origins:

@@ -92,6 +92,7 @@ class ConfigLog:
         self.on_change: Callable[[str, list[str]], None] = _ignore  # of a file that was read before
         self._config = NO_CONFIG
         self._has_looked = False
+        self.rejected: tuple[str, ...] = ()  # why the file as it is now is not in effect
         self._faults: tuple[str, ...] = ()
         self._unknown: list[str] = []
 
@@ -109,7 +110,7 @@ class ConfigLog:
                 "config file has faults; keeping its previous content",
                 faults=list(look.faults),
             )
-        self._faults = look.faults
+        self._faults = self.rejected = look.faults
         if look.config is not self._config:
             before, self._config = self._config, look.config
             changed = changed_plugins(before, look.config)

@@ -185,9 +185,19 @@ def test_a_broken_file_changes_nothing(tmp_path: Path) -> None:
             assert (after["state"], after["pid"]) == ("serving", before["pid"]), fault
             assert word(runtime) == "old", fault
             assert plugins_of(runtime)["other"]["state"] == "serving", fault
+            [text] = attention(runtime)
+            assert text.startswith("The changed config file cannot be used: ")
+            assert fault in text
         write(tmp_path, good.replace("old", "mended"))
         hup(runtime)
         wait_until(lambda: word(runtime) == "mended", 20)
+        assert attention(runtime) == []
+
+
+def attention(runtime: Runtime) -> list[str]:
+    """What operators are told of the config file."""
+    items = fetch(runtime, "/api/attention").json()["items"]
+    return [each["text"] for each in items if each["code"] == "config_rejected"]
 
 
 def rejected(runtime: Runtime) -> list[dict[str, Any]]:

@@ -67,6 +67,7 @@ class Site:
                 plan=SimpleNamespace(closed="", hooks=()),
                 roster=SimpleNamespace(found={}),
                 meters=PluginMeters(),
+                config_log=SimpleNamespace(rejected=()),
             ),
             catalog=SimpleNamespace(
                 find=self._find,
@@ -74,7 +75,9 @@ class Site:
                 versions_of=lambda name, now: (),
             ),
             secrets=SimpleNamespace(missing=lambda app: {"B": "", "A": ""}),
-            live=SimpleNamespace(now=SimpleNamespace(state_dir=str(folder), worker_dirs=[folder])),
+            live=SimpleNamespace(
+                rejected="", now=SimpleNamespace(state_dir=str(folder), worker_dirs=[folder])
+            ),
         )
         self.pages = AttentionPages(
             cast(Any, self.parts), Attention(cast(Any, self.parts), clock=lambda: NOON)
@@ -158,6 +161,15 @@ def test_work(site: Site) -> None:
     expected = [("deploy_failed", "shop"), ("job_failed", "shop"), ("maintenance", "chat")]
     assert site.codes() == expected
     assert site.codes(SHOPKEEPER) == expected[:2]
+
+
+def test_what_was_rejected(site: Site) -> None:
+    """Settings and a config file that were changed and cannot be used are reported until they can:
+    the runtime goes on with the old ones."""
+    site.parts.live.rejected = "PORT: 'x' is not allowed"
+    site.parts.plugins.config_log.rejected = ("/c.yaml:2: no", "/c.yaml:3: no")
+    assert site.codes() == [("config_rejected", None), ("settings_rejected", None)]
+    assert site.codes(SHOPKEEPER) == []
 
 
 def test_data(site: Site) -> None:

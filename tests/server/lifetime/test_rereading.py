@@ -84,5 +84,7 @@ def test_a_fault(fixture: Fixture) -> None:
         Fixture(RUNTIME_POOL_SIZE="many")
     told = fixture.reread(RUNTIME_POOL_SIZE="many", RUNTIME_MASTER_KEY="k")
     assert told == [("settings.rejected", str(caught.value))]
+    assert fixture.live.rejected == str(caught.value)
     assert fixture.live.now.master_key is None
     assert fixture.reread(RUNTIME_POOL_SIZE="4") == [("settings.changed", ["RUNTIME_POOL_SIZE"])]
+    assert fixture.live.rejected == ""
