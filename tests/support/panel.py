@@ -244,6 +244,18 @@ def show(page: Page, url: str) -> None:
     expect(page.locator("main:not([aria-busy]) h1")).to_be_visible()
 
 
+@contextlib.contextmanager
+def in_german(page: Page) -> Iterator[None]:
+    """The panel speaks German, and then English again, without being loaded again."""
+    chosen = page.locator("html")
+    page.get_by_label("Language", exact=True).select_option("de")
+    expect(chosen).to_have_attribute("lang", "de")
+    yield
+    page.get_by_label("Sprache", exact=True).select_option("en")
+    expect(chosen).to_have_attribute("lang", "en")
+    page.evaluate("localStorage.clear()")
+
+
 def dialog(page: Page) -> Locator:
     return page.locator("dialog[open]")
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Page, expect
 
 from tests.support.chromium import WIDE, needs_chromium
 from tests.support.client import fetch, workers_of
@@ -24,10 +24,10 @@ from tests.support.panel import (
     dialog,
     findings,
     go,
+    in_german,
     overflow,
     row,
     show,
-    watched,
     with_panel,
 )
 
@@ -489,12 +489,12 @@ def test_hostile_answers(page: Page, panel: str, runtime: Runtime) -> None:
         assert (path, set(links) - {"http:"}) == (path, set())
 
 
-def test_german(browser: Browser, panel: str) -> None:
+def test_german(page: Page, panel: str) -> None:
     """Each page is in German, with no key left untranslated."""
-    with watched(browser, locale="de-DE") as page:
-        show(page, panel + "workers")
-        catalogue = "import('/cpanel/js/lang/en.js').then((en) => Object.keys(en.default))"
-        keys = {each for each in page.evaluate(catalogue) if not each.startswith("apps.")}
+    show(page, panel + "workers")
+    catalogue = "import('/cpanel/js/lang/en.js').then((en) => Object.keys(en.default))"
+    keys = {each for each in page.evaluate(catalogue) if not each.startswith("apps.")}
+    with in_german(page):
         for path in PATHS:
             go(page, panel + path)
             words = set(re.findall(r"[\w.-]+", page.locator("body").inner_text()))

@@ -11,7 +11,7 @@ from pathlib import Path
 import httpx
 import pyotp
 import pytest
-from playwright.sync_api import Browser, Locator, Page, expect
+from playwright.sync_api import Locator, Page, expect
 
 from tests.support.chromium import WIDE, needs_chromium
 from tests.support.client import fetch
@@ -24,9 +24,9 @@ from tests.support.panel import (
     dialog,
     findings,
     go,
+    in_german,
     overflow,
     show,
-    watched,
     with_panel,
 )
 
@@ -99,9 +99,9 @@ def is_in(client: httpx.Client) -> bool:
 
 
 def spoilt(page: Page) -> list[object]:
-    """What is wrong with the page, light and wide, or dark and narrow."""
+    """What is wrong with the page, dark and narrow, or light and wide, as it is then left."""
     wrong: list[object] = []
-    for scheme, size, rules in (("light", WIDE, ()), ("dark", NARROW, IN_A_THEME)):
+    for scheme, size, rules in (("dark", NARROW, IN_A_THEME), ("light", WIDE, ())):
         page.emulate_media(color_scheme="light" if scheme == "light" else "dark")
         page.set_viewport_size(size)
         wrong += [findings(page, *rules), overflow(page)]
@@ -277,25 +277,26 @@ def test_pages_for_users_are_accessible(page: Page, with_authn: Runtime) -> None
     look("second factor")
 
 
-def test_german(browser: Browser, panel: str, with_authn: Runtime) -> None:
-    with watched(browser, locale="de-DE") as page:
-        show(page, panel + "users")
+@pytest.mark.usefixtures("with_authn")
+def test_german(page: Page, panel: str) -> None:
+    """The page is in German, with no key left untranslated."""
+    show(page, panel + "users")
+    with in_german(page):
         expect(page.get_by_role("button", name="Benutzer einladen")).to_be_visible()
         assert re.findall(r"\busers?[.-]\w+", page.locator("body").inner_text()) == []
 
 
-def test_what_a_key_may_not_see(browser: Browser, panel: str, with_authn: Runtime) -> None:
+def test_what_a_key_may_not_see(page: Page, panel: str, with_authn: Runtime) -> None:
     """The menu has only those pages that the key opens."""
     headers = {"X-API-Key": str(with_authn.operators_key), "Content-Type": "application/json"}
     made = {"name": "part", "roles": ["viewer"], "apps": ["mem*"]}
     answer = fetch(
         with_authn, "/api/keys", method="POST", headers=headers, body=json.dumps(made).encode()
     )
-    with watched(browser) as page:
-        show(page, panel)
-        page.get_by_role("button", name="Sign out").click()
-        page.get_by_label("Operator's key").fill(answer.json()["key"])
-        page.keyboard.press("Enter")
-        menu = page.locator("#nav > ul").first.get_by_role("link")
-        expect(menu).to_have_text(["Overview", "Apps", "Workers", "Logs"])
-        expect(page.locator("#nav > ul").nth(1).get_by_role("link")).to_have_text(["Access"])
+    show(page, panel)
+    page.get_by_role("button", name="Sign out").click()
+    page.get_by_label("Operator's key").fill(answer.json()["key"])
+    page.keyboard.press("Enter")
+    menu = page.locator("#nav > ul").first.get_by_role("link")
+    expect(menu).to_have_text(["Overview", "Apps", "Workers", "Logs"])
+    expect(page.locator("#nav > ul").nth(1).get_by_role("link")).to_have_text(["Access"])
