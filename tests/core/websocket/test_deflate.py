@@ -200,6 +200,20 @@ def test_what_is_no_deflate() -> None:
         inflater.take(100)
 
 
+def test_a_bomb_of_ends() -> None:
+    """A piece in which a stream ends every few bytes is refused; one that ends each KiB is not."""
+    inflater = Inflater(15, keeps_context=True)
+    inflater.feed(b"\x03\x00" * 32_768, False)
+    with pytest.raises(zlib.error, match="too often"):
+        inflater.take(64 * 1024)
+    stream = zlib.compressobj(0, wbits=-15)
+    each = stream.compress(bytes(1024)) + stream.flush(zlib.Z_FINISH)
+    fair = Inflater(15, keeps_context=True)
+    assert inflate(fair, each * 128, limit=64 * 1024) == bytes(128 * 1024)
+    for _ in range(100):
+        assert inflate(fair, finished(b"x"), end=False) == b"x"
+
+
 @pytest.mark.parametrize("limit", [1, 64 * 1024])
 def test_a_bomb_is_held(limit: int) -> None:
     """Inflating ten megabytes of zeros from 10 KB takes less than 200 KB of memory."""
