@@ -9,7 +9,7 @@ from typing import cast
 from buntime.commands.arguments import Command, Parser, folders_meaning
 from buntime.commands.lightimports import import_subprocess
 from buntime.commands.masterkey import read_all_settings, take_environ
-from buntime.commands.modulecode import keep_file
+from buntime.commands.modulecode import import_together, keep_file
 from buntime.core.settings.load import Settings
 from buntime.core.settings.setting import Mode
 
@@ -45,6 +45,7 @@ def runtime_serve() -> Serve:
     """
     gc.disable()
     import_subprocess()
+    import_together()
     try:
         return cast(Serve, import_module("buntime.server.runtime").serve)
     finally:

@@ -15,7 +15,7 @@ from typing import Any, cast
 
 import pytest
 
-from buntime.commands.modulecode import ModuleCode
+from buntime.commands.modulecode import ModuleCode, _QuickModule
 
 ROOT = Path(__file__).resolve().parents[2]
 LONG_AGO_S = 1_700_000_000
@@ -295,6 +295,168 @@ def test_other_packages_are_not_asked_for(folder: Path, start: Start) -> None:
     before = kept(folder).stat().st_ino
     finder.keep()
     assert kept(folder).stat().st_ino == before
+
+
+@pytest.fixture
+def serve(start: Start) -> Callable[[], tuple[ModuleCode, ModuleType]]:
+    """Imports `lid` alone, then asks for what a server needs, and imports `boxes.whole`."""
+
+    def new_process() -> tuple[ModuleCode, ModuleType]:
+        finder, _ = start()
+        finder.import_together()
+        return finder, importlib.import_module("boxes.whole")
+
+    return new_process
+
+
+@pytest.fixture
+def whole(folder: Path) -> Path:
+    """Modules that only a server imports; `whole` needs all others."""
+    write(folder / "half.py", "import boxes\n\ndef __getattr__(name):\n    return name\n")
+    write(folder / "more/__init__.py", "")
+    write(folder / "more/quarter.py", "from boxes.lid import size\n\nsize()\n")
+    write(
+        folder / "whole.py",
+        "from boxes.half import what\nfrom boxes.more import quarter\n\nsize = quarter.size\n",
+    )
+    return folder
+
+
+TOGETHER = {"boxes.half", "boxes.more", "boxes.more.quarter", "boxes.whole"}
+
+
+def imported_together(start: Start) -> set[str]:
+    """The modules that are there before anything but `lid` is imported."""
+    finder, _ = start()
+    finder.import_together()
+    assert all(type(module) is not _QuickModule for module in sys.modules.values())
+    return by_file() - ALL
+
+
+def test_what_a_server_needs_is_imported_together(whole: Path, start: Start, serve: Start) -> None:
+    """A module is as if it had been imported, its place in its package included."""
+    finder, module = serve()
+    usual = [sorted(vars(sys.modules[name])) for name in sorted(TOGETHER)]
+    finder.keep()
+    assert imported_together(start) == TOGETHER
+    assert [sorted(vars(sys.modules[name])) for name in sorted(TOGETHER)] == usual
+    module = sys.modules["boxes.whole"]
+    assert (module.size(), module.what) == ("small", "what")
+    assert sys.modules["boxes"].more.quarter is sys.modules["boxes.more.quarter"]
+    with pytest.raises(AttributeError, match=r"module 'boxes\.whole' has no attribute 'other'"):
+        _ = module.other
+
+
+def test_what_only_others_import_is_not_imported_together(
+    whole: Path, start: Start, serve: Start
+) -> None:
+    """A file that a command has not seen whole is written again by a server, once."""
+    finder, _ = start()
+    finder.keep()
+    finder, _ = serve()
+    finder.keep()
+    before = kept(whole).stat().st_ino
+    finder, _ = serve()
+    finder.keep()
+    assert kept(whole).stat().st_ino == before
+    start()
+    assert by_file() == ALL
+
+
+def test_a_process_that_has_it_all_leaves_the_piece_to_others(
+    whole: Path, start: Start, serve: Start
+) -> None:
+    """It may write the file first, or again: a server then adds what it imports, once."""
+    finder, _ = start()
+    importlib.import_module("boxes.whole")
+    finder.import_together()
+    finder.keep()
+    assert imported_together(start) == set()
+    finder, _ = serve()
+    finder.keep()
+    assert imported_together(start) == TOGETHER
+    write(whole / "half.py", "what = 'what'\n", LONG_AGO_S + 7)
+    finder, _ = start()
+    importlib.import_module("boxes.whole")
+    finder.import_together()
+    finder.keep()
+    before = kept(whole).stat().st_ino
+    assert imported_together(start) == TOGETHER
+    finder, _ = serve()
+    finder.keep()
+    assert kept(whole).stat().st_ino == before
+
+
+@pytest.mark.parametrize("changed", ["more/quarter.py", "more/__init__.py", "half.py", "whole.py"])
+def test_a_changed_module_is_not_imported_together(
+    whole: Path, start: Start, serve: Start, changed: str
+) -> None:
+    """It is imported anew, and what needs it gets the new one."""
+    finder, _ = serve()
+    finder.keep()
+    path = whole / changed
+    write(path, f"{path.read_text()}\nchanged = True\n", LONG_AGO_S + 5)
+    finder, module = serve()
+    name = f"boxes.{changed.removesuffix('.py').removesuffix('/__init__').replace('/', '.')}"
+    assert sys.modules[name].changed is True
+    assert module.size() == "small"
+    assert by_file() == (ALL | TOGETHER) - {name}
+    finder.keep()
+    assert imported_together(start) == TOGETHER
+    order = [name for name in sys.modules if name in TOGETHER]
+    assert order[-1] == "boxes.whole"
+    assert order.index("boxes.more") < order.index("boxes.more.quarter")
+
+
+def test_a_module_that_fails_is_not_there(whole: Path, start: Start, serve: Start) -> None:
+    """Its error is raised, as by `import`."""
+    write(whole / "half.py", "from os import environ\nwhat = environ['PATH']\n", LONG_AGO_S + 3)
+    finder, _ = serve()
+    finder.keep()
+    finder, _ = start()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delenv("PATH")
+        with pytest.raises(KeyError, match="PATH"):
+            finder.import_together()
+    assert "boxes.half" not in sys.modules
+    assert all(type(module) is not _QuickModule for module in sys.modules.values())
+
+
+@pytest.mark.parametrize("cut", [-1, -40, -300])
+def test_the_piece_is_cut_short(whole: Path, start: Start, serve: Start, cut: int) -> None:
+    finder, _ = serve()
+    finder.keep()
+    data = kept(whole).read_bytes()
+    kept(whole).write_bytes(data[:cut])
+    assert imported_together(start) == set()
+    finder, module = serve()
+    assert module.size() == "small"
+    finder.keep()
+    assert imported_together(start) == TOGETHER
+
+
+def test_the_library_is_included(folder: Path, tmp_path: Path) -> None:
+    """Its own modules are, packages installed in it are not; and only for this library."""
+    library = tmp_path / "lib"
+    (folder / "__pycache__").mkdir()
+    write(library / "ours_alone.py", "what = 'library'\n")
+    write(library / "site-packages/others_alone.py", "what = 'package'\n")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys, "dont_write_bytecode", False)
+        patch.setattr(sys, "path", [str(library), str(library / "site-packages"), *sys.path])
+        names = ("ours_alone", "others_alone")
+        for name in names:
+            importlib.import_module(name)
+        try:
+            ModuleCode("boxes", str(folder), str(library)).keep()
+        finally:
+            for name in names:
+                del sys.modules[name]
+    found = ModuleCode("boxes", str(folder), str(library))
+    assert found.find_spec("ours_alone") is not None
+    assert found.find_spec("others_alone") is None
+    elsewhere = ModuleCode("boxes", str(folder), str(tmp_path))
+    assert elsewhere.find_spec("ours_alone") is None
 
 
 PRINTED = """
