@@ -7,7 +7,7 @@ from importlib import import_module
 from typing import cast
 
 from buntime.commands.arguments import Command, Parser, folders_meaning
-from buntime.commands.lightimports import import_subprocess
+from buntime.commands.lightimports import import_h11, import_subprocess
 from buntime.commands.masterkey import read_all_settings, take_environ
 from buntime.commands.modulecode import import_together, keep_file
 from buntime.core.settings.load import Settings
@@ -45,6 +45,7 @@ def runtime_serve() -> Serve:
     """
     gc.disable()
     import_subprocess()
+    import_h11()
     import_together()
     try:
         return cast(Serve, import_module("buntime.server.runtime").serve)

@@ -70,6 +70,56 @@ def test_subprocess_works_without_locale() -> None:
     assert told(code) == "False\nTrue True\n"
 
 
+def test_h11_works_without_its_connection() -> None:
+    """Fields are checked as ever, and whoever wants a connection gets one that works."""
+    code = """
+        import dataclasses, typing
+        from buntime.commands.lightimports import import_h11
+        import_h11()
+        import h11
+        print("h11._connection" in sys.modules, "h11._readers" in sys.modules)
+        print(sys.modules["dataclasses"] is dataclasses, sys.modules["typing"] is typing)
+        try:
+            h11.Request(method=b"GET", target=b"/", headers=[(b"a b", b"c")], http_version=b"1.0")
+        except h11.ProtocolError as exc:
+            print(exc)
+        request = h11.Request(method="GET", target="/", headers=[("Host", "x")])
+        print(request.headers, hasattr(h11, "other"), hasattr(h11, "__path__"))
+        from h11 import Connection
+        client, server = Connection(h11.CLIENT), h11.Connection(h11.SERVER)
+        server.receive_data(client.send(request) + client.send(h11.EndOfMessage()))
+        print(server.next_event().headers, type(server.next_event()), server.next_event())
+    """
+    assert told(code).splitlines() == [
+        "False False",
+        "True True",
+        "Illegal header name b'a b'",
+        "<Headers([(b'host', b'x')])> False True",
+        "<Headers([(b'host', b'x')])> <class 'h11._events.EndOfMessage'> NEED_DATA",
+    ]
+
+
+def test_the_names_of_h11_are_all_there() -> None:
+    """Those of its connection, too."""
+    code = """
+        from buntime.commands.lightimports import import_h11
+        import_h11()
+        import h11
+        print([name for name in h11.__all__ if getattr(h11, name, None) is None])
+    """
+    assert told(code) == "[]\n"
+
+
+def test_websockets_work_with_it() -> None:
+    """wsproto imports h11, too."""
+    code = """
+        from buntime.commands.lightimports import import_h11
+        import_h11()
+        import buntime.server.websocket.socketlink
+    """
+    assert told(code) == ""
+
+
 def test_what_has_been_imported_stays() -> None:
     """A program that imported them before keeps all four as they are."""
     code = """
