@@ -34,11 +34,11 @@ for path in sys.argv[1:]:
 sys.setprofile(None)
 print(json.dumps([calls, len(sys.modules) - before, sorted(sys.modules)]))
 """
-# A little above the present count. Another module takes 0.9 million of the 488 million instructions
+# A little above the present count. Another module takes 0.9 million of the 420 million instructions
 # of a start: import what few starts need only when it is needed, and see core/values for cheap
 # declarations.
-CALLS_MAX = 89_000 if sys.version_info < (3, 14) else 95_000  # its library makes more calls
-MODULES_MAX = 507
+CALLS_MAX = 79_000 if sys.version_info < (3, 14) else 85_000  # its library makes more calls
+MODULES_MAX = 503
 
 
 WHOLE = """

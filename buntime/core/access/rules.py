@@ -14,10 +14,11 @@ signed in, a client that has not is asked to sign in rather than turned away.
 
 from collections.abc import Iterable, Mapping
 from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
-from typing import Literal, NamedTuple
+from typing import Literal
 
 from buntime.core.access.publicroutes import Patterns, PublicRoutes
 from buntime.core.access.rights import covers
+from buntime.core.values.tuples import QuickTuple
 from buntime.core.values.units import BadValue
 from buntime.core.values.wording import shown
 
@@ -33,7 +34,7 @@ _NAME_MAX = 256  # characters
 Does = Literal["allow", "deny"]
 
 
-class Asker(NamedTuple):
+class Asker(QuickTuple):
     """Who sends a request, as far as that is known."""
 
     identity: Mapping[str, object] | None = None  # from a plugin of stage identity
@@ -41,7 +42,7 @@ class Asker(NamedTuple):
     address: str = ""  # "203.0.113.7"; "" for a unix socket
 
 
-class Who(NamedTuple):
+class Who(QuickTuple):
     """One entry of a rule's `who`: ("role", "admin"), ("anyone", ""), ("net", "10.0.0.0/8")."""
 
     kind: str
@@ -75,7 +76,7 @@ class Who(NamedTuple):
         return self.kind == SIGNED_IN or self.kind in _OF_IDENTITY
 
 
-class Rule(NamedTuple):
+class Rule(QuickTuple):
     """One rule, as it was written; an empty tuple means "all"."""
 
     who: tuple[Who, ...]
@@ -104,7 +105,7 @@ class Rule(NamedTuple):
         return {**fields, **{name: list(value) for name, value in more.items() if value}}
 
 
-class Decision(NamedTuple):
+class Decision(QuickTuple):
     """What the rules say about a request.
 
     `does` is None where no rule fits. `may_sign_in` means that an earlier rule would let the client

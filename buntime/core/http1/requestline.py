@@ -10,12 +10,12 @@ character that h11 would refuse, so h11 need not see the line.
 """
 
 import re
-from typing import NamedTuple
 
 from buntime.core.errors import ClientFault
 from buntime.core.http1.faults import METHOD_MAX, bad_request, method_too_long
 from buntime.core.http1.grammar import HOST, REQUEST_LINE
 from buntime.core.values.regex import regex
+from buntime.core.values.tuples import QuickTuple
 
 REQUEST_LINE_START = re.compile(REQUEST_LINE + rb"\r\n")
 _HOST = re.compile(HOST)
@@ -23,7 +23,7 @@ _ABSOLUTE = regex(r"http(s?)://([^/?#]*)([^#]*)", re.IGNORECASE)
 _VERSIONS = {b"1.0": "1.0"} | {b"1.%d" % minor: "1.1" for minor in range(1, 10)}
 
 
-class RequestLine(NamedTuple):
+class RequestLine(QuickTuple):
     """The parts of a request line; `authority` is the target's own, "" where it has none."""
 
     method: str

@@ -7,7 +7,6 @@ h11 checks and normalizes it together with a line that allows everything: HTTP/1
 
 import re
 from collections.abc import Iterable
-from typing import NamedTuple
 
 import h11
 
@@ -18,6 +17,7 @@ from buntime.core.http1.framing import read_framing, unknown_coding
 from buntime.core.http1.grammar import FIELD_LINE, HOST
 from buntime.core.http1.limits import Limits
 from buntime.core.http1.operatorscookie import take_out
+from buntime.core.values.tuples import QuickTuple
 
 FIELD_SECTION = re.compile(rb"(?:" + FIELD_LINE + rb")*\r\n")
 _HOST = re.compile(HOST)
@@ -40,7 +40,7 @@ _SPECIAL = HOP_BY_HOP | {"host", "content-length", "expect"}
 Fields = tuple[tuple[str, str], ...]  # (lower-case name, value), in the order received
 
 
-class Section(NamedTuple):
+class Section(QuickTuple):
     """What a field section says. Immutable: requests with the same bytes share it."""
 
     fields: Fields  # without those that end at this hop

@@ -7,18 +7,18 @@ plugin's process keeps decoded; their text is cached here.
 """
 
 from functools import lru_cache
-from typing import NamedTuple
 
 from buntime.core.access.paths import plain_path
 from buntime.core.http1.head import Head
 from buntime.core.http1.section import Fields
 from buntime.core.plugins.identity import take_out, without_cookies
+from buntime.core.values.tuples import QuickTuple
 from buntime.wire import quote
 
 _SMALL_BYTES = 2048  # of a field section or a path; longer ones are not cached
 
 
-class Facts(NamedTuple):
+class Facts(QuickTuple):
     """What is known about a request's target. Nothing about the app until stage route is over."""
 
     app: str | None
@@ -28,7 +28,7 @@ class Facts(NamedTuple):
     is_all_apps: bool = False  # it is an app's own host: none of its paths belongs to the runtime
 
 
-class Seen(NamedTuple):
+class Seen(QuickTuple):
     """A request's header fields, as a hook sees them."""
 
     fields: Fields

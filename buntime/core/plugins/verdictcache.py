@@ -21,13 +21,13 @@ verdict's `until` is in seconds since 1970, so `put` takes both clocks.
 
 from collections import OrderedDict
 from math import inf
-from typing import NamedTuple
 
 from buntime.core.http1.section import Fields
 from buntime.core.plugins.forgotten import Forgotten
 from buntime.core.plugins.identity import identity_key
 from buntime.core.plugins.vary import Source, Values, values_of
 from buntime.core.plugins.verdict import PASS, Continue, Verdict
+from buntime.core.values.tuples import QuickTuple
 
 WAYS_MAX = 4
 _ENTRY_MAX_BYTES = 16 * 1024
@@ -35,7 +35,7 @@ _OVERHEAD_BYTES = 800  # per entry: its objects, and its places in the dicts
 _USED_S = 1.0  # how much later an entry is used that may count as used since
 
 
-class Common(NamedTuple):
+class Common(QuickTuple):
     """What every verdict depends on."""
 
     plugin: str
@@ -51,7 +51,7 @@ class Common(NamedTuple):
     proxy: Fields  # what a trusted proxy says about the sender, see `identity.take_out`
 
 
-class Asked(NamedTuple):
+class Asked(QuickTuple):
     """A request as a hook sees it."""
 
     common: Common
@@ -60,14 +60,14 @@ class Asked(NamedTuple):
     client: str  # its address
 
 
-class _Way(NamedTuple):
+class _Way(QuickTuple):
     """One way in which a plugin tells requests apart."""
 
     any_path: bool
     vary: tuple[Source, ...]
 
 
-class _Key(NamedTuple):
+class _Key(QuickTuple):
     common: Common
     way: _Way
     target: str

@@ -1,11 +1,10 @@
 """The scheduler's decisions: a plain class for each, for the server to switch on."""
 
 from collections.abc import Hashable
-from typing import NamedTuple as QuickTuple  # for what each request makes one of
 
 from buntime.core.pool.requestqueue import Ticket
 from buntime.core.pool.workforce import AppState
-from buntime.core.values.tuples import NamedTuple
+from buntime.core.values.tuples import NamedTuple, QuickTuple
 
 
 class Spawn(NamedTuple):

@@ -1,9 +1,9 @@
 """Byte ranges (RFC 9110 14): which bytes a Range field requests, and how several are framed."""
 
 from collections.abc import Sequence
-from typing import NamedTuple
 
 from buntime.core.values.regex import regex
+from buntime.core.values.tuples import QuickTuple
 
 # More ranges than any player or PDF reader requests at once; each one costs a part.
 RANGES_MAX = 16
@@ -15,7 +15,7 @@ _SPEC = regex(r"([0-9]*)-([0-9]*)")
 _BEYOND = 10**18
 
 
-class Span(NamedTuple):
+class Span(QuickTuple):
     """`length` bytes from `offset`; length is at least 1."""
 
     offset: int

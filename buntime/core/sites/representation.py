@@ -1,11 +1,11 @@
 """One form of a file, as HTTP calls it, and what to send of it for a given request."""
 
 from collections.abc import Mapping
-from typing import NamedTuple
 
 from buntime.core.errors import ClientFault
 from buntime.core.sites.conditions import Validators, Verdict, judge, range_applies
 from buntime.core.sites.ranges import Span, content_range, part_heads, select
+from buntime.core.values.tuples import QuickTuple
 from buntime.sdk.files import http_date
 
 # Header fields that a 304 repeats (RFC 9110 15.4.5).
@@ -14,7 +14,7 @@ _OF_304 = frozenset(("cache-control", "etag", "vary"))
 Fields = tuple[tuple[str, str], ...]
 
 
-class Representation(NamedTuple):
+class Representation(QuickTuple):
     """A file in one coding: its size in bytes, and all header fields that are known beforehand."""
 
     size: int
@@ -25,7 +25,7 @@ class Representation(NamedTuple):
     unchanged_headers: Fields  # for a 304
 
 
-class Plan(NamedTuple):
+class Plan(QuickTuple):
     """What to send: the whole body (`spans` is None), some spans of it, or nothing, ()."""
 
     status: int

@@ -5,7 +5,6 @@ missing file, so that nobody can tell the two apart.
 """
 
 from collections.abc import Iterable
-from typing import NamedTuple
 from urllib.parse import quote
 
 from buntime.core.access.paths import decode_path
@@ -13,6 +12,7 @@ from buntime.core.errors import ClientFault
 from buntime.core.http1.negotiation import accepts_html
 from buntime.core.sites.publishing import is_hidden, is_manifest
 from buntime.core.values.regex import regex
+from buntime.core.values.tuples import QuickTuple
 
 # The header fields that affect an answer; all others are skipped unread.
 _CONDITIONAL = frozenset(
@@ -30,7 +30,7 @@ _NEGOTIATING = frozenset(("accept", "accept-encoding", "sec-fetch-mode"))
 _QUERY = regex(r"[!-~]*")
 
 
-class SitePath(NamedTuple):
+class SitePath(QuickTuple):
     """A path to look up: ("docs", "a.html"); `is_folder`: it ended in a slash."""
 
     segments: tuple[str, ...]
@@ -43,7 +43,7 @@ class SitePath(NamedTuple):
         return f"/{'/'.join(self.segments)}{slash}"
 
 
-class Asked(NamedTuple):
+class Asked(QuickTuple):
     """What a request's header fields say, repeats joined by ", "."""
 
     conditions: dict[str, str]

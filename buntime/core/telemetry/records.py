@@ -13,11 +13,12 @@ from datetime import UTC, datetime
 from enum import IntEnum
 from functools import lru_cache
 from json.encoder import encode_basestring_ascii as _quote
-from typing import NamedTuple, Self
+from typing import Self
 
 from buntime.core.errors import UsageError
 from buntime.core.values.protocols import Protocol
 from buntime.core.values.regex import regex
+from buntime.core.values.tuples import QuickTuple
 
 # An unknown object in a field is written as its repr, up to this many characters.
 REPR_CHARS = 1000
@@ -70,7 +71,7 @@ class Tell(Protocol):
     def __call__(self, event: str, message: str, /, **fields: object) -> None: ...
 
 
-class Record(NamedTuple):
+class Record(QuickTuple):
     """One event.
 
     `event` is a stable code for programs, such as "worker.died"; `message` says the same to people,
@@ -84,7 +85,7 @@ class Record(NamedTuple):
     fields: Mapping[str, object]
 
 
-class AccessEntry(NamedTuple):
+class AccessEntry(QuickTuple):
     """One answered request; it is logged at level info.
 
     `path` may contain its query, which is cut off when written, because queries can contain

@@ -17,10 +17,10 @@ Memory of a connection, per direction, from its first compressed message on:
 
 import re
 import zlib
-from typing import NamedTuple
 
 from buntime.core.http1.grammar import TOKEN
 from buntime.core.values.regex import regex
+from buntime.core.values.tuples import QuickTuple
 
 NAME = "permessage-deflate"
 
@@ -57,14 +57,14 @@ _SERVER_BITS = "server_max_window_bits"
 _CLIENT_BITS = "client_max_window_bits"
 
 
-class Offer(NamedTuple):
+class Offer(QuickTuple):
     """One extension that a client offers, with its parameters in order: ("server_...", "10")."""
 
     name: str
     parameters: tuple[tuple[str, str | None], ...]
 
 
-class Agreement(NamedTuple):
+class Agreement(QuickTuple):
     """How both sides compress; `answer` is the Sec-WebSocket-Extensions value that says so."""
 
     answer: str

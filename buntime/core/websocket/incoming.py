@@ -12,10 +12,11 @@ it is inflated, its UTF-8 at the first invalid byte.
 
 import codecs
 import zlib
-from typing import Literal, NamedTuple
+from typing import Literal
 
 from wsproto.frame_protocol import CloseReason, Frame, Opcode, ParseFailed
 
+from buntime.core.values.tuples import QuickTuple
 from buntime.core.websocket.deflate import Inflater
 from buntime.wire import MAX_PAYLOAD, MESSAGE_OVERHEAD
 
@@ -24,7 +25,7 @@ Kind = Literal["text", "bytes"]
 _KINDS: dict[Opcode, Kind] = {Opcode.TEXT: "text", Opcode.BINARY: "bytes"}
 
 
-class Piece(NamedTuple):
+class Piece(QuickTuple):
     """A piece of a message, at most MAX_PAYLOAD bytes; the last one has `end`.
 
     Text is UTF-8, valid up to here; a piece may end inside a character.

@@ -23,6 +23,18 @@ class Ours(tuples.NamedTuple):
         return self.x > 10
 
 
+class Quick(tuples.QuickTuple):
+    """A point."""
+
+    x: int
+    y: int = 2
+    name: str = ""
+
+    @property
+    def far(self) -> bool:
+        return self.x > 10
+
+
 class Theirs(typing.NamedTuple):
     """A point."""
 
@@ -35,7 +47,7 @@ class Theirs(typing.NamedTuple):
         return self.x > 10
 
 
-@pytest.fixture(params=[Ours, Theirs])
+@pytest.fixture(params=[Ours, Quick, Theirs])
 def point(request: pytest.FixtureRequest) -> Any:
     return request.param
 
@@ -58,6 +70,19 @@ def test_what_a_class_does_not_take_is_refused(
     """Other arguments are refused, as with a function."""
     with pytest.raises(TypeError):
         point(*args, **given)
+
+
+@pytest.mark.parametrize(("args", "given"), [((), {}), ((1, 2, "", 4), {}), ((1,), {"x": 1})])
+def test_a_quick_one_refuses_as_that_of_typing(args: Any, given: dict[str, Any]) -> None:
+    """In the same words: its constructor is a function with the fields as parameters."""
+    told = []
+    kinds: list[Any] = [Quick, Theirs]
+    for kind in kinds:
+        with pytest.raises(TypeError) as caught:
+            kind(*args, **given)
+        told.append(str(caught.value).replace(kind.__name__, "Point"))
+    assert told[0] == told[1]
+    assert "x" in told[0] or "4" in told[0]
 
 
 def test_it_is_a_tuple(point: Any) -> None:
@@ -90,8 +115,10 @@ def test_what_a_named_tuple_knows_of_itself(point: Any) -> None:
     ):
         assert (made, type(made)) == (point(1), point)
     match point(1):
-        case Ours(x, y) | Theirs(x, y):
+        case Ours(x, y) | Quick(x, y) | Theirs(x, y):
             assert (x, y) == (1, 2)
+        case _:
+            pytest.fail("it does not match")
     with pytest.raises((TypeError, ValueError)):
         point(1)._replace(z=3)
 
