@@ -26,8 +26,8 @@ from buntime.commands.program import pasted
 from buntime.commands.start import read_settings
 from buntime.commands.tables import print_json
 from buntime.core.apps.app import App, Fault
-from buntime.core.apps.floors import Floors
 from buntime.core.config.configfile import ConfigFile
+from buntime.core.config.effect import mistyped_apps
 from buntime.core.errors import UsageError
 from buntime.core.plugins.manifest import PluginManifest
 from buntime.core.plugins.order import provider_names
@@ -118,7 +118,7 @@ def run(command: Command, mode: Mode) -> int:
     plugins = _enabled(settings, config)
     with _state_of_its_own() as state:
         settings = replace(settings, state_dir=state)
-        return _check(settings, secrets, config.apps, plugins, as_json=bool(command.args["json"]))
+        return _check(settings, secrets, config, plugins, as_json=bool(command.args["json"]))
 
 
 def _enabled(settings: Settings, config: ConfigFile) -> list[PluginManifest]:
@@ -146,16 +146,18 @@ def _state_of_its_own() -> Iterator[str]:
 def _check(
     settings: Settings,
     secrets: Secrets,
-    floors: Floors,
+    config: ConfigFile,
     plugins: Sequence[PluginManifest],
     *,
     as_json: bool,
 ) -> int:
     sink = LogSink(Level.WARN, format="pretty", stream_fd=_STDERR)
     try:
-        apps = find_apps(settings, Log(sink).warn, floors)
+        apps = find_apps(settings, Log(sink).warn, config.apps)
     finally:
         sink.close(_FLUSH_S)
+    for each in mistyped_apps(config, {app.name for app in apps}):
+        sys.stderr.write(f"WARNING: {escape(each)}\n")
     seen = {app.key: Seen(app, Doubts.of(app, plugins), settings.worker_dirs) for app in apps}
     if as_json:
         verdicts: list[Verdict] = []

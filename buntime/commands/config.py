@@ -19,7 +19,7 @@ from buntime.commands.start import read_settings
 from buntime.commands.valuetexts import in_words, key_in_words
 from buntime.core.apps.app import App
 from buntime.core.config.configfile import ConfigFile
-from buntime.core.config.effect import effect_of, unknown_plugins
+from buntime.core.config.effect import effect_of, mistyped_apps, unknown_plugins
 from buntime.core.errors import ConfigError, UsageError
 from buntime.core.settings.load import SETTINGS, Setting, Settings
 from buntime.core.settings.setting import Mode
@@ -166,9 +166,12 @@ def _show(settings: Settings, *, as_json: bool) -> None:
 
 def _print_effects_on_apps(settings: Settings, config: ConfigFile) -> None:
     """What the file changes in the manifests of existing apps, and for which apps it cannot."""
-    if not config.apps.rows or not settings.worker_dirs:
+    if not (config.apps.rows or config.access) or not settings.worker_dirs:
         return
-    for app in find_apps(settings, lambda *_, **__: None, config.apps):
+    apps = find_apps(settings, lambda *_, **__: None, config.apps)
+    for each in mistyped_apps(config, {app.name for app in apps}):
+        sys.stdout.write(f"WARNING: {escape(each)}\n")
+    for app in apps:
         if isinstance(app, App):
             lines = [str(each) for each in app.manifest.floors]
         else:

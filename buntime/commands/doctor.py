@@ -34,6 +34,7 @@ from buntime.core.admin.kept import INSTEAD
 from buntime.core.apps.app import App, Fault
 from buntime.core.apps.grants import holder_of
 from buntime.core.config.configfile import NO_CONFIG, ConfigFile
+from buntime.core.config.effect import mistyped_apps
 from buntime.core.errors import ConfigError, StateOff, UsageError
 from buntime.core.sandbox.groups import CONTROLLERS
 from buntime.core.settings.endpoint import TcpEndpoint, UnixEndpoint
@@ -247,6 +248,8 @@ def _apps(settings: Settings, config: ConfigFile, pythons: Interpreters) -> Find
     found = find_apps(settings, warn, config.apps)
     yield Finding("apps", f"{len(found)} in {', '.join(settings.worker_dirs)}")
     yield from warnings
+    for each in mistyped_apps(config, {app.name for app in found}):
+        yield Finding("config file", each, "warning", of_place(each))
     yield from _stateless(settings, found)
     try:
         secrets = read_secrets(settings)

@@ -229,6 +229,20 @@ def test_faults(tmp_path: Path) -> None:
     assert "loud" not in done.stdout
 
 
+def test_an_app_of_the_config_file_that_is_not_there(tmp_path: Path) -> None:
+    """A name in the config file that is close to an app's is warned about by `check`, `doctor`
+    and `config check`, and is no fault: what it says would be without effect."""
+    write_app(tmp_path / "apps/shop", {"index.html": "<p>"})
+    (tmp_path / "buntime.config.yaml").write_text("apps: {shpo: {visibility: protected}}\n")
+    text = f"{tmp_path}/buntime.config.yaml:1: apps: there is no app shpo in these folders; did "
+    done = run("check", "apps", cwd=tmp_path)
+    assert done.returncode == 0
+    assert f"WARNING: {text}you mean shop?\n" in done.stderr
+    assert f"config file WARNING: {text}" in run("doctor", "apps", cwd=tmp_path).stdout
+    done = run("config", "check", cwd=tmp_path, env={"RUNTIME_WORKER_DIRS": "apps"})
+    assert (done.returncode, done.stdout.count(f"WARNING: {text}")) == (0, 1)
+
+
 def test_plugins_are_no_apps(tmp_path: Path) -> None:
     """A plugin among apps is told by what it is, with the command that checks plugins."""
     run("new", "plugins/counter", "--kind", "plugin", cwd=tmp_path)

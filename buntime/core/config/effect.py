@@ -16,7 +16,7 @@ from buntime.core.plugins.keptoptions import NONE, NOTHING, KeptOptions, OfPlugi
 from buntime.core.plugins.manifest import PluginManifest
 from buntime.core.plugins.options import Options, resolve
 from buntime.core.values.tuples import NamedTuple
-from buntime.core.values.wording import suggestion
+from buntime.core.values.wording import nearest, suggestion
 
 
 class Effect(NamedTuple):
@@ -77,6 +77,24 @@ def unknown_plugins(config: ConfigFile, names: Collection[str]) -> Iterator[str]
     for name, written in config.plugins.items():
         if name not in names:
             yield f"{written.place}: plugins: there is no plugin {name}{suggestion(name, names)}"
+
+
+def mistyped_apps(config: ConfigFile, names: Collection[str]) -> Iterator[str]:
+    """Sentences about names in `apps` and `access` that are no app's, but close to one.
+
+    Others may be meant for apps that are deployed later.
+    """
+    places = [
+        (row.glob, f"{next(iter(row.words.values())).place}: apps")
+        for row in config.apps.rows
+        if row.words
+    ]
+    places += [(name, f"{rule.place}: access") for rule in config.access for name in rule.apps]
+    for name, place in places:
+        if name not in names and "*" not in name:
+            near = nearest(name, names)
+            if near is not None:
+                yield f"{place}: there is no app {name} in these folders; did you mean {near}?"
 
 
 def changed_plugins(old: ConfigFile, new: ConfigFile) -> list[str]:

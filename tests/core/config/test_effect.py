@@ -7,6 +7,7 @@ from buntime.core.config.effect import (
     changed_plugins,
     effect_of,
     faults_of_change,
+    mistyped_apps,
     unknown_plugins,
 )
 from tests.support.pluginmanifests import make_manifest
@@ -43,6 +44,24 @@ def test_what_it_means() -> None:
     assert effect.options.values() == {"path": "kv.db", "token": "a"}
     assert effect.problems == ()
     assert effect_of(NO_CONFIG, KEYVAL, {}).problems == (NEEDED,)
+
+
+def test_apps_that_are_not_there() -> None:
+    """A name close to an app's is a typo, which would leave that app open; others, and patterns,
+    may be for apps that come later."""
+    text = """
+apps:
+  shpo: {visibility: protected}
+  blog: {visibility: protected}
+  invoices: {visibility: protected}
+  sho*: {visibility: protected}
+access:
+  - {who: anyone, apps: [blogg, "blo*"], do: deny}
+"""
+    assert list(mistyped_apps(parse_config(text.encode(), "c.yaml"), ["shop", "blog"])) == [
+        "c.yaml:3: apps: there is no app shpo in these folders; did you mean shop?",
+        "c.yaml:8: access: there is no app blogg in these folders; did you mean blog?",
+    ]
 
 
 def test_a_slip_in_grants() -> None:
