@@ -19,7 +19,8 @@ from buntime.commands.progress import Bar, rounded
 from buntime.commands.tables import say
 from buntime.core.apps.router import is_app_name
 from buntime.core.apps.versions import is_version, sort_key
-from buntime.core.errors import UsageError
+from buntime.core.deploys.names import preview_version
+from buntime.core.errors import ClientFault, UsageError
 from buntime.core.settings.setting import Mode
 from buntime.core.telemetry.records import escape
 from buntime.core.values.tuples import NamedTuple
@@ -166,7 +167,10 @@ def _named(command: Command, by_path: Named) -> Named:
     if preview := command.args["preview"]:
         if command.args["release"]:
             raise UsageError("--version and --preview: a preview is a version of its own; give one")
-        version = f"0.0.0-preview.{preview}"
+        try:
+            version = preview_version(preview)
+        except ClientFault as exc:
+            raise UsageError(f"--preview: {exc}") from None
     if version is not None and not is_version(version):
         raise UsageError(f"{shown(version)} is not a version; write one such as 1.2.0")
     return Named(app, version)

@@ -91,6 +91,8 @@ def run(command: Command, mode: Mode) -> int:
     folders = command.args.get("dir")
     args = {key: value for key, value in command.args.items() if key != "dir"}
     command = replace(command, args=args, words=(folders,) if folders else ())
+    if not folders and not read_settings(command, mode, environ, needs_apps=False).worker_dirs:
+        raise UsageError("run needs the folders of apps: --dir DIR:DIR, or RUNTIME_WORKER_DIRS")
     settings = read_settings(command, mode, environ)
     sink = LogSink(Level.INFO, format="pretty", stream_fd=_STDERR)
     try:

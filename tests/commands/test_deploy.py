@@ -255,7 +255,10 @@ def test_an_end_that_nobody_tells(server: Server, runtime: Runtime) -> None:
         (("--ttl", "1d"), "--ttl is for a preview"),
         (("--app", "../x"), "is not a name for an app"),
         (("--version", "soon"), "is not a version"),
-        (("--preview", "a_b"), "is not a version"),
+        (
+            ("--preview", "a_b"),
+            "--preview: 'a_b' is not the name of a preview; use up to 40 letters",
+        ),
         (("--preview", "a", "--version", "1.0.0"), "give one"),
     ],
 )

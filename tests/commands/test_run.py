@@ -91,6 +91,13 @@ def test_faults(apps: Path) -> None:
         assert says in done.stderr
 
 
+def test_where_the_apps_are(apps: Path) -> None:
+    """Without a folder of apps the error names the flag of this command."""
+    done = run("run", "shop", "--", "sh", cwd=apps, env=env_of(apps))
+    says = "buntime: error: run needs the folders of apps: --dir DIR:DIR, or RUNTIME_WORKER_DIRS\n"
+    assert (done.returncode, done.stderr) == (2, says)
+
+
 def test_signals_are_its_own(apps: Path) -> None:
     """A signal to the command reaches the program, whose end becomes the command's."""
     grant(apps)

@@ -282,8 +282,8 @@ class Gate:
             raise ClientFault(
                 403,
                 "forbidden",
-                "this page is closed because no key is set: set RUNTIME_MASTER_KEY or "
-                "RUNTIME_MASTER_KEY_FILE, and send the key as X-API-Key",
+                "this page is closed because there is no key: make one on the host by buntime keys "
+                "add, or set RUNTIME_MASTER_KEY_FILE, and send the key as X-API-Key",
             )
         if not self._is_direct(exchange):
             raise ClientFault(

@@ -119,7 +119,10 @@ class Housekeeping:
                 raise ClientFault(404, "version_not_found", f"no deploy has made {app}@{version}")
             if store.active(app) == version:
                 raise ClientFault(
-                    409, "version_active", f"{app}@{version} is active; activate another one first"
+                    409,
+                    "version_active",
+                    f"{app}@{version} is active; activate another one first, or remove the app: "
+                    f"buntime remove {app} --all",
                 )
             if is_dry_run:
                 return 0
