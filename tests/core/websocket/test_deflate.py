@@ -211,7 +211,7 @@ def test_a_bomb_of_ends() -> None:
     fair = Inflater(15, keeps_context=True)
     assert inflate(fair, each * 128, limit=64 * 1024) == bytes(128 * 1024)
     for _ in range(100):
-        assert inflate(fair, finished(b"x"), end=False) == b"x"
+        assert inflate(fair, finished(b"x")[:-1], end=False) == b"x"
 
 
 @pytest.mark.parametrize("limit", [1, 64 * 1024])
