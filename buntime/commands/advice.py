@@ -111,8 +111,11 @@ def to_read(folder: Path) -> str:
 
 
 def nearest_existing(folder: Path) -> Path:
-    """The folder, or if it does not exist, the first of its parents that does."""
-    return next(path for path in (folder, *folder.parents) if path.exists())
+    """The folder, or if it does not exist, the first of its parents that does.
+
+    What cannot be looked at, since it is in a folder of others, counts as what does not exist.
+    """
+    return next(path for path in (folder, *folder.parents) if os.path.exists(path))
 
 
 def why_not_writable(folder: Path) -> str:

@@ -139,8 +139,9 @@ class Api:
                 while piece := self._piece(lambda: response.read(1 << 18)):
                     out.write(piece)
             except ApiError as exc:
-                late = isinstance(exc.__cause__, TimeoutError)
-                raise exc if late else broken_off(self.target) from exc
+                if isinstance(exc.__cause__, TimeoutError):
+                    raise
+                raise broken_off(self.target) from exc
         finally:
             response.close()
             self.close()

@@ -9,7 +9,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from buntime.commands.advice import of_fault, to_own, why_not_writable
+from buntime.commands.advice import nearest_existing, of_fault, to_own, why_not_writable
 from buntime.core.apps.app import Fault
 
 
@@ -38,3 +38,13 @@ def test_a_closed_folder(tmp_path: Path) -> None:
     subprocess.run(["sh", "-c", line], cwd=tmp_path, check=True)
     assert folder.stat().st_mode & 0o500 == 0o500
     assert sorted(path.name for path in tmp_path.iterdir()) == [folder.name]
+
+
+def test_a_folder_that_cannot_be_looked_at(tmp_path: Path) -> None:
+    """A name that is too long stands for a folder of others, which root has none of: the system
+    refuses to look at either."""
+    folder = tmp_path / ("x" * 300) / "state"
+    with pytest.raises(OSError, match="too long"):
+        folder.stat()
+    assert nearest_existing(folder) == tmp_path
+    assert why_not_writable(folder) == ""
