@@ -168,8 +168,8 @@ TERMINATE = "TERMINATE"
 MAX_LINE = 1024 * 1024
 # bytes of one payload: so many that a line's cost is negligible, so few that a channel is shared.
 MAX_PAYLOAD = 64 * 1024
-# bytes of credit before the first WINDOW. The worker's first WINDOW of an upload, sent when the
-# app starts to read, adds another UPLOAD_WINDOW. Half as much made an upload half as fast.
+# bytes of credit that need not be granted. The worker's first grant of an upload, in a WINDOW or
+# WAITS when the app starts to read, adds another UPLOAD_WINDOW. Half as much was half as fast.
 UPLOAD_WINDOW = 128 * 1024
 # bytes: the most credit that a worker has granted at any time; the runtime counts no more.
 UPLOAD_WINDOW_MAX = 2 * UPLOAD_WINDOW

@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 import pytest
 
+from buntime import wire
 from buntime.core.access.publicroutes import PublicRoutes
 from buntime.core.access.rights import ROLES, VERBS
 from buntime.core.admin.apidocs import table
@@ -225,3 +226,14 @@ def test_routes() -> None:
         path.write_text(f"{before}{start}{expected}{end}{after}", "utf-8")
         return
     assert told.strip() == expected.strip(), "UPDATE_DOCS=1 pytest tests/test_docs.py -k routes"
+
+
+def test_messages() -> None:
+    """The message types of the channel are those in the table of docs/architecture.md, and in the
+    page of the protocol."""
+    page = (ROOT / "docs/architecture.md").read_text("utf-8")
+    directions = {"both", "runtime to worker", "worker to runtime"}
+    told = {row[0].strip("`") for row in rows(page) if len(row) == 3 and row[1] in directions}
+    types = {name for name, value in vars(wire).items() if name == value}
+    assert types == told
+    assert types == set(re.findall(r"^    ([A-Z]+) +(?:both|R->W|W->R) ", wire.__doc__ or "", re.M))
