@@ -92,6 +92,11 @@ class Hook(NamedTuple):
         """Is the plugin away, with nothing to wait for?"""
         return bool(self.closed or self.away) and not self.is_coming
 
+    @property
+    def missed(self) -> str:
+        """The name of the hook that a request misses first where the plugin is away."""
+        return ON_RESPONSE if self.has_response and not self.has_request else ON_REQUEST
+
     def is_needed(self, *, is_public: bool) -> bool:
         """Whether a request must not go on where the hook fails or is away."""
         if self.auth_only and is_public:

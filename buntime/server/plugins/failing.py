@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 from buntime.core.errors import ServerFault
-from buntime.core.plugins.plan import ON_REQUEST, Hook
+from buntime.core.plugins.plan import Hook
 from buntime.core.values.protocols import Protocol
 from buntime.server.http1.exchange import Exchange
 from buntime.server.loop.loop import Loop
@@ -119,7 +119,7 @@ class Outages:
                 "plugin.hook_skipped",
                 "a plugin is away, and requests go on without its hook",
                 plugin=name,
-                hook=ON_REQUEST,
+                hook=hook.missed,
                 error=why,
                 request_id=exchange.id,
                 method=exchange.head.method,

@@ -8,7 +8,7 @@ from collections.abc import Hashable, Mapping
 from buntime.core.http1.head import Head
 from buntime.core.http1.sessioncookie import NAME as AFFINITY_COOKIE
 from buntime.core.plugins.hooktext import Facts, Seen, seen_by
-from buntime.core.plugins.plan import ON_REQUEST, Hook, Plan
+from buntime.core.plugins.plan import Hook, Plan
 from buntime.core.plugins.verdictcache import Kept, VerdictCache
 from buntime.core.telemetry.pluginmeters import HookMeter, PluginMeter, PluginMeters
 from buntime.core.values.protocols import Protocol
@@ -86,7 +86,7 @@ class Part:
     @property
     def meter(self) -> HookMeter:
         if self._meter is None:
-            self._meter = self.kept.hook(ON_REQUEST)
+            self._meter = self.kept.hook(self.hook.missed)
         return self._meter
 
     def see(self, exchange: Exchange) -> Seen:

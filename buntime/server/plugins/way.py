@@ -284,7 +284,7 @@ class Way(Waiting):
 
     def _miss(self, hook: Hook, why: str) -> None:
         """The plugin is away."""
-        tell(self._shared.log, hook, ON_REQUEST, self._exchange, why)
+        tell(self._shared.log, hook, hook.missed, self._exchange, why)
         if self._needs(hook):
             self._exchange.fail(unavailable(hook.plugin, why))
         else:

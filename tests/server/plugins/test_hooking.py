@@ -731,6 +731,21 @@ def test_who_was_not_asked_is_counted() -> None:
     assert ways.meters.of("a").hook("on_request").seconds.count == 0
 
 
+@pytest.mark.parametrize("ignores", [False, True])
+def test_who_has_no_hook_of_requests_is_missed_at_the_answer(*, ignores: bool) -> None:
+    """A plugin that only sees answers is counted and logged by the hook that it has."""
+    ways = Ways(on=frozenset({"on_response"}), onError="ignore" if ignores else "refuse")
+    ways.workers.clear()
+    if ignores:
+        assert not ways.begin()
+        assert [each["hook"] for each in ways.logged] == ["on_response"]
+    else:
+        with pytest.raises(ServerFault):
+            ways.begin()
+    assert counted(ways, "a", "on_response") == {"away": 1}
+    assert "on_request" not in ways.meters.of("a").hooks
+
+
 def test_kept_verdicts_are_counted() -> None:
     """Cached verdicts are counted by whether one applied."""
     ways = Ways()
