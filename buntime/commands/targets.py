@@ -140,12 +140,20 @@ def checked_key(text: str, what: str) -> str:
 def _local(settings: Settings) -> Target:
     """The runtime of a state folder."""
     path, name = os.path.join(settings.state_dir, SOCKET), f"the runtime of {settings.state_dir}"
-    if os.path.exists(path):
+    try:
+        os.stat(path)
+    except PermissionError:
+        why = (
+            f"this user may not enter the state folder {settings.state_dir}: give the command as "
+            "the user of its runtime, or as root, with the settings of the runtime, "
+        )
+    except OSError:
+        # Not by local.key, sent to the port of the settings: any program may listen there.
+        why = (
+            f"no runtime on this machine uses the state folder {settings.state_dir}: start one "
+            "(buntime DIR), name its folder (--state-dir DIR), "
+        )
+    else:
         return Target(name=name, socket=path, is_local=True)
-    # Not by local.key, sent to the port of the settings: any program may listen there.
-    raise CommandError(
-        "unreachable",
-        f"no runtime on this machine uses the state folder {settings.state_dir}: start one "
-        "(buntime DIR), name its folder (--state-dir DIR), or log in to a host (buntime login URL)",
-        exit_code=EXIT_UNREACHABLE,
-    )
+    message = f"{why}or log in to a host (buntime login URL)"
+    raise CommandError("unreachable", message, exit_code=EXIT_UNREACHABLE)

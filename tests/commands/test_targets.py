@@ -122,6 +122,25 @@ def test_nothing_here(tmp_path: Path) -> None:
     assert "buntime login URL" in caught.value.message
 
 
+def test_a_folder_that_the_user_may_not_enter(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody is told to start a runtime because the one that is there belongs to another user."""
+    real = os.stat
+
+    def stat(path: str, **more: object) -> object:
+        if str(path).endswith("control.sock"):
+            raise PermissionError(13, "Permission denied", path)
+        return real(path, **more)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(os, "stat", stat)
+    with pytest.raises(CommandError, match="may not enter the state folder") as caught:
+        found({"HOME": str(tmp_path)}, state_dir=str(tmp_path))
+    assert (caught.value.code, caught.value.exit_code) == ("unreachable", 3)
+    assert "as root" in caught.value.message
+    assert "start one" not in caught.value.message
+
+
 def test_a_key_that_a_runtime_has_left(tmp_path: Path) -> None:
     """Where no runtime has its socket, the key of its file is sent to nobody."""
     (tmp_path / "local.key").write_text("k" * 32 + "\n")
