@@ -20,7 +20,7 @@ from tests.support.harness import Runtime, wait_until, write_app
 from tests.support.operators import address_of
 from tests.support.panel import findings, show, with_panel
 
-pytestmark = [needs_chromium, pytest.mark.usefixtures("own_page"), pytest.mark.timeout(180)]
+pytestmark = [needs_chromium, pytest.mark.timeout(180)]
 
 # One worker may print 10,000 lines at once and 1,000 a second, so more takes several workers.
 APPS = ("one", "two", "three", "four")

@@ -18,7 +18,7 @@ from tests.support.deploying import AS_ROOT
 from tests.support.harness import PACKAGES, ROOT, UNDER_TEST, Runtime, command, running
 from tests.support.panel import findings
 
-pytestmark = [needs_chromium, pytest.mark.usefixtures("own_page"), pytest.mark.timeout(300)]
+pytestmark = [needs_chromium, pytest.mark.timeout(300)]
 
 EXAMPLES = ["chat", "clock", "guestbook", "hello", "mirror", "pulse", "site", "todos"]
 
