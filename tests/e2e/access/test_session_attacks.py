@@ -261,6 +261,10 @@ def test_windows_and_frames(scene: Scene) -> None:
     assert "403 Forbidden" in page.content()
 
 
+# Chromium sets cookies a moment after a script said so, or at once when they are read.
+SET = "(text) => { document.cookie = text; return document.cookie; }"
+
+
 def test_cookies(scene: Scene) -> None:
     """No script reads the session, no app receives it, and none can replace it."""
     page, url = scene.page, scene.runtime.url
@@ -271,11 +275,11 @@ def test_cookies(scene: Scene) -> None:
     before = [each["value"] for each in scene.context.cookies(scene.admin) if each["name"] == "bt"]
     for value in ("bt=evil; Path=/", "__Host-bt=evil; Path=/; Secure", "=bt=evil; Path=/api"):
         page.evaluate("(url) => fetch(url)", f"{url}/shop/?set={value}")
-    page.evaluate("document.cookie = 'bt=evil; path=/'")
+    page.evaluate(SET, "bt=evil; path=/")
     after = [each["value"] for each in scene.context.cookies(scene.admin) if each["name"] == "bt"]
     assert after == before
     # A script may set a cookie for part of the address, which is then sent first.
-    page.evaluate("document.cookie = 'bt=evil; path=/api'")
+    page.evaluate(SET, "bt=evil; path=/api")
     page.goto(scene.admin + OWN_PAGE)
     assert "csrf" in page.evaluate(READ, "/api/session")
 
@@ -283,10 +287,12 @@ def test_cookies(scene: Scene) -> None:
 # More than a browser keeps per host: it drops those of the lowest priority.
 HUNDREDS = """(more) => {
     for (let n = 0; n < 400; n++) document.cookie = `junk${n}=x; path=/${more}`;
+    return document.cookie.length;
 }"""
 LARGE = """() => {
     const value = "x".repeat(4000);
     for (let n = 0; n < 40; n++) document.cookie = `large${n}=${value}; path=/; max-age=99999`;
+    return document.cookie.length;
 }"""
 SIGN_IN = """async (key) => {
     const headers = {"Content-Type": "application/json"};
@@ -363,8 +369,7 @@ def test_anothers_session(scene: Scene) -> None:
     """If a script sets an attacker's session beside the operator's, neither counts."""
     page, attacker = scene.page, Operator(scene.admin)
     attacker.sign_in(OPERATORS_KEY)
-    page.evaluate("(token) => { document.cookie = `bt=${token}; path=/api`; }",
-                  attacker.cookies["bt"])  # fmt: skip
+    page.evaluate(SET, f"bt={attacker.cookies['bt']}; path=/api")
     page.goto(scene.admin + OWN_PAGE)
     assert "unauthorized" in page.evaluate(READ, "/api/session")
 
