@@ -97,11 +97,11 @@ def test_apps(args: list[str]) -> list[str]:
 
 
 def spread() -> list[str]:
-    """Use all cores; four processes more than cores, because many tests wait for a time to pass.
+    """Use all cores; five processes more than cores, because many tests wait for a time to pass.
 
     BUILD_PROCESSES says how many instead, for tests that share the machine with others.
     """
-    return ["--processes", os.environ.get("BUILD_PROCESSES") or str((os.cpu_count() or 2) + 4)]
+    return ["--processes", os.environ.get("BUILD_PROCESSES") or str((os.cpu_count() or 2) + 5)]
 
 
 def chaos(args: list[str]) -> int:
