@@ -61,6 +61,7 @@ BUSY reports, from 0 to 1, for what share of the last tenth of a second the work
 event loop, or for a sync app its processor. With `tells_busy` it is sent every tenth of a second
 while the worker has work, and once more when it has become idle.
 
+REQUEST and RESPONSE may have a second object too, of fields that came lately, but x-request-id.
 Every REQUEST is ended by exactly one RESPONSE, BODY or CLOSE from the worker with `end` true, or by
 one ERROR with its id; this holds after a CANCEL, too. A FAULT reports what the handler of a request
 raised after its end: Starlette answers each error, and then raises it.
@@ -129,6 +130,7 @@ from _json import encode_basestring_ascii, make_encoder, make_scanner
 TYPE_CHECKING = False  # typing costs 11 ms at a worker's start
 if TYPE_CHECKING:
     import signal
+    from collections.abc import Callable
     from typing import Any
 
     Message = dict[str, Any]
@@ -205,7 +207,7 @@ def mark_ceiling(hard: int) -> int:
 
 # The most pieces of a message that are kept unjoined; each takes 34 bytes besides its content.
 _PIECES_MAX = 1024
-# The second objects of lines that are kept decoded, and how long each may be.
+# The second objects of lines that are kept decoded, and how long each may be; all, 16 times that.
 _SHARED_MAX = 100
 _SHARED_MAX_CHARS = 4096
 
@@ -269,9 +271,10 @@ def from_json(data: bytes) -> Any:
 class Decoder:
     """Turns the bytes of one direction of a channel into messages."""
 
-    def __init__(self, *, shares: bool = False) -> None:
-        """With `shares` a line may have a second object, see HOOK."""
-        self._shared: dict[str, Message] | None = {} if shares else None  # the latest, decoded
+    def __init__(self, make: Callable[[Message], Message] | None = None) -> None:
+        """`make` may change a second object when it is decoded."""
+        self._shared = _Shared()
+        self._shared.make = make
         self.has_more = False  # the last `feed` left complete messages for the next one
         self._pieces: list[bytes] = []  # the beginning of an incomplete message
         self._held = 0  # bytes of the pieces
@@ -347,20 +350,39 @@ class Decoder:
         return False
 
 
-def _parse(line: bytes, shared: dict[str, Message] | None) -> Message:
+class _Shared(dict[str, Message]):
+    """The latest second objects, decoded, by their text. Nothing may change them."""
+
+    make: Callable[[Message], Message] | None = None
+    chars = 0
+
+    def __missing__(self, text: str) -> Message:
+        found, end = _scan(text, 0)
+        if end != len(text) or type(found) is not dict:
+            raise WireError(f"not an object: {text[:80]!r}")
+        found = found if self.make is None else self.make(found)
+        if end <= _SHARED_MAX_CHARS:
+            if len(self) >= _SHARED_MAX or self.chars + end > 16 * _SHARED_MAX_CHARS:
+                self.clear()
+                self.chars = 0
+            self.chars += end
+            self[text] = found
+        return found
+
+
+def _parse(line: bytes, shared: _Shared) -> Message:
     """`line` ends with its newline, and has no other."""
     if len(line) > MAX_LINE:
         raise WireError(f"a line of over {MAX_LINE} bytes")
+    message: Message
     try:
         text = line.decode("utf-8")
         message, end = _scan(text, 0)
         if type(message) is not dict or type(message.get("type")) is not str:
             raise WireError(f"not a message: {line[:80]!r}")
         if end + 1 != len(text):
-            if shared is None:
-                raise WireError(f"not one message: {line[:80]!r}")
-            message["shared"] = _look_up(text[end:-1], shared)
-    except (ValueError, RecursionError, StopIteration) as exc:
+            message = _joined(message, shared[text[end:-1]])
+    except (KeyError, TypeError, ValueError, RecursionError, StopIteration) as exc:
         raise WireError(f"not a JSON line: {line[:80]!r}") from exc
     size = message.get("size", 0)
     if type(size) is not int or not 0 <= size <= MAX_PAYLOAD:
@@ -368,15 +390,11 @@ def _parse(line: bytes, shared: dict[str, Message] | None) -> Message:
     return message
 
 
-def _look_up(text: str, shared: dict[str, Message]) -> Message:
-    """Decode a second object, or find it among the latest. Raises as `_scan` does, or WireError."""
-    found = shared.get(text)
-    if found is None:
-        found, end = _scan(text, 0)
-        if end != len(text) or type(found) is not dict:
-            raise WireError(f"not an object: {text[:80]!r}")
-        if end <= _SHARED_MAX_CHARS:
-            if len(shared) >= _SHARED_MAX:
-                shared.clear()
-            shared[text] = found
-    return found
+def _joined(message: Message, shared: Message) -> Message:
+    kind = message["type"]
+    if kind == REQUEST:
+        headers = [*shared["headers"], ["x-request-id", message["request_id"]]]
+        return {**shared, **message, "headers": headers}
+    if kind not in (RESPONSE, HOOK):
+        raise WireError(f"not one message: {kind!r:.80}")
+    return {**shared, **message} if kind == RESPONSE else {**message, "shared": shared}

@@ -113,38 +113,93 @@ def test_surrogates_pass() -> None:
 
 
 def test_a_second_object_is_decoded_once() -> None:
-    """A side that allows it gets the second object of a line as `shared`, the same each time."""
-    decoder = wire.Decoder(shares=True)
-    lines = b"".join(b'{"type":"A","at":%d}{"b":[1]}\n' % at for at in range(3))
+    """A HOOK has the second object of its line as `shared`, the same each time."""
+    decoder = wire.Decoder()
+    lines = b"".join(b'{"type":"HOOK","at":%d}{"b":[1]}\n' % at for at in range(3))
     got = [*decoder.feed(lines), *decoder.feed(lines[: len(lines) // 3])]
     assert [message["at"] for message, _ in got] == [0, 1, 2, 0]
     assert all(message["shared"] == {"b": [1]} for message, _ in got)
     assert len({id(message["shared"]) for message, _ in got}) == 1
+
+
+def test_a_second_object_of_an_answer() -> None:
+    """A RESPONSE has the fields of both objects, of which its own win."""
+    decoder = wire.Decoder()
+    line = b'{"type":"RESPONSE","id":%d,"a":1}{"headers":[["b","c"]],"a":2,"type":"HOOK"}\n'
+    first, second = (decoder.feed(line % number)[0][0] for number in (1, 2))
+    assert first == {"type": "RESPONSE", "id": 1, "a": 1, "headers": [["b", "c"]]}
+    assert second == {**first, "id": 2}
+    assert first["headers"] is second["headers"]
+
+
+def test_a_second_object_of_a_request() -> None:
+    """A REQUEST has its id as the last of its headers, which no other request has."""
+    decoder = wire.Decoder()
+    line = b'{"type":"REQUEST","id":%d,"request_id":"r%d"}{"headers":[["b","c"]],"base":"/a"}\n'
+    for number in (1, 2):
+        ((message, _),) = decoder.feed(line % (number, number))
+        headers = [["b", "c"], ["x-request-id", f"r{number}"]]
+        assert message == {
+            "type": "REQUEST",
+            "id": number,
+            "request_id": f"r{number}",
+            "headers": headers,
+            "base": "/a",
+        }
+
+
+def test_a_second_object_is_changed_once() -> None:
+    """Whoever reads a channel may make something else of it, when it is decoded."""
+    made: list[wire.Message] = []
+
+    def make(message: wire.Message) -> wire.Message:
+        made.append(message)
+        return {"c": 2}
+
+    decoder = wire.Decoder(make)
+    for _ in range(2):
+        assert decoder.feed(b'{"type":"RESPONSE"}{"b":1}\n')[0][0] == {"type": "RESPONSE", "c": 2}
+    assert made == [{"b": 1}]
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        b'{"type":"A"}{"b":1}\n',
+        b'{"type":"BODY","id":1}{"end":true}\n',
+        b'{"type":"REQUEST","request_id":"r"}{"b":1}\n',
+        b'{"type":"REQUEST"}{"headers":[]}\n',
+        b'{"type":"REQUEST","request_id":"r"}{"headers":1}\n',
+        b'{"type":"RESPONSE"}{"size":-1}\n',
+    ],
+)
+def test_a_second_object_where_none_may_be(line: bytes) -> None:
+    """Only some messages may have one, and it must have what belongs in it."""
     with pytest.raises(wire.WireError):
-        wire.Decoder().feed(lines)
+        wire.Decoder().feed(line)
 
 
 def test_a_second_object_with_a_payload() -> None:
     """The payload follows the line, wherever the stream is cut."""
-    data = b'{"type":"A","size":3}{"b":1}\n' + b"x\ny"
+    data = b'{"type":"HOOK","size":3}{"b":1}\n' + b"x\ny"
     for cut in range(len(data)):
-        decoder = wire.Decoder(shares=True)
+        decoder = wire.Decoder()
         got = [*decoder.feed(data[:cut]), *decoder.feed(data[cut:])]
-        assert got == [({"type": "A", "size": 3, "shared": {"b": 1}}, b"x\ny")]
+        assert got == [({"type": "HOOK", "size": 3, "shared": {"b": 1}}, b"x\ny")]
 
 
 @pytest.mark.parametrize("second", [b" ", b"[1]", b"1", b"nonsense", b"{}{}", b'{"a":1} ', b'{"a"'])
 def test_a_broken_second_object_is_refused(second: bytes) -> None:
     """What follows the message is one object, or nothing."""
     with pytest.raises(wire.WireError):
-        wire.Decoder(shares=True).feed(b'{"type":"A"}' + second + b"\n")
+        wire.Decoder().feed(b'{"type":"HOOK"}' + second + b"\n")
 
 
 @pytest.mark.parametrize(("size", "kept"), [(10, True), (5000, False)])
 def test_few_second_objects_are_kept(size: int, kept: bool) -> None:
     """A bounded number of them is kept, and none that is long."""
-    decoder = wire.Decoder(shares=True)
-    line = b'{"type":"A"}{"b":"%s"}\n' % (b"x" * size)
+    decoder = wire.Decoder()
+    line = b'{"type":"HOOK"}{"b":"%s"}\n' % (b"x" * size)
 
     def shared() -> object:
         return decoder.feed(line)[0][0]["shared"]
@@ -152,5 +207,14 @@ def test_few_second_objects_are_kept(size: int, kept: bool) -> None:
     first = shared()
     assert (shared() is first) is kept
     for number in range(100):
-        decoder.feed(b'{"type":"A"}{"b":%d}\n' % number)
+        decoder.feed(b'{"type":"HOOK"}{"b":%d}\n' % number)
     assert shared() is not first
+
+
+def test_all_second_objects_together_are_bounded() -> None:
+    """However few they are, they have 64 KiB of text at most."""
+    decoder = wire.Decoder()
+    lines = [b'{"type":"HOOK"}{"b":"%s%02d"}\n' % (b"x" * 4000, number) for number in range(18)]
+    got = [decoder.feed(line)[0][0]["shared"] for line in lines]
+    assert decoder.feed(lines[-1])[0][0]["shared"] is got[-1]
+    assert decoder.feed(lines[0])[0][0]["shared"] is not got[0]

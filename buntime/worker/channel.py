@@ -9,9 +9,10 @@ from __future__ import annotations
 import _thread
 import posix  # for `os`, see main.py
 
-from buntime.wire import MAX_LINE, MAX_PAYLOAD, Decoder, WireError, encode
+from buntime.wire import MAX_LINE, MAX_PAYLOAD, RESPONSE, Decoder, WireError, encode
 from buntime.worker.lifeline import moved_up
 from buntime.worker.report import complain
+from buntime.worker.responseline import response_line
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -31,7 +32,7 @@ class Channel:
 
     def __init__(self, descriptor: int) -> None:
         self.descriptor = moved_up(descriptor)
-        self._decoder = Decoder(shares=True)
+        self._decoder = Decoder()
         self._sending = _thread.allocate_lock()
         self._is_forked = False
         self.heed_forks()
@@ -93,7 +94,7 @@ class Channel:
         """
         if self._is_forked:
             self._quit_forked()
-        line = encode(message)
+        line = response_line(message) if message["type"] == RESPONSE else encode(message)
         if len(line) > MAX_LINE:
             raise ValueError(
                 f"the head of a response must not exceed {MAX_LINE} bytes; this one has {len(line)}"

@@ -91,7 +91,7 @@ class FakeWorker:
 
 def _decoded(text: str) -> dict[str, Any]:
     line = f'{{"type":"HOOK",{text}\n'
-    ((message, _),) = Decoder(shares=True).feed(line.encode())
+    ((message, _),) = Decoder().feed(line.encode())
     message["request"] = {**message.pop("shared"), **message["request"]}
     return message
 

@@ -12,6 +12,7 @@ sets framing fields, and a body has the length that was announced.
 
 from collections.abc import Collection, Iterable
 from http import HTTPStatus
+from typing import Any
 
 from buntime.core.http1.grammar import TOKEN, VALUE
 from buntime.core.http1.head import Head
@@ -45,6 +46,26 @@ _KNOWN_NAME_MAX_CHARS = 64
 _known_lines: dict[tuple[str, str], tuple[str, str]] = {}
 _KNOWN_LINES_MAX = 512  # 512 KiB including their keys
 _KNOWN_LINE_MAX_CHARS = 256
+
+
+class RepeatedFields(list[list[str]]):
+    """An answer's fields that its worker sends again and again. Nothing may change them.
+
+    They may be malformed, as all that workers send; then nothing is known about them.
+    """
+
+    __slots__ = ("are_harmless", "written")
+
+    def __init__(self, fields: list[list[str]]) -> None:
+        super().__init__(fields)
+        self.are_harmless = False  # does none of them act on the whole host?
+        self.written: tuple[str, int | None, bool] | None = None  # by `write_fields`
+
+
+def repeat_fields(message: dict[str, Any]) -> dict[str, Any]:
+    """The part of a RESPONSE that its worker will send again, to be kept."""
+    fields = message.get("headers")
+    return {**message, "headers": RepeatedFields(fields)} if type(fields) is list else message
 
 
 class AnswerError(Exception):
@@ -87,7 +108,8 @@ class Answer:
         if type(status) is not int or not 200 <= status <= 999:
             raise _bad_status(status)
         lines: list[str] = [_STATUS_LINES.get(status) or f"HTTP/1.1 {status} \r\n"]
-        declared, closes = write_fields(lines, fields)
+        write = _write_repeated if type(fields) is RepeatedFields else write_fields
+        declared, closes = write(lines, fields)  # type: ignore[arg-type]  # of the fields' type
         bodiless = request.method == "HEAD" or status in BODILESS
         if declared is None:
             length = size
@@ -245,6 +267,16 @@ def write_fields(
         lines[1:] = [line for line in lines[1:] if line.partition(":")[0].lower() not in nominated]
         return declared, "close" in nominated
     return declared, False
+
+
+def _write_repeated(lines: list[str], fields: RepeatedFields) -> tuple[int | None, bool]:
+    if fields.written is None:
+        written = [""]
+        declared, closes = write_fields(written, fields)
+        fields.written = "".join(written), declared, closes
+    text, declared, closes = fields.written
+    lines.append(text)
+    return declared, closes
 
 
 def _make_line(name: str, value: str) -> tuple[str, str]:

@@ -15,7 +15,7 @@ from weakref import WeakKeyDictionary
 from buntime.core.access.rules import PLUGIN_PREFIX
 from buntime.core.apps.app import App
 from buntime.core.http1 import operatorscookie, sessioncookie
-from buntime.core.http1.answer import FIELDS_MAX
+from buntime.core.http1.answer import FIELDS_MAX, RepeatedFields
 from buntime.core.http1.hostfields import LENGTHS, SCOPE, acts_on_host, scope_below
 from buntime.core.http1.setcookie import below, is_for_host, sets_cookie
 from buntime.server.telemetry.logs import Log
@@ -34,6 +34,8 @@ def confine(fields: Fields, app: App, base: str, log: Log) -> Fields:
     They come from a worker, and may be malformed.
     """
     try:
+        if type(fields) is RepeatedFields and fields.are_harmless:
+            return fields
         if len(fields) > FIELDS_MAX:
             return fields  # for the answer to refuse
         lengths = LENGTHS
@@ -41,6 +43,8 @@ def confine(fields: Fields, app: App, base: str, log: Log) -> Fields:
             if len(field[0]) in lengths and acts_on_host(field):
                 confined = (_confined(each, app, base, log) for each in fields)
                 return [each for each in confined if each is not None]
+        if type(fields) is RepeatedFields:
+            fields.are_harmless = True
     except (AttributeError, LookupError, TypeError, ValueError):
         pass  # for the answer to refuse
     return fields

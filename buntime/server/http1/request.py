@@ -7,11 +7,12 @@ from collections.abc import Callable, Collection, Container, Iterable
 from functools import lru_cache
 from time import time
 
+from buntime.core.access.peers import UNIX_PEER
 from buntime.core.apps.app import App
 from buntime.core.errors import HttpError
 from buntime.core.http1.errorpage import render_error
-from buntime.core.http1.forwarded import Address, Sender
-from buntime.core.http1.handover import write_fields_for_app
+from buntime.core.http1.forwarded import Sender
+from buntime.core.http1.handover import quote_address, repeated, write_fields_for_app
 from buntime.core.http1.head import Head
 from buntime.core.http1.window import UploadWindow
 from buntime.core.plugins.identity import Identity, identity_fields
@@ -213,7 +214,7 @@ class ClientRequest:
     def rewrite(self, head: Head) -> None:
         """A plugin has changed the path or the fields."""
         self.head = head
-        self.headers = head.headers
+        self.headers = (*head.headers,)  # a copy: they are not as the parser has made them
 
     def identify(self, identity: Identity) -> None:
         """A plugin knows who asks."""
@@ -240,23 +241,39 @@ class ClientRequest:
         times as long. Methods and request ids are tokens, which are valid between JSON's quotes as
         they are.
         """
-        head, sender, upgrade = self.head, self.sender, self.upgrade
-        fields, is_less = write_fields_for_app(head, self.headers, sender)
-        if is_less:
-            self._service.on_fields_dropped(sender.text, self.headers)
-        base, request_id = quote(self.base), f'"{self.id}"'
-        more = f',"size":{len(body)}' if body else ""
+        head, sender, upgrade, more = self.head, self.sender, self.upgrade, ""
+        if body:
+            more = f',"size":{len(body)}'
         if upgrade is not None:
             subprotocols = ",".join(map(quote, upgrade.subprotocols))
             more += f',"upgrade":"websocket","subprotocols":[{subprotocols}]'
+        server, base, target = self.client.address, self.base, quote(sender.prefix + head.target)
+        end = "true" if ended else "false"
+        if self.headers is head.headers:  # as the parser has made them
+            added = self._added_text
+            second = repeated(head, sender, server, base, added, self._write_fields)
+            if second:
+                return (
+                    f'{{"type":"{REQUEST}","id":{number},"target":{target},'
+                    f'"client":{_quote_known(sender.client)},"request_id":"{self.id}",'
+                    f'"end":{end}{more}}}'
+                ).encode("ascii") + second
         return (
             f'{{"type":"{REQUEST}","id":{number},"method":"{head.method}",'
-            f'"target":{quote(sender.prefix + head.target)},"base":{base},'
-            f"{_write_way(sender.scheme, head.version, sender.client, self.client.address)}"
-            f'"headers":[{fields}{self._added_text}["x-base",{base}],'
-            f'["x-request-id",{request_id}]],'
-            f'"request_id":{request_id},"end":{"true" if ended else "false"}{more}}}\n'
+            f'"target":{target},"base":{quote(base)},"scheme":"{sender.scheme}",'
+            f'"version":"{head.version}","client":{_quote_known(sender.client)},'
+            f'"server":{_quote_known(server)},'
+            f'"headers":[{self._write_fields()}{self._added_text}["x-base",{quote(base)}],'
+            f'["x-request-id","{self.id}"]],'
+            f'"request_id":"{self.id}","end":{end}{more}}}\n'
         ).encode("ascii")
+
+    def _write_fields(self) -> str:
+        """The fields that the app gets of those that came, as JSON, with a comma behind each."""
+        fields, is_less = write_fields_for_app(self.head, self.headers, self.sender)
+        if is_less:
+            self._service.on_fields_dropped(self.sender.text, self.headers)
+        return fields
 
     def _render(self, error: HttpError) -> tuple[Fields, bytes]:
         """An error of the runtime, as the fields and the body of an answer."""
@@ -293,7 +310,7 @@ class ClientRequest:
             status=status,
             bytes=sent_bytes,
             ms=seconds * 1000,
-            client=sender.text,
+            client=sender.client[0] if sender.client else UNIX_PEER,
             trace_id="" if span is None else span.trace_id,
             span_id="" if span is None else span.span_id,
         )
@@ -328,12 +345,5 @@ class ClientRequest:
         return upload
 
 
-@lru_cache(maxsize=1024)  # the same for all requests of a connection, except a proxy's
-def _write_way(scheme: str, version: str, client: Address | None, server: Address | None) -> str:
-    """How the request came: with which scheme and version, from where, to where."""
-    addresses = f'"client":{_quote_address(client)},"server":{_quote_address(server)}'
-    return f'"scheme":"{scheme}","version":"{version}",{addresses},'
-
-
-def _quote_address(address: Address | None) -> str:
-    return f"[{quote(address[0])},{address[1]}]" if address is not None else "null"
+# The same for all requests of a connection, except a proxy's.
+_quote_known = lru_cache(maxsize=1024)(quote_address)

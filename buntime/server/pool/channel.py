@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Mapping
 from time import monotonic
 from typing import Generic, TypeVar
 
+from buntime.core.http1.answer import repeat_fields
 from buntime.core.values.protocols import Protocol
 from buntime.server.loop.loop import READ, WRITE, Loop, unread_bytes
 from buntime.wire import Decoder, Message, WireError, encode
@@ -56,7 +57,7 @@ class Channel(Generic[L]):
         self._listener: L | None = listener  # None once it is closed: it refers to this
         self._handlers = handlers
         self._events = READ
-        self._decoder = Decoder()
+        self._decoder = Decoder(repeat_fields)
         self._is_going_on = False  # messages wait for the next turn, and nothing is read before
         self._late: list[tuple[Message, bytes]] = []  # those of them that are decoded
         self._rest_s = 0.0  # how long to take nothing, from the end of this turn's messages on

@@ -14,8 +14,10 @@ from buntime.core.http1.answer import (
     Answer,
     AnswerError,
     Framing,
+    RepeatedFields,
     _known_lines,
     _known_names,
+    repeat_fields,
     without_nominated,
     write_fields,
 )
@@ -292,6 +294,42 @@ def test_fields_sent_before_are_sent_alike() -> None:
     assert again.head == first.head
     assert lines(first)[1:4] == ["X-Kept: 1", "x-kept: 1", "X-Kept: 2"]
     assert field(first, "x-other") == []
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        [],
+        [["X-A", "1"], ["content-type", "text/plain"], ["set-cookie", "a=1"]],
+        [["content-length", "2"], ["x-a", "1"]],
+        [["connection", "x-a, close"], ["x-a", "1"], ["x-b", "2"]],
+    ],
+)
+def test_fields_that_come_again_are_sent_alike(fields: list[list[str]]) -> None:
+    """What is known of fields that a worker sends again is what they would be without it."""
+    known = RepeatedFields(fields)
+    for _ in range(3):
+        again, fresh = answer(fields=known, size=2), answer(fields=fields, size=2)  # type: ignore[arg-type]  # as workers send them
+        assert (again.head, again.keep_alive) == (fresh.head, fresh.keep_alive)
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [[["a\n", "b"]], [["a", "b\r\n"]], ["ab"], [["content-length", "1"]], [["a"]]],
+)
+def test_fields_that_cannot_be_sent_are_refused_again(fields: Any) -> None:
+    """However often a worker sends them."""
+    known = RepeatedFields(fields)
+    for _ in range(3):
+        with pytest.raises(AnswerError):
+            answer(fields=known, size=2)  # type: ignore[arg-type]  # as workers send them
+
+
+@pytest.mark.parametrize("headers", ["ab", None, 1, {"a": "b"}])
+def test_what_is_no_list_of_fields_stays(headers: object) -> None:
+    """A worker may send anything; the answer refuses it then."""
+    assert repeat_fields({"headers": headers}) == {"headers": headers}
+    assert repeat_fields({}) == {}
 
 
 def test_few_and_small_fields_are_remembered() -> None:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import json
-from typing import Any, cast
+from typing import cast
 
 from buntime.core.telemetry.otlp import EndedSpan
 from buntime.core.telemetry.tracecontext import Sampler
 from buntime.server.http1.exchange import Exchange
 from buntime.server.pool.assignment import Assignment
 from buntime.server.telemetry.tracer import Tracer
+from buntime.wire import Decoder
 from tests.support.callcount import count_calls
 from tests.support.exchanges import FakeClient, FakeResponder
 
@@ -27,7 +27,7 @@ def assign(exchange: Exchange) -> list[list[str]]:
     """Give the request to a worker; returns the trace fields that its app gets."""
     responder = cast(Assignment, FakeResponder(exchange))
     line, _ = exchange.assign(responder, "w1", 1)
-    told: dict[str, Any] = json.loads(line)
+    ((told, _),) = Decoder().feed(line)
     return [field for field in told["headers"] if field[0].startswith("trace")]
 
 
@@ -119,6 +119,8 @@ def test_cost() -> None:
 
         return count_calls(work)
 
-    answer(FakeClient())
-    assert answer(FakeClient()) <= CALLS_BEFORE
+    client = FakeClient()
+    for _ in range(2):
+        answer(client)
+    assert answer(client) <= CALLS_BEFORE
     assert answer(Traced().client) > CALLS_BEFORE
