@@ -82,15 +82,15 @@ class PluginPages:
         def act(begun: Begun) -> None:
             name = found_plugin(call, self._plugins)  # it may have changed meanwhile
             call.check_match(changeable(self._plugins, name))
-            if self._do(name, action, by=call.address):
+            number, outcomes = self._do(name, action, by=call.address), self._outcomes
+            if number is None:
                 end(begun)
-            else:
-                self._outcomes.of_next_look()(
-                    lambda _: call.guard(lambda: begun.run(lambda: looked(begun)))
-                )
+                return
+            look = outcomes.of_look(number) if number else outcomes.of_next_look()
+            look(lambda _: call.guard(lambda: begun.run(lambda: looked(begun, bool(number)))))
 
-        def looked(begun: Begun) -> None:
-            if not self._runs(found_plugin(call, self._plugins)):
+        def looked(begun: Begun, is_begun: bool) -> None:
+            if not self._runs(found_plugin(call, self._plugins)) and not is_begun:
                 raise self._not_running(name)
             end(begun)
 
@@ -103,20 +103,22 @@ class PluginPages:
         fields = {"name": name, "state": state, "why": why or None}
         call.tagged(fields, of=changeable(self._plugins, name), status=202)
 
-    def _do(self, name: str, action: str, *, by: str) -> bool:
-        """False where no code of it runs. It may be a page alone, which is read again by a look at
-        its folder; or what kept it from running may have been corrected, and its folder has to be
-        looked at before a reload is refused."""
+    def _do(self, name: str, action: str, *, by: str) -> int | None:
+        """The number of the look at its folder with which a reload begins: only then its state is
+        that of what is there. 0 where no code of it runs: it may be a page alone, which is read
+        again by a look, or what kept it from running may have been corrected. Else None.
+        """
         plugins = self._plugins
         if action == "reset":
             plugins.reset(name, by=by)
-        elif action != "reload":
+            return None
+        if action != "reload":
             plugins.switch(name, enabled=action == "enable", by=by)
-        elif not plugins.reload(name, by=by):
-            if not plugins.roster.is_enabled(name):
-                raise self._not_running(name)
-            return False
-        return True
+            return None
+        number = plugins.reload(name, by=by)
+        if not number and not plugins.roster.is_enabled(name):
+            raise self._not_running(name)
+        return number
 
     def _runs(self, name: str) -> bool:
         """Whether it has been started, or will be."""

@@ -45,8 +45,11 @@ class Outcomes:
 
     def of_next_look(self) -> Ask:
         """Look at the folders, and wait until the result is known."""
+        return self.of_look(self._plugins.reread(is_requested=False))
+
+    def of_look(self, number: int) -> Ask:
+        """Wait for the result of the look with this number."""
         plugins = self._plugins
-        number = plugins.reread(is_requested=False)
         return self.of(lambda: "" if plugins.looks >= number else None, _LOOK_S, "late")
 
     def _on_plugins(self) -> None:

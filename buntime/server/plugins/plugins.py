@@ -199,15 +199,15 @@ class Plugins:
         self._loop.run_blocking(look, partial(self._on_look, kept))
         return self._looks_begun
 
-    def reload(self, name: str, *, by: str) -> bool:
-        """Start it again, beside what serves; False if it has no code that runs."""
+    def reload(self, name: str, *, by: str) -> int:
+        """Start it again, beside what serves: returns the number of the look with which that
+        begins, 0 if it has no code that runs."""
         life, found = self.roster.lives.get(name), self.roster.found.get(name)
         if life is None or found is None or found.app is None:
-            return False
+            return 0
         self._log.info("plugin.reloading", "reloading a plugin", plugin=name, by=by)
         self._to_restart.append(name)
-        self.reread()
-        return True
+        return self.reread()
 
     def switch(self, name: str, *, enabled: bool, by: str) -> None:
         """Switch it on or off, from now on and after a restart. Raises ServerFault, KeyError."""

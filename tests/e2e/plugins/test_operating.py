@@ -15,6 +15,7 @@ from tests.support.harness import Runtime, wait_until
 from tests.support.pluginfolders import (
     plugged,
     plugins_of,
+    post,
     rewrite,
     wait_for_state,
     write_plugin,
@@ -145,6 +146,18 @@ def test_reload_of_a_manifest_with_a_fault(operator: PluginOperator, folder: Pat
     assert "unknown key 'nonsense'" in told
     file.write_text(good)
     assert operator.run("reload", "audit") == "audit: serving"
+
+
+def test_what_a_reload_answers(operator: PluginOperator, folder: Path) -> None:
+    """The API's answer is of the manifest as it is now: whoever waits for what comes of a reload is
+    not told what came of the one before."""
+    file = folder / "plugins/audit/buntime.yaml"
+    good = file.read_text()
+    for text, fault in ((good.replace("{", '{"nonsense": 1, ', 1), True), (good, False)):
+        file.write_text(text)
+        told = post(operator.runtime, "/api/plugins/audit/reload").json()
+        assert ("unknown key" in (told["why"] or "")) == fault, told
+    wait_for_state(operator.runtime, "audit", "serving")
 
 
 def test_reload_of_a_plugin_that_was_left_out(operator: PluginOperator, folder: Path) -> None:
