@@ -22,6 +22,7 @@ _MEANT = regex(
     r"(?:did you mean the command|write a first app there:|WORKER_DIRS:|or check it:) (.+?)\??$"
 )
 _FOLDER = regex(r"the folder of apps (.+?) cannot be read")
+_AS_ROOT = "does not run as root"  # said of an app that was deployed
 _LATE = "did not load in"
 _CLOSED = "user read "  # the end of what is said of a folder or file that is closed to it
 _LATER = "5m"
@@ -64,6 +65,8 @@ def of_fault(app: App | Fault, error: str, folders: tuple[str, ...]) -> str:
         return pasted("secrets", "set", found[1], found[2])
     if _CLOSED in first:
         return to_read(folder)
+    if _AS_ROOT in first:
+        return export("RUNTIME_APP_USERS", "*=nobody")
     if ": no entrypoint; " in first:
         return edit(folder / "buntime.yaml")
     if found := _CODE.match(first):

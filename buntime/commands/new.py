@@ -1,5 +1,6 @@
 """`buntime new NAME`: write a first app or plugin. Existing files are never overwritten."""
 
+import argparse
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -16,10 +17,11 @@ from buntime.core.apps.versions import is_version
 from buntime.core.errors import UsageError
 from buntime.core.plugins.manifest import parse_plugin_manifest
 from buntime.core.settings.setting import Mode
-from buntime.core.values.wording import shown
+from buntime.core.values.wording import shown, suggestion
 from buntime.server.bundle.carried import carried_plugins
 
 _PLUGIN = "plugin"
+_ALL = (*KINDS, *FRAMEWORKS, _PLUGIN)
 
 
 def parser() -> Parser:
@@ -32,12 +34,21 @@ def parser() -> Parser:
     made.add_words("NAME", "the app's folder; its last part is the app's name")
     made.add_argument(
         "--kind",
-        choices=(*KINDS, *FRAMEWORKS, _PLUGIN),
+        type=_kind,
+        choices=_ALL,
         default="fetch",
         help="fetch: a function, wsgi, asgi: frameworks, static: a site; "
         "flask, fastapi, starlette, django, dash, streamlit; or plugin [fetch]",
     )
     return made
+
+
+def _kind(text: str) -> str:
+    """A kind; what argparse says of `choices` names no likely one."""
+    if text not in _ALL:
+        wrong = f"{shown(text)} is not one of {', '.join(_ALL)}{suggestion(text, _ALL)}"
+        raise argparse.ArgumentTypeError(wrong)
+    return text
 
 
 def run(command: Command, mode: Mode) -> int:

@@ -155,5 +155,15 @@ def _local(settings: Settings) -> Target:
         )
     else:
         return Target(name=name, socket=path, is_local=True)
-    message = f"{why}or log in to a host (buntime login URL)"
+    message = f"{why}or log in to a host (buntime login URL){_without_state(settings.state_dir)}"
     raise CommandError("unreachable", message, exit_code=EXIT_UNREACHABLE)
+
+
+def _without_state(folder: str) -> str:
+    """Why a runtime that has this folder may run, and have no socket there."""
+    try:
+        is_read_only = bool(os.statvfs(folder).f_flag & os.ST_RDONLY)
+    except OSError:  # there is no such folder, or it is closed
+        return ""
+    why = "its file system is read-only, so a runtime with this folder has no state, nor a socket"
+    return f"; {why} for commands" if is_read_only else ""

@@ -26,6 +26,13 @@ def test_a_read_only_disk(monkeypatch: pytest.MonkeyPatch) -> None:
     assert to_own(str(there / "new")) == f"findmnt -T {there}"
 
 
+def test_a_deployed_app(tmp_path: Path) -> None:
+    """What was deployed lacks a user, which no change of its manifest gives it."""
+    error = f"{tmp_path}/buntime.yaml: an app deployed by the API does not run as root; name a user"
+    line = of_fault(Fault("shop", None, tmp_path, error), error, ())
+    assert line == "export RUNTIME_APP_USERS='*=nobody'"
+
+
 def test_a_closed_folder(tmp_path: Path) -> None:
     """The advised line makes a closed folder the user's own and readable, whatever its name."""
     folder = tmp_path / "a $(touch x) shop"

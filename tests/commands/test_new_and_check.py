@@ -177,7 +177,7 @@ def test_nothing_is_overwritten(tmp_path: Path) -> None:
         (["shop@x"], "'x' is not a version"),
         (["audit@1.0.0", "--kind", "plugin"], "a plugin's version is in its manifest"),
         (["plugins/api", "--kind", "plugin"], "/api is the runtime's own path"),
-        (["shop", "--kind", "cgi"], "argument --kind: invalid choice: 'cgi'"),
+        (["shop", "--kind", "cgi"], "argument --kind: 'cgi' is not one of fetch, "),
     ],
 )
 def test_names(tmp_path: Path, words: list[str], told: str) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -197,3 +198,15 @@ def test_a_full_disk(environ: dict[str, str]) -> None:
     with contextlib.closing(open(os.devnull)), pytest.raises(UsageError, match="cannot be written"):
         write_logins(Logins(), environ)
     assert read_logins(environ).default == "prod"
+
+
+def test_a_read_only_disk(environ: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """A runtime may run that could make no socket for commands."""
+    with pytest.raises(CommandError) as caught:
+        found(environ, state_dir="/")
+    assert str(caught.value).endswith("or log in to a host (buntime login URL)")
+    flags = SimpleNamespace(f_flag=os.ST_RDONLY)
+    monkeypatch.setattr(os, "statvfs", lambda _: flags)
+    with pytest.raises(CommandError) as caught:
+        found(environ, state_dir="/")
+    assert str(caught.value).endswith("has no state, nor a socket for commands")

@@ -98,7 +98,7 @@ LINES: Mapping[str, LineMistake] = {
         "new apps/shop", Told("already exists", "apps/shop", "choose another name")
     ),
     "no such kind of app": LineMistake(
-        "new x --kind djngo", Told("invalid choice: 'djngo'", "--kind", "'django'")
+        "new x --kind djngo", Told("'djngo' is not one of", "--kind", "did you mean django?")
     ),
     "a runtime that is down": LineMistake(
         "deploy apps/shop --to http://127.0.0.1:{down}",
