@@ -108,6 +108,20 @@ def of_deaths(name: str, count: int, why: str) -> Item:
     )
 
 
+def of_process(app: str, name: str, failures: int, why: str) -> Item:
+    """A process that an app wants to run all the time, and that does not stay up."""
+    return Item(
+        "error",
+        "process_fails",
+        app,
+        f"The process {name} of {app} has ended {failures} times in a row, the last time: "
+        f"{first_line(why)}",
+        "The runtime starts it again by itself, at least once a minute.",
+        f"buntime logs {app} --level warn",
+        f"/cpanel/apps/{app}",
+    )
+
+
 def of_failed_requests(name: str, requests: int, failed: int) -> Item | None:
     """The requests of the last ten minutes, where many were answered with 5xx."""
     if failed < _FAILED_MIN or failed < _FAILED_SHARE * requests:

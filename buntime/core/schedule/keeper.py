@@ -16,6 +16,7 @@ from buntime.core.values.tuples import NamedTuple
 
 _BACKOFF_MAX_S = 60.0
 _STEADY_S = 60.0  # after running this long, it counts as started
+_FAILING_MIN = 3  # failures in a row
 
 
 class ProcessKey(NamedTuple):
@@ -45,6 +46,7 @@ class _State:
         self.is_ending = False
         self.started_s = 0.0
         self.failures = 0  # in a row
+        self.why = ""  # of the last one
         self.retry_at_s = float("-inf")
         self.starts = 0
 
@@ -55,6 +57,14 @@ class SeenProcess(NamedTuple):
     key: ProcessKey
     is_up: bool
     starts: int
+
+
+class FailingProcess(NamedTuple):
+    """One that does not stay up."""
+
+    key: ProcessKey
+    failures: int  # in a row
+    why: str  # it ended the last time, or was not started
 
 
 class Keeper:
@@ -74,6 +84,16 @@ class Keeper:
         return [
             SeenProcess(key, state.running is not None, state.starts)
             for key, state in sorted(self._states.items())
+        ]
+
+    def failing(self, now: float) -> list[FailingProcess]:
+        """The processes that have ended several times in a row, whether or not they run just now,
+        ordered like all."""
+        return [
+            FailingProcess(key, state.failures, state.why)
+            for key, state in sorted(self._states.items())
+            if state.failures >= _FAILING_MIN
+            and (state.running is None or now - state.started_s < _STEADY_S)
         ]
 
     def want(self, wanted: Mapping[ProcessKey, Hashable]) -> None:
@@ -114,7 +134,7 @@ class Keeper:
             return []
         return [key for key, state in self._states.items() if state.running is None]
 
-    def ended(self, key: ProcessKey, now: float) -> float | None:
+    def ended(self, key: ProcessKey, now: float, why: str) -> float | None:
         """It has ended, or could not be started; returns the seconds until it is started again.
 
         None if it was told to end, or is no longer wanted.
@@ -127,6 +147,7 @@ class Keeper:
                 del self._states[key]
             return None
         state.failures = 1 if now - state.started_s >= _STEADY_S else state.failures + 1
+        state.why = why
         wait_s = min(_BACKOFF_MAX_S, 2.0 ** (min(state.failures, 10) - 1))
         state.retry_at_s = now + wait_s
         return wait_s

@@ -111,6 +111,8 @@ class Attention:
             last = next((each for each in job.ended if each.result in RAN), None)
             if last is not None and last.result != "ok":
                 yield items.of_job(job.key.app, job.key.name, last.result, last.detail)
+        for key, failures, why in parts.unasked.failing():
+            yield items.of_process(key.app, key.name, failures, why)
         for use in parts.data_meter.use.raised():
             yield items.of_data(
                 use.measured.name, use.measured.size_bytes / use.measured.most_bytes

@@ -1,6 +1,6 @@
 """What operators see of jobs, and running a job on demand."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Collection, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
@@ -20,11 +20,19 @@ _ALIVE_S = 15.0  # between two lines of a run, for proxies that give up on silen
 class CronPages:
     """Serves these pages."""
 
-    def __init__(self, loop: Loop, unasked: Unasked, audit: Audit) -> None:
+    def __init__(
+        self,
+        loop: Loop,
+        unasked: Unasked,
+        audit: Audit,
+        faults: Callable[[], Mapping[str, Collection[str]]],
+    ) -> None:
+        """`faults` says by name why apps cannot be served: such an app has no jobs."""
         self._loop = loop
         self._unasked = unasked
         self._cron = unasked.cron
         self._audit = audit
+        self._faults = faults
 
     def handlers(self) -> Mapping[str, Handler]:
         """The handlers, by route name."""
@@ -71,7 +79,10 @@ class CronPages:
             call.answer({"app": key.app, "name": key.name}, 202)
 
     def _no_job(self, call: Call, key: JobKey) -> ClientFault:
-        """If the app has no job at all, another app may be meant."""
+        """If the app has no job at all, it may be faulty, or another one meant."""
+        for why in self._faults().get(key.app, ()):
+            text = f"{key.app} has no jobs, as it cannot be served: {why}"
+            return ClientFault(404, "job_not_found", text)
         seen = [each.key for each in self._cron.seen() if call.sees(each.key.app)]
         known = meant(key.name, [each.name for each in seen if each.app == key.app])
         if all(each.app != key.app for each in seen):

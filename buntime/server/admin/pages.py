@@ -85,7 +85,7 @@ def _groups(parts: Parts) -> tuple[Pages, ...]:
         AttentionPages(parts, attention),
         DiagnosisPages(parts.service.loop, parts.catalog, parts.pool.stats),
         CachePages(parts, parts.audit),
-        CronPages(parts.service.loop, parts.unasked, parts.audit),
+        CronPages(parts.service.loop, parts.unasked, parts.audit, parts.app_faults),
         PluginPages(parts.plugins, parts.live, parts.audit, parts.deploys.place, outcomes),
         PluginOptionPages(parts.plugins, parts.audit, _option_changes(parts, outcomes)),
         _plugin_installs(parts, outcomes),

@@ -13,7 +13,7 @@ from buntime.confine import NotConfined
 from buntime.core.apps.app import App
 from buntime.core.errors import ManifestError
 from buntime.core.schedule.jobs import AppProcess
-from buntime.core.schedule.keeper import Keeper, ProcessKey, StartProcess
+from buntime.core.schedule.keeper import FailingProcess, Keeper, ProcessKey, StartProcess
 from buntime.core.settings.live import LiveSettings
 from buntime.core.settings.load import Settings
 from buntime.core.telemetry.cronmetrics import PROCESS_STARTS, PROCESS_UP, ProcessRow
@@ -58,6 +58,10 @@ class Processes:
             )
             for seen in self._keeper.seen()
         ]
+
+    def failing(self) -> list[FailingProcess]:
+        """Those that do not stay up."""
+        return self._keeper.failing(self._loop.now)
 
     def look(self) -> None:
         """Start and end what is due: called a few times a second."""
@@ -131,7 +135,7 @@ class Processes:
 
     def _on_end(self, key: ProcessKey, app: App, how: str) -> None:
         self._programs.pop(key, None)
-        retry_s = self._keeper.ended(key, self._loop.now)
+        retry_s = self._keeper.ended(key, self._loop.now, how)
         if retry_s is None or self._ground.service.is_draining:
             self._log.info("process.ended", "process of an app ended", **_fields(key, app), how=how)
         else:
@@ -141,7 +145,7 @@ class Processes:
             )  # fmt: skip
 
     def _on_fault(self, key: ProcessKey, app: App, error: str) -> None:
-        retry_s = self._keeper.ended(key, self._loop.now)
+        retry_s = self._keeper.ended(key, self._loop.now, error)
         self._log.error(
             "process.start_failed", "process of an app cannot be started", **_fields(key, app),
             error=error, retry_s=retry_s,

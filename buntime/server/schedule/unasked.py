@@ -11,6 +11,7 @@ from buntime.server.schedule.roll import TICK_S, Roll
 from buntime.server.state.statedb import StateDb
 
 if TYPE_CHECKING:
+    from buntime.core.schedule.keeper import FailingProcess
     from buntime.server.schedule.cron import Cron
     from buntime.server.schedule.processes import Processes
 
@@ -67,6 +68,10 @@ class Unasked:
         from buntime.server.schedule.processes import Processes
 
         return Processes(self._ground, self._live, self.roll)
+
+    def failing(self) -> "list[FailingProcess]":
+        """The processes that do not stay up."""
+        return self.processes.failing() if "processes" in vars(self) else []
 
     @property
     def _is_made(self) -> bool:

@@ -27,14 +27,33 @@ def test_back_off() -> None:
     now, waits = 0.0, []
     for _ in range(9):
         assert keeper.look(now) == [StartProcess(KEY, "v1")]
-        wait_s = keeper.ended(KEY, now)
+        wait_s = keeper.ended(KEY, now, "exit code 1")
         assert wait_s is not None
         assert keeper.look(now + wait_s - 0.1) == []
         waits.append(wait_s)
         now += wait_s
     assert waits == [1, 2, 4, 8, 16, 32, 60, 60, 60]
     keeper.look(now)
-    assert keeper.ended(KEY, now + 60) == 1
+    assert keeper.ended(KEY, now + 60, "exit code 1") == 1
+
+
+def test_what_does_not_stay_up() -> None:
+    """A process is failing from its third end in a row on, until it has run for a minute or has
+    other code."""
+    keeper = Keeper(5)
+    keeper.want({KEY: "v1", OTHER: "v1"})
+    now, told = 0.0, []
+    for _ in range(4):
+        keeper.look(now)
+        keeper.ended(KEY, now, "exit code 2")
+        told.append(keeper.failing(now))
+        now += 60
+    assert told == [[], [], [(KEY, 3, "exit code 2")], [(KEY, 4, "exit code 2")]]
+    keeper.look(now)
+    assert keeper.failing(now + 59) == told[-1]
+    assert keeper.failing(now + 60) == []
+    keeper.want({KEY: "v2", OTHER: "v1"})
+    assert keeper.failing(now) == []
 
 
 def test_other_code() -> None:
@@ -42,13 +61,13 @@ def test_other_code() -> None:
     keeper = Keeper(5)
     keeper.want({KEY: "v1"})
     keeper.look(0.0)
-    keeper.ended(KEY, 0.0)
+    keeper.ended(KEY, 0.0, "exit code 1")
     keeper.want({KEY: "v2"})
     assert keeper.look(0.0) == [StartProcess(KEY, "v2")]
     keeper.want({KEY: "v3"})
     assert keeper.look(0.0) == [EndProcess(KEY)]
     assert keeper.look(0.0) == []
-    assert keeper.ended(KEY, 5.0) is None
+    assert keeper.ended(KEY, 5.0, "exit code 1") is None
     assert keeper.look(5.0) == [StartProcess(KEY, "v3")]
 
 
@@ -59,7 +78,7 @@ def test_not_wanted() -> None:
     keeper.look(0.0)
     keeper.want({OTHER: "v1"})
     assert keeper.look(0.0) == [EndProcess(KEY)]
-    assert keeper.ended(KEY, 1.0) is None
+    assert keeper.ended(KEY, 1.0, "exit code 1") is None
     assert [each.key for each in keeper.seen()] == [OTHER]
 
 
@@ -71,7 +90,7 @@ def test_room() -> None:
     assert keeper.lacking == [OTHER]
     keeper.want({OTHER: "v1"})
     assert keeper.look(0.0) == [EndProcess(KEY)]
-    keeper.ended(KEY, 1.0)
+    keeper.ended(KEY, 1.0, "exit code 1")
     assert keeper.look(1.0) == [StartProcess(OTHER, "v1")]
 
 
@@ -81,7 +100,7 @@ def test_closed() -> None:
     keeper.want({KEY: "v1"})
     keeper.look(0.0)
     keeper.close()
-    keeper.ended(KEY, 100.0)
+    keeper.ended(KEY, 100.0, "exit code 1")
     assert keeper.look(1000.0) == []
 
 
@@ -105,5 +124,5 @@ def test_law(steps: list[tuple[int, bool, float]]) -> None:
                 assert running[decision.key] != wanted.get(decision.key)
         assert len(running) <= 2
         if ends and running:
-            keeper.ended(next(iter(running)), now)
+            keeper.ended(next(iter(running)), now, "exit code 1")
             del running[next(iter(running))]

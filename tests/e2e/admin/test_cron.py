@@ -37,6 +37,7 @@ def cron(runtime: Runtime, *words: str) -> tuple[int, str]:
 def test_jobs(tmp_path: Path) -> None:
     """Jobs are listed, run on demand, reported, and noted in the audit trail."""
     write_app(tmp_path / "apps/shop@1.2.0", {"app.py": APP}, ttl=600, cron=JOBS)
+    write_app(tmp_path / "apps/faulty", {"app.py": APP}, ttl="soon", cron=JOBS)
     env = {"RUNTIME_STATE_DIR": f"{tmp_path}/s"}
     with running(tmp_path / "apps", env=env) as runtime:
         while len(told := fetch(runtime, "/api/cron").json()["jobs"]) < len(JOBS):
@@ -57,6 +58,16 @@ def test_jobs(tmp_path: Path) -> None:
         assert cron(runtime, "run", "shop", "hello") == (0, "shop: hello: ok (exit code 0)\n")
         code, out = cron(runtime, "run", "shop", "none")
         assert (code, "shop has no job none" in out) == (1, True)
+        runtime.wait_for_record("app.invalid", app="faulty")
+        code, out = cron(runtime, "run", "shop", "cleen")
+        assert (code, "no job cleen; did you mean clean? (see buntime cron list)" in out) == (
+            1,
+            True,
+        )
+        code, out = cron(runtime, "run", "shpo", "clean")
+        assert (code, "shpo has no job clean; did you mean shop?" in out) == (1, True)
+        code, out = cron(runtime, "run", "faulty", "clean")
+        assert (code, "faulty has no jobs, as it cannot be served: " in out) == (1, True)
         assert post(runtime, "/api/apps/shop/cron/slow/run?dryRun=1").status == 202
         assert post(runtime, "/api/apps/shop/cron/slow/run").status == 202
         assert post(runtime, "/api/apps/shop/cron/slow/run").status == 409

@@ -14,6 +14,7 @@ from buntime.core.admin.attention import ITEMS_MAX
 from buntime.core.admin.diagnosisroutes import DIAGNOSIS
 from buntime.core.apps.datause import DataUse, Measured
 from buntime.core.errors import ClientFault
+from buntime.core.schedule.keeper import FailingProcess, ProcessKey
 from buntime.core.schedule.planner import Ended, JobKey
 from buntime.core.telemetry.autopsies import Autopsies, Autopsy
 from buntime.core.telemetry.meters import Cause
@@ -44,6 +45,7 @@ class Site:
         self.faults: dict[str, list[str]] = {}
         self.deploys: list[dict[str, Any]] = []
         self.jobs: list[Any] = []
+        self.failing: list[FailingProcess] = []
         self.autopsies = Autopsies()
         self.hour: dict[str, tuple[int, int]] = {}
         self.finds = 0
@@ -59,7 +61,9 @@ class Site:
             app_faults=lambda: self.faults,
             chronicle=SimpleNamespace(lately=lambda points: self.hour),
             deploys=SimpleNamespace(history=SimpleNamespace(latest=lambda: self.deploys)),
-            unasked=SimpleNamespace(cron=SimpleNamespace(seen=lambda: self.jobs)),
+            unasked=SimpleNamespace(
+                cron=SimpleNamespace(seen=lambda: self.jobs), failing=lambda: self.failing
+            ),
             maintenance=SimpleNamespace(closed=closed),
             data_meter=SimpleNamespace(use=self.data),
             db=SimpleNamespace(trouble="", is_off=False),
@@ -158,9 +162,13 @@ def test_work(site: Site) -> None:
     ended = Ended(NOON, 1.0, "failed", "exit code 1")
     site.jobs = [SimpleNamespace(key=JobKey("shop", "tidy"), ended=(ended,))]
     site.parts.maintenance.closed["chat"] = SimpleNamespace(message="soon")
-    expected = [("deploy_failed", "shop"), ("job_failed", "shop"), ("maintenance", "chat")]
+    site.failing = [FailingProcess(ProcessKey("shop", "mail"), 3, "exit code 2")]
+    expected = [
+        ("process_fails", "shop"), ("deploy_failed", "shop"), ("job_failed", "shop"),
+        ("maintenance", "chat"),
+    ]  # fmt: skip
     assert site.codes() == expected
-    assert site.codes(SHOPKEEPER) == expected[:2]
+    assert site.codes(SHOPKEEPER) == expected[:3]
 
 
 def test_what_was_rejected(site: Site) -> None:

@@ -46,6 +46,15 @@ def test_it_dies(place: Place) -> None:
     place.until(lambda: place.lines() == ["one on", "one on"])
     died = place.events("process.died")[0]
     assert (died["how"], died["retry_s"], died["process"]) == ("killed by SIGKILL", 1.0, "worker")
+    assert place.unasked.failing() == []
+
+
+def test_it_does_not_stay_up(place: Place) -> None:
+    """One that ends three times in a row is named, with how it ended."""
+    write_app(place.apps / "shop", {"app.py": ""}, processes={"worker": ["sh", "-c", "exit 3"]})
+    place.begin()
+    place.until(lambda: place.unasked.failing() != [])
+    assert place.unasked.failing() == [(("shop", "worker"), 3, "exit code 3")]
 
 
 def test_recycled(place: Place) -> None:
