@@ -16,7 +16,7 @@ from buntime.commands.tables import print_json, print_rows, say
 from buntime.core.errors import UsageError
 from buntime.core.plugins.schema import OptionKind
 from buntime.core.values.units import BadValue
-from buntime.core.values.wording import shown, suggestion
+from buntime.core.values.wording import shown, unknown_key
 
 _FROM_STDIN = "-"
 _VALUE_MAX_CHARS = 256 * 1024
@@ -78,7 +78,7 @@ def _read(name: str, known: Mapping[str, _Json], key: str, text: str) -> object:
     """The value, converted to the type of the option."""
     option = known.get(key)
     if option is None:
-        raise UsageError(f"{name} has no option {shown(key)}{suggestion(key, list(known))}")
+        raise UsageError(f"{name}: {unknown_key(key, known, 'option')}")
     if text == _FROM_STDIN:
         text = _ask(name, key)
     elif option["isSecret"]:

@@ -92,6 +92,8 @@ def test_commands(operator: PluginOperator) -> None:
     assert "there is no plugin none" in operator.run("show", "none", code=1)
     assert "did you mean show?" in operator.run("shows", "audit", code=2)
     assert "say which" in operator.run("enable", code=2)
+    wrong = "audit: unknown option 'mod'; did you mean mode? (allowed are mode, token)"
+    assert wrong in operator.run("options", "audit", "mod=fast", code=2)
     assert "takes no folders" in operator.run("list", "x", "--to", "local", code=2)
     assert "leave out --to" in operator.run("check", "--to", "local", code=2)
 
