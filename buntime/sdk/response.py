@@ -57,8 +57,12 @@ class Response:
         self.status = status
         self.headers = Headers(headers)
         self.body: Content
-        self.body, default_type = _content_of(body)
-        self.is_async = hasattr(self.body, "__aiter__")
+        default_type: str | None = BINARY
+        if type(body) is bytes:  # as quickly as it can be
+            self.body, self.is_async = body, False
+        else:
+            self.body, default_type = _content_of(body)
+            self.is_async = hasattr(self.body, "__aiter__")
         if status in WITHOUT_BODY and self.body:
             raise ValueError(f"a response of status {status} has no body; pass None")
         if headers is not None and "content-type" in self.headers:

@@ -114,20 +114,7 @@ def request_of(
     exchange: Exchange, body: Any, params: dict[str, str] | None, cls: type[Request] = Request
 ) -> Request:
     """Make the Request of a handler, of the class for its kind."""
-    head = exchange.head
-    request = cls(
-        head["method"],
-        head["target"],
-        head["base"],
-        head["headers"],
-        scheme=head["scheme"],
-        client=head["client"],
-        server=head["server"],
-        id=head["request_id"],
-        body=body,
-    )
-    request._are_checked = True
-    request._waiter = exchange
+    request = cls._received(exchange.head, body, exchange)
     if params:
         request.params = params
     return request

@@ -360,3 +360,26 @@ def test_light_and_old(python: str) -> None:
     command = [python, *options, "-c", MAIN_PATHS, str(ROOT), ",".join(HEAVY)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert (done.stdout, done.stderr) == ("fine\n", "")
+
+
+@pytest.mark.parametrize("address", [("192.0.2.1", 5), None])
+@pytest.mark.parametrize("body", [None, Source(b"hi")])
+def test_one_that_was_received(address: Any, body: Any) -> None:
+    """It is as one that was made by hand: it has the same attributes with the same values."""
+    head: dict[str, Any] = {
+        "method": "GET",
+        "target": "/shop/?a=1",
+        "base": "/shop",
+        "headers": [["host", "a"]],
+        "scheme": "https",
+        "client": address and [*address],
+        "server": address and [*address],
+        "request_id": "an-id",
+    }
+    waiter: Any = object()
+    received = Request._received(head, body, waiter)
+    more = {name: head[name] for name in ("scheme", "client", "server")}
+    made = Request("GET", "/shop/?a=1", "/shop", head["headers"], id="an-id", body=body, **more)
+    made._are_checked, made._waiter = True, waiter
+    assert vars(received) == vars(made)
+    assert received.headers.items() == [("host", "a")]

@@ -13,6 +13,7 @@ quotes and its colon occurs in a line only as a field: a quote inside a text is 
 
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
+from functools import lru_cache
 
 from buntime.core.telemetry.records import Level
 from buntime.core.values.tuples import NamedTuple
@@ -36,6 +37,7 @@ def app_of(fields: Mapping[str, object]) -> str:
     return f"plugin:{plugin}" if isinstance(plugin, str) else RUNTIME
 
 
+@lru_cache(maxsize=1024)  # each access line has one
 def name_of(key: str) -> str:
     """`"@acme/shop@1.2.0"` -> `"@acme/shop"`."""
     at = key.find("@", 1)
@@ -44,7 +46,7 @@ def name_of(key: str) -> str:
 
 def numbered(line: str, seq: int) -> bytes:
     """A line of the log, which is an ASCII JSON object, with its number and its newline."""
-    return b'{"seq":%d,%b\n' % (seq, line[1:].encode("ascii"))
+    return f'{{"seq":{seq},{line[1:]}\n'.encode("ascii")
 
 
 def seq_of(line: bytes) -> int:

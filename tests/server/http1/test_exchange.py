@@ -6,6 +6,7 @@ import ast
 import json
 import re
 from pathlib import Path
+from time import time
 from types import SimpleNamespace
 from typing import Any
 
@@ -18,9 +19,11 @@ from buntime.core.apps.app import App
 from buntime.core.apps.manifest import parse_manifest
 from buntime.core.errors import ClientFault, ServerFault
 from buntime.core.http1.lifecycle import HELD, State
+from buntime.core.telemetry.records import AccessEntry
 from buntime.core.values.ways import LifecycleError
 from buntime.core.websocket.handshake import Upgrade
 from buntime.wire import DOWNLOAD_WINDOW, DOWNLOAD_WINDOW_MAX, UPLOAD_WINDOW
+from tests.support.apps import make_app
 from tests.support.exchanges import FakeClient, FakeResponder
 
 GET = b"GET /shop/ HTTP/1.1\r\nHost: a\r\n\r\n"
@@ -48,6 +51,33 @@ def test_a_whole_answer_ends_it(client: FakeClient) -> None:
     assert client.ended == [True]
     assert client.written.endswith(b"\r\n\r\nhello")
     assert [entry.status for entry in client.fake_service.entries] == [200]
+
+
+def test_what_the_access_log_is_told(client: FakeClient) -> None:
+    """An entry has the fields of its class in their order, as if they were named."""
+    exchange = client.request(GET.replace(b"/shop/", b"/shop/?x=1"))
+    exchange.route_to(make_app("shop", "1.0.0"), base="/shop")
+    exchange.assign(FakeResponder(exchange), "w1", 1)
+    exchange.release()
+    exchange.respond(201, [], b"hello")
+    [entry] = client.fake_service.entries
+    assert type(entry) is AccessEntry
+    assert entry == AccessEntry(
+        time=pytest.approx(time(), abs=60),
+        request_id="id",
+        method="GET",
+        host="a",
+        path="/shop/?x=1",
+        app="shop",
+        version="1.0.0",
+        worker="w1",
+        status=201,
+        bytes=5,
+        ms=entry.ms,
+        client="10.0.0.1",
+        trace_id="",
+        span_id="",
+    )
 
 
 def test_it_goes_from_the_queue_to_a_worker(client: FakeClient) -> None:
