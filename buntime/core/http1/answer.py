@@ -95,7 +95,6 @@ class Answer:
         status: int,
         fields: Collection[tuple[str, str] | list[str]],
         size: int | None,
-        *,
         date: str,
         request_id: str,
         keep_alive: bool,

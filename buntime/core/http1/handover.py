@@ -92,11 +92,11 @@ def repeated(
     """
     if head.fields_bytes > _SMALL_BYTES:
         return b""
-    fields, client = head.headers, sender.client
+    fields = head.headers
+    client, scheme, host, _, is_forwarded = sender
     address = client[0] if client else ""
-    scheme, host, is_forwarded = sender.scheme, sender.host, sender.is_forwarded
-    of_client = (address, scheme, host, is_forwarded, server)
-    key = (id(fields), head.method, head.version, base, added, of_client)
+    of_line = head.method, head.version, base
+    key = (id(fields), *of_line, added, address, scheme, host, is_forwarded, server)
     found = _repeated.get(key)  # it holds its fields, so no others have that id
     if found is None:
         if len(_repeated) >= _REPEATED_MAX:
@@ -106,7 +106,7 @@ def repeated(
     if found[1]:
         return found[1]
     text = (
-        f'{{"method":"{head.method}","base":{quote(base)},"scheme":"{sender.scheme}",'
+        f'{{"method":"{head.method}","base":{quote(base)},"scheme":"{scheme}",'
         f'"version":"{head.version}","server":{quote_address(server)},'
         f'"headers":[{write_fields()}{added}["x-base",{quote(base)}]]}}\n'
     ).encode("ascii")

@@ -37,7 +37,11 @@ class Dispatch:
         """Queue the request, unless a worker can have it now, or the queue is full."""
         app.queue.add(ticket, now)
         self._queued[app] = None
-        return self.pump(app, now) + self._bound(app, ticket, now)
+        if app.open or app.resting or app.is_ephemeral or app.may_have_another():
+            decisions = self.pump(app, now)
+        else:  # the usual case under load: all workers are busy, and there may be no other one
+            decisions = []
+        return decisions + self._bound(app, ticket, now)
 
     def pump(self, app: AppState, now: float) -> list[Decision]:
         """Give queued requests to workers, and start workers where that helps."""
@@ -117,17 +121,16 @@ class Dispatch:
         """Is the queue full, and if so, for about how long?"""
         queue = app.queue
         is_free = not queue and self._census.has_slot()
-        return None if is_free or len(queue) < self._limit(app) else queue.wait_s(now)
-
-    def _limit(self, app: AppState) -> int:
         limits = self._census.limits
-        return limits.ephemeral_queue_limit if app.is_ephemeral else limits.queue_limit
+        most = limits.ephemeral_queue_limit if app.is_ephemeral else limits.queue_limit
+        return None if is_free or len(queue) < most else queue.wait_s(now)
 
     def _bound(self, app: AppState, ticket: Ticket, now: float) -> list[Decision]:
         """If the queue is too long, refuse one request: one whose client may have left; else the
         newest, or the oldest, if it would be late."""
-        queue = app.queue
-        if queue.count <= self._limit(app):
+        queue, limits = app.queue, self._census.limits
+        most = limits.ephemeral_queue_limit if app.is_ephemeral else limits.queue_limit
+        if queue.count <= most:
             return []
         victim = queue.most_dispensable(now)
         if victim is None:
