@@ -2,7 +2,6 @@
 
 import gc
 from collections.abc import Callable
-from functools import partial
 from importlib import import_module
 from typing import cast
 
@@ -10,6 +9,7 @@ from buntime.commands.arguments import Command, Parser, folders_meaning
 from buntime.commands.lightimports import import_h11, import_subprocess
 from buntime.commands.masterkey import read_all_settings, take_environ
 from buntime.commands.modulecode import import_together, keep_file
+from buntime.commands.start import check_readable_again
 from buntime.core.settings.load import Settings
 from buntime.core.settings.setting import Mode
 
@@ -33,9 +33,14 @@ def parser() -> Parser:
 
 
 def run(command: Command, mode: Mode, serve: Serve | None = None) -> int:
-    read = partial(read_all_settings, command, mode, take_environ())
-    settings = read()
-    return (serve or runtime_serve())(settings, read)
+    environ = take_environ()
+    settings = read_all_settings(command, mode, environ)
+
+    def read_again() -> Settings:
+        check_readable_again(command, environ)
+        return read_all_settings(command, mode, environ)
+
+    return (serve or runtime_serve())(settings, read_again)
 
 
 def runtime_serve() -> Serve:

@@ -1,6 +1,8 @@
 """The settings of a start: from a command's flags, the environment, and a file such as `.env`."""
 
+import contextlib
 import os
+import stat
 from collections.abc import Mapping
 from dataclasses import replace
 
@@ -63,6 +65,16 @@ def _read_dotenv(command: Command, environ: Mapping[str, str]) -> dict[str, str]
     except OSError as exc:
         raise UsageError(f"{path} cannot be read: {exc.strerror}") from exc
     return parse_dotenv(data, path=path)
+
+
+def check_readable_again(command: Command, environ: Mapping[str, str]) -> None:
+    """Raise UsageError if the file of settings is one that a runtime could wait for, such as the
+    pipe of `--env-file <(decrypt)`. A start may wait for it, but not all apps at a SIGHUP."""
+    path = _named_dotenv(command, environ) or _DOTENV
+    with contextlib.suppress(OSError):  # reported by who reads it
+        mode = os.stat(path).st_mode
+        if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode) or path == os.devnull):
+            raise UsageError(f"{path} is not a regular file, so it is read at a start alone")
 
 
 def _cwd() -> str:

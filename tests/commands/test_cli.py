@@ -294,6 +294,26 @@ def test_errors_of_dotenv(
     assert capsys.readouterr().err.startswith("buntime: error: .env cannot be read: ")
 
 
+def test_settings_of_a_pipe(
+    served: Served, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A start may read its settings from a pipe; when they are read again, nobody waits for one."""
+    reading, writing = os.pipe()
+    os.write(writing, b"RUNTIME_POOL_SIZE=7\n")
+    os.close(writing)
+    with monkeypatch.context() as named:
+        named.setenv("RUNTIME_ENV_FILE", f"/dev/fd/{reading}")
+        assert run(served, "apps") == 7
+    os.close(reading)
+    assert served.settings is not None
+    assert served.settings.pool_size == 7
+    assert run(served, "apps") == 7
+    assert served.read().pool_size != 7  # there is no .env
+    os.mkfifo(tmp_path / ".env")
+    with pytest.raises(UsageError, match=r"\.env is not a regular file, so it is read at a start"):
+        served.read()
+
+
 def test_errors_of_the_server(served: Served, capsys: pytest.CaptureFixture[str]) -> None:
     """An error that the server finds at its start looks the same, on one line."""
 
