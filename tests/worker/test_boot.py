@@ -103,7 +103,10 @@ def path_of(module):
 def fetch(request):
     return Response.json({
         "modules": {
-            name: [module.__file__, module.__package__, module.__spec__.name, path_of(module)]
+            name: [
+                module.__file__, module.__package__, module.__spec__.name, path_of(module),
+                str(type(module)),
+            ]
             for name, module in sys.modules.items() if name.split(".")[0] == "buntime"
         },
         "children": sorted(name for name in vars(buntime) if name in ("worker", "wire", "message")),
