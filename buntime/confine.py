@@ -12,7 +12,8 @@ up by
 
 The standard library has no functions for these system calls, so `_ctypes` makes them: loading it
 takes 1.1 million instructions, all of `ctypes` 16 million. Numbers are passed as C's int, bytes as
-their address.
+their address. The runtime has no other way to some functions of the C library either: see
+`c_function`.
 """
 
 from __future__ import annotations
@@ -205,6 +206,16 @@ def _drop_own(capabilities: list[int]) -> None:
     # The lower words of the sets effective, permitted and inheritable, then their higher words.
     sets = b"".join([word.to_bytes(4, sys.byteorder) * 2 + bytes(4) for word in words])
     _checked(_load("capset")(header, sets), "capset")
+
+
+def c_function(name: str) -> Callable[..., int]:
+    """The function of the C library: it returns C's int, and sets no errno that Python sees.
+
+    Numbers are passed as C's int, bytes and None as an address. Raises NotConfined if this Python
+    has no `_ctypes`.
+    """
+    _get_ready()
+    return _load(name)
 
 
 def _load(name: str) -> Callable[..., int]:

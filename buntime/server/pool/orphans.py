@@ -30,15 +30,11 @@ import sys
 import time
 from collections.abc import Mapping
 
+from buntime.confine import NotConfined, c_function
 from buntime.server.defence.ended import has_ended
 from buntime.server.defence.mark import mark_of
 from buntime.server.telemetry.logs import Log
 from buntime.wire import MARK_LIMIT, mark_ceiling
-
-try:
-    import ctypes  # 7 ms, but prctl is available in no other way
-except ImportError:  # a Python that was built without libffi
-    ctypes = None  # type: ignore[assignment]  # asked for before it is used
 
 _PATIENCE_S = 2.0
 _END_S = 1.0  # for those that remain when the runtime ends
@@ -50,9 +46,13 @@ _ENDED_MAX = 1000  # workers whose logs are kept for what they leave behind
 
 def become_subreaper() -> bool:
     """Ask the kernel to give us the orphans of our workers; False if it cannot."""
-    if sys.platform != "linux" or ctypes is None:
+    if sys.platform != "linux":
         return False
-    return bool(ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) == 0)
+    try:
+        prctl = c_function("prctl")
+    except NotConfined:  # a Python that was built without libffi
+        return False
+    return prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) == 0
 
 
 class Orphans:

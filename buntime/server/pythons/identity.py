@@ -16,19 +16,17 @@ import sys
 from collections.abc import Callable
 from typing import Any, TypeVar
 
+from buntime.confine import NotConfined, c_function
 from buntime.core.values.tuples import NamedTuple
 from buntime.server.defence.ownthread import in_own_thread
-
-try:
-    import ctypes  # for setfsuid, and setgroups for one thread
-except ImportError:  # a Python that was built without libffi
-    ctypes = None  # type: ignore[assignment]  # asked for before it is used
 
 _T = TypeVar("_T")
 # The numbers of setgroups(2) by machine, see asm/unistd.h: the C library's changes all threads.
 _SETGROUPS = {"x86_64": 116, "aarch64": 159, "riscv64": 159, "s390x": 206, "ppc64le": 81}
 _IS_64_BIT = sys.maxsize > 1 << 32
 _UNCHANGED = -1
+_ID_BYTES = 4
+_ID_MAX = (1 << 32) - 1
 
 
 class CannotBecome(Exception):
@@ -84,15 +82,18 @@ def _take_on(identity: Identity) -> None:
     failures."""
     number = _SETGROUPS.get(os.uname().machine)
     is_known = sys.platform == "linux" and number is not None and _IS_64_BIT
-    if not is_known or ctypes is None:
+    try:
+        setfsuid, setfsgid, syscall = map(c_function, ("setfsuid", "setfsgid", "syscall"))
+    except NotConfined:  # a Python that was built without libffi
+        is_known = False
+    if not is_known:
         raise CannotBecome("this system has no way to write files as another user")
     assert number is not None
-    libc = ctypes.CDLL(None)
-    groups = (ctypes.c_uint32 * len(identity.groups))(*identity.groups)
-    libc.setfsuid.restype = libc.setfsgid.restype = ctypes.c_uint32
-    libc.setfsgid(identity.gid)
-    libc.syscall(number, len(identity.groups), groups)
-    libc.setfsuid(identity.uid)
-    has_ids = (libc.setfsuid(_UNCHANGED), libc.setfsgid(_UNCHANGED)) == identity[1:3]
+    groups = b"".join(each.to_bytes(_ID_BYTES, sys.byteorder) for each in identity.groups)
+    setfsgid(identity.gid)
+    syscall(number, len(identity.groups), groups)
+    setfsuid(identity.uid)
+    now = (setfsuid(_UNCHANGED) & _ID_MAX, setfsgid(_UNCHANGED) & _ID_MAX)
+    has_ids = now == identity[1:3]
     if not has_ids or set(os.getgroups()) != set(identity.groups):
         raise CannotBecome(f"the runtime is not allowed to write files as {identity.name}")
