@@ -99,8 +99,11 @@ class ModuleCode:
         return None
 
     def import_together(self) -> None:
-        """Import what only a server needs: of the modules that were imported after this, when the
-        file was written, those that are unchanged. For all others, `import` works as ever."""
+        """Import what only a server needs: what was imported after this when the file was written.
+
+        If any of it has changed, others may be needed: then `import` works as ever, and so `keep`
+        finds out what that is.
+        """
         self._before = frozenset(sys.modules)
         names, offset, length = self._together
         if not names:
@@ -110,13 +113,15 @@ class ModuleCode:
         except (OSError, EOFError, ValueError, TypeError):  # damaged
             self._is_incomplete = True
             return
+        specs = [spec for name in names if (spec := self.find_spec(name)) is not None]
+        if len(specs) < len(names):
+            self._together = [], 0, 0
+            return
         with _QuickLookups():
-            for name, code in zip(names, codes, strict=True):
-                parent = name.rpartition(".")[0]
-                if name not in sys.modules and (not parent or parent in sys.modules):
-                    spec = self.find_spec(name)
-                    if spec is not None:
-                        _run(spec, code)
+            for spec, code in zip(specs, codes, strict=True):
+                parent = spec.name.rpartition(".")[0]
+                if spec.name not in sys.modules and (not parent or parent in sys.modules):
+                    _run(spec, code)
 
     def keep(self) -> None:
         """Write the file again if it lacks a module that this process has imported.

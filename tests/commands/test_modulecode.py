@@ -374,10 +374,10 @@ def test_a_process_that_has_it_all_leaves_the_piece_to_others(
     assert imported_together(start) == set()
     finder, _ = serve()
     finder.keep()
-    assert imported_together(start) == TOGETHER
-    write(whole / "half.py", "what = 'what'\n", LONG_AGO_S + 7)
+    write(whole / "rare.py", "")
     finder, _ = start()
     importlib.import_module("boxes.whole")
+    importlib.import_module("boxes.rare")
     finder.import_together()
     finder.keep()
     before = kept(whole).stat().st_ino
@@ -385,6 +385,18 @@ def test_a_process_that_has_it_all_leaves_the_piece_to_others(
     finder, _ = serve()
     finder.keep()
     assert kept(whole).stat().st_ino == before
+
+
+def test_what_a_server_no_longer_needs_is_not_imported(
+    whole: Path, start: Start, serve: Start
+) -> None:
+    """A change of any module may be that it needs others."""
+    finder, _ = serve()
+    finder.keep()
+    write(whole / "whole.py", "from boxes.lid import size\n", LONG_AGO_S + 8)
+    finder, _ = serve()
+    finder.keep()
+    assert imported_together(start) == {"boxes.whole"}
 
 
 @pytest.mark.parametrize("changed", ["more/quarter.py", "more/__init__.py", "half.py", "whole.py"])
