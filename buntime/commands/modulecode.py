@@ -38,6 +38,9 @@ _LENGTH_BYTES = 8  # of the index, at the beginning of the file
 _PYC_HEAD_BYTES = 16  # magic number, flags, seconds of change, size; see PEP 552
 _MODE = 0o644  # whatever the umask is, nobody else may write what this process runs
 _SETTLED_S = 2.0  # from a source's change until no other change can have the same second
+# Modules of Windows and of Jython, which the standard library tries to import: looking for them in
+# each folder took 2 million instructions of a start.
+_OF_OTHER_SYSTEMS = frozenset(("_winapi", "msvcrt", "nt", "org"))
 _CODE = type((lambda: None).__code__)
 
 # (source, .pyc, is it a package, ns of change, size)
@@ -71,6 +74,8 @@ class ModuleCode:
     def find_spec(self, name: str, path: object = None, target: object = None) -> ModuleSpec | None:
         """The module as it is in the file; None, and others look, if it is not there or changed."""
         if name not in self._modules:
+            if name in _OF_OTHER_SYSTEMS:
+                raise ModuleNotFoundError(f"No module named {name!r}", name=name)
             self._is_incomplete |= self._is_ours(name)
             return None
         (source, cached, is_package, *stamp), offset, length = self._modules[name]

@@ -11,11 +11,11 @@ sets framing fields, and a body has the length that was announced.
 """
 
 from collections.abc import Collection, Iterable
-from http import HTTPStatus
 from typing import Any
 
 from buntime.core.http1.grammar import TOKEN, VALUE
 from buntime.core.http1.head import Head
+from buntime.core.http1.phrases import PHRASES
 from buntime.core.http1.section import HOP_BY_HOP, nominations
 from buntime.core.values.enums import Enum, auto
 from buntime.core.values.regex import regex
@@ -25,14 +25,7 @@ Pair = tuple[str, str] | list[str]  # a field's name and value
 
 _NAME = regex(TOKEN)
 _VALUE = regex(VALUE)
-# RFC 9110 15. Python before 3.13 has the phrases of older documents.
-_PHRASES = {status.value: status.phrase for status in HTTPStatus} | {
-    413: "Content Too Large",
-    414: "URI Too Long",
-    416: "Range Not Satisfiable",
-    422: "Unprocessable Content",
-}
-_STATUS_LINES = {status: f"HTTP/1.1 {status} {phrase}\r\n" for status, phrase in _PHRASES.items()}
+_STATUS_LINES = {status: f"HTTP/1.1 {status} {phrase}\r\n" for status, phrase in PHRASES.items()}
 _UPGRADE_REQUIRED = 426
 BODILESS = frozenset({204, 205, 304})  # RFC 9110 6.4.1, 15.3.6
 # Fields that say how a message is framed or when it was made: only the runtime writes them.
@@ -183,7 +176,7 @@ def _bad_status(status: int) -> AnswerError:
 
 def phrase_of(status: int) -> str:
     """`404` -> "Not Found"; "" for a status without a name."""
-    return _PHRASES.get(status, "")
+    return PHRASES.get(status, "")
 
 
 def is_event_stream(fields: Iterable[tuple[str, str] | list[str]]) -> bool:
