@@ -7,6 +7,7 @@ from buntime.core.plugins.plan import Hook, Plan
 from buntime.core.plugins.verdictcache import VerdictCache
 from buntime.core.pool.gathering import Gathering
 from buntime.core.telemetry.pluginmeters import PluginMeters
+from buntime.core.values.tally import Tally
 from buntime.server.http1.exchange import Exchange
 from buntime.server.loop.loop import Loop
 from buntime.server.plugins.bodies import Bodies
@@ -16,6 +17,8 @@ from buntime.server.plugins.footings import Footings
 from buntime.server.plugins.parts import Parts
 from buntime.server.plugins.way import Plugins, Way
 from buntime.server.telemetry.logs import Log
+
+_REFUSALS_EVERY_S = 60.0
 
 
 class Hooking:
@@ -43,6 +46,9 @@ class Hooking:
         self.bodies = Bodies(gathering)
         self.kept = VerdictCache()
         self.footings = Footings(loop, self.kept)
+        # Requests that were refused for one reason: anybody can send as many as they like.
+        self._closed = ""
+        self._refusals = Tally(every_s=_REFUSALS_EVERY_S)
 
     def begin(
         self, exchange: Exchange, hooks: Sequence[Hook], facts: Facts, then: Callable[[], None]
@@ -60,13 +66,19 @@ class Hooking:
         self.footings.forget(plugin, tag)
 
     def is_closed(self, plan: Plan, exchange: Exchange) -> bool:
-        """Whether nothing may pass, because a guard's manifest cannot be read; this is logged."""
+        """Whether nothing may pass, because a guard's manifest cannot be read; this is logged, for
+        each reason once and then once a minute."""
         if not plan.closed:
             return False
-        self.log.warn(
-            "plugin.closed",
-            "a plugin cannot be read, so the request is refused",
-            error=plan.closed,
-            request_id=exchange.id,
-        )
+        if plan.closed != self._closed:
+            self._closed, self._refusals = plan.closed, Tally(every_s=_REFUSALS_EVERY_S)
+        requests = self._refusals.add(exchange.now)
+        if requests:
+            self.log.warn(
+                "plugin.closed",
+                "a plugin cannot be read, so requests are refused",
+                error=plan.closed,
+                requests=requests,
+                request_id=exchange.id,
+            )
         return True

@@ -202,6 +202,25 @@ def test_an_outage_is_said_once() -> None:
     assert counted(ways, "a", "on_request") == {"away": 9}
 
 
+def test_what_is_closed_is_said_once_a_minute() -> None:
+    """While a manifest cannot be read each request is refused, but not each is logged; another
+    reason is logged at once."""
+    ways = Ways()
+    loop = ways.client.fake_service.loop
+
+    def refuse(why: str) -> list[object]:
+        ways.logged.clear()
+        assert ways.hooking.is_closed(Plan(closed=why), ways.exchange)
+        return [each["requests"] for each in ways.logged]
+
+    assert [refuse("a: wrong") for _ in range(3)] == [[1], [], []]
+    assert refuse("b: wrong") == [1]
+    assert refuse("b: wrong") == []
+    loop.now += 60
+    assert refuse("b: wrong") == [2]
+    assert not ways.hooking.is_closed(Plan(), ways.exchange)
+
+
 def test_a_guard_that_does_not_serve_closes() -> None:
     """A guard that does not serve refuses requests, even if another of its processes is there."""
     ways = Ways(stage="access", away="it has failed")
