@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import inspect
 import re
+from functools import cache
 from pathlib import Path
 from types import FunctionType
 
@@ -27,6 +28,7 @@ BETWEEN = {"deadline", "fail", "finish", "framed", "leave", "opened"}
 _ATTRIBUTE = re.compile(r"^        self\.([a-z]\w*)(?:: [^=\n]+)? = ", re.MULTILINE)
 
 
+@cache
 def described(module: str) -> str:
     """All inline code of a module's pages, a line each."""
     pages = [(ROOT / f"docs/{name}.md").read_text("utf-8") for name in PAGES[module]]
@@ -49,6 +51,7 @@ def call(name: str, function: FunctionType) -> str:
     return f"{name}({', '.join(shown)})"
 
 
+@cache  # reading the source of a class parses its file
 def members(kind: type) -> dict[str, object]:
     """What can be used of an object of a class of ours."""
     ours = [each for each in kind.__mro__ if each.__module__.startswith("buntime")]
