@@ -3,14 +3,16 @@ start for a sync app, a sixth for an async one.
 
 `start(kind, python, launched, descriptors, outputs)` is like a Popen of the worker. This module is
 also the program of the processes that fork, one for each kind of worker and each Python, from 3.9
-on. It imports nothing but what such a worker imports itself: asyncio only for async apps. Tests of
-how a worker starts, and of what it imports, start it afresh.
+on. It imports nothing from elsewhere but what such a worker imports itself, asyncio only for async
+apps; and of ours what many of them import later, which took half of a fork's time. Tests of how a
+worker starts, and of what it imports, start it afresh.
 """
 
 from __future__ import annotations
 
 import functools
 import gc
+import importlib
 import os
 import sys
 from collections.abc import Callable, Sequence
@@ -31,6 +33,15 @@ sys.path.remove({ROOT!r})
 main(sys.argv[1], sys.argv[2], int(sys.argv[3]))
 """
 Kind = Literal["sync", "async"]
+# Each async worker has those others, by its engine.
+OTHERS = {"sync": ("_contextvars",), "async": ("_contextvars", "_queue", "concurrent", "queue")}
+LATER = {
+    "sync": ("callstreams", "mailboxes", "plugsync"),
+    "async": (
+        *("aio", "aiofetch", "aiowebsocket", "asgi", "asgiwebsocket", "asynccalls", "lifespan"),
+        *("mailboxes", "outlet", "plugaio"),
+    ),
+}
 
 
 def start(
@@ -58,6 +69,12 @@ def main(kind: Kind, launched: str, number: int) -> None:
         import asyncio  # noqa: F401
 
     from buntime.worker.main import main as work
+
+    had = {*sys.modules}
+    for name in LATER[kind]:
+        importlib.import_module(f"buntime.worker.{name}")
+    foreign = {name.partition(".")[0] for name in {*sys.modules} - had}
+    assert foreign <= {"buntime", *OTHERS[kind]}, foreign
 
     def become(asked: dict[str, Any], descriptors: list[int]) -> Callable[[], int]:
         os.setsid()

@@ -666,6 +666,7 @@ def test_forget(shop: Workshop) -> None:
 
 def test_apps_without_services_load_none_of_it(shop: Workshop) -> None:
     """An app that does not call services loads none of the code for it."""
+    shop.forks = False  # what it is forked from has some
     source = """
     import sys
     from buntime import Response
