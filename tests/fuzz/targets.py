@@ -29,6 +29,7 @@ MESSAGES = [
     wire.encode(
         {"type": wire.RESPONSE, "id": 1, "status": 200, "headers": [["a", "b"]], "end": True}
     ),
+    b'{"type":"RESPONSE","id":1,"end":true}{"status":200,"headers":[["a","b"],["c","d"]]}\n',
     wire.encode({"type": wire.BODY, "id": 1, "size": 5, "end": False}) + b"hello",
     wire.encode({"type": wire.WINDOW, "id": 1, "credit": 65536}),
     wire.encode({"type": wire.WAITS, "id": 1, "read": 10, "credit": 5}),
