@@ -115,11 +115,17 @@ class Process:
         self.signal_group(signal.SIGKILL)
 
     def signal_group(self, number: int) -> None:
-        """Signal it, and everything it has started that stayed in its group."""
+        """Signal it, and everything it has started that stayed in its group.
+
+        It may itself have left the group, for one of its children.
+        """
         if self._popen.returncode is not None:
             return  # reaped: its number may now belong to another group
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(self.pid, number)
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            if number == signal.SIGKILL or os.getpgid(self.pid) != self.pid:
+                os.kill(self.pid, number)  # a second SIGTERM would mean something else
 
     def _on_dead(self) -> None:
         # Not reaped yet, so its number cannot be another group's: kill what it left behind too.

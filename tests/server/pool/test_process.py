@@ -6,6 +6,7 @@ import errno
 import gc
 import os
 import select
+import signal
 import sys
 import weakref
 from collections.abc import Iterator
@@ -90,6 +91,41 @@ def test_all_that_was_written_is_read(loop: Loop) -> None:
     started = shell(loop, f"i=0; while [ $i -lt 900 ]; do echo {pad} $i; i=$((i+1)); done")
     started.wait()
     assert [line for _, line in started.lines] == [f"{pad} {i}" for i in range(900)]
+
+
+# Moves itself into the group of its child, so that its own group is gone.
+LEAVES_ITS_GROUP = """
+import os, signal, sys, time
+child = os.fork()
+if child == 0:
+    os.setpgid(0, 0)
+    os.kill(os.getpid(), signal.SIGSTOP)
+    os._exit(0)
+os.waitpid(child, os.WUNTRACED)
+os.setpgid(0, child)
+os.kill(child, signal.SIGKILL)
+signal.signal(signal.SIGTERM, lambda *_: print("asked", flush=True))
+print("ready", flush=True)
+while True:
+    time.sleep(60)
+"""
+
+
+def test_a_process_that_leaves_its_group(loop: Loop) -> None:
+    """A process that has moved into another group is still asked to end, once, and killed."""
+    started = Started(loop, sys.executable, "-c", LEAVES_ITS_GROUP)
+
+    def has_said(count: int) -> bool:
+        loop.run_once(1.0)
+        return len(started.lines) >= count
+
+    wait_until(lambda: has_said(1), what="its start")
+    started.process.signal_group(signal.SIGTERM)
+    wait_until(lambda: has_said(2), what="its answer")
+    started.process.kill()
+    started.wait()
+    assert started.lines == [("stdout", "ready"), ("stdout", "asked")]
+    assert started.codes == [-9]
 
 
 def test_kill_ends_what_it_started_too(loop: Loop) -> None:
