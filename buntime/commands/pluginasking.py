@@ -4,7 +4,6 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from buntime.commands.apierrors import ApiError
 from buntime.commands.arguments import Command
 from buntime.commands.client import Api, connect
 from buntime.commands.confirming import confirm
@@ -22,7 +21,6 @@ _LOOK_S = 0.1
 _UNDER_WAY = ("starting", "waiting")
 _UP = ("serving", "asleep")
 _LEFT = "left out"
-_OUT = ("disabled", _LEFT, "unreadable")  # it is not started
 
 _Json = dict[str, Any]
 
@@ -138,14 +136,13 @@ def _hook_row(name: str, counts: _Json) -> tuple[object, ...]:
 
 
 def _switch(command: Command, api: Api, action: str, name: str) -> int:
-    before = _before(api, action, name)
-    if action == "disable" and before["enabled"] and before.get("guards"):
-        confirm(command, f"what {name} guards will be open to all")
+    if action == "disable":
+        _confirm_disabling(command, api.get(path_of(name)))
     is_dry, others = bool(command.args["dry_run"]), _left_out(api)
     plugin = api.post(path_of(name, f"/{action}"), dryRun=is_dry or None)
     is_up = True
     if action != "disable" and not is_dry:
-        plugin, is_up = wait_for(api, name, before, is_reload=action == "reload")
+        plugin, is_up = wait_for(api, name, is_reload=action == "reload")
     if command.args["json"]:
         print_json({key: plugin.get(key) for key in ("name", "state", "why")})
     else:
@@ -159,51 +156,31 @@ def _switch(command: Command, api: Api, action: str, name: str) -> int:
     return 0 if is_up else 1
 
 
-def _before(api: Api, action: str, name: str) -> _Json:
-    """What the API says of it. The runtime may not have seen its folder yet: a reload looks."""
-    try:
-        told: _Json = api.get(path_of(name))
-    except ApiError as exc:
-        if exc.status != 404 or action != "reload":
-            raise
-        return {"enabled": False, "why": None, "counts": {"starts": 0, "startsFailed": 0}}
-    return told
+def _confirm_disabling(command: Command, plugin: _Json) -> None:
+    if plugin["enabled"] and plugin.get("guards"):
+        confirm(command, f"what {plugin['name']} guards will be open to all")
 
 
 def wait_for(
     api: Api,
     name: str,
-    before: _Json,
     *,
     is_reload: bool,
     clock: Callable[[], float] = time.monotonic,
     sleep: Callable[[float], None] = time.sleep,
 ) -> tuple[_Json, bool]:
-    """Wait until it serves, or fails; returns what the API then says, and whether all is well.
+    """Wait until no start of it is under way; returns what the API then says, and whether all is
+    well: after a reload a reason says that what serves is not what was to be loaded.
 
-    `before` is what the API said before: after a reload the new start must have a result.
+    When the API has answered a reload, the start has begun, or has been refused.
     """
     until_s = clock() + _WAIT_S
     while True:
         plugin = api.get(path_of(name))
-        is_under_way = plugin["state"] in _UNDER_WAY or (is_reload and not _is_over(before, plugin))
+        is_under_way = plugin["state"] in _UNDER_WAY or plugin["isStarting"]
         if not is_under_way or clock() > until_s:
             return plugin, plugin["state"] in _UP and not (is_reload and plugin["why"])
         sleep(_LOOK_S)
-
-
-def _is_over(before: _Json, now: _Json) -> bool:
-    """Whether a reload has come to something: until then a plugin keeps the state that it had.
-
-    A page alone has no generation: it has been read again when the API answers.
-    """
-    if now["state"] == "serving" and now["generation"] is None:
-        return True
-    is_new = any(
-        now["counts"][each] > before["counts"][each] for each in ("starts", "startsFailed")
-    )
-    is_refused = now["why"] and now["why"] != before["why"]
-    return bool(is_new or is_refused or now["state"] in _OUT)
 
 
 def _reset(command: Command, mode: Mode, names: Sequence[str]) -> int:

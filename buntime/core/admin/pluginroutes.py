@@ -62,6 +62,7 @@ _PLUGIN: Schema = {
         "version": OR_NOTHING,
         "state": TEXT,
         "why": OR_NOTHING,
+        "isStarting": FLAG,  # new code has still to load, perhaps beside what serves
         "enabled": FLAG,
         "enabledBy": TEXT,
         "stage": OR_NOTHING,

@@ -84,6 +84,7 @@ def _describe(roster: Roster, name: str, now: float) -> dict[str, object]:
         "version": manifest and manifest.version,
         "state": state,
         "why": why or None,
+        "isStarting": life is not None and life.is_starting,  # beside what serves, perhaps
         "enabled": roster.is_enabled(name),
         "enabledBy": roster.switched_by(name),
         "switched": switch and {"by": switch.by, "at": switch.at},

@@ -6,12 +6,13 @@ import os
 import shutil
 import signal
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
 from tests.support.client import fetch
-from tests.support.harness import Runtime, wait_until
+from tests.support.harness import UNDER_TEST, Runtime, wait_until
 from tests.support.pluginfolders import (
     plugged,
     plugins_of,
@@ -160,6 +161,28 @@ def test_what_a_reload_answers(operator: PluginOperator, folder: Path) -> None:
         told = post(operator.runtime, "/api/plugins/audit/reload").json()
         assert ("unknown key" in (told["why"] or "")) == fault, told
     wait_for_state(operator.runtime, "audit", "serving")
+
+
+@pytest.mark.skipif(UNDER_TEST is not None, reason="changes a part of the runtime")
+def test_reload_during_an_earlier_look(tmp_path: Path) -> None:
+    """A reload is answered by its own look at the folders: one that was under way may have read
+    what has been corrected since."""
+    file = write_plugin(tmp_path / "plugins", "audit", AUDIT) / "buntime.yaml"
+    good, gate, path = file.read_text(), tmp_path / "gate", "/api/plugins/audit"
+    with plugged(tmp_path, first="tests.support.heldlook") as runtime, ThreadPoolExecutor() as pool:
+        before = wait_for_state(runtime, "audit", "serving")
+        file.write_text(good.replace("{", '{"nonsense": 1, ', 1))
+        os.mkfifo(gate)
+        os.kill(runtime.pid, signal.SIGHUP)
+        with gate.open("wb"):  # once the look has read the fault
+            gate.unlink()
+            file.write_text(good)
+            asked = pool.submit(post, runtime, f"{path}/reload")
+            runtime.wait_for_record("plugin.reloading")
+        answer, now = asked.result(), fetch(runtime, path).json()
+        assert (answer.status, answer.json()["why"], now["why"]) == (202, None, None)
+        assert now["isStarting"] or now["generation"] > before["generation"]
+        runtime.wait_for_record("plugin.invalid")
 
 
 def test_reload_of_a_plugin_that_was_left_out(operator: PluginOperator, folder: Path) -> None:

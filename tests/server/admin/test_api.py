@@ -140,9 +140,9 @@ class FakePlugins:
     def reset(self, name: str, *, by: str) -> None:
         self.asked.append((name, None, by))
 
-    def reload(self, name: str, *, by: str) -> bool:
+    def reload(self, name: str, *, by: str) -> int:
         self.asked.append((name, by))
-        return False
+        return 0
 
 
 class Fixture:
