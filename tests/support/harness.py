@@ -33,6 +33,7 @@ _OPERATORS_PAGE = re.compile(
     r"(/_)?/(api/(workers|apps|plugins|audit|data|cron|events|history|attention)\b|metrics\b)"
 )
 START_S = 20.0
+LISTEN_S = 60.0 if IS_BINARY else START_S  # a binary may have to unpack itself, beside others
 STOP_S = 20.0
 
 
@@ -45,7 +46,7 @@ class Runtime:
         self._fresh: queue.Queue[dict[str, Any] | None] = queue.Queue()
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
-        record = self.wait_for_record("runtime.listening")
+        record = self.wait_for_record("runtime.listening", LISTEN_S)
         self.url: str = record["url"]
         self.pid: int = record["pid"]  # `process` is the bootloader when the binary is tested
         self.operators_key = self._local_key()
