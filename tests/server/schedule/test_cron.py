@@ -107,7 +107,14 @@ def test_a_worker_that_dies(place: Place) -> None:
 
 def test_timeouts(place: Place) -> None:
     """A job that exceeds its own timeout is ended, whatever the app's is."""
-    assert run(place, path="/slow", timeout="200ms")[2:] == ("timeout", "504")
+    slow = {"schedule": "*/2 * * * *", "name": "j", "path": "/slow", "timeout": "200ms"}
+    write(place, {"schedule": "1-59/2 * * * *", "name": "first", "path": "/clean"}, slow)
+    place.begin()
+    known(place)
+    for key in (JobKey("shop", "first"), KEY):  # the start of the worker would count as well
+        place.wall += 60
+        place.until(lambda key=key: place.ended(key))
+    assert place.ended(KEY)[0][2:] == ("timeout", "504")
     assert place.events("app.timeout")[0]["timeout_s"] == 0.2
     assert place.pool.report.counters()["workerCreatedCount"] == 1
 
