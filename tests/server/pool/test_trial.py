@@ -109,16 +109,20 @@ def test_an_app_that_takes_too_long(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     """The verdict says where the app hangs, and what was withheld from it. Other apps are loaded
     meanwhile, and their verdicts follow in the apps' order."""
     monkeypatch.setenv("DATABASE_URL", "postgres://me:hunter2@db")
-    write_app(tmp_path / "a-slow", {"app.py": "import time\ntime.sleep(60)\n"})
-    write_app(tmp_path / "c-dies", {"app.py": "import os\nos._exit(3)\n"})
-    write_app(tmp_path / "b-good", {"app.py": GOOD})
-    sink = FakeSink()
-    found = verdicts(tmp_path, sink, RUNTIME_BOOT_TIMEOUT="1s")
+    begin = "import os, time; open(os.path.dirname(__file__) + '/begun', 'w').close()\n"
+    write_app(tmp_path / "a-slow", {"app.py": begin + "time.sleep(60)\n"})
+    write_app(tmp_path / "c-dies", {"app.py": begin + "os._exit(3)\n"})
+    write_app(tmp_path / "b-good", {"app.py": begin + GOOD})
+    for limit_s in (1, 5, 25):  # a busy machine may take a second to come to the apps' code
+        sink = FakeSink()
+        found = verdicts(tmp_path, sink, RUNTIME_BOOT_TIMEOUT=f"{limit_s}s")
+        if len([*tmp_path.glob("*/begun")]) == len(found):
+            break
     slow, good, dies = found.values()
     said, _, stacks = slow.error.partition("\n")
-    assert said == "the app did not load in 1 s; it is at app.py, line 2, in <module>"
+    assert said == f"the app did not load in {limit_s} s; it is at app.py, line 2, in <module>"
     assert "app.py" in stacks
-    assert slow.seconds >= 1.0
+    assert slow.seconds >= limit_s
     assert dies.error == "the worker died while it loaded: exit code 3"
     for each in (slow, dies):
         assert each.note.startswith("kept from the app: ")
