@@ -7,9 +7,10 @@ when its page is opened; the cookie must be useless to the app.
 
 So the kernel's table of connections shows whose the other end is, and the processes that apps have
 started (see `peers`) are checked for having it open. A process of an app that cannot be inspected
-might have it, such as a worker with secrets if the runtime is not root. While there is one, only
-visible clients are let in: a process of the runtime's user, or of root, that no app has started and
-that has the connection open.
+might have it, such as a worker with secrets if the runtime is not root; and so might one that
+starts during the check, which is not rare: an app with `ttl: 0` has a new one for each request.
+While there is one, only visible clients are let in: a process of the connection's user, or of root,
+that no app has started and that has the connection open.
 
 An app can hold a socket where /proc/PID/fd does not show it: in a thread with a table of its own,
 behind a main thread that has ended, on its way through a unix socket. So all threads of apps are
@@ -67,21 +68,21 @@ class Nearby:
                 return "it belongs to another user"
             if self._uid not in (0, end.uid):
                 continue  # apps run as our own user, unless we are root
-            why = self._held_by_app(end.inode)
+            why = self._held_by_app(end)
             if why:
                 return why
         return ""
 
-    def _held_by_app(self, inode: str) -> str:
+    def _held_by_app(self, end: _End) -> str:
         """Why an app may have a socket open.
 
         Looks several times, since processes could hand it to each other meanwhile, and again while
         apps start new ones, to which they could hand it too.
         """
-        wanted = f"socket:[{inode}]"
+        wanted = f"socket:[{end.inode}]"
         of_apps: set[int] = set()
         others: set[int] = set()
-        is_hidden = False
+        doubt = ""
         for look in range(_LOOKS_MAX):
             fresh = {pid for pid in _pids() if pid != self._pid} - of_apps - others
             started = self._started_by_apps(fresh)
@@ -93,11 +94,12 @@ class Nearby:
                 why = _why_of_app(pid, wanted)
                 if why:
                     return why
-                is_hidden |= why is None
+                if why is None:
+                    doubt = "an app may have started it: some processes of apps cannot be seen"
         else:
-            return "apps keep starting processes"
-        if is_hidden and not any(self._is_seen_with(pid, wanted) for pid in others):
-            return "an app may have started it: some processes of apps cannot be seen"
+            doubt = doubt or "an app may have started it: apps keep starting processes"
+        if doubt and not any(self._is_seen_with(pid, wanted, end.uid) for pid in others):
+            return doubt
         return ""
 
     def _started_by_apps(self, pids: set[int]) -> set[int]:
@@ -109,13 +111,15 @@ class Nearby:
                 clear.add(pid)
         return pids - clear
 
-    def _is_seen_with(self, pid: int, wanted: str) -> bool:
-        """Whether a process of the runtime's user, or of root, is seen to have it open."""
+    def _is_seen_with(self, pid: int, wanted: str, uid: int) -> bool:
+        """Whether a process of this user, or of root, that no app has started is seen to have it
+        open."""
         try:
-            is_ours = os.stat(f"/proc/{pid}").st_uid in (self._uid, 0)
+            is_theirs = os.stat(f"/proc/{pid}").st_uid in (uid, 0)
         except OSError:
             return False  # it has ended
-        return is_ours and bool(_has_open(pid, wanted))
+        # Another process may have got its number since it was looked at.
+        return is_theirs and bool(_has_open(pid, wanted)) and not self._peers.origin(pid)
 
 
 def _ends_at(client: tuple[str, int], port: int) -> list[_End]:

@@ -245,7 +245,7 @@ def test_options(page: Page, panel: str, runtime: Runtime) -> None:
     page.get_by_role("button", name="Save").click()
     expect(page.get_by_role("alert").filter(has_text="Nothing was changed")).to_be_visible()
     page.get_by_label("Level", exact=True).select_option("high")
-    page.get_by_label("token").fill("hunter2")
+    page.get_by_label("token", exact=True).fill("hunter2")
     expect(page.locator("form code")).to_have_text(
         re.compile(r"^buntime plugins options audit level=high")
     )
@@ -257,7 +257,7 @@ def test_options(page: Page, panel: str, runtime: Runtime) -> None:
     values = {each["name"]: each["value"] for each in told["options"]}
     assert (values["level"], values["limit"]) == ("high", 10)
     expect(page.get_by_label("Level", exact=True)).to_have_value("high")
-    expect(page.get_by_label("token")).to_have_value("")
+    expect(page.get_by_label("token", exact=True)).to_have_value("")
 
 
 def test_keys(page: Page, panel: str, runtime: Runtime) -> None:
