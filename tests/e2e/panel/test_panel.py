@@ -480,9 +480,11 @@ def test_workers(page: Page, panel: str, runtime: Runtime) -> None:
     page.get_by_role("button", name="Recycle worker").click()
     agree(page)
     expect(name.filter(has_text=str(first))).to_have_count(0)  # both are there for a moment
+    second = name.text_content()
     page.get_by_role("button", name="Recycle all").click()
     agree(page)
     expect(page.locator(".toast").last).to_contain_text("1 worker is being replaced")
+    expect(name.filter(has_text=str(second))).to_have_count(0)  # only what is idle falls asleep
     page.get_by_role("button", name="Put to sleep").click()
     agree(page)
     expect(page.locator("main")).to_contain_text("No worker runs now")

@@ -53,16 +53,6 @@ def test_another_process(listening: socket.socket) -> None:
             assert "cannot be seen" in Nearby().refusal(client, port)
 
 
-def test_one_that_no_app_has(listening: socket.socket) -> None:
-    """A connection held by a process that is not an app's is let in, also where it must be of our
-    user."""
-    host, port, *_ = listening.getsockname()
-    with socket.create_connection((host, port)) as sock:
-        place = sock.getsockname()
-        assert Nearby().refusal((place[0], place[1]), port) == ""
-        assert Nearby().refusal((place[0], place[1]), port, is_ours=True) == ""
-
-
 # Each passes a socket on to itself, or leaves it to a thread with a table of its own.
 CARRIES = """
 import socket, sys
@@ -190,6 +180,17 @@ def running(program: str, *args: str) -> Iterator[None]:
         assert process.stdout.readline() == b"here\n"
         yield
         process.communicate()
+
+
+def test_one_that_no_app_has(listening: socket.socket) -> None:
+    """A connection held by a process that is not an app's is let in, also where it must be of our
+    user."""
+    host, port, *_ = listening.getsockname()
+    with running(APART, host, str(port)):
+        sock, place = listening.accept()
+        with sock:
+            assert Nearby().refusal((place[0], place[1]), port) == ""
+            assert Nearby().refusal((place[0], place[1]), port, is_ours=True) == ""
 
 
 def test_while_apps_start_processes(listening: socket.socket) -> None:
