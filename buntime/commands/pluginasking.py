@@ -172,12 +172,13 @@ def wait_for(
     """Wait until no start of it is under way; returns what the API then says, and whether all is
     well: after a reload a reason says that what serves is not what was to be loaded.
 
-    When the API has answered a reload, the start has begun, or has been refused.
+    When the API has answered a reload, the start has begun, or has been refused. An older runtime
+    does not say that a start is under way beside what serves: then it is not waited for.
     """
     until_s = clock() + _WAIT_S
     while True:
         plugin = api.get(path_of(name))
-        is_under_way = plugin["state"] in _UNDER_WAY or plugin["isStarting"]
+        is_under_way = plugin["state"] in _UNDER_WAY or plugin.get("isStarting", False)
         if not is_under_way or clock() > until_s:
             return plugin, plugin["state"] in _UP and not (is_reload and plugin["why"])
         sleep(_LOOK_S)

@@ -67,6 +67,12 @@ def test_what_is_not_under_way(state: str, is_up: bool) -> None:
     assert api.now_s == 0.0
 
 
+def test_an_older_runtime() -> None:
+    """It does not say whether a start is under way beside what serves."""
+    told = {"state": "serving", "why": None}
+    assert FakeApi([told]).wait(is_reload=True) == (told, True)
+
+
 def test_a_start_without_an_end() -> None:
     """After half a minute the command says what the state is by then."""
     api = FakeApi([{**SERVES, "state": "starting", "isStarting": True}])
