@@ -245,8 +245,7 @@ class DeployPages:
             check_app(call, self._catalog)
 
         def removed(begun: Begun, result: Any) -> None:
-            if isinstance(result, BaseException):
-                raise self._explained(call, result)
+            self._raise_if_fault(call, result)
             begun.end(self._standing(call.values["app"], call.now))
             answer(result)
 
@@ -258,8 +257,7 @@ class DeployPages:
             )
 
         def tried(result: Any) -> None:
-            if isinstance(result, BaseException):
-                raise self._explained(call, result)
+            self._raise_if_fault(call, result)
             if call.is_dry_run:
                 answer(result)
             else:
@@ -286,6 +284,10 @@ class DeployPages:
         before = {"version": self._catalog.newest(deploy.app, call.now)}
         after = {"deploy": deploy.id, "version": deploy.version}
         self._audit.begin(call, subject, before, after, then=act)
+
+    def _raise_if_fault(self, call: Call, result: object) -> None:
+        if isinstance(result, BaseException):
+            raise self._explained(call, result)
 
     def _explained(self, call: Call, fault: BaseException) -> BaseException:
         """The fault; if it is that something does not exist, with what there is instead."""

@@ -128,21 +128,19 @@ class Recollection:
     ) -> Kept | None:
         """The kept verdict that applies to the request, if there is one."""
         head, sender, client = exchange.head, exchange.sender, exchange.sender.client
+        key = None
         # Fields and identities that come from plugins are made anew for each request.
         may_know = exchange.headers is head.headers and exchange.identity is None
-        if not may_know or head.fields_bytes + len(head.target) > _RECALLED_MAX_BYTES:
-            asked = describe(part.hook, exchange, facts, generation, part.see(exchange))
-            return cache.find(asked, now)
-        scheme, host, is_forwarded = sender.scheme, sender.host, sender.is_forwarded
-        address = client[0] if client else ""
-        key = (id(head), facts, generation, exchange.base, scheme, host, is_forwarded, address)
-        known = self._known.get(key)  # it holds its head, so no other one has that id
-        if known is not None and cache.holds(known[1], now):
-            return known[1]
-        found = cache.find(
-            describe(part.hook, exchange, facts, generation, part.see(exchange)), now
-        )
-        if found is not None and found.size_bytes <= _RECALLED_MAX_BYTES:
+        if may_know and head.fields_bytes + len(head.target) <= _RECALLED_MAX_BYTES:
+            scheme, host, is_forwarded = sender.scheme, sender.host, sender.is_forwarded
+            address = client[0] if client else ""
+            key = (id(head), facts, generation, exchange.base, scheme, host, is_forwarded, address)
+            known = self._known.get(key)  # it holds its head, so no other one has that id
+            if known is not None and cache.holds(known[1], now):
+                return known[1]
+        asked = describe(part.hook, exchange, facts, generation, part.see(exchange))
+        found = cache.find(asked, now)
+        if key is not None and found is not None and found.size_bytes <= _RECALLED_MAX_BYTES:
             if len(self._known) >= _RECALLED_MAX:
                 self._known.clear()
             self._known[key] = head, found

@@ -143,15 +143,10 @@ class Channel(Generic[L]):
 
     def _watch(self, sock: socket.socket) -> None:
         """Have the loop watch for what can be done now."""
-        before = self._events
-        events = self._events = (0 if self._is_resting else READ) | (WRITE if self._backlog else 0)
-        if before and events:
-            if events != before:
-                self._loop.modify(sock, events, self)
-        elif events:
-            self._loop.register(sock, events, self)
-        elif before:
-            self._loop.unregister(sock)
+        events = (0 if self._is_resting else READ) | (WRITE if self._backlog else 0)
+        if events != self._events:
+            before, self._events = self._events, events
+            self._loop.watch(sock, before, events, self, gives_way=False)
 
     def _send_at_once(self, sock: socket.socket, turn: list[bytes]) -> None:
         """Send what was posted, and put off what the kernel does not take of it."""
