@@ -12,8 +12,11 @@ from collections.abc import Iterator
 
 import pytest
 
+from buntime.confine import c_function
 from buntime.server.admin.nearby import Nearby
 from tests.support.harness import ROOT
+
+_SET_CHILD_SUBREAPER = 36  # linux/prctl.h
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 
@@ -171,6 +174,13 @@ sys.stdin.read()
 """
 
 
+@pytest.fixture
+def no_reaper() -> None:
+    """Orphans do not become children of this process, as they do once a test has made it a reaper:
+    then they would be an app's."""
+    assert c_function("prctl")(_SET_CHILD_SUBREAPER, 0, 0, 0, 0) == 0
+
+
 @contextlib.contextmanager
 def running(program: str, *args: str) -> Iterator[None]:
     argv = [sys.executable, "-c", program, *args]
@@ -182,6 +192,7 @@ def running(program: str, *args: str) -> Iterator[None]:
         process.communicate()
 
 
+@pytest.mark.usefixtures("no_reaper")
 def test_one_that_no_app_has(listening: socket.socket) -> None:
     """A connection held by a process that is not an app's is let in, also where it must be of our
     user."""
@@ -193,6 +204,7 @@ def test_one_that_no_app_has(listening: socket.socket) -> None:
             assert Nearby().refusal((place[0], place[1]), port, is_ours=True) == ""
 
 
+@pytest.mark.usefixtures("no_reaper")
 def test_while_apps_start_processes(listening: socket.socket) -> None:
     """Who is seen to have its connection is let in; a process of an app that may have it is not."""
     host, port, *_ = listening.getsockname()
